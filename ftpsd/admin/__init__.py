@@ -1,0 +1,1 @@
+"""How operators and their machines look at a running daemon: metrics, health and the status page."""

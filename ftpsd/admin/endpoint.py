@@ -1,0 +1,232 @@
+"""
+The admin endpoint: /metrics, /healthz, /readyz and the status page, over plain HTTP, for the loopback interface.
+
+It only reads (GET and HEAD) and shows no secret. A web page in somebody's browser must not read it through a name that
+it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered on
+the reactor thread; how much of its time scrapes may take, how long a request may last and how many connections there
+are is bounded by the constants below.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from io import BytesIO
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
+
+# From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.
+REQUEST_SECONDS = 90
+# A few scrapers and a few people. More is a mistake or an attack, and must not use up file descriptors.
+CONNECTIONS_LIMIT = 64
+# Encoding the metrics takes milliseconds in which no client is served. An exposition is answered again until encoding
+# would take no more than this share of the reactor's time, however often somebody asks.
+SCRAPE_SHARE = 0.1
+
+MISDIRECTED_REQUEST = 421
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# The formats scrapers take. What a client wrote in Accept itself goes no further: the library would repeat its version
+# in the Content-Type and fail on one that is no number.
+PLAIN = "text/plain; version=0.0.4"
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+_ASKS_FOR_OPEN_METRICS = re.compile(r"application/openmetrics-text\s*;\s*version=1\.0\.0", re.IGNORECASE)
+
+_TEXT = "text/plain; charset=utf-8"
+# What one path answers: code, content type, body.
+_Answer = tuple[int, str, bytes]
+
+
+def admin_site(
+    metrics_registry: CollectorRegistry,
+    ready: Callable[[], bool],
+    status: Callable[[], Mapping[str, object]],
+    *,
+    names: Collection[str] = (),
+    reactor: IReactorTime | None = None,
+) -> Site:
+    """
+    Return the site that answers for the daemon.
+
+    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names that
+    requests may be addressed to, besides localhost and the address they arrived at.
+    """
+    exposition = Exposition(metrics_registry)
+    return AdminSite(AdminResource(exposition, ready, status, names), reactor)
+
+
+class Exposition:
+    """The metrics as text, encoded no more often than `SCRAPE_SHARE` allows."""
+
+    def __init__(self, registry: CollectorRegistry, seconds: Callable[[], float] = time.perf_counter) -> None:
+        self._registry = registry
+        self._seconds = seconds
+        # By format: the body, and until when it is good.
+        self._encoded: dict[str, tuple[bytes, float]] = {}
+
+    def encode(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and body in the format that the header *accept* asks for."""
+        form = OPEN_METRICS if _ASKS_FOR_OPEN_METRICS.search(accept) else PLAIN
+        encoder, content_type = choose_encoder(form)
+        began = self._seconds()
+        body, good_until = self._encoded.get(form, (b"", began))
+        if began >= good_until:
+            body = encoder(self._registry)
+            ended = self._seconds()
+            self._encoded[form] = (body, ended + (ended - began) * (1 / SCRAPE_SHARE - 1))
+        return content_type, body
+
+
+class AdminResource(Resource):
+    """All paths of the endpoint."""
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        ready: Callable[[], bool],
+        status: Callable[[], Mapping[str, object]],
+        names: Collection[str] = (),
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._exposition = exposition
+        self._ready = ready
+        self._status = status
+        self._names = LOCAL_NAMES | {name.lower() for name in names}
+        self._paths: dict[bytes, Callable[[Request], _Answer]] = {
+            b"/": self._page,
+            b"/metrics": self._metrics,
+            b"/healthz": self._healthz,
+            b"/readyz": self._readyz,
+        }
+
+    def render(self, request: Request) -> bytes:
+        """Answer *request*, whatever it asks."""
+        code, content_type, body = self._answer(request)
+        request.setResponseCode(code, b"Misdirected Request" if code == MISDIRECTED_REQUEST else None)
+        for name, value in (
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        ):
+            request.responseHeaders.setRawHeaders(name, [value])
+        return b"" if request.method == b"HEAD" else body
+
+    def _answer(self, request: Request) -> _Answer:
+        hosts = request.requestHeaders.getRawHeaders("host", [])
+        if len(hosts) > 1 or (not hosts and request.clientproto != b"HTTP/1.0"):
+            return http.BAD_REQUEST, _TEXT, b"one Host header, please\n"
+        here: IAddress = request.getHost()  # type: ignore[no-untyped-call]
+        if hosts and host_name(hosts[0]) not in self._names | addresses_of(here):
+            return MISDIRECTED_REQUEST, _TEXT, b"this host answers for itself only\n"
+        answer = self._paths.get(request.path)
+        if answer is None:
+            return http.NOT_FOUND, _TEXT, b"not found\n"
+        if request.method not in (b"GET", b"HEAD"):
+            request.responseHeaders.setRawHeaders("Allow", ["GET, HEAD"])
+            return http.NOT_ALLOWED, _TEXT, b"only GET and HEAD\n"
+        return answer(request)
+
+    def _metrics(self, request: Request) -> _Answer:
+        accept = ",".join(request.requestHeaders.getRawHeaders("accept", []))
+        return http.OK, *self._exposition.encode(accept)
+
+    def _healthz(self, _request: Request) -> _Answer:
+        return http.OK, _TEXT, b"ok"
+
+    def _readyz(self, _request: Request) -> _Answer:
+        return (http.OK, _TEXT, b"ready") if self._ready() else (http.SERVICE_UNAVAILABLE, _TEXT, b"not ready")
+
+    def _page(self, _request: Request) -> _Answer:
+        return http.OK, "text/html; charset=utf-8", render_page(self._ready(), self._status())
+
+
+def host_name(header: str) -> str:
+    """Return the name or address in a Host *header*, lower-case, without brackets, port and closing dot."""
+    match = re.fullmatch(r"\[(?P<six>[0-9a-f:.]+)\](:[0-9]*)?|(?P<name>[^:\[\]]*)(:[0-9]*)?", header.strip().lower())
+    return "" if match is None else (match["six"] or match["name"] or "").removesuffix(".")
+
+
+def addresses_of(here: IAddress) -> frozenset[str]:
+    """Return how a client may spell *here*, the address its request arrived at."""
+    host = getattr(here, "host", None)
+    if not isinstance(host, str):
+        return frozenset()
+    # An IPv4 client of a listener on "::".
+    return frozenset({host.lower(), host.lower().removeprefix("::ffff:")})
+
+
+class AdminRequest(Request):
+    """A request that keeps no body and does not say what answers it."""
+
+    def gotLength(self, _length: int | None) -> None:
+        """Keep nothing, whatever length is announced: Twisted would fill a temporary file."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Drop *data*."""
+
+    def setHeader(self, name: bytes | str, value: bytes | str) -> None:
+        """Set a header, except the one that tells strangers which release to attack."""
+        if name not in (b"Server", b"server", "Server", "server"):
+            super().setHeader(name, value)  # type: ignore[no-untyped-call]
+
+
+class AdminChannel(http.HTTPChannel):
+    """One connection, counted, whose requests are complete in time or not at all."""
+
+    site: AdminSite
+
+    def resetTimeout(self) -> None:
+        """Grant no more time for a byte now and then."""
+
+    def connectionMade(self) -> None:
+        """Count the connection."""
+        self.site.connections += 1
+        super().connectionMade()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Count the connection no more."""
+        self.site.connections -= 1
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+class AdminSite(Site):
+    """A site of few connections that writes no access log: a scrape every few seconds is no news."""
+
+    noisy = False
+    # Without the wrapper that could switch to HTTP/2, which nobody speaks in clear.
+    protocol = AdminChannel  # type: ignore[assignment]
+
+    def __init__(self, resource: Resource, reactor: IReactorTime | None) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource,
+            AdminRequest,
+            timeout=REQUEST_SECONDS,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,
+        )
+        self.connections = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Return a channel for *addr*, or None, which closes the connection, when there are enough."""
+        if self.connections >= CONNECTIONS_LIMIT:
+            return None
+        return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+
+    def log(self, request: http.Request) -> None:
+        """Log nothing."""

@@ -1,0 +1,86 @@
+"""
+The audit bus: one event in, every sink told, in the order they subscribed.
+
+Publishing happens on the reactor thread. A sink returns at once: what may wait (a disk, a webhook) queues the event
+and does its work elsewhere. A sink that raises is logged, at most once a minute, and counted; the sinks behind it and
+the publisher never notice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from ftpsd.audit.events import Event
+
+# A broken sink fails for every event, thousands of times a second: the first failure says what is wrong, the rest say
+# how often.
+SECONDS_BETWEEN_COMPLAINTS = 60.0
+
+Sink = Callable[[Event, float], None]
+
+
+class AuditBus:
+    """
+    Carry events to sinks.
+
+    *seconds* tells the Unix time (`reactor.seconds`); *failed* is called with 1 for every event a sink did not take.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, seconds: Callable[[], float] = time.time, failed: Callable[[int], None] = lambda _count: None
+    ) -> None:
+        self.failures = 0
+        self._seconds = seconds
+        self._failed = failed
+        self._sinks: tuple[Sink, ...] = ()
+        self._complaints: dict[Sink, _Complaint] = {}
+
+    def subscribe(self, sink: Sink) -> None:
+        """Tell *sink* every event from now on, after the sinks that are already there."""
+        self._sinks = (*self._sinks, sink)
+
+    def unsubscribe(self, sink: Sink) -> None:
+        """Tell *sink* nothing more; an unknown sink is no error."""
+        self._sinks = tuple(known for known in self._sinks if known != sink)
+        self._complaints.pop(sink, None)
+
+    def publish(self, event: Event) -> None:
+        """Tell every sink that *event* happened now."""
+        now = self._seconds()
+        for sink in self._sinks:
+            try:
+                sink(event, now)
+            except Exception:
+                self._complain(sink, event, now)
+
+    def _complain(self, sink: Sink, event: Event, now: float) -> None:
+        self.failures += 1
+        self._failed(1)
+        complaint = self._complaints.setdefault(sink, _Complaint())
+        complaint.unsaid += 1
+        if complaint.is_due(now):
+            # The event's name only: its fields may hold what a client typed.
+            self._log.failure(
+                "Audit sink {sink} failed on {event}, {count} time(s) since this was last said.",
+                sink=sink,
+                event=event.event,
+                count=complaint.unsaid,
+            )
+            complaint.unsaid, complaint.said_at = 0, now
+
+
+class _Complaint:
+    """Remember when a sink's failure was last logged, and how many came since."""
+
+    def __init__(self) -> None:
+        self.unsaid = 0
+        self.said_at: float | None = None
+
+    def is_due(self, now: float) -> bool:
+        # A clock set back must not silence the complaint until it has caught up.
+        return self.said_at is None or not 0 <= now - self.said_at < SECONDS_BETWEEN_COMPLAINTS

@@ -1,0 +1,296 @@
+"""
+Audit events: what happened, as values.
+
+Every event starts with *who* (`DAEMON` for what no session caused) and is published once, when the fact is known.
+`event` is its name in the audit log; `logged` is False for facts that only feed metrics. The other fields become keys
+of the log line under their own names, so a field is never called time, event, session, user, peer or listener.
+
+`reason`, `method` and `operation` also become metric labels: fixed lower-case words such as "too-many-connections",
+never text with a name, a path or an address in it. Free text goes into fields no metric reads. `seconds` are
+durations, `bytes` what crossed the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Say in whose session something happened; *listener* names a configured entrance ("explicit:21")."""
+
+    session: str
+    user: str | None
+    peer: str
+    listener: str
+
+
+DAEMON = Who(session="", user=None, peer="", listener="")
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFacts:
+    """Tell what a connection negotiated."""
+
+    version: str
+    cipher: str
+    resumed: bool
+
+
+class Result(StrEnum):
+    """How a transfer ended."""
+
+    COMPLETE = "complete"
+    ABORTED = "aborted"
+    TRUNCATED = "truncated"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Direction(StrEnum):
+    """Which way the bytes of a transfer go; a listing is counted by itself, so that files stay countable."""
+
+    DOWNLOAD = "download"
+    UPLOAD = "upload"
+    LISTING = "listing"
+
+
+Channel = Literal["control", "data"]
+DataMode = Literal["passive", "active"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact; only its subclasses are published."""
+
+    event: ClassVar[str] = ""
+    logged: ClassVar[bool] = True
+
+    who: Who
+
+
+# The daemon and its configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    event = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    event = "stopped"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded(Event):
+    event = "reloaded"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed(Event):
+    """*reason* is free text for the operator (file, line, complaint); no metric carries it."""
+
+    event = "reload-failed"
+    reason: str
+
+
+# Sessions and logins
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRejected(Event):
+    """A control connection was turned away before it became a session: *who* holds only peer and listener."""
+
+    event = "connection-rejected"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened(Event):
+    event = "session-opened"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    event = "session-closed"
+    seconds: float
+    reason: str
+    bytes_sent: int
+    bytes_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class TLSEstablished(Event):
+    event = "tls-established"
+    channel: Channel
+    version: str
+    cipher: str
+    resumed: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFailed(Event):
+    event = "tls-failed"
+    channel: Channel
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn(Event):
+    """*method* is "password", "certificate", ...; *who* already carries the user."""
+
+    event = "logged-in"
+    method: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused(Event):
+    """*name* is what the client claimed to be, true or not; *who* has no user yet."""
+
+    event = "login-refused"
+    method: str
+    name: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone(Event):
+    """*command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*."""
+
+    event = "command"
+    command: str
+    argument: str
+    code: int
+    seconds: float
+
+
+# Data connections
+
+
+@dataclass(frozen=True, slots=True)
+class DataConnectionOpened(Event):
+    event = "data-connection-opened"
+    logged = False
+    mode: DataMode
+
+
+@dataclass(frozen=True, slots=True)
+class DataConnectionRefused(Event):
+    event = "data-connection-refused"
+    reason: str
+    mode: DataMode = "passive"
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveExhausted(Event):
+    event = "passive-exhausted"
+
+
+# Transfers: one of FileSent, FileStored and DirectoryListed ends what TransferStarted began, whatever the result; a
+# transfer that was refused before it began (no such file, permission denied) is published without a TransferStarted.
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStarted(Event):
+    event = "transfer-started"
+    logged = False
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class FileSent(Event):
+    event = "file-sent"
+    path: str
+    bytes: int
+    seconds: float
+    offset: int
+    result: Result
+    reason: str | None = None
+    sha256: str | None = None
+    tls: TLSFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStored(Event):
+    event = "file-stored"
+    path: str
+    bytes: int
+    seconds: float
+    offset: int
+    result: Result
+    reason: str | None = None
+    sha256: str | None = None
+    tls: TLSFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryListed(Event):
+    """*entries* is how many lines went out, where that was counted."""
+
+    event = "directory-listed"
+    path: str
+    bytes: int
+    seconds: float
+    result: Result
+    entries: int | None = None
+    reason: str | None = None
+    tls: TLSFacts | None = None
+
+
+# The tree
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted(Event):
+    event = "file-deleted"
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRenamed(Event):
+    event = "file-renamed"
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged(Event):
+    """What MFMT, MDTM or SITE CHMOD changed: *modified* as the reply spells it, or *mode* as octal digits."""
+
+    event = "file-changed"
+    path: str
+    modified: str | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryMade(Event):
+    event = "directory-made"
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRemoved(Event):
+    event = "directory-removed"
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed(Event):
+    """
+    The storage itself failed (I/O error, disk full), not a client that asked for too much.
+
+    *operation* is a fixed word: "open", "write", "commit".
+    """
+
+    event = "storage-failed"
+    operation: str
+    path: str | None = None
+    reason: str | None = None

@@ -1,0 +1,102 @@
+"""
+An event as one line of JSON.
+
+The line is flat: `time`, `event`, the session's facts, then the event's own fields under their own names; what is
+None or empty in *who* is left out. Keys are ours, whatever a client typed is a value. The bytes are plain ASCII with
+every control character escaped, so a line stays one line in any terminal, pager or shipper.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+
+from ftpsd.audit.events import Event, TLSFacts, Who
+
+# 1234.567891: more digits of a duration are noise.
+_DIGITS_OF_SECONDS = 6
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encode_event(event: Event, seconds: float) -> bytes:
+    """Return the line, with its line end, for *event* at the Unix time *seconds*."""
+    line: dict[str, str | int | float | bool] = {"time": format_time(seconds), "event": event.event}
+    _add_who(line, event.who)
+    for name in _own_fields(type(event)):
+        value = getattr(event, name)
+        if value is not None:
+            line[name] = _plain(value)
+    return _encode(line).encode("ascii") + b"\n"
+
+
+def encode_lost(count: int, seconds: float) -> bytes:
+    """Return the line that admits that *count* lines before it are missing."""
+    return _encode({"time": format_time(seconds), "event": "audit-lost", "lost": count}).encode("ascii") + b"\n"
+
+
+def format_time(seconds: float) -> str:
+    """Return a Unix time as RFC 3339 in UTC, with microseconds."""
+    whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{micro:06d}Z"
+
+
+def _add_who(line: dict[str, str | int | float | bool], who: Who) -> None:
+    for key, value in (("session", who.session), ("user", who.user), ("peer", who.peer), ("listener", who.listener)):
+        if value:
+            line[key] = value if value.isascii() else _without_lone_surrogates(value)
+
+
+def _plain(value: object) -> str | int | float | bool:
+    """Return *value* as something JSON holds without nesting."""
+    if isinstance(value, str):
+        return value if value.isascii() else _without_lone_surrogates(value)
+    if isinstance(value, float):
+        return round(value, _DIGITS_OF_SECONDS)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, TLSFacts):
+        return f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}"
+    raise TypeError(f"an event holds a {type(value).__name__}")
+
+
+def _without_lone_surrogates(text: str) -> str:
+    r"""
+    Return *text* with each byte that was not UTF-8 spelt as ``\xff``.
+
+    JSON can spell a lone surrogate, but strict readers (serde, so some log shippers) then refuse the whole line: a
+    client could hide what it does behind one odd byte.
+    """
+    return _LONE_SURROGATE.sub(_spell, text)
+
+
+def _spell(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+_names_of: dict[type[Event], tuple[str, ...]] = {}
+
+
+def _own_fields(kind: type[Event]) -> tuple[str, ...]:
+    names = _names_of.get(kind)
+    if names is None:
+        names = _names_of[kind] = tuple(field.name for field in dataclasses.fields(kind) if field.name != "who")
+    return names
+
+
+_last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
+
+
+def _second(whole: int) -> str:
+    # Events come many to the second and in order: the text of the last second is nearly always the one asked for. One
+    # tuple, replaced whole, so that a second log's thread can never read one half of it.
+    global _last_second
+    second, text = _last_second
+    if second != whole:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        _last_second = (whole, text)
+    return text

@@ -1,0 +1,240 @@
+"""
+The audit log: one flat JSON object a line, on standard output or in a file.
+
+The reactor only puts events into a bounded queue; one thread of the log's own turns them into lines and writes them.
+A slow disk or a full pipe therefore costs lines, never the reactor: what finds the queue full, and what could not be
+written, is counted and announced by an `audit-lost` line as soon as one gets through. Nothing here raises into the
+publisher.
+
+`put` (the sink) and `reopen` belong to the reactor thread, `start` and `stop` to whoever owns the log. Everything
+else runs in the writer thread.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+from twisted.logger import Logger
+
+from ftpsd.audit.events import Event
+from ftpsd.audit.jsonline import encode_event, encode_lost
+
+Target = Path | Literal["stdout"]
+
+STANDARD_OUTPUT = 1
+QUEUE_LIMIT = 10_000
+# Lines per write: large enough that a busy second is a few system calls, small enough that a failure loses little.
+LINES_PER_WRITE = 256
+# While lines are coming the writer looks only this often, so most events find it awake and cost the reactor no thread
+# switch.
+SECONDS_BETWEEN_LOOKS = 0.01
+# How long the writer waits for a full pipe before it looks whether it is told to stop.
+SECONDS_FOR_PIPE = 0.25
+SECONDS_BETWEEN_COMPLAINTS = 60.0
+# The group may read (log shippers), others may not; the process's umask may narrow it further.
+FILE_MODE = 0o640
+
+# Orders to the writer travel in the queue with the events, so that they take effect in their place.
+_Order = Literal["reopen", "stop"]
+
+
+class JSONLog:
+    """
+    Write events to *target*; `put` is the sink to subscribe.
+
+    *failed* is called with the number of lines just lost, from either thread.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        failed: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self._target = target
+        self._limit = queue_limit
+        self._failed = failed
+        self._queue: SimpleQueue[tuple[Event, float] | _Order] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._accepting = True
+        self._fd = -1
+        # Three counters with one writer each, so that no lock is needed: the reactor thread counts the first, the
+        # writer the others.
+        self._overflowed = 0
+        self._unwritten = 0
+        self._announced = 0
+        self._torn = False
+        self._complained_at: float | None = None
+
+    @property
+    def queued(self) -> int:
+        """Tell how many events wait to be written."""
+        return self._queue.qsize()
+
+    @property
+    def lost(self) -> int:
+        """Tell how many events never became a line."""
+        return self._overflowed + self._unwritten
+
+    def start(self) -> None:
+        """
+        Open the target and begin to write.
+
+        Raises: OSError when the file cannot be opened.
+        """
+        self._fd = self._open()
+        self._thread = threading.Thread(target=self._write_until_stopped, name="ftpsd-audit-log", daemon=True)
+        self._thread.start()
+
+    def put(self, event: Event, seconds: float) -> None:
+        """Queue *event*, which happened at the Unix time *seconds*, if it is one that is logged and there is room."""
+        if not event.logged:
+            return
+        if self._accepting and self._queue.qsize() < self._limit:
+            self._queue.put((event, seconds))
+        else:
+            self._overflowed += 1
+            self._failed(1)
+
+    def reopen(self) -> None:
+        """Continue in a new file of the same name, after what is queued now: logrotate has moved the old one away."""
+        if self._target != "stdout":
+            self._queue.put("reopen")
+
+    def stop(self, seconds: float = 5.0) -> bool:
+        """
+        Write what is queued and close, within *seconds*; return False when the target was too slow for that.
+
+        Blocks the caller: call it last, or from a thread.
+        """
+        self._accepting = False
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return True
+        self._queue.put("stop")
+        self._stopping.set()
+        thread.join(seconds)
+        if not thread.is_alive():
+            return True
+        # The writer is stuck in the kernel and dies with the process; closing its descriptor under it could hit a
+        # stranger's file.
+        left = self.queued
+        self._failed(left)
+        self._log.error("The audit log could not be written in time; about {count} lines are lost.", count=left)
+        return False
+
+    # In the writer thread
+
+    def _write_until_stopped(self) -> None:
+        lines: list[bytes] = []
+        for item in self._items():
+            if isinstance(item, tuple):
+                try:
+                    lines.append(encode_event(*item))
+                except Exception:
+                    # A field that JSON cannot hold is a bug of ours; it costs its own line, not the log.
+                    self._lose(1, f"the event {item[0].event} does not fit a line")
+                if len(lines) < LINES_PER_WRITE and not self._queue.empty():
+                    continue
+            self._write(lines)
+            lines = []
+            if item == "reopen":
+                self._reopen()
+        self._write(lines)
+        self._close()
+
+    def _items(self) -> Iterator[tuple[Event, float] | _Order]:
+        """Yield what is queued, in order, resting between busy moments, until the order to stop."""
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                self._stopping.wait(SECONDS_BETWEEN_LOOKS)
+                item = self._queue.get()
+            if item == "stop":
+                return
+            yield item
+
+    def _write(self, events: list[bytes]) -> None:
+        """Write the lines *events*, behind the admission of earlier losses if there is one to make."""
+        unannounced = self.lost - self._announced
+        admission = [encode_lost(unannounced, time.time())] if unannounced else []
+        # What was cut off in the middle of a line must not swallow the next one.
+        mend = b"\n" if self._torn else b""
+        data = mend + b"".join(admission + events)
+        written, error = self._write_all(memoryview(data))
+        if written:
+            self._torn = data[written - 1 : written] != b"\n"
+        whole_lines = data.count(b"\n", 0, written) - min(written, len(mend))
+        if written and self._torn and data[written : written + 1] == b"\n":
+            # Only its line end is missing, and mending writes that.
+            whole_lines += 1
+        if whole_lines >= len(admission):
+            self._announced += unannounced
+            whole_lines -= len(admission)
+        if error is not None:
+            self._lose(len(events) - whole_lines, error.strerror or type(error).__name__)
+
+    def _write_all(self, data: memoryview) -> tuple[int, OSError | None]:
+        """Return how many bytes were written, and what kept the rest out."""
+        written = 0
+        try:
+            while written < len(data):
+                written += self._write_some(data[written:])
+        except OSError as error:
+            return written, error
+        return written, None
+
+    def _write_some(self, data: memoryview) -> int:
+        while True:
+            try:
+                return os.write(self._fd, data)
+            except BlockingIOError:
+                # Standard output may be a pipe or terminal that someone made non-blocking.
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                if not poll.poll(SECONDS_FOR_PIPE * 1000) and self._stopping.is_set():
+                    raise
+
+    def _lose(self, count: int, reason: str) -> None:
+        self._unwritten += count
+        self._failed(count)
+        now = time.monotonic()
+        if self._complained_at is None or now - self._complained_at >= SECONDS_BETWEEN_COMPLAINTS:
+            self._complained_at = now
+            self._log.error("Audit lines are lost: {reason}; {count} so far.", reason=reason, count=self.lost)
+
+    def _open(self) -> int:
+        if self._target == "stdout":
+            return STANDARD_OUTPUT
+        return os.open(self._target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, FILE_MODE)
+
+    def _reopen(self) -> None:
+        try:
+            fresh = self._open()
+        except OSError as error:
+            # The old file still takes lines, even without a name; losing them would be worse.
+            self._log.error("The audit log stays in its old file: {reason}.", reason=error.strerror)
+            return
+        self._close()
+        self._fd, self._torn = fresh, False
+
+    def _close(self) -> None:
+        if self._target == "stdout":
+            return
+        try:
+            os.close(self._fd)
+        except OSError as error:
+            # A network file system reports late here what an earlier write could not do; which lines, it does not say.
+            self._log.error("The audit log was not closed cleanly: {reason}.", reason=error.strerror)

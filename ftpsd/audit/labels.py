@@ -1,0 +1,85 @@
+"""
+Label values: what keeps every metric small and free of anything a client could put there.
+
+A child is made once per set of label values and then found in a dict. Values are checked when the child is made: a
+word that is not of the expected form, and every word beyond the limit, is counted under "other" instead, so a bug
+elsewhere costs detail, never memory or somebody's privacy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
+from twisted.logger import Logger
+
+OTHER = "other"
+# Fixed words of our own: "too-many-connections". No digit, dot, colon or slash, so no address, path or time passes.
+WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,47}")
+# Names the operator, a library or the RFC chose: "explicit:21", "TLSv1.3", "RETR", "2xx". No address has this form.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}(:[0-9]{1,5})?|[0-9]xx")
+# The largest set that is meant, commands by class of reply, has about 250 members.
+CHILDREN_LIMIT = 512
+
+MetricT = TypeVar("MetricT", bound=MetricWrapperBase)
+
+
+class Children(dict[str | tuple[str, ...], MetricT], Generic[MetricT]):
+    """
+    Find the children of *metric* by label value, or by a tuple of them where it has several labels.
+
+    Each value must match the pattern of *form*.
+    """
+
+    def __init__(self, metric: MetricT, *, form: re.Pattern[str] = WORD, limit: int = CHILDREN_LIMIT) -> None:
+        super().__init__()
+        self._metric = metric
+        self._form = form
+        self._limit = limit
+        self._made: set[tuple[str, ...]] = set()
+
+    def __missing__(self, key: str | tuple[str, ...]) -> MetricT:
+        asked = key if isinstance(key, tuple) else (key,)
+        values = tuple(value if self._form.fullmatch(value) else OTHER for value in asked)
+        if values not in self._made and len(self._made) >= self._limit:
+            values = (OTHER,) * len(asked)
+        self._made.add(values)
+        child = self._metric.labels(*values)
+        # Twice, because words that became "other" are remembered too; beyond that they are looked up anew each time.
+        if len(self) < 2 * self._limit:
+            self[key] = child
+        return child
+
+
+class Readings:
+    """Gauges that are read from their owners when Prometheus asks; *registry* is where they appear."""
+
+    _log = Logger()
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._sources: dict[str, tuple[str, str, Callable[[], Mapping[str, float]]]] = {}
+        registry.register(self)
+
+    def watch(self, name: str, explanation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Read the gauge *name* from *read*, a number for each value of *label*; replace an earlier reader."""
+        self._sources[name] = (explanation, label, read)
+
+    def describe(self) -> list[Metric]:
+        """Name nothing in advance: the registry would otherwise read everything once, before its owners exist."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read every gauge; one that cannot be read is missing, the others are not."""
+        for name, (explanation, label, read) in self._sources.items():
+            family = GaugeMetricFamily(name, explanation, labels=[label])
+            try:
+                for value, number in read().items():
+                    family.add_metric([value], number)
+            except Exception:
+                self._log.failure("The metric {name} could not be read.", name=name)
+                continue
+            yield family

@@ -1,0 +1,258 @@
+"""
+The metrics: every number of /metrics, counted from audit events or read from callbacks when Prometheus asks.
+
+No label carries a user, a path, an address or a session, and every label has a bounded set of values (labels.py), so
+no client can grow the exposition. Label children are looked up once and kept (0.34 µs against 1.9 µs a time).
+
+Events arrive on the reactor thread; `audit_write_failed` may be called from any.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
+
+import twisted
+from OpenSSL import SSL
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+from ftpsd.audit import events
+from ftpsd.audit.events import Direction, Event, Result
+from ftpsd.audit.labels import NAME, Children, Readings
+
+# Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
+COMMAND_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300, 3600)
+TRANSFER_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300, 1800, 7200, 28800)
+# A resumed handshake takes under 1 ms of work; the rest is the way to the client and back. 30 s is the timeout.
+HANDSHAKE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Argon2id takes about 160 ms, a cached verification next to nothing.
+AUTH_SECONDS = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 15, 60)
+LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+# Powers of eight: 512 B to 64 GiB.
+TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
+
+CODE_CLASSES = tuple(f"{first}xx" for first in range(10))
+
+EventT = TypeVar("EventT", bound=Event)
+# What an owner answers when it is asked for a gauge: a number for each label value.
+Reading = Callable[[], Mapping[str, float]]
+
+
+class Metrics:
+    """
+    Count events into *registry*; the object itself is the sink to subscribe.
+
+    *version* is ftpsd's own, for `build_info`.
+    """
+
+    def __init__(self, registry: CollectorRegistry, version: str = "unknown") -> None:
+        # A `_created` line for every child doubles the exposition and tells nothing. The library has one switch for the
+        # process; nobody else in this process exposes metrics.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry
+        self._readings = Readings(registry)
+        self._counters_of: dict[type[Event], Callable[[Event, float], None]] = {}
+        self._audit_events = Children(self._counter("audit_events", "Events for the audit log.", "event"))
+        self._audit_failures = self._counter("audit_write_failures", "Audit lines lost and events a sink failed on.")
+        self._add_daemon(version)
+        self._add_sessions()
+        self._add_commands()
+        self._add_tls()
+        self._add_data_connections()
+        self._add_transfers()
+        ProcessCollector(registry=registry)
+
+    def __call__(self, event: Event, seconds: float) -> None:
+        """Count *event*, which happened at the Unix time *seconds*."""
+        count = self._counters_of.get(type(event))
+        if count is not None:
+            count(event, seconds)
+        if event.logged:
+            self._audit_events[event.event].inc()
+
+    # What is no event
+
+    def bytes_moved(self, direction: Direction, count: int) -> None:
+        """Advance the transferred bytes by one quantum's *count*, while the transfer runs."""
+        self._transfer_bytes[direction].inc(count)
+
+    def observe_lag(self, seconds: float) -> None:
+        """Note that a reactor timer came *seconds* late."""
+        self._lag.observe(seconds)
+
+    def audit_write_failed(self, count: int) -> None:
+        """Count *count* audit lines that were lost; what `AuditBus` and `JSONLog` take as *failed*."""
+        self._audit_failures.inc(count)
+
+    def watch_sessions(self, read: Reading) -> None:
+        """Read the open sessions by state ("login", "idle", "transfer") from *read*."""
+        self._readings.watch("ftpsd_sessions", "Open sessions.", "state", read)
+
+    def watch_passive_ports(self, read: Reading) -> None:
+        """Read the passive ports by state ("free", "reserved", "connected") from *read*."""
+        self._readings.watch("ftpsd_passive_ports", "Ports of the passive range.", "state", read)
+
+    def watch_worker_queues(self, read: Reading) -> None:
+        """Read how many calls wait in each worker pool from *read*."""
+        self._readings.watch("ftpsd_worker_queue_length", "Calls waiting for a worker.", "pool", read)
+
+    def watch_certificates(self, read: Reading) -> None:
+        """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
+        name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
+        self._readings.watch(name, "When the certificate expires.", "name", read)
+
+    # The families
+
+    def _add_daemon(self, version: str) -> None:
+        build = self._gauge("build_info", "What is running; always 1.", "version", "python", "twisted", "openssl")
+        openssl = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii", "replace").split()
+        build.labels(version, platform.python_version(), twisted.__version__, " ".join(openssl[:2])).set(1)
+        good = self._gauge("config_last_reload_successful", "1 when the last configuration read was taken, else 0.")
+        when = self._gauge("config_last_reload_success_timestamp_seconds", "When a configuration was last taken.")
+        self._lag = self._histogram("reactor_lag_seconds", "How late the reactor runs its timers.", LAG_SECONDS)
+
+        def taken(_event: Event, seconds: float) -> None:
+            good.set(1)
+            when.set(seconds)
+
+        self._on(events.Started, taken)
+        self._on(events.Reloaded, taken)
+        self._on(events.ReloadFailed, lambda _event, _seconds: good.set(0))
+
+    def _add_sessions(self) -> None:
+        connections = Children(
+            self._counter("connections", "Control connections, accepted or rejected.", "listener", "result"), form=NAME
+        )
+        rejects = Children(self._counter("connection_rejects", "Control connections turned away.", "reason"))
+        attempts = Children(self._counter("auth_attempts", "Logins tried.", "method", "result"))
+        durations = Children(
+            self._histogram("auth_duration_seconds", "Time to decide on a login.", AUTH_SECONDS, "method")
+        )
+
+        def rejected(event: events.ConnectionRejected, _seconds: float) -> None:
+            connections[event.who.listener, "rejected"].inc()
+            rejects[event.reason].inc()
+
+        def logged_in(event: events.LoggedIn, _seconds: float) -> None:
+            attempts[event.method, "accepted"].inc()
+            durations[event.method].observe(event.seconds)
+
+        def login_refused(event: events.LoginRefused, _seconds: float) -> None:
+            attempts[event.method, "refused"].inc()
+            durations[event.method].observe(event.seconds)
+
+        self._on(events.SessionOpened, lambda event, _seconds: connections[event.who.listener, "accepted"].inc())
+        self._on(events.SessionClosed, lambda event, _seconds: self._transfer_over(event))
+        self._on(events.ConnectionRejected, rejected)
+        self._on(events.LoggedIn, logged_in)
+        self._on(events.LoginRefused, login_refused)
+
+    def _add_commands(self) -> None:
+        commands = Children(
+            self._counter("commands", "Commands answered, by class of reply.", "command", "code_class"), form=NAME
+        )
+        durations = Children(
+            self._histogram("command_duration_seconds", "From command to last reply.", COMMAND_SECONDS, "command"),
+            form=NAME,
+        )
+
+        def done(event: events.CommandDone, _seconds: float) -> None:
+            commands[event.command, CODE_CLASSES[event.code // 100]].inc()
+            durations[event.command].observe(event.seconds)
+
+        self._on(events.CommandDone, done)
+
+    def _add_tls(self) -> None:
+        handshakes = Children(
+            self._counter("tls_handshakes", "TLS handshakes.", "channel", "result", "version", "resumed"), form=NAME
+        )
+        durations = Children(
+            self._histogram("tls_handshake_duration_seconds", "Time of good handshakes.", HANDSHAKE_SECONDS, "channel")
+        )
+
+        def established(event: events.TLSEstablished, _seconds: float) -> None:
+            handshakes[event.channel, "established", event.version, "true" if event.resumed else "false"].inc()
+            durations[event.channel].observe(event.seconds)
+
+        self._on(events.TLSEstablished, established)
+        self._on(
+            events.TLSFailed, lambda event, _seconds: handshakes[event.channel, "failed", "unknown", "false"].inc()
+        )
+
+    def _add_data_connections(self) -> None:
+        connections = Children(self._counter("data_connections", "Data connections.", "mode", "result"))
+        refusals = Children(self._counter("data_connection_refusals", "Data connections refused.", "reason"))
+        exhausted = self._counter("passive_exhausted", "Passive ports asked for when none was free.")
+        for mode in ("passive", "active"):
+            for result in ("opened", "refused"):
+                connections[mode, result].inc(0)
+
+        def refused(event: events.DataConnectionRefused, _seconds: float) -> None:
+            connections[event.mode, "refused"].inc()
+            refusals[event.reason].inc()
+
+        self._on(events.DataConnectionOpened, lambda event, _seconds: connections[event.mode, "opened"].inc())
+        self._on(events.DataConnectionRefused, refused)
+        self._on(events.PassiveExhausted, lambda _event, _seconds: exhausted.inc())
+
+    def _add_transfers(self) -> None:
+        # One transfer at a time per session: whatever ends it, or the end of the session, ends exactly what
+        # TransferStarted began.
+        self._running: dict[str, Direction] = {}
+        self._in_progress = Children(self._gauge("transfers_in_progress", "Transfers running now.", "direction"))
+        self._transfer_bytes = Children(self._counter("transfer_bytes", "Bytes moved by transfers.", "direction"))
+        self._transfers = Children(self._counter("transfers", "Transfers that ended.", "direction", "result"))
+        self._transfer_seconds = Children(
+            self._histogram("transfer_duration_seconds", "Time of complete transfers.", TRANSFER_SECONDS, "direction")
+        )
+        self._transfer_sizes = Children(
+            self._histogram("transfer_size_bytes", "Bytes moved by a complete transfer.", TRANSFER_BYTES, "direction")
+        )
+        # A series that begins at its first failure hides that failure from rate(): begin all of them at zero.
+        for direction in Direction:
+            self._in_progress[direction].set(0)
+            self._transfer_bytes[direction].inc(0)
+            for result in Result:
+                self._transfers[direction, result].inc(0)
+        storage_errors = Children(self._counter("storage_errors", "Failures of the storage.", "operation"))
+
+        self._on(events.TransferStarted, self._transfer_began)
+        self._on(events.FileSent, lambda event, _seconds: self._transferred(Direction.DOWNLOAD, event))
+        self._on(events.FileStored, lambda event, _seconds: self._transferred(Direction.UPLOAD, event))
+        self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
+        self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
+
+    def _transfer_began(self, event: events.TransferStarted, _seconds: float) -> None:
+        self._transfer_over(event)
+        self._running[event.who.session] = event.direction
+        self._in_progress[event.direction].inc()
+
+    def _transferred(
+        self, direction: Direction, event: events.FileSent | events.FileStored | events.DirectoryListed
+    ) -> None:
+        self._transfer_over(event)
+        self._transfers[direction, event.result].inc()
+        if event.result is Result.COMPLETE:
+            self._transfer_seconds[direction].observe(event.seconds)
+            self._transfer_sizes[direction].observe(event.bytes)
+
+    def _transfer_over(self, event: Event) -> None:
+        direction = self._running.pop(event.who.session, None)
+        if direction is not None:
+            self._in_progress[direction].dec()
+
+    # Registering
+
+    def _on(self, kind: type[EventT], count: Callable[[EventT, float], None]) -> None:
+        # Found again by exactly this type; a check on every event would cost as much as counting it.
+        self._counters_of[kind] = cast(Callable[[Event, float], None], count)
+
+    def _counter(self, name: str, explanation: str, *labels: str) -> Counter:
+        return Counter(f"ftpsd_{name}", explanation, labels, registry=self._registry)
+
+    def _gauge(self, name: str, explanation: str, *labels: str) -> Gauge:
+        return Gauge(f"ftpsd_{name}", explanation, labels, registry=self._registry)
+
+    def _histogram(self, name: str, explanation: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"ftpsd_{name}", explanation, labels, registry=self._registry, buckets=buckets)

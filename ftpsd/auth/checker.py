@@ -1,0 +1,152 @@
+"""
+The checker: whether a name, a password and an address together may log in (twisted.cred).
+
+Whatever is wrong, the client learns that the login is incorrect and nothing else: the same exception type, after the
+same work. The reason is for the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import ICredentials
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import Attribute, implementer
+
+from ftpsd.auth import passwords
+from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.config.users import UserRecord
+from ftpsd.workers import PoolBusy, Workers
+
+
+class Refusal(StrEnum):
+    """Why a login was refused, in the words of the audit log."""
+
+    UNKNOWN_USER = "unknown user"
+    WRONG_PASSWORD = "wrong password"
+    NO_PASSWORD = "user has no password"
+    DISABLED = "user disabled"
+    EXPIRED = "user expired"
+    NETWORK = "address not allowed"
+    NO_HOME = "home directory missing"
+    HOME_UNUSABLE = "home directory unusable"
+
+
+class LoginRefused(UnauthorizedLogin):
+    """A login that is not granted; *reason* is for the audit log and never for the client."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class LoginBusy(LoginFailed):
+    """A login that was not looked at, because too many wait already: the client may try again later."""
+
+
+class ILogin(ICredentials):
+    """A name and a password, and where they came from."""
+
+    username = Attribute("What USER said.")
+    password = Attribute("What PASS said.")
+    peer = Attribute("The address of the client's end of the control connection, as text.")
+
+
+@implementer(ILogin)
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a client says to log in."""
+
+    username: str
+    password: str = field(repr=False)
+    peer: str
+
+
+@implementer(ICredentialsChecker)
+class UsersChecker:
+    """
+    Checks logins against the users file.
+
+    *pool* runs the password hash; *clock* is the reactor's, whose seconds are those since 1970. *verify* takes a
+    password and a stored hash, or None for nobody's.
+    """
+
+    credentialInterfaces = (ILogin,)
+
+    def __init__(
+        self,
+        users: Mapping[str, UserRecord],
+        pool: Workers,
+        cache: VerifiedCache,
+        clock: IReactorTime,
+        *,
+        verify: Callable[[str, str | None], bool] = passwords.verify,
+    ) -> None:
+        self._users = users
+        self._pool = pool
+        self._cache = cache
+        self._clock = clock
+        self._verify = verify
+
+    # twisted.cred types an avatar's id as bytes, and hands whatever the checker returns to the realm.
+    def requestAvatarId(self, credentials: Login) -> Deferred[UserRecord]:  # type: ignore[override]
+        """
+        Return the user, when everything is right.
+
+        Fails with `LoginRefused`, or with `LoginBusy` when the pool's queue is full.
+        """
+        login = credentials
+        user = self._users.get(login.username)
+        refusal = self._refusal(user, login.peer)
+        # Who is refused for another reason is not even looked up in the cache: nothing may be quicker for the right
+        # password.
+        stored = user.password if user is not None and refusal is None else None
+        if user is not None and stored is not None and self._cache.contains(user.name, stored, login.password):
+            return succeed(user)
+
+        def decide(is_right: bool) -> UserRecord:
+            if user is None or stored is None or not is_right:
+                raise LoginRefused(refusal or Refusal.WRONG_PASSWORD)
+            self._cache.add(user.name, stored, login.password)
+            return user
+
+        return self._pool.run(self._verify, login.password, stored).addCallbacks(decide, _busy)
+
+    def _refusal(self, user: UserRecord | None, peer: str) -> Refusal | None:
+        """Return what keeps this user out whatever the password."""
+        if user is None:
+            return Refusal.UNKNOWN_USER
+        if not user.enabled:
+            return Refusal.DISABLED
+        if user.expires is not None and user.expires <= datetime.fromtimestamp(self._clock.seconds(), UTC):
+            return Refusal.EXPIRED
+        if not _is_from(user, peer):
+            return Refusal.NETWORK
+        return None if user.password is not None else Refusal.NO_PASSWORD
+
+
+def _is_from(user: UserRecord, peer: str) -> bool:
+    """Tell whether *user* may come from *peer*; no networks means from anywhere."""
+    if not user.networks:
+        return True
+    try:
+        address: IPv4Address | IPv6Address = ip_address(peer)
+    except ValueError:
+        return False
+    # A listener on "::" sees IPv4 clients in their IPv6 mapping (RFC 4291, 2.5.5.2).
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in user.networks)
+
+
+def _busy(failure: Failure) -> UserRecord:
+    failure.trap(PoolBusy)
+    raise LoginBusy

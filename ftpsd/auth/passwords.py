@@ -1,0 +1,137 @@
+"""
+Passwords: hashing, verification at constant cost, and a short memory of what was verified.
+
+A hash takes about 0.1 s of processor time and 64 MiB, so all of this but the cache runs in a worker pool. Nothing
+here raises on behalf of a stored hash or a client's password: what cannot be verified is wrong. What is wrong for a
+reason other than the hash costs as much as a wrong password, or time would tell which users exist.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.auth import crypt
+
+# RFC 9106, 4: the second recommended option, for where 2 GiB a login are too much.
+MEMORY: Final = 65536  # KiB
+ITERATIONS: Final = 3
+LANES: Final = 4
+SALT_BYTES: Final = 16
+HASH_BYTES: Final = 32
+
+# Bytes. Nobody types more, and it bounds what is copied and compared.
+MAX_PASSWORD: Final = 1024
+# KiB. A stored hash that asks for more is a mistake, and two of them at once would take the daemon down.
+MAX_MEMORY: Final = 1024 * 1024
+MAX_ITERATIONS: Final = 100
+
+_COST = re.compile(r"\$argon2id\$v=19\$m=([0-9]{1,10}),t=([0-9]{1,10}),p=[0-9]{1,3}\$")
+
+
+def hash_password(password: str) -> str:
+    """
+    Return the Argon2id hash of *password* in PHC form, with a salt of its own.
+
+    Raises:
+        ValueError: the password is empty or too long.
+    """
+    material = _material(password)
+    if material is None:
+        raise ValueError(f"A password has at least one and at most {MAX_PASSWORD} bytes.")
+    return _argon2(os.urandom(SALT_BYTES)).derive_phc_encoded(material)
+
+
+def verify(password: str, stored: str | None) -> bool:
+    """Tell whether *password* is the one *stored* is the hash of; None is the hash of no password, at the same cost."""
+    material = _material(password)
+    if stored is None or material is None:
+        return _spend()
+    if crypt.is_known(stored):
+        # These hashes are cheaper than ours. The difference may show only to somebody who knows the password.
+        return crypt.verify(material, stored) or _spend()
+    cost = _COST.match(stored)
+    if cost is None or int(cost[1]) > MAX_MEMORY or int(cost[2]) > MAX_ITERATIONS:
+        return _spend()
+    try:
+        Argon2id.verify_phc_encoded(material, stored)
+    except InvalidKey:
+        return False
+    except (ValueError, MemoryError, UnsupportedAlgorithm):
+        return _spend()
+    return True
+
+
+class VerifiedCache:
+    """
+    Passwords verified in the last *lifetime* seconds, the newest *limit* of them: FTP clients log in once for every
+    file.
+
+    It holds no password, only keyed digests of user, stored hash and password; the key lives and dies with the
+    process. A changed hash makes another digest, so a new password ends the old one's entry. Reactor thread only.
+    """
+
+    def __init__(self, clock: IReactorTime, lifetime: float = 60.0, limit: int = 10_000) -> None:
+        self._clock = clock
+        self._lifetime = lifetime
+        self._limit = limit
+        self._key = os.urandom(32)
+        # In the order of their ends, because all live equally long.
+        self._ends: dict[bytes, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def add(self, user: str, stored: str, password: str) -> None:
+        """Remember that *password* matched."""
+        digest = self._digest(user, stored, password)
+        now = self._clock.seconds()
+        self._ends.pop(digest, None)
+        while self._ends:
+            oldest = next(iter(self._ends))
+            if self._ends[oldest] > now and len(self._ends) < self._limit:
+                break
+            del self._ends[oldest]
+        self._ends[digest] = now + self._lifetime
+
+    def contains(self, user: str, stored: str, password: str) -> bool:
+        """Tell whether just this was verified a short while ago."""
+        return self._ends.get(self._digest(user, stored, password), 0.0) > self._clock.seconds()
+
+    def _digest(self, user: str, stored: str, password: str) -> bytes:
+        digest = hmac.new(self._key, digestmod=sha256)
+        for part in (user, stored, password):
+            # surrogatepass encodes every str, no two alike; the length keeps the parts apart.
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+        return digest.digest()
+
+
+def _argon2(salt: bytes) -> Argon2id:
+    return Argon2id(salt=salt, length=HASH_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY)
+
+
+def _spend() -> bool:
+    """Cost as much as a verification of one of our own hashes, and match nothing."""
+    _argon2(bytes(SALT_BYTES)).derive(b"nobody's password")
+    return False
+
+
+def _material(password: str) -> bytes | None:
+    """Return the bytes to hash, None for a password nobody can have."""
+    # A str is at most as long as its bytes: do not encode megabytes to find that out.
+    if not 0 < len(password) <= MAX_PASSWORD:
+        return None
+    try:
+        material = password.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+    return material if len(material) <= MAX_PASSWORD else None

@@ -1,0 +1,155 @@
+"""
+Files and directories: CWD, CDUP, PWD, MKD, RMD, DELE, RNFR, RNTO, SIZE, MDTM, MFMT, SMNT and the X forms of RFC 775.
+
+Permissions are not checked here: the session's storage refuses what the user may not do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
+from ftpsd.control.table import Family, Needs
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.wire.listing import EntryType, format_time, parse_time
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# YYYYMMDDHHMMSS, the shortest time value of RFC 3659.
+TIME_DIGITS = 14
+
+family = Family("files")
+
+
+@family.command("CWD <SP> <pathname>", needs=Needs.LOGIN, rfc="959", aliases=("XCWD",))
+async def cwd(session: Session, argument: str) -> Reply:
+    """Change the working directory."""
+    return await _change_directory(session, session.resolve(argument))
+
+
+@family.command("CDUP", needs=Needs.LOGIN, rfc="959", aliases=("XCUP",))
+async def cdup(session: Session, argument: str) -> Reply:
+    """Change to the parent directory."""
+    return await _change_directory(session, session.directory.parent)
+
+
+@family.command("PWD", needs=Needs.LOGIN, rfc="959", aliases=("XPWD",))
+async def pwd(session: Session, argument: str) -> Reply:
+    """Name the working directory."""
+    return Reply(257, f"{session.directory.quoted()} is the working directory.")
+
+
+@family.command("MKD <SP> <pathname>", needs=Needs.LOGIN, rfc="959", aliases=("XMKD",))
+async def mkd(session: Session, argument: str) -> Reply:
+    """Make a directory."""
+    path = session.resolve(argument)
+    await session.in_files(session.storage.make_directory, path)
+    session.publish(DirectoryMade(session.who, str(path)))
+    return Reply(257, f"{path.quoted()} created.")
+
+
+@family.command("RMD <SP> <pathname>", needs=Needs.LOGIN, rfc="959", aliases=("XRMD",))
+async def rmd(session: Session, argument: str) -> Reply:
+    """Remove an empty directory."""
+    path = session.resolve(argument)
+    await session.in_files(session.storage.remove_directory, path)
+    session.publish(DirectoryRemoved(session.who, str(path)))
+    return Reply(250, "Directory removed.")
+
+
+@family.command("DELE <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
+async def dele(session: Session, argument: str) -> Reply:
+    """Delete a file."""
+    path = session.resolve(argument)
+    await session.in_files(session.storage.remove_file, path)
+    session.publish(FileDeleted(session.who, str(path)))
+    return Reply(250, "File deleted.")
+
+
+@family.command("RNFR <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
+async def rnfr(session: Session, argument: str) -> Reply:
+    """Name the file to rename."""
+    path = session.resolve(argument)
+    session.rename_from = None
+    await session.in_files(session.storage.stat, path)
+    session.rename_from = path
+    return Reply(350, "Send RNTO with the new name.")
+
+
+@family.command("RNTO <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
+async def rnto(session: Session, argument: str) -> Reply:
+    """Give the file named by RNFR its new name."""
+    old, session.rename_from = session.rename_from, None
+    if old is None:
+        raise ReplyError(503, "Send RNFR first.")
+    new = session.resolve(argument)
+    await session.in_files(session.storage.rename, old, new)
+    session.publish(FileRenamed(session.who, str(old), str(new)))
+    return Reply(250, "Renamed.")
+
+
+@family.command("SIZE <SP> <pathname>", needs=Needs.LOGIN, rfc="3659", features=("SIZE",))
+async def size(session: Session, argument: str) -> Reply:
+    """Return the size of a file in bytes."""
+    if session.is_ascii:
+        raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
+    entry = await session.in_files(session.storage.stat, session.resolve(argument))
+    if entry.type is not EntryType.FILE:
+        raise ReplyError(550, "Not a plain file.")
+    return Reply(213, str(entry.size))
+
+
+@family.command("MDTM <SP> [<time-val> <SP>] <pathname>", needs=Needs.LOGIN, rfc="3659", features=("MDTM",))
+async def mdtm(session: Session, argument: str) -> Reply:
+    """Return the time of the last change; with a time in front, set it as MFMT does."""
+    path = session.resolve(argument)
+    try:
+        entry = await session.in_files(session.storage.stat, path)
+    except StorageError as error:
+        # "20240101000000 x" may be a file's name. Only when it is not, it is the form by which vsftpd, IIS and rclone
+        # set the time.
+        time_value, _, name = argument.partition(" ")
+        if error.kind is not Kind.NOT_FOUND or not name or not time_value[:TIME_DIGITS].isdigit():
+            raise
+        return await _set_modified(session, time_value, name)
+    return Reply(213, format_time(entry.modified_ns))
+
+
+@family.command(
+    "MFMT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx", features=("MFMT",)
+)
+async def mfmt(session: Session, argument: str) -> Reply:
+    """Set the time of the last change."""
+    time_value, _, name = argument.partition(" ")
+    if not name:
+        raise ReplyError(501, "MFMT takes a time and a name.")
+    return await _set_modified(session, time_value, name)
+
+
+@family.command("SMNT <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
+async def smnt(session: Session, argument: str) -> Reply:
+    """Mount another file system: refused, the administrator does that."""
+    raise ReplyError(502, "File systems are mounted by the administrator.")
+
+
+async def _change_directory(session: Session, path: VirtualPath) -> Reply:
+    entry = await session.in_files(session.storage.stat, path)
+    if entry.type is not EntryType.DIRECTORY:
+        raise StorageError(Kind.NOT_A_DIRECTORY, path)
+    session.directory = path
+    return Reply(250, "Directory changed.")
+
+
+async def _set_modified(session: Session, time_value: str, name: str) -> Reply:
+    try:
+        modified = parse_time(time_value)
+    except ValueError:
+        raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
+    path = session.resolve(name)
+    await session.in_files(session.storage.set_modified, path, modified)
+    text = format_time(modified)
+    session.publish(FileChanged(session.who, str(path), modified=text))
+    return Reply(213, f"Modify={text}; {path}")

@@ -1,0 +1,60 @@
+"""
+Information: SYST, FEAT, HELP, NOOP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsd.control.table import Family, Needs
+from ftpsd.wire.listing import ALL_FACTS
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# What an unencrypted server, or one without active mode, must not promise: old clients choose by FEAT (Explorer, IE).
+NEEDS_CERTIFICATE = frozenset({"AUTH TLS", "PBSZ", "PROT"})
+VERBS_A_LINE = 8
+
+family = Family("information")
+
+
+@family.command("SYST", needs=Needs.NOTHING, rfc="959")
+async def syst(session: Session, argument: str) -> Reply:
+    """Name the kind of system: clients choose their listing parser by it."""
+    return Reply(215, "UNIX Type: L8")
+
+
+@family.command("FEAT", needs=Needs.NOTHING, rfc="2389")
+async def feat(session: Session, argument: str) -> Reply:
+    """List the extensions this session may use."""
+    features = [feature for command in session.table for feature in command.features]
+    if session.runtime.certificate is None:
+        features = [feature for feature in features if feature not in NEEDS_CERTIFICATE]
+    if not session.runtime.config.active.enabled:
+        features.remove("EPRT")
+    if ":" in session.local_host:
+        features.remove("PASV")
+    features.append("MLST " + "".join(f"{fact}{'*' if fact in session.facts else ''};" for fact in ALL_FACTS))
+    features.append("TVFS")
+    return Reply(211, "Extensions supported:", tuple(sorted(features)), "End.")
+
+
+@family.command("HELP [<SP> <command-name>]", needs=Needs.NOTHING, rfc="959")
+async def help_(session: Session, argument: str) -> Reply:
+    """List the commands, or show the syntax of one."""
+    if argument.strip():
+        command = session.table.find(argument.strip().upper())
+        if command is None:
+            raise ReplyError(502, "Unknown command.")
+        return Reply(214, f"Syntax: {command.syntax}")
+    verbs = session.table.verbs
+    lines = tuple(" ".join(verbs[start : start + VERBS_A_LINE]) for start in range(0, len(verbs), VERBS_A_LINE))
+    return Reply(214, "Commands:", lines, "HELP <command> shows the syntax.")
+
+
+@family.command("NOOP", needs=Needs.NOTHING, rfc="959")
+async def noop(session: Session, argument: str) -> Reply:
+    """Do nothing, successfully."""
+    return Reply(200, "OK.")

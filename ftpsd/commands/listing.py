@@ -1,0 +1,262 @@
+"""
+Listings: LIST, NLST, MLSD, MLST, STAT.
+
+A directory is read, rendered and sent piece by piece, so a million entries need no more memory than a hundred. Wild
+cards are matched in the last component only and by a matcher that cannot explode.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
+from ftpsd.control.table import Family, Interrupts, Needs
+from ftpsd.control.transfer import SMALL, Account, MakeEvent, send
+from ftpsd.data.quantum import Sending, whole
+from ftpsd.storage.base import Kind, Listing, Storage, StorageError
+from ftpsd.wire.glob import glob_match
+from ftpsd.wire.listing import Entry, EntryType, facts, is_listable, list_line
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# Entries rendered in one go: about 16 KiB of text, one TLS record.
+BATCH = 200
+# What STAT of a directory shows on the control connection at most.
+MAX_STAT_ENTRIES = 1000
+# `ls` options that clients send before the name or instead of one (WinSCP tries "-a" first).
+OPTIONS = re.compile(r"(-[A-Za-z0-9]*(\s+|$))+")
+
+family = Family("listing")
+
+Render = Callable[[Entry], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to list: *path*, or with *pattern* the matching entries of it; *prefix* goes before each name of an NLST."""
+
+    path: VirtualPath
+    pattern: str | None = None
+    prefix: str = ""
+
+
+@family.command("LIST [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def list_(session: Session, argument: str) -> Reply:
+    """List a directory as `ls -l` does, times in UTC."""
+    now_ns = time.time_ns()
+    return await _list(session, argument, lambda _: partial(list_line, now_ns=now_ns))
+
+
+@family.command("NLST [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def nlst(session: Session, argument: str) -> Reply:
+    """List names only."""
+    return await _list(session, argument, lambda query: lambda entry: query.prefix + entry.name)
+
+
+@family.command("MLSD [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="3659")
+async def mlsd(session: Session, argument: str) -> Reply:
+    """List a directory for programs."""
+    path = session.resolve(argument) if argument else session.directory
+    wanted = session.facts
+
+    def render(entry: Entry) -> str:
+        return f"{facts(entry, wanted)} {entry.name}"
+
+    try:
+        return await _send(session, Query(path), render)
+    except StorageError as error:
+        if error.kind is Kind.NOT_A_DIRECTORY:
+            raise ReplyError(501, "Not a directory; MLST describes a file.") from None
+        raise
+
+
+@family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659")
+async def mlst(session: Session, argument: str) -> Reply:
+    """Describe one file or directory."""
+    path = session.resolve(argument) if argument else session.directory
+    entry = await session.in_files(session.storage.stat, path)
+    return Reply(250, "Listing:", (f"{facts(entry, session.facts)} {path}",), "End.")
+
+
+@family.command("STAT [<SP> <pathname>]", needs=Needs.NOTHING, rfc="959", interrupts=Interrupts.ANSWERS)
+async def stat(session: Session, argument: str) -> Reply:
+    """Tell the state of the session or transfer, or list a path over the control connection."""
+    if not argument.strip():
+        return Reply(211, "Status:", _status(session), "End.")
+    if session.avatar is None:
+        raise ReplyError(530, "Log in with USER and PASS first.")
+    query = await session.in_files(_interpret, session.storage, session, argument)
+    lines = await session.in_files(_stat_lines, session.storage, query)
+    return Reply(213, f"Status of {query.path}:", lines, "End.")
+
+
+def _status(session: Session) -> tuple[str, ...]:
+    transfer = session.transfer
+    lines = [
+        f"Logged in as {session.avatar.user.name}" if session.avatar is not None else "Not logged in",
+        f"TYPE {'A' if session.is_ascii else 'I'}; STRU F; MODE S",
+        f"Control connection {'under TLS' if session.is_secure else 'in clear'}",
+        f"Data connections {'under TLS' if session.dtp.is_protected else 'in clear'}",
+    ]
+    if transfer is not None:
+        of_all = "" if transfer.size is None else f" of {transfer.size}"
+        lines.append(f"Transferring: {transfer.moved}{of_all} bytes")
+    return tuple(lines)
+
+
+async def _list(session: Session, argument: str, rendering: Callable[[Query], Render]) -> Reply:
+    query = await session.in_files(_interpret, session.storage, session, argument)
+    return await _send(session, query, rendering(query))
+
+
+async def _send(session: Session, query: Query, render: Render) -> Reply:
+    """Send the listing *query* asks for over the data connection."""
+    session.take_restart_offset()
+    pieces = Pieces(_Opened(session.storage, query), render)
+    first = await session.in_files(pieces.first)
+    try:
+        account = Account(Direction.LISTING, _event(session, query.path, pieces))
+        transfer = Sending(whole(first) if pieces.is_complete else pieces)
+        opening = "Here comes the directory listing."
+        await send(session, account, transfer, opening=opening, size=None, inline=pieces.is_complete)
+    finally:
+        await _close(session, pieces)
+    return Reply(226, "Listing complete.")
+
+
+async def _close(session: Session, pieces: Pieces) -> None:
+    if not pieces.is_complete:
+        await session.in_files(pieces.close)
+
+
+def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
+    def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
+        return DirectoryListed(
+            session.who, str(path), account.bytes, seconds, result, pieces.entries, reason, account.tls
+        )
+
+    return event
+
+
+class Pieces:
+    """A listing as pieces of text; every call blocks and belongs in a worker."""
+
+    def __init__(self, listing: Listing, render: Render) -> None:
+        self.is_complete = False
+        self.entries = 0
+        self._listing = listing
+        self._render = render
+        self._first = b""
+
+    def first(self) -> bytes:
+        """Return up to 64 KiB, kept for the first piece when it is not all."""
+        text = bytearray()
+        while len(text) < SMALL:
+            piece = self._read()
+            if not piece:
+                self.close()
+                self.is_complete = True
+                return bytes(text)
+            text += piece
+        self._first = bytes(text)
+        return self._first
+
+    def __call__(self) -> memoryview:
+        """Return the next piece, empty at the end."""
+        first, self._first = self._first, b""
+        return memoryview(first or self._read())
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._listing.close()
+
+    def _read(self) -> bytes:
+        """Return the next batch, empty only at the end: a batch without a single name to show is passed over."""
+        while entries := self._listing.read(BATCH):
+            lines = [self._render(entry) for entry in entries if is_listable(entry.name)]
+            if lines:
+                self.entries += len(lines)
+                lines.append("")
+                return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+        return b""
+
+
+class _Opened:
+    """The entries of a query as a `Listing`: a directory's, the matching ones of it, or the one file it names."""
+
+    def __init__(self, storage: Storage, query: Query) -> None:
+        self._storage = storage
+        self._query = query
+        self._listing: Listing | None = None
+        self._is_done = False
+
+    def read(self, count: int) -> list[Entry]:
+        """See `Listing.read`."""
+        if self._is_done:
+            return []
+        if self._listing is None:
+            try:
+                self._listing = self._storage.list(self._query.path)
+            except StorageError as error:
+                if error.kind is not Kind.NOT_A_DIRECTORY or self._query.pattern is not None:
+                    raise
+                self._is_done = True
+                return [replace(self._storage.stat(self._query.path), name=self._query.path.name)]
+        pattern = self._query.pattern
+        while entries := self._listing.read(count):
+            if pattern is not None:
+                entries = [entry for entry in entries if glob_match(entry.name, pattern)]
+            if entries:
+                return entries
+        return []
+
+    def close(self) -> None:
+        """See `Listing.close`."""
+        if self._listing is not None:
+            self._listing.close()
+
+
+def _interpret(storage: Storage, session: Session, argument: str) -> Query:
+    """Turn the argument of LIST, NLST or STAT into a query. Runs in a worker."""
+    text = argument
+    options = OPTIONS.match(text)
+    if options is not None and not _exists(storage, session.resolve(text)):
+        text = text[options.end() :]
+    if not text.strip():
+        return Query(session.directory)
+    path = session.resolve(text)
+    head, slash, last = text.rpartition("/")
+    if any(sign in last for sign in "*?[") and not _exists(storage, path):
+        return Query(session.resolve(head + slash) if slash else session.directory, last, head + slash)
+    if storage.stat(path).type is EntryType.DIRECTORY:
+        return Query(path)
+    return Query(path, None, head + slash)
+
+
+def _exists(storage: Storage, path: VirtualPath) -> bool:
+    try:
+        storage.stat(path)
+    except StorageError:
+        return False
+    return True
+
+
+def _stat_lines(storage: Storage, query: Query) -> tuple[str, ...]:
+    """Render the answer of STAT with a path. Runs in a worker."""
+    opened = _Opened(storage, query)
+    now_ns = time.time_ns()
+    lines: list[str] = []
+    try:
+        while len(lines) < MAX_STAT_ENTRIES and (entries := opened.read(BATCH)):
+            lines += [list_line(entry, now_ns) for entry in entries if is_listable(entry.name)]
+    finally:
+        opened.close()
+    return tuple(lines[:MAX_STAT_ENTRIES])

@@ -1,0 +1,106 @@
+"""
+Login and logout: USER, PASS, ACCT, REIN, QUIT.
+
+Unknown user, wrong password, disabled account and wrong network get the same text after the same work. Only the audit
+log knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.cred.error import UnauthorizedLogin
+
+from ftpsd.audit.events import LoggedIn, LoginRefused
+from ftpsd.auth.checker import Login, LoginBusy
+from ftpsd.auth.realm import Avatar, IAvatar
+from ftpsd.control.table import Family, Needs
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# Seconds added for each failed login of a session: nothing to a person, much to a guessing program.
+DELAY_PER_FAILURE = 1.0
+MAX_DELAY = 3.0
+
+family = Family("login")
+
+
+@family.command("USER <SP> <username>", needs=Needs.TLS, rfc="959")
+async def user(session: Session, argument: str) -> Reply:
+    """Name the user who logs in."""
+    if session.avatar is not None:
+        # RFC 959, 4.1.1: USER may come at any time and flushes what was granted before.
+        session.log_out()
+    session.user_name = argument
+    return Reply(331, "Password required.")
+
+
+@family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True)
+async def pass_(session: Session, argument: str) -> Reply:
+    """Prove who you are."""
+    name, session.user_name = session.user_name, None
+    if session.avatar is not None:
+        return Reply(202, "Already logged in.")
+    if name is None:
+        raise ReplyError(503, "Send USER first.")
+    shared = session.runtime.shared
+    started = shared.clock.seconds()
+    try:
+        _, avatar, log_out = await session.runtime.portal.login(Login(name, argument, session.peer_host), None, IAvatar)
+    except LoginBusy:
+        session.publish(LoginRefused(session.who, "password", name, "busy", shared.clock.seconds() - started))
+        session.close_after_reply("login-busy")
+        raise ReplyError(421, "Too many logins at once, try again later.") from None
+    except UnauthorizedLogin as error:
+        reason = str(getattr(error, "reason", "refused"))
+        session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
+        raise await _refusal(session) from None
+    assert isinstance(avatar, Avatar)
+    if not session.is_open:
+        log_out()
+        raise ReplyError(421, "Connection closed.")
+    limit = (
+        avatar.user.sessions if avatar.user.sessions is not None else session.runtime.config.limits.sessions_per_user
+    )
+    if not shared.counts.log_in(avatar.user.name, limit):
+        log_out()
+        session.publish(
+            LoginRefused(session.who, "password", name, "too-many-sessions", shared.clock.seconds() - started)
+        )
+        session.close_after_reply("too-many-sessions")
+        raise ReplyError(421, "Too many sessions of this user, try again later.")
+    session.logged_in(avatar, log_out)
+    session.publish(LoggedIn(session.who, "password", shared.clock.seconds() - started))
+    return Reply(230, "Logged in.")
+
+
+@family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True)
+async def acct(session: Session, argument: str) -> Reply:
+    """Name an account; no user needs one."""
+    return Reply(202, "No account is needed.")
+
+
+@family.command("REIN", needs=Needs.NOTHING, rfc="959")
+async def rein(session: Session, argument: str) -> Reply:
+    """Log out and start over; the TLS session stays as it is."""
+    session.log_out()
+    return Reply(220, "Ready for a new user.")
+
+
+@family.command("QUIT", needs=Needs.NOTHING, rfc="959")
+async def quit_(session: Session, argument: str) -> Reply:
+    """End the session."""
+    session.close_after_reply("quit")
+    return Reply(221, "Goodbye.")
+
+
+async def _refusal(session: Session) -> ReplyError:
+    """Return the refusal of a login, after a delay that grows with every failure."""
+    session.failed_logins += 1
+    await session.sleep(min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins))
+    if session.failed_logins >= session.runtime.config.limits.failed_logins:
+        session.close_after_reply("failed-logins")
+        return ReplyError(421, "Login incorrect, too many failures.")
+    return ReplyError(530, "Login incorrect.")

@@ -1,0 +1,109 @@
+"""
+Transfer parameters: TYPE, STRU, MODE, REST, ALLO, OPTS, CLNT.
+
+Files are sent as they are (TYPE I) until the client asks for TYPE A. RFC 959 has it the other way round, but a client
+that forgets TYPE must not get its archives rewritten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsd.control.table import Family, Needs
+from ftpsd.wire.listing import ALL_FACTS
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# The largest offset a 64-bit file knows.
+MAX_OFFSET = 2**63 - 1
+
+family = Family("parameters")
+
+
+@family.command("TYPE <SP> <type-code>", needs=Needs.LOGIN, rfc="959")
+async def type_(session: Session, argument: str) -> Reply:
+    """Choose binary (I) or text (A) transfers."""
+    match argument.upper().split():
+        case ["I"] | ["L", "8"] | ["L8"]:
+            session.is_ascii = False
+            return Reply(200, "TYPE is now I (binary).")
+        case ["A"] | ["A", "N"]:
+            session.is_ascii = True
+            session.take_restart_offset()
+            return Reply(200, "TYPE is now A (ASCII).")
+        case ["A" | "E" | "L", *_]:
+            raise ReplyError(504, "Only TYPE I and TYPE A are supported.")
+        case _:
+            raise ReplyError(501, "Unknown type, use TYPE I or TYPE A.")
+
+
+@family.command("STRU <SP> <structure-code>", needs=Needs.LOGIN, rfc="959")
+async def stru(session: Session, argument: str) -> Reply:
+    """Choose the file structure; F is the only one."""
+    return _only(argument, "F", ("R", "P"), "STRU")
+
+
+@family.command("MODE <SP> <mode-code>", needs=Needs.LOGIN, rfc="959")
+async def mode(session: Session, argument: str) -> Reply:
+    """Choose the transfer mode; S is the only one."""
+    return _only(argument, "S", ("B", "C", "Z"), "MODE")
+
+
+@family.command("REST <SP> <marker>", needs=Needs.LOGIN, rfc="3659", features=("REST STREAM",))
+async def rest(session: Session, argument: str) -> Reply:
+    """Start the next transfer at a byte offset."""
+    text = argument.strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MAX_OFFSET:
+        raise ReplyError(501, "REST takes a byte offset.")
+    offset = int(text)
+    if offset and session.is_ascii:
+        raise ReplyError(504, "REST needs TYPE I: offsets of converted text are ambiguous.")
+    session.restart_at(offset)
+    return Reply(350, f"Restarting at {offset}. Send STOR or RETR.")
+
+
+@family.command("ALLO <SP> <decimal-integer> [R <SP> <decimal-integer>]", needs=Needs.LOGIN, rfc="959")
+async def allo(session: Session, argument: str) -> Reply:
+    """Announce the size of the next upload; nothing has to be reserved."""
+    words = argument.split()
+    numbers = words[::2]
+    if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
+        raise ReplyError(501, "ALLO takes a number of bytes.")
+    return Reply(202, "No allocation is needed.")
+
+
+@family.command(
+    "OPTS <SP> <command-name> [<SP> <command-options>]", needs=Needs.NOTHING, rfc="2389", features=("UTF8",)
+)
+async def opts(session: Session, argument: str) -> Reply:
+    """Set options of a command: UTF8, MLST."""
+    name, _, options = argument.strip().partition(" ")
+    match name.upper():
+        case "UTF8" | "UTF-8":
+            # Always 200: Explorer garbles names and pyftpsync stops after anything else.
+            if options.strip().upper() in ("", "ON", "NLST"):
+                return Reply(200, "UTF-8 is on.")
+            raise ReplyError(504, "Names are always UTF-8.")
+        case "MLST":
+            wanted = {fact.strip().lower() for fact in options.split(";")}
+            session.facts = tuple(fact for fact in ALL_FACTS if fact.lower() in wanted)
+            return Reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".strip())
+        case _:
+            raise ReplyError(501, "No options for that command.")
+
+
+@family.command("CLNT <SP> <client-name>", needs=Needs.NOTHING, rfc="5797", features=("CLNT",))
+async def clnt(session: Session, argument: str) -> Reply:
+    """Tell the server which program you are."""
+    return Reply(200, "Noted.")
+
+
+def _only(argument: str, accepted: str, known: tuple[str, ...], verb: str) -> Reply:
+    code = argument.strip().upper()
+    if code == accepted:
+        return Reply(200, f"{verb} is {accepted}.")
+    if code in known:
+        raise ReplyError(504, f"Only {verb} {accepted} is supported.")
+    raise ReplyError(501, f"Unknown code, use {verb} {accepted}.")

@@ -1,0 +1,75 @@
+"""
+Security: AUTH, PBSZ, PROT and CCC (RFC 2228 and 4217).
+
+After AUTH the session starts from nothing: user, protection level and agreed data port are forgotten, and `pi.py` drops
+everything that had arrived in clear.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsd.control.table import Family, Needs
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# AUTH SSL and the -C and -P forms come from drafts of RFC 4217; older Windows and AS/400 clients still send them.
+MECHANISMS = ("TLS", "TLS-C", "TLS-P", "SSL")
+
+family = Family("security")
+
+
+@family.command("AUTH <SP> <mechanism-name>", needs=Needs.NOTHING, rfc="2228", features=("AUTH TLS",))
+async def auth(session: Session, argument: str) -> Reply:
+    """Start TLS on the control connection."""
+    mechanism = argument.strip().upper()
+    if mechanism not in MECHANISMS:
+        raise ReplyError(504, "Unknown mechanism, use AUTH TLS.")
+    if session.is_secure:
+        raise ReplyError(503, "The connection is under TLS already.")
+    if session.runtime.certificate is None:
+        raise ReplyError(431, "This server has no certificate.")
+    session.log_out()
+    session.has_buffer_size = False
+    session.dtp.is_protected = mechanism == "TLS-P"
+    session.wants_tls = True
+    return Reply(234, "Start the TLS handshake.")
+
+
+@family.command("PBSZ <SP> <decimal-integer>", needs=Needs.NOTHING, rfc="2228", features=("PBSZ",))
+async def pbsz(session: Session, argument: str) -> Reply:
+    """Set the protection buffer size; with TLS it is always 0."""
+    if not session.is_secure:
+        raise ReplyError(503, "Use AUTH TLS first.")
+    if not (argument.isascii() and argument.strip().isdigit()):
+        raise ReplyError(501, "PBSZ takes a number.")
+    session.has_buffer_size = True
+    return Reply(200, "PBSZ=0")
+
+
+@family.command("PROT <SP> <prot-code>", needs=Needs.NOTHING, rfc="2228", features=("PROT",))
+async def prot(session: Session, argument: str) -> Reply:
+    """Choose whether data connections are encrypted: P, or C where the policy allows it."""
+    if not session.is_secure:
+        raise ReplyError(503, "Use AUTH TLS first.")
+    match argument.strip().upper():
+        case "P":
+            session.dtp.is_protected = True
+            return Reply(200, "Data connections are encrypted.")
+        case "C":
+            if session.runtime.config.tls.require == "control-and-data":
+                raise ReplyError(534, "This server encrypts all data connections, use PROT P.")
+            session.dtp.is_protected = False
+            return Reply(200, "Data connections are in clear.")
+        case "S" | "E":
+            raise ReplyError(536, "TLS knows only PROT P and PROT C.")
+        case _:
+            raise ReplyError(504, "Unknown protection level, use PROT P.")
+
+
+@family.command("CCC", needs=Needs.NOTHING, rfc="2228")
+async def ccc(session: Session, argument: str) -> Reply:
+    """Return the control connection to clear text: refused, commands and names stay encrypted."""
+    raise ReplyError(533, "The control connection stays encrypted.")

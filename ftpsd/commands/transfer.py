@@ -1,0 +1,127 @@
+"""
+File transfers: RETR, STOR, APPE, STOU, ABOR.
+
+A download that can be answered at all is opened before its 150, so a missing file costs no data connection. An upload
+is checked before its 150, and nothing of it is stored under its name before all of it has arrived.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
+from ftpsd.control.table import Family, Interrupts, Needs
+from ftpsd.control.transfer import SMALL, Account, MakeEvent, receive, send
+from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
+from ftpsd.storage.base import Source, Storage
+from ftpsd.wire.ascii import ToNetwork
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+family = Family("transfer")
+
+
+@family.command("RETR <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def retr(session: Session, argument: str) -> Reply:
+    """Download a file."""
+    path = session.resolve(argument)
+    offset = session.take_restart_offset()
+    source, content = await session.in_files(_open, session.storage, path, offset)
+    try:
+        transfer = _sending(session, source, content)
+        # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
+        size = None if session.is_ascii else source.size - offset
+        mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
+        account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset))
+        opening = f"Opening {mode} mode data connection{length}."
+        await send(session, account, transfer, opening=opening, size=size, inline=content is not None)
+    finally:
+        source.close()
+    return Reply(226, "Transfer complete.")
+
+
+@family.command("STOR <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def stor(session: Session, argument: str) -> Reply:
+    """Upload a file."""
+    path = session.resolve(argument)
+    return await _store(session, path, offset=session.take_restart_offset())
+
+
+@family.command("APPE <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def appe(session: Session, argument: str) -> Reply:
+    """Upload to the end of a file."""
+    path = session.resolve(argument)
+    # REST before APPE has no meaning; clients that send it mean the end of the file.
+    session.take_restart_offset()
+    return await _store(session, path, append=True)
+
+
+@family.command("STOU [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
+async def stou(session: Session, argument: str) -> Reply:
+    """Upload a file under a name the server makes unique."""
+    session.take_restart_offset()
+    path = session.resolve(argument) if argument.strip() else session.directory / "upload"
+    return await _store(session, path, unique=True)
+
+
+@family.command("ABOR", needs=Needs.LOGIN, rfc="959", interrupts=Interrupts.ABORTS)
+async def abor(session: Session, argument: str) -> Reply:
+    """End the transfer under way."""
+    # Runs after the transfer it ended has answered 426, or when there is none.
+    session.dtp.forget()
+    return Reply(226, "Nothing is being transferred now.")
+
+
+async def _store(
+    session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
+) -> Reply:
+    sink = await session.in_files(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
+    account = Account(Direction.UPLOAD, _stored_event(session, sink.path, sink.offset))
+    # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
+    opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
+    await receive(session, account, sink, opening=opening)
+    return Reply(226, f"Transfer complete, stored as {sink.path.name}." if unique else "Transfer complete.")
+
+
+def _open(storage: Storage, path: VirtualPath, offset: int) -> tuple[Source, bytes | None]:
+    """Open a file, and read it too when it is small. Runs in a worker."""
+    source = storage.open_source(path, offset)
+    length = source.size - offset
+    if length > SMALL:
+        return source, None
+    buffer = bytearray(length)
+    view = memoryview(buffer)
+    held = 0
+    try:
+        while held < length and (count := source.read_into(view[held:])):
+            held += count
+    finally:
+        source.close()
+    return source, bytes(view[:held])
+
+
+def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:
+    encoder = ToNetwork() if session.is_ascii else None
+    if content is not None:
+        return Sending(whole(content if encoder is None else encoder.feed(content)))
+    descriptor = source.fileno()
+    if encoder is None and descriptor is not None and not session.dtp.is_protected:
+        return SendingFile(source, descriptor)
+    return Sending(file_pieces(source, encoder))
+
+
+def _sent_event(session: Session, path: VirtualPath, offset: int) -> MakeEvent:
+    def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
+        return FileSent(session.who, str(path), account.bytes, seconds, offset, result, reason, None, account.tls)
+
+    return event
+
+
+def _stored_event(session: Session, path: VirtualPath, offset: int) -> MakeEvent:
+    def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
+        return FileStored(session.who, str(path), account.bytes, seconds, offset, result, reason, None, account.tls)
+
+    return event

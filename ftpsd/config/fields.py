@@ -1,0 +1,251 @@
+"""
+What one key may hold: pydantic field types, each with its check, its sentence and its JSON Schema.
+
+Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation context, which is
+the folder of the file that names them; without a context they stay as they are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StrictBool, StrictInt, StrictStr, WithJsonSchema
+from pydantic_core.core_schema import ValidationInfo
+
+from ftpsd.config.units import (
+    DURATION_PATTERN,
+    MODE_PATTERN,
+    PORTS_PATTERN,
+    RATE_PATTERN,
+    UNLIMITED,
+    PortRange,
+    describe,
+    parse_duration,
+    parse_mode,
+    parse_ports,
+    parse_rate,
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# RFC 1123 section 2.1, with the length limits of RFC 1035.
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?")
+# What systemd accepts as FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
+_SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
+# Argon2id in PHC form, and crypt(3) hashes of older systems. Nothing else can be verified.
+PASSWORD_PATTERN: Final = r"^\$(argon2id|6|2[aby])\$[!-~]+$"
+
+
+def context_folder(info: ValidationInfo) -> Path | None:
+    """Return the folder that relative paths start from, None outside of a file."""
+    folder = info.context.get("folder") if isinstance(info.context, dict) else None
+    return folder if isinstance(folder, Path) else None
+
+
+def check_path(value: object, info: ValidationInfo) -> Path:
+    """Resolve the name of a file or folder against the folder of the configuration file."""
+    if isinstance(value, Path):
+        path = value
+    elif isinstance(value, str) and value.strip():
+        if "\0" in value:
+            raise ValueError("a path cannot hold NUL")
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            raise ValueError("a path must be plain Unicode text") from None
+        path = Path(value)
+    else:
+        raise ValueError(f"{describe(value)} is not a path")
+    folder = context_folder(info)
+    return path if folder is None else folder / path
+
+
+def check_log(value: object, info: ValidationInfo) -> Path | Literal["stdout"]:
+    """Accept `stdout` or a path."""
+    return "stdout" if value == "stdout" else check_path(value, info)
+
+
+def check_address(value: object) -> str:
+    """Accept an IPv4 or IPv6 address to listen on."""
+    if isinstance(value, str):
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            pass
+        else:
+            return value
+    raise ValueError(f'{describe(value)} is not an IP address; write one such as "::" or 127.0.0.1')
+
+
+def check_public_address(value: object) -> str:
+    """Accept what a 227 reply can announce: an IPv4 address, or a DNS name that is resolved to one."""
+    if isinstance(value, str):
+        if ":" in value:
+            raise ValueError(f"{describe(value)} cannot be announced; a 227 reply carries IPv4 only, and EPSV needs no address")
+        if re.fullmatch(r"[0-9.]+", value):
+            try:
+                return str(ipaddress.IPv4Address(value))
+            except ValueError:
+                pass
+        elif _HOST_NAME.fullmatch(value):
+            return value
+    raise ValueError(f"{describe(value)} is neither an IPv4 address nor a DNS name")
+
+
+def check_announced(value: object) -> str:
+    """Accept `auto` or what a 227 reply can announce."""
+    return "auto" if value == "auto" else check_public_address(value)
+
+
+@lru_cache(maxsize=4096)
+def _network(value: str) -> Network:
+    return ipaddress.ip_network(value)
+
+
+def check_network(value: object) -> Network:
+    """Accept a network such as 10.0.0.0/8, or one address."""
+    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        return value
+    if isinstance(value, str):
+        try:
+            return _network(value)
+        except ValueError:
+            try:
+                meant = ipaddress.ip_network(value, strict=False)
+            except ValueError:
+                pass
+            else:
+                raise ValueError(f"{describe(value)} has bits beyond its prefix; did you mean {meant}?") from None
+    raise ValueError(f"{describe(value)} is not a network; write one such as 10.0.0.0/8 or 192.0.2.7")
+
+
+def check_socket_name(value: object) -> str:
+    """Accept the name of a socket that systemd passes."""
+    if isinstance(value, str) and _SOCKET_NAME.fullmatch(value):
+        return value
+    raise ValueError(f"{describe(value)} is not the name of a systemd socket (FileDescriptorName= of its unit)")
+
+
+def check_banner(value: str) -> str:
+    """Accept one printable line."""
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F or c in "\u2028\u2029" or "\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def check_version(value: object) -> str:
+    """Accept a TLS version, also where the quotes were forgotten and YAML read a number."""
+    text = str(value)
+    if not isinstance(value, bool) and text in ("1.2", "1.3"):
+        return text
+    raise ValueError(f'{describe(value)} is not a supported TLS version; write "1.2" or "1.3"')
+
+
+def check_transfer(value: object) -> int | Literal["auto"]:
+    """Accept `auto` or a number of threads."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256:
+        return value
+    raise ValueError(f"{describe(value)} is not a number of threads; write auto, or a number from 1 to 256")
+
+
+def check_limit(value: object) -> int | None:
+    """Accept a rate, None standing for no limit."""
+    if value is None:
+        raise ValueError("must be a rate such as 10MiB/s, or unlimited")
+    rate = parse_rate(value)
+    return None if rate == UNLIMITED else rate
+
+
+def check_positive_duration(value: object) -> float:
+    """Accept a duration longer than nothing."""
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be longer than 0 seconds")
+    return seconds
+
+
+def check_password(value: object) -> str:
+    """Accept a password hash; the value is never repeated in a complaint."""
+    if isinstance(value, str) and re.fullmatch(PASSWORD_PATTERN[1:-1], value):
+        return value
+    raise ValueError("not a password hash of a known kind ($argon2id$, $6$, $2b$); make one with `ftpsd hash-password`")
+
+
+def check_expiry(value: object) -> datetime:
+    """Accept a moment with its time zone, or a date, which lasts to the end of that day in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?", value):
+        try:
+            if len(value) == 10:
+                return datetime.combine(date.fromisoformat(value) + timedelta(days=1), time(), UTC)
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            raise ValueError(f"{describe(value)} has no time zone; write {describe(value)}Z for UTC, or +01:00 and the like")
+    raise ValueError(f"{describe(value)} is not a date; write one as 2030-12-31 or 2030-12-31T18:00:00Z")
+
+
+def _text_or_number(pattern: str, minimum: int, number: str = "number", **more: Any) -> dict[str, Any]:
+    return {"anyOf": [{"type": "string", "pattern": pattern}, {"type": number, "minimum": minimum}], **more}
+
+
+_RATE_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"const": "unlimited"}, {"type": "string", "pattern": RATE_PATTERN}, {"type": "integer", "minimum": 1}]
+}
+_NETWORK_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"}
+_PATH_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": r"\S"}
+
+Duration = Annotated[
+    float, PlainValidator(check_positive_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0, exclusiveMinimum=0))
+]
+DurationOrZero = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0))]
+Limit = Annotated[int | None, PlainValidator(check_limit), WithJsonSchema(_RATE_SCHEMA)]
+Rate = Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
+Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema({"type": "string", "pattern": MODE_PATTERN})]
+Ports = Annotated[
+    PortRange,
+    PlainValidator(parse_ports),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": PORTS_PATTERN}, {"type": "integer", "minimum": 1, "maximum": 65535}]}),
+]
+FilePath = Annotated[Path, PlainValidator(check_path), WithJsonSchema(_PATH_SCHEMA)]
+LogTarget = Annotated[Path | Literal["stdout"], PlainValidator(check_log), WithJsonSchema(_PATH_SCHEMA)]
+Address = Annotated[str, PlainValidator(check_address), WithJsonSchema({"type": "string", "pattern": r"^[0-9a-fA-F:.]+(%.+)?$"})]
+Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9.-]+$"})]
+PublicAddress = Annotated[
+    str, PlainValidator(check_public_address), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9.-]+$"})
+]
+NetworkField = Annotated[Network, PlainValidator(check_network), WithJsonSchema(_NETWORK_SCHEMA)]
+SocketName = Annotated[
+    str, PlainValidator(check_socket_name), WithJsonSchema({"type": "string", "pattern": f"^{_SOCKET_NAME.pattern}$"})
+]
+Port = Annotated[StrictInt, Field(ge=0, le=65535)]
+Count = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+Threads = Annotated[StrictInt, Field(ge=1, le=256)]
+Switch = StrictBool
+Banner = Annotated[StrictStr, Field(max_length=1000), AfterValidator(check_banner)]
+TLSVersion = Annotated[
+    Literal["1.2", "1.3"], BeforeValidator(check_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
+]
+TransferThreads = Annotated[
+    int | Literal["auto"],
+    PlainValidator(check_transfer),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 256}]}),
+]
+Password = Annotated[str, PlainValidator(check_password), WithJsonSchema({"type": "string", "pattern": PASSWORD_PATTERN})]
+Expiry = Annotated[
+    datetime,
+    PlainValidator(check_expiry),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].+(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$"}),
+]

@@ -1,0 +1,246 @@
+"""
+The keys of ftpsd.yaml: typed, frozen, each with its default.
+
+A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved against the
+folder of the file. What a key accepts is its field type; what keys must not do to each other is in `ports.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from ftpsd.config.complaints import complaints
+from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text
+from ftpsd.config.fields import (
+    Address,
+    Announced,
+    Banner,
+    Count,
+    Duration,
+    DurationOrZero,
+    FilePath,
+    Limit,
+    LogTarget,
+    Mode,
+    NetworkField,
+    Port,
+    Ports,
+    PublicAddress,
+    SocketName,
+    Switch,
+    Threads,
+    TLSVersion,
+    TransferThreads,
+)
+from ftpsd.config.ports import clashes
+from ftpsd.config.units import PortRange
+
+# A configuration of every key has 4 KiB; a site with a network per customer stays far below this.
+MAX_CONFIG: Final = 1 << 20
+
+
+class Section(BaseModel):
+    """Be one section of the file: frozen, and no stranger to any of its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listener(Section):
+    """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket*."""
+
+    mode: Literal["explicit", "implicit"]
+    address: Address = "::"
+    port: Port = 0
+    socket: SocketName | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_one_place(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            if data.get("socket") is None and "port" not in data:
+                raise ValueError("a listener needs a port, or the socket: NAME that systemd passes")
+            if data.get("socket") is not None and not data.keys().isdisjoint({"port", "address"}):
+                raise ValueError("a listener with a socket takes port and address from systemd; remove them here")
+        return data
+
+
+class TLS(Section):
+    """Describe the server's identity and what clients must protect."""
+
+    certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
+    private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
+    minimum_version: TLSVersion = "1.2"
+    require: Literal["control-and-data", "control", "none"] = "control-and-data"
+    data_session_reuse: Literal["required", "offered"] = "required"
+
+
+class PublicAddressFor(Section):
+    """Name the address that clients from some networks are told."""
+
+    networks: Annotated[tuple[NetworkField, ...], Field(min_length=1)]
+    address: PublicAddress
+
+
+class Passive(Section):
+    """Describe the data ports that clients connect to."""
+
+    ports: Ports = PortRange(3000, 3050)
+    public_address: Announced = "auto"
+    public_address_for: tuple[PublicAddressFor, ...] = ()
+
+
+class Active(Section):
+    """Describe data connections that the server makes."""
+
+    enabled: Switch = True
+    source_port: Port = 20
+
+
+class Limits(Section):
+    """Bound what clients may take; durations in seconds, rates in bytes per second for each session."""
+
+    connections: Count = 2000
+    connections_per_address: Count = 50
+    sessions_per_user: Count = 10
+    login_timeout: Duration = 60.0
+    idle_timeout: Duration = 600.0
+    stall_timeout: Duration = 300.0
+    data_connect_timeout: Duration = 60.0
+    handshake_timeout: Duration = 30.0
+    failed_logins: Count = 3
+    download_rate: Limit = None
+    upload_rate: Limit = None
+
+
+class Uploads(Section):
+    """Describe how an upload becomes a file."""
+
+    mode: Literal["atomic", "direct"] = "atomic"
+    durable: Switch = True
+    keep_partial: DurationOrZero = 86400.0
+    umask: Mode = 0o077
+
+
+class Audit(Section):
+    """Say where the audit log goes."""
+
+    log: LogTarget = "stdout"
+
+
+class Log(Section):
+    """Say how much the daemon tells about itself."""
+
+    level: Literal["debug", "info", "warn", "error", "critical"] = "info"
+
+
+class Metrics(Section):
+    """Say where metrics, health and the status page are served."""
+
+    address: Address = "127.0.0.1"
+    port: Port = 9121
+
+
+class Workers(Section):
+    """Size the thread pools; "auto" follows the processors."""
+
+    login: Threads = 2
+    files: Threads = 4
+    transfer: TransferThreads = "auto"
+
+
+class Config(Section):
+    """Hold one ftpsd.yaml."""
+
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1)] = (
+        Listener(mode="explicit", port=21),
+        Listener(mode="implicit", port=990),
+    )
+    tls: TLS = Field(default_factory=TLS)
+    passive: Passive = Passive()
+    active: Active = Active()
+    users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    limits: Limits = Limits()
+    uploads: Uploads = Uploads()
+    audit: Audit = Audit()
+    log: Log = Log()
+    metrics: Metrics | None = Metrics()
+    drain_timeout: DurationOrZero = 300.0
+    banner: Banner = "FTPS server ready."
+    workers: Workers = Workers()
+
+    _document: Document | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_empty_sections(cls, data: Any) -> Any:
+        # A section whose keys are all commented out is null in YAML. TLS is filled also when absent, for its paths to be resolved.
+        if not isinstance(data, dict):
+            return data
+        empty: dict[str, Any] = {name: {} for name in EMPTY_MEANS_DEFAULT if data.get(name, {} if name == "tls" else 0) in (None, {})}
+        return {**data, **empty}
+
+    @property
+    def file(self) -> str:
+        """Return the name of the file as the caller gave it, "" for a configuration that was not read from one."""
+        return self._document.file if self._document else ""
+
+    def complaint(self, key: Key, message: str, severity: Severity = "error") -> ConfigError:
+        """Place a complaint at *key* of the file this was read from."""
+        if self._document is None:
+            return ConfigError("", 0, 0, ".".join(map(str, key)), message, severity)
+        return self._document.error(key, message, severity)
+
+
+EMPTY_MEANS_DEFAULT: Final = ("tls", "passive", "active", "limits", "uploads", "audit", "log", "workers")
+
+
+def load_config(path: Path) -> Config:
+    """
+    Read ftpsd.yaml.
+
+    Raises: ConfigErrors with everything that is wrong, also for a missing or unreadable file.
+    """
+    path = Path(path)
+    return read_config(read_text(path, MAX_CONFIG), str(path), folder_of(path))
+
+
+def read_config(text: str, file: str, folder: Path) -> Config:
+    """
+    Read the *text* of ftpsd.yaml, called *file* in complaints, with paths resolved against *folder*.
+
+    Raises: ConfigErrors with everything that is wrong.
+    """
+    document = parse(text, file)
+    data = {} if document.root.value is None else document.root.value
+    errors = list(document.errors)
+    try:
+        config = Config.model_validate(data, context={"folder": folder})
+    except ValidationError as error:
+        errors += complaints(document, error, Config, "ftpsd.yaml")
+        config = _what_is_right(data, error, folder)
+    errors += [document.error(key, message) for key, message in clashes(config) if key[0] in data]
+    if errors:
+        raise ConfigErrors(in_order(errors))
+    config._document = document
+    return config
+
+
+def folder_of(path: Path) -> Path:
+    """Return the absolute folder of *path*, without following links: a daemon may change its working directory."""
+    return Path(os.path.abspath(path)).parent
+
+
+def in_order(errors: list[ConfigError]) -> list[ConfigError]:
+    """Sort complaints by their place in the file, each of them once."""
+    return sorted(dict.fromkeys(errors), key=lambda error: (error.line, error.column))
+
+
+def _what_is_right(data: Any, error: ValidationError, folder: Path) -> Config:
+    """Build a configuration from the sections nothing is wrong with, so that all of their complaints come at once."""
+    wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
+    right = {key: value for key, value in data.items() if key not in wrong} if isinstance(data, dict) else {}
+    return Config.model_validate(right, context={"folder": folder})

@@ -1,0 +1,92 @@
+"""
+Which ports of a configuration get in each other's way.
+
+The functions look at attributes only, so that this file needs no model: it is read by the model.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from ftpsd.config.document import Key
+from ftpsd.config.units import PortRange
+
+
+class ListenerLike(Protocol):
+    """Be a listener to compare."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def socket(self) -> str | None: ...
+
+
+class PassiveLike(Protocol):
+    """Be the passive section to compare."""
+
+    @property
+    def ports(self) -> PortRange: ...
+
+
+class MetricsLike(Protocol):
+    """Be the metrics section to compare."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+class ConfigLike(Protocol):
+    """Be the sections that open ports."""
+
+    @property
+    def listeners(self) -> Sequence[ListenerLike]: ...
+    @property
+    def passive(self) -> PassiveLike: ...
+    @property
+    def metrics(self) -> MetricsLike | None: ...
+
+
+def clashes(config: ConfigLike) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for every port that two parts of *config* claim; port 0 never clashes."""
+    for index, listener in enumerate(config.listeners):
+        yield from (
+            (("listeners", index, "port" if listener.socket is None else "socket"), sentence)
+            for sentence in _listener_clashes(listener, config.listeners[:index], config.passive.ports)
+        )
+    metrics = config.metrics
+    if metrics is None or not metrics.port:
+        return
+    if metrics.port in config.passive.ports:
+        yield ("metrics", "port"), f"{metrics.port} lies in passive.ports {config.passive.ports}; move one of the two"
+    for index, listener in enumerate(config.listeners):
+        if _same_port(listener, metrics.address, metrics.port):
+            yield ("metrics", "port"), f"{metrics.port} is taken by listeners[{index}]; choose another port"
+
+
+def _listener_clashes(listener: ListenerLike, earlier: Iterable[ListenerLike], passive: PortRange) -> Iterator[str]:
+    for index, other in enumerate(earlier):
+        if listener.socket is not None:
+            if listener.socket == other.socket:
+                yield f"the socket {listener.socket} is used by listeners[{index}] already; remove one of the two"
+        elif _same_port(other, listener.address, listener.port):
+            yield f"{listener.port} is taken by listeners[{index}] already; remove one of the two or change its port"
+    if listener.socket is None and listener.port in passive:
+        yield f"{listener.port} lies in passive.ports {passive}; move one of the two"
+
+
+def _same_port(listener: ListenerLike, address: str, port: int) -> bool:
+    return listener.socket is None and port != 0 and listener.port == port and _overlap(listener.address, address)
+
+
+def _overlap(one: str, other: str) -> bool:
+    # "::" is opened for both families.
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    if first == second or "::" in (one, other):
+        return True
+    return first.version == second.version and (first.is_unspecified or second.is_unspecified)

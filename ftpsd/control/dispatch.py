@@ -1,0 +1,121 @@
+"""
+Dispatch: from a command line to its one final reply.
+
+Here stand the guards that hold for every command, the one map from errors to reply codes, and nothing that depends on
+a verb. What nobody expected is logged with its traceback and answered 451; exception text never reaches the wire.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from ftpsd.control.session import Session
+from ftpsd.control.table import Arity, Command, Needs
+from ftpsd.data.connection import Lost
+from ftpsd.data.dtp import DataError, Trouble
+from ftpsd.data.ports import PortsExhausted
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.wire.lines import CommandLine
+from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.workers import PoolBusy
+
+# Unknown commands a client may send before login: FileZilla's server closes after 5, vsftpd after 10. Scanners send
+# many.
+MAX_BAD_COMMANDS = 5
+# A browser led here by a hostile page (ALPACA): no FTP client sends these.
+FOREIGN_VERBS = frozenset(
+    {"GET", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "EHLO", "HELO", "MAIL", "RCPT", "DATA"}
+)
+
+STORAGE_REPLIES: dict[Kind, Reply] = {
+    Kind.NOT_FOUND: Reply(550, "No such file or directory."),
+    Kind.EXISTS: Reply(550, "File exists."),
+    Kind.DENIED: Reply(550, "Permission denied."),
+    Kind.NOT_A_DIRECTORY: Reply(550, "Not a directory."),
+    Kind.IS_A_DIRECTORY: Reply(550, "Is a directory."),
+    Kind.NOT_EMPTY: Reply(550, "Directory not empty."),
+    Kind.NO_SPACE: Reply(452, "No space left on the server."),
+    Kind.QUOTA: Reply(552, "Quota exceeded."),
+    Kind.BAD_NAME: Reply(553, "File name not allowed."),
+    Kind.NOT_REGULAR: Reply(550, "Not a plain file."),
+    Kind.READ_ONLY: Reply(550, "Read-only file system."),
+    Kind.BUSY: Reply(450, "File is busy, try again later."),
+    Kind.TOO_MANY_LINKS: Reply(550, "Too many links."),
+    Kind.BAD_OFFSET: Reply(554, "Restart offset is beyond the end of the file."),
+    Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
+    Kind.IO: Reply(451, "The server could not read or write the file."),
+}
+
+DATA_REPLIES: dict[Trouble, Reply] = {
+    Trouble.NO_PORT: Reply(425, "Use PASV or PORT first."),
+    Trouble.NOBODY_CAME: Reply(425, "Nobody connected to the data port in time."),
+    Trouble.NOT_REACHED: Reply(425, "Cannot connect to your data port; try passive mode."),
+    Trouble.NO_TLS: Reply(425, "The TLS handshake on the data connection failed."),
+    Trouble.NOT_RESUMED: Reply(522, "The data connection must resume the TLS session of the control connection."),
+    Trouble.ABORTED: Reply(426, "Transfer aborted."),
+}
+
+log = Logger()
+
+
+async def respond(session: Session, command: Command | None, line: CommandLine) -> Reply:
+    """Return the final reply to *line*; *command* is what the table knows of its verb. Never raises."""
+    try:
+        guard(session, command, line)
+        assert command is not None
+        return await command.function(session, line.argument)
+    except ReplyError as error:
+        return error.reply
+    except StorageError as error:
+        return STORAGE_REPLIES[error.kind]
+    except DataError as error:
+        return DATA_REPLIES[error.trouble]
+    except PortsExhausted:
+        return Reply(425, "All passive ports are in use for your address, try again later.")
+    except Lost:
+        return Reply(426, "Data connection lost, transfer aborted.")
+    except PoolBusy:
+        return Reply(450, "The server is busy, try again later.")
+    except Exception:
+        log.failure(
+            "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
+        )
+        return Reply(451, "Internal error, the operator has been told.")
+
+
+def guard(session: Session, command: Command | None, line: CommandLine) -> None:
+    """
+    Check what every command needs.
+
+    Raises:
+        ReplyError: the refusal.
+    """
+    if command is None:
+        refuse_unknown(session, line)
+        return
+    needs = command.needs
+    policy = session.runtime.config.tls.require
+    if needs & Needs.TLS and policy != "none" and not session.is_secure:
+        raise ReplyError(530, "Use AUTH TLS first.")
+    if needs & Needs.LOGIN and session.avatar is None:
+        raise ReplyError(530, "Log in with USER and PASS first.")
+    if not line.argument:
+        if command.arity is Arity.REQUIRED:
+            raise ReplyError(501, f"{command.verb} needs an argument: {command.syntax}")
+    elif command.arity is Arity.NONE and line.argument.strip():
+        raise ReplyError(501, f"{command.verb} takes no argument.")
+    if needs & Needs.DATA_PORT:
+        if policy == "control-and-data" and not session.dtp.is_protected:
+            raise ReplyError(521, "Data connections must be protected: send PBSZ 0 and PROT P first.")
+        if not session.dtp.has_port:
+            raise ReplyError(425, "Use PASV or PORT first.")
+
+
+def refuse_unknown(session: Session, line: CommandLine) -> None:
+    """Refuse a verb the table does not hold; the text never repeats what the client sent."""
+    if session.avatar is None:
+        session.bad_commands += 1
+        if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:
+            session.close_after_reply("not-ftp")
+            raise ReplyError(421, "This is an FTP server. Closing.")
+    raise ReplyError(500, "Unknown command.")

@@ -1,0 +1,39 @@
+"""
+The factory behind every control listener: it gives each connection the Runtime that is current when it arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from ftpsd.control.pi import ServerPI
+from ftpsd.control.runtime import Runtime
+from ftpsd.control.table import CommandTable
+
+
+class ControlFactory(Factory):
+    """Makes the server-PIs of one listener, *name* in audit and metrics; *runtime* answers with the current Runtime."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        name: str,
+        runtime: Callable[[], Runtime],
+        table: CommandTable,
+        registry: set[ServerPI],
+        *,
+        starts_with_tls: bool,
+    ) -> None:
+        self.name = name
+        self._runtime = runtime
+        self._table = table
+        self._registry = registry
+        self._starts_with_tls = starts_with_tls
+
+    def buildProtocol(self, address: IAddress | None) -> ServerPI:
+        """Answer one connection."""
+        return ServerPI(self._runtime(), self._table, self.name, self._registry, starts_with_tls=self._starts_with_tls)

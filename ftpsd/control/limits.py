@@ -1,0 +1,57 @@
+"""
+Counts of sessions, and the limits on them. They live as long as the server; the numbers to compare with come from the
+configuration.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class SessionCounts:
+    """How many sessions there are: in all, by client address, by user."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_address: Counter[str] = Counter()
+        self._by_user: Counter[str] = Counter()
+
+    def reason_to_refuse(self, address: str, connections: int, per_address: int) -> str | None:
+        """Return why one more connection from *address* is too many, or None."""
+        if self.total >= connections:
+            return "too-many-connections"
+        if self._by_address[address] >= per_address:
+            return "too-many-from-address"
+        return None
+
+    def opened(self, address: str) -> None:
+        """Count a connection."""
+        self.total += 1
+        self._by_address[address] += 1
+
+    def closed(self, address: str) -> None:
+        """Count it no longer."""
+        self.total -= 1
+        _take_one(self._by_address, address)
+
+    def log_in(self, user: str, limit: int | None) -> bool:
+        """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
+        if limit is not None and self._by_user[user] >= limit:
+            return False
+        self._by_user[user] += 1
+        return True
+
+    def log_out(self, user: str) -> None:
+        """Count it no longer."""
+        _take_one(self._by_user, user)
+
+    @property
+    def logged_in(self) -> int:
+        """How many sessions have a user."""
+        return self._by_user.total()
+
+
+def _take_one(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -1,0 +1,336 @@
+"""
+The server-PI: one control connection, from greeting to close_notify.
+
+* One command runs at a time, in the order received; each gets exactly one final reply. Only commands that `interrupt`
+  (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read.
+* What arrived in clear is never executed inside TLS: when TLS starts, line buffer and queue are emptied.
+* A client that does not read its replies is not read from either.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ftpsd.audit.events import (
+    CommandDone,
+    ConnectionRejected,
+    SessionClosed,
+    SessionOpened,
+    TLSEstablished,
+    TLSFailed,
+)
+from ftpsd.control.dispatch import respond
+from ftpsd.control.runtime import Runtime
+from ftpsd.control.session import Session
+from ftpsd.control.table import Command, CommandTable, Interrupts
+from ftpsd.data.transport import plain_address
+from ftpsd.tls.resumption import describe
+from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
+from ftpsd.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Server as Transport
+
+# Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
+MAX_QUEUED = 100
+# Seconds for the last reply and close_notify to leave before the connection is cut.
+FAREWELL = 5.0
+
+TOO_LONG = CommandLine("", "")
+
+REJECTIONS = {
+    "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
+    "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
+    "stopping": Reply(421, "The server is shutting down, try again later."),
+}
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class ServerPI(Protocol):
+    """
+    One control connection.
+
+    *registry* holds every open connection of the server. With *starts_with_tls* the connection is implicit FTPS.
+    """
+
+    transport: Transport
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        table: CommandTable,
+        listener: str,
+        registry: set[ServerPI],
+        *,
+        starts_with_tls: bool,
+    ) -> None:
+        self.session: Session | None = None
+        self._runtime = runtime
+        self._table = table
+        self._listener = listener
+        self._registry = registry
+        self._starts_with_tls = starts_with_tls
+        self._clock = runtime.shared.clock
+        self._lines = LineBuffer()
+        self._queue: deque[CommandLine] = deque()
+        self._is_busy = False
+        self._is_draining = False
+        self._is_reading = True
+        self._can_write = True
+        self._is_closing = False
+        self._is_counted = False
+        self._handshake_started: float | None = None
+        self._last_activity = self._clock.seconds()
+        self._timers: dict[str, IDelayedCall] = {}
+
+    # --- the connection
+
+    def connectionMade(self) -> None:
+        """Count the connection, start TLS when implicit, greet."""
+        runtime = self._runtime
+        peer = plain_address(self.transport.getPeer().host)
+        local = plain_address(self.transport.getHost().host)
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
+        limits = runtime.config.limits
+        refusal = runtime.shared.counts.reason_to_refuse(peer, limits.connections, limits.connections_per_address)
+        if self._starts_with_tls:
+            self._start_tls()
+        if refusal is not None:
+            self._reject(refusal)
+            return
+        self._is_counted = True
+        runtime.shared.counts.opened(peer)
+        self._registry.add(self)
+        self.transport.registerProducer(self, True)
+        self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))
+        self._set_timer("idle", limits.idle_timeout, self._check_idle)
+        self.session.publish(SessionOpened(self.session.who))
+        self._send(Reply(220, runtime.config.banner))
+
+    def _reject(self, reason: str) -> None:
+        """Say 421 in the greeting's place: a reset would make clients retry at once (rclone)."""
+        assert self.session is not None
+        self.session.publish(ConnectionRejected(self.session.who, reason))
+        self._send(REJECTIONS[reason])
+        self._close(reason)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Give everything back."""
+        session = self.session
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
+        self._queue.clear()
+        self._registry.discard(self)
+        if session is None:
+            return
+        if self._handshake_started is not None:
+            session.publish(TLSFailed(session.who, "control", "handshake-failed"))
+        session.is_open = False
+        who = session.who
+        session.log_out()
+        if self._is_counted:
+            self._is_counted = False
+            self._runtime.shared.counts.closed(session.peer_host)
+            why = session.close_reason or "connection-lost"
+            seconds = self._clock.seconds() - session.started
+            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received))
+
+    # --- TLS
+
+    def _start_tls(self) -> None:
+        session = self.session
+        assert session is not None
+        assert self._runtime.certificate is not None
+        self._lines.clear()
+        self._queue.clear()
+        session.tls = SessionTLS(self._runtime.certificate, self._runtime.config.tls.minimum_version)
+        session.dtp.tls = session.tls
+        self._handshake_started = self._clock.seconds()
+        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
+        self.transport.startTLS(session.tls.control_connections)
+
+    def handshakeCompleted(self) -> None:
+        """Note that the control connection is secure (IHandshakeListener)."""
+        session = self.session
+        assert session is not None
+        assert self._handshake_started is not None
+        self._cancel_timer("handshake")
+        seconds = self._clock.seconds() - self._handshake_started
+        self._handshake_started = None
+        facts = session.tls.control_facts if session.tls is not None else None
+        assert facts is not None
+        session.publish(TLSEstablished(session.who, "control", facts.version, facts.cipher, facts.resumed, seconds))
+
+    # --- commands
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self._is_closing:
+            return
+        self._last_activity = self._clock.seconds()
+        for line in self._lines.feed(data):
+            self._queue.append(TOO_LONG if isinstance(line, LineTooLong) else line)
+            if self._is_busy and not isinstance(line, LineTooLong):
+                self._interrupt(line)
+        if self._is_reading and len(self._queue) > MAX_QUEUED:
+            self._is_reading = False
+            self.transport.pauseProducing()
+        self._next()
+
+    def _interrupt(self, line: CommandLine) -> None:
+        """Look at the newest *line* while a command runs."""
+        session = self.session
+        assert session is not None
+        command = self._table.find(line.verb)
+        if command is None or session.transfer is None or line.argument:
+            return
+        if command.interrupts is Interrupts.ANSWERS:
+            self._queue.pop()
+            self._run(command, line, is_aside=True)
+        elif command.interrupts is Interrupts.ABORTS:
+            self._queue.pop()
+            # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
+            self._queue.appendleft(line)
+            session.dtp.abort("aborted by the client")
+
+    def _next(self) -> None:
+        """Run what is queued, one command after the other."""
+        if self._is_draining:
+            return
+        self._is_draining = True
+        while self._queue and not self._is_busy and self._can_write and not self._is_closing:
+            line = self._queue.popleft()
+            if line is TOO_LONG:
+                self._send(Reply(500, "Command line too long."))
+                self._close("line-too-long")
+            else:
+                self._is_busy = True
+                self._run(self._table.find(line.verb), line)
+        self._is_draining = False
+        if not self._is_reading and len(self._queue) <= MAX_QUEUED // 2:
+            self._is_reading = True
+            self.transport.resumeProducing()
+
+    def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
+        assert self.session is not None
+        answer = Deferred.fromCoroutine(respond(self.session, command, line))
+        answer.addCallback(self._answered, command, line, self._clock.seconds(), is_aside)
+
+    def _answered(
+        self, reply: Reply, command: Command | None, line: CommandLine, started: float, is_aside: bool
+    ) -> None:
+        """Send the final reply of a command and go on."""
+        session = self.session
+        assert session is not None
+        self._send(reply)
+        self._last_activity = now = self._clock.seconds()
+        if command is None:
+            done = CommandDone(session.who, "other", "", reply.code, now - started)
+        else:
+            argument = "***" if command.hides_argument and line.argument else line.argument
+            done = CommandDone(session.who, command.verb, argument, reply.code, now - started)
+        session.publish(done)
+        if is_aside:
+            return
+        self._is_busy = False
+        session.reply_was_sent()
+        if session.avatar is not None:
+            self._cancel_timer("login")
+        if not session.is_open:
+            return
+        if session.close_reason is not None:
+            self._close(session.close_reason)
+        elif session.wants_tls:
+            session.wants_tls = False
+            self._start_tls()
+        self._next()
+
+    # --- replies
+
+    def _send(self, reply: Reply) -> None:
+        if self.session is not None and self.session.is_open:
+            self.transport.write(reply.to_bytes())
+
+    def pauseProducing(self) -> None:
+        """Run no further command: the client does not read its replies (IPushProducer)."""
+        self._can_write = False
+
+    def resumeProducing(self) -> None:
+        """Go on (IPushProducer)."""
+        self._can_write = True
+        self._next()
+
+    def stopProducing(self) -> None:
+        """Nothing to stop; `connectionLost` follows (IPushProducer)."""
+
+    # --- the end
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command runs."""
+        return self._is_busy
+
+    def drain(self) -> None:
+        """End the session as soon as its current command is answered: the server is stopping."""
+        assert self.session is not None
+        if self._is_busy:
+            self.session.close_after_reply("stopping")
+        else:
+            self._time_out("stopping", "The server is shutting down.")
+
+    def cut(self) -> None:
+        """End the connection now."""
+        self.transport.abortConnection()
+
+    def _time_out(self, reason: str, text: str) -> None:
+        if not self._is_closing:
+            self._send(Reply(421, text))
+            self._close(reason)
+
+    def _check_idle(self) -> None:
+        """Close a session that has been silent for too long; a command at work counts as activity."""
+        limit = self._runtime.config.limits.idle_timeout
+        if self._is_busy:
+            self._last_activity = self._clock.seconds()
+        remaining = self._last_activity + limit - self._clock.seconds()
+        if remaining <= 0:
+            self._time_out("idle", "Idle for too long, closing the control connection.")
+        else:
+            self._set_timer("idle", remaining, self._check_idle)
+
+    def _close(self, reason: str) -> None:
+        """Send what is to be sent, then close_notify and FIN."""
+        assert self.session is not None
+        self.session.close_after_reply(reason)
+        self._is_closing = True
+        self._queue.clear()
+        if not self._is_reading:
+            # A TLS shutdown has to read the client's answer.
+            self._is_reading = True
+            self.transport.resumeProducing()
+        if self._is_counted:
+            self.transport.unregisterProducer()
+        self._set_timer("farewell", FAREWELL, self.transport.abortConnection)
+        self.transport.loseConnection()
+
+    def _set_timer(self, name: str, seconds: float, function: object) -> None:
+        self._cancel_timer(name)
+        self._timers[name] = self._clock.callLater(seconds, function)  # type: ignore[arg-type]
+
+    def _cancel_timer(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None and timer.active():
+            timer.cancel()

@@ -1,0 +1,48 @@
+"""
+What a session is born with: `Runtime`, everything made from one good configuration, and `Shared`, what outlives a
+reload.
+
+A session keeps its Runtime to its end; a reload makes a new one for the sessions to come. Nothing here is changed
+after it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.metrics import Metrics
+from ftpsd.config.model import Config
+from ftpsd.config.users import UserRecord
+from ftpsd.control.limits import SessionCounts
+from ftpsd.data.dtp import DataSettings
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What every Runtime of a process uses, before and after a reload."""
+
+    clock: IReactorTime
+    bus: AuditBus
+    metrics: Metrics
+    files: Workers
+    counts: SessionCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One configuration, ready to serve. *public_address* maps (client, local address) to what a 227 reply names."""
+
+    config: Config
+    users: Mapping[str, UserRecord]
+    shared: Shared
+    portal: Portal
+    certificate: CertificatePair | None
+    data: DataSettings
+    public_address: Callable[[str, str], str]

@@ -1,0 +1,183 @@
+"""
+One session: what the server remembers of a client between two commands.
+
+The session holds state and answers questions about it; it writes nothing to the network itself. Commands read and
+change it, `pi.py` owns the connection. Everything reactor-bound comes through `runtime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from secrets import token_hex
+from typing import ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from ftpsd.audit.events import Event, Who
+from ftpsd.auth.realm import Avatar
+from ftpsd.control.runtime import Runtime
+from ftpsd.control.table import CommandTable
+from ftpsd.data.dtp import ServerDTP
+from ftpsd.storage.base import Storage
+from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.listing import ALL_FACTS
+from ftpsd.wire.path import PathError, VirtualPath
+from ftpsd.wire.reply import Reply, ReplyError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ROOT = VirtualPath()
+
+
+class TransferStatus:
+    """The transfer under way, for STAT: what is transferred and how many bytes of how many have crossed."""
+
+    def __init__(self, description: str, size: int | None) -> None:
+        self.description = description
+        self.size = size
+        self.moved = 0
+
+
+class Session:
+    """
+    The state of one control connection.
+
+    *peer_host* and *local_host* are literal addresses, IPv4 ones never in their IPv6 mapping. *reply* sends a
+    preliminary reply.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        table: CommandTable,
+        peer_host: str,
+        local_host: str,
+        listener: str,
+        reply: Callable[[Reply], None],
+    ) -> None:
+        self.runtime = runtime
+        self.table = table
+        self.peer_host = peer_host
+        self.local_host = local_host
+        self.reply = reply
+        self.started = runtime.shared.clock.seconds()
+        self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
+
+        self.tls: SessionTLS | None = None
+        self.wants_tls = False
+        self.has_buffer_size = False
+
+        self.user_name: str | None = None
+        self.avatar: Avatar | None = None
+        self.failed_logins = 0
+        self.bad_commands = 0
+        self._log_out: Callable[[], object] | None = None
+
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host)
+        self.only_extended_passive = False
+        self.is_ascii = False
+        self.facts: tuple[str, ...] = ALL_FACTS
+        self.directory = ROOT
+        self.rename_from: VirtualPath | None = None
+        self._restart_offset = 0
+        self.transfer: TransferStatus | None = None
+
+        self._after_reply: Callable[[], object] | None = None
+        self.is_open = True
+        self.close_reason: str | None = None
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    # --- questions
+
+    @property
+    def storage(self) -> Storage:
+        """The user's files, behind the permission check. Only after login."""
+        assert self.avatar is not None, "dispatch lets no command with Needs.LOGIN pass before login"
+        return self.avatar.storage
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the control connection is under TLS."""
+        return self.tls is not None
+
+    def resolve(self, argument: str) -> VirtualPath:
+        """
+        Return the path *argument* names, seen from the working directory.
+
+        Raises:
+            ReplyError: 553, the name holds what no name may hold.
+        """
+        try:
+            return VirtualPath.parse(argument, self.directory)
+        except PathError as error:
+            raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    def take_restart_offset(self) -> int:
+        """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
+        offset, self._restart_offset = self._restart_offset, 0
+        return offset
+
+    def restart_at(self, offset: int) -> None:
+        """Let the next transfer start at byte *offset*."""
+        self._restart_offset = offset
+
+    # --- work
+
+    def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call a blocking storage function in a worker."""
+        return self.runtime.shared.files.run(function, *args, **kwargs)
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires after *seconds*."""
+        clock = self.runtime.shared.clock
+        return deferLater(clock, seconds, lambda: None)
+
+    def publish(self, event: Event) -> None:
+        """Tell the audit bus."""
+        self.runtime.shared.bus.publish(event)
+
+    # --- login and end
+
+    def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
+        """Give the session its user."""
+        user = avatar.user
+        self.avatar = avatar
+        self._log_out = log_out
+        self.who = Who(self.who.session, user.name, self.who.peer, self.who.listener)
+        policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
+        self.dtp.needs_resumption = policy == "required"
+
+    def log_out(self) -> None:
+        """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
+        self.dtp.forget()
+        log_out, self._log_out = self._log_out, None
+        if log_out is not None:
+            assert self.avatar is not None
+            self.runtime.shared.counts.log_out(self.avatar.user.name)
+            log_out()
+        self.avatar = None
+        self.user_name = None
+        self.who = Who(self.who.session, None, self.who.peer, self.who.listener)
+        self.directory = ROOT
+        self.rename_from = None
+        self._restart_offset = 0
+        self.is_ascii = False
+        self.facts = ALL_FACTS
+        self.only_extended_passive = False
+
+    def after_reply(self, function: Callable[[], object]) -> None:
+        """Call *function* when the final reply of the current command has been written."""
+        self._after_reply = function
+
+    def reply_was_sent(self) -> None:
+        """Do what waited for the reply."""
+        function, self._after_reply = self._after_reply, None
+        if function is not None:
+            function()
+
+    def close_after_reply(self, reason: str) -> None:
+        """End the session when the reply of the current command has been sent."""
+        self.close_reason = self.close_reason or reason

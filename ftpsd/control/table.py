@@ -1,0 +1,143 @@
+"""
+The command table: what every verb looks like, needs and is documented by.
+
+A command is a coroutine function registered by its family's decorator, which carries the syntax line of its RFC.
+Verb, arity, HELP, FEAT, metric labels and docs/protocol.md are read from here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import TYPE_CHECKING
+
+from ftpsd.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+CommandFunction = Callable[["Session", str], Awaitable[Reply]]
+
+
+class Needs(Flag):
+    """What must be true before a command runs; dispatch checks it."""
+
+    NOTHING = 0
+    TLS = auto()
+    """TLS on the control connection, where the policy asks for it."""
+    LOGIN = auto()
+    DATA_PORT = auto()
+    """A data port agreed with PASV, EPSV, PORT or EPRT, and a protection level the policy allows."""
+
+
+class Arity(Enum):
+    """Whether a command takes an argument."""
+
+    NONE = auto()
+    OPTIONAL = auto()
+    REQUIRED = auto()
+
+
+class Interrupts(Enum):
+    """What a command does that arrives while a transfer runs."""
+
+    NEVER = auto()
+    """It waits its turn."""
+    ANSWERS = auto()
+    """It is answered at once, and the transfer goes on."""
+    ABORTS = auto()
+    """It ends the transfer, and is answered after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One verb."""
+
+    verb: str
+    syntax: str
+    needs: Needs
+    function: CommandFunction
+    rfc: str
+    aliases: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    """Lines for FEAT (RFC 2389)."""
+    interrupts: Interrupts = Interrupts.NEVER
+    hides_argument: bool = False
+    """The argument is a secret: no log shows it."""
+
+    @property
+    def arity(self) -> Arity:
+        """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
+        if "[<SP>" in self.syntax:
+            return Arity.OPTIONAL
+        return Arity.REQUIRED if "<SP>" in self.syntax else Arity.NONE
+
+    @property
+    def summary(self) -> str:
+        """What the command does, in one line: the first of its docstring."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+
+class Family:
+    """The commands of one module."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.commands: list[Command] = []
+
+    def command(
+        self,
+        syntax: str,
+        *,
+        needs: Needs,
+        rfc: str,
+        aliases: tuple[str, ...] = (),
+        features: tuple[str, ...] = (),
+        interrupts: Interrupts = Interrupts.NEVER,
+        hides_argument: bool = False,
+    ) -> Callable[[CommandFunction], CommandFunction]:
+        """Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1."""
+
+        def register(function: CommandFunction) -> CommandFunction:
+            verb = syntax.replace("[", " ").split()[0]
+            self.commands.append(
+                Command(verb, syntax, needs, function, rfc, aliases, features, interrupts, hides_argument)
+            )
+            return function
+
+        return register
+
+
+class CommandTable:
+    """Every command of the server, by verb and alias."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self.families = tuple(families)
+        self._commands: dict[str, Command] = {}
+        for command in self:
+            for verb in (command.verb, *command.aliases):
+                assert verb not in self._commands, f"{verb} is registered twice"
+                self._commands[verb] = command
+
+    def __iter__(self) -> Iterator[Command]:
+        return (command for family in self.families for command in family.commands)
+
+    def find(self, verb: str) -> Command | None:
+        """Return the command *verb* (upper case), or None."""
+        return self._commands.get(verb)
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """Every verb and alias, sorted."""
+        return tuple(sorted(self._commands))
+
+    def document(self) -> list[tuple[str, str, str]]:
+        """Return (syntax, needs, RFC) of every command, for people."""
+        return [(command.syntax, needs_text(command.needs), command.rfc) for command in self]
+
+
+def needs_text(needs: Needs) -> str:
+    """Put *needs* into words."""
+    words = {Needs.TLS: "TLS (by policy)", Needs.LOGIN: "login", Needs.DATA_PORT: "data port"}
+    return ", ".join(text for need, text in words.items() if need in needs) or "nothing"

@@ -1,0 +1,106 @@
+"""
+Active mode: connections from the server to the address the client named with PORT or EPRT.
+
+RFC 959 (3.2) wants them to come from the port below the control port, 20. Where that port may not be bound, any free
+port serves: clients accept it, only some packet filters do not, and one warning says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ftpsd.data.connection import Lost
+from ftpsd.data.transport import DataSocket
+
+# What connect() answers while it is under way.
+UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
+
+log = Logger()
+
+
+class Dialer:
+    """Opens data connections; *source_port* 0 is any free port, *timeout* in seconds."""
+
+    def __init__(self, source_port: int, timeout: float, reactor: Any) -> None:
+        self._source_port = source_port
+        self._timeout = timeout
+        self._reactor = reactor
+        self._has_warned = False
+
+    def dial(self, local_host: str, host: str, port: int) -> Deferred[DataSocket]:
+        """
+        Connect from *local_host* to *host*:*port*, both literal addresses of one family.
+
+        Fails with `Lost` when the client does not answer in time or refuses.
+        """
+        result: Deferred[DataSocket] = Deferred()
+        try:
+            sock = self._connecting(local_host, host, port)
+        except OSError as error:
+            result.errback(Lost(f"cannot connect: {os.strerror(error.errno or 0)}"))
+        else:
+            _Attempt(DataSocket(sock, self._reactor), result, self._reactor, self._timeout)
+        return result
+
+    def _connecting(self, local_host: str, host: str, port: int) -> socket.socket:
+        try:
+            return _connect(local_host, self._source_port, host, port)
+        except OSError as error:
+            # EACCES: no right to a port below 1024. EADDRINUSE and EADDRNOTAVAIL: the same pair of ports is still in
+            # TIME_WAIT.
+            if not self._source_port or error.errno not in (errno.EACCES, errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
+            if error.errno == errno.EACCES and not self._has_warned:
+                self._has_warned = True
+                log.warn(
+                    "active mode: port {port} cannot be bound, connections come from any free port "
+                    "(allow it with sysctl net.ipv4.ip_unprivileged_port_start or CAP_NET_BIND_SERVICE, "
+                    "or set active.source_port: 0)",
+                    port=self._source_port,
+                )
+            return _connect(local_host, 0, host, port)
+
+
+class _Attempt:
+    """One connection under way."""
+
+    def __init__(self, sock: DataSocket, result: Deferred[DataSocket], clock: Any, timeout: float) -> None:
+        self._socket = sock
+        self._result = result
+        self._timer: IDelayedCall = clock.callLater(timeout, self._end, "the client's data port did not answer")
+        sock.watch(self._writable, write=True)
+
+    def _writable(self) -> None:
+        problem = self._socket.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._timer.cancel()
+        if problem:
+            self._end(f"cannot connect: {os.strerror(problem)}")
+        else:
+            self._result.callback(self._socket)
+
+    def _end(self, reason: str) -> None:
+        self._socket.close()
+        self._result.errback(Lost(reason))
+
+
+def _connect(local_host: str, local_port: int, host: str, port: int) -> socket.socket:
+    """Return a non-blocking socket on its way to *host*:*port*."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((local_host, local_port))
+        problem = sock.connect_ex((host, port))
+        if problem and problem not in UNDER_WAY:
+            raise OSError(problem, os.strerror(problem))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,196 @@
+"""
+Passive ports: which port the next PASV or EPSV answers, and whose connection arrives there.
+
+One listener per port lives as long as the server; nothing is bound or closed for a transfer. A connection is matched
+to its reservation by port and client address, so one port serves many clients at once, and a range of 51 ports bounds
+only how many transfers one address can prepare at the same moment.
+
+* A session holds at most one pending reservation; the port is free for the same address again as soon as its
+  connection arrived.
+* A connection from an address without a reservation on that port is closed, and the reservation stays for the right
+  client.
+* A reservation nobody used for `patience` seconds may be taken by whoever needs its port.
+* A range that is full for one address makes that address wait, in order, up to `wait` seconds. Never a port outside
+  the range.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Seconds a PASV waits for a port before its 425. lftp and curl wait far longer for the reply.
+WAIT_FOR_PORT = 3.0
+# Waiting PASV commands per client address; more are refused at once.
+MAX_WAITING = 64
+
+
+class PortsExhausted(Exception):
+    """Every port of the range is reserved for this client address."""
+
+
+class DataListener(Protocol):
+    """What opens the listener of one port: on every address the control listeners use."""
+
+    def __call__(self, port: int) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """One port, lent to one client address until its connection arrives, it is released, or it grows old."""
+
+    ports: PassivePorts
+    port: int
+    address: str
+    expires: float
+    arrived: Callable[[object], None]
+    is_pending: bool = True
+
+    def release(self) -> None:
+        """Give the port back. Harmless when it was given back already."""
+        if self.is_pending:
+            self.is_pending = False
+            self.ports.released(self)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    arrived: Callable[[object], None]
+    result: Deferred[Reservation]
+    timeout: IDelayedCall | None = None
+
+
+@dataclass(slots=True)
+class _Client:
+    """The reservations of one client address, by port, and who waits for the next."""
+
+    pending: dict[int, Reservation] = field(default_factory=dict)
+    waiting: deque[_Waiting] = field(default_factory=deque)
+
+
+class PassivePorts:
+    """
+    Allocator of the ports *first* to *last* (both included).
+
+    *listen* opens the listener of a port and raises `OSError` when it cannot; it is called once for each port, at its
+    first use.
+    """
+
+    def __init__(
+        self, first: int, last: int, listen: DataListener, clock: IReactorTime, patience: float = 60.0
+    ) -> None:
+        self.range = range(first, last + 1)
+        self.patience = patience
+        self.exhausted = 0
+        self._listen = listen
+        self._clock = clock
+        self._listening: set[int] = set()
+        self._clients: dict[str, _Client] = {}
+        # A port that cannot be guessed is one step more for a stranger who wants to connect to it first.
+        self._random = random.SystemRandom()
+
+    def claim(self, address: str, arrived: Callable[[object], None]) -> Deferred[Reservation]:
+        """
+        Reserve a port for the client at *address*; *arrived* gets the connection.
+
+        The Deferred fails with `PortsExhausted` when the range stays full for that address.
+        """
+        client = self._clients.get(address)
+        if client is None:
+            client = self._clients[address] = _Client()
+        result: Deferred[Reservation] = Deferred()
+        port = self._free_port(client)
+        if port is not None:
+            result.callback(self._reserve(client, address, port, arrived))
+        elif len(client.waiting) >= MAX_WAITING:
+            self._refuse(result)
+        else:
+            waiting = _Waiting(arrived, result)
+            waiting.timeout = self._clock.callLater(WAIT_FOR_PORT, self._give_up, address, waiting)
+            client.waiting.append(waiting)
+        return result
+
+    def take(self, port: int, address: str) -> Reservation | None:
+        """Return the reservation a connection from *address* to *port* fulfils, the port freed; None for a stranger."""
+        client = self._clients.get(address)
+        reservation = client.pending.get(port) if client is not None else None
+        if reservation is not None:
+            reservation.release()
+        return reservation
+
+    def released(self, reservation: Reservation) -> None:
+        """Take *reservation* out of the table; called by the reservation itself."""
+        client = self._clients[reservation.address]
+        if client.pending.get(reservation.port) is reservation:
+            del client.pending[reservation.port]
+        while client.waiting and (port := self._free_port(client)) is not None:
+            waiting = client.waiting.popleft()
+            if waiting.timeout is not None:
+                waiting.timeout.cancel()
+            waiting.result.callback(self._reserve(client, reservation.address, port, waiting.arrived))
+        if not client.pending and not client.waiting:
+            del self._clients[reservation.address]
+
+    @property
+    def claimed(self) -> int:
+        """How many reservations are pending, over all addresses."""
+        return sum(len(client.pending) for client in self._clients.values())
+
+    @property
+    def busiest(self) -> int:
+        """How many reservations the client address with the most of them holds."""
+        return max((len(client.pending) for client in self._clients.values()), default=0)
+
+    @property
+    def listening(self) -> int:
+        """How many ports of the range have their listener open."""
+        return len(self._listening)
+
+    def _reserve(self, client: _Client, address: str, port: int, arrived: Callable[[object], None]) -> Reservation:
+        old = client.pending.get(port)
+        if old is not None:
+            old.is_pending = False
+        reservation = Reservation(self, port, address, self._clock.seconds() + self.patience, arrived)
+        client.pending[port] = reservation
+        return reservation
+
+    def _free_port(self, client: _Client) -> int | None:
+        """Return a port this client may have, its listener open; an expired reservation counts as free."""
+        count = len(self.range)
+        start = self._random.randrange(count)
+        expired: int | None = None
+        now = self._clock.seconds()
+        for step in range(count):
+            port = self.range[(start + step) % count]
+            held = client.pending.get(port)
+            if held is None:
+                if port in self._listening or self._open(port):
+                    return port
+            elif expired is None and held.expires <= now:
+                expired = port
+        return expired
+
+    def _open(self, port: int) -> bool:
+        try:
+            self._listen(port)
+        except OSError:
+            return False
+        self._listening.add(port)
+        return True
+
+    def _give_up(self, address: str, waiting: _Waiting) -> None:
+        client = self._clients[address]
+        client.waiting.remove(waiting)
+        if not client.pending and not client.waiting:
+            del self._clients[address]
+        self._refuse(waiting.result)
+
+    def _refuse(self, result: Deferred[Reservation]) -> None:
+        self.exhausted += 1
+        result.errback(PortsExhausted())

@@ -1,0 +1,147 @@
+"""
+Sockets of data connections, as the reactor sees them: readiness only.
+
+A `DataSocket` never moves a byte. When the reactor finds it readable or writable it stops watching it and tells its
+owner, who decides whether the reactor thread or a worker acts on the socket next. Watching is one-shot for that
+reason: while a worker holds the socket, the reactor must not touch it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# Connections the kernel may hold between two accepts of one port; a client that opens many at once must not meet a full
+# queue.
+BACKLOG = 1024
+
+
+def plain_address(host: str) -> str:
+    """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    return host.partition("%")[0]
+
+
+@implementer(IReadWriteDescriptor)
+class DataSocket:
+    """One connected, non-blocking TCP socket, watched by *reactor* for its owner."""
+
+    def __init__(self, sock: socket.socket, reactor: IReactorFDSet) -> None:
+        self.socket = sock
+        self.is_closed = False
+        self._reactor = reactor
+        self._descriptor = sock.fileno()
+        self._ready: Callable[[], None] | None = None
+        self._reading = self._writing = False
+        sock.setblocking(False)
+        # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def watch(self, ready: Callable[[], None], *, read: bool = False, write: bool = False) -> None:
+        """Call *ready* once, in the reactor, when the socket can be read or written as asked, or has failed."""
+        self._ready = ready
+        if read and not self._reading:
+            self._reading = True
+            self._reactor.addReader(self)
+        if write and not self._writing:
+            self._writing = True
+            self._reactor.addWriter(self)
+
+    def unwatch(self) -> None:
+        """Take the socket out of the reactor's hands."""
+        self._ready = None
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+        if self._writing:
+            self._writing = False
+            self._reactor.removeWriter(self)
+
+    def sever(self) -> None:
+        """End the TCP connection at once, whoever holds the socket; the holder then finds it dead and closes it."""
+        if not self.is_closed:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the peer was faster
+
+    def close(self) -> None:
+        """Close the socket. Only its holder may do this."""
+        if not self.is_closed:
+            self.unwatch()
+            self.is_closed = True
+            self.socket.close()
+
+    def fileno(self) -> int:
+        """
+        Return the descriptor, also after closing (IFileDescriptor).
+
+        Nothing is registered any more by then; a -1 would make the reactor search its whole table for this object.
+        """
+        return self._descriptor
+
+    def doRead(self) -> None:
+        """Pass readiness on (IReadDescriptor)."""
+        self._pass_on()
+
+    def doWrite(self) -> None:
+        """Pass readiness on (IWriteDescriptor)."""
+        self._pass_on()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Pass an error or hang-up on: the next read or write will say what it was (IFileDescriptor)."""
+        self._reading = self._writing = False
+        self._pass_on()
+
+    def logPrefix(self) -> str:
+        """Name the descriptor in Twisted's log (ILoggingContext)."""
+        return "data connection"
+
+    def _pass_on(self) -> None:
+        ready = self._ready
+        self.unwatch()
+        if ready is not None:
+            ready()
+
+
+class _Arrival:
+    """The protocol of an accepted connection: hands the socket over and is forgotten."""
+
+    def __init__(self, arrived: Callable[[DataSocket], None]) -> None:
+        self.makeConnection = arrived
+
+
+class DataPort(tcp.Port):
+    """
+    The long-lived listener of one passive port.
+
+    *accept* is asked for every connection with the client's address; None closes the connection.
+    """
+
+    def __init__(
+        self, port: int, interface: str, accept: Callable[[str], Callable[[DataSocket], None] | None], reactor: Any
+    ) -> None:
+        self._accept = accept
+        super().__init__(port, self, BACKLOG, interface, reactor)  # type: ignore[arg-type]
+
+    def transport(self, sock: socket.socket, *_: object) -> DataSocket:  # type: ignore[override]
+        """Wrap an accepted socket; called by `tcp.Port.doRead` in place of `tcp.Server`."""
+        return DataSocket(sock, self.reactor)
+
+    def buildProtocol(self, address: Any) -> _Arrival | None:
+        """Match a connection to its reservation; None makes `tcp.Port` close it."""
+        arrived = self._accept(plain_address(address.host))
+        return None if arrived is None else _Arrival(arrived)
+
+    def doStart(self) -> None:
+        """Nothing to start: the port is its own factory."""
+
+    def doStop(self) -> None:
+        """Nothing to stop."""

@@ -1,0 +1,41 @@
+"""
+`twistd ftpsd`: the same daemon as `ftpsd serve`, started by Twisted's own program.
+
+A configuration error ends twistd with exit code 2 and one line an error on standard error, before it goes into the
+background.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from ftpsd.config.document import ConfigErrors
+from ftpsd.service import daemon
+
+
+class Options(usage.Options):
+    """The command line behind `twistd ftpsd`."""
+
+    synopsis = "--config FILE"
+    longdesc = "Serve files over FTPS, as the configuration file says."
+    optParameters: ClassVar[list[list[str | None]]] = [["config", "c", None, "The configuration file (ftpsd.yaml)."]]
+
+    def postOptions(self) -> None:
+        """Insist on a configuration: there is no place where it must be."""
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE is missing")
+
+
+def makeService(options: Options) -> IService:
+    """Return the service that twistd runs."""
+    try:
+        return daemon.make_service(Path(options["config"]))
+    except ConfigErrors as problem:
+        for error in problem.errors:
+            print(error, file=sys.stderr)
+        raise SystemExit(daemon.EXIT_BAD_CONFIGURATION) from None

@@ -1,0 +1,238 @@
+"""
+The daemon: a Twisted service that opens the listeners, serves, reloads on SIGHUP and drains at the end.
+
+    Daemon(loaded, path, reactor)  ->  open()  ->  startService()  ...  reload()  ...  stopService()
+
+`open` binds every port and may fail with a sentence for the operator; after it nothing the configuration says can
+fail. This is the one place that imports the reactor.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ftpsd.admin.endpoint import admin_site
+from ftpsd.audit.events import DAEMON, Started, Stopped
+from ftpsd.commands.catalogue import TABLE
+from ftpsd.config.document import ConfigErrors
+from ftpsd.control.factory import ControlFactory
+from ftpsd.control.runtime import Runtime
+from ftpsd.service import logs, systemd
+from ftpsd.service.build import Loaded, build_runtime, load
+from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, listener_name, open_control
+from ftpsd.service.parts import Parts
+from ftpsd.service.reload import Reloader
+from ftpsd.service.upkeep import Upkeep
+
+EXIT_BAD_CONFIGURATION = 2
+# How often a draining daemon looks whether the last session has gone, in seconds.
+DRAIN_LOOK = 0.1
+
+log = Logger()
+
+
+class Daemon(Service):
+    """The whole server, from one good configuration."""
+
+    def __init__(self, loaded: Loaded, path: Path, reactor: Any) -> None:
+        self.reactor = reactor
+        self.parts = Parts(loaded.config, reactor)
+        self.runtime: Runtime = build_runtime(loaded, self.parts)
+        self.reloader = Reloader(path, self)
+        self.upkeep = Upkeep(self)
+        self._control: list[IListeningPort] = []
+        self._admin: IListeningPort | None = None
+        self._is_serving = False
+
+    # --- start
+
+    def open(self) -> None:
+        """
+        Bind every port and open the audit log.
+
+        Raises:
+            ListenProblem: one of them cannot be opened; those opened before are closed again.
+        """
+        config = self.runtime.config
+        sockets = systemd.named_sockets()
+        try:
+            for listener in config.listeners:
+                factory = ControlFactory(
+                    listener_name(listener),
+                    lambda: self.runtime,
+                    TABLE,
+                    self.parts.sessions,
+                    starts_with_tls=listener.mode == "implicit",
+                )
+                self._control += open_control(listener, factory, sockets, self.reactor)
+            self.parts.passive_listeners.use({bound_address(port) for port in self._control})
+            if config.metrics is not None:
+                self._admin = self._open_admin(config.metrics.address, config.metrics.port)
+            try:
+                self.parts.audit_log.start()
+            except OSError as error:
+                raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
+        except ListenProblem:
+            self._stop_listening()
+            raise
+
+    def _open_admin(self, address: str, port: int) -> IListeningPort:
+        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status)
+        try:
+            listening: IListeningPort = self.reactor.listenTCP(port, site, BACKLOG, address)
+        except OSError as error:
+            raise ListenProblem(f"metrics: {address} port {port} cannot be bound: {error}") from None
+        return listening
+
+    def privilegedStartService(self) -> None:
+        """Open the ports while twistd still has the rights to; ends the process with a clear line where that fails."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        try:
+            self.open()
+        except ListenProblem as problem:
+            print(problem, file=sys.stderr)
+            raise SystemExit(EXIT_BAD_CONFIGURATION) from None
+
+    def startService(self) -> None:
+        """Begin to serve what `open` has bound."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self.parts.start()
+        self.upkeep.start()
+        self._is_serving = True
+        self.parts.bus.publish(Started(DAEMON))
+        log.info("ftpsd serves {listeners}", listeners=self.describe())
+        systemd.notify_ready(f"serving {self.describe()}")
+
+    def describe(self) -> str:
+        """Name the listeners, for people."""
+        names = [listener_name(listener) for listener in self.runtime.config.listeners]
+        ports = [port.getHost() for port in self._control]
+        return ", ".join(
+            f"{name.partition(':')[0]} on port {host.port}" for name, host in zip(names, ports, strict=False)
+        )
+
+    # --- change
+
+    def use(self, runtime: Runtime) -> None:
+        """Serve new sessions from *runtime*."""
+        self.runtime = runtime
+        self.upkeep.refresh_addresses()
+
+    # --- end
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more, let what runs finish within drain_timeout, then stop; the Deferred fires at the end."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if not self._is_serving:
+            self._stop_listening()
+            return succeed(None)
+        self._is_serving = False
+        timeout = self.runtime.config.drain_timeout
+        systemd.notify_stopping("waiting for transfers to finish")
+        systemd.extend_timeout(timeout + 30)
+        self._stop_listening()
+        sessions = self.parts.sessions
+        busy = sum(pi.is_busy for pi in sessions)
+        if busy:
+            log.info("stopping: {busy} sessions are at work, up to {timeout} s for them", busy=busy, timeout=timeout)
+        for pi in list(sessions):
+            pi.drain()
+        deadline = self.reactor.seconds() + timeout
+        return Deferred.fromCoroutine(self._drain(deadline))
+
+    def cut(self) -> None:
+        """End every session now: the operator asked twice."""
+        for pi in list(self.parts.sessions):
+            pi.cut()
+
+    async def _drain(self, deadline: float) -> None:
+        """Wait for the sessions to end, cut them off at *deadline*, then stop everything else."""
+        sessions = self.parts.sessions
+        while sessions and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, DRAIN_LOOK)
+        if sessions:
+            log.warn("stopping: {count} sessions were cut off", count=len(sessions))
+            self.cut()
+            await deferLater(self.reactor, DRAIN_LOOK)
+        self.parts.passive_listeners.close()
+        self.upkeep.stop()
+        self.parts.bus.publish(Stopped(DAEMON, "signal"))
+        log.info("ftpsd has stopped")
+        self.parts.stop()
+
+    def _stop_listening(self) -> None:
+        for port in self._control:
+            port.stopListening()
+        self._control.clear()
+        if self._admin is not None:
+            self._admin.stopListening()
+            self._admin = None
+
+
+def serve(config_path: Path) -> int:
+    """Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code."""
+    from twisted.internet import reactor
+
+    try:
+        loaded = load(config_path)
+        logs.begin(loaded.config.log.level)
+        daemon = Daemon(loaded, config_path, reactor)
+        daemon.open()
+    except ConfigErrors as problem:
+        for error in problem.errors:
+            print(error, file=sys.stderr)
+        return EXIT_BAD_CONFIGURATION
+    except ListenProblem as problem:
+        print(f"{config_path}: {problem}", file=sys.stderr)
+        return EXIT_BAD_CONFIGURATION
+    _run(daemon, reactor)
+    return 0
+
+
+def make_service(config_path: Path) -> IService:
+    """
+    Return the service that twistd runs.
+
+    Raises:
+        ConfigErrors: all that is wrong with the configuration.
+    """
+    from twisted.internet import reactor
+
+    daemon = Daemon(load(config_path), config_path, reactor)
+    # twistd may fork between here and the start: signals and threads belong behind it.
+    reactor.callWhenRunning(daemon.reloader.listen_for_hangup)
+    return daemon
+
+
+def _run(daemon: Daemon, reactor: Any) -> None:
+    """Run the reactor until a signal; the first drains, the second cuts every session off."""
+    asked = 0
+
+    def stop() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            daemon.stopService().addBoth(lambda _: reactor.stop())
+        else:
+            daemon.cut()
+
+    def on_signal(*_: object) -> None:
+        reactor.callFromThread(stop)
+
+    def begin() -> None:
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
+        daemon.reloader.listen_for_hangup()
+        daemon.startService()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()

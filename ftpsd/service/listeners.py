@@ -1,0 +1,131 @@
+"""
+Listeners: control ports, bound here or passed by systemd, and the passive ports, on the same addresses.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+
+from ftpsd.config.model import Config, Listener
+from ftpsd.control.factory import ControlFactory
+from ftpsd.data.ports import Reservation
+from ftpsd.data.transport import DataPort, DataSocket
+
+BACKLOG = 1024
+ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
+
+
+class ListenProblem(Exception):
+    """A port that cannot be opened, in a sentence that says what to do."""
+
+
+class PassiveListeners:
+    """Opens the long-lived listener of a passive port on every address that a control listener has."""
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.accept: Callable[[int, str], Reservation | None] | None = None
+        self.addresses: list[str] = []
+        self._reactor = reactor
+        self._open: list[DataPort] = []
+
+    def use(self, addresses: set[str]) -> None:
+        """Listen on *addresses* from now on; the wildcard of both families covers all others."""
+        self.addresses = [ANY_IPV6] if ANY_IPV6 in addresses else sorted(addresses)
+
+    def listen(self, port: int) -> None:
+        """
+        Open *port*.
+
+        Raises:
+            OSError: on one of the addresses it cannot be opened.
+        """
+        opened: list[DataPort] = []
+        try:
+            for address in self.addresses:
+                listener = DataPort(port, address, partial(self._arrived, port), self._reactor)
+                listener.startListening()  # type: ignore[no-untyped-call]
+                opened.append(listener)
+        except CannotListenError as error:
+            for listener in opened:
+                listener.stopListening()  # type: ignore[no-untyped-call]
+            raise OSError(error.socketError.errno, os.strerror(error.socketError.errno or 0)) from None
+        self._open += opened
+
+    def close(self) -> None:
+        """Close every port."""
+        while self._open:
+            self._open.pop().stopListening()
+
+    def _arrived(self, port: int, address: str) -> Callable[[DataSocket], None] | None:
+        assert self.accept is not None
+        reservation = self.accept(port, address)
+        return None if reservation is None else reservation.arrived
+
+
+def open_control(
+    listener: Listener, factory: ControlFactory, sockets: dict[str, list[int]], reactor: Any
+) -> list[IListeningPort]:
+    """
+    Open one configured listener.
+
+    Raises:
+        ListenProblem: it cannot be opened.
+    """
+    if listener.socket is not None:
+        return [_adopt(descriptor, factory, reactor) for descriptor in _passed(listener.socket, sockets)]
+    try:
+        return [reactor.listenTCP(listener.port, factory, BACKLOG, listener.address)]
+    except CannotListenError as error:
+        number = error.socketError.errno
+        if number == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
+            # A kernel without IPv6: the default address still means "everywhere".
+            return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, reactor)
+        raise ListenProblem(_why(listener.address, listener.port, number or 0)) from None
+
+
+def listener_name(listener: Listener) -> str:
+    """Return what audit log and metrics call *listener*."""
+    return f"{listener.mode}:{listener.socket or listener.port}"
+
+
+def bound_address(port: IListeningPort) -> str:
+    """Return the address a listener is bound to."""
+    host: str = port.getHost().host  # type: ignore[attr-defined]
+    return host
+
+
+def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
+    try:
+        return sockets[name]
+    except KeyError:
+        have = ", ".join(sorted(sockets)) or "none"
+        raise ListenProblem(
+            f"systemd passed no socket named {name} (passed: {have}); "
+            f"enable a socket unit with FileDescriptorName={name}"
+        ) from None
+
+
+def _adopt(descriptor: int, factory: ControlFactory, reactor: Any) -> IListeningPort:
+    # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
+    with socket.socket(fileno=os.dup(descriptor)) as passed:
+        port: IListeningPort = reactor.adoptStreamPort(descriptor, passed.family, factory)
+        return port
+
+
+def _why(address: str, port: int, number: int) -> str:
+    where = f"port {port} on {address}"
+    if number == errno.EADDRINUSE:
+        return f"{where} is in use by another program; find it with: ss -tlnp 'sport = :{port}'"
+    if number == errno.EACCES:
+        return f"{where} may not be bound by this user; start through the systemd sockets or use a port above 1023"
+    if number == errno.EADDRNOTAVAIL:
+        return f"{where} cannot be bound: no interface of this machine has that address"
+    return f"{where} cannot be bound: {os.strerror(number)}"

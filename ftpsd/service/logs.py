@@ -1,0 +1,52 @@
+"""
+The daemon's own log: one line an event on standard error, where systemd's journal and people read it.
+
+What clients do is the audit log's business. Twisted's own chatter (every port that starts to listen) is left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from constantly import NamedConstant
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    formatTime,
+    globalLogBeginner,
+)
+from zope.interface import provider
+
+
+def begin(level: str, stream: TextIO | None = None) -> None:
+    """Send log events of *level* and above to *stream*, standard error by default."""
+    observer = FileLogObserver(stream or sys.stderr, format_event)
+    globalLogBeginner.beginLoggingTo([filtered(observer, LogLevel.lookupByName(level))], redirectStandardIO=False)
+
+
+def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
+    """Return *observer* behind a filter: our events from *level* on, Twisted's from `warn` on."""
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        own = event.get("log_level", LogLevel.info)
+        namespace = str(event.get("log_namespace", ""))
+        is_foreign = not namespace.startswith("ftpsd")
+        if own >= level and (not is_foreign or own >= LogLevel.warn):
+            observer(event)
+
+    return observe
+
+
+def format_event(event: LogEvent) -> str | None:
+    """Return "time level text", with the traceback of a failure behind it."""
+    level = event.get("log_level")
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    if failure is not None:
+        text = f"{text}\n{failure.getTraceback()}"
+    return f"{formatTime(event.get('log_time'))} {level.name if level else 'info'} {text}\n"

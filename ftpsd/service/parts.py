@@ -1,0 +1,102 @@
+"""
+The parts of the process that outlive a reload: worker pools, audit, metrics, counts and the passive ports.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from ftpsd import __version__
+from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.jsonlog import JSONLog
+from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.config.model import Config
+from ftpsd.control.limits import SessionCounts
+from ftpsd.control.pi import ServerPI
+from ftpsd.control.runtime import Shared
+from ftpsd.data.ports import PassivePorts
+from ftpsd.service.listeners import PassiveListeners
+from ftpsd.workers import WorkerPool
+
+# Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10
+# s.
+LOGIN_QUEUE = 200
+FILES_QUEUE = 10_000
+TRANSFER_QUEUE = 10_000
+
+
+class Parts:
+    """Made once for the process, from the configuration it started with; *reactor* is Twisted's."""
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        call = reactor.callFromThread
+        self.reactor = reactor
+        self.login = WorkerPool("login", config.workers.login, LOGIN_QUEUE, call)
+        self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
+        self.transfer = WorkerPool("transfer", transfer_threads(config), TRANSFER_QUEUE, call)
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, __version__)
+        self.bus = AuditBus(failed=self.metrics.audit_write_failed)
+        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed)
+        self.bus.subscribe(self.metrics)
+        self.bus.subscribe(self.audit_log.put)
+        self.counts = SessionCounts()
+        self.sessions: set[ServerPI] = set()
+        self.verified = VerifiedCache(reactor)
+        self.passive_listeners = PassiveListeners(config, reactor)
+        first, last = config.passive.ports.first, config.passive.ports.last
+        self.ports = PassivePorts(
+            first, last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout
+        )
+        self.passive_listeners.accept = self.ports.take
+        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts)
+        self._watch()
+
+    @property
+    def pools(self) -> tuple[WorkerPool, ...]:
+        """Every worker pool."""
+        return self.login, self.files, self.transfer
+
+    def start(self) -> None:
+        """Start the workers."""
+        for pool in self.pools:
+            pool.start()
+
+    def stop(self) -> None:
+        """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
+        for pool in self.pools:
+            pool.stop()
+        self.audit_log.stop()
+
+    def _watch(self) -> None:
+        """Give the metrics what they read instead of count."""
+
+        def sessions() -> dict[str, float]:
+            transferring = sum(1 for pi in self.sessions if pi.session is not None and pi.session.transfer is not None)
+            logged_in = self.counts.logged_in
+            return {
+                "login": len(self.sessions) - logged_in,
+                "idle": logged_in - transferring,
+                "transfer": transferring,
+            }
+
+        def ports() -> dict[str, float]:
+            # A port is lent once to each client address, so the number of free ones is of use only to the busiest
+            # address.
+            reserved = self.ports.busiest
+            return {"reserved": reserved, "free": len(self.ports.range) - reserved}
+
+        self.metrics.watch_sessions(sessions)
+        self.metrics.watch_passive_ports(ports)
+        self.metrics.watch_worker_queues(lambda: {pool.name: pool.queued for pool in self.pools})
+
+
+def transfer_threads(config: Config) -> int:
+    """Return how many workers move bulk data: enough for every core, and for some storage that is slow to answer."""
+    if config.workers.transfer == "auto":
+        return min(32, (os.cpu_count() or 1) + 4)
+    return config.workers.transfer

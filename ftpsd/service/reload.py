@@ -1,0 +1,94 @@
+"""
+Reload: what SIGHUP changes.
+
+Read, check and build a whole new Runtime in a worker, then swap one reference. On any failure the old one stays, the
+reason is logged and a metric says so. Sessions keep the Runtime they were born with: users, certificates, limits and
+policies of the new one hold for sessions that come after it. Listeners, passive ports, worker pools, audit and
+metrics targets change with a restart; a reload that finds them changed says so.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
+from ftpsd.config.document import ConfigErrors
+from ftpsd.config.model import Config
+from ftpsd.service import systemd
+from ftpsd.service.build import Loaded, build_runtime, load
+
+if TYPE_CHECKING:
+    from ftpsd.service.daemon import Daemon
+
+NEEDS_RESTART = ("listeners", "metrics", "audit", "workers", "log")
+
+log = Logger()
+
+
+class Reloader:
+    """Reloads *daemon* from the file at *path*."""
+
+    def __init__(self, path: Path, daemon: Daemon) -> None:
+        self._path = path
+        self._daemon = daemon
+        self._is_running = False
+        self._is_wanted = False
+
+    def listen_for_hangup(self) -> None:
+        """Reload at every SIGHUP from now on."""
+        reactor = self._daemon.reactor
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reload))
+
+    def reload(self) -> Deferred[None]:
+        """Reload; one that is asked for meanwhile follows the one that runs."""
+        if self._is_running:
+            self._is_wanted = True
+            return succeed(None)
+        self._is_running = True
+        systemd.notify_reloading()
+        self._daemon.parts.audit_log.reopen()
+        return (
+            self._daemon.parts.files.run(load, self._path).addCallbacks(self._loaded, self._failed).addBoth(self._over)
+        )
+
+    def _loaded(self, loaded: Loaded) -> None:
+        daemon = self._daemon
+        for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
+            log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
+        daemon.use(build_runtime(loaded, daemon.parts))
+        daemon.parts.bus.publish(Reloaded(DAEMON))
+        log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.users.users))
+
+    def _failed(self, failure: Failure) -> None:
+        problem = failure.value
+        if isinstance(problem, ConfigErrors):
+            reasons = [str(error) for error in problem.errors]
+        else:
+            log.failure("reload failed", failure)
+            reasons = ["internal error"]
+        for reason in reasons:
+            log.error("reload failed, the old configuration stays: {reason}", reason=reason)
+        self._daemon.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
+
+    def _over(self, result: object) -> None:
+        self._is_running = False
+        systemd.notify_ready(f"serving {self._daemon.describe()}")
+        if isinstance(result, Failure):
+            log.failure("reload failed", result)
+        if self._is_wanted:
+            self._is_wanted = False
+            self.reload()
+
+
+def changed_beyond_reload(old: Config, new: Config) -> list[str]:
+    """Return the keys in which *new* differs from *old* and that only a restart can change."""
+    keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
+    if old.passive.ports != new.passive.ports:
+        keys.append("passive.ports")
+    return keys

@@ -1,0 +1,107 @@
+"""
+Upkeep: what the daemon does by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes
+DNS names and sweeps uploads that nobody will resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ftpsd import __version__
+from ftpsd.service import systemd
+from ftpsd.service.addresses import REFRESH, PublicAddresses
+from ftpsd.storage.upload import sweep_partials
+
+if TYPE_CHECKING:
+    from ftpsd.service.daemon import Daemon
+
+LAG_INTERVAL = 1.0
+SWEEP_INTERVAL = 3600.0
+
+log = Logger()
+
+
+class Upkeep:
+    """The clockwork of *daemon*."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._calls: list[LoopingCall] = []
+        self._expected: float | None = None
+        self._started = time()
+
+    def start(self) -> None:
+        """Begin."""
+        parts = self._daemon.parts
+        parts.metrics.watch_certificates(self._certificates)
+        self._every(LAG_INTERVAL, self._measure_lag)
+        self._every(REFRESH, self.refresh_addresses)
+        self._every(SWEEP_INTERVAL, self._sweep)
+        watchdog = systemd.watchdog_interval()
+        if watchdog is not None:
+            # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
+            self._every(watchdog / 2, systemd.notify_watchdog)
+
+    def stop(self) -> None:
+        """End."""
+        for call in self._calls:
+            if call.running:
+                call.stop()
+
+    def refresh_addresses(self) -> None:
+        """Look the DNS names of `passive.public_address` up again."""
+        addresses = self._daemon.runtime.public_address
+        if isinstance(addresses, PublicAddresses):
+            addresses.refresh()
+
+    def status(self) -> Mapping[str, object]:
+        """Return what the status page shows."""
+        daemon = self._daemon
+        parts = daemon.parts
+        certificate = daemon.runtime.certificate
+        return {
+            "version": __version__,
+            "listeners": daemon.describe(),
+            "running for": f"{(time() - self._started) / 3600:.1f} hours",
+            "sessions": len(parts.sessions),
+            "logged in": parts.counts.logged_in,
+            "transfers": sum(1 for pi in parts.sessions if pi.session is not None and pi.session.transfer is not None),
+            "passive ports reserved": parts.ports.claimed,
+            "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
+        }
+
+    def _every(self, seconds: float, function: object) -> None:
+        call = LoopingCall(function)  # type: ignore[arg-type]
+        call.clock = self._daemon.reactor
+        self._calls.append(call)
+        call.start(seconds)
+
+    def _certificates(self) -> dict[str, float]:
+        certificate = self._daemon.runtime.certificate
+        return {} if certificate is None else {"default": certificate.not_after.timestamp()}
+
+    def _measure_lag(self) -> None:
+        now = self._daemon.reactor.seconds()
+        if self._expected is not None:
+            self._daemon.parts.metrics.observe_lag(max(0.0, now - self._expected))
+        self._expected = now + LAG_INTERVAL
+
+    def _sweep(self) -> Deferred[None]:
+        """Remove partial uploads older than `uploads.keep_partial`, home by home, one worker at a time."""
+        runtime = self._daemon.runtime
+        homes = sorted({user.home for user in runtime.users.values()})
+        return self._daemon.parts.files.run(_sweep_homes, homes, runtime.config.uploads.keep_partial).addCallbacks(
+            lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
+            lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
+        )
+
+
+def _sweep_homes(homes: list[Path], keep: float) -> int:
+    return sum(sweep_partials(home, keep) for home in homes if home.is_dir())

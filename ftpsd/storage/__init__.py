@@ -1,0 +1,1 @@
+"""Where files live: blocking by contract, called in workers only; knows no reactor, no session and no Twisted."""

@@ -1,0 +1,265 @@
+"""
+Atomic uploads: they grow in a hidden partial and appear under their name, whole, in one rename.
+
+* Readers of the target see the old whole file until that rename, and the new whole file after it.
+* What the client goes on from is either the owner's own partial or a copy of the published bytes, never the published
+  file itself.
+* An upload that may not replace is published by a rename that cannot. An append is published only over the very file
+it
+  continued, or nothing if that is what it continued: it was allowed to add, and must not undo what came in meanwhile.
+* When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.partial import Partial, claim_partial, find_partial, is_fresh, partial_name, random_partial
+from ftpsd.storage.source import READ_FILE, require_regular
+from ftpsd.storage.syscalls import copy_range, rename_to_new, turn, write_all
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Place
+
+
+def open_atomic(
+    place: Place, policy: UploadPolicy, owner: str, *, offset: int, append: bool, may_replace: bool, may_create: bool
+) -> AtomicSink:
+    """Open an upload to *place*, which the sink keeps."""
+    published = _published(place)
+    if published is None and not may_create:
+        raise StorageError(Kind.NOT_FOUND)
+    if published is not None and not may_replace:
+        raise StorageError(Kind.EXISTS)
+    wanted = None if append else offset
+    if offset < 0:
+        raise StorageError(Kind.BAD_OFFSET)
+    if published is None or (not append and offset > published.st_size):
+        begun = _resume(place, policy, owner, wanted)
+    elif append or offset:
+        begun, published = _copy_published(place, owner, wanted)
+    else:
+        begun = _Begun(_fresh(place, owner), 0, is_resumed=False)
+    return AtomicSink(place.keep(), policy, begun, _Terms(may_replace, may_create, append, published))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A partial that is ready for the byte at *start*."""
+
+    partial: Partial
+    start: int
+    is_resumed: bool  # its bytes are the owner's unfinished upload
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the upload may do to its target when it is published."""
+
+    may_replace: bool
+    may_create: bool
+    append: bool
+    published: os.stat_result | None  # the target at open
+
+
+class AtomicSink:
+    """An upload that is hidden until it is complete."""
+
+    def __init__(self, place: Place, policy: UploadPolicy, begun: _Begun, terms: _Terms) -> None:
+        self._place = place
+        self._policy = policy
+        self._begun = begun
+        self._partial = begun.partial
+        self._terms = terms
+        self._is_written = False
+        self._is_published = False
+        self._is_doubtful = False  # whether the disk may have lost bytes that it took
+        self.path = place.path
+        self.offset = begun.start
+        self.replaces = terms.published is not None
+        os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data*."""
+        self._is_written = True
+        try:
+            write_all(self._partial.fd, data)
+        except OSError as error:
+            raise from_oserror(error, self.path) from error
+
+    def commit(self) -> None:
+        """Bring the bytes to the disk, then the name to the bytes."""
+        if self._partial.fd < 0:
+            raise StorageError(Kind.IO, self.path)
+        try:
+            self._set_mode()
+            if self._policy.durable:
+                self._is_doubtful = True
+                os.fsync(self._partial.fd)
+                self._is_doubtful = False
+            self._publish()
+            self._is_published = True
+            if self._policy.durable:
+                self._sync_name()
+            self._partial.close()
+        except OSError as error:
+            raise from_oserror(error, self.path) from error
+        except StorageError as error:
+            error.path = self.path
+            raise
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Keep what came in where its owner finds it again."""
+        if self._partial.fd >= 0:
+            with suppress(OSError):  # what cannot be kept or removed now is left to the sweep
+                if not self._is_published:
+                    self._keep_or_unlink()
+            self._partial.close()
+        self._place.close()
+
+    def _set_mode(self) -> None:
+        now = _lstat_or_none(self._place)
+        mode = self._policy.file_mode if now is None else now.st_mode & 0o777
+        with suppress(PermissionError):  # vfat has no modes
+            os.fchmod(self._partial.fd, mode)
+
+    def _publish(self) -> None:
+        """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
+        terms, target = self._terms, self._place
+        with turn(target.name):
+            if not terms.may_replace:
+                rename_to_new(self._partial.place, target)
+                return
+            now = _lstat_or_none(target) if terms.append or not terms.may_create else None
+            if terms.append and not _is_same(now, terms.published):
+                raise StorageError(Kind.BUSY)
+            if not terms.may_create and now is None:
+                raise StorageError(Kind.NOT_FOUND)
+            if terms.append and now is None:
+                rename_to_new(self._partial.place, target)
+            else:
+                os.rename(self._partial.place.name, target.name, src_dir_fd=target.fd, dst_dir_fd=target.fd)
+
+    def _sync_name(self) -> None:
+        try:
+            self._place.sync()
+        except PermissionError:
+            # An inbox that may be written but not read cannot be opened for that. A rename changes the file's inode
+            # too, and the journals of ext4 and XFS bring both to the disk or neither.
+            os.fsync(self._partial.fd)
+
+    def _keep_or_unlink(self) -> None:
+        """Decide what becomes of a partial that was not published; the lock is still held."""
+        came_in = self._is_written or self._begun.is_resumed
+        worth = came_in and not self._is_doubtful and self._policy.keep_partial > 0
+        # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
+        if worth and self._partial.become_findable():
+            self._partial.hide()
+        else:
+            self._partial.unlink()
+
+
+def _published(place: Place) -> os.stat_result | None:
+    """Describe the file that is to be replaced, None for a new one. Raises: DENIED when it is read-only."""
+    status = _lstat_or_none(place)
+    if status is None:
+        return None
+    if stat.S_ISLNK(status.st_mode):  # swapped in since the walk
+        raise StorageError(Kind.NOT_FOUND)
+    require_regular(status)
+    # A rename asks only the directory. A file its operator made read-only is not replaced all the same.
+    if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
+        raise StorageError(Kind.DENIED)
+    return status
+
+
+def _fresh(place: Place, owner: str) -> Partial:
+    """Return an empty partial."""
+    partial = claim_partial(place, owner)
+    if partial is None:
+        return random_partial(place, owner)
+    os.ftruncate(partial.fd, 0)
+    partial.hide()
+    return partial
+
+
+def _resume(place: Place, policy: UploadPolicy, owner: str, wanted: int | None) -> _Begun:
+    """Go on with the owner's partial at *wanted*, or where it ends."""
+    partial = claim_partial(place, owner)
+    if partial is None:
+        return _take_over(place, policy, owner, wanted)
+    status = os.fstat(partial.fd)
+    length = status.st_size if is_fresh(status, policy.keep_partial) else 0
+    start = length if wanted is None else wanted
+    if start > length:
+        if not length:
+            partial.unlink()  # made just now
+        partial.close()
+        raise StorageError(Kind.BAD_OFFSET)
+    os.ftruncate(partial.fd, start)
+    partial.hide()
+    return _Begun(partial, start, is_resumed=start > 0)
+
+
+def _take_over(place: Place, policy: UploadPolicy, owner: str, wanted: int | None) -> _Begun:
+    """
+    Begin beside the owner's partial, which another upload holds.
+
+    A client whose connection died comes back before we have noticed: the bytes below *wanted* do not change any more,
+    so they are copied. An append has no such border. It has to wait until the other upload is over.
+    """
+    held = find_partial(place, owner, policy.keep_partial)
+    if wanted is None and held is not None:
+        raise StorageError(Kind.BUSY)
+    if not wanted:
+        return _Begun(random_partial(place, owner), 0, is_resumed=False)
+    if held is None or wanted > held.st_size:
+        raise StorageError(Kind.BAD_OFFSET)
+    source = os.open(partial_name(owner, place.name), READ_FILE, dir_fd=place.fd)
+    try:
+        return _Begun(_copy_of(source, random_partial(place, owner), wanted), wanted, is_resumed=True)
+    finally:
+        os.close(source)
+
+
+def _copy_published(place: Place, owner: str, wanted: int | None) -> tuple[_Begun, os.stat_result]:
+    """Begin with the first *wanted* bytes of the published file, or all of them; return also which file that was."""
+    source = os.open(place.name, READ_FILE, dir_fd=place.fd)
+    try:
+        status = os.fstat(source)
+        require_regular(status)
+        start = status.st_size if wanted is None else wanted
+        if start > status.st_size:
+            raise StorageError(Kind.BAD_OFFSET)
+        return _Begun(_copy_of(source, _fresh(place, owner), start), start, is_resumed=False), status
+    finally:
+        os.close(source)
+
+
+def _copy_of(source: int, partial: Partial, count: int) -> Partial:
+    try:
+        copy_range(source, partial.fd, 0, count)
+    except BaseException:
+        partial.unlink()
+        partial.close()
+        raise
+    return partial
+
+
+def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:
+    """Tell whether two looks at a name saw the same file in the same state."""
+    if now is None or then is None:
+        return now is then
+    return os.path.samestat(now, then) and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+
+
+def _lstat_or_none(place: Place) -> os.stat_result | None:
+    try:
+        return place.lstat()
+    except FileNotFoundError:
+        return None

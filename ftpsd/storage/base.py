@@ -1,0 +1,192 @@
+"""
+Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
+
+Every call may block and is made in a worker. A storage raises `StorageError` and nothing else for what the file
+system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for the log. A
+storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum, auto
+from typing import Protocol
+
+from ftpsd.wire.listing import Entry
+from ftpsd.wire.path import VirtualPath
+
+
+class Kind(Enum):
+    """What went wrong, as far as a client may know."""
+
+    NOT_FOUND = auto()
+    EXISTS = auto()
+    DENIED = auto()
+    NOT_A_DIRECTORY = auto()
+    IS_A_DIRECTORY = auto()
+    NOT_EMPTY = auto()
+    NO_SPACE = auto()
+    QUOTA = auto()
+    BAD_NAME = auto()
+    NOT_REGULAR = auto()
+    READ_ONLY = auto()
+    BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
+    TOO_MANY_LINKS = auto()
+    BAD_OFFSET = auto()
+    UNSUPPORTED = auto()
+    IO = auto()
+
+
+class StorageError(Exception):
+    """An operation that was not done; *path* is the virtual path, never a host path."""
+
+    def __init__(self, kind: Kind, path: VirtualPath | None = None, cause: OSError | None = None) -> None:
+        super().__init__(kind, path, cause)
+        self.kind = kind
+        self.path = path
+        self.cause = cause
+
+    def __str__(self) -> str:
+        where = "" if self.path is None else f" {self.path}"
+        why = "" if self.cause is None else f" ({errno.errorcode.get(self.cause.errno or 0, 'unknown errno')})"
+        return f"{self.kind.name}{where}{why}"
+
+
+# Whatever is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
+# delete its own copy because our file server restarted.
+_KINDS = {
+    errno.ENOENT: Kind.NOT_FOUND,
+    errno.EEXIST: Kind.EXISTS,
+    errno.EACCES: Kind.DENIED,
+    errno.EPERM: Kind.DENIED,
+    errno.ENOTDIR: Kind.NOT_A_DIRECTORY,
+    errno.EISDIR: Kind.IS_A_DIRECTORY,
+    errno.ENOTEMPTY: Kind.NOT_EMPTY,
+    errno.ENOSPC: Kind.NO_SPACE,
+    errno.EDQUOT: Kind.QUOTA,
+    errno.EFBIG: Kind.QUOTA,  # RLIMIT_FSIZE or the file system's largest file: space is left, but not for this file
+    errno.ENAMETOOLONG: Kind.BAD_NAME,
+    errno.EILSEQ: Kind.BAD_NAME,
+    errno.EINVAL: Kind.BAD_NAME,  # vfat's forbidden characters, a directory renamed into itself
+    errno.ENXIO: Kind.NOT_REGULAR,  # a socket, or a FIFO nobody reads
+    errno.ENODEV: Kind.NOT_REGULAR,
+    errno.ESPIPE: Kind.NOT_REGULAR,
+    errno.EROFS: Kind.READ_ONLY,
+    errno.EBUSY: Kind.BUSY,
+    errno.ETXTBSY: Kind.BUSY,
+    errno.EAGAIN: Kind.BUSY,
+    errno.EDEADLK: Kind.BUSY,
+    errno.ENOLCK: Kind.BUSY,
+    errno.EMFILE: Kind.BUSY,
+    errno.ENFILE: Kind.BUSY,
+    errno.ENOMEM: Kind.BUSY,
+    errno.ENOBUFS: Kind.BUSY,
+    errno.ELOOP: Kind.TOO_MANY_LINKS,
+    errno.EMLINK: Kind.TOO_MANY_LINKS,
+    errno.EXDEV: Kind.UNSUPPORTED,
+    errno.ENOSYS: Kind.UNSUPPORTED,
+    errno.EOPNOTSUPP: Kind.UNSUPPORTED,
+    errno.ENOTSUP: Kind.UNSUPPORTED,
+    errno.ENOTTY: Kind.UNSUPPORTED,
+}
+
+
+def from_oserror(error: OSError, path: VirtualPath | None = None) -> StorageError:
+    """Make the StorageError that says what *error* means to a client."""
+    return StorageError(_KINDS.get(error.errno or 0, Kind.IO), path, error)
+
+
+class Source(Protocol):
+    """One open file to send."""
+
+    size: int  # bytes of the whole file when it was opened
+    offset: int  # where the next read starts
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of a plain file that os.sendfile may use, else None."""
+
+    def close(self) -> None:
+        """Let the file go; idempotent."""
+
+
+class Sink(Protocol):
+    """One open upload. Whoever opened it ends it with commit() or abort()."""
+
+    path: VirtualPath  # where it will be published; for unique=True the chosen name
+    offset: int  # where the first byte goes
+    replaces: bool  # a published file of that name existed at open
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""
+
+    def commit(self) -> None:
+        """Make the upload durable and published. Raises: StorageError with nothing half-published; the sink is over."""
+
+    def abort(self) -> None:
+        """Give up without publishing; what came in stays resumable where it can. Idempotent, also after commit()."""
+
+
+class Listing(Protocol):
+    """A directory read piece by piece, in bounded memory."""
+
+    def read(self, count: int) -> list[Entry]:
+        """Return up to *count* further entries, [] only at the end."""
+
+    def close(self) -> None:
+        """Let the directory go; idempotent."""
+
+
+class Storage(Protocol):
+    """A tree of files under virtual paths."""
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*; an unfinished upload of this owner counts where no published file has its name."""
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path* for reading. Raises: NOT_A_DIRECTORY."""
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open the regular file *path* for sending. Raises: BAD_OFFSET beyond its end, NOT_REGULAR, IS_A_DIRECTORY."""
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        """
+        Open an upload to *path*.
+
+        *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
+        no file has. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and
+        stays as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and
+        doing.
+        """
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*."""
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the empty directory *path*."""
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file *path*, and what this owner left unfinished under that name."""
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        """Rename *old* to *new*; with *may_replace* False whatever is at *new* stays and the answer is EXISTS."""
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        """Set the modification time, in nanoseconds since 1970 UTC."""
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        """Set the permission bits, at most 0o777."""
+
+    def close(self) -> None:
+        """Release the tree; sources, sinks and listings that are open stay valid."""

@@ -1,0 +1,117 @@
+"""
+Direct uploads: written in place, visible as they grow.
+
+Whatever the client leaves undone stays in the target. Two uploads to one name at once write over each other.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.source import require_regular
+from ftpsd.storage.syscalls import write_all
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Place
+
+_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+# Each retry means that the file came or went between two calls.
+_ATTEMPTS = 16
+
+
+def open_direct(
+    place: Place, policy: UploadPolicy, *, offset: int, append: bool, may_replace: bool, may_create: bool
+) -> DirectSink:
+    """Open an upload into the file at *place*, which the sink keeps."""
+    flags = _WRITE | (os.O_APPEND if append else 0)
+    start = None if append else offset
+    fd, is_new = _open(place, flags, start, may_replace=may_replace, may_create=may_create)
+    try:
+        if is_new:
+            with suppress(PermissionError):  # vfat has no modes
+                os.fchmod(fd, policy.file_mode)
+        status = os.fstat(fd)
+        require_regular(status)
+        start = status.st_size if start is None else start
+        if not 0 <= start <= status.st_size:
+            raise StorageError(Kind.BAD_OFFSET)
+        if start < status.st_size:
+            os.ftruncate(fd, start)
+        os.lseek(fd, start, os.SEEK_SET)
+        return DirectSink(place.keep(), policy, fd, start, replaces=not is_new)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _open(place: Place, flags: int, start: int | None, *, may_replace: bool, may_create: bool) -> tuple[int, bool]:
+    """Return the descriptor and whether the file is new."""
+    for _ in range(_ATTEMPTS):
+        if may_replace:
+            try:
+                return os.open(place.name, flags, dir_fd=place.fd), False
+            except FileNotFoundError:
+                if not may_create:
+                    raise
+        elif not may_create:
+            raise StorageError(Kind.DENIED)
+        if start:
+            raise StorageError(Kind.EXISTS if _exists(place) else Kind.BAD_OFFSET)
+        try:
+            return os.open(place.name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=place.fd), True
+        except FileExistsError:
+            if not may_replace:
+                raise
+    raise StorageError(Kind.BUSY)
+
+
+def _exists(place: Place) -> bool:
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class DirectSink:
+    """An upload that is written in place."""
+
+    __slots__ = ("_fd", "_place", "_policy", "offset", "path", "replaces")
+
+    def __init__(self, place: Place, policy: UploadPolicy, fd: int, offset: int, *, replaces: bool) -> None:
+        self._place = place
+        self._policy = policy
+        self._fd = fd
+        self.path = place.path
+        self.offset = offset
+        self.replaces = replaces
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data*."""
+        try:
+            write_all(self._fd, data)
+        except OSError as error:
+            raise from_oserror(error, self.path) from error
+
+    def commit(self) -> None:
+        """Bring file and name to the disk."""
+        if self._fd < 0:
+            raise StorageError(Kind.IO, self.path)
+        try:
+            if self._policy.durable:
+                os.fsync(self._fd)
+                if not self.replaces:
+                    with suppress(PermissionError):  # a directory that may be written but not read
+                        self._place.sync()
+        except OSError as error:
+            raise from_oserror(error, self.path) from error
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Leave the file as it is."""
+        fd, self._fd = self._fd, -1
+        self._place.close()
+        if fd >= 0:
+            os.close(fd)

@@ -1,0 +1,325 @@
+"""
+GuardedStorage: the one place where it is decided what a user may do.
+
+* The decision is made by the virtual path alone, before anything is looked at, so nothing can change between looking
+  and doing. What depends on the file (does the upload replace something?) is passed down as may_replace and
+  may_create, and is kept there by a rename or an open that cannot do otherwise.
+* What the user may neither list nor do the wanted thing with is NOT_FOUND: names cannot be probed. Making something
+new
+  is DENIED, which says nothing about what is there.
+* Rules are about the name by which the user reaches a file. A link is the operator's decision to show a file under
+  another name.
+
+The first rule that matches a path decides; where none matches nothing is allowed. A pattern is an absolute path of
+components:
+* `*` and `?` stand for characters inside one component; everything else, also `[`, is literal, and case counts.
+* `**` as the last component stands for the directory itself and everything below: `/outbox/**`. `/inbox/*` is one
+  level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.wire.listing import Entry, EntryType
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.permission import Permission
+
+_NOTHING: frozenset[Permission] = frozenset()
+_TREE = "**"
+# A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
+_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """What is allowed on the paths that *pattern* matches. Raises: ValueError for a pattern that could never match."""
+
+    pattern: str
+    allow: frozenset[Permission]
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        if not self.pattern.startswith("/"):
+            raise ValueError(f"{self.pattern!r} does not begin with /")
+        if any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"{self.pattern!r} has an empty, . or .. component")
+        if any(_TREE in part for part in parts[:-1]) or (parts and _TREE in parts[-1] and parts[-1] != _TREE):
+            raise ValueError(f"{self.pattern!r}: ** can only be the whole last component")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The components of the pattern."""
+        inner = self.pattern.removeprefix("/").removesuffix("/")
+        return tuple(inner.split("/")) if inner else ()
+
+
+class GuardedStorage:
+    """A storage behind rules; with *rules* None everything is allowed."""
+
+    def __init__(self, inner: Storage, rules: Sequence[PathRule] | None) -> None:
+        self._inner = inner
+        self._rules = Rules.of([PathRule("/**", frozenset(Permission))] if rules is None else rules)
+        self._is_open = rules is None
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*; needs list or read."""
+        entry_rules = self._at(path)
+        if not entry_rules.allowed & {Permission.LIST, Permission.READ}:
+            raise StorageError(Kind.NOT_FOUND, path)
+        entry = self._inner.stat(path)
+        return entry if self._is_open else narrowed(entry, entry_rules)
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path* for reading; what may not be listed is left out."""
+        rules = self._require(path, Permission.LIST)
+        listing = self._inner.list(path)
+        return listing if self._is_open else GuardedListing(listing, rules)
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open *path* for sending; needs read."""
+        self._require(path, Permission.READ)
+        return self._inner.open_source(path, offset)
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        """Open an upload; needs upload for a new file, overwrite or append for one that exists."""
+        allowed = self._at(path).allowed
+        may_create = may_create and Permission.UPLOAD in allowed
+        may_replace = may_replace and (Permission.APPEND if append else Permission.OVERWRITE) in allowed
+        if not may_create and (unique or not may_replace):
+            raise StorageError(Kind.DENIED, path)
+        try:
+            sink = self._inner.open_sink(
+                path, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+            )
+        except StorageError as error:
+            if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:
+                raise StorageError(Kind.DENIED, path, error.cause) from error
+            raise
+        if unique and Permission.UPLOAD not in self._at(sink.path).allowed:
+            # The name that was chosen falls under another rule than the one that was asked for.
+            sink.abort()
+            with suppress(StorageError):
+                self._inner.remove_file(sink.path)
+            raise StorageError(Kind.DENIED, path)
+        return sink
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*; needs mkdir."""
+        if Permission.MKDIR not in self._at(path).allowed:
+            raise StorageError(Kind.DENIED, path)
+        self._inner.make_directory(path)
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the empty directory *path*; needs rmdir."""
+        self._require(path, Permission.RMDIR)
+        self._inner.remove_directory(path)
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file *path*; needs delete."""
+        self._require(path, Permission.DELETE)
+        self._inner.remove_file(path)
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        """Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace."""
+        source = self._require(old, Permission.RENAME)
+        target = self._at(new)
+        if Permission.RENAME not in target.allowed:
+            raise StorageError(Kind.DENIED, new)
+        if not source.may_move_to(target) and self._inner.stat(old).type is not EntryType.FILE:
+            raise StorageError(Kind.DENIED, old)
+        self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        """Set the modification time; needs set-time."""
+        self._require(path, Permission.SET_TIME)
+        self._inner.set_modified(path, modified_ns)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        """Set the permission bits; needs chmod."""
+        self._require(path, Permission.CHMOD)
+        self._inner.set_mode(path, mode)
+
+    def close(self) -> None:
+        """Release the storage behind."""
+        self._inner.close()
+
+    def _at(self, path: VirtualPath) -> Rules:
+        return self._rules if self._is_open else self._rules.at(path.parts)
+
+    def _require(self, path: VirtualPath, permission: Permission) -> Rules:
+        """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
+        rules = self._at(path)
+        if permission not in rules.allowed:
+            raise StorageError(Kind.DENIED if Permission.LIST in rules.allowed else Kind.NOT_FOUND, path)
+        return rules
+
+
+class GuardedListing:
+    """A directory without what the user may not list."""
+
+    def __init__(self, inner: Listing, rules: Rules) -> None:
+        self._inner = inner
+        self._rules = rules
+
+    def read(self, count: int) -> list[Entry]:
+        """Return up to *count* further entries that may be listed."""
+        while entries := self._inner.read(count):
+            seen = [(entry, self._rules.below(entry.name)) for entry in entries]
+            allowed = [narrowed(entry, rules) for entry, rules in seen if Permission.LIST in rules.allowed]
+            if allowed:
+                return allowed
+        return []
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._inner.close()
+
+
+def narrowed(entry: Entry, rules: Rules) -> Entry:
+    """Take from the entry's perm letters (RFC 3659, 7.5.5) those that *rules*, as they look from it, do not give."""
+    letters = _given(rules, entry.type, entry.perm)
+    if letters == entry.perm:
+        return entry
+    # dataclasses.replace takes three times as long, and a listing has thousands of entries.
+    return Entry(entry.name, entry.type, entry.size, entry.modified_ns, entry.mode, entry.unique, entry.links, letters)
+
+
+@lru_cache(maxsize=1024)
+def _given(rules: Rules, kind: EntryType, letters: str) -> str:
+    return "".join(letter for letter in letters if _gives(rules, kind, letter))
+
+
+def _gives(rules: Rules, kind: EntryType, letter: str) -> bool:
+    if kind is EntryType.DIRECTORY and letter in _INSIDE:
+        return any(rules.may_inside(permission) for permission in _INSIDE[letter])
+    needed = Permission.RMDIR if (kind, letter) == (EntryType.DIRECTORY, "d") else _LETTERS[letter]
+    return needed in rules.allowed
+
+
+_LETTERS = {
+    "a": Permission.APPEND,
+    "d": Permission.DELETE,
+    "e": Permission.LIST,
+    "f": Permission.RENAME,
+    "l": Permission.LIST,
+    "r": Permission.READ,
+    "w": Permission.OVERWRITE,
+}
+# Letters of a directory that speak about the names in it.
+_INSIDE = {
+    "c": (Permission.UPLOAD,),
+    "m": (Permission.MKDIR,),
+    "p": (Permission.DELETE, Permission.RMDIR),
+}
+
+
+class Rules:
+    """
+    The rules as they look from one directory.
+
+    below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
+    see. Views are remembered: a listing asks for thousands.
+    """
+
+    __slots__ = ("_below", "_rules", "allowed")
+
+    def __init__(self, rules: Iterable[tuple[tuple[str, ...], frozenset[Permission]]]) -> None:
+        self._rules = tuple(rules)
+        self._below: dict[tuple[bool, ...], Rules] = {}
+        # What is allowed on the directory itself.
+        self.allowed = next((allow for parts, allow in self._rules if parts in ((), (_TREE,))), _NOTHING)
+
+    @classmethod
+    def of(cls, rules: Iterable[PathRule]) -> Rules:
+        """Make the rules as they look from the root."""
+        return cls((rule.parts, rule.allow) for rule in rules)
+
+    def at(self, parts: Iterable[str]) -> Rules:
+        """Return the rules as they look from further down."""
+        rules = self
+        for name in parts:
+            rules = rules.below(name)
+        return rules
+
+    def below(self, name: str) -> Rules:
+        """Return the rules as they look from the entry *name* of this directory."""
+        matches = tuple([bool(parts) and component_matches(parts[0], name) for parts, _ in self._rules])
+        rules = self._below.get(matches)
+        if rules is None:
+            rules = Rules(
+                (parts if parts[0] == _TREE else parts[1:], allow)
+                for (parts, allow), is_match in zip(self._rules, matches, strict=True)
+                if is_match
+            )
+            if len(self._below) < _REMEMBERED:
+                self._below[matches] = rules
+        return rules
+
+    def may_inside(self, permission: Permission) -> bool:
+        """Tell whether *permission* is given for some name directly in this directory."""
+        for parts, allow in self._rules:
+            if parts == (_TREE,) or (parts and parts[1:] in ((), (_TREE,))):
+                if permission in allow:
+                    return True
+                if parts[0] in ("*", _TREE):
+                    return False
+        return False
+
+    def may_move_to(self, other: Rules) -> bool:
+        """
+        Tell whether all that may be below here may be moved to below *other*.
+
+        Without that, a directory with something forbidden in it could be carried to where it is allowed.
+        """
+        ours, others = list(self._inside()), list(other._inside())
+        if any(Permission.RENAME not in allow for allow in ours + others):
+            return False
+        return self._decides_all() or not others
+
+    def _inside(self) -> Iterator[frozenset[Permission]]:
+        """Yield what the rules say that can decide about something below here."""
+        for parts, allow in self._rules:
+            if parts:
+                yield allow
+            if parts == (_TREE,):
+                return
+
+    def _decides_all(self) -> bool:
+        return any(parts == (_TREE,) for parts, _ in self._rules)
+
+
+def component_matches(pattern: str, name: str) -> bool:
+    """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
+    if pattern in ("*", _TREE):
+        return True
+    if "*" not in pattern and "?" not in pattern:
+        return pattern == name
+    at = place = 0
+    star = mark = -1  # where the last * was, and how much of the name it has taken so far
+    while place < len(name):
+        if at < len(pattern) and pattern[at] == "*":
+            star, mark = at, place
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", name[place]):
+            at += 1
+            place += 1
+        elif star >= 0:
+            mark += 1
+            at, place = star + 1, mark
+        else:
+            return False
+    return all(rest == "*" for rest in pattern[at:])

@@ -1,0 +1,247 @@
+"""
+LocalJail: a directory of the local file system as a storage, and nothing outside of it.
+
+Why a path cannot leave the jail:
+1. The jail is a descriptor of its root directory. No host path is ever put together or opened.
+2. A name is reached component by component, each opened below the one before with O_NOFOLLOW (walk.py). The kernel
+   follows no link and sees no `..` and no `/`; what is swapped during the walk can make it fail, not leave.
+3. Links are resolved by hand inside the walk, at most 40. A relative one counts from where it is, an absolute one
+only
+   if it points into the real path of the root; `..` above the root and everything else that leads out is NOT_FOUND.
+   With symlinks="none" every link is.
+4. The last component: stat, list, open, set_modified and set_mode go where a link leads; remove and rename act on the
+   link itself.
+5. Files are opened with O_NONBLOCK and looked at before they are read or written: only regular ones are.
+6. Names beginning with `.ftpsd-` are the server's own (names.py): in no listing, and NOT_FOUND or BAD_NAME in every
+   operation, also when a link says them.
+7. Every descriptor is O_CLOEXEC.
+
+What a user may do inside is not decided here but in guarded.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from ftpsd.storage.atomic import open_atomic
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.direct import open_direct
+from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
+from ftpsd.storage.names import is_reserved, unique_name
+from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
+from ftpsd.storage.source import READ_FILE, FileSource, require_regular
+from ftpsd.storage.syscalls import rename_to_new, turn
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks
+from ftpsd.wire.listing import Entry
+from ftpsd.wire.path import VirtualPath
+
+
+class LocalJail:
+    """A tree of the local file system, for one user."""
+
+    def __init__(self, root: Root, uploads: UploadPolicy, owner: str) -> None:
+        self._root: Root | None = root
+        self._uploads = uploads
+        self._owner = owner
+
+    @classmethod
+    def open(cls, directory: Path, *, uploads: UploadPolicy, owner: str, symlinks: Symlinks = "inside") -> LocalJail:
+        """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
+        try:
+            return cls(Root(os.fsencode(directory), symlinks), uploads, owner)
+        except OSError as error:
+            raise from_oserror(error) from error
+
+    def close(self) -> None:
+        """Let the root go; what is in the middle of a walk finishes it."""
+        self._root = None
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*, through links; where there is nothing, the owner's unfinished upload to it."""
+        with self._find(path) as place:
+            entry = self._entry(place)
+        if entry is None:
+            with self._find(path, follow=True) as place:
+                entry = self._entry(place)
+        if entry is None:  # swapped in since the walk
+            raise StorageError(Kind.NOT_FOUND, path)
+        return entry
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path* for reading."""
+        root = self._opened(path)
+        return DirectoryListing(root, path, root.open_directory(path))
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open the regular file *path*, through links, for sending from *offset* on."""
+        with self._find(path) as place:
+            try:
+                return FileSource(place, offset)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+        with self._find(path, follow=True) as place:
+            return FileSource(place, offset)
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        """Open an upload to *path*, through links; in the way the policy says."""
+        if unique:
+            # Unlike a number that is free right now, it is still free when the upload is published.
+            path = path.parent / unique_name(path.name)
+            offset, append, may_replace = 0, False, False
+        with self._find_new(path, follow=True) as place:
+            if not self._uploads.atomic:
+                return open_direct(
+                    place, self._uploads, offset=offset, append=append, may_replace=may_replace, may_create=may_create
+                )
+            return open_atomic(
+                place,
+                self._uploads,
+                self._owner,
+                offset=offset,
+                append=append,
+                may_replace=may_replace,
+                may_create=may_create,
+            )
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*."""
+        with self._find_new(path) as place:
+            os.mkdir(place.name, 0o700, dir_fd=place.fd)
+            self._chmod(place, self._uploads.directory_mode)
+            if self._uploads.durable:
+                place.sync()
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
+        with self._find_own(path) as place:
+            try:
+                os.rmdir(place.name, dir_fd=place.fd)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._discard_partials_only(place):
+                    raise
+                os.rmdir(place.name, dir_fd=place.fd)
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file or link *path*, and this owner's unfinished upload to it."""
+        with self._find_own(path) as place:
+            try:
+                os.unlink(place.name, dir_fd=place.fd)
+            except FileNotFoundError:
+                if not self._discard_partial(place):
+                    raise
+            else:
+                self._discard_partial(place)
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        """Rename the file, directory or link *old* to *new*."""
+        with self._find_own(old) as source, self._find_new(new) as target:
+            with turn(target.name):
+                if may_replace:
+                    os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+                else:
+                    rename_to_new(source, target)
+            if self._uploads.durable:
+                target.sync()
+                if old.parent != new.parent:
+                    source.sync()
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        """Set the modification time of what *path* leads to."""
+        with self._find(path, follow=True) as place:
+            status = place.lstat()
+            os.utime(place.name, ns=(status.st_atime_ns, modified_ns), dir_fd=place.fd, follow_symlinks=False)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""
+        if mode & ~0o777:
+            raise StorageError(Kind.DENIED, path)
+        with self._find(path, follow=True) as place:
+            self._chmod(place, mode)
+
+    def _opened(self, path: VirtualPath) -> Root:
+        """Return the root, for as long as the caller keeps it. Raises: IO after close()."""
+        root = self._root
+        if root is None:
+            raise StorageError(Kind.IO, path)
+        return root
+
+    def _find(self, path: VirtualPath, *, follow: bool = False) -> Place:
+        return self._opened(path).find(path, follow=follow)
+
+    def _find_own(self, path: VirtualPath) -> Place:
+        """Find what is to be removed or renamed itself."""
+        if path.is_root:
+            raise StorageError(Kind.DENIED, path)
+        return self._find(path)
+
+    def _find_new(self, path: VirtualPath, *, follow: bool = False) -> Place:
+        """Find where something is to be made."""
+        if path.is_root:
+            raise StorageError(Kind.EXISTS if not follow else Kind.IS_A_DIRECTORY, path)
+        if is_reserved(path.name):
+            raise StorageError(Kind.BAD_NAME, path)
+        return self._find(path, follow=follow)
+
+    def _entry(self, place: Place) -> Entry | None:
+        """Describe what is at *place*, None for a link."""
+        name = place.path.name
+        try:
+            status = place.lstat()
+        except FileNotFoundError:
+            partial = find_partial(place, self._owner, self._uploads.keep_partial) if self._uploads.atomic else None
+            if partial is None:
+                raise
+            return replace(entry_of(name, partial), perm=PARTIAL_PERM)
+        return None if stat.S_ISLNK(status.st_mode) else entry_of(name, status)
+
+    def _chmod(self, place: Place, mode: int) -> None:
+        """Set the permission bits of the file or directory at *place*, which need not be readable."""
+        status = place.lstat()
+        if stat.S_ISDIR(status.st_mode):
+            mode |= status.st_mode & 0o7000  # set-group-id is how a shared directory hands down its group
+        else:
+            require_regular(status)
+        try:
+            fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
+        except PermissionError:
+            # What we own and may not read is reached with O_PATH. fchmod refuses that; this name means the
+            # descriptor, no path.
+            fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+            try:
+                os.chmod(f"/proc/self/fd/{fd}", mode)
+            finally:
+                os.close(fd)
+        else:
+            try:
+                os.fchmod(fd, mode)
+            finally:
+                os.close(fd)
+
+    def _discard_partial(self, place: Place) -> bool:
+        return self._uploads.atomic and discard_partial(place, partial_name(self._owner, place.name))
+
+    def _discard_partials_only(self, place: Place) -> bool:
+        """Empty the directory *place* if all that is in it are the owner's idle partials, which no listing shows."""
+        fd = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+        with Place(fd, b".", place.path) as directory, os.scandir(fd) as found:
+            names = []
+            for entry in found:
+                if not (PARTIAL_NAME.fullmatch(entry.name) and entry.name.startswith(owner_prefix(self._owner))):
+                    return False
+                names.append(entry.name.encode())
+            return all(discard_partial(directory, name) for name in names)

@@ -1,0 +1,183 @@
+"""
+Partials: the hidden files beside the target in which uploads grow.
+
+* A partial is truncated, renamed or unlinked only by the holder of its flock, and only after a look that the name
+still
+  means the locked file. The lock dies with the process, so after SIGKILL the partial is free to be resumed.
+* The partial of an owner and a target has one name, made of both, so that the owner finds it again. While somebody is
+  at work in it a further upload takes a random name; such a partial cannot be found again and is only ever swept.
+* A partial with a second hard link is never gone on with: it may be a file that was published when the power went.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from contextlib import suppress
+
+from ftpsd.storage.names import RESERVED_PREFIX
+from ftpsd.storage.syscalls import rename_to_new
+from ftpsd.storage.walk import Place
+
+# What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
+PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a-f]{{32}}|r[0-9a-f]{{32}})")
+
+# Something that is not a partial stands under its name.
+_PLANTED = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_MODE = 0o600
+# Each retry means that another upload was published between our open and our lock.
+_ATTEMPTS = 16
+
+
+def owner_prefix(owner: str) -> str:
+    """Return how the names of all partials of *owner* begin."""
+    return f"{RESERVED_PREFIX}{_digest(owner.encode('utf-8', 'surrogateescape'), 8)}-"
+
+
+def partial_name(owner: str, target: bytes) -> bytes:
+    """Return the name under which *owner* finds the partial of *target* again."""
+    return (owner_prefix(owner) + _digest(target, 16)).encode()
+
+
+def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | None:
+    """Describe the partial of *owner* for *target*, or None when none can be resumed within *keep* seconds."""
+    try:
+        status = os.stat(partial_name(owner, target.name), dir_fd=target.fd, follow_symlinks=False)
+    except OSError:
+        return None
+    return status if is_fresh(status, keep) and _is_ours(status) else None
+
+
+def is_fresh(status: os.stat_result, keep: float) -> bool:
+    """Tell whether a partial may still be resumed when partials are kept for *keep* seconds."""
+    return time.time() - status.st_mtime < keep
+
+
+def claim_partial(target: Place, owner: str) -> Partial | None:
+    """Open or make, and lock, what *owner* finds again; None while another upload holds it, or if it is unusable."""
+    name = partial_name(owner, target.name)
+    for _ in range(_ATTEMPTS):
+        try:
+            fd = os.open(name, _OPEN | os.O_CREAT, _MODE, dir_fd=target.fd)
+        except OSError as error:
+            if error.errno in _PLANTED:
+                return None
+            raise
+        partial = Partial(target, name, fd, name)
+        if not partial.lock():
+            partial.close()
+            return None
+        if partial.is_named():
+            status = os.fstat(fd)
+            if _is_ours(status):
+                return partial
+            if status.st_nlink == 1:
+                partial.close()
+                return None
+            os.unlink(name, dir_fd=target.fd)  # the file keeps its other name
+        partial.close()
+    return None
+
+
+def random_partial(target: Place, owner: str) -> Partial:
+    """Make and lock a partial that nobody finds again."""
+    name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
+    fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
+    partial = Partial(target, name, fd, partial_name(owner, target.name))
+    partial.lock()  # where locks are missing, its modification time still keeps the sweep off
+    return partial
+
+
+class Partial:
+    """An unfinished upload that is being worked on."""
+
+    __slots__ = ("_findable", "fd", "place")
+
+    def __init__(self, target: Place, name: bytes, fd: int, findable: bytes) -> None:
+        self.place = Place(target.fd, name, target.path)  # the descriptor is the target's: never closed here
+        self.fd = fd
+        self._findable = findable  # the name its owner looks for
+
+    def lock(self) -> bool:
+        """Take the lock, without waiting; tell whether it was to be had."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def is_named(self) -> bool:
+        """Tell whether its name still means this file; only then is the lock worth anything."""
+        try:
+            return os.path.samestat(self.place.lstat(), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
+    def hide(self) -> None:
+        """Take back the mode that an attempt to publish it gave it."""
+        if os.fstat(self.fd).st_mode & 0o777 != _MODE:
+            with suppress(PermissionError):  # vfat has no modes
+                os.fchmod(self.fd, _MODE)
+
+    def unlink(self) -> None:
+        """Remove it; only ever called with the lock held."""
+        os.unlink(self.place.name, dir_fd=self.place.fd)
+
+    def become_findable(self) -> bool:
+        """Take the name its owner looks for, unless another partial has it; tell whether it is findable now."""
+        if self.place.name != self._findable:
+            try:
+                rename_to_new(self.place, Place(self.place.fd, self._findable, self.place.path))
+            except FileExistsError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Close the file, which lets the lock go; idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()  # an error while an upload is being opened must not leave its name locked
+
+
+def discard_partial(directory: Place, name: bytes, older_than: float = 0.0) -> bool:
+    """Remove the partial *name* unless it is in use or changed within *older_than* seconds; tell whether it went."""
+    try:
+        fd = os.open(name, _OPEN, dir_fd=directory.fd)
+    except OSError:  # gone, or not a file of ours
+        return False
+    partial = Partial(directory, name, fd, name)
+    try:
+        # Looked at before the lock is taken, for a lock held for a moment sends an upload elsewhere, and again with
+        # it.
+        if _is_idle(fd, older_than) and partial.lock() and partial.is_named() and _is_idle(fd, older_than):
+            partial.unlink()
+            return True
+        return False
+    except OSError:
+        return False
+    finally:
+        partial.close()
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    # Somebody else's file under our name could be changed by its owner after we published it.
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
+
+
+def _is_idle(fd: int, seconds: float) -> bool:
+    status = os.fstat(fd)
+    return stat.S_ISREG(status.st_mode) and (seconds <= 0 or time.time() - status.st_mtime >= seconds)
+
+
+def _digest(data: bytes, size: int) -> str:
+    return hashlib.blake2b(data, digest_size=size).hexdigest()

@@ -1,0 +1,113 @@
+"""
+System calls made whole: all the bytes are written or copied, and a rename replaces nothing it was not to replace.
+
+`rename` replaces what it finds. Looking first leaves a gap; RENAME_NOREPLACE, or `link` where that is missing, leaves
+none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import threading
+
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.walk import Place
+
+# One kernel call per this much, so that a copy of any size can be interrupted by the end of the process and shares
+# the disk.
+_COPY_CHUNK = 64 << 20
+_READ_CHUNK = 1 << 20
+# Not the same file system, not this kind of file, not this kernel, not through this container: read and write then.
+_COPY_BY_HAND = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY}
+)
+
+_RENAME_NOREPLACE = 1  # renameat2(2)
+_NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28; not on macOS
+if _renameat2 is not None:
+    _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    _renameat2.restype = ctypes.c_int
+
+_TURNS = tuple(threading.Lock() for _ in range(64))
+
+
+def write_all(fd: int, data: memoryview | bytes) -> None:
+    """Write all of *data* at the descriptor's own offset."""
+    written = os.write(fd, data)
+    while written < len(data):
+        # A short write on a file is the last room of a disk or quota; the next one says which.
+        data = data[written:]
+        written = os.write(fd, data)
+        if not written:
+            raise OSError(errno.EIO, "nothing written")
+
+
+def copy_range(source: int, target: int, start: int, count: int) -> None:
+    """
+    Copy *count* bytes at *start* of *source* to the same place in *target*, sharing blocks where the file system can.
+
+    Raises: BUSY when *source* has become shorter meanwhile.
+    """
+    end = start + count
+    while start < end:
+        try:
+            copied = os.copy_file_range(source, target, min(end - start, _COPY_CHUNK), start, start)
+        except (OSError, AttributeError) as error:
+            if isinstance(error, OSError) and error.errno not in _COPY_BY_HAND:
+                raise
+            copied = 0
+        if not copied:
+            _copy_by_hand(source, target, start, end)
+            return
+        start += copied
+
+
+def _copy_by_hand(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        chunk = os.pread(source, min(end - start, _READ_CHUNK), start)
+        if not chunk:
+            raise StorageError(Kind.BUSY)
+        os.lseek(target, start, os.SEEK_SET)
+        write_all(target, chunk)
+        start += len(chunk)
+
+
+def turn(name: bytes) -> threading.Lock:
+    """
+    Return the lock under which *name* is looked at and then replaced.
+
+    One process serves a tree, so its own threads are all that must be kept apart. Names share locks; a turn is a few
+    system calls.
+    """
+    return _TURNS[hash(name) % len(_TURNS)]
+
+
+def rename_to_new(old: Place, new: Place) -> None:
+    """Rename *old* to *new*. Raises: FileExistsError when there is anything at *new*, which then stays as it is."""
+    if _renameat2 is not None:
+        if _renameat2(old.fd, old.name, new.fd, new.name, _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _NOT_SUPPORTED:
+            raise OSError(number, os.strerror(number))
+    rename_by_link(old, new)
+
+
+def rename_by_link(old: Place, new: Place) -> None:
+    """Do the same where that is missing, with two names for a moment: a crash between the calls leaves both."""
+    if not stat.S_ISDIR(old.lstat().st_mode):
+        os.link(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd, follow_symlinks=False)
+        os.unlink(old.name, dir_fd=old.fd)
+        return
+    # A directory cannot be linked. It can replace nothing but an empty directory either, so this gap loses no file.
+    try:
+        new.lstat()
+    except FileNotFoundError:
+        os.rename(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd)
+    else:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

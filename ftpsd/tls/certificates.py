@@ -1,0 +1,188 @@
+"""
+Certificate pairs: a certificate chain and its private key, checked together and replaced whole.
+
+A pair that was loaded can be used: chain and key parse, belong to each other, are valid today and strong enough for
+OpenSSL. Every error is one sentence that names the file; nothing read from a key file ever reaches an error text.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey
+
+# A chain is some kilobytes. The bound keeps a wrong path (a log, a device) from being read into memory.
+MAX_FILE = 1024 * 1024
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+
+
+class CertificateError(Exception):
+    """A certificate or key that cannot be used; the text is a sentence for the operator and holds no key material."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePair:
+    """A server certificate, the chain behind it and its private key. *names* are what clients may call the server."""
+
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey = field(repr=False)
+    not_after: datetime
+    names: tuple[str, ...]
+    fingerprint: str
+    """`sha256:` and the hexadecimal digest of the first certificate."""
+    _loaded: _Loaded = field(repr=False, compare=False)
+
+    @classmethod
+    def load(cls, certificate: Path, private_key: Path, *, now: datetime | None = None) -> CertificatePair:
+        """
+        Read both files and check them together; *now* is the time the certificate must be valid at.
+
+        Raises:
+            CertificateError: the pair cannot be used.
+        """
+        chain = _read_chain(certificate)
+        key = _read_key(private_key)
+        _check_match(chain, key, certificate, private_key)
+        _check_dates(chain[0], certificate, now or datetime.now(UTC))
+        loaded = _Loaded.convert(chain, key)
+        try:
+            loaded.install(SSL.Context(SSL.TLS_SERVER_METHOD))
+        except SSL.Error as error:
+            reason = _reason(error)
+            raise CertificateError(f"{certificate} and {private_key}: OpenSSL refuses the pair ({reason}).") from None
+        return cls(
+            chain=chain,
+            key=key,
+            not_after=chain[0].not_valid_after_utc,
+            names=_names(chain[0]),
+            fingerprint="sha256:" + chain[0].fingerprint(SHA256()).hex(),
+            _loaded=loaded,
+        )
+
+    def install(self, context: SSL.Context) -> None:
+        """Give *context* this certificate, its chain and its key."""
+        self._loaded.install(context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """
+    The pair as OpenSSL's own objects, which contexts share by reference.
+
+    pyOpenSSL would rather be given cryptography's objects, but then encodes and parses them again for every context,
+    which doubles the cost of a context and leaves a copy of the key in each.
+    """
+
+    certificate: X509
+    chain: tuple[X509, ...]
+    key: PKey
+
+    @classmethod
+    def convert(cls, chain: tuple[x509.Certificate, ...], key: PrivateKey) -> _Loaded:
+        first, *rest = (X509.from_cryptography(certificate) for certificate in chain)
+        return cls(first, tuple(rest), PKey.from_cryptography_key(key))
+
+    def install(self, context: SSL.Context) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.use_certificate(self.certificate)
+            for certificate in self.chain:
+                context.add_extra_chain_cert(certificate)
+            context.use_privatekey(self.key)
+        context.check_privatekey()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise CertificateError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}).") from None
+    if len(data) > MAX_FILE:
+        raise CertificateError(f"{path}: is too large to be a certificate or a key.")
+    return data
+
+
+def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
+    data = _read(path)
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise CertificateError(f"{path}: holds no PEM certificate.")
+    try:
+        return tuple(x509.load_pem_x509_certificates(data))
+    except ValueError:
+        raise CertificateError(f"{path}: a certificate in it is damaged.") from None
+
+
+def _read_key(path: Path) -> PrivateKey:
+    data = _read(path)
+    if b"PRIVATE KEY-----" not in data:
+        raise CertificateError(f"{path}: holds no PEM private key.")
+    try:
+        key = load_pem_private_key(data, password=None)
+    except TypeError:
+        raise CertificateError(f"{path}: the private key is encrypted; ftpsd needs it without a passphrase.") from None
+    except ValueError:
+        raise CertificateError(f"{path}: the private key is damaged.") from None
+    except UnsupportedAlgorithm:
+        raise CertificateError(f"{path}: the private key is of a kind this OpenSSL does not support.") from None
+    if not isinstance(key, PrivateKey):
+        raise CertificateError(f"{path}: the private key is neither RSA, ECDSA nor EdDSA.")
+    return key
+
+
+def _check_match(chain: tuple[x509.Certificate, ...], key: PrivateKey, certificate: Path, private_key: Path) -> None:
+    public = _public_bytes(key.public_key())
+    matching = [_certified_bytes(each) == public for each in chain]
+    if matching[0]:
+        return
+    if any(matching):
+        raise CertificateError(f"{certificate}: the server's own certificate must come before those that sign it.")
+    raise CertificateError(f"{private_key}: is not the private key of the certificate in {certificate}.")
+
+
+def _public_bytes(key: PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _certified_bytes(certificate: x509.Certificate) -> bytes:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    return _public_bytes(key) if isinstance(key, PublicKey) else b""
+
+
+def _check_dates(first: x509.Certificate, path: Path, now: datetime) -> None:
+    begin, end = first.not_valid_before_utc, first.not_valid_after_utc
+    if now >= end:
+        raise CertificateError(f"{path}: the certificate expired on {end:%Y-%m-%d %H:%M} UTC.")
+    if now < begin:
+        raise CertificateError(f"{path}: the certificate is not valid before {begin:%Y-%m-%d %H:%M} UTC.")
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the DNS names and addresses a client checks (RFC 6125)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return (
+        *names.get_values_for_type(x509.DNSName),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def _reason(error: SSL.Error) -> str:
+    return str(error.args[0][-1][2]) if error.args and error.args[0] else "no reason given"

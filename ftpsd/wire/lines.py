@@ -1,0 +1,99 @@
+"""
+Command lines: bytes of the control connection in, verbs and arguments out (RFC 959, 5.3).
+
+Order of work: Telnet codes are taken out, NUL is dropped, LF ends a line, the carriage returns before it belong to
+the end. The result never depends on where the network cut the bytes.
+Memory is bounded: at most one unfinished line of MAX_LINE bytes and two bytes of an unfinished Telnet code are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ftpsd.wire import text as wire_text
+
+# RFC 959 names no limit. PATH_MAX, and room for the longest words in front of a path: "MFMT 20240229235959.123 ".
+# Carriage returns before the LF count, so a flood of them ends too.
+MAX_LINE = 4096 + 64
+
+_IAC = b"\xff"
+# RFC 854: IAC WILL/WONT/DO/DONT and an option; IAC and a command (EOF, RFC 1184, up to SB); IAC IAC, the data byte
+# FF. IAC before any other byte is nothing Telnet knows and stays, else "\xff\n" would swallow the end of a line.
+_TELNET_CODE = re.compile(rb"\xff(?:[\xfb-\xfe].|[\xec-\xfa]|(\xff))", re.DOTALL)
+# Everything up to a Telnet code that the chunk cut in half.
+_WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)
+# Clients send the Synch as urgent data, of which TCP takes one byte out of the stream: what is left of it, FF or F2
+# (DM), stands before ABOR. Spaces before the verb: pure-ftpd's list of client quirks.
+_BEFORE_VERB = b" \xf2\xff"
+_ASCII_ONLY = bytes(range(128)) + b"?" * 128
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """
+    Hold one command: *verb* upper-case ASCII, *argument* all that follows the one space behind it.
+
+    Further spaces, also trailing ones, belong to the argument: they can be part of a file name.
+    """
+
+    verb: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineTooLong:
+    """Stand in the place of a line of more than MAX_LINE bytes, which was thrown away."""
+
+
+class LineBuffer:
+    """Collect the bytes of a control connection until they are lines."""
+
+    def __init__(self) -> None:
+        self._partial = b""
+        self._cut_code = b""
+        self._discarding = False
+
+    def feed(self, data: bytes) -> list[CommandLine | LineTooLong]:
+        """
+        Add *data* and return the lines it completes.
+
+        Empty lines are dropped. An over-long line is reported once, as soon as it is over-long.
+        """
+        if self._cut_code or _IAC in data:
+            data = self._without_telnet(data)
+        data = data.replace(b"\0", b"")
+        if self._discarding:
+            _, newline, data = data.partition(b"\n")
+            if not newline:
+                return []
+            self._discarding = False
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        commands = [command for line in lines if (command := _parse(line)) is not None]
+        if len(self._partial) > MAX_LINE:
+            self._partial = b""
+            self._discarding = True
+            commands.append(LineTooLong())
+        return commands
+
+    def clear(self) -> None:
+        """Forget all bytes kept: what was sent in clear must not be read as part of what follows in TLS."""
+        self._partial = b""
+        self._cut_code = b""
+        self._discarding = False
+
+    def _without_telnet(self, data: bytes) -> bytes:
+        data = self._cut_code + data
+        whole = _WHOLE.match(data)
+        end = whole.end() if whole else 0
+        self._cut_code = data[end:]
+        return _TELNET_CODE.sub(rb"\1", data[:end])
+
+
+def _parse(line: bytes) -> CommandLine | LineTooLong | None:
+    if len(line) > MAX_LINE:
+        return LineTooLong()
+    verb, _, argument = line.rstrip(b"\r").lstrip(_BEFORE_VERB).partition(b" ")
+    if not verb:
+        return None
+    return CommandLine(verb.upper().translate(_ASCII_ONLY).decode("ascii"), wire_text.decode(argument))

@@ -1,0 +1,30 @@
+"""
+Permissions: the words an operator grants and a storage checks.
+
+The values are the spellings of the users file. They live on the bottom floor because the configuration reads them and
+the storage enforces them, and neither of the two may import the other.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+
+
+@unique
+class Permission(StrEnum):
+    """Name one thing a user may do to a path."""
+
+    LIST = "list"
+    READ = "read"
+    UPLOAD = "upload"
+    OVERWRITE = "overwrite"
+    APPEND = "append"
+    RENAME = "rename"
+    DELETE = "delete"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    SET_TIME = "set-time"
+    CHMOD = "chmod"
+
+
+ALL: frozenset[Permission] = frozenset(Permission)

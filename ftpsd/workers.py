@@ -1,0 +1,122 @@
+"""
+Worker pools: the only threads in which ftpsd makes blocking calls.
+
+A worker never waits for a client, only for storage, for the processor or for the password hash. Threads and queue are
+bounded; a full queue fails the call at once with `PoolBusy`, because a call that waits in an endless queue is lost
+more slowly. Results come back to the reactor in batches: one wake-up of the reactor serves every call that finished
+meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import ParamSpec, Protocol, TypeVar, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Job = tuple[Callable[..., object], tuple[object, ...], Deferred[object]]
+
+
+class PoolBusy(Exception):
+    """The queue of a worker pool is full."""
+
+
+class Workers(Protocol):
+    """What callers need of a pool; the in-memory tests run the same calls inline."""
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+
+class WorkerPool:
+    """
+    A bounded number of threads and a bounded queue of blocking calls.
+
+    *call_in_reactor* is the reactor's `callFromThread`. Calls start in the order they were made.
+    """
+
+    def __init__(self, name: str, threads: int, queue_limit: int, call_in_reactor: Callable[..., object]) -> None:
+        self.name = name
+        self.threads = threads
+        self.queue_limit = queue_limit
+        self._call_in_reactor = call_in_reactor
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._done: deque[tuple[Deferred[object], object]] = deque()
+        self._wake_up_sent = False
+        self._workers: list[Thread] = []
+        self._unfinished = 0
+
+    def start(self) -> None:
+        """Start the threads. They are daemons: storage that hangs for ever must not keep the process alive."""
+        for number in range(self.threads):
+            worker = Thread(target=self._work, name=f"ftpsd-{self.name}-{number}", daemon=True)
+            worker.start()
+            self._workers.append(worker)
+
+    def stop(self, patience: float = 5.0) -> bool:
+        """Finish the queued calls, wait up to *patience* seconds for each thread; True when all have ended."""
+        for _ in self._workers:
+            self._jobs.put(None)
+        for worker in self._workers:
+            worker.join(patience)
+        return not any(worker.is_alive() for worker in self._workers)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """
+        Call *function* in a worker; the Deferred fires in the reactor thread with what it returned or raised.
+
+        Fails with `PoolBusy` when the queue is full. There is no cancelling: a call that has begun is always seen to
+        its end, so what it opened can always be closed.
+        """
+        if self.queued >= self.queue_limit:
+            return fail(PoolBusy(self.name))
+        result: Deferred[object] = Deferred()
+        self._unfinished += 1
+        if kwargs:
+            self._jobs.put((lambda: function(*args, **kwargs), (), result))
+        else:
+            self._jobs.put((function, args, result))
+        return cast("Deferred[T]", result)
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a thread."""
+        return self._jobs.qsize()
+
+    @property
+    def unfinished(self) -> int:
+        """How many calls wait, run, or have not been reported yet."""
+        return self._unfinished
+
+    def _work(self) -> None:
+        done = self._done
+        while (job := self._jobs.get()) is not None:
+            function, args, result = job
+            outcome: object
+            try:
+                outcome = function(*args)
+            except BaseException:
+                outcome = Failure()
+            done.append((result, outcome))
+            # Cleared by _deliver before it empties the deque, so a result appended after the test is always picked up.
+            if not self._wake_up_sent:
+                self._wake_up_sent = True
+                self._call_in_reactor(self._deliver)
+            del job, function, args, result, outcome
+
+    def _deliver(self) -> None:
+        self._wake_up_sent = False
+        done = self._done
+        while done:
+            result, outcome = done.popleft()
+            self._unfinished -= 1
+            if isinstance(outcome, Failure):
+                result.errback(outcome)
+            else:
+                result.callback(outcome)

@@ -1,0 +1,410 @@
+"""
+Fakes: parts of the server that tests can do without.
+
+MemoryStorage is held to the same contract as LocalJail (tests/contracts). It stores atomically.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError
+from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM
+from ftpsd.storage.names import encode_name, is_reserved, unique_name
+from ftpsd.wire.listing import Entry, EntryType
+from ftpsd.wire.path import VirtualPath
+
+_NAME_MAX = 255
+_inodes = itertools.count(1)
+
+
+@dataclass(eq=False)
+class File:
+    """A file, published or not; *data* is replaced, never changed, so that an open source keeps what it saw."""
+
+    data: bytes = b""
+    modified_ns: int = 0
+    mode: int = 0o600
+    inode: int = field(default_factory=lambda: next(_inodes))
+
+
+@dataclass(eq=False)
+class Directory:
+    """A directory, with the unfinished uploads to it by owner and name."""
+
+    children: dict[str, File | Directory] = field(default_factory=dict)
+    partials: dict[tuple[str, str], File] = field(default_factory=dict)
+    modified_ns: int = 0
+    mode: int = 0o700
+    inode: int = field(default_factory=lambda: next(_inodes))
+
+
+class MemoryTree:
+    """What several storages share: the files, the clock, and the *room* left in bytes (None: endless)."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns, room: int | None = None) -> None:
+        self.root = Directory(modified_ns=now_ns())
+        self.now_ns = now_ns
+        self.room = room
+        self.lock = threading.RLock()
+        self.active: set[int] = set()  # inodes of partials that are being worked on
+
+
+class MemoryStorage:
+    """A storage in memory."""
+
+    def __init__(self, tree: MemoryTree | None = None, owner: str = "user") -> None:
+        self.tree = MemoryTree() if tree is None else tree
+        self._owner = owner
+        self._is_closed = False
+
+    def put(self, path: str, data: bytes) -> None:
+        """Publish a file, and the directories above it, for a test to begin with."""
+        target = VirtualPath.parse(path)
+        directory = self.tree.root
+        for name in target.parent.parts:
+            below = directory.children.setdefault(name, Directory(modified_ns=self.tree.now_ns()))
+            assert isinstance(below, Directory)
+            directory = below
+        directory.children[target.name] = File(data, self.tree.now_ns())
+
+    def get(self, path: str) -> bytes:
+        """Return what the file *path* holds."""
+        found = self._node(VirtualPath.parse(path))
+        assert isinstance(found, File)
+        return found.data
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*."""
+        with self.tree.lock:
+            try:
+                return _entry(path.name, self._node(path))
+            except StorageError as error:
+                partial = None if error.kind is not Kind.NOT_FOUND else self._partial(path)
+                if partial is None:
+                    raise
+                return _entry(path.name, partial, PARTIAL_PERM)
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path*."""
+        with self.tree.lock:
+            directory = self._directory(path)
+            return MemoryListing([_entry(name, node) for name, node in directory.children.items()])
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open the file *path*."""
+        with self.tree.lock:
+            file = self._node(path)
+            if isinstance(file, Directory):
+                raise StorageError(Kind.IS_A_DIRECTORY, path)
+            if not 0 <= offset <= len(file.data):
+                raise StorageError(Kind.BAD_OFFSET, path)
+            return MemorySource(file.data, offset)
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        """Open an upload to *path*."""
+        if unique:
+            path = path.parent / unique_name(path.name)
+            offset, append, may_replace = 0, False, False
+        with self.tree.lock:
+            if path.is_root:
+                raise StorageError(Kind.IS_A_DIRECTORY, path)
+            directory = self._place_for_new(path)
+            published = directory.children.get(path.name)
+            if isinstance(published, Directory):
+                raise StorageError(Kind.IS_A_DIRECTORY, path)
+            if published is None and not may_create:
+                raise StorageError(Kind.NOT_FOUND, path)
+            if published is not None and not may_replace:
+                raise StorageError(Kind.EXISTS, path)
+            begun = self._begin(path, directory, published, None if append else offset)
+            terms = _Terms(may_replace, may_create, append, published, published.data if published else b"")
+            return MemorySink(self.tree, path, directory, self._owner, begun, terms)
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*."""
+        with self.tree.lock:
+            if path.is_root:
+                raise StorageError(Kind.EXISTS, path)
+            directory = self._place_for_new(path)
+            if path.name in directory.children:
+                raise StorageError(Kind.EXISTS, path)
+            directory.children[path.name] = Directory(modified_ns=self.tree.now_ns())
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the empty directory *path*."""
+        with self.tree.lock:
+            above = self._above(path)
+            node = self._node(path)
+            if isinstance(node, File):
+                raise StorageError(Kind.NOT_A_DIRECTORY, path)
+            foreign = any(
+                owner != self._owner or partial.inode in self.tree.active
+                for (owner, _), partial in node.partials.items()
+            )
+            if node.children or foreign:
+                raise StorageError(Kind.NOT_EMPTY, path)
+            del above.children[path.name]
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file *path*."""
+        with self.tree.lock:
+            above = self._above(path)
+            partial = self._partial(path)
+            idle = partial is not None and partial.inode not in self.tree.active
+            if not (idle and path.name not in above.children):
+                if isinstance(self._node(path), Directory):
+                    raise StorageError(Kind.IS_A_DIRECTORY, path)
+                del above.children[path.name]
+            if idle:
+                del above.partials[self._owner, path.name]
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        """Rename *old* to *new*."""
+        with self.tree.lock:
+            source = self._above(old)
+            if new.is_root:
+                raise StorageError(Kind.EXISTS, new)
+            node = self._node(old)
+            target = self._place_for_new(new)
+            there = target.children.get(new.name)
+            if there is not None and not may_replace:
+                raise StorageError(Kind.EXISTS, new)
+            if isinstance(node, Directory):
+                if new != old and new.is_within(old):
+                    raise StorageError(Kind.BAD_NAME, new)
+                if isinstance(there, File):
+                    raise StorageError(Kind.NOT_A_DIRECTORY, new)
+                if there is not None and there is not node and there.children:
+                    raise StorageError(Kind.NOT_EMPTY, new)
+            elif isinstance(there, Directory):
+                raise StorageError(Kind.IS_A_DIRECTORY, new)
+            del source.children[old.name]
+            target.children[new.name] = node
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        """Set the modification time."""
+        with self.tree.lock:
+            self._node(path).modified_ns = modified_ns
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        """Set the permission bits."""
+        with self.tree.lock:
+            if mode & ~0o777:
+                raise StorageError(Kind.DENIED, path)
+            self._node(path).mode = mode
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._is_closed = True
+
+    def _node(self, path: VirtualPath) -> File | Directory:
+        if self._is_closed:
+            raise StorageError(Kind.IO, path)
+        node: File | Directory = self.tree.root
+        for name in path.parts:
+            if len(encode_name(name)) > _NAME_MAX:
+                raise StorageError(Kind.BAD_NAME, path)
+            if is_reserved(name):
+                raise StorageError(Kind.NOT_FOUND, path)
+            if isinstance(node, File):
+                raise StorageError(Kind.NOT_A_DIRECTORY, path)
+            if name not in node.children:
+                raise StorageError(Kind.NOT_FOUND, path)
+            node = node.children[name]
+        return node
+
+    def _directory(self, path: VirtualPath) -> Directory:
+        node = self._node(path)
+        if isinstance(node, File):
+            raise StorageError(Kind.NOT_A_DIRECTORY, path)
+        return node
+
+    def _above(self, path: VirtualPath) -> Directory:
+        """Return the directory of what is to be removed or renamed."""
+        if path.is_root:
+            raise StorageError(Kind.DENIED, path)
+        return self._directory(path.parent)
+
+    def _place_for_new(self, path: VirtualPath) -> Directory:
+        """Return the directory in which something is to be made."""
+        if is_reserved(path.name) or len(encode_name(path.name)) > _NAME_MAX:
+            raise StorageError(Kind.BAD_NAME, path)
+        return self._directory(path.parent)
+
+    def _partial(self, path: VirtualPath) -> File | None:
+        """Return the owner's unfinished upload to *path*, if it has a directory at all."""
+        with suppress(StorageError):
+            return self._directory(path.parent).partials.get((self._owner, path.name))
+        return None
+
+    def _begin(self, path: VirtualPath, directory: Directory, published: File | None, wanted: int | None) -> _Begun:
+        """Return the partial to go on with and where; *wanted* None is where it ends."""
+        key = (self._owner, path.name)
+        own = directory.partials.get(key)
+        is_held = own is not None and own.inode in self.tree.active
+        if published is not None and (wanted is None or wanted <= len(published.data)):
+            base, is_resumed = published.data, False
+        else:
+            base, is_resumed = (b"" if own is None else own.data), True
+            if is_held and wanted is None:
+                raise StorageError(Kind.BUSY, path)
+        start = len(base) if wanted is None else wanted
+        if not 0 <= start <= len(base):
+            raise StorageError(Kind.BAD_OFFSET, path)
+        partial = File(base[:start], self.tree.now_ns())
+        if not is_held:
+            directory.partials[key] = partial
+        self.tree.active.add(partial.inode)
+        return _Begun(partial, start, is_resumed and start > 0)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    partial: File
+    start: int
+    is_resumed: bool
+
+
+@dataclass(frozen=True)
+class _Terms:
+    may_replace: bool
+    may_create: bool
+    append: bool
+    published: File | None
+    published_data: bytes
+
+
+class MemorySink:
+    """An upload into memory."""
+
+    def __init__(
+        self, tree: MemoryTree, path: VirtualPath, directory: Directory, owner: str, begun: _Begun, terms: _Terms
+    ) -> None:
+        self._tree = tree
+        self._directory = directory
+        self._key = (owner, path.name)
+        self._begun = begun
+        self._partial = begun.partial
+        self._terms = terms
+        self._is_over = False
+        self.path = path
+        self.offset = begun.start
+        self.replaces = terms.published is not None
+
+    def write(self, data: memoryview) -> None:
+        """Add *data*."""
+        with self._tree.lock:
+            if self._is_over:
+                raise StorageError(Kind.IO, self.path)
+            if self._tree.room is not None:
+                taken = data[: self._tree.room]
+                self._tree.room -= len(taken)
+                self._partial.data += bytes(taken)
+                if len(taken) < len(data):
+                    raise StorageError(Kind.NO_SPACE, self.path)
+            else:
+                self._partial.data += bytes(data)
+
+    def commit(self) -> None:
+        """Publish."""
+        with self._tree.lock:
+            if self._is_over:
+                raise StorageError(Kind.IO, self.path)
+            try:
+                self._check_terms()
+                if self._directory.partials.get(self._key) is self._partial:
+                    del self._directory.partials[self._key]
+                self._partial.modified_ns = self._tree.now_ns()
+                replaced = self._directory.children.get(self.path.name)
+                self._partial.mode = 0o600 if replaced is None else replaced.mode
+                self._directory.children[self.path.name] = self._partial
+                self._end()
+            finally:
+                self.abort()
+
+    def abort(self) -> None:
+        """Keep what came in for its owner."""
+        with self._tree.lock:
+            if self._is_over:
+                return
+            self._end()
+            worth = self._begun.is_resumed or len(self._partial.data) > self.offset
+            if worth:
+                self._directory.partials.setdefault(self._key, self._partial)
+            elif self._directory.partials.get(self._key) is self._partial:
+                del self._directory.partials[self._key]
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._tree.active.discard(self._partial.inode)
+
+    def _check_terms(self) -> None:
+        now = self._directory.children.get(self.path.name)
+        terms = self._terms
+        if isinstance(now, Directory):
+            raise StorageError(Kind.IS_A_DIRECTORY, self.path)
+        if now is not None and not terms.may_replace:
+            raise StorageError(Kind.EXISTS, self.path)
+        if terms.append and (now is not terms.published or (now is not None and now.data != terms.published_data)):
+            raise StorageError(Kind.BUSY, self.path)
+        if now is None and not terms.may_create:
+            raise StorageError(Kind.NOT_FOUND, self.path)
+
+
+class MemorySource:
+    """A download from memory."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._data = data
+        self.size = len(data)
+        self.offset = offset
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill *buffer*."""
+        piece = self._data[self.offset : self.offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        self.offset += len(piece)
+        return len(piece)
+
+    def fileno(self) -> int | None:
+        """There is no descriptor."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class MemoryListing:
+    """A directory in memory."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+
+    def read(self, count: int) -> list[Entry]:
+        """Return up to *count* further entries."""
+        piece, self._entries = self._entries[:count], self._entries[count:]
+        return piece
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def _entry(name: str, node: File | Directory, perm: str | None = None) -> Entry:
+    kind = EntryType.FILE if isinstance(node, File) else EntryType.DIRECTORY
+    size = len(node.data) if isinstance(node, File) else 0
+    return Entry(name, kind, size, node.modified_ns, node.mode, f"0g{node.inode:x}", 1, perm or FULL_PERM[kind])

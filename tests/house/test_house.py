@@ -1,0 +1,109 @@
+"""Rules no tool knows: folders, sizes, the reactor, swallowed exceptions, links, the README's commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT
+
+MOST_LINES = 450
+SOURCES = sorted((ROOT / "ftpsd").rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+# [text](target), with or without a title; images too.
+LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest"
+DEMO_COMMAND = ".venv/bin/ftpsd demo"
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def python_files() -> Iterator[Path]:
+    for folder in ("ftpsd", "tests", "bench", "twisted"):
+        yield from (ROOT / folder).rglob("*.py")
+
+
+def imports_reactor(node: ast.AST) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name == "twisted.internet.reactor" for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        from_package = node.module == "twisted.internet" and any(alias.name == "reactor" for alias in node.names)
+        return from_package or node.module == "twisted.internet.reactor"
+    return False
+
+
+def swallows_everything(node: ast.AST) -> bool:
+    if not isinstance(node, ast.ExceptHandler):
+        return False
+    kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+    everything = any(kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
+    return everything and all(isinstance(line, ast.Pass) for line in node.body)
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=shown)
+def test_a_folder_says_what_lives_there_and_no_more(folder: Path) -> None:
+    """An __init__.py is a docstring only; commands/ also lists its families, the package its version."""
+    body = ast.parse((folder / "__init__.py").read_text()).body
+    assert body, "no docstring"
+    assert isinstance(body[0], ast.Expr)
+    assert isinstance(body[0].value, ast.Constant)
+    assert isinstance(body[0].value.value, str)
+    allowed: dict[str, tuple[type[ast.stmt], ...]] = {
+        "ftpsd": (ast.Assign,),
+        "ftpsd/commands": (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom),
+    }
+    assert [ast.unparse(line) for line in body[1:] if not isinstance(line, allowed.get(shown(folder), ()))] == []
+
+
+def test_twisted_is_not_shadowed() -> None:
+    """The plugin's folders are no packages: an __init__.py there would hide Twisted itself."""
+    assert list((ROOT / "twisted").rglob("__init__.py")) == []
+
+
+def test_files_stay_small() -> None:
+    """A file that grows past the limit holds two ideas."""
+    lines = {shown(path): len(path.read_text().splitlines()) for path in python_files()}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_the_reactor_is_imported_in_one_place() -> None:
+    """Everything else is given the reactor, and so can be given a clock instead."""
+    importers = [shown(path) for path in SOURCES if any(map(imports_reactor, ast.walk(ast.parse(path.read_text()))))]
+    assert importers == ["ftpsd/service/daemon.py"]
+
+
+def test_no_exception_is_swallowed_whole() -> None:
+    """`except Exception: pass` hides the bug that comes next year."""
+    guilty = [
+        f"{shown(path)}:{node.lineno}"
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler) and swallows_everything(node)
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link of the documents points at a file that is there."""
+    targets = [target.split("#")[0] for target in LINK.findall(document.read_text())]
+    local = [target for target in targets if target and "://" not in target and not target.startswith("mailto:")]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """The README shows the line that tests everything and the line that shows everything."""
+    readme = (ROOT / "README.md").read_text()
+    assert TEST_COMMAND in readme
+    assert DEMO_COMMAND in readme
+
+
+def test_the_build_runs_the_command_of_the_readme() -> None:
+    """What the build runs is what a newcomer runs, not a second way that can work alone."""
+    assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text()

@@ -1,0 +1,84 @@
+"""The systemd files, read by systemd's own tools."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT, require_tool
+
+UNITS = ROOT / "systemd"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+
+
+def root_with(tmp_path: Path, account: str) -> Path:
+    """A root directory whose one *account* is whoever runs the tests: chown to oneself is always allowed."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(f"{account}:x:{os.getuid()}:{os.getgid()}::/:/usr/sbin/nologin\n")
+    (tmp_path / "etc" / "group").write_text(f"{account}:x:{os.getgid()}:\n")
+    return tmp_path
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """`systemd-analyze verify` has no complaint about the service and its sockets."""
+    for unit in UNITS.glob("ftpsd*.s*"):
+        shutil.copy(unit, tmp_path)
+    # verify looks for the program; what is tested here is not where it is installed.
+    service = tmp_path / "ftpsd.service"
+    service.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", service.read_text(), flags=re.MULTILINE))
+    verified = run(require_tool("systemd-analyze"), "verify", "--man=no", *sorted(tmp_path.glob("ftpsd*.s*")))
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_the_service_is_locked_in() -> None:
+    """`systemd-analyze security` scores an exposure of 2.0 or less."""
+    analyze = require_tool("systemd-analyze")
+    scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", UNITS / "ftpsd.service")
+    assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_both_sockets_have_the_names_the_configuration_uses() -> None:
+    """FileDescriptorName= is what `socket:` of a listener refers to."""
+    named = {
+        path.name: re.findall(r"^FileDescriptorName=(.*)$", path.read_text(), flags=re.MULTILINE)
+        for path in UNITS.glob("*.socket")
+    }
+    assert named == {"ftpsd.socket": ["explicit"], "ftpsd-implicit.socket": ["implicit"]}
+
+
+def test_tls_handshakes_are_possible() -> None:
+    """MemoryDenyWriteExecute=yes breaks every pyOpenSSL callback."""
+    assert "\nMemoryDenyWriteExecute=no\n" in (UNITS / "ftpsd.service").read_text()
+
+
+def test_the_account_is_made(tmp_path: Path) -> None:
+    """systemd-sysusers makes the user and group the service runs under."""
+    (tmp_path / "etc").mkdir()
+    made = run(require_tool("systemd-sysusers"), f"--root={tmp_path}", UNITS / "sysusers.d" / "ftpsd.conf")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "etc" / "passwd").read_text().startswith("ftpsd:x:")
+
+
+def test_the_directories_are_made(tmp_path: Path) -> None:
+    """systemd-tmpfiles makes the directories that the service's ReadWritePaths= needs, closed to strangers."""
+    rules = (UNITS / "tmpfiles.d" / "ftpsd.conf").read_text()
+    root = root_with(tmp_path, "ftpsd")
+    ours = tmp_path / "rules.conf"
+    ours.write_text(re.sub(r"\broot\b( +ftpsd)", r"ftpsd\1", rules))
+    made = run(require_tool("systemd-tmpfiles"), f"--root={root}", "--create", ours)
+    assert made.returncode == 0, made.stderr
+    modes = {
+        name: oct((root / name).stat().st_mode & 0o777) for name in ("srv/ftpsd", "var/lib/ftpsd", "etc/ftpsd/tls")
+    }
+    assert modes == {"srv/ftpsd": "0o750", "var/lib/ftpsd": "0o750", "etc/ftpsd/tls": "0o750"}

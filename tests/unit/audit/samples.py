@@ -1,0 +1,44 @@
+"""One event of every kind, full of what a hostile client could put there."""
+
+from __future__ import annotations
+
+from ftpsd.audit import events
+from ftpsd.audit.events import DAEMON, Direction, Event, Result, TLSFacts, Who
+
+# Each of these must never be found in a metric label; each is unlike anything that belongs there.
+USER = "mallory-the-user"
+PATH = "/secret-directory/file.txt"
+PEER = "203.0.113.77"
+SESSION = "session-4711"
+
+WHO = Who(session=SESSION, user=USER, peer=PEER, listener="explicit:21")
+TLS = TLSFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", True)
+
+EVERY_EVENT: tuple[Event, ...] = (
+    events.Started(DAEMON),
+    events.Reloaded(DAEMON),
+    events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
+    events.ConnectionRejected(WHO, "too-many-connections"),
+    events.SessionOpened(WHO),
+    events.TLSEstablished(WHO, "control", "TLSv1.3", "TLS_AES_256_GCM_SHA384", False, 0.004),
+    events.TLSFailed(WHO, "data", "not-resumed"),
+    events.LoginRefused(WHO, "password", USER, "wrong-password", 0.17),
+    events.LoggedIn(WHO, "password", 0.16),
+    events.CommandDone(WHO, "CWD", PATH, 250, 0.0004),
+    events.CommandDone(WHO, "other", USER, 500, 0.0001),
+    events.DataConnectionOpened(WHO, "passive"),
+    events.DataConnectionRefused(WHO, "wrong-peer"),
+    events.PassiveExhausted(WHO),
+    events.TransferStarted(WHO, Direction.DOWNLOAD),
+    events.FileSent(WHO, PATH, 1000, 0.5, 0, Result.COMPLETE, sha256="ab" * 32, tls=TLS),
+    events.FileStored(WHO, PATH, 1000, 0.5, 10, Result.TRUNCATED, "no-close-notify", tls=TLS),
+    events.DirectoryListed(WHO, PATH, 200, 0.01, Result.COMPLETE, entries=3),
+    events.FileDeleted(WHO, PATH),
+    events.FileRenamed(WHO, PATH, PATH + ".old"),
+    events.FileChanged(WHO, PATH, modified="20261121040000"),
+    events.DirectoryMade(WHO, PATH),
+    events.DirectoryRemoved(WHO, PATH),
+    events.StorageFailed(WHO, "open", PATH, "io"),
+    events.SessionClosed(WHO, 12.5, "quit", 1000, 2000),
+    events.Stopped(DAEMON, "signal"),
+)

@@ -1,0 +1,184 @@
+"""Password hashes: what matches, what never does, and what it costs."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from ftpsd.auth.passwords import MAX_PASSWORD, VerifiedCache, hash_password, verify
+
+GOOD = hash_password("correct horse")
+
+# The same password, salt "saltsaltsaltsalt", m=64, t=1, p=1: fast enough for many tries.
+CHEAP = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
+
+
+def cost(password: str, stored: str | None) -> float:
+    """Return the processor seconds of one verification, the best of three."""
+    best = 1e9
+    for _ in range(3):
+        before = process_time()
+        verify(password, stored)
+        best = min(best, process_time() - before)
+    return best
+
+
+WRONG = cost("wrong", GOOD)
+
+
+def test_hash_has_the_documented_form() -> None:
+    """A new hash is Argon2id with 64 MiB, three passes and four lanes."""
+    assert GOOD.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_right_password() -> None:
+    """The password that was hashed matches."""
+    assert verify("correct horse", GOOD)
+
+
+def test_wrong_password() -> None:
+    """Another does not."""
+    assert not verify("correct horsf", GOOD)
+
+
+def test_salts_differ() -> None:
+    """Two users with one password have different hashes."""
+    assert hash_password("correct horse") != GOOD
+
+
+def test_bytes_that_are_not_utf8() -> None:
+    """A password of bytes that are no UTF-8, as an old Windows client sends it, matches itself."""
+    password = b"p\xe4ssword".decode("utf-8", "surrogateescape")
+    assert verify(password, hash_password(password))
+
+
+@pytest.mark.parametrize("password", ["", "x" * (MAX_PASSWORD + 1), "ä" * (MAX_PASSWORD // 2 + 1), "\ud800"])
+def test_password_nobody_can_have(password: str) -> None:
+    """No hash is made of an empty password, one that is too long, or one that has no bytes."""
+    with pytest.raises(ValueError, match="at least one and at most 1024 bytes"):
+        hash_password(password)
+
+
+def test_longest_password() -> None:
+    """A password of 1024 bytes is one."""
+    assert verify("x" * MAX_PASSWORD, hash_password("x" * MAX_PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("password", "stored"),
+    [
+        ("correct horse", None),
+        ("", GOOD),
+        ("x" * (MAX_PASSWORD + 1), GOOD),
+        ("\ud800", GOOD),
+        ("correct horse", ""),
+        ("correct horse", "correct horse"),
+        ("correct horse", GOOD.replace("m=65536", "m=4194304")),
+        ("correct horse", GOOD.replace("t=3", "t=4000000")),
+        ("correct horse", GOOD.replace("p=4", "p=0")),
+        ("correct horse", "\udc80"),
+        ("secret", "$6$saltstring$short"),
+    ],
+    ids=["nobody", "empty", "long", "surrogate", "no-hash", "clear", "huge", "slow", "lanes", "not-text", "old"],
+)
+def test_refusals_cost_as_much(password: str, stored: str | None) -> None:
+    """What cannot match takes the work of a wrong password, not less, and matches nothing."""
+    assert not verify(password, stored)
+    assert cost(password, stored) > 0.5 * WRONG
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        GOOD[:-1],
+        GOOD[:-40],
+        GOOD + "A",
+        GOOD + "\0",
+        GOOD.replace("argon2id", "argon2i"),
+        GOOD.replace("v=19", "v=16"),
+        GOOD.replace("m=65536", "m=1"),
+        GOOD.replace("m=65536", "m=99999999999999999999"),
+        GOOD.replace("p=4", "p=5"),
+        "$argon2id$",
+        "$6$",
+        "$2b$",
+        "$2b$99$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+    ],
+)
+def test_malformed_hash_matches_nothing(stored: str) -> None:
+    """A damaged hash refuses everybody and raises nothing."""
+    assert not verify("correct horse", stored)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=60))
+def test_no_stored_text_raises(tail: str) -> None:
+    """Whatever an operator's editor left behind the parameters, verification returns."""
+    assert not verify("x", CHEAP + tail)
+
+
+def test_cache_remembers() -> None:
+    """What was added is there, until its minute is over."""
+    clock = Clock()
+    cache = VerifiedCache(clock)
+    cache.add("alice", GOOD, "pw")
+    clock.advance(59.9)
+    assert cache.contains("alice", GOOD, "pw")
+    clock.advance(0.1)
+    assert not cache.contains("alice", GOOD, "pw")
+
+
+@pytest.mark.parametrize(
+    "other", [("bob", GOOD, "pw"), ("alice", GOOD + "x", "pw"), ("alice", GOOD, "pW"), ("alice" + GOOD, "", "pw")]
+)
+def test_cache_tells_apart(other: tuple[str, str, str]) -> None:
+    """Another user, another stored hash (a reload) or another password is not the one remembered."""
+    cache = VerifiedCache(Clock())
+    cache.add("alice", GOOD, "pw")
+    assert not cache.contains(*other)
+
+
+def test_cache_is_bounded() -> None:
+    """The newest stay, the oldest go."""
+    cache = VerifiedCache(Clock(), limit=3)
+    for name in "abcde":
+        cache.add(name, GOOD, "pw")
+    assert [name for name in "abcde" if cache.contains(name, GOOD, "pw")] == ["c", "d", "e"]
+    assert len(cache) == 3
+
+
+def test_cache_forgets_what_is_over() -> None:
+    """Expired entries are dropped with the next one added, not kept until the cache is full."""
+    clock = Clock()
+    cache = VerifiedCache(clock)
+    for name in "abc":
+        cache.add(name, GOOD, "pw")
+    clock.advance(60)
+    cache.add("d", GOOD, "pw")
+    assert len(cache) == 1
+
+
+def test_cache_renews() -> None:
+    """An entry added again lives from then on."""
+    clock = Clock()
+    cache = VerifiedCache(clock)
+    cache.add("alice", GOOD, "pw")
+    clock.advance(40)
+    cache.add("alice", GOOD, "pw")
+    clock.advance(40)
+    assert cache.contains("alice", GOOD, "pw")
+
+
+def test_cache_holds_no_password() -> None:
+    """A dump of the cache shows neither password nor hash, and two caches have nothing in common."""
+    caches = [VerifiedCache(Clock()), VerifiedCache(Clock())]
+    for cache in caches:
+        cache.add("alice", GOOD, "hunter2")
+    first, second = (vars(cache)["_ends"] for cache in caches)
+    assert "hunter2" not in str(first)
+    assert GOOD not in str(first)
+    assert first.keys().isdisjoint(second)

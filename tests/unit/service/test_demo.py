@@ -1,0 +1,192 @@
+"""The demonstration: what it writes, what it keeps, what it refuses and what it prints. Nothing is served here."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from pathlib import Path
+
+import pytest
+
+from ftpsd.auth.passwords import verify
+from ftpsd.config.model import load_config
+from ftpsd.config.users import load_users
+from ftpsd.service.demo import Demo, DemoProblem, demo, instructions, prepare
+
+PASSIVE = "3000-3050"
+
+
+def prepared(directory: Path, *, user: str = "demo", password: str | None = None) -> Demo:
+    return prepare(directory, 0, 0, PASSIVE, 0, user, password)
+
+
+def demonstrated(directory: Path | None, served: list[Path], *, port: int = 0) -> int:
+    def serve(config: Path) -> int:
+        assert config.exists()
+        served.append(config)
+        return 0
+
+    return demo(directory, port, 0, PASSIVE, 0, "demo", None, serve)
+
+
+def test_the_configuration_is_an_ordinary_one(tmp_path: Path) -> None:
+    """load_config() takes what the demonstration wrote."""
+    ready = prepared(tmp_path / "state")
+    config = load_config(ready.config)
+    assert {(listener.mode, listener.port) for listener in config.listeners} == {
+        ("explicit", ready.port),
+        ("implicit", ready.implicit_port),
+    }
+
+
+def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
+    """Control ports and metrics are bound to loopback addresses."""
+    config = load_config(prepared(tmp_path).config)
+    assert config.metrics is not None
+    assert {*(listener.address for listener in config.listeners), config.metrics.address} <= {"127.0.0.1", "::1"}
+
+
+def test_the_password_is_the_one_that_is_printed(tmp_path: Path) -> None:
+    """The users file holds the hash of the password that was made up."""
+    ready = prepared(tmp_path)
+    assert ready.password is not None
+    assert verify(ready.password, load_users(tmp_path / "users.yaml").users["demo"].password)
+
+
+def test_the_state_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    """The directory and the users file are closed to others."""
+    prepared(tmp_path / "state")
+    modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "state", tmp_path / "state" / "users.yaml")}
+    assert modes == {0}
+
+
+def test_a_second_start_keeps_the_password(tmp_path: Path) -> None:
+    """The hash of an earlier start stays, and the password, which nobody can read from it, is not printed."""
+    prepared(tmp_path)
+    before = (tmp_path / "users.yaml").read_text()
+    again = prepared(tmp_path)
+    assert (tmp_path / "users.yaml").read_text() == before
+    assert again.password is None
+
+
+def test_a_second_start_keeps_the_certificate(tmp_path: Path) -> None:
+    """A client that trusts the demonstration's authority still does."""
+    assert prepared(tmp_path).fingerprint == prepared(tmp_path).fingerprint
+
+
+def test_a_second_start_keeps_what_was_uploaded(tmp_path: Path) -> None:
+    """Files in the home stay, also a welcome.txt that was changed."""
+    prepared(tmp_path)
+    (tmp_path / "home" / "welcome.txt").write_text("mine")
+    prepared(tmp_path)
+    assert (tmp_path / "home" / "welcome.txt").read_text() == "mine"
+
+
+def test_a_given_password_replaces_the_old_one(tmp_path: Path) -> None:
+    """--password changes the hash of the user and nothing else in the file."""
+    prepared(tmp_path)
+    with (tmp_path / "users.yaml").open("a") as file:
+        file.write("# edited by hand\n")
+    prepared(tmp_path, password="correct horse")
+    assert verify("correct horse", load_users(tmp_path / "users.yaml").users["demo"].password)
+    assert "# edited by hand" in (tmp_path / "users.yaml").read_text()
+
+
+def test_another_user_joins_the_first(tmp_path: Path) -> None:
+    """A second --user in the same directory leaves the first one there."""
+    prepared(tmp_path)
+    prepared(tmp_path, user="1e3")
+    assert set(load_users(tmp_path / "users.yaml").users) == {"demo", "1e3"}
+
+
+def test_a_real_configuration_is_not_touched(tmp_path: Path) -> None:
+    """A ftpsd.yaml that the demonstration did not write stops it."""
+    (tmp_path / "ftpsd.yaml").write_text("banner: mine\n")
+    with pytest.raises(DemoProblem, match="was not written by `ftpsd demo`"):
+        prepared(tmp_path)
+    assert (tmp_path / "ftpsd.yaml").read_text() == "banner: mine\n"
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that somebody has ends the demonstration with the option that moves it."""
+    served: list[Path] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        assert demonstrated(tmp_path, served, port=port) == 2
+    assert f"--port: port {port} is in use" in capsys.readouterr().err
+    assert served == []
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file where the directory should be ends the demonstration with its name."""
+    (tmp_path / "file").write_text("")
+    assert demonstrated(tmp_path / "file", []) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("user", ["", "a:b", "a,b", "a\nb"])
+def test_a_user_no_client_can_name_is_refused(tmp_path: Path, user: str) -> None:
+    """What cannot be pasted as a user name is not accepted as one."""
+    with pytest.raises(DemoProblem, match="--user"):
+        prepared(tmp_path, user=user)
+
+
+def test_a_temporary_directory_goes_away() -> None:
+    """Without --directory nothing is left behind."""
+    served: list[Path] = []
+    assert demonstrated(None, served) == 0
+    assert not served[0].parent.exists()
+
+
+def test_a_temporary_directory_goes_away_when_serving_fails() -> None:
+    """Nothing is left behind by an error either."""
+    served: list[Path] = []
+
+    def fail(config: Path) -> int:
+        served.append(config)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(None, 0, 0, PASSIVE, 0, "demo", None, fail)
+    assert not served[0].parent.exists()
+
+
+def test_a_given_directory_stays(tmp_path: Path) -> None:
+    """--directory is kept for the next time."""
+    assert demonstrated(tmp_path / "state", []) == 0
+    assert (tmp_path / "state" / "ftpsd.yaml").exists()
+
+
+def test_a_relative_directory_is_printed_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines can be pasted in another directory than the one the demonstration was started in."""
+    monkeypatch.chdir(tmp_path)
+    demonstrated(Path("state"), [])
+    assert f"--cacert {tmp_path}/state/tls/ca.pem" in capsys.readouterr().out
+
+
+def test_the_lines_survive_a_shell(tmp_path: Path) -> None:
+    """Paths and passwords with blanks, quotes and dollars are printed so that a shell gives them back."""
+    ready = prepared(tmp_path / "it's a \"state\"", password="pa$$ 'word'")
+    curl = next(line for line in instructions(ready, is_kept=True).splitlines() if "--upload-file" in line)
+    words = shlex.split(curl)
+    assert words[words.index("--cacert") + 1] == str(ready.authority)
+    assert words[words.index("--user") + 1] == "demo:pa$$ 'word'"
+    assert Path(words[words.index("--upload-file") + 1]).exists()
+
+
+def test_lftp_gets_its_own_quotes(tmp_path: Path) -> None:
+    """What lftp reads behind -e is quoted for lftp inside the quotes for the shell."""
+    ready = prepared(tmp_path / 'a "state"')
+    line = next(line for line in instructions(ready, is_kept=True).splitlines() if line.startswith("  lftp "))
+    words = shlex.split(line)
+    assert words[words.index("-e") + 1].startswith(f'set ssl:ca-file "{tmp_path}/a \\"state\\"/tls/ca.pem"; ')
+
+
+def test_an_unknown_password_is_asked_for(tmp_path: Path) -> None:
+    """Where the password is unchanged the lines carry the name alone, and the page says why."""
+    prepared(tmp_path)
+    page = instructions(prepared(tmp_path), is_kept=True)
+    assert "--user demo ftp://" in page
+    assert "unchanged" in page

@@ -1,0 +1,178 @@
+"""What counts as a resumed data connection, and whose sessions can be resumed."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from OpenSSL import SSL
+
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, describe, is_resumed, watch
+from ftpsd.tls.session import SessionTLS
+from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
+
+# TLS 1.2 with tickets, TLS 1.2 with session ids, TLS 1.3.
+KINDS = [(TLS_1_2, True), (TLS_1_2, False), (TLS_1_3, True)]
+
+
+@pytest.mark.parametrize(("version", "tickets"), KINDS)
+def test_control_session_resumes(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+) -> None:
+    """A data connection that brings its control connection's session is resumed, and both ends say so."""
+    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    control = connect_control(tls, context)
+    with connect_data(tls, context, control.client.tls.session) as (server, client):
+        assert is_resumed(server)
+        assert client.tls.session_reused
+
+
+@pytest.mark.parametrize(("version", "tickets"), KINDS)
+def test_new_session_does_not_count(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+) -> None:
+    """A data connection with a full handshake is not resumed."""
+    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    connect_control(tls, context)
+    with connect_data(tls, context) as (server, client):
+        assert not is_resumed(server)
+        assert not client.tls.session_reused
+
+
+@pytest.mark.parametrize(("version", "tickets"), KINDS)
+def test_other_control_session_does_not_resume(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+) -> None:
+    """A valid session of another control connection, same client and same certificate, gets a full handshake."""
+    mine, other = SessionTLS(pair), SessionTLS(pair)
+    context = client_context(authority, version, tickets=tickets)
+    connect_control(mine, context)
+    stolen = connect_control(other, context).client.tls.session
+    with connect_data(mine, context, stolen) as (server, client):
+        assert not is_resumed(server)
+        assert not client.tls.session_reused
+
+
+@pytest.mark.parametrize(("version", "tickets"), KINDS)
+def test_one_session_resumes_many_times(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+) -> None:
+    """The control connection's ticket serves for every transfer (lftp, curl and FileZilla bring the same one)."""
+    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    session = connect_control(tls, context).client.tls.session
+    for _ in range(4):
+        with connect_data(tls, context, session) as (server, _client):
+            assert is_resumed(server)
+
+
+@pytest.mark.parametrize(("version", "tickets"), KINDS)
+def test_data_session_resumes(pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool) -> None:
+    """The newest session, from the data connection before, resumes too (PHP, Go)."""
+    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    session = connect_control(tls, context).client.tls.session
+    for _ in range(4):
+        with connect_data(tls, context, session) as (server, client):
+            assert is_resumed(server)
+            session = client.tls.session
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_session_of_unresumed_data_connection_resumes(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion
+) -> None:
+    """A session that began with a full data handshake of this control session may be resumed by the next transfer."""
+    tls, context = SessionTLS(pair), client_context(authority, version)
+    connect_control(tls, context)
+    with connect_data(tls, context) as (_server, client):
+        session = client.tls.session
+    with connect_data(tls, context, session) as (server, _client):
+        assert is_resumed(server)
+
+
+def test_every_resumption_brings_a_new_ticket(pair: CertificatePair, authority: Path) -> None:
+    """In TLS 1.3 each resumed connection issues a fresh ticket, for clients that use one only once (JSSE)."""
+    tls, context = SessionTLS(pair), client_context(authority, TLS_1_3)
+    session = connect_control(tls, context).client.tls.session
+    assert session is not None
+    with connect_data(tls, context, session) as (_server, client):
+        assert client.tls.session is not None
+        assert client.tls.session.id != session.id
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_session_outlives_default_timeout(pair: CertificatePair, authority: Path, version: ssl.TLSVersion) -> None:
+    """The lifetime told to clients is days, where OpenSSL's default of 300 seconds ends long uploads."""
+    tls, context = SessionTLS(pair), client_context(authority, version)
+    session = connect_control(tls, context).client.tls.session
+    assert session is not None
+    assert tls.context.get_timeout() == 30 * 24 * 3600
+    assert session.ticket_lifetime_hint >= 7 * 24 * 3600
+
+
+def test_pyopenssl_client_resumes(pair: CertificatePair) -> None:
+    """The other build of OpenSSL, as a client, resumes and is recognised."""
+    tls = SessionTLS(pair)
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
+    first = _shake_in_memory(tls, SSL.Connection(context, None))
+    second = SSL.Connection(context, None)
+    session = first.get_session()
+    assert session is not None
+    second.set_session(session)
+    assert is_resumed(_shake_in_memory(tls, second, as_server=True))
+
+
+def test_unfinished_handshake_is_not_resumed(pair: CertificatePair, authority: Path) -> None:
+    """Before its handshake is complete a connection has resumed nothing."""
+    tls, context = SessionTLS(pair), client_context(authority, TLS_1_3)
+    session = connect_control(tls, context).client.tls.session
+    server = tls.serverConnectionForTLS(None)  # type: ignore[arg-type]
+    server.bio_write(Client(context, session).take(b""))
+    with pytest.raises(SSL.WantReadError):
+        server.do_handshake()
+    assert not is_resumed(server)
+
+
+def test_absence_alone_proves_nothing(pair: CertificatePair) -> None:
+    """If OpenSSL renamed the state we look for, no connection would count as resumed, rather than every one."""
+    server = ServerConnection(SessionTLS(pair).context, None, Role.DATA, FullHandshakes())
+    watch(server, SSL.SSL_CB_HANDSHAKE_DONE, 1)
+    assert not is_resumed(server)
+
+
+def test_foreign_connection_is_not_resumed() -> None:
+    """A connection that nobody watched has not resumed anything."""
+    assert not is_resumed(SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD), None))
+
+
+@pytest.mark.parametrize(("version", "name"), [(TLS_1_2, "TLSv1.2"), (TLS_1_3, "TLSv1.3")])
+def test_describe(pair: CertificatePair, authority: Path, version: ssl.TLSVersion, name: str) -> None:
+    """The facts name the version, the suite and the resumption."""
+    tls, context = SessionTLS(pair), client_context(authority, version)
+    session = connect_control(tls, context).client.tls.session
+    with connect_data(tls, context, session) as (server, client):
+        facts = describe(server)
+        cipher = client.tls.cipher()
+    assert cipher is not None
+    assert (facts.version, facts.cipher, facts.resumed) == (name, cipher[0], True)
+
+
+def _shake_in_memory(tls: SessionTLS, client: SSL.Connection, *, as_server: bool = False) -> SSL.Connection:
+    """Complete a handshake of two pyOpenSSL connections and return one of them."""
+    server = tls.serverConnectionForTLS(None)  # type: ignore[arg-type]
+    client.set_connect_state()
+    for _ in range(4):
+        for end, other in ((client, server), (server, client)):
+            try:
+                end.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(end.bio_read(65536))
+            except SSL.WantReadError:
+                pass
+    with pytest.raises(SSL.WantReadError):
+        client.recv(1)
+    return server if as_server else client
