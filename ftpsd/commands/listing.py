@@ -19,8 +19,7 @@ from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, send
 from ftpsd.data.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
-from ftpsd.wire.glob import glob_match
-from ftpsd.wire.listing import Entry, EntryType, facts, is_listable, list_line
+from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, is_listable, list_line
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 

@@ -23,7 +23,7 @@ _WANTED: Final = {
 
 
 def complaints(document: Document, error: ValidationError, model: type[BaseModel], name: str) -> list[ConfigError]:
-    """Turn everything pydantic found in *document*, read as *model*, into complaints; *name* is what the file is called."""
+    """Turn what pydantic found in *document*, read as *model*, into complaints; *name* is what the file is called."""
     found = []
     for detail in error.errors(include_url=False):
         key = tuple(detail["loc"])
@@ -36,14 +36,15 @@ def complaints(document: Document, error: ValidationError, model: type[BaseModel
         elif kind == "missing":
             found.append(document.error(key, f"missing; add {shown(str(key[-1]))}: to {shown_key(key[:-1]) or name}"))
         else:
-            found.append(document.error(key, _sentence(kind, detail.get("input"), detail.get("ctx", {}), detail["msg"])))
+            sentence = _sentence(kind, detail.get("input"), detail.get("ctx", {}), detail["msg"])
+            found.append(document.error(key, sentence))
     return found
 
 
 def nearest(word: str, known: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str | None:
     """Return the known word that *word* was probably meant to be."""
     folded = word.lower().replace("-", "_")
-    matches = difflib.get_close_matches(folded, list(known), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(folded, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

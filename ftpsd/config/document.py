@@ -1,10 +1,10 @@
 """
 One YAML file as plain values, with the place of every value.
 
-Scalars follow the core schema of YAML 1.2, with decimal numbers only: `0640` is the number 640 and never 416, `21:21` and `no`
-are text. Mapping keys are always text, so a user may be called `no` or `123`. Anchors, aliases, tags, duplicate keys and a second
-document are refused. The file is read as parser events and not as composed nodes, because composed nodes no longer show which
-anchors and tags were written, and because a loop over events cannot be driven into deep recursion.
+Scalars follow the core schema of YAML 1.2, with decimal numbers only: `0640` is the number 640 and never 416, `21:21` and
+`no` are text. Mapping keys are always text, so a user may be called `no` or `123`. Anchors, aliases, tags, duplicate keys and
+a second document are refused. The file is read as parser events and not as composed nodes, because composed nodes no longer
+show which anchors and tags were written, and because a loop over events cannot be driven into deep recursion.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CONSTANTS: Final[dict[str, object]] = {
 }  # fmt: skip
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-# What YAML 1.2 calls c-printable (section 5.1), so that both of PyYAML's readers refuse the same text at the same place.
+# What YAML 1.2 calls c-printable (section 5.1): both of PyYAML's readers then refuse the same text at the same place.
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -64,8 +64,9 @@ class ConfigError:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        severity = "warning: " if self.severity == "warning" else ""
         key = f"{self.key}: " if self.key else ""
-        return f"{place}: {key}{self.message}"
+        return f"{place}: {severity}{key}{self.message}"
 
 
 class ConfigErrors(Exception):
@@ -100,7 +101,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Hold one parsed file; two documents are equal when they are the same file, so that values compare by their values."""
+    """Hold one parsed file; documents of one file are equal, so that what was built from them compares by its values."""
 
     file: str
     text: str = field(compare=False, repr=False)
@@ -121,7 +122,7 @@ class Document:
         return ConfigError(self.file, node.line, node.column, shown_key(key), message, severity)
 
     def is_refused(self, key: Key) -> bool:
-        """Tell whether *key* lies in a value that was refused already, so that saying more about it would only confuse."""
+        """Tell whether *key* lies in a value that was refused already; saying more about it would only confuse."""
         return any(key[:depth] in self.refused for depth in range(1, len(key) + 1))
 
 
@@ -135,7 +136,7 @@ def read_text(path: Path, limit: int) -> str:
         with open(path, "rb") as stream:
             data = stream.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise ConfigErrors([ConfigError(str(path), 0, 0, "", _unreadable(path, error))]) from error
+        raise ConfigErrors([ConfigError(str(path), 0, 0, "", _unreadable(error))]) from error
     if len(data) > limit:
         raise ConfigErrors([ConfigError(str(path), 0, 0, "", f"larger than {limit >> 20} MiB; split or shorten it")])
     try:
@@ -147,7 +148,7 @@ def read_text(path: Path, limit: int) -> str:
 
 def parse(text: str, file: str) -> Document:
     """
-    Parse *text*, printed as *file* in complaints; what can still be read around a refused value is kept for more complaints.
+    Parse *text*, called *file* in complaints; what can still be read around a refused value is kept for more complaints.
 
     Raises: ConfigErrors when there is no telling what the rest means.
     """
@@ -234,8 +235,8 @@ class _Composer:
     def _open(self, event: Any, is_mapping: bool) -> None:
         mark = event.start_mark
         if len(self._stack) >= MAX_DEPTH:
-            error = ConfigError(self.file, mark.line + 1, mark.column + 1, "", f"nested more than {MAX_DEPTH} levels deep")
-            raise ConfigErrors([*self.errors, error])
+            message = f"nested more than {MAX_DEPTH} levels deep"
+            raise ConfigErrors([*self.errors, ConfigError(self.file, mark.line + 1, mark.column + 1, "", message)])
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
         node = Node(None, mark.line + 1, mark.column + 1, mark.index, mark.index, bool(event.flow_style))
@@ -270,7 +271,8 @@ class _Composer:
         if text is None:
             self._complain_at(node, "a key must be plain text")
         elif text in keys:
-            self._complain_at(node, f"{shown(text)} was given already in line {keys[text].line}; remove one of the two", text)
+            message = f"{shown(text)} was given already in line {keys[text].line}; remove one of the two"
+            self._complain_at(node, message, text)
         top.key, top.ignored = node, text is None or text in keys
         if text is not None:
             keys.setdefault(text, node)
@@ -328,7 +330,7 @@ def _syntax(file: str, error: yaml.MarkedYAMLError) -> ConfigError:
     return ConfigError(file, *place, "", f"not YAML: {shown(error.problem or '')}{context}".rstrip())
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> str:
+def _unreadable(error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, PermissionError):

@@ -1,8 +1,8 @@
 """
 What one key may hold: pydantic field types, each with its check, its sentence and its JSON Schema.
 
-Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation context, which is
-the folder of the file that names them; without a context they stay as they are.
+Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation context,
+which is the folder of the file that names them; without a context they stay as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StrictBool, StrictInt, StrictStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
 from pydantic_core.core_schema import ValidationInfo
 
 from ftpsd.config.units import (
@@ -35,7 +44,8 @@ from ftpsd.config.units import (
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # RFC 1123 section 2.1, with the length limits of RFC 1035.
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 # What systemd accepts as FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
 _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
 # Argon2id in PHC form, and crypt(3) hashes of older systems. Nothing else can be verified.
@@ -87,7 +97,7 @@ def check_public_address(value: object) -> str:
     """Accept what a 227 reply can announce: an IPv4 address, or a DNS name that is resolved to one."""
     if isinstance(value, str):
         if ":" in value:
-            raise ValueError(f"{describe(value)} cannot be announced; a 227 reply carries IPv4 only, and EPSV needs no address")
+            raise ValueError(f"{describe(value)} cannot be announced: a 227 reply carries IPv4 only, and EPSV no address")
         if re.fullmatch(r"[0-9.]+", value):
             try:
                 return str(ipaddress.IPv4Address(value))
@@ -193,8 +203,12 @@ def check_expiry(value: object) -> datetime:
         except (ValueError, OverflowError):
             pass
         else:
-            raise ValueError(f"{describe(value)} has no time zone; write {describe(value)}Z for UTC, or +01:00 and the like")
+            raise ValueError(f"{describe(value)} has no time zone; write {describe(value)}Z for UTC, or +01:00")
     raise ValueError(f"{describe(value)} is not a date; write one as 2030-12-31 or 2030-12-31T18:00:00Z")
+
+
+def _text(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern}
 
 
 def _text_or_number(pattern: str, minimum: int, number: str = "number", **more: Any) -> dict[str, Any]:
@@ -204,32 +218,30 @@ def _text_or_number(pattern: str, minimum: int, number: str = "number", **more: 
 _RATE_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [{"const": "unlimited"}, {"type": "string", "pattern": RATE_PATTERN}, {"type": "integer", "minimum": 1}]
 }
-_NETWORK_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"}
-_PATH_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": r"\S"}
+_NETWORK_SCHEMA: Final = _text(r"^[0-9a-fA-F:.]+(%[^/]+)?(/[0-9.]{1,15})?$")
+_PATH_SCHEMA: Final = _text(r"\S")
 
 Duration = Annotated[
-    float, PlainValidator(check_positive_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0, exclusiveMinimum=0))
+    float,
+    PlainValidator(check_positive_duration),
+    WithJsonSchema(_text_or_number(DURATION_PATTERN, 0, exclusiveMinimum=0)),
 ]
 DurationOrZero = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0))]
 Limit = Annotated[int | None, PlainValidator(check_limit), WithJsonSchema(_RATE_SCHEMA)]
 Rate = Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
-Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema({"type": "string", "pattern": MODE_PATTERN})]
+Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema(_text(MODE_PATTERN))]
 Ports = Annotated[
     PortRange,
     PlainValidator(parse_ports),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": PORTS_PATTERN}, {"type": "integer", "minimum": 1, "maximum": 65535}]}),
+    WithJsonSchema(_text_or_number(PORTS_PATTERN, 1, "integer", maximum=65535)),
 ]
 FilePath = Annotated[Path, PlainValidator(check_path), WithJsonSchema(_PATH_SCHEMA)]
 LogTarget = Annotated[Path | Literal["stdout"], PlainValidator(check_log), WithJsonSchema(_PATH_SCHEMA)]
-Address = Annotated[str, PlainValidator(check_address), WithJsonSchema({"type": "string", "pattern": r"^[0-9a-fA-F:.]+(%.+)?$"})]
-Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9.-]+$"})]
-PublicAddress = Annotated[
-    str, PlainValidator(check_public_address), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9.-]+$"})
-]
+Address = Annotated[str, PlainValidator(check_address), WithJsonSchema(_text(r"^[0-9a-fA-F:.]+(%.+)?$"))]
+Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
+PublicAddress = Annotated[str, PlainValidator(check_public_address), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
 NetworkField = Annotated[Network, PlainValidator(check_network), WithJsonSchema(_NETWORK_SCHEMA)]
-SocketName = Annotated[
-    str, PlainValidator(check_socket_name), WithJsonSchema({"type": "string", "pattern": f"^{_SOCKET_NAME.pattern}$"})
-]
+SocketName = Annotated[str, PlainValidator(check_socket_name), WithJsonSchema(_text(f"^{_SOCKET_NAME.pattern}$"))]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Count = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Threads = Annotated[StrictInt, Field(ge=1, le=256)]
@@ -243,9 +255,9 @@ TransferThreads = Annotated[
     PlainValidator(check_transfer),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 256}]}),
 ]
-Password = Annotated[str, PlainValidator(check_password), WithJsonSchema({"type": "string", "pattern": PASSWORD_PATTERN})]
+Password = Annotated[str, PlainValidator(check_password), WithJsonSchema(_text(PASSWORD_PATTERN))]
 Expiry = Annotated[
     datetime,
     PlainValidator(check_expiry),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].+(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$"}),
+    WithJsonSchema(_text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].+)?$")),
 ]

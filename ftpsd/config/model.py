@@ -1,8 +1,8 @@
 """
 The keys of ftpsd.yaml: typed, frozen, each with its default.
 
-A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved against the
-folder of the file. What a key accepts is its field type; what keys must not do to each other is in `ports.py`.
+A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved against
+the folder of the file. What a key accepts is its field type; what keys must not do to each other is in `ports.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ftpsd.config.fields import (
     TLSVersion,
     TransferThreads,
 )
-from ftpsd.config.ports import clashes
+from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
 
 # A configuration of every key has 4 KiB; a site with a network per customer stays far below this.
@@ -50,22 +50,12 @@ class Section(BaseModel):
 
 
 class Listener(Section):
-    """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket*."""
+    """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
     mode: Literal["explicit", "implicit"]
     address: Address = "::"
     port: Port = 0
     socket: SocketName | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_one_place(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            if data.get("socket") is None and "port" not in data:
-                raise ValueError("a listener needs a port, or the socket: NAME that systemd passes")
-            if data.get("socket") is not None and not data.keys().isdisjoint({"port", "address"}):
-                raise ValueError("a listener with a socket takes port and address from systemd; remove them here")
-        return data
 
 
 class TLS(Section):
@@ -177,11 +167,11 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_empty_sections(cls, data: Any) -> Any:
-        # A section whose keys are all commented out is null in YAML. TLS is filled also when absent, for its paths to be resolved.
+        # A section whose keys are all commented out is null in YAML. Filling it even where it is absent has the paths among
+        # its defaults resolved like any other.
         if not isinstance(data, dict):
             return data
-        empty: dict[str, Any] = {name: {} for name in EMPTY_MEANS_DEFAULT if data.get(name, {} if name == "tls" else 0) in (None, {})}
-        return {**data, **empty}
+        return {**data, **{name: {} for name in EMPTY_MEANS_DEFAULT if data.get(name) is None}}
 
     @property
     def file(self) -> str:
@@ -216,7 +206,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
     """
     document = parse(text, file)
     data = {} if document.root.value is None else document.root.value
-    errors = list(document.errors)
+    errors = [*document.errors, *(document.error(key, message) for key, message in misplaced(data))]
     try:
         config = Config.model_validate(data, context={"folder": folder})
     except ValidationError as error:

@@ -52,13 +52,26 @@ class ConfigLike(Protocol):
     def metrics(self) -> MetricsLike | None: ...
 
 
+def misplaced(data: object) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for every listener, in the plain *data* of the file, that names no place or two."""
+    listeners = data.get("listeners") if isinstance(data, dict) else None
+    for index, listener in enumerate(listeners if isinstance(listeners, list) else ()):
+        if not isinstance(listener, dict):
+            continue
+        if listener.get("socket") is not None:
+            if not listener.keys().isdisjoint({"port", "address"}):
+                yield ("listeners", index), "the socket brings its port and address from systemd; remove them here"
+        elif listener.keys() <= {"mode", "address", "socket"}:
+            # With a strange key beside these, the port is probably there, misspelt; that complaint is enough.
+            yield ("listeners", index), "a listener needs a port, or the socket: NAME that systemd passes"
+
+
 def clashes(config: ConfigLike) -> Iterator[tuple[Key, str]]:
     """Yield a key and a sentence for every port that two parts of *config* claim; port 0 never clashes."""
     for index, listener in enumerate(config.listeners):
-        yield from (
-            (("listeners", index, "port" if listener.socket is None else "socket"), sentence)
-            for sentence in _listener_clashes(listener, config.listeners[:index], config.passive.ports)
-        )
+        key = ("listeners", index, "port" if listener.socket is None else "socket")
+        for sentence in _listener_clashes(listener, config.listeners[:index], config.passive.ports):
+            yield key, sentence
     metrics = config.metrics
     if metrics is None or not metrics.port:
         return

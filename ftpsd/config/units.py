@@ -1,8 +1,8 @@
 """
 The units of the configuration: durations, sizes, rates, modes, port ranges.
 
-Every function takes what a YAML scalar can be and returns the value in base units (seconds, bytes, bytes per second), or raises
-ValueError with a sentence for the operator.
+Every function takes what a YAML scalar can be and returns the value in base units (seconds, bytes, bytes per second), or
+raises ValueError with a sentence for the operator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# More bytes a second than any machine moves: a user's `unlimited` overrules the server's limit, where None means "as the server says".
+# More bytes a second than any machine moves. A user's `unlimited` overrules the server's limit with it, because None there
+# means "as the server says".
 UNLIMITED: Final = 2**62
 # Longer than any machine runs; keeps every clock far from overflow.
 MAX_DURATION: Final = 100 * 365 * 86400.0

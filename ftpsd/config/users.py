@@ -1,8 +1,8 @@
 """
 The users file: roles resolved, every user a frozen record.
 
-10,000 users load in well under two seconds, so a user is checked by one pydantic model in one pass over all users, and the records
-are plain slotted dataclasses. The hash of a password never shows in a record's repr nor in a complaint.
+10,000 users load in well under two seconds: pydantic checks all of them in one pass, and the records are plain slotted
+dataclasses. The hash of a password shows neither in a record's repr nor in a complaint.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class UserRecord:
     """
     Hold one user as the file describes them.
 
-    *rules* None means full access to the home, *networks* empty means from anywhere, rates are bytes per second, and None in
-    *sessions*, a rate or *data_session_reuse* means "as the server says".
+    *rules* None means full access to the home, *networks* empty means from anywhere, rates are bytes per second, and None
+    in *sessions*, a rate or *data_session_reuse* means "as the server says".
     """
 
     name: str

@@ -133,6 +133,7 @@ class DataConnection:
         try:
             self.tls.do_handshake()
         except SSL.WantReadError:
+            self._socket.acknowledge_at_once()
             self._socket.watch(self._shake, read=True)
         except SSL.WantWriteError:
             self._socket.watch(self._shake, write=True)

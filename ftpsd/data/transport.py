@@ -21,6 +21,10 @@ from zope.interface import implementer
 # queue.
 BACKLOG = 1024
 
+# Linux only. Clients that leave Nagle on send the end of their handshake in two pieces and hold the second back until
+# the first is acknowledged: lftp's mirror then takes 40 ms more for every file.
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
 
 def plain_address(host: str) -> str:
     """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
@@ -53,6 +57,11 @@ class DataSocket:
         if write and not self._writing:
             self._writing = True
             self._reactor.addWriter(self)
+
+    def acknowledge_at_once(self) -> None:
+        """Send the next acknowledgement without delay; where the system cannot, it comes when it comes."""
+        if QUICK_ACK is not None:
+            self.socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def unwatch(self) -> None:
         """Take the socket out of the reactor's hands."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -505,7 +506,13 @@ class TestNames:
         """A storage does not rely on VirtualPath for keeping out what is no component, too long, or has no bytes."""
         path = VirtualPath()
         object.__setattr__(path, "parts", (name,))
-        calls = [storage.stat, storage.open_source, storage.open_sink, storage.make_directory, storage.remove_file]
+        calls: list[Callable[..., object]] = [
+            storage.stat,
+            storage.open_source,
+            storage.open_sink,
+            storage.make_directory,
+            storage.remove_file,
+        ]
         assert [kind_of(call, path) for call in calls] == [Kind.BAD_NAME] * 5
 
     @pytest.mark.parametrize("name", RESERVED)

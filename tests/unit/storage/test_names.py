@@ -1,0 +1,48 @@
+"""Names on disk."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftpsd.storage.base import Kind
+from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
+from tests.contracts.storages import kind_of
+
+
+@given(
+    st.binary(min_size=1, max_size=20).filter(lambda name: name not in (b".", b"..") and not set(name) & set(b"/\0"))
+)
+def test_every_name_on_disk_comes_back(name: bytes) -> None:
+    """Any name that a directory can hold becomes text and the same bytes again."""
+    assert encode_name(decode_name(name)) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "a\0", "\ud800", "\udc2f", "\udc00"])
+def test_what_is_no_component_has_no_bytes(name: str) -> None:
+    """Neither a separator nor a surrogate that would become one gets through."""
+    assert kind_of(encode_name, name) is Kind.BAD_NAME
+
+
+@pytest.mark.parametrize("name", ["ftpsd-x", ".ftpsd", ".ftps-", "x.ftpsd-", "", "日本", "a\u0301.ftpsd-"])
+def test_other_names_are_not_reserved(name: str) -> None:
+    """Only our prefix is ours."""
+    assert not is_reserved(name)
+
+
+def test_unique_name_keeps_the_extension() -> None:
+    """A client that looks for *.csv finds it."""
+    name = unique_name("report.csv")
+    assert (name[:7], name[-4:]) == ("report-", ".csv")
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "日" * 85, "a." + "x" * 253, "a." + "日" * 10, "\udcff" * 255])
+def test_unique_name_fits(name: str) -> None:
+    """However long the wish, the name is one that a directory can hold."""
+    assert len(encode_name(unique_name(name))) <= 255
+
+
+def test_unique_name_of_a_hidden_file() -> None:
+    """A leading dot is no extension."""
+    assert unique_name(".profile").startswith(".profile-")
