@@ -1,10 +1,11 @@
 """
 One YAML file as plain values, with the place of every value.
 
-Scalars follow the core schema of YAML 1.2, with decimal numbers only: `0640` is the number 640 and never 416, `21:21` and
-`no` are text. Mapping keys are always text, so a user may be called `no` or `123`. Anchors, aliases, tags, duplicate keys and
-a second document are refused. The file is read as parser events and not as composed nodes, because composed nodes no longer
-show which anchors and tags were written, and because a loop over events cannot be driven into deep recursion.
+Scalars follow the core schema of YAML 1.2, with decimal numbers only: `0640` is the number 640 and never 416, `21:21`
+and `no` are text. Mapping keys are always text, so a user may be called `no` or `123`. Anchors, aliases, tags,
+duplicate keys and a second document are refused. The file is read as parser events and not as composed nodes, because
+composed nodes no longer show which anchors and tags were written, and because a loop over events cannot be driven into
+deep recursion.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Hold one parsed file; documents of one file are equal, so that what was built from them compares by its values."""
+    """Hold one parsed file; documents of one file are equal, so what was built from them compares by its values."""
 
     file: str
     text: str = field(compare=False, repr=False)
@@ -148,7 +149,8 @@ def read_text(path: Path, limit: int) -> str:
 
 def parse(text: str, file: str) -> Document:
     """
-    Parse *text*, called *file* in complaints; what can still be read around a refused value is kept for more complaints.
+    Parse *text*, called *file* in complaints; what can still be read around a refused value is kept for more
+    complaints.
 
     Raises: ConfigErrors when there is no telling what the rest means.
     """

@@ -1,8 +1,8 @@
 """
 What one key may hold: pydantic field types, each with its check, its sentence and its JSON Schema.
 
-Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation context,
-which is the folder of the file that names them; without a context they stay as they are.
+Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation
+context, which is the folder of the file that names them; without a context they stay as they are.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def check_public_address(value: object) -> str:
     """Accept what a 227 reply can announce: an IPv4 address, or a DNS name that is resolved to one."""
     if isinstance(value, str):
         if ":" in value:
-            raise ValueError(f"{describe(value)} cannot be announced: a 227 reply carries IPv4 only, and EPSV no address")
+            raise ValueError(f"{describe(value)} cannot be announced: a 227 reply holds IPv4, and EPSV no address")
         if re.fullmatch(r"[0-9.]+", value):
             try:
                 return str(ipaddress.IPv4Address(value))

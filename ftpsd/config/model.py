@@ -1,8 +1,9 @@
 """
 The keys of ftpsd.yaml: typed, frozen, each with its default.
 
-A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved against
-the folder of the file. What a key accepts is its field type; what keys must not do to each other is in `ports.py`.
+A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved
+against the folder of the file. What a key accepts is its field type; what keys must not do to each other is in
+`ports.py`.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class Limits(Section):
     data_connect_timeout: Duration = 60.0
     handshake_timeout: Duration = 30.0
     failed_logins: Count = 3
-    download_rate: Limit = None
-    upload_rate: Limit = None
+    download_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
+    upload_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
 
 
 class Uploads(Section):
@@ -112,7 +113,7 @@ class Uploads(Section):
     mode: Literal["atomic", "direct"] = "atomic"
     durable: Switch = True
     keep_partial: DurationOrZero = 86400.0
-    umask: Mode = 0o077
+    umask: Mode = Field(default=0o077, json_schema_extra={"default": "077"})
 
 
 class Audit(Section):
@@ -167,8 +168,8 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_empty_sections(cls, data: Any) -> Any:
-        # A section whose keys are all commented out is null in YAML. Filling it even where it is absent has the paths among
-        # its defaults resolved like any other.
+        # A section whose keys are all commented out is null in YAML. Filling it even where it is absent has the paths
+        # among its defaults resolved like any other.
         if not isinstance(data, dict):
             return data
         return {**data, **{name: {} for name in EMPTY_MEANS_DEFAULT if data.get(name) is None}}

@@ -1,8 +1,8 @@
 """
 The units of the configuration: durations, sizes, rates, modes, port ranges.
 
-Every function takes what a YAML scalar can be and returns the value in base units (seconds, bytes, bytes per second), or
-raises ValueError with a sentence for the operator.
+Every function takes what a YAML scalar can be and returns the value in base units (seconds, bytes, bytes per second),
+or raises ValueError with a sentence for the operator.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# More bytes a second than any machine moves. A user's `unlimited` overrules the server's limit with it, because None there
-# means "as the server says".
+# More bytes a second than any machine moves. A user's `unlimited` overrules the server's limit with it, because None
+# there means "as the server says".
 UNLIMITED: Final = 2**62
 # Longer than any machine runs; keeps every clock far from overflow.
 MAX_DURATION: Final = 100 * 365 * 86400.0
@@ -63,6 +63,14 @@ def parse_duration(value: object) -> float:
     if not math.isfinite(seconds) or not 0 <= seconds <= MAX_DURATION:
         raise ValueError(f"{describe(value)} is not a duration between 0 and 100 years")
     return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """Write *seconds* the way an operator does, in the largest unit that leaves a whole number."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds % _SECONDS[unit] == 0 and seconds >= _SECONDS[unit]:
+            return f"{round(seconds / _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms" if seconds else "0s"
 
 
 def parse_size(value: object) -> int:

@@ -41,8 +41,8 @@ class UserRecord:
     """
     Hold one user as the file describes them.
 
-    *rules* None means full access to the home, *networks* empty means from anywhere, rates are bytes per second, and None
-    in *sessions*, a rate or *data_session_reuse* means "as the server says".
+    *rules* None means full access to the home, *networks* empty means from anywhere, rates are bytes per second, and
+    None in *sessions*, a rate or *data_session_reuse* means "as the server says".
     """
 
     name: str

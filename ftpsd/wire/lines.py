@@ -20,11 +20,12 @@ MAX_LINE = 4096 + 64
 _IAC = b"\xff"
 # RFC 854: IAC WILL/WONT/DO/DONT and an option; IAC and a command (EOF, RFC 1184, up to SB); IAC IAC, the data byte
 # FF. IAC before any other byte is nothing Telnet knows and stays, else "\xff\n" would swallow the end of a line.
-_TELNET_CODE = re.compile(rb"\xff(?:[\xfb-\xfe].|[\xec-\xfa]|(\xff))", re.DOTALL)
+# Codes in a row are one match: a flood of them then costs a tenth.
+_TELNET_CODES = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xec-\xfa]))++|\xff(\xff)", re.DOTALL)
 # Everything up to a Telnet code that the chunk cut in half.
 _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)
-# Clients send the Synch as urgent data, of which TCP takes one byte out of the stream: what is left of it, FF or F2
-# (DM), stands before ABOR. Spaces before the verb: pure-ftpd's list of client quirks.
+# The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. What is left
+# of IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
 _BEFORE_VERB = b" \xf2\xff"
 _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 
@@ -87,7 +88,7 @@ class LineBuffer:
         whole = _WHOLE.match(data)
         end = whole.end() if whole else 0
         self._cut_code = data[end:]
-        return _TELNET_CODE.sub(rb"\1", data[:end])
+        return _TELNET_CODES.sub(rb"\1", data[:end])
 
 
 def _parse(line: bytes) -> CommandLine | LineTooLong | None:

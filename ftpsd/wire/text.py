@@ -32,7 +32,7 @@ def encode(text: str) -> bytes:
 
 def has_control(text: str) -> bool:
     """Tell whether *text* holds a control character."""
-    # Almost every name is printable, and str.isprintable costs a fifth of the search.
+    # Almost every name is printable, and asking that costs half of the search.
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 

@@ -1,0 +1,28 @@
+"""
+The protocol page: docs/protocol.md, written from the command table.
+"""
+
+from __future__ import annotations
+
+from ftpsd.control.table import Command, CommandTable, needs_text
+
+HEAD = """# The protocol ftpsd speaks
+
+Made from the command table by `ftpsd commands --markdown`; a test compares. *needs* is what must have happened before: TLS
+means AUTH TLS where `tls.require` asks for it, a data port means PASV, EPSV, PORT or EPRT.
+"""
+
+
+def protocol_page(table: CommandTable) -> str:
+    """Return docs/protocol.md."""
+    parts = [HEAD]
+    for family in table.families:
+        parts.append(f"## {family.name.capitalize()}\n")
+        parts.append("| syntax | what it does | needs | RFC |\n|---|---|---|---|")
+        parts[-1] += "".join(f"\n{_row(command)}" for command in family.commands) + "\n"
+    return "\n".join(parts)
+
+
+def _row(command: Command) -> str:
+    syntax = f"`{command.syntax}`" + "".join(f", `{alias}`" for alias in command.aliases)
+    return f"| {syntax} | {command.summary} | {needs_text(command.needs)} | {command.rfc} |"

@@ -1,0 +1,142 @@
+"""
+Whether the files that a configuration names are there, readable, and closed to others.
+
+Every complaint stands at the key that names the file and ends with the command to run. Nothing is changed, and the
+contents of keys and certificates are not looked at: what they say is the business of `ftpsd.tls`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftpsd.config.document import ConfigError, ConfigErrors
+from ftpsd.config.model import Config, in_order
+from ftpsd.config.ports import clashes
+from ftpsd.config.users import Users, load_users
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Hold what was found out; *users* None means that the users file cannot be used."""
+
+    complaints: tuple[ConfigError, ...]
+    users: Users | None
+
+
+def check_files(config: Config) -> tuple[ConfigError, ...]:
+    """Return every complaint, and warning, about the files that *config* names. Blocks."""
+    return examine(config).complaints
+
+
+def examine(config: Config) -> Findings:
+    """Look at every file that *config* names, and read the users file. Blocks."""
+    own = [config.complaint(key, message) for key, message in clashes(config)]
+    own += [*_certificate(config), *_audit_log(config), *_users_mode(config)]
+    users = None
+    theirs: list[ConfigError] = []
+    # A missing users file is told at the key that names it; an unreadable one has more to say itself.
+    if config.users.exists():
+        try:
+            users = load_users(config.users)
+        except ConfigErrors as problem:
+            theirs += problem.errors
+        else:
+            theirs += _homes(users)
+    return Findings((*in_order(own), *in_order(theirs)), users)
+
+
+def needs_certificate(config: Config) -> bool:
+    """Tell whether a listener or the policy asks for TLS, so that there is no doing without a certificate."""
+    return config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners)
+
+
+def _certificate(config: Config) -> Iterator[ConfigError]:
+    certificate, key = config.tls.certificate, config.tls.private_key
+    if not needs_certificate(config) and not certificate.exists():
+        return
+    for name, path in (("certificate", certificate), ("private_key", key)):
+        if problem := _file_problem(path):
+            yield config.complaint(("tls", name), problem)
+    mode = _mode(key)
+    if mode is not None and mode & stat.S_IROTH:
+        message = f"{key} can be read by every user of this machine; run: {_closing(key)}"
+        yield config.complaint(("tls", "private_key"), message, "warning")
+
+
+def _audit_log(config: Config) -> Iterator[ConfigError]:
+    log = config.audit.log
+    if log == "stdout":
+        return
+    if log.is_dir():
+        yield config.complaint(("audit", "log"), f"{log} is a directory; name a file in it")
+    elif not log.parent.is_dir():
+        folder = shlex.quote(str(log.parent))
+        yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+
+
+def _users_mode(config: Config) -> Iterator[ConfigError]:
+    path = config.users
+    if problem := _file_problem(path):
+        yield config.complaint(("users",), problem)
+    mode = _mode(path)
+    if mode is None:
+        return
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "every user of this machine" if mode & stat.S_IWOTH else "its group"
+        yield config.complaint(("users",), f"{path} can be changed by {who}; run: {_closing(path)}")
+    elif mode & stat.S_IROTH:
+        message = f"{path} can be read by every user of this machine; run: {_closing(path)}"
+        yield config.complaint(("users",), message, "warning")
+
+
+def _homes(users: Users) -> Iterator[ConfigError]:
+    for user in users.users.values():
+        try:
+            is_directory = stat.S_ISDIR(os.stat(user.home).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            problem = f"{user.home} does not exist; run: mkdir -p {shlex.quote(str(user.home))}"
+        except OSError as error:
+            problem = f"{user.home} cannot be looked at ({error.strerror}); check the permissions on the way to it"
+        else:
+            if is_directory:
+                continue
+            problem = f"{user.home} is not a directory; name one, or move the file away and run mkdir -p"
+        # Who is disabled cannot log in, with a home or without.
+        yield users.complaint(("users", user.name, "home"), problem, "error" if user.enabled else "warning")
+
+
+def _file_problem(path: Path) -> str | None:
+    """Open *path* as the daemon will and say what is in the way; never waits for a writer of a FIFO."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return f"{path} does not exist; make it, or correct the path"
+    except PermissionError:
+        return f"{path} cannot be read by user id {os.geteuid()}; run: chown {os.geteuid()} {shlex.quote(str(path))}"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return f"{path} is a directory, not a file"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
+
+
+def _closing(path: Path) -> str:
+    """Return the command that closes *path* to others; the group may read on where that is how the daemon reads it."""
+    mode = "600" if os.stat(path).st_uid == os.geteuid() else "640"
+    return f"chmod {mode} {shlex.quote(str(path))}"

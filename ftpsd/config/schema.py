@@ -1,0 +1,73 @@
+"""
+The JSON Schema of ftpsd.yaml and users.yaml, for editors: made from the models, so that it cannot disagree with them.
+
+One document serves both files. It accepts whatever the loader accepts; what it cannot express (ports that clash, roles
+that do not exist) is left to `ftpsd check`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from ftpsd.config.model import EMPTY_MEANS_DEFAULT, Config
+from ftpsd.config.units import PortRange, show_duration
+from ftpsd.config.users import MAX_NAME, UsersFile
+
+_PATTERN_OF_NAMES: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+_MODE: Final[JsonSchemaMode] = "validation"
+
+
+class _Schema(GenerateJsonSchema):
+    """Write defaults the way an operator does."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, BaseModel):
+            return dft.model_dump(exclude_unset=True)
+        if isinstance(dft, tuple):
+            return [self.encode_default(item) for item in dft]
+        if isinstance(dft, (PortRange, Path)):
+            return str(dft)
+        if isinstance(dft, float):
+            return show_duration(dft)
+        return super().encode_default(dft)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return one JSON Schema (2020-12) that knows both files, each also as a definition of its own."""
+    names, document = models_json_schema([(Config, _MODE), (UsersFile, _MODE)], schema_generator=_Schema)
+    definitions: dict[str, Any] = document["$defs"]
+    config, users = (names[model, _MODE]["$ref"].rpartition("/")[2] for model in (Config, UsersFile))
+    _accept_empty(definitions[config], EMPTY_MEANS_DEFAULT)
+    _accept_empty(definitions[users], tuple(UsersFile.model_fields))
+    definitions[users]["properties"]["users"]["anyOf"][0]["propertyNames"] = {
+        "minLength": 1,
+        "maxLength": MAX_NAME,
+        "pattern": _PATTERN_OF_NAMES,
+    }
+    is_users = {
+        "anyOf": [
+            {"required": ["roles"]},
+            {"required": ["users"], "properties": {"users": {"type": ["object", "null"]}}},
+        ]
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ftpsd.yaml and users.yaml",
+        "type": ["object", "null"],
+        "if": {"type": "object", **is_users},
+        "then": {"$ref": f"#/$defs/{users}"},
+        "else": {"anyOf": [{"$ref": f"#/$defs/{config}"}, {"type": "null"}]},
+        "$defs": definitions,
+    }
+
+
+def _accept_empty(schema: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Let the sections *names* be null: that is what YAML reads where all keys of a section are commented out."""
+    for name in names:
+        section = schema["properties"][name]
+        default = {"default": section.pop("default")} if "default" in section else {}
+        schema["properties"][name] = {"anyOf": [section, {"type": "null"}], **default}
