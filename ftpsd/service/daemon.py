@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from ftpsd.admin.endpoint import admin_site
 from ftpsd.audit.events import DAEMON, Started, Stopped
-from ftpsd.commands.catalogue import TABLE
+from ftpsd.commands import TABLE
 from ftpsd.config.document import ConfigErrors
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime

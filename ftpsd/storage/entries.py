@@ -54,7 +54,7 @@ class DirectoryListing:
         except BaseException:
             os.close(fd)
             raise
-        self._entries = self._describe()
+        self._entries: Iterator[Entry] = self._describe()
 
     def read(self, count: int) -> list[Entry]:
         """Return up to *count* further entries."""
@@ -65,6 +65,7 @@ class DirectoryListing:
 
     def close(self) -> None:
         """Let the directory go."""
+        self._entries = iter(())  # it refers to us, and we hold the root open
         self._scan.close()
         fd, self._fd = self._fd, -1
         if fd >= 0:

@@ -96,7 +96,7 @@ class Root:
         self.fd = -1
         self.symlinks = symlinks
         self.path = os.path.realpath(directory)
-        self.fd = os.open(self.path, _READ_DIRECTORY)
+        self.fd = os.open(self.path, _STEP)
 
     def __del__(self) -> None:
         if self.fd >= 0:

@@ -20,7 +20,7 @@ MAX_LINE = 4096 + 64
 _IAC = b"\xff"
 # RFC 854: IAC WILL/WONT/DO/DONT and an option; IAC and a command (EOF, RFC 1184, up to SB); IAC IAC, the data byte
 # FF. IAC before any other byte is nothing Telnet knows and stays, else "\xff\n" would swallow the end of a line.
-# Codes in a row are one match: a flood of them then costs a tenth.
+# Codes in a row are one match: a flood of them then costs an eighth.
 _TELNET_CODES = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xec-\xfa]))++|\xff(\xff)", re.DOTALL)
 # Everything up to a Telnet code that the chunk cut in half.
 _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)

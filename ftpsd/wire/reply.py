@@ -31,7 +31,7 @@ class Reply:
     last: str | None = None
 
     def __post_init__(self) -> None:
-        # RFC 2228, 3 adds the 6yz replies to RFC 959's five classes.
+        # RFC 2228 adds the 6yz replies to RFC 959's five classes.
         if not 100 <= self.code <= 699:
             raise ValueError(f"{self.code} is not a reply code")
 
@@ -59,6 +59,6 @@ class ReplyError(Exception):
 
 
 def _encode_line(line: str) -> bytes:
-    # The control connection is Telnet (RFC 959, 3): a name that holds the raw byte FF would otherwise start a Telnet
+    # The control connection is Telnet (RFC 959, 2.3): a name that holds the raw byte FF would otherwise start a Telnet
     # command. vsftpd and Pure-FTPd double it too.
     return wire_text.encode(wire_text.one_line(line)).replace(b"\xff", b"\xff\xff") + b"\r\n"

@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Symlinks
 
-OpenJail = Callable[..., LocalJail]
 
+class OpenJail(Protocol):
+    """Opens a jail over the home."""
+
+    def __call__(self, owner: str = ..., policy: UploadPolicy = ..., symlinks: Symlinks = ...) -> LocalJail:
+        """Open it for one session of *owner*."""
+
+
+FAST = UploadPolicy(durable=False)
 # What a run of the tests must never read, change or remove.
 SECRET = b"secret"
 
@@ -38,8 +47,8 @@ def home(tmp_path: Path) -> Path:
 def open_jail(home: Path) -> OpenJail:
     """Return a function that opens a jail over the home, for one session."""
 
-    def opened(owner: str = "user", policy: UploadPolicy | None = None, **options: str) -> LocalJail:
-        return LocalJail.open(home, uploads=policy or UploadPolicy(durable=False), owner=owner, **options)  # type: ignore[arg-type]
+    def opened(owner: str = "user", policy: UploadPolicy = FAST, symlinks: Symlinks = "inside") -> LocalJail:
+        return LocalJail.open(home, uploads=policy, owner=owner, symlinks=symlinks)
 
     return opened
 
@@ -51,15 +60,15 @@ def jail(open_jail: OpenJail) -> LocalJail:
 
 
 @pytest.fixture
-def unprivileged(home: Path) -> Iterator[None]:
-    """Run the test as somebody whom permission bits bind; the home is his."""
-    if os.geteuid() != 0:
-        yield
-        return
+def unprivileged(home: Path) -> Iterator[Callable[[], None]]:
+    """Return a function after which permission bits bind the test; the home is its own."""
     nobody = 65534
-    os.chown(home, nobody, nobody)
-    os.seteuid(nobody)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+
+    def become_nobody() -> None:
+        if os.geteuid() == 0:
+            os.chown(home, nobody, nobody)
+            os.seteuid(nobody)
+
+    before = os.geteuid()
+    yield become_nobody
+    os.seteuid(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -424,8 +425,11 @@ class TestModes:
         jail.set_mode(at("/d"), 0o750)
         assert (home / "d").stat().st_mode & 0o7777 == 0o2750
 
-    def test_file_that_its_owner_cannot_read_gets_a_mode(self, jail: LocalJail, home: Path, unprivileged: None) -> None:
+    def test_file_that_its_owner_cannot_read_gets_a_mode(
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
         """SITE CHMOD undoes a SITE CHMOD 000."""
+        unprivileged()
         put(jail, "/a", b"1")
         jail.set_mode(at("/a"), 0)
         assert kind_of(jail.open_source, at("/a")) is Kind.DENIED
@@ -433,39 +437,43 @@ class TestModes:
         assert get(jail, "/a") == b"1"
 
     def test_directory_that_cannot_be_read_is_walked_through(
-        self, jail: LocalJail, home: Path, unprivileged: None
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
     ) -> None:
         """Search permission is enough for a path that is known."""
+        unprivileged()
         jail.make_directory(at("/d"))
         put(jail, "/d/a", b"1")
         jail.set_mode(at("/d"), 0o300)
         assert (get(jail, "/d/a"), kind_of(jail.list, at("/d"))) == (b"1", Kind.DENIED)
 
     def test_durable_upload_into_an_inbox_that_cannot_be_read(
-        self, open_jail: OpenJail, home: Path, unprivileged: None
+        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None]
     ) -> None:
         """A directory that may only be written to takes durable uploads."""
-        for atomic in (True, False):
-            jail = open_jail(policy=UploadPolicy(atomic=atomic))
-            jail.set_mode(at("/"), 0o700)
-            name = f"/atomic-{atomic}"
-            jail.set_mode(at("/"), 0o300)
-            put(jail, name, b"1")
-            assert get(jail, name) == b"1"
+        jails = [open_jail(policy=UploadPolicy(atomic=atomic)) for atomic in (True, False)]
+        unprivileged()
+        jails[0].set_mode(at("/"), 0o300)
+        for number, jail in enumerate(jails):
+            put(jail, f"/{number}", b"1")
+            assert get(jail, f"/{number}") == b"1"
 
     @pytest.mark.parametrize("atomic", [True, False])
     def test_read_only_file_is_not_replaced(
-        self, open_jail: OpenJail, home: Path, unprivileged: None, atomic: bool
+        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None], atomic: bool
     ) -> None:
         """What its operator made read-only stays, although a rename would not ask."""
         jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False))
+        unprivileged()
         put(jail, "/a", b"precious")
         jail.set_mode(at("/a"), 0o400)
         assert kind_of(jail.open_sink, at("/a")) is Kind.DENIED
         assert get(jail, "/a") == b"precious"
 
-    def test_directory_that_cannot_be_written(self, jail: LocalJail, home: Path, unprivileged: None) -> None:
+    def test_directory_that_cannot_be_written(
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
         """The file system's refusal is DENIED."""
+        unprivileged()
         jail.set_mode(at("/"), 0o500)
         kinds = [kind_of(jail.open_sink, at("/a")), kind_of(jail.make_directory, at("/d"))]
         assert kinds == [Kind.DENIED] * 2
@@ -483,16 +491,12 @@ class TestDescriptors:
             (home / "link").symlink_to("d/a")
             (home / "out").symlink_to("../outside")
             for path in ("/d/a", "/link", "/out", "/d", "/no/such", "/d/a/b", "/"):
-                for call in (_upload, _interrupt, _download, _list, jail.stat, jail.remove_file):
-                    try:
-                        call(jail, path) if call is not jail.stat and call is not jail.remove_file else call(at(path))  # type: ignore[call-arg,arg-type]
-                    except StorageError:
-                        pass
+                for call in (_upload, _interrupt, _download, _list, _stat, _remove):
+                    with suppress(StorageError):
+                        call(jail, path)
             for path in ("/d/a", "/link", "/out"):
-                try:
+                with suppress(StorageError):
                     jail.remove_file(at(path))
-                except StorageError:
-                    pass
             jail.remove_directory(at("/d"))
             jail.close()
         assert len(os.listdir("/proc/self/fd")) == before
@@ -500,11 +504,13 @@ class TestDescriptors:
     def test_none_is_inherited(self, jail: LocalJail, home: Path) -> None:
         """A program that the server starts gets none of them."""
         put(jail, "/a", b"1")
-        held = [jail.open_source(at("/a")), jail.open_sink(at("/b")), jail.list(at("/"))]
-        inherited = [fd for fd in os.listdir("/proc/self/fd") if _leads_into(fd, home) and os.get_inheritable(int(fd))]
-        for thing in held:
-            thing.abort() if hasattr(thing, "abort") else thing.close()
-        assert (len(held), inherited) == (3, [])
+        source, sink, listing = jail.open_source(at("/a")), jail.open_sink(at("/b")), jail.list(at("/"))
+        ours = [int(fd) for fd in os.listdir("/proc/self/fd") if _leads_into(fd, home)]
+        inherited = [fd for fd in ours if os.get_inheritable(fd)]
+        source.close()
+        sink.abort()
+        listing.close()
+        assert (len(ours), inherited) == (6, [])  # the root, a source, a partial and its directory, a directory twice
 
     def test_close_waits_for_who_is_inside(self, open_jail: OpenJail, home: Path) -> None:
         """The root's descriptor stays open as long as an operation holds it, so its number cannot mean another directory."""
@@ -529,6 +535,14 @@ def _download(jail: LocalJail, path: str) -> None:
 
 def _list(jail: LocalJail, path: str) -> None:
     entries(jail, path)
+
+
+def _stat(jail: LocalJail, path: str) -> None:
+    jail.stat(at(path))
+
+
+def _remove(jail: LocalJail, path: str) -> None:
+    jail.remove_file(at(path))
 
 
 def _leads_into(fd: str, home: Path) -> bool:

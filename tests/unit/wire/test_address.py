@@ -75,7 +75,7 @@ def test_eprt_examples(argument: str, expected: tuple[int, tuple[str, int]]) -> 
 
 
 def test_port_tolerates_surrounding_spaces() -> None:
-    """Some clients pad the argument of PORT (vsftpd changelog)."""
+    """Spaces around the argument of PORT are not part of it (FileZilla Server trims them too)."""
     assert parse_port(" 10,0,0,1,4,1 ") == ("10.0.0.1", 1025)
 
 

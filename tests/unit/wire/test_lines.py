@@ -102,9 +102,9 @@ def test_unfinished_line_waits() -> None:
 @pytest.mark.parametrize(
     "synch",
     [
-        b"\xff\xf4\xff\xf2",  # complete: lftp, curl
-        b"\xff\xf4\xf2",  # FF was the urgent byte and taken out: BSD ftp
-        b"\xff\xf4\xff",  # F2 was taken out
+        b"\xff\xf4\xff\xf2",  # whole
+        b"\xff\xf4\xf2",  # FF was the urgent byte and was taken out
+        b"\xff\xf4\xff",  # F2 was
         b"\xff\xf4",
         b"\xf2",
     ],

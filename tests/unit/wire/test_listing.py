@@ -25,9 +25,8 @@ SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 
 
-def ns(*moment: int) -> int:
-    year, month, day, *clock = moment
-    return int(datetime(year, month, day, *clock, tzinfo=UTC).timestamp()) * SECOND
+def ns(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) * SECOND
 
 
 NOW = ns(2023, 11, 22, 12, 0)
