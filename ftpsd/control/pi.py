@@ -9,6 +9,7 @@ The server-PI: one control connection, from greeting to close_notify.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -101,6 +102,8 @@ class ServerPI(Protocol):
         local = plain_address(self.transport.getHost().host)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        # ftplib sends the whole "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
         limits = runtime.config.limits
         refusal = runtime.shared.counts.reason_to_refuse(peer, limits.connections, limits.connections_per_address)

@@ -131,9 +131,8 @@ class Root:
             try:
                 return os.open(place.name, _READ_DIRECTORY, dir_fd=place.fd)
             except OSError as error:
-                if error.errno not in _LINK_SEEN:
+                if error.errno not in _LINK_SEEN or _link_or_none(place.fd, place.name) is None:
                     raise
-                _read_link(place.fd, place.name, error)
         with self.find(path, follow=True) as place:
             return os.open(place.name, _READ_DIRECTORY, dir_fd=place.fd)
 
@@ -151,9 +150,10 @@ class Root:
                 try:
                     step = os.open(name, _STEP, dir_fd=directory)
                 except OSError as error:
-                    if error.errno not in _LINK_SEEN:
+                    link = _link_or_none(directory, name) if error.errno in _LINK_SEEN else None
+                    if link is None:
                         raise
-                    return self._splice(names, index, _read_link(directory, name, error))
+                    return self._splice(names, index, link)
                 if directory != self.fd:
                     os.close(directory)
                 directory = step
@@ -191,14 +191,6 @@ def _above(names: list[bytes]) -> list[bytes]:
     if not names:
         raise StorageError(Kind.NOT_FOUND)
     return names[:-1]
-
-
-def _read_link(directory: int, name: bytes, error: OSError) -> bytes:
-    """Return what the link *name* says; when it is no link, what went wrong was *error* after all."""
-    link = _link_or_none(directory, name)
-    if link is None:
-        raise error
-    return link
 
 
 def _link_or_none(directory: int, name: bytes) -> bytes | None:

@@ -73,7 +73,7 @@ class TestEscape:
     def test_itself_it_is_no_such_file(self, jail: LocalJail, escape: Path) -> None:
         """A link out as the last name is no such file either."""
         link = at("/link")
-        calls = [jail.stat, jail.open_source, jail.open_sink, jail.list]
+        calls: list[Callable[..., object]] = [jail.stat, jail.open_source, jail.open_sink, jail.list]
         kinds = [kind_of(call, link) for call in calls]
         kinds += [kind_of(jail.set_mode, link, 0o777), kind_of(jail.set_modified, link, 0)]
         assert kinds == [Kind.NOT_FOUND] * len(kinds)
@@ -513,7 +513,7 @@ class TestDescriptors:
         assert (len(ours), inherited) == (6, [])  # the root, a source, a partial and its directory, a directory twice
 
     def test_close_waits_for_who_is_inside(self, open_jail: OpenJail, home: Path) -> None:
-        """The root's descriptor stays open as long as an operation holds it, so its number cannot mean another directory."""
+        """The root's descriptor stays open as long as an operation holds it: its number means no other directory."""
         jail = open_jail()
         root = jail._root
         assert root is not None

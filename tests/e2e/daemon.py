@@ -1,0 +1,257 @@
+"""
+A daemon under test: its configuration, users and process.
+
+    daemon = Daemon(folder, {"limits": {"login_timeout": "1s"}})
+    daemon.start()          ->  ready, or AssertionError with what it said
+    daemon.stop()           ->  exit code 0 and no traceback, or AssertionError
+
+Everything it writes is in its folder. Users are made up front; `account` hands out one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from ftpsd.tls.authority import Demonstration
+from tests.e2e.polling import eventually
+from tests.e2e.ports import PortBlock, claim_block
+from tests.tools import ROOT
+
+PASSWORD = "open-sesame-4711"
+USERS = 40
+SERVE = (sys.executable, "-m", "ftpsd.cli", "serve", "--config")
+ATTEMPTS = 5
+
+Settings = Mapping[str, Any]
+
+
+@cache
+def password_hash() -> str:
+    """Return the hash all users share: Argon2id, as cheap as it can be made."""
+    return Argon2id(salt=os.urandom(16), length=32, iterations=1, lanes=1, memory_cost=64).derive_phc_encoded(
+        PASSWORD.encode()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user nobody else uses, and the folder that is their root."""
+
+    name: str
+    home: Path
+    password: str = PASSWORD
+
+
+class Daemon:
+    """
+    A daemon in *folder*; *changes* are merged into its configuration, *user* into every user.
+
+    *command* starts it when the name of the configuration file is added; *environ* is added to its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tls: Demonstration,
+        changes: Settings | None = None,
+        *,
+        users: int = USERS,
+        user: Settings | None = None,
+        command: Sequence[str] = SERVE,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.tls = tls
+        self.ports: PortBlock = claim_block()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._changes = changes or {}
+        self._command = tuple(command)
+        self._environ = dict(environ or {})
+        self._handed_out = 0
+        self._pass_fds: tuple[int, ...] = ()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._users = {f"u{number:03}": self._user(f"u{number:03}", user or {}) for number in range(users)}
+        self.write_users(self._users)
+        self.write_config()
+
+    # --- files
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "ftpsd.yaml"
+
+    @property
+    def users_file(self) -> Path:
+        return self.folder / "users.yaml"
+
+    @property
+    def users(self) -> dict[str, dict[str, Any]]:
+        """The users as written to the file, to be written again with changes."""
+        return {name: dict(user) for name, user in self._users.items()}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the whole configuration."""
+        ports = self.ports
+        base: dict[str, Any] = {
+            "listeners": [
+                {"mode": "explicit", "port": ports.explicit},
+                {"mode": "implicit", "port": ports.implicit},
+            ],
+            "tls": {"certificate": str(self.tls.certificate), "private_key": str(self.tls.private_key)},
+            "passive": {"ports": f"{ports.passive[0]}-{ports.passive[-1]}"},
+            "active": {"source_port": 0},
+            "limits": {"connections_per_address": 500},
+            "audit": {"log": "audit.jsonl"},
+            "metrics": {"port": ports.metrics},
+            "drain_timeout": "20s",
+        }
+        for key, value in self._changes.items():
+            is_section = isinstance(value, Mapping) and isinstance(base.get(key), dict)
+            base[key] = {**base[key], **value} if is_section else value
+        return base
+
+    def write_config(self) -> None:
+        """Write ftpsd.yaml."""
+        self.config_file.write_text(yaml.safe_dump(self.settings(), sort_keys=False))
+
+    def write_users(self, users: Settings) -> None:
+        """Write users.yaml."""
+        self.users_file.write_text(yaml.safe_dump({"users": dict(users)}, sort_keys=False))
+        self.users_file.chmod(0o600)
+
+    def _user(self, name: str, changes: Settings) -> dict[str, Any]:
+        home = self.folder / "homes" / name
+        home.mkdir(parents=True, exist_ok=True)
+        return {"password": password_hash(), "home": str(home), **changes}
+
+    def account(self) -> Account:
+        """Return a user nobody has used yet."""
+        name = f"u{self._handed_out:03}"
+        assert name in self._users, "more users are needed, see Daemon(users=...)"
+        self._handed_out += 1
+        return Account(name, Path(self._users[name]["home"]))
+
+    # --- the process
+
+    def start(self) -> None:
+        """Start it and wait until it is ready; a port somebody else took meanwhile is replaced by another."""
+        for _ in range(ATTEMPTS):
+            self.spawn()
+            eventually(lambda: self.is_ready or self.exit_code is not None, "ready or dead", 60)
+            if self.exit_code is None:
+                return
+            if "in use" not in self.stderr or self._pass_fds:
+                break
+            self.ports.release()
+            self.ports = claim_block()
+            self.write_config()
+        raise AssertionError(f"the daemon ended with {self.exit_code}:\n{self.stderr}")
+
+    def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
+        """Start it and wait for nothing; *before* is a program that starts it in its turn."""
+        self._pass_fds = tuple(pass_fds)
+        environ = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environ.update(self._environ)
+        with open(self.folder / "stderr", "wb") as stderr, open(self.folder / "stdout", "wb") as stdout:
+            self.process = subprocess.Popen(
+                [*before, *self._command, str(self.config_file)],
+                cwd=self.folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=self._pass_fds,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, None while it runs."""
+        assert self.process is not None
+        return self.process.poll()
+
+    @property
+    def stderr(self) -> str:
+        """All it has said on standard error."""
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def ended(self, seconds: float = 60.0) -> int:
+        """Wait for its end and return the exit code."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it as an operator does, and see that it ended well."""
+        self.signal(signal.SIGTERM)
+        code = self.ended()
+        assert code == 0, f"exit code {code}:\n{self.stderr}"
+        assert "Traceback" not in self.stderr, self.stderr
+
+    def kill(self) -> None:
+        """End it if it still runs, and give its ports back; for the end of a test that failed."""
+        if self.process is not None and self.exit_code is None:
+            self.process.kill()
+            self.process.wait(30)
+        self.ports.release()
+
+    # --- what it tells
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of a page of the admin endpoint."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.metrics}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample of /metrics, by name and labels as they are spelt there."""
+        lines = self.get("/metrics")[1].splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Return the events logged so far."""
+        return [json.loads(line) for line in self.audit_text().splitlines()]
+
+    def audit_text(self) -> str:
+        """Return the audit log as it is."""
+        file = self.folder / "audit.jsonl"
+        text = file.read_text() if file.exists() else ""
+        return text[: text.rfind("\n") + 1]
+
+    def wait_for_event(self, name: str, **fields: object) -> dict[str, Any]:
+        """Return the first event *name* with these *fields*, as soon as it is there."""
+
+        def find() -> dict[str, Any] | None:
+            return next((event for event in self.audit() if {"event": name, **fields}.items() <= event.items()), None)
+
+        found = eventually(find, f"an audit event {name} with {fields}")
+        assert found is not None
+        return found

@@ -1,0 +1,1 @@
+"""The attacks of security.md, performed over real sockets."""

@@ -1,0 +1,256 @@
+"""
+Attacks: somebody with a shell changes the tree in a loop while the server works in it.
+
+Each attack runs for about two seconds. Whatever the operations answer, nothing outside is read, changed or removed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.upload import UploadPolicy, sweep_partials
+from tests.contracts.storages import at, entries, get, put
+from tests.unit.storage.conftest import FAST, SECRET, OpenJail
+
+DURATION = 2.0
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): there is always something under the name
+_AT_FDCWD = -100
+
+# What a walk that meets a swapped directory may answer; anything else would be a surprise.
+CALM = {Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY, Kind.TOO_MANY_LINKS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.NOT_REGULAR}
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Swap two names in one step."""
+    done = ctypes.CDLL(None).renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _EXCHANGE)
+    if done:
+        pytest.skip("no RENAME_EXCHANGE here")
+
+
+@contextmanager
+def attacker(step: Callable[[], None]) -> Iterator[None]:
+    """Run *step* in a loop beside the test, in a process of its own so that it really runs at the same time."""
+    child = os.fork()
+    if child == 0:
+        try:
+            while os.getppid() != 1:
+                step()
+        finally:
+            os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def work(storage: Storage, operations: list[Callable[[Storage], object]]) -> tuple[int, int]:
+    """Repeat *operations* for the duration of an attack; return how many went well and how many did not."""
+    good = bad = 0
+    end = time.monotonic() + DURATION
+    while time.monotonic() < end:
+        for operation in operations:
+            try:
+                operation(storage)
+                good += 1
+            except StorageError as error:
+                if error.kind not in CALM:
+                    raise
+                bad += 1
+    return good, bad
+
+
+def read(storage: Storage) -> None:
+    """Download through the place that is being swapped."""
+    assert get(storage, "/d/secret") == b"mine"
+
+
+@pytest.fixture
+def bait(home: Path, outside: Path) -> Path:
+    """Return the home with a directory /d beside a link that leads out; both have a file "secret"."""
+    (home / "d").mkdir()
+    (home / "d/secret").write_bytes(b"mine")
+    (home.parent / "link").symlink_to(outside)
+    return home
+
+
+OPERATIONS: list[Callable[[Storage], object]] = [
+    read,
+    lambda storage: put(storage, "/d/new", b"x"),
+    lambda storage: put(storage, "/d/secret", b"mine"),
+    lambda storage: storage.stat(at("/d/secret")),
+    lambda storage: storage.make_directory(at("/d/made")),
+    lambda storage: storage.remove_directory(at("/d/made")),
+    lambda storage: storage.rename(at("/d/new"), at("/d/newer")),
+    lambda storage: storage.remove_file(at("/d/newer")),
+    lambda storage: storage.set_mode(at("/d/secret"), 0o640),
+    lambda storage: storage.set_modified(at("/d/secret"), 10**18),
+    lambda storage: entries(storage, "/d"),
+    lambda storage: entries(storage, "/"),
+]
+
+
+@pytest.mark.parametrize("symlinks", ["inside", "none"])
+@pytest.mark.parametrize("atomic", [True, False])
+def test_directory_swapped_with_a_link_that_leads_out(
+    open_jail: OpenJail, bait: Path, outside: Path, atomic: bool, symlinks: str
+) -> None:
+    """A directory that turns into a link out, back and forth, never leads out."""
+    before = (outside / "secret").stat()
+    jail = open_jail(
+        policy=UploadPolicy(atomic=atomic, durable=False), symlinks="none" if symlinks == "none" else "inside"
+    )
+    with attacker(lambda: exchange(bait / "d", bait.parent / "link")):
+        good, bad = work(jail, OPERATIONS)
+    after = (outside / "secret").stat()
+    assert os.listdir(outside) == ["secret"]
+    assert ((outside / "secret").read_bytes(), after.st_mode, after.st_mtime_ns) == (
+        SECRET,
+        before.st_mode,
+        before.st_mtime_ns,
+    )
+    assert good > 0 < bad  # else nothing was tested
+
+
+def test_file_swapped_with_a_link_that_leads_out(open_jail: OpenJail, home: Path, outside: Path) -> None:
+    """A file that turns into a link to the secret is never read as the secret, nor is the secret written."""
+    (home / "d").mkdir()
+    (home / "d/secret").write_bytes(b"mine")
+    (home / "link").symlink_to(outside / "secret")
+    with attacker(lambda: exchange(home / "d/secret", home / "link")):
+        good, bad = work(
+            open_jail(policy=UploadPolicy(atomic=False, durable=False)),
+            [read, lambda storage: put(storage, "/d/secret", b"mine"), OPERATIONS[8], OPERATIONS[9]],
+        )
+    assert (outside / "secret").read_bytes() == SECRET
+    assert good > 0 < bad
+
+
+def test_link_inside_retargeted(open_jail: OpenJail, home: Path, outside: Path) -> None:
+    """A link that points inside and outside in turn is followed only when it points inside."""
+    (home / "real").mkdir()
+    (home / "real/secret").write_bytes(b"mine")
+    (home / "d").symlink_to("real")
+    (home / "link").symlink_to(outside)
+    with attacker(lambda: exchange(home / "d", home / "link")):
+        good, bad = work(open_jail(), OPERATIONS)
+    assert os.listdir(outside) == ["secret"]
+    assert (outside / "secret").read_bytes() == SECRET
+    assert good > 0 < bad
+
+
+def test_directory_moved_out_and_back(open_jail: OpenJail, home: Path, tmp_path: Path) -> None:
+    """Links with `..` below a directory that is moved out of the home are not followed from where it is then."""
+    (home / "d/e").mkdir(parents=True)
+    (home / "d/e/up").symlink_to("../../secret")
+    (home / "secret").write_bytes(b"mine")
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "x").mkdir()
+
+    def move() -> None:
+        with suppress(OSError):
+            os.rename(home / "d", tmp_path / "x/d")
+        with suppress(OSError):
+            os.rename(tmp_path / "x/d", home / "d")
+
+    def read_up(storage: Storage) -> None:
+        assert get(storage, "/d/e/up") == b"mine"
+
+    with attacker(move):
+        good, bad = work(open_jail(), [read_up, lambda storage: storage.stat(at("/d/e/up"))])
+    assert good > 0 < bad
+
+
+def test_target_swapped_with_a_fifo(open_jail: OpenJail, home: Path) -> None:
+    """A file that turns into a FIFO holds no worker and is never written to as one."""
+    (home / "d").mkdir()
+    (home / "d/secret").write_bytes(b"mine")
+    os.mkfifo(home / "fifo")
+    jail = open_jail(policy=UploadPolicy(atomic=False, durable=False))
+    good = bad = 0
+    end = time.monotonic() + DURATION / 2
+    with attacker(lambda: exchange(home / "d/secret", home / "fifo")):
+        while time.monotonic() < end:
+            try:
+                read(jail)
+                good += 1
+            except StorageError as error:
+                if error.kind is not Kind.NOT_REGULAR:
+                    raise
+                bad += 1
+    assert good > 0 < bad
+
+
+def test_sweep_in_a_tree_that_changes(open_jail: OpenJail, bait: Path, outside: Path) -> None:
+    """The sweep does not leave the home either."""
+    victim = outside / (".ftpsd-" + "0" * 16 + "-" + "0" * 32)
+    victim.write_bytes(SECRET)
+    with attacker(lambda: exchange(bait / "d", bait.parent / "link")):
+        end = time.monotonic() + DURATION / 2
+        while time.monotonic() < end:
+            sweep_partials(bait, 0)
+    assert victim.read_bytes() == SECRET
+
+
+def test_uploads_that_may_not_replace_never_do(open_jail: OpenJail, home: Path) -> None:
+    """Of many who may only create one name, each round has one winner, and its bytes are whole."""
+    storages = [open_jail(owner=f"user{number}") for number in range(4)]
+    outcomes: list[list[int]] = []
+    barrier = threading.Barrier(4)
+
+    def upload(number: int, wins: list[int], path: str) -> None:
+        barrier.wait()
+        try:
+            put(storages[number], path, b"%d" % number * 1000, may_replace=False)
+            wins.append(number)
+        except StorageError as error:
+            if error.kind is not Kind.EXISTS:
+                raise
+
+    for round_number in range(100):
+        wins: list[int] = []
+        path = f"/{round_number}"
+        threads = [threading.Thread(target=upload, args=(number, wins, path)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        outcomes.append(wins)
+        assert (home / path[1:]).read_bytes() == b"%d" % wins[0] * 1000
+    assert {len(wins) for wins in outcomes} == {1}
+
+
+def test_close_during_work_reaches_no_other_directory(home: Path, outside: Path, open_jail: OpenJail) -> None:
+    """A session that ends while its worker walks does not make the worker walk in the next session's home."""
+    (home / "secret").write_bytes(b"mine")
+    wrong: list[bytes] = []
+    is_over = threading.Event()
+    jails = [open_jail(policy=FAST)]
+
+    def walk() -> None:
+        while not is_over.is_set():
+            with suppress(StorageError):
+                data = get(jails[-1], "/secret")
+                if data != b"mine":
+                    wrong.append(data)
+
+    thread = threading.Thread(target=walk)
+    thread.start()
+    end = time.monotonic() + DURATION / 2
+    while time.monotonic() < end:
+        jail = open_jail()
+        jails.append(jail)
+        jails.pop(0).close()
+        os.close(os.open(outside, os.O_RDONLY))  # takes the number that became free
+    is_over.set()
+    thread.join()
+    assert wrong == []

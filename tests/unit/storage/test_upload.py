@@ -1,0 +1,468 @@
+"""Uploads on a real disk: modes, order, full disks, failing disks, copies, and many at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsd.storage import syscalls
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.partial import PARTIAL_NAME
+from ftpsd.storage.syscalls import copy_range, rename_by_link
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Place, Root
+from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
+from tests.fakes import MemoryStorage, MemoryTree
+from tests.unit.storage.conftest import OpenJail
+
+
+def partials(home: Path) -> list[Path]:
+    """Return the hidden files in *home*."""
+    return [path for path in home.iterdir() if path.name.startswith(".ftpsd-")]
+
+
+class TestPartial:
+    """The hidden file."""
+
+    def test_it_is_private_while_it_grows(self, open_jail: OpenJail, home: Path) -> None:
+        """Whatever the umask, nobody else reads an unfinished upload; also one that replaces a public file."""
+        jail = open_jail(policy=UploadPolicy(umask=0, durable=False))
+        put(jail, "/a", b"public")
+        sink = jail.open_sink(at("/a"))
+        write(sink, b"new")
+        assert [path.stat().st_mode & 0o777 for path in partials(home)] == [0o600]
+        sink.commit()
+        assert (home / "a").stat().st_mode & 0o777 == 0o666
+
+    def test_it_is_private_again_when_it_was_not_published(self, open_jail: OpenJail, home: Path) -> None:
+        """A failed commit leaves no partial with the mode of a file."""
+        jail = open_jail(policy=UploadPolicy(umask=0, durable=False))
+        sink = jail.open_sink(at("/a"), may_replace=False)
+        write(sink, b"mine")
+        (home / "a").write_bytes(b"theirs")
+        assert kind_of(sink.commit) is Kind.EXISTS
+        assert [path.stat().st_mode & 0o777 for path in partials(home)] == [0o600]
+
+    def test_long_name_has_one_too(self, open_jail: OpenJail) -> None:
+        """A name of 255 bytes leaves no room for a suffix and needs none."""
+        jail = open_jail()
+        interrupt(jail, "/" + "x" * 255, b"123")
+        put(jail, "/" + "x" * 255, b"4", offset=3)
+        assert get(jail, "/" + "x" * 255) == b"1234"
+
+    def test_nothing_is_left_after_uploads(self, open_jail: OpenJail, home: Path) -> None:
+        """Published uploads leave no partial, also when several ran at once."""
+        jail = open_jail()
+        sinks = [jail.open_sink(at("/a")) for _ in range(3)]
+        for sink in sinks:
+            write(sink, b"1")
+            sink.commit()
+        assert os.listdir(home) == ["a"]
+
+    def test_one_is_left_after_several_interruptions(self, open_jail: OpenJail, home: Path) -> None:
+        """What nobody could resume is removed at once."""
+        jail = open_jail()
+        sinks = [jail.open_sink(at("/a")) for _ in range(3)]
+        for sink in sinks:
+            write(sink, b"1")
+            sink.abort()
+        assert len(os.listdir(home)) == 1
+
+    def test_no_resuming_means_no_partial(self, open_jail: OpenJail, home: Path) -> None:
+        """With keep_partial 0 an interrupted upload leaves nothing."""
+        interrupt(open_jail(policy=UploadPolicy(keep_partial=0, durable=False)), "/a", b"123")
+        assert os.listdir(home) == []
+
+    def test_old_one_is_forgotten(self, open_jail: OpenJail, home: Path) -> None:
+        """A partial older than keep_partial is not resumed, swept or not."""
+        jail = open_jail(policy=UploadPolicy(keep_partial=60, durable=False))
+        interrupt(jail, "/a", b"123")
+        (partial,) = partials(home)
+        os.utime(partial, (time.time() - 61,) * 2)
+        assert kind_of(jail.stat, at("/a")) is Kind.NOT_FOUND
+        assert kind_of(jail.open_sink, at("/a"), offset=3) is Kind.BAD_OFFSET
+
+    @pytest.mark.parametrize("planted", ["link", "directory", "fifo", "foreign file"])
+    def test_something_else_under_its_name(self, open_jail: OpenJail, home: Path, outside: Path, planted: str) -> None:
+        """Who can write to the directory cannot make an upload go elsewhere by taking the partial's name first."""
+        jail = open_jail()
+        interrupt(jail, "/a", b"123")
+        (place,) = partials(home)
+        place.unlink()
+        if planted == "link":
+            place.symlink_to(outside / "secret")
+        elif planted == "directory":
+            place.mkdir()
+        elif planted == "fifo":
+            os.mkfifo(place)
+        else:
+            place.write_bytes(b"theirs")
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a file away")
+            os.chown(place, 65534, 65534)
+        assert kind_of(jail.stat, at("/a")) is Kind.NOT_FOUND
+        put(jail, "/a", b"mine")
+        assert (get(jail, "/a"), (outside / "secret").read_bytes()) == (b"mine", b"secret")
+        assert place.is_symlink() or place.exists()
+
+    def test_name_is_one_that_the_sweep_knows(self, open_jail: OpenJail, home: Path) -> None:
+        """Both kinds of names match what may be swept."""
+        jail = open_jail()
+        sinks = [jail.open_sink(at("/a")) for _ in range(2)]
+        assert [bool(PARTIAL_NAME.fullmatch(path.name)) for path in partials(home)] == [True, True]
+        for sink in sinks:
+            sink.abort()
+
+    def test_dropped_sink_frees_its_name(self, open_jail: OpenJail) -> None:
+        """An upload that failed while it was being opened does not keep the partial locked."""
+        jail = open_jail()
+        interrupt(jail, "/a", b"123")
+        assert kind_of(jail.open_sink, at("/a"), offset=4) is Kind.BAD_OFFSET
+        put(jail, "/a", b"4", append=True)
+        assert get(jail, "/a") == b"1234"
+
+
+class Calls:
+    """Records the system calls that order matters for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        self.failing: dict[str, int] = {}
+        for name in ("fsync", "rename"):
+            monkeypatch.setattr(os, name, self._recorded(name, getattr(os, name)))
+
+    def _recorded(self, name: str, call: object) -> object:
+        def recorded(*arguments: object, **options: object) -> object:
+            what = name
+            if name == "fsync":
+                (fd,) = arguments
+                assert isinstance(fd, int)
+                what = "fsync directory" if os.path.isdir(f"/proc/self/fd/{fd}") else "fsync file"
+            self.made.append(what)
+            if what in self.failing:
+                raise OSError(self.failing[what], os.strerror(self.failing[what]))
+            assert callable(call)
+            return call(*arguments, **options)
+
+        return recorded
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Record fsync and rename."""
+    return Calls(monkeypatch)
+
+
+class TestDurable:
+    """What is on the disk when commit() returns."""
+
+    def test_file_then_name_then_directory(self, open_jail: OpenJail, calls: Calls) -> None:
+        """The bytes are on the disk before the name, and the name before commit() returns."""
+        put(open_jail(policy=UploadPolicy()), "/a", b"1")
+        assert calls.made == ["fsync file", "rename", "fsync directory"]
+
+    def test_not_durable_waits_for_no_disk(self, open_jail: OpenJail, calls: Calls) -> None:
+        """Without durable there is one rename."""
+        put(open_jail(policy=UploadPolicy(durable=False)), "/a", b"1")
+        assert calls.made == ["rename"]
+
+    def test_direct(self, open_jail: OpenJail, calls: Calls) -> None:
+        """A direct upload syncs the file, and the directory when the name is new."""
+        jail = open_jail(policy=UploadPolicy(atomic=False))
+        put(jail, "/a", b"1")
+        put(jail, "/a", b"2")
+        assert calls.made == ["fsync file", "fsync directory", "fsync file"]
+
+    def test_directories_and_renames(self, open_jail: OpenJail, calls: Calls) -> None:
+        """What MKD and RNTO answered stays done."""
+        jail = open_jail(policy=UploadPolicy())
+        jail.make_directory(at("/d"))
+        jail.rename(at("/d"), at("/e"))
+        assert calls.made == ["fsync directory", "rename", "fsync directory"]
+
+    def test_failed_fsync_publishes_nothing(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
+        """When the disk did not take the bytes the old file stays, and what may have lost bytes is not resumed."""
+        jail = open_jail(policy=UploadPolicy())
+        (home / "a").write_bytes(b"old")
+        sink = jail.open_sink(at("/a"))
+        write(sink, b"new")
+        calls.failing = {"fsync file": errno.EIO}
+        assert kind_of(sink.commit) is Kind.IO
+        assert (os.listdir(home), get(jail, "/a")) == (["a"], b"old")
+
+    def test_failed_rename_keeps_the_partial(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
+        """When the rename fails the upload can be resumed."""
+        jail = open_jail(policy=UploadPolicy())
+        sink = jail.open_sink(at("/a"))
+        write(sink, b"new")
+        calls.failing = {"rename": errno.EIO}
+        assert kind_of(sink.commit) is Kind.IO
+        assert (names(jail), jail.stat(at("/a")).size) == ([], 3)
+
+    def test_failed_fsync_of_the_directory_is_told(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
+        """A name that may not survive a power cut is not called complete, and the file is whole."""
+        jail = open_jail(policy=UploadPolicy())
+        calls.failing = {"fsync directory": errno.EIO}
+        assert kind_of(put, jail, "/a", b"new") is Kind.IO
+        assert (os.listdir(home), get(jail, "/a")) == (["a"], b"new")
+
+
+class TestFullDisk:
+    """No room."""
+
+    @pytest.fixture
+    def small(self, home: Path) -> Iterator[Path]:
+        """Make the home a file system of one MiB."""
+        mounted = os.geteuid() == 0 and not subprocess.call(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home)], stderr=subprocess.DEVNULL
+        )
+        if not mounted:
+            pytest.skip("only root can mount a small file system")
+        try:
+            yield home
+        finally:
+            subprocess.check_call(["umount", "-l", str(home)])
+
+    @pytest.mark.parametrize("atomic", [True, False])
+    def test_full_disk_is_no_space(self, small: Path, open_jail: OpenJail, atomic: bool) -> None:
+        """An upload that does not fit says so at the write that fails."""
+        sink = open_jail(policy=UploadPolicy(atomic=atomic)).open_sink(at("/big"))
+        assert kind_of(write, sink, bytes(2 << 20)) is Kind.NO_SPACE
+        sink.abort()
+
+    def test_old_file_and_others_are_unharmed(self, small: Path, open_jail: OpenJail) -> None:
+        """A full disk publishes nothing; what came in is resumable when there is room again."""
+        jail, other = open_jail(), open_jail(owner="other")
+        put(jail, "/a", b"old")
+        put(other, "/ballast", bytes(512 << 10))
+        running = other.open_sink(at("/running"))
+        write(running, b"before")
+        sink = jail.open_sink(at("/a"))
+        data = os.urandom(700 << 10)
+        assert kind_of(write, sink, data) is Kind.NO_SPACE
+        sink.abort()
+        assert (get(jail, "/a"), names(jail)) == (b"old", ["a", "ballast"])
+        other.remove_file(at("/ballast"))
+        write(running, b" and after")
+        running.commit()
+        assert get(other, "/running") == b"before and after"
+        jail.remove_file(at("/running"))
+        (partial,) = partials(small)
+        came_in = partial.stat().st_size
+        put(jail, "/a", data[came_in:], offset=came_in)
+        assert get(jail, "/a") == data
+
+    def test_copy_that_does_not_fit_leaves_nothing(self, small: Path, open_jail: OpenJail) -> None:
+        """An append to a file that cannot be copied fails before the first byte and leaves the room as it was."""
+        jail = open_jail()
+        put(jail, "/a", bytes(600 << 10))
+        assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.NO_SPACE
+        assert os.listdir(small) == ["a"]
+        put(jail, "/b", bytes(300 << 10))
+
+    def test_largest_file_is_quota(self, open_jail: OpenJail) -> None:
+        """RLIMIT_FSIZE is a limit of this file, not of the disk."""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        sink = open_jail().open_sink(at("/a"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            kind = kind_of(write, sink, bytes(2000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sink.abort()
+        assert kind is Kind.QUOTA
+
+    def test_fake_runs_full_as_well(self) -> None:
+        """MemoryStorage takes what fits and says NO_SPACE."""
+        storage = MemoryStorage(MemoryTree(room=10))
+        put(storage, "/a", b"12345")
+        sink = storage.open_sink(at("/b"))
+        assert kind_of(write, sink, b"1234567890") is Kind.NO_SPACE
+        sink.abort()
+        assert (names(storage), storage.stat(at("/b")).size) == (["a"], 5)
+
+
+class TestCopy:
+    """The published bytes before an offset."""
+
+    @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, None])
+    def test_copies_by_hand_where_the_kernel_does_not(
+        self, open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch, refusal: int | None
+    ) -> None:
+        """Without copy_file_range the result is the same; None is a file system that copies nothing and says so."""
+
+        def refuse(*arguments: object) -> int:
+            if refusal is None:
+                return 0
+            raise OSError(refusal, os.strerror(refusal))
+
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+        data = os.urandom(3_000_000)
+        jail = open_jail()
+        put(jail, "/a", data)
+        put(jail, "/a", b"more", append=True)
+        assert (get(jail, "/a")) == data + b"more"
+
+    def test_copies_in_pieces(self, open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A kernel that copies a few bytes at a time is asked again."""
+        real = os.copy_file_range
+        monkeypatch.setattr(os, "copy_file_range", lambda s, t, n, at_s, at_t: real(s, t, min(n, 7), at_s, at_t))
+        jail = open_jail()
+        put(jail, "/a", bytes(range(100)))
+        put(jail, "/a", b"more", offset=50)
+        assert get(jail, "/a") == bytes(range(50)) + b"more"
+
+    def test_source_that_became_shorter(self, tmp_path: Path) -> None:
+        """A file that shrinks while it is copied makes no file with a hole."""
+        (tmp_path / "source").write_bytes(b"123")
+        with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("wb") as target:
+            assert kind_of(copy_range, source.fileno(), target.fileno(), 0, 10) is Kind.BUSY
+
+
+class TestRenameByLink:
+    """Publishing where the kernel has no RENAME_NOREPLACE."""
+
+    @pytest.fixture(autouse=True)
+    def without_renameat2(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take it away."""
+        monkeypatch.setattr(syscalls, "_renameat2", None)
+
+    def test_upload_is_published(self, open_jail: OpenJail, home: Path) -> None:
+        """The file has its name and no other."""
+        put(open_jail(), "/a", b"1", may_replace=False)
+        assert (os.listdir(home), (home / "a").stat().st_nlink) == (["a"], 1)
+
+    def test_upload_does_not_replace(self, open_jail: OpenJail, home: Path) -> None:
+        """A file that appeared meanwhile stays."""
+        sink = open_jail().open_sink(at("/a"), may_replace=False)
+        write(sink, b"mine")
+        (home / "a").write_bytes(b"theirs")
+        assert kind_of(sink.commit) is Kind.EXISTS
+        assert (home / "a").read_bytes() == b"theirs"
+
+    def test_directory_is_renamed(self, open_jail: OpenJail) -> None:
+        """Directories, which cannot be linked, are renamed, and replace nothing."""
+        jail = open_jail()
+        jail.make_directory(at("/d"))
+        jail.make_directory(at("/e"))
+        assert kind_of(jail.rename, at("/d"), at("/e"), may_replace=False) is Kind.EXISTS
+        jail.rename(at("/d"), at("/f"), may_replace=False)
+        assert names(jail) == ["e", "f"]
+
+    def test_link_is_renamed_itself(self, home: Path) -> None:
+        """A symlink is renamed, not what it leads to."""
+        (home / "link").symlink_to("nowhere")
+        root = Root(os.fsencode(home), "none")
+        with root.find(at("/link")) as old, root.find(at("/new")) as new:
+            assert isinstance(old, Place)
+            rename_by_link(old, new)
+        assert os.readlink(home / "new") == "nowhere"
+
+
+class TestMany:
+    """Uploads from many threads at once."""
+
+    def test_readers_see_whole_files_only(self, open_jail: OpenJail) -> None:
+        """While one name is uploaded over and over, every download is one whole version."""
+        put(open_jail(), "/a", b"0" * 20_000)
+        is_over = threading.Event()
+        wrong: list[object] = []
+
+        def upload(number: int) -> None:
+            jail = open_jail()
+            for _ in range(50):
+                sink = jail.open_sink(at("/a"))
+                for _ in range(10):
+                    write(sink, b"%d" % number * 2000)
+                sink.commit()
+
+        def download() -> None:
+            jail = open_jail()
+            while not is_over.is_set():
+                data = get(jail, "/a")
+                if len(data) != 20_000 or len(set(data)) != 1:
+                    wrong.append((len(data), set(data)))
+
+        uploads = [threading.Thread(target=upload, args=(number,)) for number in range(6)]
+        downloads = [threading.Thread(target=download) for _ in range(2)]
+        for thread in uploads + downloads:
+            thread.start()
+        for thread in uploads:
+            thread.join()
+        is_over.set()
+        for thread in downloads:
+            thread.join()
+        assert wrong == []
+
+    def test_appends_add_up_to_what_was_accepted(self, open_jail: OpenJail, home: Path) -> None:
+        """Of appends at once each one that was committed is in the file, once, whole."""
+        put(open_jail(), "/log", b"")
+        accepted: list[bytes] = []
+
+        def append(number: int) -> None:
+            jail = open_jail(owner=f"user{number}")
+            for count in range(30):
+                line = b"%d:%d\n" % (number, count)
+                try:
+                    put(jail, "/log", line, append=True)
+                    accepted.append(line)
+                except StorageError as error:
+                    if error.kind is not Kind.BUSY:
+                        raise
+
+        threads = [threading.Thread(target=append, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted((home / "log").read_bytes().splitlines(keepends=True)) == sorted(accepted)
+        assert len(accepted) >= 30
+
+    def test_interrupted_and_resumed_from_all_sides(self, open_jail: OpenJail) -> None:
+        """Uploads of one name that break off and resume at random leave a prefix of the file or the whole."""
+        data = bytes(range(256)) * 40
+        wrong: list[object] = []
+
+        def upload(seed: int) -> None:
+            jail = open_jail()
+            for count in range(40):
+                size = _length(jail)
+                try:
+                    sink = jail.open_sink(at("/a"), offset=size)
+                except StorageError as error:
+                    if error.kind not in (Kind.BAD_OFFSET, Kind.BUSY, Kind.NOT_FOUND):
+                        wrong.append(error)
+                    continue
+                write(sink, data[size : size + 100 + seed * count])
+                if size + 100 + seed * count >= len(data):
+                    sink.commit()
+                else:
+                    sink.abort()
+
+        threads = [threading.Thread(target=upload, args=(seed,)) for seed in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        jail = open_jail()
+        size = _length(jail)
+        sink = put(jail, "/a", data[size:], offset=size)
+        assert (wrong, sink.offset, get(jail, "/a")) == ([], size, data)
+
+
+def _length(jail: LocalJail) -> int:
+    try:
+        return jail.stat(at("/a")).size
+    except StorageError:
+        return 0
