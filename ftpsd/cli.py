@@ -142,7 +142,7 @@ def schema() -> None:
 @main.command("commands")
 def print_commands() -> None:
     """Print the FTP commands that are understood: syntax, needs, RFC."""
-    from ftpsd.commands.catalogue import TABLE
+    from ftpsd.commands import TABLE
 
     print_table(("syntax", "needs", "RFC"), TABLE.document())
 
@@ -278,7 +278,8 @@ def list_users(as_json: bool, config: Path | None, users: Path | None) -> None:
     if as_json:
         click.echo(json.dumps([described(record) for record in records], indent=2))
         return
-    rows = [[str(value) for value in described(record).values()] for record in records]
+    words: dict[object, str] = {True: "yes", False: "no", None: "never"}
+    rows = [[words.get(value) or str(value) for value in described(record).values()] for record in records]
     print_table(("name", "home", "access", "enabled", "expires"), rows)
 
 
@@ -309,7 +310,7 @@ def ask_password(from_stdin: bool) -> str:
     """Return a password from one line of standard input, or from a prompt, asked for twice."""
     if not from_stdin:
         return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))
-    line = click.get_binary_stream("stdin").readline(LONGEST_LINE)
+    line = sys.stdin.buffer.readline(LONGEST_LINE)
     try:
         return line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -130,7 +130,7 @@ class AdminResource(Resource):
         hosts = request.requestHeaders.getRawHeaders("host", [])
         if len(hosts) > 1 or (not hosts and request.clientproto != b"HTTP/1.0"):
             return http.BAD_REQUEST, _TEXT, b"one Host header, please\n"
-        here: IAddress = request.getHost()  # type: ignore[no-untyped-call]
+        here: IAddress = request.getHost()
         if hosts and host_name(hosts[0]) not in self._names | addresses_of(here):
             return MISDIRECTED_REQUEST, _TEXT, b"this host answers for itself only\n"
         answer = self._paths.get(request.path)

@@ -73,13 +73,17 @@ class Users:
 
 
 def check_pattern(value: object) -> str:
-    """Accept the path of a rule: absolute, with `*`, `**`, `?` and `[...]` as wildcards."""
+    """Accept the path of a rule: absolute, `*` and `?` inside a name, `**` as the last one; as GuardedStorage reads it."""
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"{describe(value)} is not a path of the user's home; begin it with /")
     if _control(value):
         raise ValueError("a path cannot hold control characters")
-    if ".." in value.split("/"):
-        raise ValueError(f"{describe(value)} climbs with ..; name the path itself")
+    inner = value.removeprefix("/").removesuffix("/")
+    parts = inner.split("/") if inner else []
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{describe(value)} can never match; leave out //, . and ..")
+    if any("**" in part and (part != "**" or at < len(parts) - 1) for at, part in enumerate(parts)):
+        raise ValueError(f"{describe(value)} has ** inside; it can only be the whole last part, as in /inbox/**")
     return value
 
 

@@ -28,7 +28,7 @@ from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
 from ftpsd.service.build import Loaded, build_runtime, load
-from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, listener_name, open_control
+from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, bound_port, listener_name, open_control
 from ftpsd.service.parts import Parts
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
@@ -49,7 +49,7 @@ class Daemon(Service):
         self.runtime: Runtime = build_runtime(loaded, self.parts)
         self.reloader = Reloader(path, self)
         self.upkeep = Upkeep(self)
-        self._control: list[IListeningPort] = []
+        self._control: list[tuple[str, IListeningPort]] = []
         self._admin: IListeningPort | None = None
         self._is_serving = False
 
@@ -73,8 +73,9 @@ class Daemon(Service):
                     self.parts.sessions,
                     starts_with_tls=listener.mode == "implicit",
                 )
-                self._control += open_control(listener, factory, sockets, self.reactor)
-            self.parts.passive_listeners.use({bound_address(port) for port in self._control})
+                opened = open_control(listener, factory, sockets, self.reactor)
+                self._control += [(listener.mode, port) for port in opened]
+            self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             if config.metrics is not None:
                 self._admin = self._open_admin(config.metrics.address, config.metrics.port)
             try:
@@ -114,11 +115,7 @@ class Daemon(Service):
 
     def describe(self) -> str:
         """Name the listeners, for people."""
-        names = [listener_name(listener) for listener in self.runtime.config.listeners]
-        ports = [port.getHost() for port in self._control]
-        return ", ".join(
-            f"{name.partition(':')[0]} on port {host.port}" for name, host in zip(names, ports, strict=False)
-        )
+        return ", ".join(dict.fromkeys(f"{name} on port {bound_port(port)}" for name, port in self._control))
 
     # --- change
 
@@ -170,7 +167,7 @@ class Daemon(Service):
         self.parts.stop()
 
     def _stop_listening(self) -> None:
-        for port in self._control:
+        for _, port in self._control:
             port.stopListening()
         self._control.clear()
         if self._admin is not None:

@@ -51,7 +51,7 @@ class PassiveListeners:
         try:
             for address in self.addresses:
                 listener = DataPort(port, address, partial(self._arrived, port), self._reactor)
-                listener.startListening()  # type: ignore[no-untyped-call]
+                listener.startListening()
                 opened.append(listener)
         except CannotListenError as error:
             for listener in opened:
@@ -61,8 +61,9 @@ class PassiveListeners:
 
     def close(self) -> None:
         """Close every port."""
-        while self._open:
-            self._open.pop().stopListening()
+        for listener in self._open:
+            listener.stopListening()  # type: ignore[no-untyped-call]
+        self._open.clear()
 
     def _arrived(self, port: int, address: str) -> Callable[[DataSocket], None] | None:
         assert self.accept is not None
@@ -100,6 +101,12 @@ def bound_address(port: IListeningPort) -> str:
     """Return the address a listener is bound to."""
     host: str = port.getHost().host  # type: ignore[attr-defined]
     return host
+
+
+def bound_port(port: IListeningPort) -> int:
+    """Return the port number a listener is bound to."""
+    number: int = port.getHost().port  # type: ignore[attr-defined]
+    return number
 
 
 def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:

@@ -39,7 +39,8 @@ def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
         if own >= level and (not is_foreign or own >= LogLevel.warn):
             observer(event)
 
-    return observe
+    result: ILogObserver = observe
+    return result
 
 
 def format_event(event: LogEvent) -> str | None:

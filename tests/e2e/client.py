@@ -67,10 +67,12 @@ class ReusedFTP_TLS(ftplib.FTP_TLS):
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Start a transfer; return the data connection and the size the server announced."""
         connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        if self.is_protected:
-            assert isinstance(self.sock, ssl.SSLSocket)
-            connection = self.context.wrap_socket(connection, server_hostname=self.host, session=self.sock.session)
-        return connection, size
+        return (self.secured(connection) if self.is_protected else connection), size
+
+    def secured(self, connection: socket.socket) -> ssl.SSLSocket:
+        """Return the data *connection* under TLS, in the session of the control connection."""
+        assert isinstance(self.sock, ssl.SSLSocket)
+        return self.context.wrap_socket(connection, server_hostname=self.host, session=self.sock.session)
 
 
 class ImplicitFTP_TLS(ReusedFTP_TLS):
@@ -174,6 +176,34 @@ def listing(ftp: ftplib.FTP, command: str) -> list[str]:
     lines: list[str] = []
     ftp.retrlines(command, lines.append)
     return lines
+
+
+def begin(ftp: ftplib.FTP, command: str) -> tuple[socket.socket, str]:
+    """Begin a transfer in passive mode; return the data connection, secured where it must be, and the 150."""
+    assert ftp.sock is not None
+    host, port = ftplib.parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
+    connection = socket.create_connection((host, port), TIMEOUT)
+    opening = reply(ftp, command)
+    assert opening.startswith("150"), opening
+    if isinstance(ftp, ReusedFTP_TLS) and ftp.is_protected:
+        return ftp.secured(connection), opening
+    return connection, opening
+
+
+def finish(connection: socket.socket) -> None:
+    """End an upload as a proper client does: with close_notify, where there is TLS, then FIN."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection.unwrap()
+    connection.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return everything up to the end of the data connection, and close it."""
+    pieces = []
+    while piece := connection.recv(65536):
+        pieces.append(piece)
+    finish(connection)
+    return b"".join(pieces)
 
 
 def content(size: int) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Sessions, code, content, download, next_code, reply, upload
+from tests.e2e.client import Sessions, begin, code, content, download, finish, next_code, read_all, reply, upload
 from tests.e2e.daemon import Account
 
 KIB, MIB = 1024, 1024 * 1024
@@ -103,16 +103,11 @@ def test_stou_names_the_file_it_makes(ftp: ftplib.FTP, home: Path) -> None:
     ftp.voidcmd("TYPE I")
     names = []
     for number in range(2):
-        opening: list[str] = []
-        ftp.set_debuglevel(0)
-        host_port = ftp.makepasv() if ftp.af.name == "AF_INET" else None
-        assert host_port is not None
-        del host_port
-        connection = _start(ftp, "STOU name", opening)
+        connection, opening = begin(ftp, "STOU name")
         connection.sendall(f"content {number}".encode())
-        _finish(connection)
+        finish(connection)
         assert next_code(ftp) == 226
-        found = re.fullmatch(r"150 FILE: (.+)", opening[0])
+        found = re.fullmatch(r"150 FILE: (.+)", opening)
         assert found is not None
         names.append(found[1])
     assert [(home / name).read_text() for name in names] == ["content 0", "content 1"]
@@ -130,14 +125,11 @@ def test_two_sessions_transfer_at_the_same_time(sessions: Sessions, account: Acc
     """A download that stands half finished keeps no other session from its own."""
     (home / "file").write_bytes(content(5 * MIB))
     first, second = sessions.log_in(account), sessions.log_in(account)
-    first.voidcmd("TYPE I")
-    slow, _ = first.ntransfercmd("RETR file")
-    with slow:
-        received = slow.recv(1000)
-        assert download(second, "file") == content(5 * MIB)
-        assert upload(second, "other", content(MIB)).startswith("226")
-        while piece := slow.recv(65536):
-            received += piece
+    slow, _ = begin(first, "RETR file")
+    received = slow.recv(1000)
+    assert download(second, "file") == content(5 * MIB)
+    assert upload(second, "other", content(MIB)).startswith("226")
+    received += read_all(slow)
     assert received == content(5 * MIB)
     assert next_code(first) == 226
 
@@ -145,11 +137,10 @@ def test_two_sessions_transfer_at_the_same_time(sessions: Sessions, account: Acc
 def test_two_uploads_to_one_name_do_not_mix(sessions: Sessions, account: Account, home: Path) -> None:
     """Both complete wholly, and the last one to end is what remains."""
     first, second = sessions.log_in(account), sessions.log_in(account)
-    first.voidcmd("TYPE I")
-    slow, _ = first.ntransfercmd("STOR file")
+    slow, _ = begin(first, "STOR file")
     slow.sendall(content(100_000))
     upload(second, "file", content(300_000))
     assert (home / "file").read_bytes() == content(300_000)
-    _finish(slow)
+    finish(slow)
     assert next_code(first) == 226
     assert (home / "file").read_bytes() == content(100_000)

@@ -32,7 +32,7 @@ class Answer:
 
 def sent(transport: StringTransport) -> bytes:
     """Return all that was written to *transport*."""
-    written: bytes = transport.value()  # type: ignore[no-untyped-call]
+    written: bytes = transport.value()
     return written
 
 
@@ -53,8 +53,8 @@ class Daemon:
 
     def connect(self) -> tuple[IProtocol | None, StringTransport]:
         """Return a new connection's channel and transport."""
-        transport = StringTransport(HERE, THERE)  # type: ignore[no-untyped-call]
-        channel: IProtocol | None = self.site.buildProtocol(THERE)  # type: ignore[no-untyped-call]
+        transport = StringTransport(HERE, THERE)
+        channel: IProtocol | None = self.site.buildProtocol(THERE)
         if channel is not None:
             channel.makeConnection(transport)
         return channel, transport
@@ -269,7 +269,7 @@ def test_connections_are_few(daemon: Daemon) -> None:
     assert daemon.connect()[0] is None
     first = channels[0]
     assert first is not None
-    first.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+    first.connectionLost(Failure(ConnectionDone()))
     assert daemon.connect()[0] is not None
 
 

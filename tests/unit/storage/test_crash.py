@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,22 +16,22 @@ from tests.contracts.storages import at, get, kind_of, names, put, write
 from tests.unit.storage.conftest import OpenJail
 
 
-def killed(work: Callable[[Callable[[], None]], None], after: float = 0.0) -> None:
-    """Run *work* in a child and SIGKILL it *after* seconds from when it says that it is ready."""
+def killed(work: Callable[[Callable[[], None]], None], after: int = 1) -> None:
+    """Run *work* in a child and SIGKILL it when it has told *after* times that it came further."""
     reading, writing = os.pipe()
 
-    def ready() -> None:
+    def further() -> None:
         os.write(writing, b".")
 
     child = os.fork()
     if child == 0:
         try:
-            work(ready)
+            work(further)
         finally:
             os._exit(1)
     os.close(writing)
-    assert os.read(reading, 1) == b"."
-    time.sleep(after)
+    for _ in range(after):
+        assert os.read(reading, 1) == b"."
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
@@ -41,9 +40,9 @@ def killed(work: Callable[[Callable[[], None]], None], after: float = 0.0) -> No
 def test_new_upload_is_resumable(open_jail: OpenJail, home: Path) -> None:
     """After SIGKILL nothing is published, and the owner goes on where it ended."""
 
-    def upload(ready: Callable[[], None]) -> None:
+    def upload(further: Callable[[], None]) -> None:
         write(open_jail().open_sink(at("/a")), b"first half, ")
-        ready()
+        further()
         signal.pause()
 
     killed(upload)
@@ -57,9 +56,9 @@ def test_replaced_file_is_whole(open_jail: OpenJail) -> None:
     """After SIGKILL the old file is as it was."""
     put(open_jail(), "/a", b"old")
 
-    def upload(ready: Callable[[], None]) -> None:
+    def upload(further: Callable[[], None]) -> None:
         write(open_jail().open_sink(at("/a")), b"new and longer")
-        ready()
+        further()
         signal.pause()
 
     killed(upload)
@@ -69,9 +68,9 @@ def test_replaced_file_is_whole(open_jail: OpenJail) -> None:
 def test_second_upload_beside_a_dead_one_takes_its_place(open_jail: OpenJail, home: Path) -> None:
     """The partial of a dead process is free, so a new upload leaves no second one behind."""
 
-    def upload(ready: Callable[[], None]) -> None:
+    def upload(further: Callable[[], None]) -> None:
         write(open_jail().open_sink(at("/a")), b"dead")
-        ready()
+        further()
         signal.pause()
 
     killed(upload)
@@ -86,18 +85,19 @@ def test_killed_at_any_moment(open_jail: OpenJail, home: Path, durable: bool) ->
     put(open_jail(), "/a", versions[0])
     chance = random.Random(4)
 
-    def upload(ready: Callable[[], None]) -> None:
+    def upload(further: Callable[[], None]) -> None:
         jail = open_jail(policy=UploadPolicy(durable=durable))
-        ready()
         while True:
             for version in versions:
                 sink = jail.open_sink(at("/a"))
                 for start in range(0, len(version), 5_000):
+                    further()
                     write(sink, version[start : start + 5_000])
+                further()
                 sink.commit()
 
     for _ in range(40):
-        killed(upload, after=chance.random() * 0.01)
+        killed(upload, after=chance.randrange(1, 40))
         assert get(open_jail(), "/a") in versions
     # One that the owner can resume is all that may be left besides the file.
     assert len(os.listdir(home)) <= 2
@@ -109,14 +109,14 @@ def test_killed_while_appending(open_jail: OpenJail) -> None:
     line = b"x" * 999 + b"\n"
     chance = random.Random(5)
 
-    def append(ready: Callable[[], None]) -> None:
+    def append(further: Callable[[], None]) -> None:
         jail = open_jail()
-        ready()
         while True:
+            further()
             put(jail, "/log", line, append=True)
 
     for _ in range(20):
-        killed(append, after=chance.random() * 0.01)
+        killed(append, after=chance.randrange(1, 20))
         data = get(open_jail(), "/log")
         assert data == line * (len(data) // len(line))
 

@@ -1,0 +1,553 @@
+"""
+Sessions in memory: a whole server-PI with its server-DTP, on a clock the test moves.
+
+    server = Server(tls={"require": "none"})
+    client = server.connect()
+    client.log_in()
+    assert client.say("PWD") == '257 "/" is the working directory.'
+
+Everything above storage is the real thing: the command table, dispatch, Portal, passive ports and TLS. Fakes are the
+reactor (a Clock with descriptors), the worker pools (no threads), the transport of the control connection and the
+storage. Data connections are real TCP connections over loopback, because what they are about is the socket.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
+
+from prometheus_client import CollectorRegistry
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.events import Event
+from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.realm import Avatar, IAvatar
+from ftpsd.commands.catalogue import TABLE
+from ftpsd.config.model import Config
+from ftpsd.config.users import UserRecord
+from ftpsd.control.factory import ControlFactory
+from ftpsd.control.limits import SessionCounts
+from ftpsd.control.pi import ServerPI
+from ftpsd.control.runtime import Runtime, Shared
+from ftpsd.control.session import Session
+from ftpsd.control.table import CommandTable
+from ftpsd.data.active import Dialer
+from ftpsd.data.dtp import DataSettings
+from ftpsd.data.ports import PassivePorts
+from ftpsd.data.transport import DataSocket
+from ftpsd.storage.base import Storage
+from ftpsd.tls.authority import create
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.workers import PoolBusy, Workers
+from tests.fakes import MemoryStorage
+from tests.unit.auth.workers import InlineWorkers
+from tests.unit.tls.clients import TLS_1_3, Client, client_context
+
+P = ParamSpec("P")
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+PEER, HOST = "198.51.100.7", "203.0.113.1"
+USER, PASSWORD = "alice", "open sesame"
+# A test that waits longer than this for something that is on its way has found a bug. In seconds.
+PATIENCE = 5.0
+
+
+class Reactor(Clock):
+    """A clock, descriptors that are looked at when the test says so, and calls from other threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._readers: set[Any] = set()
+        self._writers: set[Any] = set()
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def addReader(self, descriptor: Any) -> None:
+        self._readers.add(descriptor)
+
+    def addWriter(self, descriptor: Any) -> None:
+        self._writers.add(descriptor)
+
+    def removeReader(self, descriptor: Any) -> None:
+        self._readers.discard(descriptor)
+
+    def removeWriter(self, descriptor: Any) -> None:
+        self._writers.discard(descriptor)
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self._calls.put(lambda: function(*args))
+
+    @property
+    def watched(self) -> int:
+        """How many descriptors are watched."""
+        return len(self._readers | self._writers)
+
+    def turn(self, timeout: float = 0.0) -> bool:
+        """Tell every descriptor that is ready, and whether there was one."""
+        readable, writable, _ = select.select(list(self._readers), list(self._writers), [], timeout)
+        for descriptor in readable:
+            if descriptor in self._readers:
+                descriptor.doRead()
+        for descriptor in writable:
+            if descriptor in self._writers:
+                descriptor.doWrite()
+        return bool(readable or writable)
+
+    def settle(self) -> None:
+        """Turn until nothing is ready any more."""
+        while self.turn():
+            pass
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        """Turn until *condition* holds; waiting is only for what the kernel or a thread is about to deliver."""
+        deadline = monotonic() + PATIENCE
+        while not condition():
+            assert monotonic() < deadline, "it does not happen"
+            self.turn(0.01)
+            self.make_calls()
+
+    def make_calls(self, timeout: float = 0.0) -> None:
+        """Make the calls that came from other threads, after waiting up to *timeout* seconds for the first."""
+        try:
+            self._calls.get(timeout=timeout)() if timeout else self._calls.get_nowait()()
+            while True:
+                self._calls.get_nowait()()
+        except Empty:
+            pass
+
+
+class QueueingWorkers:
+    """A pool that makes its calls when the test releases them; while *is_full*, its queue is full."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._calls: deque[Callable[[], None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return len(self._calls)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Keep the call for later."""
+        if self.is_full:
+            return fail(PoolBusy("queueing"))
+        result: Deferred[T] = Deferred()
+
+        def make() -> None:
+            try:
+                value = function(*args, **kwargs)
+            except BaseException:
+                result.errback(Failure())
+            else:
+                result.callback(value)
+
+        self._calls.append(make)
+        return result
+
+    def release(self, count: int | None = None) -> None:
+        """Make *count* calls; None makes all of them, and those that come of it."""
+        while self._calls and count != 0:
+            count = None if count is None else count - 1
+            self._calls.popleft()()
+
+
+@cache
+def identity() -> tuple[CertificatePair, Path, tempfile.TemporaryDirectory[str]]:
+    """Return the server's certificate and the file of the authority that signed it; the folder lives with them."""
+    folder = tempfile.TemporaryDirectory()
+    files = create(Path(folder.name))
+    return CertificatePair.load(files.certificate, files.private_key), files.authority, folder
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a TCP connection: ours, and the client's with a timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        theirs.settimeout(PATIENCE)
+        return listener.accept()[0], theirs
+
+
+def configuration(**sections: object) -> Config:
+    """Return a configuration of these sections, everything else as the defaults have it."""
+    return Config.model_validate(sections, context={"folder": Path("/nowhere")})
+
+
+def user_record(name: str = USER, **fields: Any) -> UserRecord:
+    """Return a user whose stored "hash" is the password itself."""
+    return UserRecord(**{"name": name, "password": PASSWORD, "home": Path("/"), **fields})
+
+
+@implementer(IRealm)
+class MemoryRealm:
+    """Gives everybody the one storage, and counts who is in."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.open = 0
+
+    def requestAvatar(self, avatarId: Any, mind: object, *interfaces: object) -> Any:
+        """Open the storage."""
+        self.open += 1
+
+        def log_out() -> None:
+            self.open -= 1
+
+        return succeed((IAvatar, Avatar(avatarId, self.storage), log_out))
+
+
+class Server:
+    """
+    What sessions need around them; *sections* are those of ftpsd.yaml.
+
+    *files*, *transfer* and *login* are the worker pools, *table* the commands, *refuse_ports* those nobody can open.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: Workers | None = None,
+        transfer: Workers | None = None,
+        login: Workers | None = None,
+        storage: Storage | None = None,
+        user: UserRecord | None = None,
+        table: CommandTable = TABLE,
+        ports: range = range(3000, 3010),
+        certificate: bool = True,
+        public_address: Callable[[str, str], str] = lambda client, local: local,
+        **sections: Mapping[str, object] | object,
+    ) -> None:
+        self.reactor: Any = Reactor()
+        self.memory = MemoryStorage()
+        self.config = configuration(**sections)
+        self.table = table
+        self.events: list[Event] = []
+        self.counts = SessionCounts()
+        self.sessions: set[ServerPI] = set()
+        bus = AuditBus(self.reactor.seconds)
+        bus.subscribe(lambda event, seconds: self.events.append(event))
+        users = {record.name: record for record in (user or user_record(), user_record("bob"))}
+        checker = UsersChecker(
+            users,
+            login or InlineWorkers(),
+            VerifiedCache(self.reactor),
+            self.reactor,
+            verify=lambda password, stored: password == stored,
+        )
+        self.realm = MemoryRealm(storage or self.memory)
+        self.ports = PassivePorts(ports.start, ports.stop - 1, lambda port: None, self.reactor)
+        limits = self.config.limits
+        self.runtime = Runtime(
+            config=self.config,
+            users=users,
+            shared=Shared(
+                self.reactor, bus, Metrics(CollectorRegistry(), "test"), files or InlineWorkers(), self.counts
+            ),
+            portal=Portal(self.realm, [checker]),
+            certificate=identity()[0] if certificate else None,
+            data=DataSettings(
+                ports=self.ports,
+                dialer=Dialer(0, limits.data_connect_timeout, self.reactor) if self.config.active.enabled else None,
+                workers=transfer or InlineWorkers(),
+                clock=self.reactor,
+                connect_timeout=limits.data_connect_timeout,
+                handshake_timeout=limits.handshake_timeout,
+            ),
+            public_address=public_address,
+        )
+
+    def connect(self, *, peer: str = PEER, host: str = HOST, implicit: bool = False) -> ControlClient:
+        """Open a control connection."""
+        return ControlClient(self, peer, host, implicit=implicit)
+
+    def logged_in(self) -> ControlClient:
+        """Open a control connection and log in."""
+        client = self.connect()
+        client.log_in()
+        return client
+
+    def published(self, kind: type[E]) -> list[E]:
+        """Return the events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def clear_server(**arguments: Any) -> Server:
+    """Return a server that asks nobody for TLS."""
+    return Server(**{"tls": {"require": "none"}, **arguments})
+
+
+class ControlTransport:
+    """
+    The server's transport of a control connection: bytes in memory.
+
+    `startTLS` does what Twisted's own does: from then on *protocol* talks through TLS, and *raw* carries its records.
+    """
+
+    def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
+        kind = IPv6Address if ":" in peer else IPv4Address
+        self.raw: Any = StringTransport(kind("TCP", host, 21), kind("TCP", peer, 40000))  # type: ignore[no-untyped-call]
+        self.tls: TLSMemoryBIOProtocol | None = None
+        self._reactor = reactor
+        self._protocol = protocol
+        self._top = self.raw
+
+    def deliver(self, data: bytes) -> None:
+        """Let *data* arrive from the client."""
+        (self.tls or self._protocol).dataReceived(data)
+
+    def startTLS(self, creator: IOpenSSLServerConnectionCreator) -> None:
+        """Put TLS between the protocol and the bytes."""
+        producer = self.raw.producer
+        if producer is not None:
+            self.raw.unregisterProducer()
+        factory = TLSMemoryBIOFactory(creator, False, Factory(), self._reactor)
+        self.tls = self._top = factory.protocol(factory, self._protocol, False)
+        self.tls.makeConnection(self.raw)
+        if producer is not None:
+            self._top.registerProducer(producer, True)
+
+    def write(self, data: bytes) -> None:
+        self._top.write(data)
+
+    def loseConnection(self) -> None:
+        self._top.loseConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._top.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._top.unregisterProducer()
+
+    def abortConnection(self) -> None:
+        self.raw.abortConnection()
+
+    def pauseProducing(self) -> None:
+        self.raw.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.raw.resumeProducing()
+
+    def getPeer(self) -> Any:
+        return self.raw.getPeer()
+
+    def getHost(self) -> Any:
+        return self.raw.getHost()
+
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+    def setTcpKeepAlive(self, enabled: bool) -> None: ...
+
+
+class ControlClient:
+    """The client's end of a control connection in memory; *greeting* is what the server said first."""
+
+    def __init__(self, server: Server, peer: str, host: str, *, implicit: bool) -> None:
+        self.server = server
+        self.peer = peer
+        self.tls: Client | None = None
+        factory = ControlFactory(
+            "test:0", lambda: server.runtime, server.table, server.sessions, starts_with_tls=implicit
+        )
+        self.pi = factory.buildProtocol(None)
+        self.transport = ControlTransport(server.reactor, self.pi, peer, host)
+        self.pi.makeConnection(self.transport)  # type: ignore[arg-type]
+        if implicit:
+            self.shake_hands()
+        self.greeting = self.replies()
+
+    @property
+    def session(self) -> Session:
+        """The server's side of the session."""
+        assert self.pi.session is not None
+        return self.pi.session
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection, or is flushing it to close it."""
+        return bool(self.transport.raw.disconnecting)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server has cut the connection off."""
+        return bool(self.transport.raw.disconnected)
+
+    def send(self, *lines: str) -> None:
+        """Send *lines* in one segment."""
+        self.send_bytes(b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send *data*, through TLS when that has started."""
+        self.transport.deliver(self.tls.write(data) if self.tls is not None else data)
+
+    def replies(self) -> str:
+        """Take what the server has said since: lines, without their ends."""
+        self.server.reactor.advance(0)
+        data = self.transport.raw.value()
+        self.transport.raw.clear()
+        if self.tls is not None:
+            data = _decrypted(self.tls, data)
+        assert data.endswith(b"\r\n") or not data, data
+        return "\n".join(data.decode("utf-8", "surrogateescape").split("\r\n")[:-1])
+
+    def say(self, line: str) -> str:
+        """Send a line and return what the server answers at once."""
+        self.send(line)
+        return self.replies()
+
+    def shake_hands(self) -> None:
+        """Do the TLS handshake."""
+        self.tls = Client(client_context(identity()[1], TLS_1_3))
+        raw, to_server = self.transport.raw, self.tls.take(b"")
+        while to_server:
+            self.transport.deliver(to_server)
+            to_client = raw.value()
+            raw.clear()
+            to_server = self.tls.take(to_client)
+
+    def start_tls(self) -> None:
+        """Protect the control connection, and take in the session that data connections resume."""
+        assert self.say("AUTH TLS").startswith("234 ")
+        self.shake_hands()
+        assert self.say("PBSZ 0") == "200 PBSZ=0"
+
+    def log_in(self, name: str = USER, password: str = PASSWORD) -> None:
+        """Log in."""
+        assert self.say(f"USER {name}").startswith("331 ")
+        assert self.say(f"PASS {password}").startswith("230 ")
+
+    def hang_up(self, *, clean: bool = True) -> None:
+        """End the connection from the client's side."""
+        reason = Failure(ConnectionDone() if clean else ConnectionLost())
+        (self.transport.tls or self.pi).connectionLost(reason)
+
+    def agree(self) -> int:
+        """Agree on a passive port."""
+        reply = self.say("EPSV")
+        assert reply.startswith("229 "), reply
+        return int(reply.split("|||")[1].split("|")[0])
+
+    def connect_data(self, port: int | None = None, *, resume: bool = True) -> DataClient:
+        """Connect to *port*, or agree on one first; with PROT P resuming the control connection's TLS session."""
+        reservation = self.server.ports.take(self.agree() if port is None else port, self.peer)
+        assert reservation is not None
+        ours, theirs = tcp_pair()
+        # Before it arrives: a handshake that begins at once must find our end ready to be told.
+        data = DataClient(self.server.reactor, theirs)
+        reservation.arrived(DataSocket(ours, self.server.reactor))
+        if self.session.dtp.is_protected:
+            assert self.tls is not None
+            session = self.tls.tls.session if resume else None
+            data.shake_hands(Client(client_context(identity()[1], TLS_1_3), session))
+        return data
+
+
+def _decrypted(tls: Client, data: bytes) -> bytes:
+    said = b""
+    try:
+        while piece := tls.read(data):
+            said, data = said + piece, b""
+    except ssl.SSLZeroReturnError:
+        pass  # close_notify
+    return said
+
+
+class DataClient:
+    """The client's end of a data connection; what it waits for, the reactor works on meanwhile."""
+
+    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        self.socket = sock
+        self.tls: Client | None = None
+        self._reactor = reactor
+        sock.setblocking(False)
+
+    def shake_hands(self, tls: Client) -> None:
+        """Do the TLS handshake as far as it goes without the server's help after it."""
+        self.socket.sendall(tls.take(b""))
+
+        def is_shaken() -> bool:
+            if reply := tls.take(self._received() or b""):
+                self.socket.sendall(reply)
+            return tls.is_shaken
+
+        self._reactor.run_until(is_shaken)
+        self.tls = tls
+        self._reactor.settle()
+
+    def send(self, data: bytes) -> None:
+        """Send *data*."""
+        self.socket.sendall(self.tls.write(data) if self.tls is not None else data)
+
+    def send_and_close(self, data: bytes) -> None:
+        """Send *data* as a whole file: with close_notify under TLS, then FIN."""
+        if data:
+            self.send(data)
+        if self.tls is not None:
+            self.socket.sendall(_close_notify(self.tls))
+        self.socket.shutdown(socket.SHUT_WR)
+        self._reactor.settle()
+
+    def read_all(self) -> bytes:
+        """Read until the server ends the connection; under TLS it must have said so with close_notify."""
+        data = bytearray()
+        ended = False
+
+        def is_over() -> bool:
+            nonlocal ended
+            piece = self._received()
+            ended = piece == b""
+            data.extend(piece or b"")
+            return ended
+
+        self._reactor.run_until(is_over)
+        if self.tls is None:
+            return bytes(data)
+        said, rest = b"", bytes(data)
+        while True:
+            try:
+                piece = self.tls.read(rest)
+            except ssl.SSLZeroReturnError:
+                return said
+            assert piece, "the connection ended without close_notify"
+            said, rest = said + piece, b""
+
+    def close(self) -> None:
+        """Close our end."""
+        self.socket.close()
+        self._reactor.settle()
+
+    def _received(self) -> bytes | None:
+        """Return what has arrived: None for nothing yet, b"" for the end."""
+        try:
+            return self.socket.recv(1 << 20)
+        except BlockingIOError:
+            return None
+
+
+def _close_notify(tls: Client) -> bytes:
+    """Return the bytes that end *tls* from the client's side."""
+    try:
+        tls.tls.unwrap()
+    except ssl.SSLWantReadError:
+        pass  # the server's close_notify has not come yet
+    return tls.take(b"")
