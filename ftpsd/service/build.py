@@ -11,9 +11,10 @@ from twisted.cred.portal import Portal
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Realm
-from ftpsd.config.document import ConfigError, ConfigErrors
+from ftpsd.config.document import ConfigErrors
+from ftpsd.config.files import examine, needs_certificate
 from ftpsd.config.model import Config, load_config
-from ftpsd.config.users import Users, load_users
+from ftpsd.config.users import Users
 from ftpsd.control.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
@@ -34,53 +35,24 @@ class Loaded:
 
 def load(path: Path) -> Loaded:
     """
-    Read ftpsd.yaml, users.yaml and the certificate. Blocks.
+    Read ftpsd.yaml, users.yaml and the certificate, and look at every file they name. Blocks.
 
     Raises:
         ConfigErrors: all that is wrong, each with its place.
     """
     config = load_config(path)
-    errors: list[ConfigError] = []
-    users: Users | None = None
+    findings = examine(config)
+    errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
     certificate: CertificatePair | None = None
-    try:
-        users = load_users(config.users)
-    except ConfigErrors as problem:
-        errors += problem.errors
-    try:
-        certificate = load_certificate(config)
-    except CertificateError as problem:
-        errors.append(config.complaint(("tls", "certificate"), str(problem)))
-    if users is not None:
-        errors += missing_homes(users)
-    if errors or users is None:
+    has_certificate = needs_certificate(config) or config.tls.certificate.exists()
+    if has_certificate and not any(error.key.startswith("tls.") for error in errors):
+        try:
+            certificate = CertificatePair.load(config.tls.certificate, config.tls.private_key)
+        except CertificateError as problem:
+            errors.append(config.complaint(("tls", "certificate"), str(problem)))
+    if errors or findings.users is None:
         raise ConfigErrors(tuple(errors))
-    return Loaded(config, users, certificate)
-
-
-def load_certificate(config: Config) -> CertificatePair | None:
-    """
-    Return the server's certificate; None only where no listener and no policy needs one and none is there.
-
-    Raises:
-        CertificateError: it is missing or no good.
-    """
-    tls = config.tls
-    is_needed = tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners)
-    if not is_needed and not tls.certificate.exists():
-        return None
-    return CertificatePair.load(tls.certificate, tls.private_key)
-
-
-def missing_homes(users: Users) -> list[ConfigError]:
-    """Return a complaint for every enabled user whose home is not there."""
-    return [
-        users.complaint(
-            ("users", user.name, "home"), f"{user.home} is not a directory; make it with: mkdir -p {user.home}"
-        )
-        for user in users.users.values()
-        if user.enabled and not user.home.is_dir()
-    ]
+    return Loaded(config, findings.users, certificate)
 
 
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
