@@ -140,10 +140,15 @@ def schema() -> None:
 
 
 @main.command("commands")
-def print_commands() -> None:
+@click.option("--markdown", is_flag=True, help="Print docs/protocol.md instead.")
+def print_commands(markdown: bool) -> None:
     """Print the FTP commands that are understood: syntax, needs, RFC."""
     from ftpsd.commands import TABLE
+    from ftpsd.commands.page import protocol_page
 
+    if markdown:
+        click.echo(protocol_page(TABLE), nl=False)
+        return
     print_table(("syntax", "needs", "RFC"), TABLE.document())
 
 

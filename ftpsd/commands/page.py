@@ -8,8 +8,8 @@ from ftpsd.control.table import Command, CommandTable, needs_text
 
 HEAD = """# The protocol ftpsd speaks
 
-Made from the command table by `ftpsd commands --markdown`; a test compares. *needs* is what must have happened before: TLS
-means AUTH TLS where `tls.require` asks for it, a data port means PASV, EPSV, PORT or EPRT.
+Made from the command table by `ftpsd commands --markdown`; a test compares. *needs* is what must have happened before:
+TLS means AUTH TLS where `tls.require` asks for it, a data port means PASV, EPSV, PORT or EPRT.
 """
 
 

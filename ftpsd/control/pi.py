@@ -33,7 +33,6 @@ from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts
 from ftpsd.data.transport import plain_address
-from ftpsd.tls.resumption import describe
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply
@@ -102,7 +101,7 @@ class ServerPI(Protocol):
         local = plain_address(self.transport.getHost().host)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        # ftplib sends the whole "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
+        # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
         limits = runtime.config.limits

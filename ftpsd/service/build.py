@@ -11,7 +11,7 @@ from twisted.cred.portal import Portal
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Realm
-from ftpsd.config.document import ConfigErrors
+from ftpsd.config.document import ConfigError, ConfigErrors
 from ftpsd.config.files import examine, needs_certificate
 from ftpsd.config.model import Config, load_config
 from ftpsd.config.users import Users
@@ -31,6 +31,7 @@ class Loaded:
     config: Config
     users: Users
     certificate: CertificatePair | None
+    warnings: tuple[ConfigError, ...] = ()
 
 
 def load(path: Path) -> Loaded:
@@ -52,7 +53,8 @@ def load(path: Path) -> Loaded:
             errors.append(config.complaint(("tls", "certificate"), str(problem)))
     if errors or findings.users is None:
         raise ConfigErrors(tuple(errors))
-    return Loaded(config, findings.users, certificate)
+    warnings = tuple(complaint for complaint in findings.complaints if complaint.severity == "warning")
+    return Loaded(config, findings.users, certificate, warnings)
 
 
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:

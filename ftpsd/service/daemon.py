@@ -47,6 +47,7 @@ class Daemon(Service):
         self.reactor = reactor
         self.parts = Parts(loaded.config, reactor)
         self.runtime: Runtime = build_runtime(loaded, self.parts)
+        self._warnings = loaded.warnings
         self.reloader = Reloader(path, self)
         self.upkeep = Upkeep(self)
         self._control: list[tuple[str, IListeningPort]] = []
@@ -110,6 +111,8 @@ class Daemon(Service):
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
+        for warning in self._warnings:
+            log.warn("{warning}", warning=warning)
         log.info("ftpsd serves {listeners}", listeners=self.describe())
         systemd.notify_ready(f"serving {self.describe()}")
 
