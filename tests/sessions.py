@@ -13,28 +13,19 @@ storage. Data connections are real TCP connections over loopback, because what t
 
 from __future__ import annotations
 
-import select
-import socket
-import ssl
-import tempfile
-from collections import deque
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -44,7 +35,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.realm import Avatar, IAvatar
-from ftpsd.commands.catalogue import TABLE
+from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.factory import ControlFactory
@@ -58,136 +49,17 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
-from ftpsd.tls.authority import create
-from ftpsd.tls.certificates import CertificatePair
-from ftpsd.workers import PoolBusy, Workers
+from ftpsd.workers import Workers
+from tests.dataclient import DataClient, identity, new_client
 from tests.fakes import MemoryStorage
+from tests.reactor import Reactor, tcp_pair
 from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import TLS_1_3, Client, client_context
+from tests.unit.tls.clients import Client
 
-P = ParamSpec("P")
-T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
 PEER, HOST = "198.51.100.7", "203.0.113.1"
 USER, PASSWORD = "alice", "open sesame"
-# A test that waits longer than this for something that is on its way has found a bug. In seconds.
-PATIENCE = 5.0
-
-
-class Reactor(Clock):
-    """A clock, descriptors that are looked at when the test says so, and calls from other threads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._readers: set[Any] = set()
-        self._writers: set[Any] = set()
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def addReader(self, descriptor: Any) -> None:
-        self._readers.add(descriptor)
-
-    def addWriter(self, descriptor: Any) -> None:
-        self._writers.add(descriptor)
-
-    def removeReader(self, descriptor: Any) -> None:
-        self._readers.discard(descriptor)
-
-    def removeWriter(self, descriptor: Any) -> None:
-        self._writers.discard(descriptor)
-
-    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
-        self._calls.put(lambda: function(*args))
-
-    @property
-    def watched(self) -> int:
-        """How many descriptors are watched."""
-        return len(self._readers | self._writers)
-
-    def turn(self, timeout: float = 0.0) -> bool:
-        """Tell every descriptor that is ready, and whether there was one."""
-        readable, writable, _ = select.select(list(self._readers), list(self._writers), [], timeout)
-        for descriptor in readable:
-            if descriptor in self._readers:
-                descriptor.doRead()
-        for descriptor in writable:
-            if descriptor in self._writers:
-                descriptor.doWrite()
-        return bool(readable or writable)
-
-    def settle(self) -> None:
-        """Turn until nothing is ready any more."""
-        while self.turn():
-            pass
-
-    def run_until(self, condition: Callable[[], bool]) -> None:
-        """Turn until *condition* holds; waiting is only for what the kernel or a thread is about to deliver."""
-        deadline = monotonic() + PATIENCE
-        while not condition():
-            assert monotonic() < deadline, "it does not happen"
-            self.turn(0.01)
-            self.make_calls()
-
-    def make_calls(self, timeout: float = 0.0) -> None:
-        """Make the calls that came from other threads, after waiting up to *timeout* seconds for the first."""
-        try:
-            self._calls.get(timeout=timeout)() if timeout else self._calls.get_nowait()()
-            while True:
-                self._calls.get_nowait()()
-        except Empty:
-            pass
-
-
-class QueueingWorkers:
-    """A pool that makes its calls when the test releases them; while *is_full*, its queue is full."""
-
-    def __init__(self) -> None:
-        self.is_full = False
-        self._calls: deque[Callable[[], None]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return len(self._calls)
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Keep the call for later."""
-        if self.is_full:
-            return fail(PoolBusy("queueing"))
-        result: Deferred[T] = Deferred()
-
-        def make() -> None:
-            try:
-                value = function(*args, **kwargs)
-            except BaseException:
-                result.errback(Failure())
-            else:
-                result.callback(value)
-
-        self._calls.append(make)
-        return result
-
-    def release(self, count: int | None = None) -> None:
-        """Make *count* calls; None makes all of them, and those that come of it."""
-        while self._calls and count != 0:
-            count = None if count is None else count - 1
-            self._calls.popleft()()
-
-
-@cache
-def identity() -> tuple[CertificatePair, Path, tempfile.TemporaryDirectory[str]]:
-    """Return the server's certificate and the file of the authority that signed it; the folder lives with them."""
-    folder = tempfile.TemporaryDirectory()
-    files = create(Path(folder.name))
-    return CertificatePair.load(files.certificate, files.private_key), files.authority, folder
-
-
-def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a TCP connection: ours, and the client's with a timeout."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = socket.create_connection(listener.getsockname())
-        theirs.settimeout(PATIENCE)
-        return listener.accept()[0], theirs
 
 
 def configuration(**sections: object) -> Config:
@@ -307,11 +179,11 @@ class ControlTransport:
 
     def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
         kind = IPv6Address if ":" in peer else IPv4Address
-        self.raw: Any = StringTransport(kind("TCP", host, 21), kind("TCP", peer, 40000))  # type: ignore[no-untyped-call]
-        self.tls: TLSMemoryBIOProtocol | None = None
+        self.raw: Any = StringTransport(kind("TCP", host, 21), kind("TCP", peer, 40000))
+        self.tls: Any = None
         self._reactor = reactor
         self._protocol = protocol
-        self._top = self.raw
+        self._top: Any = self.raw
 
     def deliver(self, data: bytes) -> None:
         """Let *data* arrive from the client."""
@@ -355,6 +227,11 @@ class ControlTransport:
     def getHost(self) -> Any:
         return self.raw.getHost()
 
+    def getHandle(self) -> ControlTransport:
+        """There is no socket; what is set on it is forgotten."""
+        return self
+
+    def setsockopt(self, *option: int) -> None: ...
     def setTcpNoDelay(self, enabled: bool) -> None: ...
     def setTcpKeepAlive(self, enabled: bool) -> None: ...
 
@@ -371,7 +248,8 @@ class ControlClient:
         )
         self.pi = factory.buildProtocol(None)
         self.transport = ControlTransport(server.reactor, self.pi, peer, host)
-        self.pi.makeConnection(self.transport)  # type: ignore[arg-type]
+        connect: Any = self.pi.makeConnection
+        connect(self.transport)
         if implicit:
             self.shake_hands()
         self.greeting = self.replies()
@@ -417,7 +295,7 @@ class ControlClient:
 
     def shake_hands(self) -> None:
         """Do the TLS handshake."""
-        self.tls = Client(client_context(identity()[1], TLS_1_3))
+        self.tls = new_client()
         raw, to_server = self.transport.raw, self.tls.take(b"")
         while to_server:
             self.transport.deliver(to_server)
@@ -458,96 +336,13 @@ class ControlClient:
         if self.session.dtp.is_protected:
             assert self.tls is not None
             session = self.tls.tls.session if resume else None
-            data.shake_hands(Client(client_context(identity()[1], TLS_1_3), session))
+            data.shake_hands(new_client(session))
         return data
 
 
 def _decrypted(tls: Client, data: bytes) -> bytes:
-    said = b""
-    try:
-        while piece := tls.read(data):
-            said, data = said + piece, b""
-    except ssl.SSLZeroReturnError:
-        pass  # close_notify
+    said = piece = tls.read(data)
+    while piece:
+        piece = tls.read()
+        said += piece
     return said
-
-
-class DataClient:
-    """The client's end of a data connection; what it waits for, the reactor works on meanwhile."""
-
-    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
-        self.socket = sock
-        self.tls: Client | None = None
-        self._reactor = reactor
-        sock.setblocking(False)
-
-    def shake_hands(self, tls: Client) -> None:
-        """Do the TLS handshake as far as it goes without the server's help after it."""
-        self.socket.sendall(tls.take(b""))
-
-        def is_shaken() -> bool:
-            if reply := tls.take(self._received() or b""):
-                self.socket.sendall(reply)
-            return tls.is_shaken
-
-        self._reactor.run_until(is_shaken)
-        self.tls = tls
-        self._reactor.settle()
-
-    def send(self, data: bytes) -> None:
-        """Send *data*."""
-        self.socket.sendall(self.tls.write(data) if self.tls is not None else data)
-
-    def send_and_close(self, data: bytes) -> None:
-        """Send *data* as a whole file: with close_notify under TLS, then FIN."""
-        if data:
-            self.send(data)
-        if self.tls is not None:
-            self.socket.sendall(_close_notify(self.tls))
-        self.socket.shutdown(socket.SHUT_WR)
-        self._reactor.settle()
-
-    def read_all(self) -> bytes:
-        """Read until the server ends the connection; under TLS it must have said so with close_notify."""
-        data = bytearray()
-        ended = False
-
-        def is_over() -> bool:
-            nonlocal ended
-            piece = self._received()
-            ended = piece == b""
-            data.extend(piece or b"")
-            return ended
-
-        self._reactor.run_until(is_over)
-        if self.tls is None:
-            return bytes(data)
-        said, rest = b"", bytes(data)
-        while True:
-            try:
-                piece = self.tls.read(rest)
-            except ssl.SSLZeroReturnError:
-                return said
-            assert piece, "the connection ended without close_notify"
-            said, rest = said + piece, b""
-
-    def close(self) -> None:
-        """Close our end."""
-        self.socket.close()
-        self._reactor.settle()
-
-    def _received(self) -> bytes | None:
-        """Return what has arrived: None for nothing yet, b"" for the end."""
-        try:
-            return self.socket.recv(1 << 20)
-        except BlockingIOError:
-            return None
-
-
-def _close_notify(tls: Client) -> bytes:
-    """Return the bytes that end *tls* from the client's side."""
-    try:
-        tls.tls.unwrap()
-    except ssl.SSLWantReadError:
-        pass  # the server's close_notify has not come yet
-    return tls.take(b"")

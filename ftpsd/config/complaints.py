@@ -59,8 +59,6 @@ def _sentence(kind: str, value: object, context: Mapping[str, Any], fallback: st
         return f"{describe(value)} is too small; the least is {context['ge']}"
     if kind == "less_than_equal":
         return f"{describe(value)} is too large; the most is {context['le']}"
-    if kind == "too_short":
-        return "must not be empty; name at least one"
     if kind == "string_too_long":
         return f"longer than {context['max_length']} characters; shorten it"
     return fallback[:1].lower() + fallback[1:]

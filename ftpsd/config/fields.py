@@ -13,7 +13,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -41,6 +41,7 @@ from ftpsd.config.units import (
     parse_rate,
 )
 
+Item = TypeVar("Item")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # RFC 1123 section 2.1, with the length limits of RFC 1035.
@@ -174,6 +175,13 @@ def check_limit(value: object) -> int | None:
     return None if rate == UNLIMITED else rate
 
 
+def check_filled(value: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Accept a list with something in it. (pydantic's own min_length also complains when the items are wrong.)"""
+    if not value:
+        raise ValueError("must not be empty; name at least one")
+    return value
+
+
 def check_positive_duration(value: object) -> float:
     """Accept a duration longer than nothing."""
     seconds = parse_duration(value)
@@ -240,6 +248,7 @@ LogTarget = Annotated[Path | Literal["stdout"], PlainValidator(check_log), WithJ
 Address = Annotated[str, PlainValidator(check_address), WithJsonSchema(_text(r"^[0-9a-fA-F:.]+(%.+)?$"))]
 Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
 PublicAddress = Annotated[str, PlainValidator(check_public_address), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
+NotEmpty = Field(json_schema_extra={"minItems": 1})
 NetworkField = Annotated[Network, PlainValidator(check_network), WithJsonSchema(_NETWORK_SCHEMA)]
 SocketName = Annotated[str, PlainValidator(check_socket_name), WithJsonSchema(_text(f"^{_SOCKET_NAME.pattern}$"))]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ftpsd.config.complaints import complaints
 from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text
@@ -28,6 +28,7 @@ from ftpsd.config.fields import (
     LogTarget,
     Mode,
     NetworkField,
+    NotEmpty,
     Port,
     Ports,
     PublicAddress,
@@ -36,6 +37,7 @@ from ftpsd.config.fields import (
     Threads,
     TLSVersion,
     TransferThreads,
+    check_filled,
 )
 from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
@@ -72,7 +74,7 @@ class TLS(Section):
 class PublicAddressFor(Section):
     """Name the address that clients from some networks are told."""
 
-    networks: Annotated[tuple[NetworkField, ...], Field(min_length=1)]
+    networks: Annotated[tuple[NetworkField, ...], AfterValidator(check_filled), NotEmpty]
     address: PublicAddress
 
 
@@ -146,7 +148,7 @@ class Workers(Section):
 class Config(Section):
     """Hold one ftpsd.yaml."""
 
-    listeners: Annotated[tuple[Listener, ...], Field(min_length=1)] = (
+    listeners: Annotated[tuple[Listener, ...], AfterValidator(check_filled), NotEmpty] = (
         Listener(mode="explicit", port=21),
         Listener(mode="implicit", port=990),
     )

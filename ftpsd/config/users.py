@@ -73,7 +73,7 @@ class Users:
 
 
 def check_pattern(value: object) -> str:
-    """Accept the path of a rule: absolute, `*` and `?` inside a name, `**` as the last one; as GuardedStorage reads it."""
+    """Accept the path of a rule: absolute, `*` and `?` in a name, `**` as the last; as GuardedStorage reads it."""
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"{describe(value)} is not a path of the user's home; begin it with /")
     if _control(value):

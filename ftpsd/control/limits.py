@@ -6,6 +6,14 @@ configuration.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.data.pace import NO_LIMIT, Bucket, Pace
+
+Direction = Literal["download", "upload"]
 
 
 class SessionCounts:
@@ -49,6 +57,28 @@ class SessionCounts:
     def logged_in(self) -> int:
         """How many sessions have a user."""
         return self._by_user.total()
+
+
+class UserRates:
+    """Makes the pace of a session: its own bucket, and one that all sessions of its user share."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        # Held by the sessions that share them; gone with the last.
+        self._shared: WeakValueDictionary[tuple[str, Direction, int], Bucket] = WeakValueDictionary()
+
+    def pace(self, user: str, direction: Direction, user_rate: int | None, session_rate: int | None) -> Pace:
+        """Return the pace of one direction of a new session; rates in bytes per second, None is unlimited."""
+        buckets: list[Bucket] = []
+        if user_rate is not None:
+            key = (user, direction, user_rate)
+            bucket = self._shared.get(key)
+            if bucket is None:
+                bucket = self._shared[key] = Bucket(user_rate, self._clock)
+            buckets.append(bucket)
+        if session_rate is not None:
+            buckets.append(Bucket(session_rate, self._clock))
+        return Pace(*buckets) if buckets else NO_LIMIT
 
 
 def _take_one(counter: Counter[str], key: str) -> None:

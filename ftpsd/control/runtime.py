@@ -18,7 +18,7 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
-from ftpsd.control.limits import SessionCounts
+from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.data.dtp import DataSettings
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.workers import Workers
@@ -33,6 +33,7 @@ class Shared:
     metrics: Metrics
     files: Workers
     counts: SessionCounts
+    rates: UserRates
 
 
 @dataclass(frozen=True, slots=True)

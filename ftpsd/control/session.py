@@ -19,6 +19,7 @@ from ftpsd.auth.realm import Avatar
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
+from ftpsd.data.pace import NO_LIMIT
 from ftpsd.storage.base import Storage
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.listing import ALL_FACTS
@@ -82,6 +83,7 @@ class Session:
         self.directory = ROOT
         self.rename_from: VirtualPath | None = None
         self._restart_offset = 0
+        self.download_pace = self.upload_pace = NO_LIMIT
         self.transfer: TransferStatus | None = None
 
         self._after_reply: Callable[[], object] | None = None
@@ -149,6 +151,10 @@ class Session:
         self.who = Who(self.who.session, user.name, self.who.peer, self.who.listener)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        rates = self.runtime.shared.rates
+        limits = self.runtime.config.limits
+        self.download_pace = rates.pace(user.name, "download", user.download_rate, limits.download_rate)
+        self.upload_pace = rates.pace(user.name, "upload", user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""

@@ -28,7 +28,7 @@ from ftpsd.audit.events import (
     TransferStarted,
 )
 from ftpsd.control.session import Session, TransferStatus
-from ftpsd.data.connection import DataConnection, Lost, Pace
+from ftpsd.data.connection import DataConnection, Lost
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.storage.base import Kind, Sink, StorageError
@@ -159,13 +159,7 @@ class _Running:
         """Run *transfer* over *connection*, at the session's rate."""
         session = self._session
         limits = session.runtime.config.limits
-        assert session.avatar is not None
-        user = session.avatar.user
-        if self._account.direction is Direction.UPLOAD:
-            rate = user.upload_rate or limits.upload_rate
-        else:
-            rate = user.download_rate or limits.download_rate
-        pace = Pace(rate, self._clock)
+        pace = session.upload_pace if self._account.direction is Direction.UPLOAD else session.download_pace
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

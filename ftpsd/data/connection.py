@@ -21,7 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ftpsd.data.quantum import BUDGET, UNLIMITED, Channel, ClearChannel, Outcome, SecureChannel, Transfer, Truncated
+from ftpsd.data.pace import NO_LIMIT, Pace
+from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer, Truncated
 from ftpsd.data.transport import DataSocket
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
@@ -66,25 +67,6 @@ class Lost(Exception):
         self.is_abort = is_abort
 
 
-class Pace:
-    """Bytes a transfer may have moved by now, at *rate* bytes per second; None is unlimited and costs nothing."""
-
-    def __init__(self, rate: int | None, clock: IReactorTime) -> None:
-        self.rate = rate
-        self._clock = clock
-        self._started = clock.seconds()
-
-    def allowance(self) -> int:
-        """Return how many bytes the next quantum may move: a tenth of a second's worth, so that a limit is smooth."""
-        return UNLIMITED if self.rate is None else max(4096, self.rate // 10)
-
-    def pause(self, moved: int) -> float:
-        """Return the seconds to wait until *moved* bytes are within the rate."""
-        if self.rate is None:
-            return 0.0
-        return max(0.0, self._started + moved / self.rate - self._clock.seconds())
-
-
 class DataConnection:
     """
     One data connection, from the accepted or connected socket to its end.
@@ -106,7 +88,7 @@ class DataConnection:
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
         self._is_inline = True
-        self._pace = Pace(None, clock)
+        self._pace = NO_LIMIT
         self._progress: Callable[[int], None] = _ignore
         self._reported = 0
         self._linger_bytes = LINGER_BYTES
@@ -178,7 +160,11 @@ class DataConnection:
             self._progress = progress
             self._reported = transfer.moved
             self._watch_for_stall(transfer, transfer.moved, stall_timeout)
-            self._next()
+            if (pause := pace.pause()) > 0:
+                # What the transfer before this one took too much: small files are one quantum and never paused inside.
+                self._clock.callLater(pause, self._resume)
+            else:
+                self._next()
         return result
 
     def _next(self) -> None:
@@ -201,9 +187,12 @@ class DataConnection:
         """Take the socket back after a quantum and decide what comes next."""
         transfer = self._transfer
         assert transfer is not None
+        pause = 0.0
         if transfer.moved != self._reported:
-            self._progress(transfer.moved - self._reported)
+            moved = transfer.moved - self._reported
             self._reported = transfer.moved
+            self._progress(moved)
+            pause = self._pace.spend(moved)
         if self._failure is not None:
             self._close()
         elif outcome is Outcome.DONE:
@@ -211,7 +200,7 @@ class DataConnection:
             self._stop_timer()
             self._go(State.READY)
             self._succeed()
-        elif (pause := self._pace.pause(transfer.moved)) > 0:
+        elif pause > 0:
             self._go(State.WATCHED)
             self._clock.callLater(pause, self._resume)
         elif outcome is Outcome.AGAIN and not self._is_inline:

@@ -101,11 +101,12 @@ class PassivePorts:
 
         The Deferred fails with `PortsExhausted` when the range stays full for that address.
         """
+        self._serve(address)
         client = self._clients.get(address)
         if client is None:
             client = self._clients[address] = _Client()
         result: Deferred[Reservation] = Deferred()
-        port = self._free_port(client)
+        port = None if client.waiting else self._free_port(client)
         if port is not None:
             result.callback(self._reserve(client, address, port, arrived))
         elif len(client.waiting) >= MAX_WAITING:
@@ -114,6 +115,7 @@ class PassivePorts:
             waiting = _Waiting(arrived, result)
             waiting.timeout = self._clock.callLater(WAIT_FOR_PORT, self._give_up, address, waiting)
             client.waiting.append(waiting)
+            self._wake_at_expiry(address, client)
         return result
 
     def take(self, port: int, address: str) -> Reservation | None:
@@ -126,16 +128,10 @@ class PassivePorts:
 
     def released(self, reservation: Reservation) -> None:
         """Take *reservation* out of the table; called by the reservation itself."""
-        client = self._clients[reservation.address]
-        if client.pending.get(reservation.port) is reservation:
+        client = self._clients.get(reservation.address)
+        if client is not None and client.pending.get(reservation.port) is reservation:
             del client.pending[reservation.port]
-        while client.waiting and (port := self._free_port(client)) is not None:
-            waiting = client.waiting.popleft()
-            if waiting.timeout is not None:
-                waiting.timeout.cancel()
-            waiting.result.callback(self._reserve(client, reservation.address, port, waiting.arrived))
-        if not client.pending and not client.waiting:
-            del self._clients[reservation.address]
+        self._serve(reservation.address)
 
     @property
     def claimed(self) -> int:
@@ -159,6 +155,26 @@ class PassivePorts:
         reservation = Reservation(self, port, address, self._clock.seconds() + self.patience, arrived)
         client.pending[port] = reservation
         return reservation
+
+    def _serve(self, address: str) -> None:
+        """Give free ports to who waits for them. Who is served may release or claim at once, so look afresh each time."""
+        while (client := self._clients.get(address)) is not None:
+            port = self._free_port(client) if client.waiting else None
+            if port is None:
+                if not client.pending and not client.waiting:
+                    del self._clients[address]
+                return
+            waiting = client.waiting.popleft()
+            if waiting.timeout is not None and waiting.timeout.active():
+                waiting.timeout.cancel()
+            waiting.result.callback(self._reserve(client, address, port, waiting.arrived))
+
+    def _wake_at_expiry(self, address: str, client: _Client) -> None:
+        """Serve who waits as soon as the oldest reservation may be taken, if that is before they give up."""
+        earliest = min((held.expires for held in client.pending.values()), default=float("inf"))
+        remaining = earliest - self._clock.seconds()
+        if 0 <= remaining < WAIT_FOR_PORT:
+            self._clock.callLater(remaining, self._serve, address)
 
     def _free_port(self, client: _Client) -> int | None:
         """Return a port this client may have, its listener open; an expired reservation counts as free."""
@@ -187,8 +203,7 @@ class PassivePorts:
     def _give_up(self, address: str, waiting: _Waiting) -> None:
         client = self._clients[address]
         client.waiting.remove(waiting)
-        if not client.pending and not client.waiting:
-            del self._clients[address]
+        self._serve(address)
         self._refuse(waiting.result)
 
     def _refuse(self, result: Deferred[Reservation]) -> None:

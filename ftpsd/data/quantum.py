@@ -28,8 +28,6 @@ BUDGET = 0.010
 CHUNK = 256 * 1024
 # SSL_read returns at most one record, and pyOpenSSL allocates what is asked for.
 RECORD = 16 * 1024
-# What a quantum may move when the transfer's rate is not limited.
-UNLIMITED = 1 << 62
 
 # A client must not take the rest of a file that was cut while it was sent for the whole: no proper end follows.
 SHRUNK = "the file became shorter while it was sent"

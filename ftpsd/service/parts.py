@@ -15,7 +15,7 @@ from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
-from ftpsd.control.limits import SessionCounts
+from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
@@ -53,7 +53,7 @@ class Parts:
             first, last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout
         )
         self.passive_listeners.accept = self.ports.take
-        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts)
+        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, UserRates(reactor))
         self._watch()
 
     @property

@@ -1,0 +1,116 @@
+"""
+The client's end of a data connection, in the same thread as the server's: what it waits for, the reactor works on
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ftpsd.tls.authority import create
+from ftpsd.tls.certificates import CertificatePair
+from tests.reactor import Reactor
+from tests.unit.tls.clients import TLS_1_3, Client, client_context
+
+
+class DataClient:
+    """One data connection; *tls* once it is protected."""
+
+    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        self.socket = sock
+        self.tls: Client | None = None
+        self._reactor = reactor
+        sock.setblocking(False)
+
+    def shake_hands(self, tls: Client) -> None:
+        """Do the TLS handshake as far as it goes without the server's help after it."""
+        self.socket.sendall(tls.take(b""))
+
+        def is_shaken() -> bool:
+            if reply := tls.take(self._received() or b""):
+                self.socket.sendall(reply)
+            return tls.is_shaken
+
+        self._reactor.run_until(is_shaken)
+        self.tls = tls
+        self._reactor.settle()
+
+    def send(self, data: bytes) -> None:
+        """Send *data*."""
+        self.socket.sendall(self.tls.write(data) if self.tls is not None else data)
+
+    def send_and_close(self, data: bytes) -> None:
+        """Send *data* as a whole file: with close_notify under TLS, then FIN."""
+        if data:
+            self.send(data)
+        if self.tls is not None:
+            self.socket.sendall(_close_notify(self.tls))
+        self.socket.shutdown(socket.SHUT_WR)
+        self._reactor.settle()
+
+    def read_all(self) -> bytes:
+        """Read until the server ends the connection; under TLS it must have said so with close_notify."""
+        data = bytearray()
+        ended = False
+
+        def is_over() -> bool:
+            nonlocal ended
+            piece = self._received()
+            ended = piece == b""
+            data.extend(piece or b"")
+            return ended
+
+        self._reactor.run_until(is_over)
+        if self.tls is None:
+            return bytes(data)
+        said = piece = self.tls.read(bytes(data))
+        while piece:
+            piece = self.tls.read()
+            said += piece
+        # "" is close_notify here, and "want read" a connection that ended without it.
+        assert self.tls.tls.read(1) == b""
+        return said
+
+    def close(self) -> None:
+        """Close our end."""
+        self.socket.close()
+        self._reactor.settle()
+
+    def _received(self) -> bytes | None:
+        """Return what has arrived: None for nothing yet, b"" for the end."""
+        try:
+            return self.socket.recv(1 << 20)
+        except BlockingIOError:
+            return None
+
+
+def _close_notify(tls: Client) -> bytes:
+    """Return the bytes that end *tls* from the client's side."""
+    try:
+        tls.tls.unwrap()
+    except ssl.SSLWantReadError:
+        pass  # the server's close_notify has not come yet
+    return tls.take(b"")
+
+
+@cache
+def identity() -> tuple[CertificatePair, Path, tempfile.TemporaryDirectory[str]]:
+    """Return the server's certificate and the file of the authority that signed it; the folder lives with them."""
+    folder = tempfile.TemporaryDirectory()
+    files = create(Path(folder.name))
+    return CertificatePair.load(files.certificate, files.private_key), files.authority, folder
+
+
+def new_client(session: ssl.SSLSession | None = None) -> Client:
+    """Return a TLS client that trusts the server, and resumes *session*."""
+    return Client(_context(), session)
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    # One for all: a session can be resumed only in the context it was made in.
+    return client_context(identity()[1], TLS_1_3)

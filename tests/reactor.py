@@ -1,0 +1,132 @@
+"""
+A reactor without a loop: a clock the test moves, descriptors it has looked at, and pools that wait for it.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from ftpsd.workers import PoolBusy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A test that waits longer than this for something that is on its way has found a bug. In seconds.
+PATIENCE = 5.0
+
+
+class Reactor(Clock):
+    """A clock, descriptors that are looked at when the test says so, and calls from other threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._readers: set[Any] = set()
+        self._writers: set[Any] = set()
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def addReader(self, descriptor: Any) -> None:
+        self._readers.add(descriptor)
+
+    def addWriter(self, descriptor: Any) -> None:
+        self._writers.add(descriptor)
+
+    def removeReader(self, descriptor: Any) -> None:
+        self._readers.discard(descriptor)
+
+    def removeWriter(self, descriptor: Any) -> None:
+        self._writers.discard(descriptor)
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self._calls.put(lambda: function(*args))
+
+    @property
+    def watched(self) -> int:
+        """How many descriptors are watched."""
+        return len(self._readers | self._writers)
+
+    def turn(self, timeout: float = 0.0) -> bool:
+        """Tell every descriptor that is ready, and whether there was one."""
+        readable, writable, _ = select.select(list(self._readers), list(self._writers), [], timeout)
+        for descriptor in readable:
+            if descriptor in self._readers:
+                descriptor.doRead()
+        for descriptor in writable:
+            if descriptor in self._writers:
+                descriptor.doWrite()
+        return bool(readable or writable)
+
+    def settle(self) -> None:
+        """Turn until nothing is ready any more."""
+        while self.turn():
+            pass
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        """Turn until *condition* holds; waiting is only for what the kernel or a thread is about to deliver."""
+        deadline = monotonic() + PATIENCE
+        while not condition():
+            assert monotonic() < deadline, "it does not happen"
+            self.turn(0.01)
+            self.make_calls()
+
+    def make_calls(self, timeout: float = 0.0) -> None:
+        """Make the calls that came from other threads, after waiting up to *timeout* seconds for the first."""
+        try:
+            self._calls.get(timeout=timeout)() if timeout else self._calls.get_nowait()()
+            while True:
+                self._calls.get_nowait()()
+        except Empty:
+            pass
+
+
+class QueueingWorkers:
+    """A pool that makes its calls when the test releases them; while *is_full*, its queue is full."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._calls: deque[Callable[[], None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return len(self._calls)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Keep the call for later."""
+        if self.is_full:
+            return fail(PoolBusy("queueing"))
+        result: Deferred[T] = Deferred()
+
+        def make() -> None:
+            try:
+                value = function(*args, **kwargs)
+            except BaseException:
+                result.errback(Failure())
+            else:
+                result.callback(value)
+
+        self._calls.append(make)
+        return result
+
+    def release(self, count: int | None = None) -> None:
+        """Make *count* calls; None makes all of them, and those that come of it."""
+        while self._calls and count != 0:
+            count = None if count is None else count - 1
+            self._calls.popleft()()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a TCP connection: ours, and the client's with a timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        theirs.settimeout(PATIENCE)
+        return listener.accept()[0], theirs
