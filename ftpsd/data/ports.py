@@ -72,6 +72,7 @@ class _Client:
 
     pending: dict[int, Reservation] = field(default_factory=dict)
     waiting: deque[_Waiting] = field(default_factory=deque)
+    wake: IDelayedCall | None = None
 
 
 class PassivePorts:
@@ -115,7 +116,7 @@ class PassivePorts:
             waiting = _Waiting(arrived, result)
             waiting.timeout = self._clock.callLater(WAIT_FOR_PORT, self._give_up, address, waiting)
             client.waiting.append(waiting)
-            self._wake_at_expiry(address, client)
+            self._watch_expiry(address, client)
         return result
 
     def take(self, port: int, address: str) -> Reservation | None:
@@ -157,10 +158,11 @@ class PassivePorts:
         return reservation
 
     def _serve(self, address: str) -> None:
-        """Give free ports to who waits for them. Who is served may release or claim at once, so look afresh each time."""
+        """Give free ports to who waits. Who is served may release or claim at once, so look afresh each time."""
         while (client := self._clients.get(address)) is not None:
             port = self._free_port(client) if client.waiting else None
             if port is None:
+                self._watch_expiry(address, client)
                 if not client.pending and not client.waiting:
                     del self._clients[address]
                 return
@@ -169,12 +171,14 @@ class PassivePorts:
                 waiting.timeout.cancel()
             waiting.result.callback(self._reserve(client, address, port, waiting.arrived))
 
-    def _wake_at_expiry(self, address: str, client: _Client) -> None:
-        """Serve who waits as soon as the oldest reservation may be taken, if that is before they give up."""
-        earliest = min((held.expires for held in client.pending.values()), default=float("inf"))
-        remaining = earliest - self._clock.seconds()
-        if 0 <= remaining < WAIT_FOR_PORT:
-            self._clock.callLater(remaining, self._serve, address)
+    def _watch_expiry(self, address: str, client: _Client) -> None:
+        """While somebody waits, look again when the oldest reservation may be taken; else forget about it."""
+        if client.wake is not None and client.wake.active():
+            client.wake.cancel()
+        client.wake = None
+        if client.waiting and client.pending:
+            earliest = min(held.expires for held in client.pending.values())
+            client.wake = self._clock.callLater(max(0.0, earliest - self._clock.seconds()), self._serve, address)
 
     def _free_port(self, client: _Client) -> int | None:
         """Return a port this client may have, its listener open; an expired reservation counts as free."""
