@@ -12,6 +12,7 @@ import hmac
 import os
 import re
 from hashlib import sha256
+from threading import Lock
 from typing import Final
 
 from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
@@ -33,6 +34,10 @@ MAX_PASSWORD: Final = 1024
 MAX_MEMORY: Final = 1024 * 1024
 MAX_ITERATIONS: Final = 100
 
+# OpenSSL computes the lanes in threads of one pool for the process, and two derivations that wait for each other's threads
+# wait for ever: seen with OpenSSL 4.0 within seconds. One at a time is no slower, for its lanes use the processors.
+_one_at_a_time = Lock()
+
 _COST = re.compile(r"\$argon2id\$v=19\$m=([0-9]{1,10}),t=([0-9]{1,10}),p=[0-9]{1,3}\$")
 
 
@@ -46,7 +51,8 @@ def hash_password(password: str) -> str:
     material = _material(password)
     if material is None:
         raise ValueError(f"A password has at least one and at most {MAX_PASSWORD} bytes.")
-    return _argon2(os.urandom(SALT_BYTES)).derive_phc_encoded(material)
+    with _one_at_a_time:
+        return _argon2(os.urandom(SALT_BYTES)).derive_phc_encoded(material)
 
 
 def verify(password: str, stored: str | None) -> bool:
@@ -61,7 +67,8 @@ def verify(password: str, stored: str | None) -> bool:
     if cost is None or int(cost[1]) > MAX_MEMORY or int(cost[2]) > MAX_ITERATIONS:
         return _spend()
     try:
-        Argon2id.verify_phc_encoded(material, stored)
+        with _one_at_a_time:
+            Argon2id.verify_phc_encoded(material, stored)
     except InvalidKey:
         return False
     except (ValueError, MemoryError, UnsupportedAlgorithm):
@@ -121,7 +128,8 @@ def _argon2(salt: bytes) -> Argon2id:
 
 def _spend() -> bool:
     """Cost as much as a verification of one of our own hashes, and match nothing."""
-    _argon2(bytes(SALT_BYTES)).derive(b"nobody's password")
+    with _one_at_a_time:
+        _argon2(bytes(SALT_BYTES)).derive(b"nobody's password")
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from time import process_time
 
 import pytest
@@ -182,3 +183,21 @@ def test_cache_holds_no_password() -> None:
     assert "hunter2" not in str(first)
     assert GOOD not in str(first)
     assert first.keys().isdisjoint(second)
+
+
+def test_two_verifications_at_once_both_end() -> None:
+    """OpenSSL's lanes deadlock when two derivations run at once; the daemon has two login workers."""
+    stored = hash_password("secret")
+    verdicts: list[bool] = []
+
+    def verify_often() -> None:
+        for number in range(6):
+            verdicts.append(verify("secret" if number % 2 else "wrong", stored if number % 3 else None))
+
+    workers = [Thread(target=verify_often, daemon=True) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert len(verdicts) == 18
+    assert not any(worker.is_alive() for worker in workers)
