@@ -245,12 +245,12 @@ def add_user(
 @users_options
 def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None) -> None:
     """Set the password of the user NAME."""
-    from ftpsd.config.edit import EditRefused, locked
+    from ftpsd.config.edit import locked
 
     path = users_file(config, users)
+    # Tried before the password is asked for, as above.
     with locked(path) as file:
-        if name not in file.names():
-            raise EditRefused(f"{path} has no user {name}; `ftpsd user list` shows who is there.")
+        file.require(name)
     password = hashed(ask_password(password_stdin))
     with locked(path) as file:
         file.set_password(name, password)

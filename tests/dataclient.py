@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -48,9 +49,19 @@ class DataClient:
         if data:
             self.send(data)
         if self.tls is not None:
-            self.socket.sendall(_close_notify(self.tls))
+            self.socket.sendall(close_notify(self.tls))
         self.socket.shutdown(socket.SHUT_WR)
         self._reactor.settle()
+
+    def collect(self, data: bytearray, *, until: Callable[[], bool]) -> None:
+        """Read what comes into *data* until something has happened on the server."""
+
+        def has_happened() -> bool:
+            piece = self._received() or b""
+            data.extend(piece if self.tls is None else _read(self.tls, piece))
+            return until()
+
+        self._reactor.run_until(has_happened)
 
     def read_all(self) -> bytes:
         """Read until the server ends the connection; under TLS it must have said so with close_notify."""
@@ -67,12 +78,8 @@ class DataClient:
         self._reactor.run_until(is_over)
         if self.tls is None:
             return bytes(data)
-        said = piece = self.tls.read(bytes(data))
-        while piece:
-            piece = self.tls.read()
-            said += piece
-        # "" is close_notify here, and "want read" a connection that ended without it.
-        assert self.tls.tls.read(1) == b""
+        said = _read(self.tls, bytes(data))
+        assert _has_ended(self.tls), "the connection ended without close_notify"
         return said
 
     def close(self) -> None:
@@ -88,7 +95,27 @@ class DataClient:
             return None
 
 
-def _close_notify(tls: Client) -> bytes:
+def _read(tls: Client, data: bytes) -> bytes:
+    said = b""
+    try:
+        while piece := tls.read(data):
+            said, data = said + piece, b""
+    except ssl.SSLZeroReturnError:
+        pass  # close_notify, after ours
+    return said
+
+
+def _has_ended(tls: Client) -> bool:
+    """Tell whether close_notify has come."""
+    try:
+        return tls.tls.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLWantReadError:
+        return False
+
+
+def close_notify(tls: Client) -> bytes:
     """Return the bytes that end *tls* from the client's side."""
     try:
         tls.tls.unwrap()

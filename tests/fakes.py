@@ -249,7 +249,8 @@ class MemoryStorage:
     def _partial(self, path: VirtualPath) -> File | None:
         """Return the owner's unfinished upload to *path*, if it has a directory at all."""
         with suppress(StorageError):
-            return self._directory(path.parent).partials.get((self._owner, path.name))
+            partial = self._directory(path.parent).partials.get((self._owner, path.name))
+            return partial if partial is not None and partial.data else None
         return None
 
     def _begin(self, path: VirtualPath, directory: Directory, published: File | None, wanted: int | None) -> _Begun:
@@ -261,7 +262,7 @@ class MemoryStorage:
             base, is_resumed = published.data, False
         else:
             base, is_resumed = (b"" if own is None else own.data), True
-            if is_held and wanted is None:
+            if is_held and wanted is None and base:
                 raise StorageError(Kind.BUSY, path)
         start = len(base) if wanted is None else wanted
         if not 0 <= start <= len(base):

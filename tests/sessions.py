@@ -39,7 +39,7 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.factory import ControlFactory
-from ftpsd.control.limits import SessionCounts
+from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Runtime, Shared
 from ftpsd.control.session import Session
@@ -135,7 +135,12 @@ class Server:
             config=self.config,
             users=users,
             shared=Shared(
-                self.reactor, bus, Metrics(CollectorRegistry(), "test"), files or InlineWorkers(), self.counts
+                clock=self.reactor,
+                bus=bus,
+                metrics=Metrics(CollectorRegistry(), "test"),
+                files=files or InlineWorkers(),
+                counts=self.counts,
+                rates=UserRates(self.reactor),
             ),
             portal=Portal(self.realm, [checker]),
             certificate=identity()[0] if certificate else None,

@@ -34,8 +34,9 @@ MAX_PASSWORD: Final = 1024
 MAX_MEMORY: Final = 1024 * 1024
 MAX_ITERATIONS: Final = 100
 
-# OpenSSL computes the lanes in threads of one pool for the process, and two derivations that wait for each other's threads
-# wait for ever: seen with OpenSSL 4.0 within seconds. One at a time is no slower, for its lanes use the processors.
+# OpenSSL computes the lanes in threads of one pool for the process, and two derivations that wait for each other's
+# threads wait for ever: seen with OpenSSL 4.0 within seconds. One at a time is no slower, for its lanes use the
+# processors.
 _one_at_a_time = Lock()
 
 _COST = re.compile(r"\$argon2id\$v=19\$m=([0-9]{1,10}),t=([0-9]{1,10}),p=[0-9]{1,3}\$")

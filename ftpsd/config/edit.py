@@ -42,14 +42,17 @@ class UsersEdit:
     _before: os.stat_result | None
     _mark: bytes
 
-    def names(self) -> list[str]:
-        """Return who is in the file, in its order."""
-        return list(_users(parse(self._text, str(self.shown_path))))
+    def require(self, name: str) -> None:
+        """Raise EditRefused unless a user of that name is in the file, and ConfigErrors unless the file loads."""
+        self._document(name)
 
     def add(self, name: str, settings: Mapping[str, str]) -> None:
         """Append a user; raises EditRefused, or ConfigErrors for settings that a users file cannot hold."""
         try:
             check_name(name)
+            "".join(settings.values()).encode()
+        except UnicodeEncodeError:
+            raise EditRefused("Names and paths in the users file are UTF-8; this one is not.") from None
         except ValueError as error:
             raise EditRefused(f"{error}.") from None
         document = self._document()

@@ -79,10 +79,11 @@ async def send(
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
     """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
     decoder = FromNetwork() if session.is_ascii else None
+    small = ReceivingSmall(SMALL)
+    is_committed = False
     try:
         async with _Running(session, account, opening, None) as running:
             connection = await running.connect()
-            small = ReceivingSmall(SMALL)
             await running.carry(connection, small, inline=True)
             if small.is_full:
                 rest = Receiving(sink, decoder, small.data)
@@ -94,8 +95,11 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
                 await session.in_files(sink.commit)
             else:
                 await session.in_files(_store_small, sink, small.data, decoder)
+            is_committed = True
     finally:
-        await session.in_files(sink.abort)
+        if not is_committed:
+            rest = bytearray() if small.is_full or decoder is not None else small.data
+            await session.in_files(_give_up, sink, rest)
 
 
 def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
@@ -105,6 +109,17 @@ def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> No
     if data:
         sink.write(memoryview(data))
     sink.commit()
+
+
+def _give_up(sink: Sink, rest: bytearray) -> None:
+    """End an upload that did not come to its end; *rest* is what has come in and is not with the sink yet."""
+    try:
+        if rest:
+            sink.write(memoryview(rest))
+    except StorageError:
+        pass  # the client is told why the upload failed, and resumes behind what was kept
+    finally:
+        sink.abort()
 
 
 class _Running:

@@ -169,6 +169,8 @@ class Sending:
         self.moved = 0
         self._produce = produce
         self._pending = memoryview(b"")
+        # How much of it the channel was offered when it blocked: OpenSSL wants the same again.
+        self._offered = 0
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
@@ -179,10 +181,13 @@ class Sending:
                 pending = self._pending = self._produce()
                 if not pending:
                     return Outcome.DONE
-            sent = channel.send(pending)
+            size = self._offered or min(len(pending), max(allowance, RECORD))
+            sent = channel.send(pending if size == len(pending) else pending[:size])
             if sent == BLOCKED:
                 self._pending = pending
+                self._offered = size
                 return channel.blocked_on
+            self._offered = 0
             self.moved += sent
             allowance -= sent
             pending = pending[sent:]
@@ -245,7 +250,13 @@ class Receiving:
             held = 0
             outcome = None
             while held <= CHUNK - RECORD and outcome is None:
-                received = channel.receive_into(buffer[held:])
+                try:
+                    received = channel.receive_into(buffer[held:])
+                except Truncated:
+                    # What came before the cut is what the client resumes behind.
+                    self.moved += held
+                    self._keep(buffer[:held], is_last=False)
+                    raise
                 if received == BLOCKED:
                     outcome = channel.blocked_on
                 elif received == ENDED:

@@ -52,7 +52,8 @@ def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | Non
         status = os.stat(partial_name(owner, target.name), dir_fd=target.fd, follow_symlinks=False)
     except OSError:
         return None
-    return status if is_fresh(status, keep) and _is_ours(status) else None
+    # An empty one offers nothing; where locks are missing one is all that claim_partial leaves.
+    return status if status.st_size and is_fresh(status, keep) and _is_ours(status) else None
 
 
 def is_fresh(status: os.stat_result, keep: float) -> bool:

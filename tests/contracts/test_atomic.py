@@ -61,6 +61,15 @@ class TestHidden:
         storage.open_sink(at("/a")).abort()
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
 
+    def test_upload_without_a_byte_so_far_is_unknown(self, atomic: House) -> None:
+        """SIZE answers for an upload from its first byte on."""
+        storage = atomic.open("user")
+        sink = storage.open_sink(at("/a"))
+        assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
+        write(sink, b"1")
+        assert storage.stat(at("/a")).size == 1
+        sink.commit()
+
 
 class TestResume:
     """After an interrupted upload."""

@@ -17,7 +17,7 @@ from tests.e2e.ports import has_ipv6
 from tests.tools import missing
 
 # One for every test of the shared daemons, and to spare.
-SHARED_USERS = 600
+SHARED_USERS = 2500
 
 StartDaemon = Callable[..., Daemon]
 

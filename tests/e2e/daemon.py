@@ -129,8 +129,8 @@ class Daemon:
         self.config_file.write_text(yaml.safe_dump(self.settings(), sort_keys=False))
 
     def write_users(self, users: Settings) -> None:
-        """Write users.yaml."""
-        self.users_file.write_text(yaml.safe_dump({"users": dict(users)}, sort_keys=False))
+        """Write users.yaml; JSON is YAML, and thousands of users are written at once."""
+        self.users_file.write_text(json.dumps({"users": dict(users)}, indent=1))
         self.users_file.chmod(0o600)
 
     def _user(self, name: str, changes: Settings) -> dict[str, Any]:

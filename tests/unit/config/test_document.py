@@ -205,16 +205,16 @@ def pair(entry: tuple[str, str]) -> str:
     return f"'{entry[0]}': {entry[1]}"
 
 
-SCALARS = st.sampled_from(
-    "~ 0640 21:21 no true 1.5 .nan .inf -1 60s 10MiB/s unlimited 3000-3050 all '077' [] {} [a] *x /a/** :: 10.0.0.0/8 "
-    "2030-01-01 stdout".split()
-    + ["", "{a: b}", "&x 1", "!!int 5"]
-)
-KEYS = st.sampled_from(
-    "listeners tls passive active users limits uploads metrics roles ports umask mode home rules role networks expires "
-    "idle_timeout alice path allow download_rate port".split()
-    + [""]
-)
+WORDS = """
+~ 0640 21:21 no true 1.5 .nan .inf -1 60s 10MiB/s unlimited 3000-3050 all '077' [] {} [a] *x /a/** :: 10.0.0.0/8
+2030-01-01 stdout
+"""
+NAMES = """
+listeners tls passive active users limits uploads metrics roles ports umask mode home rules role networks expires
+idle_timeout alice path allow download_rate port
+"""
+SCALARS = st.sampled_from([*WORDS.split(), "", "{a: b}", "&x 1", "!!int 5"])
+KEYS = st.sampled_from([*NAMES.split(), ""])
 TREES = st.recursive(
     SCALARS,
     lambda inner: (

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ftpsd.storage import syscalls
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, Sink, StorageError
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.partial import PARTIAL_NAME
 from ftpsd.storage.syscalls import copy_range, rename_by_link
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import UploadPolicy, sweep_partials
 from ftpsd.storage.walk import Place, Root
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
 from tests.fakes import MemoryStorage, MemoryTree
@@ -132,6 +133,72 @@ class TestPartial:
         assert get(jail, "/a") == b"1234"
 
 
+class TestLock:
+    """What may happen between opening a partial and locking it."""
+
+    @staticmethod
+    def before_the_lock(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
+        """Let *event* happen right before the next lock is asked for."""
+        real = fcntl.flock
+
+        def flock(fd: int, operation: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", real)
+            event()
+            real(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    def test_published_file_is_not_taken_for_the_partial(
+        self, open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A partial that is published before we have its lock is no longer ours to truncate."""
+        jail = open_jail()
+        first = jail.open_sink(at("/a"))
+        write(first, b"published")
+        self.before_the_lock(monkeypatch, first.commit)
+        second = jail.open_sink(at("/a"))
+        assert get(jail, "/a") == b"published"
+        write(second, b"second")
+        second.commit()
+        assert get(jail, "/a") == b"second"
+
+    def test_sweep_does_not_remove_the_next_upload(
+        self, open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A partial that took the name of the one the sweep has opened stays."""
+        jail = open_jail()
+        interrupt(jail, "/a", b"old")
+        (partial,) = partials(home)
+        os.utime(partial, (0, 0))
+        sinks: list[Sink] = []
+
+        def replace_it() -> None:
+            jail.remove_file(at("/a"))
+            sinks.append(jail.open_sink(at("/a")))
+            write(sinks[0], b"new")
+
+        self.before_the_lock(monkeypatch, replace_it)
+        assert sweep_partials(home, 60) == 0
+        sinks[0].commit()
+        assert get(jail, "/a") == b"new"
+
+    def test_where_locks_are_missing(self, open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file system without locks takes uploads, several at once; nothing is resumed there."""
+
+        def flock(fd: int, operation: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        jail = open_jail()
+        first, second = (jail.open_sink(at("/a")) for _ in range(2))
+        write(first, b"first")
+        write(second, b"second")
+        first.commit()
+        assert get(jail, "/a") == b"first"
+        second.commit()
+        assert get(jail, "/a") == b"second"
+
+
 class Calls:
     """Records the system calls that order matters for."""
 
@@ -215,6 +282,15 @@ class TestDurable:
         calls.failing = {"fsync directory": errno.EIO}
         assert kind_of(put, jail, "/a", b"new") is Kind.IO
         assert (os.listdir(home), get(jail, "/a")) == (["a"], b"new")
+
+
+def test_short_writes_go_on(open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel did not take at once is written next, in order."""
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
+    for number, atomic in enumerate((True, False)):
+        put(open_jail(policy=UploadPolicy(atomic=atomic, durable=False)), f"/{number}", b"0123456789")
+        assert get(open_jail(), f"/{number}") == b"0123456789"
 
 
 class TestFullDisk:

@@ -1,0 +1,102 @@
+"""Names of files: everything a file system allows, but nothing that breaks a reply or a listing."""
+
+from __future__ import annotations
+
+import ftplib
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import code, content, download, listing, upload
+
+NAMES = [
+    "two words",
+    "Müller & Söhne — Räschnung.pdf",
+    "日本語のファイル",
+    "emoji 🎉",
+    'with "quotes"',
+    "it's",
+    "100%",
+    "%41",
+    "-l",
+    "--help",
+    "a;b|c$(d)`e`",
+    "back\\slash",
+    "*",
+    "[x]?",
+    ".hidden",
+    " leading space",
+    "trailing space ",
+    "~",
+    "226 Transfer complete.",
+    "x" * 255,
+    "ü" * 127,
+    "e\u0301 is not é",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_survives_a_round_trip(ftp: ftplib.FTP, home: Path, name: str) -> None:
+    """Stored, listed, read, renamed and deleted under the very name that was given."""
+    upload(ftp, name, content(10))
+    assert [path.name for path in home.iterdir()] == [name]
+    assert listing(ftp, "NLST") == [name]
+    assert [found for found, _ in ftp.mlsd() if found not in ("", "/")] == [name]
+    assert download(ftp, name) == content(10)
+    ftp.rename(name, "other")
+    ftp.rename("other", name)
+    ftp.delete(name)
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_directory_may_be_called_so_too(ftp: ftplib.FTP, name: str) -> None:
+    """MKD and PWD quote it so that ftplib reads it back."""
+    assert ftp.mkd(name) == f"/{name}"
+    ftp.cwd(name)
+    assert ftp.pwd() == f"/{name}"
+
+
+@pytest.mark.parametrize("name", ["tab\there", "bell\a", "escape\x1b[31m", "delete\x7f", "cr\rhere"])
+def test_control_characters_are_refused(ftp: ftplib.FTP, home: Path, name: str) -> None:
+    """A new name cannot hold what would forge a line of a listing, a reply or a log."""
+    assert ftp.sock is not None
+    ftp.sock.sendall(f"MKD {name}\r\n".encode())
+    assert int(ftp.getmultiline()[:3]) == 553
+    assert list(home.iterdir()) == []
+
+
+def test_a_name_that_breaks_lines_is_not_listed(ftp: ftplib.FTP, home: Path) -> None:
+    """What another program has put there cannot forge a line of a listing."""
+    (home / "one\r\nfake").touch()
+    (home / "two").touch()
+    assert listing(ftp, "NLST") == ["two"]
+
+
+def test_a_name_that_is_not_utf_8_is_reached(ftp: ftplib.FTP, home: Path) -> None:
+    """Old files have names in other encodings: they are listed and read byte for byte."""
+    (home / "caf\udce9").write_bytes(b"content")
+    ftp.encoding = "latin-1"
+    ftp.voidcmd("TYPE I")
+    raw: list[str] = []
+    ftp.retrlines("NLST", raw.append)
+    assert raw == ["caf\xe9"]
+    assert ftp.sock is not None
+    ftp.sock.sendall(b"SIZE caf\xe9\r\n")
+    assert ftp.getmultiline() == "213 7"
+
+
+def test_a_name_that_is_too_long_is_refused(ftp: ftplib.FTP) -> None:
+    """More than the file system takes: an error for this command, not for the session."""
+    assert code(ftp, "MKD " + "x" * 256) in (550, 553)
+    assert code(ftp, "NOOP") == 200
+
+
+def test_the_longest_path_works(ftp: ftplib.FTP, home: Path) -> None:
+    """Paths up to the 4 KiB of PATH_MAX are taken in one command."""
+    names = ["d" * 250] * 15
+    for name in names:
+        ftp.mkd(name)
+        ftp.cwd(name)
+    assert code(ftp, "CWD /" + "/".join(names)) == 250
+    assert ftp.pwd() == "/" + "/".join(names)

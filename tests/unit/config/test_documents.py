@@ -1,0 +1,142 @@
+"""The documentation and the files we ship, held against the models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ftpsd.config.document import Node, parse
+from ftpsd.config.model import Config, load_config
+from ftpsd.config.users import UsersFile, load_users
+from tests.tools import ROOT
+from tests.unit.config.samples import config, users
+
+PAGE = (ROOT / "docs" / "configuration.md").read_text()
+ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
+DOCUMENTED = {key: (default or None, what) for key, default, _, what in ROW.findall(PAGE)}
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every key a file may hold, as the documentation writes it: lists as [], names as NAME."""
+    for name, field in model.model_fields.items():
+        inner = model_in(field.annotation)
+        key = prefix + name
+        if inner is None:
+            yield key, field
+            continue
+        container = container_of(field.annotation)
+        if container is tuple and prefix:
+            yield key, field
+        yield from keys_of(inner, key + {tuple: "[].", dict: ".NAME.", None: "."}[container])
+
+
+def container_of(annotation: Any) -> Any:
+    if get_origin(annotation) in (tuple, dict):
+        return get_origin(annotation)
+    return next(filter(None, map(container_of, get_args(annotation))), None)
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(model_in, get_args(annotation))), None)
+
+
+KEYS = dict([*keys_of(Config), *keys_of(UsersFile)])
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    """The tables name exactly the keys that the models have."""
+    assert sorted(DOCUMENTED) == sorted(KEYS)
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_required_keys_say_so(key: str) -> None:
+    """A key is marked as required where the model has no default for it."""
+    if key != "listeners[].port":
+        assert (DOCUMENTED[key][0] is None) == KEYS[key].is_required()
+
+
+@pytest.mark.parametrize("key", sorted(key for key in KEYS if "[" not in key and "NAME" not in key))
+def test_a_documented_default_is_the_default(key: str) -> None:
+    """Writing the default of the documentation into a file changes nothing."""
+    section, _, name = key.rpartition(".")
+    line = f"{name}: {DOCUMENTED[key][0]}"
+    assert config(f"{section}: {{{line}}}" if section else line) == config("")
+
+
+@pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))
+def test_a_documented_default_of_a_user_is_the_default(key: str) -> None:
+    """The same for a user."""
+    default = DOCUMENTED[key][0]
+    if default is not None:
+        text = f"users: {{a: {{home: /h, {key.removeprefix('users.NAME.')}: {default}}}}}"
+        assert users(text) == users("users: {a: {home: /h}}")
+
+
+def test_the_default_address_of_a_listener_is_the_default() -> None:
+    """The same for a listener, where it matters to write it."""
+    default = DOCUMENTED["listeners[].address"][0]
+    text = "listeners: [{mode: explicit, port: 21%s}]"
+    assert config(text % f", address: {default}") == config(text % "")
+
+
+def written_keys(node: Node, prefix: str = "") -> Iterator[str]:
+    if isinstance(node.items, dict):
+        for name, inner in node.items.items():
+            yield prefix + name
+            yield from written_keys(inner, f"{prefix}{name}.")
+    elif isinstance(node.items, list):
+        for inner in node.items:
+            yield from written_keys(inner, f"{prefix.removesuffix('.')}[].")
+
+
+def shipped(name: str) -> Path:
+    return ROOT / "etc" / name
+
+
+def test_the_configuration_we_ship_has_every_key() -> None:
+    """Every key is shown, but for those of an empty list and the alternative to a port."""
+    written = set(written_keys(parse(shipped("ftpsd.yaml").read_text(), "f").root))
+    shown_in_comments = {
+        "listeners[].socket",
+        "passive.public_address_for[].networks",
+        "passive.public_address_for[].address",
+    }
+    assert {key for key, _ in keys_of(Config)} - written == shown_in_comments
+
+
+def test_the_configuration_we_ship_holds_the_defaults(tmp_path: Path) -> None:
+    """Starting from the shipped file is starting from the defaults."""
+    empty = tmp_path / "ftpsd.yaml"
+    empty.write_text("")
+    ours, defaults = load_config(shipped("ftpsd.yaml")), load_config(empty)
+    elsewhere = {
+        "tls": ours.tls.model_copy(
+            update={key: tmp_path / "tls" / getattr(ours.tls, key).name for key in ("certificate", "private_key")}
+        ),
+        "users": tmp_path / ours.users.name,
+    }
+    moved = ours.model_copy(update=elsewhere)
+    assert {name: getattr(moved, name) for name in Config.model_fields} == {
+        name: getattr(defaults, name) for name in Config.model_fields
+    }
+
+
+def test_the_users_file_we_ship_has_every_key() -> None:
+    """The example user shows every key."""
+    written = set(written_keys(parse(shipped("users.yaml").read_text(), "f").root))
+    of_users = {key.replace("NAME", "example") for key in KEYS if key.startswith("users.NAME.") and "[" not in key}
+    assert of_users <= written
+
+
+def test_nobody_can_log_in_with_the_users_file_we_ship() -> None:
+    """An operator who copies the file and forgets it has opened nothing."""
+    found = load_users(shipped("users.yaml")).users.values()
+    assert [user.name for user in found if user.enabled or user.password] == []

@@ -1,0 +1,483 @@
+"""The server-DTP: from an agreed port to a connection that may carry a transfer, or the reason why there is none."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ftpsd.data.active import Dialer
+from ftpsd.data.connection import DataConnection, State
+from ftpsd.data.dtp import DataError, DataSettings, ServerDTP, Trouble
+from ftpsd.data.ports import WAIT_FOR_PORT, PassivePorts, PortsExhausted
+from ftpsd.data.transport import DataSocket
+from ftpsd.tls.session import SessionTLS
+from tests.dataclient import DataClient, identity, new_client
+from tests.reactor import PATIENCE, Reactor, tcp_pair
+from tests.unit.auth.workers import InlineWorkers
+from tests.unit.tls.clients import TLS_1_3, Client, client_context, connect_control
+
+HOST = "127.0.0.1"
+CONNECT, HANDSHAKE = 60.0, 30.0
+
+
+class Opening:
+    """What came of `open` or `listen`."""
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self.result: Any = None
+        self.is_over = False
+
+        async def ask() -> Any:
+            return await awaitable
+
+        Deferred.fromCoroutine(ask()).addBoth(self._end)
+
+    def _end(self, result: object) -> None:
+        self.is_over = True
+        self.result = result.value if isinstance(result, Failure) else result
+
+    @property
+    def trouble(self) -> Trouble:
+        """Why there is no connection."""
+        assert isinstance(self.result, DataError), self.result
+        return self.result.trouble
+
+
+class Side:
+    """The data side of a session, with a range of one port."""
+
+    def __init__(self, *, dialer: bool = True) -> None:
+        self.reactor: Any = Reactor()
+        self.ports = PassivePorts(5000, 5000, lambda port: None, self.reactor)
+        self.settings = DataSettings(
+            ports=self.ports,
+            dialer=Dialer(0, CONNECT, self.reactor) if dialer else None,
+            workers=InlineWorkers(),
+            clock=self.reactor,
+            connect_timeout=CONNECT,
+            handshake_timeout=HANDSHAKE,
+        )
+        self.dtp = ServerDTP(self.settings, HOST, HOST)
+        self.control: Any = None
+
+    def protect(self) -> None:
+        """Put the control connection under TLS, and its data connections too."""
+        self.dtp.tls = SessionTLS(identity()[0])
+        self.control = connect_control(self.dtp.tls, client_context(identity()[1], TLS_1_3))
+        self.dtp.is_protected = True
+
+    def listen(self) -> None:
+        """Agree on the passive port."""
+        assert Opening(self.dtp.listen()).result == 5000
+
+    def arrive(self) -> DataClient:
+        """Let the client connect to it."""
+        reservation = self.ports.take(5000, HOST)
+        assert reservation is not None
+        ours, theirs = tcp_pair()
+        client = DataClient(self.reactor, theirs)
+        reservation.arrived(DataSocket(ours, self.reactor))
+        return client
+
+    def open(self) -> Opening:
+        """Ask for the connection, as a transfer does."""
+        return Opening(self.dtp.open())
+
+    def resuming(self) -> Any:
+        """Return a TLS client that resumes the control connection's session."""
+        context = self.control.client.tls.context
+        return Client(context, self.control.client.tls.session)
+
+
+# --- passive
+
+
+def test_a_connection_that_is_there_is_used() -> None:
+    """lftp and rclone connect before the command: open() has nothing to wait for."""
+    side = Side()
+    side.listen()
+    side.arrive()
+    assert isinstance(side.open().result, DataConnection)
+
+
+def test_a_connection_that_comes_later_is_used() -> None:
+    """Other clients connect after the 150."""
+    side = Side()
+    side.listen()
+    opening = side.open()
+    assert not opening.is_over
+    side.arrive()
+    assert isinstance(opening.result, DataConnection)
+
+
+def test_a_transfer_uses_the_port_up() -> None:
+    """After open() a new PASV or PORT is needed (RFC 959, 3.2)."""
+    side = Side()
+    side.listen()
+    side.arrive()
+    side.open()
+    assert not side.dtp.has_port
+
+
+def test_an_agreed_port_stays_until_it_is_used() -> None:
+    """A command that fails before its 150 leaves the port usable (Netscape's symlink probing)."""
+    side = Side()
+    side.listen()
+    side.arrive()
+    assert side.dtp.has_port
+
+
+def test_nobody_comes() -> None:
+    """Without a connection the wait ends after connect_timeout seconds."""
+    side = Side()
+    side.listen()
+    opening = side.open()
+    side.reactor.advance(CONNECT)
+    assert opening.trouble is Trouble.NOBODY_CAME
+
+
+def test_who_does_not_come_loses_the_port() -> None:
+    """The reservation returns to the pool."""
+    side = Side()
+    side.listen()
+    side.open()
+    side.reactor.advance(CONNECT)
+    assert (side.ports.claimed, side.dtp.has_port) == (0, False)
+
+
+def test_without_a_port_there_is_nothing_to_open() -> None:
+    """open() without PASV or PORT says so."""
+    assert Side().open().trouble is Trouble.NO_PORT
+
+
+def test_a_new_passive_port_replaces_the_old() -> None:
+    """At most one reservation for each session."""
+    side = Side()
+    side.listen()
+    side.listen()
+    assert side.ports.claimed == 1
+
+
+def test_a_new_passive_port_drops_the_connection() -> None:
+    """What had connected to the old port is closed."""
+    side = Side()
+    side.listen()
+    client = side.arrive()
+    side.listen()
+    assert client.read_all() == b""
+
+
+def test_a_full_range_is_told() -> None:
+    """listen() fails with PortsExhausted when every port is taken, and no port is agreed then."""
+    side = Side()
+    side.ports.claim(HOST, lambda _: None)
+    listening = Opening(side.dtp.listen())
+    side.reactor.advance(WAIT_FOR_PORT)
+    assert isinstance(listening.result, PortsExhausted)
+    assert not side.dtp.has_port
+
+
+def test_a_session_that_ends_while_it_waits_holds_no_port() -> None:
+    """forget() while listen() waits for a port: the port that comes later is given back at once."""
+    side = Side()
+    held: list[Any] = []
+    side.ports.claim(HOST, lambda _: None).addCallback(held.append)
+    listening = Opening(side.dtp.listen())
+    side.dtp.forget()
+    held[0].release()
+    side.reactor.advance(WAIT_FOR_PORT)
+    assert side.ports.claimed == 0
+    assert not isinstance(listening.result, int)
+
+
+@pytest.mark.parametrize("does_arrive", [False, True])
+def test_forgetting_gives_everything_back(does_arrive: bool) -> None:
+    """forget() releases the reservation and closes what has come."""
+    side = Side()
+    side.listen()
+    if does_arrive:
+        side.arrive()
+    side.dtp.forget()
+    assert (side.ports.claimed, side.dtp.has_port, side.reactor.watched) == (0, False, 0)
+
+
+def test_aborting_ends_the_wait() -> None:
+    """ABOR while nobody has connected yet."""
+    side = Side()
+    side.listen()
+    opening = side.open()
+    side.dtp.abort("aborted by the client")
+    assert opening.trouble is Trouble.ABORTED
+    assert side.reactor.getDelayedCalls() == []
+
+
+def test_a_finished_connection_is_let_go() -> None:
+    """After let_go() the next PASV does not cut the tail of the last file."""
+    side = Side()
+    side.listen()
+    side.arrive()
+    connection = side.open().result
+    connection.finish()
+    side.dtp.let_go(connection)
+    side.dtp.forget()
+    assert connection.state is State.CLOSING
+
+
+# --- TLS
+
+
+def test_the_handshake_begins_when_the_client_comes() -> None:
+    """rclone starts TLS before it has read our 150: it is answered at once, in parallel with the command."""
+    side = Side()
+    side.protect()
+    side.listen()
+    client = side.arrive()
+    client.shake_hands(side.resuming())
+    assert client.tls is not None
+
+
+def test_a_resumed_session_is_accepted() -> None:
+    """A data connection that resumes its own control connection's TLS is this client's."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive().shake_hands(side.resuming())
+    assert side.open().result.is_secure
+
+
+def test_a_new_session_is_refused() -> None:
+    """A full handshake proves nothing about who is there."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive().shake_hands(new_client())
+    assert side.open().trouble is Trouble.NOT_RESUMED
+
+
+def test_a_refused_connection_is_not_cut_yet() -> None:
+    """The reply goes out before the connection is cut: who sees the cut first never reads the text."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive().shake_hands(new_client())
+    side.open()
+    assert side.dtp.connection is not None
+    assert side.dtp.connection.state is State.READY
+
+
+def test_a_new_session_is_accepted_by_policy() -> None:
+    """data_session_reuse: offered lets clients in that cannot resume."""
+    side = Side()
+    side.protect()
+    side.dtp.needs_resumption = False
+    side.listen()
+    side.arrive().shake_hands(new_client())
+    assert side.open().result.is_secure
+
+
+def test_another_session_of_the_server_is_refused() -> None:
+    """A user's valid TLS session does not open another user's data port."""
+    side, other = Side(), Side()
+    side.protect()
+    other.protect()
+    side.listen()
+    side.arrive().shake_hands(other.resuming())
+    assert side.open().trouble is Trouble.NOT_RESUMED
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_handshake_that_fails(is_late: bool) -> None:
+    """Clear text where TLS was agreed is no connection, whether it fails before the command or after it."""
+    side = Side()
+    side.protect()
+    side.listen()
+    client = side.arrive()
+    opening = side.open() if is_late else None
+    client.send(b"clear text")
+    connection = side.dtp.connection
+    assert connection is not None
+    side.reactor.run_until(lambda: connection.state is State.CLOSED)
+    assert (opening or side.open()).trouble is Trouble.NO_TLS
+
+
+def test_a_handshake_that_takes_too_long() -> None:
+    """A client that connects and says nothing is given handshake_timeout seconds."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive()
+    opening = side.open()
+    side.reactor.advance(HANDSHAKE)
+    assert opening.trouble is Trouble.NO_TLS
+
+
+def test_a_handshake_that_is_aborted() -> None:
+    """ABOR in the handshake is an abort, not the client's failure."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive()
+    opening = side.open()
+    side.dtp.abort("aborted by the client")
+    assert opening.trouble is Trouble.ABORTED
+
+
+def test_protection_may_be_asked_for_late() -> None:
+    """PROT P after the connection has come: the handshake begins with the transfer."""
+    side = Side()
+    side.protect()
+    side.dtp.is_protected = False
+    side.listen()
+    client = side.arrive()
+    side.dtp.is_protected = True
+    opening = side.open()
+    client.shake_hands(side.resuming())
+    assert opening.result.is_secure
+
+
+def test_protection_is_not_taken_back() -> None:
+    """PROT C after the handshake has begun cannot make that connection clear."""
+    side = Side()
+    side.protect()
+    side.listen()
+    side.arrive()
+    side.dtp.is_protected = False
+    assert side.open().trouble is Trouble.NO_TLS
+
+
+# --- active
+
+
+@pytest.fixture
+def listener() -> Any:
+    """A client's data port."""
+    with socket.create_server((HOST, 0)) as server:
+        server.settimeout(PATIENCE)
+        yield server
+
+
+def aim(side: Side, listener: socket.socket) -> None:
+    side.dtp.aim(HOST, listener.getsockname()[1])
+
+
+def test_the_server_connects_to_the_client(listener: socket.socket) -> None:
+    """After PORT open() connects, from the address the client knows us by."""
+    side = Side()
+    aim(side, listener)
+    opening = side.open()
+    side.reactor.run_until(lambda: opening.is_over)
+    assert isinstance(opening.result, DataConnection)
+    assert listener.accept()[1][0] == HOST
+
+
+def test_the_server_is_the_tls_server_in_active_mode_too(listener: socket.socket) -> None:
+    """RFC 4217, 7: who connected does not matter."""
+    side = Side()
+    side.protect()
+    aim(side, listener)
+    opening = side.open()
+    side.reactor.run_until(lambda: side.dtp.connection is not None)
+    DataClient(side.reactor, listener.accept()[0]).shake_hands(side.resuming())
+    assert opening.result.is_secure
+
+
+def test_a_client_that_does_not_listen(listener: socket.socket) -> None:
+    """A refused connection is NOT_REACHED."""
+    side = Side()
+    aim(side, listener)
+    listener.close()
+    opening = side.open()
+    side.reactor.run_until(lambda: opening.is_over)
+    assert opening.trouble is Trouble.NOT_REACHED
+
+
+def test_a_target_is_used_once(listener: socket.socket) -> None:
+    """A second transfer needs a second PORT."""
+    side = Side()
+    aim(side, listener)
+    side.open()
+    assert not side.dtp.has_port
+
+
+def full_backlog() -> tuple[socket.socket, list[socket.socket]]:
+    """Return a listener whose queue is full: the next connection stays under way."""
+    server = socket.create_server((HOST, 0), backlog=0)
+    waiting: list[socket.socket] = []
+    while True:
+        client = socket.socket()
+        client.settimeout(0.05)
+        waiting.append(client)
+        try:
+            client.connect(server.getsockname())
+        except TimeoutError:
+            return server, waiting
+
+
+@pytest.fixture
+def unanswered() -> Any:
+    """A client's data port that does not answer."""
+    server, waiting = full_backlog()
+    yield server
+    for client in waiting:
+        client.close()
+    server.close()
+
+
+def test_a_client_that_does_not_answer(unanswered: socket.socket) -> None:
+    """The connection attempt has connect_timeout seconds."""
+    side = Side()
+    aim(side, unanswered)
+    opening = side.open()
+    assert not opening.is_over
+    side.reactor.advance(CONNECT)
+    assert opening.trouble is Trouble.NOT_REACHED
+    assert side.reactor.watched == 0
+
+
+def test_aborting_ends_the_attempt(unanswered: socket.socket) -> None:
+    """ABOR while the server connects is answered at once, not when the attempt has timed out."""
+    side = Side()
+    aim(side, unanswered)
+    opening = side.open()
+    side.dtp.abort("aborted by the client")
+    assert opening.is_over
+    assert opening.trouble is Trouble.ABORTED
+
+
+def test_forgetting_ends_the_attempt(unanswered: socket.socket) -> None:
+    """A session that ends while the server connects leaves no timer and no socket."""
+    side = Side()
+    aim(side, unanswered)
+    side.open()
+    side.dtp.forget()
+    assert (side.reactor.getDelayedCalls(), side.reactor.watched) == ([], 0)
+
+
+def test_active_mode_that_is_off() -> None:
+    """Without a dialer nobody is connected to."""
+    side = Side(dialer=False)
+    side.dtp.aim(HOST, 40000)
+    assert side.open().trouble is Trouble.NOT_REACHED
+
+
+def test_a_passive_port_replaces_the_target() -> None:
+    """PASV after PORT: the server waits."""
+    side = Side()
+    side.dtp.aim(HOST, 40000)
+    side.listen()
+    side.arrive()
+    assert isinstance(side.open().result, DataConnection)
+    assert side.dtp.mode == "passive"
+
+
+def test_a_target_replaces_the_passive_port() -> None:
+    """PORT after PASV: the reservation returns to the pool."""
+    side = Side()
+    side.listen()
+    side.dtp.aim(HOST, 40000)
+    assert (side.ports.claimed, side.dtp.mode) == (0, "active")

@@ -1,0 +1,114 @@
+"""Bandwidth limits: buckets, and what sessions of one user share."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from ftpsd.control.limits import UserRates
+from ftpsd.data.pace import BURST, LEAST, NO_LIMIT, UNLIMITED, Bucket, Pace
+
+
+def test_no_limit_never_pauses() -> None:
+    """Without a bucket everything may move at once."""
+    assert NO_LIMIT.spend(1 << 40) == 0.0
+    assert NO_LIMIT.allowance() == UNLIMITED
+
+
+def test_a_second_of_bytes_pauses_a_second() -> None:
+    """What was moved too soon is waited for."""
+    bucket = Bucket(1000, Clock())
+    bucket.spend(1000)
+    assert bucket.pause() == pytest.approx(1.0 - BURST)
+
+
+def test_a_pause_passes() -> None:
+    """After the pause the next bytes may move."""
+    clock = Clock()
+    bucket = Bucket(1000, clock)
+    bucket.spend(1000)
+    clock.advance(bucket.pause())
+    assert bucket.pause() == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 10)), min_size=1, max_size=30))
+def test_no_sequence_beats_the_rate(moves: list[tuple[int, float]]) -> None:
+    """However a client pauses: who waits as told never moves more than the rate, a burst and one quantum."""
+    clock = Clock()
+    pace = Pace(Bucket(1000, clock))
+    moved = 0
+    for count, idle in moves:
+        moved += count
+        clock.advance(pace.spend(count) + idle)
+        assert moved <= 1000 * (clock.seconds() + BURST) + 1e-6
+
+
+def test_silence_is_made_up_for_a_moment_only() -> None:
+    """An hour of silence does not let an hour's worth pass at once."""
+    clock = Clock()
+    bucket = Bucket(1000, clock)
+    clock.advance(3600)
+    bucket.spend(1000)
+    assert bucket.pause() == pytest.approx(1.0 - BURST)
+
+
+def test_the_narrowest_bucket_decides() -> None:
+    """A session is held by its own limit and by that of its user."""
+    clock = Clock()
+    pace = Pace(Bucket(1000, clock), Bucket(100, clock))
+    assert pace.spend(100) == pytest.approx(1.0 - BURST)
+
+
+def test_a_quantum_is_a_tenth_of_a_second() -> None:
+    """The allowance makes a limit smooth."""
+    assert Pace(Bucket(1_000_000, Clock())).allowance() == 100_000
+
+
+def test_a_quantum_is_worth_its_work() -> None:
+    """A very low rate still moves a few kilobytes at a time."""
+    assert Pace(Bucket(10, Clock())).allowance() == LEAST
+
+
+def test_sessions_of_a_user_share_their_rate() -> None:
+    """What one session moves makes the other pause."""
+    rates = UserRates(Clock())
+    one, other = (rates.pace("alice", "download", 1000, None) for _ in range(2))
+    one.spend(1000)
+    assert other.pause() > 0
+
+
+def test_users_do_not_share_a_rate() -> None:
+    """Two users with the same limit have one each."""
+    rates = UserRates(Clock())
+    alice, bob = (rates.pace(name, "download", 1000, None) for name in ("alice", "bob"))
+    alice.spend(1000)
+    assert bob.pause() == 0
+
+
+def test_directions_do_not_share_a_rate() -> None:
+    """An upload does not slow a download."""
+    rates = UserRates(Clock())
+    down, up = rates.pace("alice", "download", 1000, None), rates.pace("alice", "upload", 1000, None)
+    down.spend(1000)
+    assert up.pause() == 0
+
+
+def test_the_rate_of_a_session_is_its_own() -> None:
+    """limits.download_rate holds for each session by itself."""
+    rates = UserRates(Clock())
+    one, other = (rates.pace("alice", "download", None, 1000) for _ in range(2))
+    one.spend(1000)
+    assert other.pause() == 0
+
+
+def test_a_shared_rate_goes_with_its_last_session() -> None:
+    """Nothing is kept for users who have gone."""
+    clock = Clock()
+    rates = UserRates(clock)
+    rates.pace("alice", "download", 1000, None).spend(1_000_000)
+    gc.collect()
+    assert rates.pace("alice", "download", 1000, None).pause() == 0
