@@ -40,11 +40,16 @@ Render = Callable[[Entry], str]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to list: *path*, or with *pattern* the matching entries of it; *prefix* goes before each name of an NLST."""
+    """
+    What to list: *path*, or with *pattern* the matching entries of it.
+
+    *prefix* goes before each name of an NLST; where no file is welcome, *path* must be a directory.
+    """
 
     path: VirtualPath
     pattern: str | None = None
     prefix: str = ""
+    is_file_welcome: bool = True
 
 
 @family.command("LIST [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -70,7 +75,7 @@ async def mlsd(session: Session, argument: str) -> Reply:
         return f"{facts(entry, wanted)} {entry.name}"
 
     try:
-        return await _send(session, Query(path), render)
+        return await _send(session, Query(path, is_file_welcome=False), render)
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
@@ -205,7 +210,8 @@ class _Opened:
             try:
                 self._listing = self._storage.list(self._query.path)
             except StorageError as error:
-                if error.kind is not Kind.NOT_A_DIRECTORY or self._query.pattern is not None:
+                takes_file = self._query.is_file_welcome and self._query.pattern is None
+                if error.kind is not Kind.NOT_A_DIRECTORY or not takes_file:
                     raise
                 self._is_done = True
                 return [replace(self._storage.stat(self._query.path), name=self._query.path.name)]

@@ -7,6 +7,7 @@ a verb. What nobody expected is logged with its traceback and answered 451; exce
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ftpsd.control.session import Session
@@ -74,6 +75,8 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost:
         return Reply(426, "Data connection lost, transfer aborted.")
+    except CancelledError:
+        return Reply(426, "The session has ended.")
     except PoolBusy:
         return Reply(450, "The server is busy, try again later.")
     except Exception:

@@ -140,9 +140,8 @@ class ServerPI(Protocol):
             return
         if self._handshake_started is not None:
             session.publish(TLSFailed(session.who, "control", "handshake-failed"))
-        session.is_open = False
         who = session.who
-        session.log_out()
+        session.end()
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)

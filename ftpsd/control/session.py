@@ -86,6 +86,7 @@ class Session:
         self.download_pace = self.upload_pace = NO_LIMIT
         self.transfer: TransferStatus | None = None
 
+        self._sleeping: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
         self.is_open = True
         self.close_reason: str | None = None
@@ -132,10 +133,18 @@ class Session:
         """Call a blocking storage function in a worker."""
         return self.runtime.shared.files.run(function, *args, **kwargs)
 
-    def sleep(self, seconds: float) -> Deferred[None]:
-        """Return a Deferred that fires after *seconds*."""
-        clock = self.runtime.shared.clock
-        return deferLater(clock, seconds, lambda: None)
+    async def sleep(self, seconds: float) -> None:
+        """
+        Wait *seconds*.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+        """
+        self._sleeping = deferLater(self.runtime.shared.clock, seconds)
+        try:
+            await self._sleeping
+        finally:
+            self._sleeping = None
 
     def publish(self, event: Event) -> None:
         """Tell the audit bus."""
@@ -183,6 +192,13 @@ class Session:
         function, self._after_reply = self._after_reply, None
         if function is not None:
             function()
+
+    def end(self) -> None:
+        """Give everything back: the connection is gone."""
+        self.is_open = False
+        self.log_out()
+        if self._sleeping is not None:
+            self._sleeping.cancel()
 
     def close_after_reply(self, reason: str) -> None:
         """End the session when the reply of the current command has been sent."""

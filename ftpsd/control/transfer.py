@@ -72,7 +72,8 @@ async def send(
         connection = await running.connect()
         await running.carry(connection, transfer, inline=inline)
         is_unseen = session.dtp.mode == "active" and not connection.is_secure
-        await connection.finish(wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
+        patience = session.runtime.config.limits.stall_timeout
+        await connection.finish(patience, wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
         session.dtp.let_go(connection)
 
 
@@ -88,7 +89,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             if small.is_full:
                 rest = Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
-            await connection.finish()
+            await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: aborting or losing the control connection changes nothing any more.
             if small.is_full:
@@ -98,8 +99,8 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             is_committed = True
     finally:
         if not is_committed:
-            rest = bytearray() if small.is_full or decoder is not None else small.data
-            await session.in_files(_give_up, sink, rest)
+            unwritten = bytearray() if small.is_full or decoder is not None else small.data
+            await session.in_files(_give_up, sink, unwritten)
 
 
 def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:

@@ -12,7 +12,7 @@ import os
 import socket
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -38,16 +38,13 @@ class Dialer:
         """
         Connect from *local_host* to *host*:*port*, both literal addresses of one family.
 
-        Fails with `Lost` when the client does not answer in time or refuses.
+        Fails with `Lost` when the client does not answer in time or refuses. Cancelling ends the attempt.
         """
-        result: Deferred[DataSocket] = Deferred()
         try:
             sock = self._connecting(local_host, host, port)
         except OSError as error:
-            result.errback(Lost(f"cannot connect: {os.strerror(error.errno or 0)}"))
-        else:
-            _Attempt(DataSocket(sock, self._reactor), result, self._reactor, self._timeout)
-        return result
+            return fail(Lost(f"cannot connect: {os.strerror(error.errno or 0)}"))
+        return _Attempt(DataSocket(sock, self._reactor), self._reactor, self._timeout).result
 
     def _connecting(self, local_host: str, host: str, port: int) -> socket.socket:
         try:
@@ -71,9 +68,9 @@ class Dialer:
 class _Attempt:
     """One connection under way."""
 
-    def __init__(self, sock: DataSocket, result: Deferred[DataSocket], clock: Any, timeout: float) -> None:
+    def __init__(self, sock: DataSocket, clock: Any, timeout: float) -> None:
+        self.result: Deferred[DataSocket] = Deferred(self._cancel)
         self._socket = sock
-        self._result = result
         self._timer: IDelayedCall = clock.callLater(timeout, self._end, "the client's data port did not answer")
         sock.watch(self._writable, write=True)
 
@@ -83,11 +80,15 @@ class _Attempt:
         if problem:
             self._end(f"cannot connect: {os.strerror(problem)}")
         else:
-            self._result.callback(self._socket)
+            self.result.callback(self._socket)
 
     def _end(self, reason: str) -> None:
         self._socket.close()
-        self._result.errback(Lost(reason))
+        self.result.errback(Lost(reason))
+
+    def _cancel(self, _: object) -> None:
+        self._timer.cancel()
+        self._socket.close()
 
 
 def _connect(local_host: str, local_port: int, host: str, port: int) -> socket.socket:

@@ -85,6 +85,8 @@ class DataConnection:
         self._channel: Channel = ClearChannel(sock.socket)
         self._waiter: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
+        self._break: IDelayedCall | None = None
+        self._has_said_goodbye = False
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
         self._is_inline = True
@@ -162,7 +164,7 @@ class DataConnection:
             self._watch_for_stall(transfer, transfer.moved, stall_timeout)
             if (pause := pace.pause()) > 0:
                 # What the transfer before this one took too much: small files are one quantum and never paused inside.
-                self._clock.callLater(pause, self._resume)
+                self._break = self._clock.callLater(pause, self._resume)
             else:
                 self._next()
         return result
@@ -202,13 +204,13 @@ class DataConnection:
             self._succeed()
         elif pause > 0:
             self._go(State.WATCHED)
-            self._clock.callLater(pause, self._resume)
+            self._break = self._clock.callLater(pause, self._resume)
         elif outcome is Outcome.AGAIN and not self._is_inline:
             self._next()
         else:
             self._go(State.WATCHED)
             if outcome is Outcome.AGAIN:
-                self._clock.callLater(0, self._resume)
+                self._break = self._clock.callLater(0, self._resume)
             else:
                 self._socket.watch(self._resume, read=outcome is Outcome.READABLE, write=outcome is Outcome.WRITABLE)
 
@@ -216,7 +218,7 @@ class DataConnection:
         """End a transfer whose quantum raised."""
         if failure.check(PoolBusy):
             self._go(State.WATCHED)
-            self._clock.callLater(BUSY_PAUSE, self._resume)
+            self._break = self._clock.callLater(BUSY_PAUSE, self._resume)
         elif failure.check(Truncated):
             self._fail(Lost(failure.getErrorMessage()))
         else:
@@ -231,7 +233,8 @@ class DataConnection:
 
     def _watch_for_stall(self, transfer: Transfer, moved: int, timeout: float) -> None:
         """Look every *timeout* seconds whether bytes have moved since; cheaper than a timer reset for every quantum."""
-        if transfer.moved == moved and self._timer is not None:
+        is_on_break = self._break is not None and self._break.active()
+        if transfer.moved == moved and self._timer is not None and not is_on_break:
             self._timer = None
             self.abort("the transfer stalled")
         else:
@@ -239,10 +242,11 @@ class DataConnection:
 
     # --- the end
 
-    def finish(self, *, wait_for_peer: float = 0.0) -> Deferred[None]:
+    def finish(self, timeout: float = LINGER, *, wait_for_peer: float = 0.0) -> Deferred[None]:
         """
         Say that this was all: close_notify, then FIN. The Deferred fires when both are with the kernel.
 
+        Fails with `Lost` when there is no room for them within *timeout* seconds: without them the file has no end.
         With *wait_for_peer* it fires when the client has closed too, or after that many seconds: curl fails when 226
         overtakes a data connection it has not accepted yet. The socket lingers behind the Deferred until the client
         closes.
@@ -252,18 +256,16 @@ class DataConnection:
             if self.state is State.CONNECTED:
                 self._go(State.READY)
             self._go(State.CLOSING)
-            if wait_for_peer:
-                self._clock.callLater(wait_for_peer, self._succeed)
-            self._start_timer(LINGER, "lingered")
-            self._say_goodbye(wait=bool(wait_for_peer))
+            self._start_timer(timeout, "the client did not take the end of the transfer")
+            self._say_goodbye(wait_for_peer)
         return result
 
-    def _say_goodbye(self, *, wait: bool) -> None:
+    def _say_goodbye(self, wait_for_peer: float) -> None:
         if self.tls is not None and self.is_secure:
             try:
                 self.tls.shutdown()
             except (SSL.WantWriteError, SSL.WantReadError):
-                self._socket.watch(lambda: self._say_goodbye(wait=wait), write=True)
+                self._socket.watch(lambda: self._say_goodbye(wait_for_peer), write=True)
                 return
             except SSL.Error:
                 pass  # the client has gone; what was sent before is with it or is lost, and the FIN changes nothing
@@ -271,8 +273,12 @@ class DataConnection:
             self._socket.socket.shutdown(1)
         except OSError:
             pass
+        self._has_said_goodbye = True
+        self._start_timer(LINGER, "lingered")
+        if wait_for_peer:
+            self._break = self._clock.callLater(wait_for_peer, self._succeed)
         self._linger()
-        if not wait:
+        if not wait_for_peer:
             self._succeed()
 
     def _linger(self) -> None:
@@ -337,6 +343,7 @@ class DataConnection:
         if self.state is State.CLOSED:
             return
         self._stop_timer()
+        self._stop_break()
         self._go(State.CLOSED)
         self._transfer = None
         self._socket.close()
@@ -355,7 +362,7 @@ class DataConnection:
 
     def _timed_out(self, reason: str) -> None:
         self._timer = None
-        if self.state is State.CLOSING:
+        if self._has_said_goodbye:
             self._close()
         else:
             self.abort(reason)
@@ -364,6 +371,11 @@ class DataConnection:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+    def _stop_break(self) -> None:
+        pause, self._break = self._break, None
+        if pause is not None and pause.active():
+            pause.cancel()
 
 
 def _ignore(count: int) -> None:

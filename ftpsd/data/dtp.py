@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.events import DataMode
@@ -85,6 +85,8 @@ class ServerDTP:
         self._target: tuple[str, int] | None = None
         self._early: Deferred[None] | None = None
         self._arrival: Deferred[DataConnection] | None = None
+        self._dialing: Deferred[DataSocket] | None = None
+        # Counts what ended the data connection or the wait for one, so that who waits for a port notices.
         self._aborts = 0
 
     @property
@@ -100,11 +102,15 @@ class ServerDTP:
             PortsExhausted: the range is full for this client.
         """
         self.forget()
-        self._reservation = await self._settings.ports.claim(
-            self._peer_host, cast("Callable[[object], None]", self._arrived)
-        )
+        aborts = self._aborts
+        arrived = cast("Callable[[object], None]", self._arrived)
+        reservation = await self._settings.ports.claim(self._peer_host, arrived)
+        if self._aborts != aborts:
+            reservation.release()
+            raise DataError(Trouble.ABORTED, "the session ended while it waited for a port")
+        self._reservation = reservation
         self.mode = "passive"
-        return self._reservation.port
+        return reservation.port
 
     def aim(self, host: str, port: int) -> None:
         """Remember where the client listens (PORT, EPRT)."""
@@ -130,6 +136,8 @@ class ServerDTP:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abort(reason)
+        if self._dialing is not None:
+            self._dialing.cancel()
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.errback(DataError(Trouble.ABORTED, reason))
@@ -188,14 +196,15 @@ class ServerDTP:
         if self._settings.dialer is None:
             raise DataError(Trouble.NOT_REACHED, "active mode is off")
         self._target = None
-        aborts = self._aborts
+        self._dialing = self._settings.dialer.dial(self._local_host, host, port)
         try:
-            sock = await self._settings.dialer.dial(self._local_host, host, port)
+            sock = await self._dialing
         except Lost as lost:
             raise DataError(Trouble.NOT_REACHED, str(lost)) from None
-        if self._aborts != aborts:
-            sock.close()
-            raise DataError(Trouble.ABORTED, "aborted while connecting")
+        except CancelledError:
+            raise DataError(Trouble.ABORTED, "aborted while connecting") from None
+        finally:
+            self._dialing = None
         self.connection = DataConnection(sock, self._settings.workers, self._settings.clock)
         return self.connection
 

@@ -35,6 +35,7 @@ PASSWORD = "open-sesame-4711"
 USERS = 40
 SERVE = (sys.executable, "-m", "ftpsd.cli", "serve", "--config")
 ATTEMPTS = 5
+RELOADED = "ftpsd_config_last_reload_success_timestamp_seconds"
 
 Settings = Mapping[str, Any]
 
@@ -193,6 +194,12 @@ class Daemon:
         """Send it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
+
+    def reload(self) -> None:
+        """Let it read its files again, and wait until it has."""
+        before = self.metrics()[RELOADED]
+        self.signal(signal.SIGHUP)
+        eventually(lambda: self.metrics()[RELOADED] > before, "reloaded")
 
     def ended(self, seconds: float = 60.0) -> int:
         """Wait for its end and return the exit code."""

@@ -77,11 +77,11 @@ def test_a_name_that_is_not_utf_8_is_reached(ftp: ftplib.FTP, home: Path) -> Non
     """Old files have names in other encodings: they are listed and read byte for byte."""
     (home / "caf\udce9").write_bytes(b"content")
     ftp.encoding = "latin-1"
-    ftp.voidcmd("TYPE I")
     raw: list[str] = []
     ftp.retrlines("NLST", raw.append)
     assert raw == ["caf\xe9"]
     assert ftp.sock is not None
+    ftp.voidcmd("TYPE I")
     ftp.sock.sendall(b"SIZE caf\xe9\r\n")
     assert ftp.getmultiline() == "213 7"
 

@@ -102,7 +102,7 @@ def line_in(state: State) -> tuple[Line, Ending | None]:
         case State.LENT:
             waiting = line.carry(Receiving(ListSink()))  # type: ignore[arg-type]
         case State.CLOSING:
-            assert Ending(line.connection.finish()).is_good
+            assert Ending(line.connection.finish(STALL)).is_good
         case State.CLOSED:
             line.connection.abort("over")
     return line, waiting

@@ -90,7 +90,7 @@ def test_one_connection_carries_two_transfers() -> None:
     line = Line()
     assert line.carry(Sending(whole(b"one ")), inline=True).is_good
     assert line.carry(Sending(whole(b"two"))).is_good
-    line.connection.finish()
+    line.connection.finish(STALL)
     assert line.client.read_all() == b"one two"
 
 
@@ -103,7 +103,7 @@ def test_a_dead_connection_carries_nothing() -> None:
 def test_a_dead_connection_is_not_finished_well() -> None:
     """finish() after an abort fails: there was no proper end."""
     line, _ = line_in(State.CLOSED)
-    assert str(Ending(line.connection.finish()).error) == "over"
+    assert str(Ending(line.connection.finish(STALL)).error) == "over"
 
 
 # --- abort
@@ -256,7 +256,7 @@ def test_a_download_arrives(is_secure: bool, inline: bool) -> None:
     carried = line.carry(Sending(whole(BIG)), inline=inline)
     read = bytearray()
     line.client.collect(read, until=lambda: carried.is_over)
-    line.connection.finish()
+    line.connection.finish(STALL)
     assert bytes(read) + line.client.read_all() == BIG
     assert sum(line.moved) == len(BIG)
 

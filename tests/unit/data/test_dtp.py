@@ -2,97 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from ftpsd.data.active import Dialer
 from ftpsd.data.connection import DataConnection, State
-from ftpsd.data.dtp import DataError, DataSettings, ServerDTP, Trouble
-from ftpsd.data.ports import WAIT_FOR_PORT, PassivePorts, PortsExhausted
-from ftpsd.data.transport import DataSocket
-from ftpsd.tls.session import SessionTLS
-from tests.dataclient import DataClient, identity, new_client
-from tests.reactor import PATIENCE, Reactor, tcp_pair
-from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import TLS_1_3, Client, client_context, connect_control
-
-HOST = "127.0.0.1"
-CONNECT, HANDSHAKE = 60.0, 30.0
-
-
-class Opening:
-    """What came of `open` or `listen`."""
-
-    def __init__(self, awaitable: Awaitable[Any]) -> None:
-        self.result: Any = None
-        self.is_over = False
-
-        async def ask() -> Any:
-            return await awaitable
-
-        Deferred.fromCoroutine(ask()).addBoth(self._end)
-
-    def _end(self, result: object) -> None:
-        self.is_over = True
-        self.result = result.value if isinstance(result, Failure) else result
-
-    @property
-    def trouble(self) -> Trouble:
-        """Why there is no connection."""
-        assert isinstance(self.result, DataError), self.result
-        return self.result.trouble
-
-
-class Side:
-    """The data side of a session, with a range of one port."""
-
-    def __init__(self, *, dialer: bool = True) -> None:
-        self.reactor: Any = Reactor()
-        self.ports = PassivePorts(5000, 5000, lambda port: None, self.reactor)
-        self.settings = DataSettings(
-            ports=self.ports,
-            dialer=Dialer(0, CONNECT, self.reactor) if dialer else None,
-            workers=InlineWorkers(),
-            clock=self.reactor,
-            connect_timeout=CONNECT,
-            handshake_timeout=HANDSHAKE,
-        )
-        self.dtp = ServerDTP(self.settings, HOST, HOST)
-        self.control: Any = None
-
-    def protect(self) -> None:
-        """Put the control connection under TLS, and its data connections too."""
-        self.dtp.tls = SessionTLS(identity()[0])
-        self.control = connect_control(self.dtp.tls, client_context(identity()[1], TLS_1_3))
-        self.dtp.is_protected = True
-
-    def listen(self) -> None:
-        """Agree on the passive port."""
-        assert Opening(self.dtp.listen()).result == 5000
-
-    def arrive(self) -> DataClient:
-        """Let the client connect to it."""
-        reservation = self.ports.take(5000, HOST)
-        assert reservation is not None
-        ours, theirs = tcp_pair()
-        client = DataClient(self.reactor, theirs)
-        reservation.arrived(DataSocket(ours, self.reactor))
-        return client
-
-    def open(self) -> Opening:
-        """Ask for the connection, as a transfer does."""
-        return Opening(self.dtp.open())
-
-    def resuming(self) -> Any:
-        """Return a TLS client that resumes the control connection's session."""
-        context = self.control.client.tls.context
-        return Client(context, self.control.client.tls.session)
-
+from ftpsd.data.dtp import Trouble
+from ftpsd.data.ports import WAIT_FOR_PORT, PortsExhausted
+from tests.dataclient import new_client
+from tests.unit.data.side import CONNECT, HANDSHAKE, HOST, Opening, Side
 
 # --- passive
 
@@ -220,12 +138,13 @@ def test_a_finished_connection_is_let_go() -> None:
     """After let_go() the next PASV does not cut the tail of the last file."""
     side = Side()
     side.listen()
-    side.arrive()
+    client = side.arrive()
     connection = side.open().result
-    connection.finish()
+    connection.finish(60)
     side.dtp.let_go(connection)
     side.dtp.forget()
     assert connection.state is State.CLOSING
+    client.close()
 
 
 # --- TLS
@@ -348,136 +267,3 @@ def test_protection_is_not_taken_back() -> None:
     side.arrive()
     side.dtp.is_protected = False
     assert side.open().trouble is Trouble.NO_TLS
-
-
-# --- active
-
-
-@pytest.fixture
-def listener() -> Any:
-    """A client's data port."""
-    with socket.create_server((HOST, 0)) as server:
-        server.settimeout(PATIENCE)
-        yield server
-
-
-def aim(side: Side, listener: socket.socket) -> None:
-    side.dtp.aim(HOST, listener.getsockname()[1])
-
-
-def test_the_server_connects_to_the_client(listener: socket.socket) -> None:
-    """After PORT open() connects, from the address the client knows us by."""
-    side = Side()
-    aim(side, listener)
-    opening = side.open()
-    side.reactor.run_until(lambda: opening.is_over)
-    assert isinstance(opening.result, DataConnection)
-    assert listener.accept()[1][0] == HOST
-
-
-def test_the_server_is_the_tls_server_in_active_mode_too(listener: socket.socket) -> None:
-    """RFC 4217, 7: who connected does not matter."""
-    side = Side()
-    side.protect()
-    aim(side, listener)
-    opening = side.open()
-    side.reactor.run_until(lambda: side.dtp.connection is not None)
-    DataClient(side.reactor, listener.accept()[0]).shake_hands(side.resuming())
-    assert opening.result.is_secure
-
-
-def test_a_client_that_does_not_listen(listener: socket.socket) -> None:
-    """A refused connection is NOT_REACHED."""
-    side = Side()
-    aim(side, listener)
-    listener.close()
-    opening = side.open()
-    side.reactor.run_until(lambda: opening.is_over)
-    assert opening.trouble is Trouble.NOT_REACHED
-
-
-def test_a_target_is_used_once(listener: socket.socket) -> None:
-    """A second transfer needs a second PORT."""
-    side = Side()
-    aim(side, listener)
-    side.open()
-    assert not side.dtp.has_port
-
-
-def full_backlog() -> tuple[socket.socket, list[socket.socket]]:
-    """Return a listener whose queue is full: the next connection stays under way."""
-    server = socket.create_server((HOST, 0), backlog=0)
-    waiting: list[socket.socket] = []
-    while True:
-        client = socket.socket()
-        client.settimeout(0.05)
-        waiting.append(client)
-        try:
-            client.connect(server.getsockname())
-        except TimeoutError:
-            return server, waiting
-
-
-@pytest.fixture
-def unanswered() -> Any:
-    """A client's data port that does not answer."""
-    server, waiting = full_backlog()
-    yield server
-    for client in waiting:
-        client.close()
-    server.close()
-
-
-def test_a_client_that_does_not_answer(unanswered: socket.socket) -> None:
-    """The connection attempt has connect_timeout seconds."""
-    side = Side()
-    aim(side, unanswered)
-    opening = side.open()
-    assert not opening.is_over
-    side.reactor.advance(CONNECT)
-    assert opening.trouble is Trouble.NOT_REACHED
-    assert side.reactor.watched == 0
-
-
-def test_aborting_ends_the_attempt(unanswered: socket.socket) -> None:
-    """ABOR while the server connects is answered at once, not when the attempt has timed out."""
-    side = Side()
-    aim(side, unanswered)
-    opening = side.open()
-    side.dtp.abort("aborted by the client")
-    assert opening.is_over
-    assert opening.trouble is Trouble.ABORTED
-
-
-def test_forgetting_ends_the_attempt(unanswered: socket.socket) -> None:
-    """A session that ends while the server connects leaves no timer and no socket."""
-    side = Side()
-    aim(side, unanswered)
-    side.open()
-    side.dtp.forget()
-    assert (side.reactor.getDelayedCalls(), side.reactor.watched) == ([], 0)
-
-
-def test_active_mode_that_is_off() -> None:
-    """Without a dialer nobody is connected to."""
-    side = Side(dialer=False)
-    side.dtp.aim(HOST, 40000)
-    assert side.open().trouble is Trouble.NOT_REACHED
-
-
-def test_a_passive_port_replaces_the_target() -> None:
-    """PASV after PORT: the server waits."""
-    side = Side()
-    side.dtp.aim(HOST, 40000)
-    side.listen()
-    side.arrive()
-    assert isinstance(side.open().result, DataConnection)
-    assert side.dtp.mode == "passive"
-
-
-def test_a_target_replaces_the_passive_port() -> None:
-    """PORT after PASV: the reservation returns to the pool."""
-    side = Side()
-    side.listen()
-    side.dtp.aim(HOST, 40000)
-    assert (side.ports.claimed, side.dtp.mode) == (0, "active")

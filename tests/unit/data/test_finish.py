@@ -10,12 +10,12 @@ from ftpsd.data.connection import LINGER, LINGER_BYTES, Lost, State
 from ftpsd.data.pace import Bucket, Pace
 from ftpsd.data.quantum import Receiving, Sending, whole
 from tests.unit.data.channels import ListSink
-from tests.unit.data.line import Ending, Line, line_in
+from tests.unit.data.line import STALL, Ending, Line, line_in
 from tests.unit.data.test_quantum import pieces, sink_of
 
 
 def finished(line: Line, *, wait_for_peer: float = 0.0) -> Ending:
-    return Ending(line.connection.finish(wait_for_peer=wait_for_peer))
+    return Ending(line.connection.finish(STALL, wait_for_peer=wait_for_peer))
 
 
 def test_the_end_is_said_at_once() -> None:
@@ -146,12 +146,21 @@ def test_a_blocked_close_notify_waits_for_room() -> None:
     assert ended.is_good
 
 
+def test_a_slow_client_has_time_for_its_end() -> None:
+    """What the kernel still holds may take longer than LINGER to leave."""
+    line = Line().secured()
+    clog(line)
+    ended = finished(line)
+    line.reactor.advance(STALL - 1)
+    assert not ended.is_over
+
+
 def test_a_close_notify_that_never_goes_out_is_a_failure() -> None:
     """A client that reads no more gets no end of its file: that is not success, so not 226."""
     line = Line().secured()
     clog(line)
     ended = finished(line)
-    line.reactor.advance(LINGER)
+    line.reactor.advance(STALL)
     assert isinstance(ended.error, Lost)
 
 

@@ -19,7 +19,8 @@ class Watched:
     """A data socket, its client, and how often its owner was told."""
 
     def __init__(self) -> None:
-        self.reactor: Any = Reactor()
+        reactor: Any = Reactor()
+        self.reactor = reactor
         ours, self.theirs = tcp_pair()
         self.socket = DataSocket(ours, self.reactor)
         self.told = 0

@@ -1,0 +1,1 @@
+"""The benchmark: ftpsd beside its peers on one machine, told in ratios. See README.md."""
