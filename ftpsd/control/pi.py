@@ -236,7 +236,9 @@ class ServerPI(Protocol):
         """Send the final reply of a command and go on."""
         session = self.session
         assert session is not None
-        self._send(reply)
+        if not self._is_closing:
+            # Behind a 421 nothing more is said, whatever was still at work.
+            self._send(reply)
         self._last_activity = now = self._clock.seconds()
         if command is None:
             done = CommandDone(session.who, "other", "", reply.code, now - started)
