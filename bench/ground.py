@@ -36,6 +36,11 @@ class Scale:
     entries: int
     tree_files: int
 
+    @property
+    def part_bytes(self) -> int:
+        """The size of the file that each of several clients moves."""
+        return self.bulk_bytes // 4
+
 
 FULL = Scale(bulk_bytes=1024 * MIB, seconds=4.0, sessions=1000, entries=100_000, tree_files=5000)
 QUICK = Scale(bulk_bytes=256 * MIB, seconds=1.5, sessions=200, entries=20_000, tree_files=500)
@@ -46,7 +51,7 @@ class Ground:
     """
     The shared directory: `home` is what the user sees as /.
 
-    In the home: bulk.bin, small/1k and small/100k, many/ (Scale.entries files), tree/ (Scale.tree_files files) and
+    In the home: bulk.bin, part.bin, small/1k and small/100k, many/ (Scale.entries files), tree/ (Scale.tree_files files) and
     up/, which is empty before and after each run.
     """
 
@@ -65,6 +70,11 @@ class Ground:
     @property
     def private_key(self) -> Path:
         return self.directory / "tls" / "server-key.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that signed the server's."""
+        return self.directory / "tls" / "ca.pem"
 
     def file(self, name: str, text: str, mode: int = 0o644) -> Path:
         """Write a server's own file and return its path."""
@@ -105,9 +115,10 @@ class Ground:
         self.make_directory("up")
         small, many, tree = (self.make_directory(name) for name in ("small", "many", "tree"))
         block = os.urandom(MIB)
-        with open(self.home / "bulk.bin", "wb") as bulk:
-            for _ in range(self.scale.bulk_bytes // MIB):
-                bulk.write(block)
+        for name, size in (("bulk.bin", self.scale.bulk_bytes), ("part.bin", self.scale.part_bytes)):
+            with open(self.home / name, "wb") as bulk:
+                for _ in range(size // MIB):
+                    bulk.write(block)
         (small / "1k").write_bytes(os.urandom(1024))
         (small / "100k").write_bytes(os.urandom(100 * 1024))
         for number in range(self.scale.entries):

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # A test that waits longer than this for something that is on its way has found a bug. In seconds.
 PATIENCE = 5.0
+# Small, so that a client that does not read is noticed after some hundred kilobytes.
+KERNEL_BUFFER = 64 * 1024
 
 
 class Reactor(Clock):
@@ -125,8 +127,13 @@ class QueueingWorkers:
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a TCP connection: ours, and the client's with a timeout."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = socket.create_connection(listener.getsockname())
+    """Return both ends of a TCP connection: ours, and the client's with a timeout. The kernel holds little for them."""
+    theirs = socket.socket()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         theirs.settimeout(PATIENCE)
+        theirs.connect(listener.getsockname())
         return listener.accept()[0], theirs

@@ -138,7 +138,7 @@ async def _send(session: Session, query: Query, render: Render) -> Reply:
 
 async def _close(session: Session, pieces: Pieces) -> None:
     if not pieces.is_complete:
-        await session.in_files(pieces.close)
+        await session.clean_up(pieces.close)
 
 
 def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
@@ -163,15 +163,19 @@ class Pieces:
     def first(self) -> bytes:
         """Return up to 64 KiB, kept for the first piece when it is not all."""
         text = bytearray()
-        while len(text) < SMALL:
-            piece = self._read()
-            if not piece:
+        try:
+            while len(text) < SMALL:
+                piece = self._read()
+                if not piece:
+                    self.is_complete = True
+                    break
+                text += piece
+            else:
+                self._first = bytes(text)
+        finally:
+            if not self._first:
                 self.close()
-                self.is_complete = True
-                return bytes(text)
-            text += piece
-        self._first = bytes(text)
-        return self._first
+        return bytes(text)
 
     def __call__(self) -> memoryview:
         """Return the next piece, empty at the end."""

@@ -13,7 +13,7 @@ from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
-from ftpsd.storage.base import Source, Storage
+from ftpsd.storage.base import Kind, Source, Storage, StorageError
 from ftpsd.wire.ascii import ToNetwork
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply
@@ -100,7 +100,10 @@ def _open(storage: Storage, path: VirtualPath, offset: int) -> tuple[Source, byt
             held += count
     finally:
         source.close()
-    return source, bytes(view[:held])
+    if held < length:
+        # It was cut between the two calls. What the client would get is neither the old file nor the new one.
+        raise StorageError(Kind.BUSY, path)
+    return source, bytes(view)
 
 
 def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:

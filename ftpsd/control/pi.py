@@ -31,7 +31,7 @@ from ftpsd.audit.events import (
 from ftpsd.control.dispatch import respond
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
-from ftpsd.control.table import Command, CommandTable, Interrupts
+from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
@@ -83,6 +83,7 @@ class ServerPI(Protocol):
         self._lines = LineBuffer()
         self._queue: deque[CommandLine] = deque()
         self._is_busy = False
+        self._is_transferring = False
         self._is_draining = False
         self._is_reading = True
         self._can_write = True
@@ -196,16 +197,19 @@ class ServerPI(Protocol):
         session = self.session
         assert session is not None
         command = self._table.find(line.verb)
-        if command is None or session.transfer is None or line.argument:
+        if command is None or not self._is_transferring or line.argument:
             return
-        if command.interrupts is Interrupts.ANSWERS:
+        if command.interrupts is Interrupts.ANSWERS and self._can_write:
             self._queue.pop()
             self._run(command, line, is_aside=True)
         elif command.interrupts is Interrupts.ABORTS:
             self._queue.pop()
             # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
             self._queue.appendleft(line)
-            session.dtp.abort("aborted by the client")
+            if session.transfer is None:
+                session.is_abort_wanted = True
+            else:
+                session.dtp.abort("aborted by the client")
 
     def _next(self) -> None:
         """Run what is queued, one command after the other."""
@@ -227,8 +231,16 @@ class ServerPI(Protocol):
 
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         assert self.session is not None
+        if not is_aside:
+            self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
+            # An ABOR that came in the same segment means this transfer already.
+            self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
         answer = Deferred.fromCoroutine(respond(self.session, command, line))
         answer.addCallback(self._answered, command, line, self._clock.seconds(), is_aside)
+
+    def _is_abort(self, line: CommandLine) -> bool:
+        command = self._table.find(line.verb)
+        return command is not None and command.interrupts is Interrupts.ABORTS
 
     def _answered(
         self, reply: Reply, command: Command | None, line: CommandLine, started: float, is_aside: bool
@@ -248,7 +260,7 @@ class ServerPI(Protocol):
         session.publish(done)
         if is_aside:
             return
-        self._is_busy = False
+        self._is_busy = self._is_transferring = False
         session.reply_was_sent()
         if session.avatar is not None:
             self._cancel_timer("login")

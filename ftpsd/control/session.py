@@ -25,6 +25,7 @@ from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Session:
         self._restart_offset = 0
         self.download_pace = self.upload_pace = NO_LIMIT
         self.transfer: TransferStatus | None = None
+        self.is_abort_wanted = False
 
         self._sleeping: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
@@ -132,6 +134,13 @@ class Session:
     def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call a blocking storage function in a worker."""
         return self.runtime.shared.files.run(function, *args, **kwargs)
+
+    async def clean_up(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a storage function that gives something back: in a worker, or right here when none can take it."""
+        try:
+            return await self.in_files(function, *args, **kwargs)
+        except PoolBusy:
+            return function(*args, **kwargs)
 
     async def sleep(self, seconds: float) -> None:
         """
@@ -196,7 +205,10 @@ class Session:
     def end(self) -> None:
         """Give everything back: the connection is gone."""
         self.is_open = False
+        who = self.who
         self.log_out()
+        # What is still at work is this user's to the end; its event must say so.
+        self.who = who
         if self._sleeping is not None:
             self._sleeping.cancel()
 

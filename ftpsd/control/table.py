@@ -69,9 +69,9 @@ class Command:
     @property
     def arity(self) -> Arity:
         """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
-        if "[<SP>" in self.syntax:
-            return Arity.OPTIONAL
-        return Arity.REQUIRED if "<SP>" in self.syntax else Arity.NONE
+        if "<SP>" in self.syntax.partition("[")[0]:
+            return Arity.REQUIRED
+        return Arity.OPTIONAL if "<SP>" in self.syntax else Arity.NONE
 
     @property
     def summary(self) -> str:

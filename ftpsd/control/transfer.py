@@ -100,7 +100,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
-            await session.in_files(_give_up, sink, unwritten)
+            await session.clean_up(_give_up, sink, unwritten)
 
 
 def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
@@ -161,6 +161,8 @@ class _Running:
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""
         session = self._session
+        if session.is_abort_wanted:
+            raise DataError(Trouble.ABORTED, "aborted by the client")
         started = self._clock.seconds()
         connection = await session.dtp.open()
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))

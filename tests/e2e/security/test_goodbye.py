@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -111,5 +112,7 @@ def test_a_daemon_that_stops_says_close_notify(start_daemon: StartDaemon, way: W
     daemon = start_daemon()
     connection = control(daemon, way, ragged=False)
     connection.log_in(daemon.account())
-    daemon.stop()
+    daemon.signal(signal.SIGTERM)
     assert connection.rest().startswith(b"421")
+    connection.close()
+    assert daemon.ended() == 0

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.client import CLEAR, EXPLICIT, IMPLICIT, IPV4, TIMEOUT, ControlConnection, Way, control, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
+from tests.e2e.polling import eventually
 
 SOON = {
     "tls": {"require": "none"},
@@ -91,10 +92,14 @@ def test_too_many_sessions_of_a_user(hasty: Daemon) -> None:
     third = control(hasty, EXPLICIT)
     third.ask(f"USER {account.name}")
     assert third.ask(f"PASS {account.password}").startswith("421")
-    first.ask("QUIT")
-    first.rest()
-    fourth = control(hasty, EXPLICIT)
-    fourth.log_in(account)
+    first.close()
+
+    def is_welcome() -> bool:
+        fourth = control(hasty, EXPLICIT)
+        fourth.ask(f"USER {account.name}")
+        return fourth.ask(f"PASS {account.password}").startswith("230")
+
+    eventually(is_welcome, "a session of the user is free again")
 
 
 @pytest.mark.parametrize(("limit", "reason"), [("connections", "server"), ("connections_per_address", "your address")])
@@ -110,9 +115,12 @@ def test_too_many_connections(start_daemon: StartDaemon, limit: str, reason: str
         assert answer.startswith("421 Too many connections")
         assert reason in answer
         assert refused.rest() == b""
-    kept[0].ask("QUIT")
-    kept[0].rest()
-    control(daemon, EXPLICIT).close()
+    kept[0].close()
+
+    def is_welcome() -> bool:
+        return ControlConnection(IPV4, daemon.ports.explicit).reply().startswith("220")
+
+    eventually(is_welcome, "a connection is free again")
 
 
 @pytest.mark.parametrize("line", ["GET / HTTP/1.1", "POST /x HTTP/1.1", "CONNECT x:1 HTTP/1.1", "EHLO x", "Host: x"])

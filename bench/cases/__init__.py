@@ -1,0 +1,13 @@
+"""The cases: what is measured, one module for each family. `all_cases` is the list of them."""
+
+from __future__ import annotations
+
+from bench.cases.base import Case
+
+
+def all_cases() -> list[Case]:
+    """Return every case, in the order of the table."""
+    from bench.cases import bulk, idle, latency, listing, login, mirror, small
+
+    modules = (bulk, small, login, idle, listing, latency, mirror)
+    return [case for module in modules for case in module.CASES]

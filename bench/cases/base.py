@@ -1,0 +1,47 @@
+"""What a case is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.measure import Sample
+from bench.running import RunningServer
+
+
+@dataclass(frozen=True)
+class Metric:
+    """
+    One figure of a case.
+
+    *target* is the ratio ftpsd/best peer that docs ask for, None when there is none; *limit* a bound on ftpsd's own
+    figure.
+    """
+
+    key: str
+    unit: str
+    better: Literal["high", "low"]
+    digits: int = 0
+    target: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One thing to measure: *run* does it once against a server that runs.
+
+    *name* is `family-variant`. *fresh* wants the server just started, because what it did before would show.
+    """
+
+    name: str
+    title: str
+    metrics: tuple[Metric, ...]
+    run: Callable[[RunningServer], Sample]
+    protocols: frozenset[str] = frozenset({"ftps"})
+    fresh: bool = False
+
+    @property
+    def family(self) -> str:
+        return self.name.partition("-")[0]

@@ -1,0 +1,90 @@
+"""What was measured: samples by case and server over the rounds, and the ratios they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.cases.base import Case, Metric
+from bench.measure import Sample, median
+from bench.servers import Server
+
+OURS = "ftpsd"
+
+
+@dataclass
+class Cell:
+    """What one server gave for one case, round by round; None in a round that failed."""
+
+    samples: list[Sample | None] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def values(self, metric: Metric) -> list[float]:
+        """Return the figures of the rounds that have one."""
+        return [sample.values[metric.key] for sample in self.samples if sample and metric.key in sample.values]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the last round that has any, then why rounds failed."""
+        found = next((sample.notes for sample in reversed(self.samples) if sample and sample.notes), ())
+        return (*found, *dict.fromkeys(self.failures))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """ftpsd held against the best peer: *value* is the median of the rounds' ratios."""
+
+    value: float
+    peer: str
+
+    def is_met(self, metric: Metric) -> bool | None:
+        """Tell whether the target is met; None without one."""
+        if metric.target is None:
+            return None
+        return self.value >= metric.target if metric.better == "high" else self.value <= metric.target
+
+
+class Results:
+    """All cells of the table."""
+
+    def __init__(self, cases: list[Case], servers: list[Server]) -> None:
+        self.cases = cases
+        self.servers = servers
+        self.missing: dict[str, str] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
+
+    def cell(self, case: Case, server: Server) -> Cell:
+        """Return the cell of *case* and *server*."""
+        return self._cells.setdefault((case.name, server.name), Cell())
+
+    def ratio(self, case: Case, metric: Metric) -> Ratio | None:
+        """Return how ftpsd compares with the peer that has the best median; None when either is missing."""
+        ours = self._cells.get((case.name, OURS))
+        best: tuple[float, Server] | None = None
+        for server in self.servers:
+            if server.is_peer and (values := self.cell(case, server).values(metric)):
+                middle = median(values)
+                if best is None or (middle > best[0] if metric.better == "high" else middle < best[0]):
+                    best = middle, server
+        if ours is None or best is None:
+            return None
+        ratios = []
+        for mine, theirs in zip(ours.samples, self.cell(case, best[1]).samples, strict=False):
+            if mine and theirs and theirs.values.get(metric.key) and metric.key in mine.values:
+                ratios.append(mine.values[metric.key] / theirs.values[metric.key])
+        return Ratio(median(ratios), best[1].name) if ratios else None
+
+    def document(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        cases = []
+        for case in self.cases:
+            ratios = {metric.key: self.ratio(case, metric) for metric in case.metrics}
+            servers = {}
+            for server in self.servers:
+                cell = self.cell(case, server)
+                if cell.samples:
+                    rounds = [sample.values if sample else None for sample in cell.samples]
+                    servers[server.name] = {"rounds": rounds, "notes": cell.notes}
+            found = {key: {"ratio": ratio.value, "peer": ratio.peer} for key, ratio in ratios.items() if ratio}
+            cases.append({"case": case.name, "title": case.title, "ratios": found, "servers": servers})
+        return {"missing": self.missing, "cases": cases}

@@ -1,0 +1,161 @@
+"""curl: up, down and on again, by every kind of data connection."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import EXPLICIT, IMPLICIT, Way
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.programs.files import LARGE, digest, make_file
+from tests.tools import require_tool
+
+SIZE = 3_000_000
+SIZES = pytest.mark.parametrize("size", [0, 1, 65536, SIZE])
+
+# How the data connection is made.
+DATA = {
+    "EPSV": (),
+    "PASV": ("--disable-epsv",),
+    "EPRT": ("--ftp-port", "127.0.0.1"),
+    "PORT": ("--ftp-port", "127.0.0.1", "--disable-eprt"),
+}
+data_modes = pytest.mark.parametrize("data", DATA)
+VERSIONS = {"TLSv1.2": ("--tlsv1.2", "--tls-max", "1.2"), "TLSv1.3": ("--tlsv1.3",)}
+
+Curl = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def curl(daemon: Daemon, way: Way, account: Account) -> Curl:
+    """Runs curl for a path of the server; fails with what curl said when it fails."""
+    program = require_tool("curl")
+    scheme, port = ("ftps", daemon.ports.implicit) if way.mode == "implicit" else ("ftp", daemon.ports.explicit)
+    common = [program, "--silent", "--show-error", "--max-time", "300", "--user", f"{account.name}:{account.password}"]
+    if way.is_secure:
+        common += ["--ssl-reqd", "--cacert", str(daemon.tls.authority)]
+
+    def run(path: str, *options: object, succeeds: bool = True) -> subprocess.CompletedProcess[bytes]:
+        command = [*common, *map(str, options), f"{scheme}://127.0.0.1:{port}/{path}"]
+        done = subprocess.run(command, capture_output=True, timeout=310)
+        assert (done.returncode == 0) == succeeds, done.stderr.decode()
+        return done
+
+    return run
+
+
+@data_modes
+@SIZES
+def test_a_file_goes_up(curl: Curl, home: Path, tmp_path: Path, data: str, size: int) -> None:
+    """curl -T, by every kind of data connection."""
+    source = make_file(tmp_path / "source", size)
+    curl("file", "-T", source, *DATA[data])
+    assert digest(home / "file") == digest(source)
+
+
+@data_modes
+@SIZES
+def test_a_file_comes_down(curl: Curl, home: Path, tmp_path: Path, data: str, size: int) -> None:
+    """curl -o, by every kind of data connection."""
+    make_file(home / "file", size)
+    curl("file", "-o", tmp_path / "got", *DATA[data])
+    assert digest(tmp_path / "got") == digest(home / "file")
+
+
+@data_modes
+def test_a_directory_is_listed(curl: Curl, home: Path, data: str) -> None:
+    """curl of a directory, and with --list-only."""
+    (home / "one").touch()
+    (home / "two").touch()
+    assert {line.split()[-1] for line in curl("", *DATA[data]).stdout.splitlines()} == {b"one", b"two"}
+    assert set(curl("", "--list-only", *DATA[data]).stdout.split()) == {b"one", b"two"}
+
+
+@pytest.mark.parametrize("way", [EXPLICIT, IMPLICIT], ids=lambda way: way.mode)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_of_tls(curl: Curl, home: Path, tmp_path: Path, version: str, daemon: Daemon, account: Account) -> None:
+    """Up and down with session reuse in TLS 1.2 and 1.3."""
+    source = make_file(tmp_path / "source", SIZE)
+    curl("file", "-T", source, *VERSIONS[version])
+    curl("file", "-o", tmp_path / "got", *VERSIONS[version])
+    assert digest(tmp_path / "got") == digest(source)
+    event = daemon.wait_for_event("file-sent", user=account.name)
+    assert event["tls"].startswith(version)
+    assert event["tls"].endswith("resumed")
+
+
+def test_a_download_goes_on(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """curl -C - continues the half file it has."""
+    whole = make_file(home / "file", SIZE)
+    (tmp_path / "got").write_bytes(whole.read_bytes()[:1_000_000])
+    curl("file", "-C", "-", "-o", tmp_path / "got")
+    assert digest(tmp_path / "got") == digest(whole)
+
+
+def test_an_upload_goes_on(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """curl -C - -T asks for the SIZE and appends the rest."""
+    source = make_file(tmp_path / "source", SIZE)
+    (home / "file").write_bytes(source.read_bytes()[:1_000_000])
+    curl("file", "-C", "-", "-T", source)
+    assert digest(home / "file") == digest(source)
+
+
+def test_a_range_comes_down(curl: Curl, home: Path) -> None:
+    """curl -r takes what it wants and aborts the rest."""
+    (home / "file").write_bytes(bytes(range(256)) * 4096)
+    assert curl("file", "-r", "10-19").stdout == bytes(range(10, 20))
+
+
+def test_two_files_use_one_session(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """The second transfer goes over the same control connection."""
+    for name in ("one", "two"):
+        make_file(home / name, SIZE)
+    curl("{one,two}", "-o", tmp_path / "#1")
+    assert [digest(tmp_path / name) for name in ("one", "two")] == [digest(home / name) for name in ("one", "two")]
+
+
+def test_directories_are_made_on_the_way(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """--ftp-create-dirs: CWD, MKD, CWD."""
+    source = make_file(tmp_path / "source", 1000)
+    curl("a/b/c%20d/file", "--ftp-create-dirs", "-T", source)
+    assert digest(home / "a" / "b" / "c d" / "file") == digest(source)
+
+
+def test_commands_are_run_before_and_after(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """-Q sends what scripts send: rename after the upload."""
+    source = make_file(tmp_path / "source", 1000)
+    curl("part", "-T", source, "-Q", "-RNFR part", "-Q", "-RNTO done")
+    assert [path.name for path in home.iterdir()] == ["done"]
+
+
+def test_text_is_converted(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """-B (TYPE A) sends CR LF."""
+    (home / "text").write_bytes(b"one\ntwo\n")
+    assert curl("text", "-B").stdout == b"one\r\ntwo\r\n"
+
+
+def test_a_missing_file_is_reported(curl: Curl) -> None:
+    """Exit code 78 (remote file not found) or 19 (RETR failed), at once."""
+    assert curl("missing", succeeds=False).returncode in (19, 78)
+
+
+def test_the_time_is_asked_for(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """-R gives the local file the time MDTM tells."""
+    make_file(home / "file", 10)
+    curl("file", "-R", "-o", tmp_path / "got")
+    assert int((tmp_path / "got").stat().st_mtime) == int((home / "file").stat().st_mtime)
+
+
+def test_a_large_file_goes_up_and_down(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """64 MiB, or 1 GiB with FTPSD_TESTS_LARGE=1."""
+    source = make_file(tmp_path / "source", LARGE)
+    curl("file", "-T", source)
+    assert digest(home / "file") == digest(source)
+    source.unlink()
+    curl("file", "-o", tmp_path / "got")
+    assert digest(tmp_path / "got") == digest(home / "file")
+    (home / "file").unlink()
+    (tmp_path / "got").unlink()

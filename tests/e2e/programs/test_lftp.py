@@ -1,0 +1,129 @@
+"""lftp: put, get, go on, and whole trees."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import Way
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.programs.files import LARGE, digest, digests, make_file, make_tree
+from tests.tools import require_tool
+
+SIZE = 3_000_000
+FILES = 1000
+
+Lftp = Callable[..., str]
+
+
+@pytest.fixture
+def lftp(daemon: Daemon, way: Way, account: Account, tmp_path: Path) -> Lftp:
+    """Runs lftp with some commands, in the test's folder; fails with what it said when one of them fails."""
+    program = require_tool("lftp")
+    url = f"ftps://localhost:{daemon.ports.implicit}" if way.mode == "implicit" else f"ftp://localhost:{daemon.ports.explicit}"
+    settings = [
+        "set cmd:fail-exit yes",
+        "set net:max-retries 1",
+        "set net:timeout 60",
+        f"set ssl:ca-file {daemon.tls.authority}",
+        f"set ftp:ssl-force {'yes' if way.is_secure else 'no'}",
+        f"set ftp:ssl-allow {'yes' if way.is_secure else 'no'}",
+        "set ftp:ssl-protect-data yes",
+    ]
+    # Nothing of the person who runs the tests: no ~/.lftprc, no known bookmarks.
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+    def run(*commands: str) -> str:
+        script = ";".join([*settings, f"open -u {account.name},{account.password} {url}", *commands])
+        done = subprocess.run(
+            [program, "--norc", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("passive", ["yes", "no"], ids=["passive", "active"])
+@pytest.mark.parametrize("size", [0, 1, 65536, SIZE])
+def test_a_file_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path, size: int, passive: str) -> None:
+    """put and get, the server listening or the client."""
+    source = make_file(tmp_path / "source", size)
+    lftp(f"set ftp:passive-mode {passive}", "put source -o file", "get file -o got")
+    assert digest(home / "file") == digest(tmp_path / "got") == digest(source)
+
+
+def test_a_download_goes_on(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """reget, by REST."""
+    whole = make_file(home / "file", SIZE)
+    (tmp_path / "got").write_bytes(whole.read_bytes()[:1_000_000])
+    lftp("reget file -o got")
+    assert digest(tmp_path / "got") == digest(whole)
+
+
+def test_an_upload_goes_on(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """reput, by SIZE and REST or APPE."""
+    source = make_file(tmp_path / "source", SIZE)
+    (home / "file").write_bytes(source.read_bytes()[:1_000_000])
+    lftp("reput source -o file")
+    assert digest(home / "file") == digest(source)
+
+
+def test_a_file_comes_down_in_segments(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """pget opens several sessions, each with its REST, and aborts what it does not need."""
+    make_file(home / "file", 8_000_000)
+    lftp("pget -n 4 file -o got")
+    assert digest(tmp_path / "got") == digest(home / "file")
+
+
+def test_files_are_moved_and_removed(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """mkdir -p, mv, chmod-free rm -r."""
+    make_file(tmp_path / "source", 1000)
+    lftp("mkdir -p a/b", "put source -o a/b/file", "mv a/b/file a/other", "rm -r a/b")
+    assert sorted(digests(home)) == ["a/other"]
+
+
+def test_times_survive(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """lftp sets the time of what it puts (MFMT) and takes that of what it gets (MDTM, MLSD)."""
+    import os
+
+    source = make_file(tmp_path / "source", 1000)
+    os.utime(source, (1_600_000_000, 1_600_000_000))
+    lftp("put source -o file", "get file -o got")
+    assert [int(path.stat().st_mtime) for path in (home / "file", tmp_path / "got")] == [1_600_000_000] * 2
+
+
+def test_listings_are_understood(lftp: Lftp, home: Path) -> None:
+    """ls, nlist, cls with names that are not plain."""
+    (home / "two words").touch()
+    (home / "übung").mkdir()
+    assert sorted(lftp("cls -1").split("\n")) == ["", "two words", "übung/"]
+    assert sorted(lftp("nlist").split("\n")) == ["", "two words", "übung"]
+    assert "two words" in lftp("ls")
+
+
+@pytest.mark.parametrize("use_mlsd", ["yes", "no"], ids=["MLSD", "LIST"])
+def test_a_tree_of_a_thousand_files_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path, use_mlsd: str) -> None:
+    """mirror -R and mirror, several sessions at once: every checksum is the same."""
+    tree = make_tree(tmp_path / "tree", FILES)
+    assert len(digests(tree)) == FILES
+    lftp(f"set ftp:use-mlsd {use_mlsd}", "mirror -R --parallel=4 tree up")
+    assert digests(home / "up") == digests(tree)
+    lftp(f"set ftp:use-mlsd {use_mlsd}", "mirror --parallel=4 up down")
+    assert digests(tmp_path / "down") == digests(tree)
+    # A second run finds nothing to do.
+    assert lftp(f"set ftp:use-mlsd {use_mlsd}", "mirror --verbose=1 up down").count("Transferring") == 0
+    shutil.rmtree(home / "up")
+
+
+def test_a_large_file_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path) -> None:
+    """64 MiB, or 1 GiB with FTPSD_TESTS_LARGE=1."""
+    source = make_file(tmp_path / "source", LARGE)
+    lftp("put source -o file", "get file -o got")
+    assert digest(home / "file") == digest(tmp_path / "got") == digest(source)
+    for path in (home / "file", tmp_path / "got", source):
+        path.unlink()

@@ -1,0 +1,193 @@
+"""The command table: what every verb says of itself is true and readable."""
+
+from __future__ import annotations
+
+import re
+from inspect import signature
+
+import pytest
+
+from ftpsd.commands import TABLE
+from ftpsd.control.limits import SessionCounts
+from ftpsd.control.session import Session
+from ftpsd.control.table import Arity, Command, CommandTable, Family, Interrupts, Needs, needs_text
+from ftpsd.wire.reply import Reply
+
+COMMANDS = list(TABLE)
+# RFC 959, 5.3.1: words in angle brackets, optional parts in square ones, <SP> between.
+NOTATION = re.compile(r"[A-Z]{3,4}( <SP> (\[[^\[\]]+\] )?\S.*| \[<SP> .+\])?")
+# RFC 959, 5.1 with RFC 1123, 4.1.2.13; RFC 2389, 2428, 3659, 4217.
+NEEDED = frozenset(
+    """
+    USER PASS QUIT PORT TYPE MODE STRU RETR STOR NOOP PASV EPSV EPRT CWD CDUP PWD MKD RMD DELE RNFR RNTO LIST NLST SYST
+    STAT HELP ABOR APPE STOU REIN ALLO ACCT SMNT FEAT OPTS REST SIZE MDTM MLST MLSD AUTH PBSZ PROT CCC XCWD XCUP XPWD
+    XMKD XRMD CLNT MFMT
+    """.split()  # noqa: SIM905 - a list of fifty lines would hide the rest
+)
+FOR_STRANGERS = {
+    *("USER", "PASS", "ACCT", "REIN", "QUIT", "AUTH", "PBSZ", "PROT", "CCC"),
+    *("OPTS", "CLNT", "SYST", "FEAT", "HELP", "NOOP", "STAT"),
+}
+
+
+def verb_of(command: Command) -> str:
+    return command.verb
+
+
+def command(syntax: str) -> Command:
+    """Return a command with this syntax line."""
+    family = Family("test")
+
+    @family.command(syntax, needs=Needs.NOTHING, rfc="none")
+    async def run(session: Session, argument: str) -> Reply:
+        """Say yes."""
+        return Reply(200, "Yes.")
+
+    return family.commands[0]
+
+
+def test_every_verb_that_clients_need_is_there() -> None:
+    """What the RFCs ask for, and what clients send."""
+    assert set(TABLE.verbs) >= NEEDED
+
+
+def test_verbs_are_unique() -> None:
+    """No verb or alias stands for two commands."""
+    names = [name for each in COMMANDS for name in (each.verb, *each.aliases)]
+    assert sorted(names) == sorted(set(names)) == list(TABLE.verbs)
+
+
+def test_a_verb_registered_twice_is_refused() -> None:
+    """The table is checked when the daemon starts."""
+    families = [Family("one"), Family("two")]
+    for family in families:
+        family.commands.append(command("SAME"))
+    with pytest.raises(AssertionError, match="SAME"):
+        CommandTable(families)
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
+def test_the_syntax_is_written_as_in_the_rfc(each: Command) -> None:
+    """`VERB`, `VERB <SP> <argument>` or `VERB [<SP> <argument>]`, brackets closed."""
+    assert NOTATION.fullmatch(each.syntax)
+    assert each.syntax.count("<") == each.syntax.count(">")
+    assert each.syntax.count("[") == each.syntax.count("]")
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
+def test_every_command_has_a_summary(each: Command) -> None:
+    """One sentence: HELP's readers and the protocol page see it."""
+    assert each.summary.endswith(".")
+    assert len(each.summary) < 120
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
+def test_every_command_names_its_rfc(each: Command) -> None:
+    """A number, or the name of a draft."""
+    assert re.fullmatch(r"\d{3,4}|draft-[a-z0-9-]+", each.rfc)
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
+def test_the_function_takes_a_session_and_an_argument(each: Command) -> None:
+    """Dispatch calls every one in the same way."""
+    assert len(signature(each.function).parameters) == 2
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
+def test_features_are_of_their_command(each: Command) -> None:
+    """A line of FEAT begins with the verb, where it is not a name of its own (RFC 2389, 3.2)."""
+    assert all(feature.split()[0] in (each.verb, "UTF8") for feature in each.features)
+
+
+def test_secrets_are_hidden() -> None:
+    """PASS and ACCT carry what no log may show."""
+    assert {each.verb for each in COMMANDS if each.hides_argument} == {"PASS", "ACCT"}
+
+
+def test_few_commands_interrupt() -> None:
+    """ABOR ends a transfer, STAT is answered beside it, everything else waits."""
+    interrupting = {each.verb: each.interrupts for each in COMMANDS if each.interrupts is not Interrupts.NEVER}
+    assert interrupting == {"ABOR": Interrupts.ABORTS, "STAT": Interrupts.ANSWERS}
+
+
+def test_everything_about_files_needs_a_login() -> None:
+    """A stranger reaches no storage."""
+    without = {each.verb for each in COMMANDS if Needs.LOGIN not in each.needs}
+    assert without == FOR_STRANGERS
+
+
+def test_passwords_need_tls() -> None:
+    """Where the policy asks for TLS, neither name nor password is taken in clear."""
+    assert {each.verb for each in COMMANDS if Needs.TLS in each.needs} == {"USER", "PASS", "ACCT"}
+
+
+def test_transfers_need_a_data_port() -> None:
+    """And nothing else does."""
+    needing = {each.verb for each in COMMANDS if Needs.DATA_PORT in each.needs}
+    assert needing == {"RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"}
+
+
+@pytest.mark.parametrize(
+    ("syntax", "arity"),
+    [
+        ("NOOP", Arity.NONE),
+        ("STAT [<SP> <pathname>]", Arity.OPTIONAL),
+        ("RETR <SP> <pathname>", Arity.REQUIRED),
+        ("OPTS <SP> <name> [<SP> <options>]", Arity.REQUIRED),
+        ("ALLO <SP> <decimal-integer> [R <SP> <decimal-integer>]", Arity.REQUIRED),
+    ],
+)
+def test_arity(syntax: str, arity: Arity) -> None:
+    """The first argument of the syntax line decides."""
+    assert command(syntax).arity is arity
+
+
+def test_aliases_find_their_command() -> None:
+    """XPWD is PWD."""
+    assert TABLE.find("XPWD") is TABLE.find("PWD") is not None
+
+
+def test_unknown_verbs_are_not_found() -> None:
+    """Also those that look like parts of Python."""
+    assert [TABLE.find(verb) for verb in ("XYZZY", "", "__INIT__", "noop")] == [None] * 4
+
+
+def test_needs_are_put_into_words() -> None:
+    """For the protocol page."""
+    assert needs_text(Needs.NOTHING) == "nothing"
+    assert needs_text(Needs.LOGIN | Needs.DATA_PORT) == "login, data port"
+
+
+# --- counts of sessions
+
+
+def test_counts_forget_who_has_gone() -> None:
+    """Nothing is kept for addresses and users without a session."""
+    counts = SessionCounts()
+    counts.opened("198.51.100.7")
+    counts.log_in("alice", None)
+    counts.log_out("alice")
+    counts.closed("198.51.100.7")
+    assert (counts.total, counts.logged_in, counts.reason_to_refuse("198.51.100.7", 1, 1)) == (0, 0, None)
+
+
+def test_a_login_beyond_the_limit_is_not_counted() -> None:
+    """log_in() says no, and changes nothing."""
+    counts = SessionCounts()
+    assert counts.log_in("alice", 1)
+    assert not counts.log_in("alice", 1)
+    assert counts.logged_in == 1
+
+
+def test_users_without_a_limit() -> None:
+    """None is no limit."""
+    counts = SessionCounts()
+    assert all(counts.log_in("alice", None) for _ in range(1000))
+
+
+def test_asking_counts_nothing() -> None:
+    """reason_to_refuse() for a thousand strangers keeps none of them."""
+    counts = SessionCounts()
+    for number in range(1000):
+        counts.reason_to_refuse(f"198.51.100.{number}", 10, 10)
+    assert counts.total == 0
