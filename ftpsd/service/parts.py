@@ -5,6 +5,7 @@ The parts of the process that outlive a reload: worker pools, audit, metrics, co
 from __future__ import annotations
 
 import os
+import resource
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -62,7 +63,8 @@ class Parts:
         return self.login, self.files, self.transfer
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start the workers, with room for as many open files as the system allows."""
+        raise_file_limit()
         for pool in self.pools:
             pool.start()
 
@@ -93,6 +95,19 @@ class Parts:
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(lambda: {pool.name: pool.queued for pool in self.pools})
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as the system lets us, and return how many; a session needs up to four."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        # macOS names no limit as the hard one and then refuses it.
+        return soft
+    return hard
 
 
 def transfer_threads(config: Config) -> int:
