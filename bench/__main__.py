@@ -33,9 +33,9 @@ def main() -> int:
     options = _parser().parse_args()
     signal.signal(signal.SIGTERM, _stop)
     if options.action == "profile":
-        from bench.profile import profile
+        from bench.profiling import profile
 
-        return profile(options)
+        return profile(options, chosen_cases(options.case or "small-retr-1k-1"))
     results = measure(options)
     text = render(results)
     print(text)

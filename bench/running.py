@@ -26,16 +26,16 @@ KEEPER = Path(__file__).with_name("keeper.py")
 class RunningServer:
     """One server on its ports, below a keeper whose process id is the root of its tree; see `keeper.py`."""
 
-    def __init__(self, server: Server, ground: Ground, programs: Programs) -> None:
+    def __init__(self, server: Server, ground: Ground, programs: Programs, place: int | None = None) -> None:
         """
-        Set the server up without starting it.
+        Set the server up without starting it; *place* chooses its passive ports, by default its place in SERVERS.
 
         Raises:
             Missing: it cannot run here.
         """
         self.server = server
         self.ground = ground
-        place = SERVERS.index(server)
+        place = SERVERS.index(server) if place is None else place
         self.ports = Ports(_free_port(), _free_port(), FIRST_PASSIVE_PORT + place * PASSIVE_PORTS)
         self._launch: Launch = server.set_up(ground, programs, self.ports)
         self._argv = as_system(ground, self._launch.argv) if self._launch.as_system else self._launch.argv

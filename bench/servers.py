@@ -24,6 +24,7 @@ FIRST_PASSIVE_PORT = 20000
 PASSIVE_PORTS = 300
 # More than any case opens.
 MANY = 20000
+REPOSITORY = str(Path(__file__).resolve().parent.parent)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ class Server:
 
 
 def ftpsd(ground: Ground, programs: Programs, ports: Ports) -> Launch:
-    """Everything as it comes, also the audit log; `durable` is off because no peer waits for the disk."""
+    """
+    Everything as it comes, also the audit log and the number of passive ports, whose listeners stay open.
+
+    `durable` is off because no peer waits for the disk.
+    """
     ground.file(
         "ftpsd/users.yaml", f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n", 0o600
     )
@@ -75,7 +80,7 @@ def ftpsd(ground: Ground, programs: Programs, ports: Ports) -> Launch:
         f"""\
 listeners: [{{mode: explicit, address: {HOST}, port: {ports.control}}}]
 tls: {{certificate: {ground.certificate}, private_key: {ground.private_key}}}
-passive: {{ports: {ports.first}-{ports.last}}}
+passive: {{ports: {ports.first}-{ports.first + 50}}}
 active: {{source_port: 0}}
 limits: {{connections: {MANY}, connections_per_address: {MANY}, sessions_per_user: {MANY}}}
 uploads: {{durable: false}}
@@ -84,10 +89,7 @@ metrics: {{address: {HOST}, port: {ports.other}}}
 drain_timeout: 0s
 """,
     )
-    runner = os.environ.get("FTPSD_BENCH_RUNNER")
-    start = [runner] if runner else ["-m", "ftpsd.cli", "serve", "--config"]
-    repository = str(Path(__file__).resolve().parent.parent)
-    return Launch([sys.executable, *start, str(config)], {"PYTHONPATH": repository})
+    return Launch([sys.executable, "-m", "ftpsd.cli", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
 
 
 def vsftpd(ground: Ground, programs: Programs, ports: Ports) -> Launch:
@@ -206,10 +208,10 @@ def pyftpdlib(ground: Ground, programs: Programs, ports: Ports) -> Launch:
     """Its asynchronous server (epoll, one process), logs off; passwords are compared in clear."""
     if importlib.util.find_spec("pyftpdlib") is None:
         raise Missing("pip install ftpsd[bench]")
-    script = Path(__file__).with_name("pyftpdlib_server.py")
     both = ground.file("pyftpdlib/both.pem", ground.certificate.read_text() + ground.private_key.read_text(), 0o600)
-    argv = [sys.executable, str(script), HOST, str(ports.control), str(ports.first), str(ports.last), str(both)]
-    return Launch([*argv, USER, ground.password, str(ground.home)])
+    argv = [sys.executable, "-m", "bench.pyftpdlib_server", HOST, str(ports.control)]
+    argv += [str(ports.first), str(ports.last), str(both), USER, ground.password, str(ground.home)]
+    return Launch(argv, {"PYTHONPATH": REPOSITORY})
 
 
 def nginx(ground: Ground, programs: Programs, ports: Ports) -> Launch:

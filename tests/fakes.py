@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError
 from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM
@@ -306,6 +307,7 @@ class MemorySink:
         self.path = path
         self.offset = begun.start
         self.replaces = terms.published is not None
+        self.sha256: str | None = None
 
     def write(self, data: memoryview) -> None:
         """Add *data*."""
@@ -330,6 +332,7 @@ class MemorySink:
                 self._check_terms()
                 if self._directory.partials.get(self._key) is self._partial:
                     del self._directory.partials[self._key]
+                self.sha256 = sha256(self._partial.data).hexdigest()
                 self._partial.modified_ns = self._tree.now_ns()
                 replaced = self._directory.children.get(self.path.name)
                 self._partial.mode = 0o600 if replaced is None else replaced.mode
@@ -374,6 +377,7 @@ class MemorySource:
         self._data = data
         self.size = len(data)
         self.offset = offset
+        self.sha256: str | None = sha256(data).hexdigest()
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer*."""

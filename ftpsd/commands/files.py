@@ -105,14 +105,14 @@ async def size(session: Session, argument: str) -> Reply:
 @family.command("MDTM <SP> [<time-val> <SP>] <pathname>", needs=Needs.LOGIN, rfc="3659", features=("MDTM",))
 async def mdtm(session: Session, argument: str) -> Reply:
     """Return the time of the last change; with a time in front, set it as MFMT does."""
-    path = session.resolve(argument)
+    time_value, _, name = argument.partition(" ")
+    sets_time = bool(name) and len(time_value) >= TIME_DIGITS and time_value[:TIME_DIGITS].isdigit()
     try:
-        entry = await session.in_files(session.storage.stat, path)
-    except StorageError as error:
+        entry = await session.in_files(session.storage.stat, session.resolve(argument))
+    except (StorageError, ReplyError) as error:
         # "20240101000000 x" may be a file's name. Only when it is not, it is the form by which vsftpd, IIS and rclone
         # set the time.
-        time_value, _, name = argument.partition(" ")
-        if error.kind is not Kind.NOT_FOUND or not name or not time_value[:TIME_DIGITS].isdigit():
+        if not sets_time or (isinstance(error, StorageError) and error.kind is not Kind.NOT_FOUND):
             raise
         return await _set_modified(session, time_value, name)
     return Reply(213, format_time(entry.modified_ns))

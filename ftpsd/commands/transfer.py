@@ -13,7 +13,7 @@ from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
-from ftpsd.storage.base import Kind, Source, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
 from ftpsd.wire.ascii import ToNetwork
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply
@@ -35,7 +35,7 @@ async def retr(session: Session, argument: str) -> Reply:
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
         size = None if session.is_ascii else source.size - offset
         mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
-        account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset))
+        account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
         await send(session, account, transfer, opening=opening, size=size, inline=content is not None)
     finally:
@@ -79,7 +79,7 @@ async def _store(
     session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
 ) -> Reply:
     sink = await session.in_files(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
-    account = Account(Direction.UPLOAD, _stored_event(session, sink.path, sink.offset))
+    account = Account(Direction.UPLOAD, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
     await receive(session, account, sink, opening=opening)
@@ -116,15 +116,18 @@ def _sending(session: Session, source: Source, content: bytes | None) -> Transfe
     return Sending(file_pieces(source, encoder))
 
 
-def _sent_event(session: Session, path: VirtualPath, offset: int) -> MakeEvent:
+def _sent_event(session: Session, path: VirtualPath, offset: int, source: Source) -> MakeEvent:
     def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
-        return FileSent(session.who, str(path), account.bytes, seconds, offset, result, reason, None, account.tls)
+        sha256 = source.sha256 if result is Result.COMPLETE else None
+        return FileSent(session.who, str(path), account.bytes, seconds, offset, result, reason, sha256, account.tls)
 
     return event
 
 
-def _stored_event(session: Session, path: VirtualPath, offset: int) -> MakeEvent:
+def _stored_event(session: Session, sink: Sink) -> MakeEvent:
     def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
-        return FileStored(session.who, str(path), account.bytes, seconds, offset, result, reason, None, account.tls)
+        sha256 = sink.sha256 if result is Result.COMPLETE else None
+        path = str(sink.path)
+        return FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
 
     return event

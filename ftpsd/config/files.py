@@ -39,8 +39,8 @@ def examine(config: Config) -> Findings:
     own += [*_certificate(config), *_audit_log(config), *_users_mode(config)]
     users = None
     theirs: list[ConfigError] = []
-    # A missing users file is told at the key that names it; an unreadable one has more to say itself.
-    if config.users.exists():
+    # A users file that cannot be read was told at the key that names it.
+    if _file_problem(config.users) is None:
         try:
             users = load_users(config.users)
         except ConfigErrors as problem:

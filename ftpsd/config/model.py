@@ -122,6 +122,7 @@ class Audit(Section):
     """Say where the audit log goes."""
 
     log: LogTarget = "stdout"
+    sha256: Switch = True
 
 
 class Log(Section):

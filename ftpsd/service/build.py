@@ -66,6 +66,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         durable=uploads.durable,
         keep_partial=uploads.keep_partial,
         umask=uploads.umask,
+        digests=config.audit.sha256,
     )
     checker = UsersChecker(loaded.users.users, parts.login, parts.verified, parts.reactor)
     limits = config.limits

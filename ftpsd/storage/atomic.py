@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.digest import StreamDigest, keep_digest
 from ftpsd.storage.partial import Partial, claim_partial, find_partial, is_fresh, partial_name, random_partial
 from ftpsd.storage.source import READ_FILE, require_regular
 from ftpsd.storage.syscalls import copy_range, rename_to_new, turn, write_all
@@ -80,6 +81,8 @@ class AtomicSink:
         self.path = place.path
         self.offset = begun.start
         self.replaces = terms.published is not None
+        self.sha256: str | None = None
+        self._digest = StreamDigest.of_beginning(self._partial.fd, begun.start) if policy.digests else None
         os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
 
     def write(self, data: memoryview) -> None:
@@ -89,6 +92,8 @@ class AtomicSink:
             write_all(self._partial.fd, data)
         except OSError as error:
             raise from_oserror(error, self.path) from error
+        if self._digest is not None:
+            self._digest.update(data)
 
     def commit(self) -> None:
         """Bring the bytes to the disk, then the name to the bytes."""
@@ -96,6 +101,9 @@ class AtomicSink:
             raise StorageError(Kind.IO, self.path)
         try:
             self._set_mode()
+            if self._digest is not None:
+                self.sha256 = self._digest.hex()
+                keep_digest(self._partial.fd, self.sha256)
             if self._policy.durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)

@@ -101,6 +101,7 @@ class Source(Protocol):
 
     size: int  # bytes of the whole file when it was opened
     offset: int  # where the next read starts
+    sha256: str | None  # of the whole file, in hex, where it is known; at the latest when all of it has been read
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""
@@ -118,6 +119,7 @@ class Sink(Protocol):
     path: VirtualPath  # where it will be published; for unique=True the chosen name
     offset: int  # where the first byte goes
     replaces: bool  # a published file of that name existed at open
+    sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.digest import StreamDigest, keep_digest
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import write_all
 from ftpsd.storage.upload import UploadPolicy
@@ -77,7 +78,7 @@ def _exists(place: Place) -> bool:
 class DirectSink:
     """An upload that is written in place."""
 
-    __slots__ = ("_fd", "_place", "_policy", "offset", "path", "replaces")
+    __slots__ = ("_digest", "_fd", "_place", "_policy", "offset", "path", "replaces", "sha256")
 
     def __init__(self, place: Place, policy: UploadPolicy, fd: int, offset: int, *, replaces: bool) -> None:
         self._place = place
@@ -86,6 +87,9 @@ class DirectSink:
         self.path = place.path
         self.offset = offset
         self.replaces = replaces
+        self.sha256: str | None = None
+        # What is written in place may be changed by others meanwhile; only what came from one hand has a digest.
+        self._digest = StreamDigest() if policy.digests and offset == 0 else None
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""
@@ -93,12 +97,17 @@ class DirectSink:
             write_all(self._fd, data)
         except OSError as error:
             raise from_oserror(error, self.path) from error
+        if self._digest is not None:
+            self._digest.update(data)
 
     def commit(self) -> None:
         """Bring file and name to the disk."""
         if self._fd < 0:
             raise StorageError(Kind.IO, self.path)
         try:
+            if self._digest is not None:
+                self.sha256 = self._digest.hex()
+                keep_digest(self._fd, self.sha256)
             if self._policy.durable:
                 os.fsync(self._fd)
                 if not self.replaces:

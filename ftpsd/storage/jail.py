@@ -33,7 +33,7 @@ from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
 from ftpsd.storage.names import is_reserved, unique_name
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
-from ftpsd.storage.source import READ_FILE, FileSource, require_regular
+from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks
@@ -81,12 +81,12 @@ class LocalJail:
         """Open the regular file *path*, through links, for sending from *offset* on."""
         with self._find(path) as place:
             try:
-                return FileSource(place, offset)
+                return FileSource(place, offset, digests=self._uploads.digests)
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     raise
         with self._find(path, follow=True) as place:
-            return FileSource(place, offset)
+            return FileSource(place, offset, digests=self._uploads.digests)
 
     def open_sink(
         self,
@@ -164,7 +164,10 @@ class LocalJail:
         """Set the modification time of what *path* leads to."""
         with self._find(path, follow=True) as place:
             status = place.lstat()
-            os.utime(place.name, ns=(status.st_atime_ns, modified_ns), dir_fd=place.fd, follow_symlinks=False)
+            times = (status.st_atime_ns, modified_ns)
+            if stat.S_ISREG(status.st_mode) and set_time_of_file(place, times):
+                return
+            os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
 
     def set_mode(self, path: VirtualPath, mode: int) -> None:
         """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""

@@ -10,6 +10,7 @@ import os
 import stat
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.digest import StreamDigest, keep_digest, stored_digest
 from ftpsd.storage.walk import Place
 from ftpsd.wire.path import VirtualPath
 
@@ -28,12 +29,18 @@ def require_regular(status: os.stat_result) -> None:
 
 
 class FileSource:
-    """A regular file being sent."""
+    """
+    A regular file being sent.
 
-    __slots__ = ("_fd", "offset", "path", "size")
+    Its SHA-256 is known when it was kept with the file, or as soon as all of it has been read.
+    """
 
-    def __init__(self, place: Place, offset: int) -> None:
+    __slots__ = ("_digest", "_fd", "_status", "offset", "path", "sha256", "size")
+
+    def __init__(self, place: Place, offset: int, *, digests: bool = True) -> None:
         """Open the file at *place*. Raises: OSError with ELOOP when it is a link."""
+        self.sha256: str | None = None
+        self._digest: StreamDigest | None = None
         self.path: VirtualPath = place.path
         self._fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
         try:
@@ -48,6 +55,11 @@ class FileSource:
             raise
         self.size = status.st_size
         self.offset = offset
+        self._status = status
+        if digests:
+            self.sha256 = stored_digest(self._fd, status)
+            if self.sha256 is None and offset == 0:
+                self._digest = StreamDigest()
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
@@ -56,14 +68,44 @@ class FileSource:
         except OSError as error:
             raise from_oserror(error, self.path) from error
         self.offset += count
+        if self._digest is not None:
+            self._digest.update(buffer[:count])
+            if self.offset >= self.size:
+                self._keep_digest(self._digest)
         return count
 
     def fileno(self) -> int | None:
-        """Return the descriptor."""
-        return self._fd
+        """Return the descriptor; None while the digest is to be computed, for that takes the bytes themselves."""
+        return self._fd if self._digest is None else None
+
+    def _keep_digest(self, digest: StreamDigest) -> None:
+        """Keep the digest of what was read, if the file is still what was opened."""
+        self._digest = None
+        now, then = os.fstat(self._fd), self._status
+        if self.offset == self.size and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns):
+            self.sha256 = digest.hex()
+            keep_digest(self._fd, self.sha256)
 
     def close(self) -> None:
         """Close the file."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:
+    """Set the times (ns) of the file at *place*, and keep its digest valid; False when it cannot be opened."""
+    try:
+        fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
+    except PermissionError:
+        return False
+    try:
+        status = os.fstat(fd)
+        require_regular(status)
+        digest = stored_digest(fd, status)
+        os.utime(fd, ns=times)
+        if digest is not None:
+            keep_digest(fd, digest)
+    finally:
+        os.close(fd)
+    return True

@@ -27,6 +27,7 @@ class UploadPolicy:
     durable: bool = True  # on the disk before it is called complete
     keep_partial: float = 86400.0  # seconds an interrupted upload can be resumed; 0: not at all
     umask: int = 0o077
+    digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
 
     @property
     def file_mode(self) -> int:

@@ -10,20 +10,23 @@ import pytest
 
 from tests.e2e.client import EXPLICIT, IMPLICIT, Way
 from tests.e2e.daemon import Account, Daemon
-from tests.e2e.programs.files import LARGE, digest, make_file
+from tests.e2e.programs.files import LARGE, MIB, digest, make_file
 from tests.tools import require_tool
 
 SIZE = 3_000_000
 SIZES = pytest.mark.parametrize("size", [0, 1, 65536, SIZE])
 
 # How the data connection is made.
-DATA = {
+DATA: dict[str, tuple[str, ...]] = {
     "EPSV": (),
     "PASV": ("--disable-epsv",),
     "EPRT": ("--ftp-port", "127.0.0.1"),
     "PORT": ("--ftp-port", "127.0.0.1", "--disable-eprt"),
 }
-data_modes = pytest.mark.parametrize("data", DATA)
+ACTIVE = ("EPRT", "PORT")
+# https://github.com/curl/curl/issues/10666: these never begin the handshake on a data connection they accepted.
+NO_ACTIVE_TLS = ("7.87.", "7.88.")
+SECONDS = 600 if LARGE > 64 * MIB else 60
 VERSIONS = {"TLSv1.2": ("--tlsv1.2", "--tls-max", "1.2"), "TLSv1.3": ("--tlsv1.3",)}
 
 Curl = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -34,44 +37,51 @@ def curl(daemon: Daemon, way: Way, account: Account) -> Curl:
     """Runs curl for a path of the server; fails with what curl said when it fails."""
     program = require_tool("curl")
     scheme, port = ("ftps", daemon.ports.implicit) if way.mode == "implicit" else ("ftp", daemon.ports.explicit)
-    common = [program, "--silent", "--show-error", "--max-time", "300", "--user", f"{account.name}:{account.password}"]
+    common = [program, "--silent", "--show-error", "--max-time", str(SECONDS), "--user", f"{account.name}:{account.password}"]
     if way.is_secure:
         common += ["--ssl-reqd", "--cacert", str(daemon.tls.authority)]
 
     def run(path: str, *options: object, succeeds: bool = True) -> subprocess.CompletedProcess[bytes]:
         command = [*common, *map(str, options), f"{scheme}://127.0.0.1:{port}/{path}"]
-        done = subprocess.run(command, capture_output=True, timeout=310)
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS + 10)
         assert (done.returncode == 0) == succeeds, done.stderr.decode()
         return done
 
     return run
 
 
-@data_modes
+@pytest.fixture(params=DATA)
+def data(request: pytest.FixtureRequest, way: Way) -> tuple[str, ...]:
+    """The options for every kind of data connection that this curl can make."""
+    if request.param in ACTIVE and way.is_secure:
+        version = subprocess.run([require_tool("curl"), "--version"], capture_output=True, text=True).stdout.split()[1]
+        if version.startswith(NO_ACTIVE_TLS):
+            pytest.skip(f"curl {version} cannot do active mode under TLS (curl issue 10666)")
+    return DATA[request.param]
+
+
 @SIZES
-def test_a_file_goes_up(curl: Curl, home: Path, tmp_path: Path, data: str, size: int) -> None:
+def test_a_file_goes_up(curl: Curl, home: Path, tmp_path: Path, data: tuple[str, ...], size: int) -> None:
     """curl -T, by every kind of data connection."""
     source = make_file(tmp_path / "source", size)
-    curl("file", "-T", source, *DATA[data])
+    curl("file", "-T", source, *data)
     assert digest(home / "file") == digest(source)
 
 
-@data_modes
 @SIZES
-def test_a_file_comes_down(curl: Curl, home: Path, tmp_path: Path, data: str, size: int) -> None:
+def test_a_file_comes_down(curl: Curl, home: Path, tmp_path: Path, data: tuple[str, ...], size: int) -> None:
     """curl -o, by every kind of data connection."""
     make_file(home / "file", size)
-    curl("file", "-o", tmp_path / "got", *DATA[data])
+    curl("file", "-o", tmp_path / "got", *data)
     assert digest(tmp_path / "got") == digest(home / "file")
 
 
-@data_modes
-def test_a_directory_is_listed(curl: Curl, home: Path, data: str) -> None:
+def test_a_directory_is_listed(curl: Curl, home: Path, data: tuple[str, ...]) -> None:
     """curl of a directory, and with --list-only."""
     (home / "one").touch()
     (home / "two").touch()
-    assert {line.split()[-1] for line in curl("", *DATA[data]).stdout.splitlines()} == {b"one", b"two"}
-    assert set(curl("", "--list-only", *DATA[data]).stdout.split()) == {b"one", b"two"}
+    assert {line.split()[-1] for line in curl("", *data).stdout.splitlines()} == {b"one", b"two"}
+    assert set(curl("", "--list-only", *data).stdout.split()) == {b"one", b"two"}
 
 
 @pytest.mark.parametrize("way", [EXPLICIT, IMPLICIT], ids=lambda way: way.mode)

@@ -50,7 +50,7 @@ def test_a_duration_is_seconds(written: object, seconds: float) -> None:
         float("inf"),
         "9" * 12 + "w",
         "1e3s",
-        "١s",
+        "\u0661s",
     ],
 )
 def test_what_is_no_duration(written: object) -> None:

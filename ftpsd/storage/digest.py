@@ -1,0 +1,78 @@
+"""
+SHA-256 of whole files: computed while they stream, kept with the file, and valid while the file is unchanged.
+
+It is kept in an extended attribute beside the size and modification time it belongs to; a file with another size or
+time has no digest until somebody reads or writes all of it again. Where the file system has no such attributes a
+bounded table in memory serves until the daemon ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import OrderedDict
+from threading import Lock
+
+ATTRIBUTE = "user.ftpsd.sha256"
+# About 2 MiB.
+MOST_REMEMBERED = 10_000
+_CHUNK = 1 << 20
+_VALUE = re.compile(rb"([0-9a-f]{64}) ([0-9]+) (-?[0-9]+)")
+
+_remembered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+_table = Lock()
+
+
+def stored_digest(fd: int, status: os.stat_result) -> str | None:
+    """Return the SHA-256 kept with the open file *fd*, in hex, if it still belongs to what *status* describes."""
+    try:
+        value = os.getxattr(fd, ATTRIBUTE)
+    except (OSError, AttributeError):  # none kept, or a system without attributes
+        with _table:
+            value = _remembered.get((status.st_dev, status.st_ino), b"")
+    match = _VALUE.fullmatch(value)
+    if match is None or (int(match[2]), int(match[3])) != (status.st_size, status.st_mtime_ns):
+        return None
+    return match[1].decode()
+
+
+def keep_digest(fd: int, digest: str) -> None:
+    """Keep *digest* (hex) with the open file *fd*, as it is now. A digest that cannot be kept is computed again."""
+    status = os.fstat(fd)
+    value = f"{digest} {status.st_size} {status.st_mtime_ns}".encode()
+    try:
+        os.setxattr(fd, ATTRIBUTE, value)
+    except (OSError, AttributeError):
+        with _table:
+            _remembered[status.st_dev, status.st_ino] = value
+            if len(_remembered) > MOST_REMEMBERED:
+                _remembered.popitem(last=False)
+
+
+class StreamDigest:
+    """The SHA-256 of a file that is read or written from its beginning, piece by piece."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    @classmethod
+    def of_beginning(cls, fd: int, count: int) -> StreamDigest:
+        """Begin behind the first *count* bytes of *fd*: what an upload that is resumed has already."""
+        digest = cls()
+        offset = 0
+        while offset < count:
+            piece = os.pread(fd, min(_CHUNK, count - offset), offset)
+            if not piece:
+                break
+            digest.update(piece)
+            offset += len(piece)
+        return digest
+
+    def update(self, data: memoryview | bytes) -> None:
+        """Take the next piece."""
+        self._sha256.update(data)
+
+    def hex(self) -> str:
+        """Return the digest of all so far."""
+        return self._sha256.hexdigest()

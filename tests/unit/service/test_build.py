@@ -1,0 +1,114 @@
+"""From files to a configuration that can be served: everything that is wrong, each with its place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ftpsd.config.document import ConfigErrors
+from ftpsd.service.build import load
+from ftpsd.service.daemon import Daemon
+from tests.unit.service.site import USERS, PortReactor, Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A good configuration."""
+    return Site(tmp_path)
+
+
+def complaints(site: Site) -> list[str]:
+    """Return what load() says is wrong."""
+    with pytest.raises(ConfigErrors) as problem:
+        load(site.path)
+    return [str(error) for error in problem.value.errors]
+
+
+def test_a_good_configuration(site: Site) -> None:
+    """Configuration, users and certificate are read."""
+    loaded = load(site.path)
+    assert list(loaded.users.users) == ["alice"]
+    assert loaded.certificate is not None
+    assert loaded.certificate.names[0] == "localhost"
+
+
+@pytest.mark.parametrize("name", ["server.pem", "server-key.pem"])
+def test_a_certificate_that_is_missing(site: Site, name: str) -> None:
+    """The complaint stands at the key that names it."""
+    (site.folder / "tls" / name).unlink()
+    key = "tls.certificate" if name == "server.pem" else "tls.private_key"
+    (complaint,) = complaints(site)
+    assert complaint.startswith(f"{site.path}:{'5:16' if name == 'server.pem' else '6:16'}: {key}: ")
+    assert name in complaint
+
+
+def test_a_key_of_another_certificate(site: Site) -> None:
+    """The pair is checked together, at the certificate's key."""
+    shutil.copy(site.folder / "tls" / "ca-key.pem", site.folder / "tls" / "server-key.pem")
+    (complaint,) = complaints(site)
+    assert complaint.startswith(f"{site.path}:5:16: tls.certificate: ")
+    assert "is not the private key of the certificate" in complaint
+
+
+def test_a_home_that_is_missing(site: Site) -> None:
+    """With the place in users.yaml and the command to run."""
+    (site.folder / "home").rmdir()
+    (complaint,) = complaints(site)
+    assert complaint.startswith(f"{site.users}:3:11: users.alice.home: ")
+    assert "mkdir -p" in complaint
+
+
+def test_a_missing_home_of_a_disabled_user(site: Site) -> None:
+    """Nobody can log in there, so nothing is wrong enough to refuse the start."""
+    (site.folder / "home").rmdir()
+    site.write_users(USERS.format(home=site.folder / "home") + "    enabled: false\n")
+    load(site.path)
+
+
+def test_users_that_are_missing(site: Site) -> None:
+    """At the key that names the file."""
+    site.users.unlink()
+    (complaint,) = complaints(site)
+    assert complaint.startswith(f"{site.path}:7:8: users: ")
+
+
+def test_everything_at_once(site: Site) -> None:
+    """An operator mends all of it in one go."""
+    (site.folder / "home").rmdir()
+    (site.folder / "tls" / "server.pem").unlink()
+    assert len(complaints(site)) == 2
+
+
+def test_no_certificate_where_none_is_needed(site: Site) -> None:
+    """A server in clear starts without."""
+    shutil.rmtree(site.folder / "tls")
+    site.replace("  - {mode: implicit, address: 127.0.0.1, port: 2990}\n", "")
+    site.replace("private_key: tls/server-key.pem", "private_key: tls/server-key.pem\n  require: none")
+    assert load(site.path).certificate is None
+
+
+def test_an_implicit_listener_needs_a_certificate(site: Site) -> None:
+    """Whatever the policy says."""
+    shutil.rmtree(site.folder / "tls")
+    site.replace("private_key: tls/server-key.pem", "private_key: tls/server-key.pem\n  require: none")
+    assert all(": tls." in complaint for complaint in complaints(site))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """ConfigErrors too, with its name."""
+    with pytest.raises(ConfigErrors, match="absent"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_a_runtime_follows_its_configuration(site: Site) -> None:
+    """Timeouts and modes arrive where they are used."""
+    site.write("active: {enabled: false}\nlimits: {data_connect_timeout: 7s, handshake_timeout: 8s}")
+    loaded = load(site.path)
+    reactor = PortReactor()
+    daemon = Daemon(loaded, site.path, reactor)
+    data = daemon.runtime.data
+    assert (data.dialer, data.connect_timeout, data.handshake_timeout) == (None, 7.0, 8.0)
+    assert daemon.runtime.certificate is loaded.certificate
+    assert daemon.parts.ports.range == range(3000, 3051)

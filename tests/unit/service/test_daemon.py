@@ -1,0 +1,154 @@
+"""The daemon: it opens everything or nothing, says what it serves, and lets what runs end."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftpsd.audit.events import Started, Stopped
+from ftpsd.commands import TABLE
+from ftpsd.control.factory import ControlFactory
+from ftpsd.service.build import load
+from ftpsd.service.daemon import Daemon
+from ftpsd.service.listeners import ListenProblem
+from ftpsd.service.upkeep import LAG_INTERVAL
+from tests.sessions import HOST, PEER, ControlTransport
+from tests.unit.service.site import PortReactor, Site, serving
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A good configuration."""
+    return Site(tmp_path)
+
+
+def connected(daemon: Daemon, reactor: Any) -> ControlTransport:
+    """Open a control connection to *daemon*."""
+    factory = ControlFactory(
+        "explicit:2121", lambda: daemon.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
+    )
+    pi = factory.buildProtocol(None)
+    transport = ControlTransport(reactor, pi, PEER, HOST)
+    connect: Any = pi.makeConnection
+    connect(transport)
+    return transport
+
+
+def opening(site: Site, refuse: Callable[[int, str], int | None]) -> tuple[PortReactor, str]:
+    """Return the reactor of a daemon that cannot open, and why it cannot."""
+    reactor = PortReactor(refuse)
+    daemon = Daemon(load(site.path), site.path, reactor)
+    with pytest.raises(ListenProblem) as problem:
+        daemon.open()
+    return reactor, str(problem.value)
+
+
+def test_every_port_is_opened(site: Site) -> None:
+    """Control listeners and metrics."""
+    with serving(site) as (_, reactor, _):
+        assert reactor.listening == {2121, 2990, 9121}
+
+
+def test_a_start_is_published(site: Site) -> None:
+    """Once."""
+    with serving(site) as (_, _, events):
+        assert [type(event) for event in events] == [Started]
+
+
+def test_the_daemon_says_what_it_serves(site: Site) -> None:
+    """For the log and systemctl status."""
+    with serving(site) as (daemon, _, _):
+        assert daemon.describe() == "explicit on port 2121, implicit on port 2990"
+
+
+@pytest.mark.parametrize("port", [2121, 2990, 9121])
+def test_a_port_that_is_taken(site: Site, port: int) -> None:
+    """A sentence, and what was opened before is closed again; the port of the metrics is no exception."""
+    reactor, said = opening(site, lambda number, interface: errno.EADDRINUSE if number == port else None)
+    assert str(port) in said
+    assert reactor.listening == set()
+
+
+def test_an_audit_log_that_cannot_be_opened(site: Site) -> None:
+    """The daemon does not serve what it cannot account for."""
+    daemon = Daemon(load(site.path), site.path, reactor := PortReactor())
+    (site.folder / "audit.log").mkdir()
+    with pytest.raises(ListenProblem, match=r"audit\.log"):
+        daemon.open()
+    assert reactor.listening == set()
+
+
+def test_a_session_is_greeted(site: Site) -> None:
+    """The factory gives it the Runtime of the moment."""
+    with serving(site) as (daemon, reactor, _):
+        transport = connected(daemon, reactor)
+        assert transport.raw.value() == b"220 FTPS server ready.\r\n"
+        assert len(daemon.parts.sessions) == 1
+        daemon.cut()
+        next(iter(daemon.parts.sessions)).connectionLost()
+
+
+def test_stopping_closes_the_ports_first(site: Site) -> None:
+    """Nobody new is let in while the last sessions end."""
+    with serving(site) as (daemon, reactor, _):
+        connected(daemon, reactor)
+        daemon.stopService()
+        assert reactor.listening == set()
+
+
+def test_stopping_tells_idle_sessions(site: Site) -> None:
+    """421, and the daemon has stopped when the last is gone."""
+    with serving(site) as (daemon, reactor, events):
+        transport = connected(daemon, reactor)
+        over: list[object] = []
+        daemon.stopService().addBoth(over.append)
+        assert transport.raw.value().endswith(b"421 The server is shutting down.\r\n")
+        reactor.advance(1)
+        assert not over
+        next(iter(daemon.parts.sessions)).connectionLost()
+        while not over:
+            reactor.advance(0.1)
+        assert over == [None]
+        assert type(events[-1]) is Stopped
+
+
+def test_stopping_has_its_time(site: Site) -> None:
+    """A session that does not end is cut off after drain_timeout."""
+    with serving(site) as (daemon, reactor, _):
+        transport = connected(daemon, reactor)
+        over: list[object] = []
+        daemon.stopService().addBoth(over.append)
+        for _ in range(105):
+            reactor.advance(0.1)
+        assert transport.raw.disconnected
+        assert over == [None]
+
+
+def test_a_daemon_that_never_served_stops_at_once(site: Site) -> None:
+    """twistd stops what it could not start."""
+    daemon = Daemon(load(site.path), site.path, PortReactor())
+    over: list[object] = []
+    daemon.stopService().addBoth(over.append)
+    assert over == [None]
+
+
+def test_the_status_page_has_its_facts(site: Site) -> None:
+    """Counts, and no user, path or secret."""
+    with serving(site) as (daemon, reactor, _):
+        connected(daemon, reactor)
+        status = daemon.upkeep.status()
+        assert (status["sessions"], status["logged in"], status["transfers"]) == (1, 0, 0)
+        assert str(status["listeners"]).startswith("explicit on port 2121")
+        next(iter(daemon.parts.sessions)).connectionLost()
+
+
+def test_upkeep_runs_by_the_clock(site: Site) -> None:
+    """It ends with the daemon: no timer is left."""
+    with serving(site) as (_, reactor, _):
+        reactor.advance(LAG_INTERVAL)
+        assert reactor.getDelayedCalls()
+    assert reactor.getDelayedCalls() == []

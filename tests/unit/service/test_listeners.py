@@ -1,0 +1,161 @@
+"""Listeners: sentences for operators, systemd's sockets, and passive ports on every address."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from ftpsd.config.model import Config, Listener
+from ftpsd.service.listeners import ListenProblem, PassiveListeners, bound_address, listener_name, open_control
+from tests.reactor import PATIENCE, Reactor
+from tests.sessions import configuration
+from tests.unit.service.site import PortReactor
+
+FACTORY: Any = None
+
+
+def refusal(number: int) -> str:
+    """Return what is said of a port that cannot be bound."""
+    reactor = PortReactor(lambda port, interface: number)
+    with pytest.raises(ListenProblem) as problem:
+        open_control(Listener(mode="explicit", address="192.0.2.1", port=21), FACTORY, {}, reactor)
+    return str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EADDRINUSE, "port 21 on 192.0.2.1 is in use by another program; find it with: ss -tlnp 'sport = :21'"),
+        (errno.EACCES, "port 21 on 192.0.2.1 may not be bound by this user; start through the systemd sockets or use"),
+        (errno.EADDRNOTAVAIL, "port 21 on 192.0.2.1 cannot be bound: no interface of this machine has that address"),
+        (errno.ENOBUFS, "port 21 on 192.0.2.1 cannot be bound: No buffer space available"),
+    ],
+)
+def test_a_port_that_cannot_be_bound(number: int, words: str) -> None:
+    """The sentence says what to do."""
+    assert refusal(number).startswith(words)
+
+
+def test_a_kernel_without_ipv6() -> None:
+    """The default address still means everywhere."""
+    reactor = PortReactor(lambda port, interface: errno.EAFNOSUPPORT if interface == "::" else None)
+    (port,) = open_control(Listener(mode="explicit", address="::", port=21), FACTORY, {}, reactor)
+    assert bound_address(port) == "0.0.0.0"
+
+
+def test_a_socket_of_systemd() -> None:
+    """It is found by its name, every one of that name."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        reactor = PortReactor()
+        sockets = {"explicit": [one.fileno(), two.fileno()]}
+        assert len(open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, reactor)) == 2
+        assert reactor.adopted == [(one.fileno(), socket.AF_INET), (two.fileno(), socket.AF_INET)]
+
+
+def test_a_socket_of_systemd_stays_open() -> None:
+    """Looking at it must not close it."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        open_control(Listener(mode="explicit", socket="x"), FACTORY, {"x": [one.fileno()]}, PortReactor())
+        os.fstat(one.fileno())
+
+
+@pytest.mark.parametrize(("sockets", "have"), [({}, "none"), ({"b": [3], "a": [4]}, "a, b")])
+def test_a_socket_that_was_not_passed(sockets: dict[str, list[int]], have: str) -> None:
+    """The sentence names what is there, and what to enable."""
+    with pytest.raises(ListenProblem) as problem:
+        open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, PortReactor())
+    assert f"(passed: {have})" in str(problem.value)
+    assert "FileDescriptorName=explicit" in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("listener", "name"),
+    [
+        (Listener(mode="explicit", port=21), "explicit:21"),
+        (Listener(mode="implicit", socket="implicit"), "implicit:implicit"),
+    ],
+)
+def test_names_of_listeners(listener: Listener, name: str) -> None:
+    """What audit log and metrics call them."""
+    assert listener_name(listener) == name
+
+
+# --- passive ports
+
+
+class Passive:
+    """Passive listeners on a reactor that the test turns."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.reactor: Any = Reactor()
+        self.asked: list[tuple[int, str]] = []
+        config: Config = configuration()
+        self.listeners = PassiveListeners(config, self.reactor)
+        self.listeners.accept = self._accept
+        self.listeners.use(set(addresses))
+
+    def _accept(self, port: int, address: str) -> None:
+        self.asked.append((port, address))
+
+    def connect(self, port: int, address: str = "127.0.0.1") -> bytes:
+        """Connect to *port* as a stranger and return what comes: the end."""
+        asked = len(self.asked)
+        with socket.create_connection((address, port), PATIENCE) as client:
+            self.reactor.run_until(lambda: len(self.asked) > asked)
+            return client.recv(1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_a_passive_port_asks_whose_connection_it_is() -> None:
+    """With its own number and the client's address; a stranger is closed."""
+    passive, port = Passive("127.0.0.1"), free_port()
+    passive.listeners.listen(port)
+    assert passive.connect(port) == b""
+    assert passive.asked == [(port, "127.0.0.1")]
+    passive.listeners.close()
+
+
+def test_a_passive_port_is_opened_on_every_address() -> None:
+    """Clients of each control listener reach it."""
+    passive, port = Passive("127.0.0.1", "127.0.0.2"), free_port()
+    passive.listeners.listen(port)
+    for address in ("127.0.0.1", "127.0.0.2"):
+        assert passive.connect(port, address) == b""
+    passive.listeners.close()
+
+
+def test_a_passive_port_that_is_taken() -> None:
+    """OSError, and what was opened on other addresses is closed again."""
+    passive = Passive("127.0.0.1", "127.0.0.2")
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        with pytest.raises(OSError, match="in use"):
+            passive.listeners.listen(taken.getsockname()[1])
+        assert passive.reactor.watched == 0
+
+
+@pytest.mark.parametrize("addresses", [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1", "::1")])
+def test_a_wildcard_covers_its_family(addresses: tuple[str, ...]) -> None:
+    """One control listener everywhere and one on loopback: the passive ports open all the same."""
+    passive, port = Passive(*addresses), free_port()
+    passive.listeners.listen(port)
+    assert passive.connect(port) == b""
+    passive.listeners.close()
+
+
+def test_closing_closes_every_port() -> None:
+    """Nothing is watched any more."""
+    passive = Passive("127.0.0.1")
+    passive.listeners.listen(free_port())
+    passive.listeners.listen(free_port())
+    passive.listeners.close()
+    passive.reactor.turn()
+    assert passive.reactor.watched == 0

@@ -1,0 +1,119 @@
+"""SHA-256 of whole files: known when it streamed by, gone when the file changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.wire.path import VirtualPath
+
+DATA = os.urandom(300_000)
+FILE = VirtualPath(("file",))
+
+
+@pytest.fixture(params=[True, False], ids=["atomic", "direct"])
+def jail(request: pytest.FixtureRequest, tmp_path: Path) -> LocalJail:
+    return LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=request.param), owner="alice")
+
+
+def upload(jail: LocalJail, data: bytes) -> str | None:
+    sink = jail.open_sink(FILE)
+    for start in range(0, len(data), 70_000):
+        sink.write(memoryview(data)[start : start + 70_000])
+    sink.commit()
+    return sink.sha256
+
+
+def known(jail: LocalJail) -> str | None:
+    """Return what is known without reading."""
+    source = jail.open_source(FILE)
+    source.close()
+    return source.sha256
+
+
+def read(jail: LocalJail) -> str | None:
+    """Return what is known after reading all."""
+    source = jail.open_source(FILE)
+    buffer = memoryview(bytearray(65_536))
+    while source.read_into(buffer):
+        pass
+    source.close()
+    return source.sha256
+
+
+def test_an_upload_knows_its_digest(jail: LocalJail) -> None:
+    """It is computed from the bytes that were written, and kept with the file."""
+    assert upload(jail, DATA) == sha256(DATA).hexdigest()
+    assert known(jail) == sha256(DATA).hexdigest()
+
+
+def test_an_empty_file_has_a_digest_too(jail: LocalJail) -> None:
+    """The digest of nothing."""
+    assert upload(jail, b"") == known(jail) == sha256(b"").hexdigest()
+
+
+def test_a_file_that_came_another_way_has_one_after_it_was_read(jail: LocalJail, tmp_path: Path) -> None:
+    """The first download computes it, the second knows it."""
+    (tmp_path / "file").write_bytes(DATA)
+    assert known(jail) is None
+    assert read(jail) == sha256(DATA).hexdigest()
+    assert known(jail) == sha256(DATA).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(DATA[:-1]),
+        lambda path: os.utime(path, ns=(0, 12345)),
+    ],
+    ids=["size", "time"],
+)
+def test_a_changed_file_has_no_digest(jail: LocalJail, tmp_path: Path, change: Callable[[Path], object]) -> None:
+    """Whoever changed it, the old digest is not given out for it."""
+    upload(jail, DATA)
+    change(tmp_path / "file")
+    assert known(jail) is None
+
+
+def test_setting_the_time_keeps_the_digest(jail: LocalJail) -> None:
+    """Clients send MFMT behind every upload; the content is the same."""
+    upload(jail, DATA)
+    jail.set_modified(FILE, 1_000_000_000_000_000_000)
+    assert known(jail) == sha256(DATA).hexdigest()
+
+
+def test_a_resumed_upload_knows_the_digest_of_the_whole(tmp_path: Path) -> None:
+    """What the first attempt brought is read again, once."""
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
+    first = jail.open_sink(FILE)
+    first.write(memoryview(DATA[:100_000]))
+    first.abort()
+    second = jail.open_sink(FILE, offset=90_000)
+    second.write(memoryview(DATA[90_000:]))
+    second.commit()
+    assert second.sha256 == sha256(DATA).hexdigest()
+
+
+def test_while_it_is_computed_the_descriptor_stays_inside(jail: LocalJail, tmp_path: Path) -> None:
+    """os.sendfile would carry the bytes past the digest."""
+    (tmp_path / "file").write_bytes(DATA)
+    first = jail.open_source(FILE)
+    assert first.fileno() is None
+    first.close()
+    read(jail)
+    second = jail.open_source(FILE)
+    assert second.fileno() is not None
+    second.close()
+
+
+def test_digests_can_be_turned_off(tmp_path: Path) -> None:
+    """Then nothing is computed, and nothing kept."""
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(digests=False), owner="alice")
+    assert upload(jail, DATA) is None
+    assert known(jail) is None
