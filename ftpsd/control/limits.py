@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.data.pace import NO_LIMIT, Bucket, Pace
+from ftpsd.data.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 
 Direction = Literal["download", "upload"]
 
@@ -68,8 +68,10 @@ class UserRates:
         self._shared: WeakValueDictionary[tuple[str, Direction, int], Bucket] = WeakValueDictionary()
 
     def pace(self, user: str, direction: Direction, user_rate: int | None, session_rate: int | None) -> Pace:
-        """Return the pace of one direction of a new session; rates in bytes per second, None is unlimited."""
+        """Return the pace of one direction of a new session; rates in bytes per second, None sets none."""
         buckets: list[Bucket] = []
+        if user_rate is not None and user_rate >= UNLIMITED:
+            return NO_LIMIT
         if user_rate is not None:
             key = (user, direction, user_rate)
             bucket = self._shared.get(key)

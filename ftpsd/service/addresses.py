@@ -24,12 +24,16 @@ log = Logger()
 
 
 class PublicAddresses:
-    """Answers what the 227 of a client says, by the section `passive` of the configuration."""
+    """
+    Answers what the 227 of a client says, by the section `passive` of the configuration.
 
-    def __init__(self, passive: Passive, files: Workers) -> None:
+    *resolved* holds what DNS has answered so far and outlives a reload, when DNS may not answer.
+    """
+
+    def __init__(self, passive: Passive, files: Workers, resolved: dict[str, str]) -> None:
         self._passive = passive
         self._files = files
-        self._resolved: dict[str, str] = {}
+        self._resolved = resolved
 
     def __call__(self, client: str, local: str) -> str:
         """Return the address to tell *client*, who reached us at *local*."""

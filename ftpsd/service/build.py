@@ -86,5 +86,5 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         portal=Portal(Realm(parts.files, policy), [checker]),
         certificate=loaded.certificate,
         data=data,
-        public_address=PublicAddresses(config.passive, parts.files),
+        public_address=PublicAddresses(config.passive, parts.files, parts.resolved),
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -28,7 +29,7 @@ from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
 from ftpsd.service.build import Loaded, build_runtime, load
-from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, bound_port, listener_name, open_control
+from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, bound_port, listener_name, open_control, why_not
 from ftpsd.service.parts import Parts
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
@@ -91,8 +92,8 @@ class Daemon(Service):
         site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status)
         try:
             listening: IListeningPort = self.reactor.listenTCP(port, site, BACKLOG, address)
-        except OSError as error:
-            raise ListenProblem(f"metrics: {address} port {port} cannot be bound: {error}") from None
+        except CannotListenError as error:
+            raise ListenProblem(f"metrics: {why_not(address, port, error)}") from None
         return listening
 
     def privilegedStartService(self) -> None:

@@ -37,8 +37,12 @@ class PassiveListeners:
         self._open: list[DataPort] = []
 
     def use(self, addresses: set[str]) -> None:
-        """Listen on *addresses* from now on; the wildcard of both families covers all others."""
-        self.addresses = [ANY_IPV6] if ANY_IPV6 in addresses else sorted(addresses)
+        """Listen on *addresses* from now on; a wildcard covers the others of its family, `::` those of both."""
+        if ANY_IPV6 in addresses:
+            addresses = {ANY_IPV6}
+        elif ANY_IPV4 in addresses:
+            addresses = {ANY_IPV4, *(address for address in addresses if ":" in address)}
+        self.addresses = sorted(addresses)
 
     def listen(self, port: int) -> None:
         """
@@ -89,7 +93,7 @@ def open_control(
         if number == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
             # A kernel without IPv6: the default address still means "everywhere".
             return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, reactor)
-        raise ListenProblem(_why(listener.address, listener.port, number or 0)) from None
+        raise ListenProblem(why_not(listener.address, listener.port, error)) from None
 
 
 def listener_name(listener: Listener) -> str:
@@ -127,7 +131,9 @@ def _adopt(descriptor: int, factory: ControlFactory, reactor: Any) -> IListening
         return port
 
 
-def _why(address: str, port: int, number: int) -> str:
+def why_not(address: str, port: int, error: CannotListenError) -> str:
+    """Say why a port cannot be bound, and what to do."""
+    number = error.socketError.errno or 0
     where = f"port {port} on {address}"
     if number == errno.EADDRINUSE:
         return f"{where} is in use by another program; find it with: ss -tlnp 'sport = :{port}'"

@@ -35,7 +35,7 @@ def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
     def observe(event: LogEvent) -> None:
         own = event.get("log_level", LogLevel.info)
         namespace = str(event.get("log_namespace", ""))
-        is_foreign = not namespace.startswith("ftpsd")
+        is_foreign = namespace.partition(".")[0] != "ftpsd"
         if own >= level and (not is_foreign or own >= LogLevel.warn):
             observer(event)
 
@@ -46,7 +46,8 @@ def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
 def format_event(event: LogEvent) -> str | None:
     """Return "time level text", with the traceback of a failure behind it."""
     level = event.get("log_level")
-    text = formatEvent(event)
+    # A client's text must not begin a line of its own.
+    text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
     failure = event.get("log_failure")
     if failure is not None:
         text = f"{text}\n{failure.getTraceback()}"

@@ -47,6 +47,7 @@ class Parts:
         self.bus.subscribe(self.audit_log.put)
         self.counts = SessionCounts()
         self.sessions: set[ServerPI] = set()
+        self.resolved: dict[str, str] = {}
         self.verified = VerifiedCache(reactor)
         self.passive_listeners = PassiveListeners(config, reactor)
         first, last = config.passive.ports.first, config.passive.ports.last
