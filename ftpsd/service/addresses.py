@@ -30,10 +30,10 @@ class PublicAddresses:
     *resolved* holds what DNS has answered so far and outlives a reload, when DNS may not answer.
     """
 
-    def __init__(self, passive: Passive, files: Workers, resolved: dict[str, str]) -> None:
+    def __init__(self, passive: Passive, files: Workers, resolved: dict[str, str] | None = None) -> None:
         self._passive = passive
         self._files = files
-        self._resolved = resolved
+        self._resolved = {} if resolved is None else resolved
 
     def __call__(self, client: str, local: str) -> str:
         """Return the address to tell *client*, who reached us at *local*."""

@@ -29,7 +29,15 @@ from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
 from ftpsd.service.build import Loaded, build_runtime, load
-from ftpsd.service.listeners import BACKLOG, ListenProblem, bound_address, bound_port, listener_name, open_control, why_not
+from ftpsd.service.listeners import (
+    BACKLOG,
+    ListenProblem,
+    bound_address,
+    bound_port,
+    listener_name,
+    open_control,
+    why_not,
+)
 from ftpsd.service.parts import Parts
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
