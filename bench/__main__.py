@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from bench.cases import all_cases
 from bench.cases.base import Case
-from bench.ground import FULL, QUICK, Ground, laid_out
+from bench.ground import FULL, QUICK, laid_out
 from bench.measure import BenchError
 from bench.packages import Missing, Programs, default_cache
 from bench.results import OURS, Results
@@ -24,7 +24,7 @@ from bench.running import RunningServer
 from bench.servers import SERVERS, Server
 from bench.table import render
 
-ROUNDS = 5
+ROUNDS = 3
 QUICK_ROUNDS = 2
 
 
@@ -81,7 +81,9 @@ def measure(options: argparse.Namespace) -> Results:
     programs = Programs(options.cache, may_fetch=not options.no_fetch)
     results = Results(cases, servers)
     with ExitStack() as stack:
-        ground = stack.enter_context(laid_out(QUICK if options.quick else FULL, options.directory))
+        scale = QUICK if options.quick else FULL
+        ground = stack.enter_context(laid_out(scale, options.directory))
+        results.scale = f"{rounds} rounds; {scale}"
         running = []
         for server in servers:
             try:
@@ -90,15 +92,15 @@ def measure(options: argparse.Namespace) -> Results:
                 results.missing[server.name] = str(why)
                 say(f"{server.name} is missing: {why}")
         results.servers = [one.server for one in running]
-        _run_all(results, running, ground, rounds)
+        _run_all(results, running, rounds)
     return results
 
 
-def _run_all(results: Results, running: list[RunningServer], ground: Ground, rounds: int) -> None:
+def _run_all(results: Results, running: list[RunningServer], rounds: int) -> None:
     """Alternate: every round runs each case against every server, and begins with another one."""
     for case in results.cases:
         # A figure that lasts is worth more than an early look at all: the servers of one case run next to each other.
-        for number in range(rounds):
+        for number in range(min(rounds, case.most_rounds)):
             turn = number % len(running)
             for server in [*running[turn:], *running[:turn]]:
                 if server.server.protocol in case.protocols:

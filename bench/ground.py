@@ -36,13 +36,20 @@ class Scale:
     entries: int
     tree_files: int
 
+    def __str__(self) -> str:
+        return (
+            f"files of {self.bulk_bytes // MIB} MiB ({self.part_bytes // MIB} for each of 8 clients), "
+            f"{self.seconds:g} s a run, "
+            f"{self.sessions} idle sessions, {self.entries:,} entries, a tree of {self.tree_files} files"
+        )
+
     @property
     def part_bytes(self) -> int:
         """The size of the file that each of several clients moves."""
         return self.bulk_bytes // 4
 
 
-FULL = Scale(bulk_bytes=1024 * MIB, seconds=4.0, sessions=1000, entries=100_000, tree_files=5000)
+FULL = Scale(bulk_bytes=1024 * MIB, seconds=3.0, sessions=1000, entries=100_000, tree_files=5000)
 QUICK = Scale(bulk_bytes=256 * MIB, seconds=1.5, sessions=200, entries=20_000, tree_files=500)
 
 
@@ -51,8 +58,8 @@ class Ground:
     """
     The shared directory: `home` is what the user sees as /.
 
-    In the home: bulk.bin, part.bin, small/1k and small/100k, many/ (Scale.entries files), tree/ (Scale.tree_files files) and
-    up/, which is empty before and after each run.
+    In the home: bulk.bin, part.bin, small/1k and small/100k, many/ (Scale.entries files), tree/ (Scale.tree_files
+    files) and up/, which is empty before and after each run.
     """
 
     directory: Path

@@ -66,7 +66,9 @@ def _count_calls(case: Case, running: RunningServer) -> None:
     if not shutil.which("strace"):
         return
     process = tree(running.root)[1]
-    strace = subprocess.Popen(["strace", "-f", "-c", "-S", "calls", "-p", str(process)], stderr=subprocess.PIPE, text=True)
+    strace = subprocess.Popen(
+        ["strace", "-f", "-c", "-S", "calls", "-p", str(process)], stderr=subprocess.PIPE, text=True
+    )
     time.sleep(PAUSE)
     try:
         sample = case.run(running)

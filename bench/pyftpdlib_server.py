@@ -3,9 +3,9 @@
 import logging
 import sys
 
-from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import TLS_FTPHandler
-from pyftpdlib.servers import FTPServer
+from pyftpdlib.authorizers import DummyAuthorizer  # type: ignore[import-untyped]
+from pyftpdlib.handlers import TLS_FTPHandler  # type: ignore[import-untyped]
+from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
 
 def main(host: str, port: str, first: str, last: str, certificate: str, user: str, password: str, home: str) -> None:
@@ -14,7 +14,7 @@ def main(host: str, port: str, first: str, last: str, certificate: str, user: st
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, password, home, perm="elradfmwMT")
 
-    class Handler(TLS_FTPHandler):
+    class Handler(TLS_FTPHandler):  # type: ignore[misc]
         certfile = certificate
         tls_control_required = True
         tls_data_required = True

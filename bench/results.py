@@ -50,6 +50,7 @@ class Results:
     def __init__(self, cases: list[Case], servers: list[Server]) -> None:
         self.cases = cases
         self.servers = servers
+        self.scale = ""
         self.missing: dict[str, str] = {}
         self._cells: dict[tuple[str, str], Cell] = {}
 
@@ -87,4 +88,4 @@ class Results:
                     servers[server.name] = {"rounds": rounds, "notes": cell.notes}
             found = {key: {"ratio": ratio.value, "peer": ratio.peer} for key, ratio in ratios.items() if ratio}
             cases.append({"case": case.name, "title": case.title, "ratios": found, "servers": servers})
-        return {"missing": self.missing, "cases": cases}
+        return {"scale": self.scale, "missing": self.missing, "cases": cases}

@@ -26,7 +26,7 @@ def render(results: Results) -> str:
                 notes.append(f"* {case.title}, {server.name}: {'; '.join(remarks)}")
     notes += [f"* {name} is missing: {why}" for name, why in results.missing.items()]
     notes += [f"* {server.name}: {server.about}" for server in servers]
-    return "\n".join([*lines, "", *notes, ""])
+    return "\n".join([f"{results.scale}.", "", *lines, "", *notes, ""])
 
 
 def _cells(results: Results, case: Case, metric: Metric) -> list[str]:

@@ -39,11 +39,11 @@ def run_together(commands: list[list[str]], patience: float) -> Ran:
         for command in commands
     ]
     try:
-        for process in processes:
+        for command, process in zip(commands, processes, strict=True):
             _, complaint = process.communicate(timeout=max(0.1, started + patience - time.monotonic()))
             if process.returncode:
                 last = (complaint.decode(errors="replace").strip().splitlines() or ["failed"])[-1]
-                raise BenchError(f"{process.args[0]}: {last}")  # type: ignore[index]
+                raise BenchError(f"{command[0]}: {last}")
     except subprocess.TimeoutExpired:
         raise BenchError(f"not done after {patience:.0f} s") from None
     finally:

@@ -209,6 +209,12 @@ class MemoryStorage:
                 raise StorageError(Kind.DENIED, path)
             self._node(path).mode = mode
 
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return the room that is left."""
+        with self.tree.lock:
+            self._directory(path)
+            return 2**63 - 1 if self.tree.room is None else self.tree.room
+
     def close(self) -> None:
         """Refuse everything from now on."""
         self._is_closed = True

@@ -33,6 +33,7 @@ class Case:
     One thing to measure: *run* does it once against a server that runs.
 
     *name* is `family-variant`. *fresh* wants the server just started, because what it did before would show.
+    *most_rounds* bounds what takes long.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     run: Callable[[RunningServer], Sample]
     protocols: frozenset[str] = frozenset({"ftps"})
     fresh: bool = False
+    most_rounds: int = 1000
 
     @property
     def family(self) -> str:

@@ -14,7 +14,6 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -28,6 +27,7 @@ from ftpsd.audit.events import (
     TLSEstablished,
     TLSFailed,
 )
+from ftpsd.control import border
 from ftpsd.control.dispatch import respond
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
@@ -235,8 +235,10 @@ class ServerPI(Protocol):
             self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
-        answer = Deferred.fromCoroutine(respond(self.session, command, line))
-        answer.addCallback(self._answered, command, line, self._clock.seconds(), is_aside)
+        answered = partial(
+            self._answered, command=command, line=line, started=self._clock.seconds(), is_aside=is_aside
+        )
+        border.run(respond(self.session, command, line), answered)
 
     def _is_abort(self, line: CommandLine) -> bool:
         command = self._table.find(line.verb)

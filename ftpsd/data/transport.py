@@ -120,13 +120,6 @@ class DataSocket:
             ready()
 
 
-class _Arrival:
-    """The protocol of an accepted connection: hands the socket over and is forgotten."""
-
-    def __init__(self, arrived: Callable[[DataSocket], None]) -> None:
-        self.makeConnection = arrived
-
-
 class DataPort(tcp.Port):
     """
     The long-lived listener of one passive port.
@@ -140,14 +133,24 @@ class DataPort(tcp.Port):
         self._accept = accept
         super().__init__(port, self, BACKLOG, interface, reactor)  # type: ignore[arg-type]
 
-    def transport(self, sock: socket.socket, *_: object) -> DataSocket:  # type: ignore[override]
-        """Wrap an accepted socket; called by `tcp.Port.doRead` in place of `tcp.Server`."""
-        return DataSocket(sock, self.reactor)
+    def doRead(self) -> None:
+        """Accept one connection: with a listener for each port there is rarely a second."""
+        try:
+            sock, address = self.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # Twisted knows what to do when there are no more descriptors: close what comes, until there are.
+            super().doRead()  # type: ignore[no-untyped-call]
+            return
+        arrived = self._accept(plain_address(address[0]))
+        if arrived is None:
+            sock.close()
+        else:
+            arrived(DataSocket(sock, self.reactor))
 
-    def buildProtocol(self, address: Any) -> _Arrival | None:
-        """Match a connection to its reservation; None makes `tcp.Port` close it."""
-        arrived = self._accept(plain_address(address.host))
-        return None if arrived is None else _Arrival(arrived)
+    def buildProtocol(self, address: object) -> None:
+        """Close what `tcp.Port.doRead` accepts (IProtocolFactory)."""
 
     def doStart(self) -> None:
         """Nothing to start: the port is its own factory."""

@@ -19,15 +19,24 @@ from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.digest import StreamDigest, keep_digest
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.partial import Partial, claim_partial, find_partial, is_fresh, partial_name, random_partial
 from ftpsd.storage.source import READ_FILE, require_regular
-from ftpsd.storage.syscalls import copy_range, rename_to_new, turn, write_all
+from ftpsd.storage.syscalls import rename_to_new, turn
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
 
 def open_atomic(
-    place: Place, policy: UploadPolicy, owner: str, *, offset: int, append: bool, may_replace: bool, may_create: bool
+    place: Place,
+    policy: UploadPolicy,
+    owner: str,
+    *,
+    offset: int,
+    append: bool,
+    may_replace: bool,
+    may_create: bool,
+    ledger: Ledger = NO_LEDGER,
 ) -> AtomicSink:
     """Open an upload to *place*, which the sink keeps."""
     published = _published(place)
@@ -38,13 +47,42 @@ def open_atomic(
     wanted = None if append else offset
     if offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
+    # Whoever replaces a file has one more for as long as that takes, also when there is no room for another.
+    partials = _Partials(place, owner, ledger, beyond=0 if published is None else 1)
     if published is None or (not append and offset > published.st_size):
-        begun = _resume(place, policy, owner, wanted)
+        begun = _resume(partials, policy, wanted)
     elif append or offset:
-        begun, published = _copy_published(place, owner, wanted)
+        begun, published = _copy_published(partials, wanted)
     else:
-        begun = _Begun(_fresh(place, owner), 0, is_resumed=False)
+        begun = _Begun(partials.fresh(), 0, is_resumed=False)
     return AtomicSink(place.keep(), policy, begun, _Terms(may_replace, may_create, append, published))
+
+
+@dataclass(frozen=True, slots=True)
+class _Partials:
+    """Where the partials for one upload come from."""
+
+    place: Place
+    owner: str
+    ledger: Ledger
+    beyond: int
+
+    def claim(self) -> Partial | None:
+        """Return the one that the owner finds again, None while it cannot be had."""
+        return claim_partial(self.place, self.owner, self.ledger, beyond=self.beyond)
+
+    def random(self) -> Partial:
+        """Return one that nobody finds again."""
+        return random_partial(self.place, self.owner, self.ledger, beyond=self.beyond)
+
+    def fresh(self) -> Partial:
+        """Return an empty one, if possible the one that the owner finds again."""
+        partial = self.claim()
+        if partial is None:
+            return self.random()
+        partial.truncate(0)
+        partial.hide()
+        return partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +113,7 @@ class AtomicSink:
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
-        self._is_written = False
+        self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
         self.path = place.path
@@ -87,17 +125,24 @@ class AtomicSink:
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""
-        self._is_written = True
+        if self._is_broken:
+            raise StorageError(Kind.IO, self.path)
+        self._is_broken = True
         try:
-            write_all(self._partial.fd, data)
+            self._partial.write(data)
         except OSError as error:
             raise from_oserror(error, self.path) from error
+        except StorageError as error:
+            error.path = self.path
+            raise
+        self._is_broken = False
         if self._digest is not None:
             self._digest.update(data)
 
     def commit(self) -> None:
         """Bring the bytes to the disk, then the name to the bytes."""
-        if self._partial.fd < 0:
+        if self._partial.fd < 0 or self._is_broken:
+            self.abort()
             raise StorageError(Kind.IO, self.path)
         try:
             self._set_mode()
@@ -131,7 +176,7 @@ class AtomicSink:
         self._place.close()
 
     def _set_mode(self) -> None:
-        now = _lstat_or_none(self._place)
+        now = self._place.lstat_or_none()
         mode = self._policy.file_mode if now is None else now.st_mode & 0o777
         with suppress(PermissionError):  # vfat has no modes
             os.fchmod(self._partial.fd, mode)
@@ -139,11 +184,13 @@ class AtomicSink:
     def _publish(self) -> None:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
-        with turn(target.name):
+        with turn(target.name), self._partial.ledger.change() as change:
+            published = os.fstat(self._partial.fd)
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)
+                change.moved(published)
                 return
-            now = _lstat_or_none(target) if terms.append or not terms.may_create else None
+            now = target.lstat_or_none()
             if terms.append and not _is_same(now, terms.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
@@ -152,6 +199,9 @@ class AtomicSink:
                 rename_to_new(self._partial.place, target)
             else:
                 os.rename(self._partial.place.name, target.name, src_dir_fd=target.fd, dst_dir_fd=target.fd)
+                if now is not None:
+                    change.went(now)
+            change.moved(published)
 
     def _sync_name(self) -> None:
         try:
@@ -163,7 +213,7 @@ class AtomicSink:
 
     def _keep_or_unlink(self) -> None:
         """Decide what becomes of a partial that was not published; the lock is still held."""
-        came_in = self._is_written or self._begun.is_resumed
+        came_in = self._partial.size > self._begun.start or self._begun.is_resumed
         worth = came_in and not self._is_doubtful and self._policy.keep_partial > 0
         # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
         if worth and self._partial.become_findable():
@@ -174,7 +224,7 @@ class AtomicSink:
 
 def _published(place: Place) -> os.stat_result | None:
     """Describe the file that is to be replaced, None for a new one. Raises: DENIED when it is read-only."""
-    status = _lstat_or_none(place)
+    status = place.lstat_or_none()
     if status is None:
         return None
     if stat.S_ISLNK(status.st_mode):  # swapped in since the walk
@@ -186,21 +236,11 @@ def _published(place: Place) -> os.stat_result | None:
     return status
 
 
-def _fresh(place: Place, owner: str) -> Partial:
-    """Return an empty partial."""
-    partial = claim_partial(place, owner)
-    if partial is None:
-        return random_partial(place, owner)
-    os.ftruncate(partial.fd, 0)
-    partial.hide()
-    return partial
-
-
-def _resume(place: Place, policy: UploadPolicy, owner: str, wanted: int | None) -> _Begun:
+def _resume(partials: _Partials, policy: UploadPolicy, wanted: int | None) -> _Begun:
     """Go on with the owner's partial at *wanted*, or where it ends."""
-    partial = claim_partial(place, owner)
+    partial = partials.claim()
     if partial is None:
-        return _take_over(place, policy, owner, wanted)
+        return _take_over(partials, policy, wanted)
     status = os.fstat(partial.fd)
     length = status.st_size if is_fresh(status, policy.keep_partial) else 0
     start = length if wanted is None else wanted
@@ -209,49 +249,50 @@ def _resume(place: Place, policy: UploadPolicy, owner: str, wanted: int | None) 
             partial.unlink()  # made just now
         partial.close()
         raise StorageError(Kind.BAD_OFFSET)
-    os.ftruncate(partial.fd, start)
+    partial.truncate(start)
     partial.hide()
     return _Begun(partial, start, is_resumed=start > 0)
 
 
-def _take_over(place: Place, policy: UploadPolicy, owner: str, wanted: int | None) -> _Begun:
+def _take_over(partials: _Partials, policy: UploadPolicy, wanted: int | None) -> _Begun:
     """
     Begin beside the owner's partial, which another upload holds.
 
     A client whose connection died comes back before we have noticed: the bytes below *wanted* do not change any more,
     so they are copied. An append has no such border. It has to wait until the other upload is over.
     """
+    place, owner = partials.place, partials.owner
     held = find_partial(place, owner, policy.keep_partial)
     if wanted is None and held is not None:
         raise StorageError(Kind.BUSY)
     if not wanted:
-        return _Begun(random_partial(place, owner), 0, is_resumed=False)
+        return _Begun(partials.random(), 0, is_resumed=False)
     if held is None or wanted > held.st_size:
         raise StorageError(Kind.BAD_OFFSET)
     source = os.open(partial_name(owner, place.name), READ_FILE, dir_fd=place.fd)
     try:
-        return _Begun(_copy_of(source, random_partial(place, owner), wanted), wanted, is_resumed=True)
+        return _Begun(_copy_of(source, partials.random(), wanted), wanted, is_resumed=True)
     finally:
         os.close(source)
 
 
-def _copy_published(place: Place, owner: str, wanted: int | None) -> tuple[_Begun, os.stat_result]:
+def _copy_published(partials: _Partials, wanted: int | None) -> tuple[_Begun, os.stat_result]:
     """Begin with the first *wanted* bytes of the published file, or all of them; return also which file that was."""
-    source = os.open(place.name, READ_FILE, dir_fd=place.fd)
+    source = os.open(partials.place.name, READ_FILE, dir_fd=partials.place.fd)
     try:
         status = os.fstat(source)
         require_regular(status)
         start = status.st_size if wanted is None else wanted
         if start > status.st_size:
             raise StorageError(Kind.BAD_OFFSET)
-        return _Begun(_copy_of(source, _fresh(place, owner), start), start, is_resumed=False), status
+        return _Begun(_copy_of(source, partials.fresh(), start), start, is_resumed=False), status
     finally:
         os.close(source)
 
 
 def _copy_of(source: int, partial: Partial, count: int) -> Partial:
     try:
-        copy_range(source, partial.fd, 0, count)
+        partial.fill(source, count)
     except BaseException:
         partial.unlink()
         partial.close()
@@ -264,10 +305,3 @@ def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:
     if now is None or then is None:
         return now is then
     return os.path.samestat(now, then) and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
-
-
-def _lstat_or_none(place: Place) -> os.stat_result | None:
-    try:
-        return place.lstat()
-    except FileNotFoundError:
-        return None

@@ -33,6 +33,7 @@ class Kind(Enum):
     BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
+    OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()
 
@@ -83,7 +84,7 @@ _KINDS = {
     errno.ENOBUFS: Kind.BUSY,
     errno.ELOOP: Kind.TOO_MANY_LINKS,
     errno.EMLINK: Kind.TOO_MANY_LINKS,
-    errno.EXDEV: Kind.UNSUPPORTED,
+    errno.EXDEV: Kind.OTHER_TREE,
     errno.ENOSYS: Kind.UNSUPPORTED,
     errno.EOPNOTSUPP: Kind.UNSUPPORTED,
     errno.ENOTSUP: Kind.UNSUPPORTED,
@@ -189,6 +190,9 @@ class Storage(Protocol):
 
     def set_mode(self, path: VirtualPath, mode: int) -> None:
         """Set the permission bits, at most 0o777."""
+
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY."""
 
     def close(self) -> None:
         """Release the tree; sources, sinks and listings that are open stay valid."""

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.digest import StreamDigest, keep_digest
+from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
-from ftpsd.storage.syscalls import write_all
+from ftpsd.storage.syscalls import turn, write_all
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
@@ -22,12 +23,26 @@ _ATTEMPTS = 16
 
 
 def open_direct(
-    place: Place, policy: UploadPolicy, *, offset: int, append: bool, may_replace: bool, may_create: bool
+    place: Place,
+    policy: UploadPolicy,
+    *,
+    offset: int,
+    append: bool,
+    may_replace: bool,
+    may_create: bool,
+    ledger: Ledger = NO_LEDGER,
 ) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
     flags = _WRITE | (os.O_APPEND if append else 0)
     start = None if append else offset
-    fd, is_new = _open(place, flags, start, may_replace=may_replace, may_create=may_create)
+    with turn(place.name), ledger.change() as change:
+        fd, is_new = _open(place, flags, start, change, may_replace=may_replace, may_create=may_create)
+        start = _prepare(fd, policy, start, change, is_new=is_new)
+    return DirectSink(place.keep(), policy, fd, start, ledger, is_append=append, replaces=not is_new)
+
+
+def _prepare(fd: int, policy: UploadPolicy, start: int | None, change: Change, *, is_new: bool) -> int:
+    """Make the file ready for the byte at *start*, None for its end, which is returned; on failure close it."""
     try:
         if is_new:
             with suppress(PermissionError):  # vfat has no modes
@@ -39,15 +54,19 @@ def open_direct(
             raise StorageError(Kind.BAD_OFFSET)
         if start < status.st_size:
             os.ftruncate(fd, start)
+            change.resized(status, status.st_size, start)
         os.lseek(fd, start, os.SEEK_SET)
-        return DirectSink(place.keep(), policy, fd, start, replaces=not is_new)
+        return start
     except BaseException:
         os.close(fd)
         raise
 
 
-def _open(place: Place, flags: int, start: int | None, *, may_replace: bool, may_create: bool) -> tuple[int, bool]:
+def _open(
+    place: Place, flags: int, start: int | None, change: Change, *, may_replace: bool, may_create: bool
+) -> tuple[int, bool]:
     """Return the descriptor and whether the file is new."""
+    is_allowed = False
     for _ in range(_ATTEMPTS):
         if may_replace:
             try:
@@ -59,11 +78,17 @@ def _open(place: Place, flags: int, start: int | None, *, may_replace: bool, may
             raise StorageError(Kind.DENIED)
         if start:
             raise StorageError(Kind.EXISTS if _exists(place) else Kind.BAD_OFFSET)
+        if not is_allowed:
+            change.need_file()
+            is_allowed = True
         try:
-            return os.open(place.name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=place.fd), True
+            fd = os.open(place.name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=place.fd)
         except FileExistsError:
             if not may_replace:
                 raise
+        else:
+            change.came(os.fstat(fd))
+            return fd, True
     raise StorageError(Kind.BUSY)
 
 
@@ -78,12 +103,28 @@ def _exists(place: Place) -> bool:
 class DirectSink:
     """An upload that is written in place."""
 
-    __slots__ = ("_digest", "_fd", "_place", "_policy", "offset", "path", "replaces", "sha256")
+    __slots__ = (
+        "_digest", "_fd", "_is_append", "_is_broken", "_ledger", "_place", "_policy", "offset", "path", "replaces",
+        "sha256",
+    )  # fmt: skip
 
-    def __init__(self, place: Place, policy: UploadPolicy, fd: int, offset: int, *, replaces: bool) -> None:
+    def __init__(
+        self,
+        place: Place,
+        policy: UploadPolicy,
+        fd: int,
+        offset: int,
+        ledger: Ledger = NO_LEDGER,
+        *,
+        is_append: bool = False,
+        replaces: bool,
+    ) -> None:
         self._place = place
         self._policy = policy
         self._fd = fd
+        self._ledger = ledger
+        self._is_append = is_append
+        self._is_broken = False  # see AtomicSink
         self.path = place.path
         self.offset = offset
         self.replaces = replaces
@@ -93,16 +134,42 @@ class DirectSink:
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""
+        if self._is_broken:
+            raise StorageError(Kind.IO, self.path)
+        self._is_broken = True
         try:
-            write_all(self._fd, data)
+            if self._ledger is NO_LEDGER:
+                write_all(self._fd, data)
+            else:
+                self._write_counted(data)
         except OSError as error:
             raise from_oserror(error, self.path) from error
+        self._is_broken = False
         if self._digest is not None:
             self._digest.update(data)
 
+    def _write_counted(self, data: memoryview) -> None:
+        """Write as much of *data* as there is room for; in turn with whatever else happens to that name."""
+        with turn(self._place.name), self._ledger.change() as change:
+            before = os.fstat(self._fd)
+            if not before.st_nlink:
+                # Deleted or replaced meanwhile. Its bytes would be on the disk, counted nowhere, and lost at the end.
+                raise StorageError(Kind.NOT_FOUND, self.path)
+            start = before.st_size if self._is_append else os.lseek(self._fd, 0, os.SEEK_CUR)
+            growth = max(0, start + len(data) - before.st_size)
+            missing = growth - change.need_bytes(growth)
+            try:
+                if len(data) > missing:
+                    write_all(self._fd, data[: len(data) - missing])
+            finally:
+                change.resized(before, before.st_size, os.fstat(self._fd).st_size)
+        if missing:
+            raise StorageError(Kind.QUOTA, self.path)
+
     def commit(self) -> None:
         """Bring file and name to the disk."""
-        if self._fd < 0:
+        if self._fd < 0 or self._is_broken:
+            self.abort()
             raise StorageError(Kind.IO, self.path)
         try:
             if self._digest is not None:

@@ -58,19 +58,20 @@ class PathRule:
         return tuple(inner.split("/")) if inner else ()
 
 
+EVERYTHING = PathRule("/**", frozenset(Permission))
+
+
 class GuardedStorage:
     """A storage behind rules; with *rules* None everything is allowed."""
 
     def __init__(self, inner: Storage, rules: Sequence[PathRule] | None) -> None:
         self._inner = inner
-        self._rules = Rules.of([PathRule("/**", frozenset(Permission))] if rules is None else rules)
+        self._rules = Rules.of(rules)
         self._is_open = rules is None
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*; needs list or read."""
-        entry_rules = self._at(path)
-        if not entry_rules.allowed & {Permission.LIST, Permission.READ}:
-            raise StorageError(Kind.NOT_FOUND, path)
+        entry_rules = self._require_seen(path)
         entry = self._inner.stat(path)
         return entry if self._is_open else narrowed(entry, entry_rules)
 
@@ -153,12 +154,24 @@ class GuardedStorage:
         self._require(path, Permission.CHMOD)
         self._inner.set_mode(path, mode)
 
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return how much can be stored in *path*; needs list or read, as stat() does."""
+        self._require_seen(path)
+        return self._inner.free_bytes(path)
+
     def close(self) -> None:
         """Release the storage behind."""
         self._inner.close()
 
     def _at(self, path: VirtualPath) -> Rules:
         return self._rules if self._is_open else self._rules.at(path.parts)
+
+    def _require_seen(self, path: VirtualPath) -> Rules:
+        """Return the rules at *path*. Raises: NOT_FOUND for what the user may neither list nor read."""
+        rules = self._at(path)
+        if not rules.allowed & {Permission.LIST, Permission.READ}:
+            raise StorageError(Kind.NOT_FOUND, path)
+        return rules
 
     def _require(self, path: VirtualPath, permission: Permission) -> Rules:
         """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
@@ -235,18 +248,19 @@ class Rules:
     see. Views are remembered: a listing asks for thousands.
     """
 
-    __slots__ = ("_below", "_rules", "allowed")
+    __slots__ = ("_below", "_rules", "allowed", "decided_by")
 
-    def __init__(self, rules: Iterable[tuple[tuple[str, ...], frozenset[Permission]]]) -> None:
+    def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
         self._rules = tuple(rules)
         self._below: dict[tuple[bool, ...], Rules] = {}
-        # What is allowed on the directory itself.
-        self.allowed = next((allow for parts, allow in self._rules if parts in ((), (_TREE,))), _NOTHING)
+        # The rule that decides about the directory itself, and what it allows.
+        self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
+        self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
 
     @classmethod
-    def of(cls, rules: Iterable[PathRule]) -> Rules:
-        """Make the rules as they look from the root."""
-        return cls((rule.parts, rule.allow) for rule in rules)
+    def of(cls, rules: Iterable[PathRule] | None) -> Rules:
+        """Make the rules as they look from the root; None allows everything."""
+        return cls((rule.parts, rule) for rule in ([EVERYTHING] if rules is None else rules))
 
     def at(self, parts: Iterable[str]) -> Rules:
         """Return the rules as they look from further down."""
@@ -261,8 +275,8 @@ class Rules:
         rules = self._below.get(matches)
         if rules is None:
             rules = Rules(
-                (parts if parts[0] == _TREE else parts[1:], allow)
-                for (parts, allow), is_match in zip(self._rules, matches, strict=True)
+                (parts if parts[0] == _TREE else parts[1:], rule)
+                for (parts, rule), is_match in zip(self._rules, matches, strict=True)
                 if is_match
             )
             if len(self._below) < _REMEMBERED:
@@ -271,9 +285,9 @@ class Rules:
 
     def may_inside(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for some name directly in this directory."""
-        for parts, allow in self._rules:
+        for parts, rule in self._rules:
             if parts == (_TREE,) or (parts and parts[1:] in ((), (_TREE,))):
-                if permission in allow:
+                if permission in rule.allow:
                     return True
                 if parts[0] in ("*", _TREE):
                     return False
@@ -292,9 +306,9 @@ class Rules:
 
     def _inside(self) -> Iterator[frozenset[Permission]]:
         """Yield what the rules say that can decide about something below here."""
-        for parts, allow in self._rules:
+        for parts, rule in self._rules:
             if parts:
-                yield allow
+                yield rule.allow
             if parts == (_TREE,):
                 return
 

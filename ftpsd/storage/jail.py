@@ -31,10 +31,11 @@ from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
-from ftpsd.storage.syscalls import rename_to_new, turn
+from ftpsd.storage.syscalls import rename_to_new, turn, turns
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks
 from ftpsd.wire.listing import Entry
@@ -42,18 +43,27 @@ from ftpsd.wire.path import VirtualPath
 
 
 class LocalJail:
-    """A tree of the local file system, for one user."""
+    """A tree of the local file system, for one user; *ledger* is told of what comes and goes in it."""
 
-    def __init__(self, root: Root, uploads: UploadPolicy, owner: str) -> None:
+    def __init__(self, root: Root, uploads: UploadPolicy, owner: str, ledger: Ledger = NO_LEDGER) -> None:
         self._root: Root | None = root
         self._uploads = uploads
         self._owner = owner
+        self._ledger = ledger
 
     @classmethod
-    def open(cls, directory: Path, *, uploads: UploadPolicy, owner: str, symlinks: Symlinks = "inside") -> LocalJail:
+    def open(
+        cls,
+        directory: Path,
+        *,
+        uploads: UploadPolicy,
+        owner: str,
+        symlinks: Symlinks = "inside",
+        ledger: Ledger = NO_LEDGER,
+    ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root(os.fsencode(directory), symlinks), uploads, owner)
+            return cls(Root(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
 
@@ -106,7 +116,13 @@ class LocalJail:
         with self._find_new(path, follow=True) as place:
             if not self._uploads.atomic:
                 return open_direct(
-                    place, self._uploads, offset=offset, append=append, may_replace=may_replace, may_create=may_create
+                    place,
+                    self._uploads,
+                    offset=offset,
+                    append=append,
+                    may_replace=may_replace,
+                    may_create=may_create,
+                    ledger=self._ledger,
                 )
             return open_atomic(
                 place,
@@ -116,45 +132,59 @@ class LocalJail:
                 append=append,
                 may_replace=may_replace,
                 may_create=may_create,
+                ledger=self._ledger,
             )
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         with self._find_new(path) as place:
-            os.mkdir(place.name, 0o700, dir_fd=place.fd)
+            with turn(place.name), self._ledger.change() as change:
+                change.need_directory()
+                os.mkdir(place.name, 0o700, dir_fd=place.fd)
+                change.came(place.lstat())
             self._chmod(place, self._uploads.directory_mode)
             if self._uploads.durable:
                 place.sync()
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
-        with self._find_own(path) as place:
+        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
+            status = place.lstat()
             try:
                 os.rmdir(place.name, dir_fd=place.fd)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._discard_partials_only(place):
                     raise
                 os.rmdir(place.name, dir_fd=place.fd)
+            change.went(status)
 
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file or link *path*, and this owner's unfinished upload to it."""
-        with self._find_own(path) as place:
+        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
             try:
+                status = place.lstat()
                 os.unlink(place.name, dir_fd=place.fd)
             except FileNotFoundError:
                 if not self._discard_partial(place):
                     raise
             else:
+                change.went(status)
                 self._discard_partial(place)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*."""
         with self._find_own(old) as source, self._find_new(new) as target:
-            with turn(target.name):
+            with turns(source.name, target.name), self._ledger.change() as change:
+                moved = source.lstat()
                 if may_replace:
+                    replaced = target.lstat_or_none()
                     os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+                    # Two names of one file: then rename(2) does nothing.
+                    if replaced is not None and not os.path.samestat(moved, replaced):
+                        change.went(replaced)
                 else:
                     rename_to_new(source, target)
+                change.moved(moved)
             if self._uploads.durable:
                 target.sync()
                 if old.parent != new.parent:
@@ -175,6 +205,18 @@ class LocalJail:
             raise StorageError(Kind.DENIED, path)
         with self._find(path, follow=True) as place:
             self._chmod(place, mode)
+
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return how many bytes can still be stored in the directory *path*: what disk and quota leave."""
+        with self._find(path, follow=True) as place:
+            fd = os.open(place.name, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+            try:
+                disk = os.fstatvfs(fd)
+            finally:
+                os.close(fd)
+        left = self._ledger.free_bytes()
+        free = disk.f_bavail * disk.f_frsize
+        return free if left is None else min(free, left)
 
     def _opened(self, path: VirtualPath) -> Root:
         """Return the root, for as long as the caller keeps it. Raises: IO after close()."""
@@ -236,7 +278,8 @@ class LocalJail:
                 os.close(fd)
 
     def _discard_partial(self, place: Place) -> bool:
-        return self._uploads.atomic and discard_partial(place, partial_name(self._owner, place.name))
+        name = partial_name(self._owner, place.name)
+        return self._uploads.atomic and discard_partial(place, name, ledger=self._ledger)
 
     def _discard_partials_only(self, place: Place) -> bool:
         """Empty the directory *place* if all that is in it are the owner's idle partials, which no listing shows."""
@@ -247,4 +290,4 @@ class LocalJail:
                 if not (PARTIAL_NAME.fullmatch(entry.name) and entry.name.startswith(owner_prefix(self._owner))):
                     return False
                 names.append(entry.name.encode())
-            return all(discard_partial(directory, name) for name in names)
+            return all(discard_partial(directory, name, ledger=self._ledger) for name in names)

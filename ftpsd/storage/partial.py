@@ -21,8 +21,10 @@ import stat
 import time
 from contextlib import suppress
 
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.names import RESERVED_PREFIX
-from ftpsd.storage.syscalls import rename_to_new
+from ftpsd.storage.syscalls import copy_range, rename_to_new, write_all
 from ftpsd.storage.walk import Place
 
 # What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
@@ -61,17 +63,23 @@ def is_fresh(status: os.stat_result, keep: float) -> bool:
     return time.time() - status.st_mtime < keep
 
 
-def claim_partial(target: Place, owner: str) -> Partial | None:
-    """Open or make, and lock, what *owner* finds again; None while another upload holds it, or if it is unusable."""
+def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0) -> Partial | None:
+    """
+    Open or make, and lock, what *owner* finds again; None while another upload holds it, or if it is unusable.
+
+    *beyond* is how many files more than the quota allows a new one may make. Raises: QUOTA.
+    """
     name = partial_name(owner, target.name)
     for _ in range(_ATTEMPTS):
         try:
-            fd = os.open(name, _OPEN | os.O_CREAT, _MODE, dir_fd=target.fd)
+            fd = _open_or_make(target, name, ledger, beyond)
+        except FileExistsError:  # made by somebody else between two calls
+            continue
         except OSError as error:
             if error.errno in _PLANTED:
                 return None
             raise
-        partial = Partial(target, name, fd, name)
+        partial = Partial(target, name, fd, name, ledger)
         if not partial.lock():
             partial.close()
             return None
@@ -82,29 +90,47 @@ def claim_partial(target: Place, owner: str) -> Partial | None:
             if status.st_nlink == 1:
                 partial.close()
                 return None
-            os.unlink(name, dir_fd=target.fd)  # the file keeps its other name
+            partial.unlink()  # the file keeps its other name
         partial.close()
     return None
 
 
-def random_partial(target: Place, owner: str) -> Partial:
-    """Make and lock a partial that nobody finds again."""
+def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0) -> Partial:
+    """Make and lock a partial that nobody finds again. Raises: QUOTA."""
     name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
-    fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
-    partial = Partial(target, name, fd, partial_name(owner, target.name))
+    fd = _make(target, name, ledger, beyond)
+    partial = Partial(target, name, fd, partial_name(owner, target.name), ledger)
     partial.lock()  # where locks are missing, its modification time still keeps the sweep off
     return partial
+
+
+def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
+    try:
+        return os.open(name, _OPEN, dir_fd=target.fd)
+    except FileNotFoundError:
+        return _make(target, name, ledger, beyond)
+
+
+def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
+    with ledger.change() as change:
+        change.need_file(beyond=beyond)
+        fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
+        change.came(os.fstat(fd))
+        return fd
 
 
 class Partial:
     """An unfinished upload that is being worked on."""
 
-    __slots__ = ("_findable", "fd", "place")
+    __slots__ = ("_findable", "_status", "fd", "ledger", "place", "size")
 
-    def __init__(self, target: Place, name: bytes, fd: int, findable: bytes) -> None:
+    def __init__(self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER) -> None:
         self.place = Place(target.fd, name, target.path)  # the descriptor is the target's: never closed here
         self.fd = fd
+        self.ledger = ledger
         self._findable = findable  # the name its owner looks for
+        self._status = os.fstat(fd)
+        self.size = self._status.st_size  # kept by the holder of the lock, who alone changes it
 
     def lock(self) -> bool:
         """Take the lock, without waiting; tell whether it was to be had."""
@@ -129,16 +155,60 @@ class Partial:
 
     def unlink(self) -> None:
         """Remove it; only ever called with the lock held."""
-        os.unlink(self.place.name, dir_fd=self.place.fd)
+        with self.ledger.change() as change:
+            status = os.fstat(self.fd)
+            os.unlink(self.place.name, dir_fd=self.place.fd)
+            change.went(status)
 
     def become_findable(self) -> bool:
         """Take the name its owner looks for, unless another partial has it; tell whether it is findable now."""
         if self.place.name != self._findable:
-            try:
-                rename_to_new(self.place, Place(self.place.fd, self._findable, self.place.path))
-            except FileExistsError:
-                return False
+            with self.ledger.change() as change:
+                try:
+                    rename_to_new(self.place, Place(self.place.fd, self._findable, self.place.path))
+                except FileExistsError:
+                    return False
+                change.moved(os.fstat(self.fd))
         return True
+
+    def truncate(self, size: int) -> None:
+        """Drop what is behind its first *size* bytes; only ever called with the lock held, before it is written."""
+        with self.ledger.change() as change:
+            before = os.fstat(self.fd).st_size
+            os.ftruncate(self.fd, size)
+            self._is_now(size, change, before)
+
+    def fill(self, source: int, count: int) -> None:
+        """Make it the first *count* bytes of the descriptor *source*; it is empty. Raises: QUOTA."""
+        with self.ledger.change() as change:
+            if change.need_bytes(count) < count:
+                raise StorageError(Kind.QUOTA)
+            try:
+                copy_range(source, self.fd, 0, count)
+            finally:
+                self._is_now(os.fstat(self.fd).st_size, change, self.size)
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data* behind what it has. Raises: OSError, or QUOTA with as much written as there was room."""
+        with self.ledger.change() as change:
+            granted = change.need_bytes(len(data))
+            size = self.size
+            try:
+                if granted:
+                    write_all(self.fd, data if granted == len(data) else data[:granted])
+                size += granted
+            except OSError:
+                with suppress(OSError):  # closed: then nothing was written
+                    size = os.fstat(self.fd).st_size
+                raise
+            finally:
+                self._is_now(size, change, self.size)
+        if granted < len(data):
+            raise StorageError(Kind.QUOTA)
+
+    def _is_now(self, size: int, change: Change, before: int) -> None:
+        change.resized(self._status, before, size)
+        self.size = size
 
     def close(self) -> None:
         """Close the file, which lets the lock go; idempotent."""
@@ -150,13 +220,13 @@ class Partial:
         self.close()  # an error while an upload is being opened must not leave its name locked
 
 
-def discard_partial(directory: Place, name: bytes, older_than: float = 0.0) -> bool:
+def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, ledger: Ledger = NO_LEDGER) -> bool:
     """Remove the partial *name* unless it is in use or changed within *older_than* seconds; tell whether it went."""
     try:
         fd = os.open(name, _OPEN, dir_fd=directory.fd)
     except OSError:  # gone, or not a file of ours
         return False
-    partial = Partial(directory, name, fd, name)
+    partial = Partial(directory, name, fd, name, ledger)
     try:
         # Looked at before the lock is taken, for a lock held for a moment sends an upload elsewhere, and again with
         # it.

@@ -12,6 +12,8 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.walk import Place
@@ -84,7 +86,20 @@ def turn(name: bytes) -> threading.Lock:
     One process serves a tree, so its own threads are all that must be kept apart. Names share locks; a turn is a few
     system calls.
     """
-    return _TURNS[hash(name) % len(_TURNS)]
+    return _TURNS[_turn_of(name)]
+
+
+@contextmanager
+def turns(first: bytes, second: bytes) -> Iterator[None]:
+    """Hold the turns of two names, which may be the same or share a lock."""
+    with ExitStack() as held:
+        for number in sorted({_turn_of(first), _turn_of(second)}):  # one order for all, so that none waits in a ring
+            held.enter_context(_TURNS[number])
+        yield
+
+
+def _turn_of(name: bytes) -> int:
+    return hash(name) % len(_TURNS)
 
 
 def rename_to_new(old: Place, new: Place) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftpsd.storage.base import StorageError
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import name_of
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial
 from ftpsd.storage.walk import Place, Root
@@ -46,6 +47,7 @@ def sweep_partials(
     *,
     max_depth: int = 64,
     is_stopped: Callable[[], bool] = lambda: False,
+    ledger: Ledger = NO_LEDGER,
 ) -> int:
     """
     Remove the partials below *root* that nobody is at work in and that did not change for *older_than_seconds*;
@@ -67,7 +69,7 @@ def sweep_partials(
         try:
             for found in _scan(fd):
                 if PARTIAL_NAME.fullmatch(found.name):
-                    removed += discard_partial(directory, found.name.encode(), older_than_seconds)
+                    removed += discard_partial(directory, found.name.encode(), older_than_seconds, ledger=ledger)
                 elif len(path.parts) < max_depth and found.is_dir(follow_symlinks=False):
                     with suppress(PathError):  # no upload can have come there
                         pending.append(path / name_of(found))

@@ -49,6 +49,13 @@ class Place:
         """Describe the name itself, be it a link."""
         return os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
 
+    def lstat_or_none(self) -> os.stat_result | None:
+        """Describe the name itself, None where there is nothing."""
+        try:
+            return self.lstat()
+        except FileNotFoundError:
+            return None
+
     def sync(self) -> None:
         """Make what happened to names in this directory survive a power cut."""
         fd = os.open(b".", _READ_DIRECTORY, dir_fd=self.fd)  # an O_PATH descriptor cannot be synced

@@ -6,7 +6,6 @@ import ftplib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -108,13 +107,12 @@ def start_daemon(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartDaem
             changes: Settings | None = None,
             *,
             users: int = 4,
-            user: Settings | None = None,
             command: Sequence[str] = SERVE,
             environ: Mapping[str, str] | None = None,
-            **more: Any,
+            exit_code: int = 0,
         ) -> Daemon:
             folder = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}"
-            own = Daemon(folder, tls_files, {**(changes or {}), **more}, users=users, user=user, command=command, environ=environ)
+            own = Daemon(folder, tls_files, changes, users=users, command=command, environ=environ, exit_code=exit_code)
             stack.callback(own.kill)
             own.start()
             stack.callback(_stop, own)

@@ -59,9 +59,10 @@ class Account:
 
 class Daemon:
     """
-    A daemon in *folder*; *changes* are merged into its configuration, *user* into every user.
+    A daemon in *folder*; *changes* are merged into its configuration.
 
-    *command* starts it when the name of the configuration file is added; *environ* is added to its environment.
+    *command* starts it when the name of the configuration file is added; *environ* is added to its environment;
+    *exit_code* is how it ends when all is well.
     """
 
     def __init__(
@@ -71,9 +72,9 @@ class Daemon:
         changes: Settings | None = None,
         *,
         users: int = USERS,
-        user: Settings | None = None,
         command: Sequence[str] = SERVE,
         environ: Mapping[str, str] | None = None,
+        exit_code: int = 0,
     ) -> None:
         self.folder = folder
         self.tls = tls
@@ -82,10 +83,11 @@ class Daemon:
         self._changes = changes or {}
         self._command = tuple(command)
         self._environ = dict(environ or {})
+        self._good_exit = exit_code
         self._handed_out = 0
         self._pass_fds: tuple[int, ...] = ()
         folder.mkdir(parents=True, exist_ok=True)
-        self._users = {f"u{number:03}": self._user(f"u{number:03}", user or {}) for number in range(users)}
+        self._users = {f"u{number:03}": self._user(f"u{number:03}") for number in range(users)}
         self.write_users(self._users)
         self.write_config()
 
@@ -134,10 +136,10 @@ class Daemon:
         self.users_file.write_text(json.dumps({"users": dict(users)}, indent=1))
         self.users_file.chmod(0o600)
 
-    def _user(self, name: str, changes: Settings) -> dict[str, Any]:
+    def _user(self, name: str) -> dict[str, Any]:
         home = self.folder / "homes" / name
         home.mkdir(parents=True, exist_ok=True)
-        return {"password": password_hash(), "home": str(home), **changes}
+        return {"password": password_hash(), "home": str(home)}
 
     def account(self) -> Account:
         """Return a user nobody has used yet."""
@@ -210,7 +212,7 @@ class Daemon:
         """End it as an operator does, and see that it ended well."""
         self.signal(signal.SIGTERM)
         code = self.ended()
-        assert code == 0, f"exit code {code}:\n{self.stderr}"
+        assert code == self._good_exit, f"exit code {code}:\n{self.stderr}"
         assert "Traceback" not in self.stderr, self.stderr
 
     def kill(self) -> None:
@@ -253,7 +255,7 @@ class Daemon:
         text = file.read_text() if file.exists() else ""
         return text[: text.rfind("\n") + 1]
 
-    def wait_for_event(self, name: str, **fields: object) -> dict[str, Any]:
+    def wait_for_event(self, name: str, /, **fields: object) -> dict[str, Any]:
         """Return the first event *name* with these *fields*, as soon as it is there."""
 
         def find() -> dict[str, Any] | None:

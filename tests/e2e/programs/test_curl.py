@@ -37,7 +37,15 @@ def curl(daemon: Daemon, way: Way, account: Account) -> Curl:
     """Runs curl for a path of the server; fails with what curl said when it fails."""
     program = require_tool("curl")
     scheme, port = ("ftps", daemon.ports.implicit) if way.mode == "implicit" else ("ftp", daemon.ports.explicit)
-    common = [program, "--silent", "--show-error", "--max-time", str(SECONDS), "--user", f"{account.name}:{account.password}"]
+    common = [
+        program,
+        "--silent",
+        "--show-error",
+        "--max-time",
+        str(SECONDS),
+        "--user",
+        f"{account.name}:{account.password}",
+    ]
     if way.is_secure:
         common += ["--ssl-reqd", "--cacert", str(daemon.tls.authority)]
 
@@ -86,7 +94,9 @@ def test_a_directory_is_listed(curl: Curl, home: Path, data: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("way", [EXPLICIT, IMPLICIT], ids=lambda way: way.mode)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_each_version_of_tls(curl: Curl, home: Path, tmp_path: Path, version: str, daemon: Daemon, account: Account) -> None:
+def test_each_version_of_tls(
+    curl: Curl, home: Path, tmp_path: Path, version: str, daemon: Daemon, account: Account
+) -> None:
     """Up and down with session reuse in TLS 1.2 and 1.3."""
     source = make_file(tmp_path / "source", SIZE)
     curl("file", "-T", source, *VERSIONS[version])

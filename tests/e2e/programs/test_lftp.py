@@ -24,7 +24,11 @@ Lftp = Callable[..., str]
 def lftp(daemon: Daemon, way: Way, account: Account, tmp_path: Path) -> Lftp:
     """Runs lftp with some commands, in the test's folder; fails with what it said when one of them fails."""
     program = require_tool("lftp")
-    url = f"ftps://localhost:{daemon.ports.implicit}" if way.mode == "implicit" else f"ftp://localhost:{daemon.ports.explicit}"
+    url = (
+        f"ftps://localhost:{daemon.ports.implicit}"
+        if way.mode == "implicit"
+        else f"ftp://localhost:{daemon.ports.explicit}"
+    )
     settings = [
         "set cmd:fail-exit yes",
         "set net:max-retries 1",

@@ -98,5 +98,16 @@ def test_only_zero_may_be_the_offset_of_text(ftp: ftplib.FTP) -> None:
 
 def test_type_forms(ftp: ftplib.FTP) -> None:
     """The forms of RFC 959 that mean I and A are accepted, EBCDIC and odd byte sizes are not."""
-    lines = ("TYPE I", "TYPE L 8", "TYPE A", "TYPE A N", "TYPE a", "TYPE i", "TYPE E", "TYPE L 36", "TYPE A T", "TYPE X")
+    lines = (
+        "TYPE I",
+        "TYPE L 8",
+        "TYPE A",
+        "TYPE A N",
+        "TYPE a",
+        "TYPE i",
+        "TYPE E",
+        "TYPE L 36",
+        "TYPE A T",
+        "TYPE X",
+    )
     assert [code(ftp, line) for line in lines] == [200, 200, 200, 200, 200, 200, 504, 504, 504, 501]

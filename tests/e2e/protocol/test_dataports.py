@@ -132,7 +132,8 @@ def test_foreign_addresses_and_privileged_ports_are_refused(ftp: ftplib.FTP, lin
 
 
 @pytest.mark.parametrize(
-    "line", ["PORT 1,2,3", "PORT a,b,c,d,e,f", "PORT 256,0,0,1,1,1", "EPRT x", "EPRT |1|127.0.0.1|99999|", "EPRT |1|x|1|"]
+    "line",
+    ["PORT 1,2,3", "PORT a,b,c,d,e,f", "PORT 256,0,0,1,1,1", "EPRT x", "EPRT |1|127.0.0.1|99999|", "EPRT |1|x|1|"],
 )
 def test_an_address_that_is_none_is_refused(ftp: ftplib.FTP, line: str) -> None:
     """501."""

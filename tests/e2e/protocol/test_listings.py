@@ -49,7 +49,7 @@ def test_options_of_ls_are_swallowed(ftp: ftplib.FTP, tree: Path, flags: str) ->
 
 
 def test_options_may_stand_before_a_path(ftp: ftplib.FTP, tree: Path) -> None:
-    """"-la folder" lists the folder."""
+    """ "-la folder" lists the folder."""
     assert names(listing(ftp, "LIST -la folder")) >= {"inner.csv"}
 
 

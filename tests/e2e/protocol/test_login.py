@@ -35,9 +35,9 @@ def test_a_failed_login_may_be_tried_again(sessions: Sessions, account: Account)
 def test_commands_need_a_login(sessions: Sessions) -> None:
     """Before login files and data ports are refused with 530."""
     ftp = sessions.connect()
-    assert {line: code(ftp, line) for line in ("PWD", "PASV", "RETR x", "LIST", "MKD x", "ABOR", "STAT x")} == dict.fromkeys(
-        ("PWD", "PASV", "RETR x", "LIST", "MKD x", "ABOR", "STAT x"), 530
-    )
+    assert {
+        line: code(ftp, line) for line in ("PWD", "PASV", "RETR x", "LIST", "MKD x", "ABOR", "STAT x")
+    } == dict.fromkeys(("PWD", "PASV", "RETR x", "LIST", "MKD x", "ABOR", "STAT x"), 530)
 
 
 def test_information_needs_no_login(sessions: Sessions) -> None:

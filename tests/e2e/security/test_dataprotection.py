@@ -8,16 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, IPV4, SECURE_WAYS, TIMEOUT, ControlConnection, Way, control, tls_context
+from tests.e2e.client import (
+    EXPLICIT,
+    EXPLICIT_1_2,
+    IPV4,
+    SECURE_WAYS,
+    TIMEOUT,
+    ControlConnection,
+    Way,
+    control,
+    tls_context,
+)
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 
 VERSIONS = pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
 
 
-def data_connection(
-    where: tuple[str, int], context: ssl.SSLContext, session: ssl.SSLSession | None
-) -> ssl.SSLSocket:
+def data_connection(where: tuple[str, int], context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
     """Connect to a passive port and start TLS, resuming *session* if there is one."""
     plain = socket.create_connection(where, TIMEOUT)
     return context.wrap_socket(plain, server_hostname=IPV4, session=session)
@@ -168,7 +176,9 @@ def test_a_transfer_before_prot_p_is_refused(daemon: Daemon, way: Way, account: 
     assert [connection.ask(line)[:3] for line in ("RETR secret", "STOR x", "LIST", "MLSD")] == ["521"] * 4
 
 
-@pytest.mark.parametrize(("line", "expected"), [("PROT S", "536"), ("PROT E", "536"), ("PROT X", "504"), ("PBSZ x", "501")])
+@pytest.mark.parametrize(
+    ("line", "expected"), [("PROT S", "536"), ("PROT E", "536"), ("PROT X", "504"), ("PBSZ x", "501")]
+)
 def test_other_levels_are_refused(daemon: Daemon, way: Way, line: str, expected: str) -> None:
     """TLS knows P and C only."""
     connection = control(daemon, way)

@@ -26,7 +26,11 @@ def strict_data(connection: ControlConnection) -> ssl.SSLSocket:
     assert isinstance(connection.sock, ssl.SSLSocket)
     plain = socket.create_connection(connection.passive(), TIMEOUT)
     return connection.sock.context.wrap_socket(
-        plain, server_hostname=IPV4, session=connection.sock.session, suppress_ragged_eofs=False, do_handshake_on_connect=False
+        plain,
+        server_hostname=IPV4,
+        session=connection.sock.session,
+        suppress_ragged_eofs=False,
+        do_handshake_on_connect=False,
     )
 
 
@@ -94,7 +98,9 @@ def test_the_close_notify_of_an_upload_is_answered(daemon: Daemon, way: Way, acc
     assert [connection.reply()[:3] for _ in range(2)] == ["150", "226"]
 
 
-def test_a_client_that_never_answers_our_close_notify_gets_its_226(daemon: Daemon, way: Way, account: Account, home: Path) -> None:
+def test_a_client_that_never_answers_our_close_notify_gets_its_226(
+    daemon: Daemon, way: Way, account: Account, home: Path
+) -> None:
     """The server does not wait for the client's close_notify on downloads."""
     (home / "file").write_bytes(b"content")
     connection = control(daemon, way)

@@ -148,7 +148,9 @@ def test_a_few_unknown_commands_before_login_end_the_connection(plain: ControlCo
 
 
 @pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
-@pytest.mark.parametrize("data", [b"A" * 20_000, b"NOOP " + b"\r" * 20_000, b"\0" * 20_000 + b"A" * 20_000], ids=["A", "CR", "NUL"])
+@pytest.mark.parametrize(
+    "data", [b"A" * 20_000, b"NOOP " + b"\r" * 20_000, b"\0" * 20_000 + b"A" * 20_000], ids=["A", "CR", "NUL"]
+)
 def test_an_endless_line_ends_the_connection(daemon: Daemon, way: Way, data: bytes) -> None:
     """500, then the end; nothing is kept of it."""
     connection = control(daemon, way)

@@ -111,7 +111,8 @@ def test_the_minimum_version_can_be_raised(start_daemon: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offered", "chosen"), [(["ftp"], "ftp"), (["http/1.1", "ftp"], "ftp"), (["x-filezilla-ftp", "ftp"], "ftp"), (None, None)]
+    ("offered", "chosen"),
+    [(["ftp"], "ftp"), (["http/1.1", "ftp"], "ftp"), (["x-filezilla-ftp", "ftp"], "ftp"), (None, None)],
 )
 def test_alpn_ftp_is_chosen(
     tls_daemon: Daemon, plain: ControlConnection, offered: list[str] | None, chosen: str | None

@@ -33,7 +33,7 @@ EXPECTED = {
     "ENFILE": Kind.BUSY,
     "ENOMEM": Kind.BUSY,
     "ELOOP": Kind.TOO_MANY_LINKS,
-    "EXDEV": Kind.UNSUPPORTED,
+    "EXDEV": Kind.OTHER_TREE,
     "ENOSYS": Kind.UNSUPPORTED,
     "EOPNOTSUPP": Kind.UNSUPPORTED,
     "EIO": Kind.IO,

@@ -1,0 +1,95 @@
+"""The admin endpoint: metrics that Prometheus accepts, health and readiness."""
+
+from __future__ import annotations
+
+import ftplib
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.e2e.client import EXPLICIT, Way, begin, content, download, listing, next_code, reply, upload
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.polling import eventually
+from tests.tools import require_tool
+
+
+@pytest.fixture
+def way() -> Way:
+    """One is enough."""
+    return EXPLICIT
+
+
+def test_metrics_pass_promtool(daemon: Daemon, ftp: ftplib.FTP) -> None:
+    """After a session of everything `promtool check metrics` has nothing to say."""
+    upload(ftp, "file", content(1000))
+    download(ftp, "file")
+    listing(ftp, "LIST")
+    reply(ftp, "XYZZY")
+    text = daemon.get("/metrics")[1]
+    checked = subprocess.run([require_tool("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_session_is_counted(start_daemon: StartDaemon) -> None:
+    """Connections, logins, commands, transfers and their bytes."""
+    from tests.e2e.client import log_in
+
+    daemon = start_daemon()
+    ftp = log_in(daemon, EXPLICIT, daemon.account())
+    upload(ftp, "file", content(1000))
+    download(ftp, "file")
+    download(ftp, "file")
+    connection, _ = begin(ftp, "STOR other")
+    during = daemon.metrics()
+    assert during['ftpsd_transfers_in_progress{direction="upload"}'] == 1
+    assert during['ftpsd_sessions{state="transfer"}'] == 1
+    ftp.putcmd("ABOR")
+    assert [next_code(ftp), next_code(ftp)] == [426, 226]
+    connection.close()
+    ftp.quit()
+
+    def counted() -> dict[str, float]:
+        after = daemon.metrics()
+        return (
+            after
+            if not any(after[f'ftpsd_sessions{{state="{state}"}}'] for state in ("login", "idle", "transfer"))
+            else {}
+        )
+
+    after = eventually(counted, "the session is over")
+    expected = {
+        'ftpsd_auth_attempts_total{method="password",result="accepted"}': 1,
+        'ftpsd_transfers_total{direction="upload",result="complete"}': 1,
+        'ftpsd_transfers_total{direction="upload",result="aborted"}': 1,
+        'ftpsd_transfers_total{direction="download",result="complete"}': 2,
+        'ftpsd_transfer_bytes_total{direction="upload"}': 1000,
+        'ftpsd_transfer_bytes_total{direction="download"}': 2000,
+        'ftpsd_transfers_in_progress{direction="upload"}': 0,
+        'ftpsd_commands_total{code_class="2xx",command="RETR"}': 2,
+    }
+    assert {name: after.get(name) for name in expected} == expected
+
+
+def test_no_metric_names_a_user(daemon: Daemon, account: Account, ftp: ftplib.FTP) -> None:
+    """Nor a path, nor an address of a client."""
+    upload(ftp, "a-file-of-mine", b"x")
+    text = daemon.get("/metrics")[1]
+    assert [word for word in (account.name, "a-file-of-mine", account.password) if word in text] == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/metrics"])
+def test_the_pages_answer(daemon: Daemon, path: str) -> None:
+    """200 each."""
+    assert daemon.get(path)[0] == 200
+
+
+def test_a_foreign_host_header_is_refused(daemon: Daemon) -> None:
+    """A web page cannot read the metrics through a name that it makes resolve to 127.0.0.1."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{daemon.ports.metrics}/metrics", headers={"Host": "evil.example"}
+    )
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(request, timeout=20)

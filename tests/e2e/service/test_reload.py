@@ -1,0 +1,143 @@
+"""SIGHUP: a good configuration is taken over, a bad one changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import ssl
+
+import pytest
+
+from ftpsd.tls.authority import create
+from tests.e2e.client import EXPLICIT, IPV4, control, log_in, reply, tls_context
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Account, Daemon, password_hash
+from tests.e2e.polling import eventually
+
+SUCCESSFUL = "ftpsd_config_last_reload_successful"
+
+
+@pytest.fixture
+def own(start_daemon: StartDaemon) -> Daemon:
+    """A daemon whose files may be changed."""
+    return start_daemon()
+
+
+def test_a_new_user_can_log_in(own: Daemon) -> None:
+    """After SIGHUP, and without it not."""
+    home = own.folder / "new-home"
+    home.mkdir()
+    own.write_users({**own.users, "new": {"password": password_hash(), "home": str(home)}})
+    own.reload()
+    log_in(own, EXPLICIT, Account("new", home)).close()
+    assert own.metrics()[SUCCESSFUL] == 1
+    own.wait_for_event("reloaded")
+
+
+def test_a_removed_user_can_not_log_in(own: Daemon) -> None:
+    """Though the password was verified a moment ago."""
+    account = own.account()
+    log_in(own, EXPLICIT, account).close()
+    own.write_users({name: user for name, user in own.users.items() if name != account.name})
+    own.reload()
+    connection = control(own, EXPLICIT)
+    connection.ask(f"USER {account.name}")
+    assert connection.ask(f"PASS {account.password}").startswith("530")
+
+
+def test_a_session_survives(own: Daemon) -> None:
+    """Who is logged in stays so, with their files."""
+    account = own.account()
+    ftp = log_in(own, EXPLICIT, account)
+    own.reload()
+    assert reply(ftp, "MKD still-here").startswith("257")
+    ftp.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["users: [", "users: {u000: {home: relative, pasword: x}}", ""], ids=["syntax", "keys", "empty"]
+)
+def test_a_broken_users_file_changes_nothing(own: Daemon, text: str) -> None:
+    """The old users stay, the reason is logged with its place, and the metric says so until the file is good again."""
+    if not text:
+        own.users_file.unlink()
+    else:
+        own.users_file.write_text(text)
+    own.signal(signal.SIGHUP)
+    eventually(lambda: own.metrics()[SUCCESSFUL] == 0, "the metric tells the failure")
+    assert re.search(rf"reload failed.*{re.escape(str(own.users_file))}", own.stderr)
+    assert str(own.users_file) in own.wait_for_event("reload-failed")["reason"]
+    log_in(own, EXPLICIT, own.account()).close()
+    own.write_users(own.users)
+    own.reload()
+    assert own.metrics()[SUCCESSFUL] == 1
+
+
+def test_a_broken_configuration_changes_nothing(own: Daemon) -> None:
+    """The same for ftpsd.yaml."""
+    own.config_file.write_text(own.config_file.read_text() + "bannr: x\n")
+    own.signal(signal.SIGHUP)
+    own.wait_for_event("reload-failed")
+    log_in(own, EXPLICIT, own.account()).close()
+
+
+def test_limits_and_banner_change(own: Daemon) -> None:
+    """New sessions see the new configuration."""
+    own.config_file.write_text(own.config_file.read_text() + "banner: Something new.\n")
+    own.reload()
+    ftp = log_in(own, EXPLICIT, own.account())
+    assert ftp.getwelcome() == "220 Something new."
+    ftp.close()
+
+
+def test_a_new_certificate_is_shown(own: Daemon, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The next session gets it; one that runs keeps resuming the session it has."""
+    files = tmp_path_factory.mktemp("renewed")
+    account = own.account()
+    (account.home / "file").write_bytes(b"content")
+    old = log_in(own, EXPLICIT, account)
+    renewed = create(files)
+    own.tls = renewed
+    own.write_config()
+    own.reload()
+    log_in(own, EXPLICIT, own.account()).close()
+    received: list[bytes] = []
+    old.retrbinary("RETR file", received.append)
+    assert b"".join(received) == b"content"
+    old.close()
+
+
+def test_a_certificate_with_a_foreign_key_is_refused(own: Daemon, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The old pair stays: clients that trust it go on to do so."""
+    other = create(tmp_path_factory.mktemp("other"))
+    mixed = own.folder / "mixed.pem"
+    shutil.copy(other.certificate, mixed)
+    before = own.config_file.read_text()
+    own.config_file.write_text(before.replace(str(own.tls.certificate), str(mixed)))
+    own.signal(signal.SIGHUP)
+    own.wait_for_event("reload-failed")
+    connection = control(own, EXPLICIT)
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    assert connection.sock.getpeercert()
+    connection.close()
+
+
+def test_a_changed_listener_is_told_to_need_a_restart(own: Daemon) -> None:
+    """It is not silently ignored."""
+    own.config_file.write_text(
+        own.config_file.read_text().replace(f"port: {own.ports.implicit}", f"port: {own.ports.spare}")
+    )
+    own.reload()
+    eventually(lambda: "listeners has changed" in own.stderr or _answers(own), "it says so, or listens there")
+
+
+def _answers(daemon: Daemon) -> bool:
+    import socket
+
+    try:
+        with socket.create_connection((IPV4, daemon.ports.spare), 5) as plain:
+            tls_context(daemon).wrap_socket(plain, server_hostname=IPV4).close()
+    except OSError:
+        return False
+    return True

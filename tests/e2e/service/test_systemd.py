@@ -1,0 +1,113 @@
+"""systemd: sockets it has opened, and what the daemon tells it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from ftpsd.tls.authority import Demonstration
+from tests.e2e.client import EXPLICIT, IMPLICIT, begin, content, log_in, next_code, read_all
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Daemon
+from tests.e2e.polling import eventually
+
+ACTIVATE = str(Path(__file__).with_name("activate.py"))
+
+
+@pytest.fixture
+def manager() -> Iterator[socket.socket]:
+    """The socket on which systemd listens for notifications."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"\0ftpsd-test-{token_hex(8)}")
+        receiver.settimeout(20)
+        yield receiver
+
+
+def address(manager: socket.socket) -> str:
+    name: bytes = manager.getsockname()
+    return "@" + name[1:].decode()
+
+
+def wait_for(manager: socket.socket, assignment: str) -> list[str]:
+    """Return the lines of the first message that holds *assignment*."""
+    while True:
+        lines = manager.recv(65536).decode().split("\n")
+        if assignment in lines:
+            return lines
+
+
+def test_it_says_when_it_is_ready(start_daemon: StartDaemon, manager: socket.socket) -> None:
+    """READY=1 when it serves, RELOADING=1 and READY=1 around a reload, STOPPING=1 at the end, each with what it needs."""
+    daemon = start_daemon(environ={"NOTIFY_SOCKET": address(manager)})
+    assert any(line.startswith("STATUS=") for line in wait_for(manager, "READY=1"))
+    daemon.signal(signal.SIGHUP)
+    assert any(line.startswith("MONOTONIC_USEC=") for line in wait_for(manager, "RELOADING=1"))
+    wait_for(manager, "READY=1")
+    daemon.signal(signal.SIGTERM)
+    wait_for(manager, "STOPPING=1")
+    assert daemon.ended() == 0
+
+
+def test_a_reload_that_fails_ends_too(start_daemon: StartDaemon, manager: socket.socket) -> None:
+    """systemd must not wait for ever for the READY=1 behind RELOADING=1."""
+    daemon = start_daemon(environ={"NOTIFY_SOCKET": address(manager)})
+    wait_for(manager, "READY=1")
+    daemon.users_file.write_text("[")
+    daemon.signal(signal.SIGHUP)
+    wait_for(manager, "RELOADING=1")
+    wait_for(manager, "READY=1")
+
+
+def test_it_feeds_the_watchdog(start_daemon: StartDaemon, manager: socket.socket) -> None:
+    """WATCHDOG=1 again and again, where systemd asks for it."""
+    start_daemon(environ={"NOTIFY_SOCKET": address(manager), "WATCHDOG_USEC": "200000"})
+    for _ in range(3):
+        wait_for(manager, "WATCHDOG=1")
+
+
+@pytest.fixture
+def activated(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
+    """A daemon whose listeners were opened for it; systemd passes them in no order that means anything."""
+    listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
+    daemon = Daemon(tmp_path / "activated", tls_files, {"listeners": listeners}, users=4)
+    with ExitStack() as stack:
+        stack.callback(daemon.kill)
+        implicit = stack.enter_context(socket.create_server(("127.0.0.1", daemon.ports.implicit)))
+        explicit = stack.enter_context(socket.create_server(("127.0.0.1", daemon.ports.explicit)))
+        descriptors = [implicit.fileno(), explicit.fileno()]
+        before = [sys.executable, ACTIVATE, "implicit:explicit", ",".join(map(str, descriptors))]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        daemon.spawn(pass_fds=descriptors, before=before)
+        eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
+        assert daemon.exit_code is None, daemon.stderr
+        yield daemon
+        if daemon.exit_code is None:
+            daemon.stop()
+
+
+def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
+    """Explicit and implicit by their names, and passive ports on the same address."""
+    for way in (EXPLICIT, IMPLICIT):
+        account = activated.account()
+        (account.home / "file").write_bytes(content(100_000))
+        ftp = log_in(activated, way, account)
+        connection, _ = begin(ftp, "RETR file")
+        assert read_all(connection) == content(100_000)
+        assert next_code(ftp) == 226
+        ftp.close()
+
+
+def test_sockets_it_was_passed_stay_open_for_the_next(activated: Daemon) -> None:
+    """At the end the sockets are still systemd's: a client that comes in between waits and is not refused."""
+    activated.stop()
+    with socket.create_connection(("127.0.0.1", activated.ports.explicit), 10):
+        pass

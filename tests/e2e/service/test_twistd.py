@@ -1,0 +1,55 @@
+"""`twistd -n ftpsd`: the same daemon, started by Twisted's own program."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from tests.e2e.client import EXPLICIT, IMPLICIT, content, download, log_in, upload
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Daemon
+from tests.tools import require_tool
+
+
+@pytest.fixture
+def own(start_daemon: StartDaemon) -> Daemon:
+    """A daemon under twistd."""
+    command = [require_tool("twistd"), "--nodaemon", "--pidfile=", "ftpsd", "--config"]
+    # When everything has been stopped well, twistd ends by the signal it was sent.
+    return start_daemon(command=command, exit_code=-signal.SIGTERM)
+
+
+def test_it_serves(own: Daemon) -> None:
+    """Explicit and implicit TLS; SIGTERM stops it as it should."""
+    for way in (EXPLICIT, IMPLICIT):
+        ftp = log_in(own, way, own.account())
+        upload(ftp, "file", content(100_000))
+        assert download(ftp, "file") == content(100_000)
+        ftp.quit()
+    own.stop()
+    own.wait_for_event("stopped")
+
+
+def test_it_reloads(own: Daemon) -> None:
+    """SIGHUP, as without twistd."""
+    own.reload()
+    log_in(own, EXPLICIT, own.account()).quit()
+
+
+def test_a_mistake_ends_it(own: Daemon) -> None:
+    """Exit code 2 and the place of the mistake on standard error."""
+    own.stop()
+    own.config_file.write_text("bannr: x\n")
+    own.spawn()
+    assert own.ended() == 2
+    assert f"{own.config_file}:1:" in own.stderr
+
+
+def test_it_asks_for_a_configuration() -> None:
+    """Without --config there is a sentence, and no traceback."""
+    done = subprocess.run([require_tool("twistd"), "-n", "ftpsd"], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "--config" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,433 @@
+"""Quotas: what is counted, what is refused, and that the account is always what a fresh count finds."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftpsd.storage.base import Kind, Sink, Storage, StorageError
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.quota import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, Quota, QuotaAccount, QuotaAccounts, Usage
+from ftpsd.storage.upload import UploadPolicy, sweep_partials
+from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
+
+ATOMIC = UploadPolicy(durable=False)
+DIRECT = UploadPolicy(durable=False, atomic=False)
+POLICIES = {"atomic": ATOMIC, "direct": DIRECT}
+
+
+def fresh(home: Path) -> Usage:
+    """Count what is in *home*, in another way than the account does."""
+    used = Usage()
+    for folder, directories, files in os.walk(home):
+        sizes = [os.lstat(os.path.join(folder, name)).st_size for name in files]
+        used += Usage(sum(sizes), len(files), len(directories))
+    return used
+
+
+def opened(
+    home: Path,
+    account: QuotaAccount,
+    quota: Quota = Quota(),  # noqa: B008: a value
+    *,
+    policy: UploadPolicy = ATOMIC,
+    owner: str = "user",
+) -> LocalJail:
+    """Open a session's storage over *home*."""
+    return LocalJail.open(home, uploads=policy, owner=owner, ledger=account.ledger(quota))
+
+
+@pytest.fixture
+def account(home: Path) -> QuotaAccount:
+    """Return the account of an empty home, counted."""
+    account = QuotaAccount(home)
+    assert account.count()
+    return account
+
+
+class TestCounting:
+    """What is counted."""
+
+    def test_what_is_there(self, home: Path, outside: Path) -> None:
+        """Files with their sizes, hidden ones too, and directories; nothing behind links, and no links."""
+        (home / "d").mkdir()
+        (home / "d" / "a").write_bytes(b"123")
+        (home / ".ftpsd-0123456789abcdef-r0123456789abcdef0123456789abcdef").write_bytes(b"12")
+        (home / "out").symlink_to(outside)
+        (home / "link").symlink_to("d/a")
+        os.mkfifo(home / "fifo")
+        account = QuotaAccount(home)
+        assert account.count()
+        assert (account.used, account.is_counted) == (Usage(5, 2, 1), True)
+
+    def test_a_home_that_is_gone(self, home: Path) -> None:
+        """Without a home nothing is counted, and nothing breaks."""
+        assert not QuotaAccount(home / "no").count()
+
+    def test_a_count_that_is_stopped(self, home: Path) -> None:
+        """A count that may not go on leaves the account as it was."""
+        (home / "a").write_bytes(b"123")
+        account = QuotaAccount(home)
+        assert not account.count(is_stopped=lambda: True)
+        assert not account.count(within=-1)
+        assert (account.used, account.is_counted, account.is_due) == (Usage(), False, True)
+
+    def test_before_the_count_only_what_comes_is_known(self, home: Path) -> None:
+        """Until then uploads are held to the quota by themselves, and counted like all else afterwards."""
+        (home / "old").write_bytes(b"x" * 10)
+        account = QuotaAccount(home)
+        storage = opened(home, account, Quota(bytes=8))
+        put(storage, "/a", b"12345")
+        with pytest.raises(StorageError):
+            put(storage, "/b", b"12345")
+        assert account.count()
+        assert account.used == fresh(home) == Usage(10 + 5 + 3, 3, 0)
+
+    def test_a_link_that_is_removed_frees_nothing(self, home: Path, account: QuotaAccount) -> None:
+        """Links and special files count for nothing, so they free nothing."""
+        (home / "link").symlink_to("x")
+        os.mkfifo(home / "fifo")
+        storage = opened(home, account)
+        storage.remove_file(at("/link"))
+        storage.remove_file(at("/fifo"))
+        assert account.used == Usage()
+
+    def test_one_of_two_names_of_a_file(self, home: Path, account: QuotaAccount) -> None:
+        """A file with two names counts twice, also when one name is renamed to the other, which does nothing."""
+        storage = opened(home, account)
+        put(storage, "/a", b"123")
+        os.link(home / "a", home / "b")
+        assert account.count()
+        storage.rename(at("/a"), at("/b"))
+        assert account.used == fresh(home) == Usage(6, 2)
+        storage.remove_file(at("/a"))
+        assert account.used == fresh(home) == Usage(3, 1)
+
+    def test_two_users_of_one_home(self, home: Path, account: QuotaAccount) -> None:
+        """What one of them stores, the other has less."""
+        alice, bob = (opened(home, account, Quota(bytes=limit), owner=f"{limit}") for limit in (10, 20))
+        put(bob, "/b", b"x" * 15)
+        assert kind_of(put, alice, "/a", b"1") is Kind.QUOTA
+        assert (alice.free_bytes(at("/")), bob.free_bytes(at("/"))) == (0, 5)
+
+
+class TestRefusing:
+    """What a quota refuses."""
+
+    @pytest.fixture(params=POLICIES)
+    def storage(self, request: pytest.FixtureRequest, home: Path, account: QuotaAccount) -> Storage:
+        """Return a storage with room for ten bytes and two files."""
+        return opened(home, account, Quota(bytes=10, files=2), policy=POLICIES[request.param])
+
+    def test_the_last_byte_fits(self, storage: Storage) -> None:
+        """A quota can be used up."""
+        put(storage, "/a", b"x" * 10)
+        assert (get(storage, "/a"), storage.free_bytes(at("/"))) == (b"x" * 10, 0)
+
+    def test_the_byte_beyond_is_refused(self, storage: Storage, home: Path) -> None:
+        """What fits is written, then the upload is refused at the very byte."""
+        sink = storage.open_sink(at("/a"))
+        write(sink, b"1234567")
+        assert kind_of(write, sink, b"890ab") is Kind.QUOTA
+        sink.abort()
+        assert fresh(home).bytes == 10
+        assert storage.stat(at("/a")).size == 10
+
+    def test_after_a_refusal_nothing_more_is_written(self, storage: Storage) -> None:
+        """Room that appears behind a refusal does not take bytes with a gap before them, or the same ones twice."""
+        put(storage, "/old", b"12345")
+        sink = storage.open_sink(at("/a"))
+        assert kind_of(write, sink, b"abcdefgh") is Kind.QUOTA
+        storage.remove_file(at("/old"))
+        assert kind_of(write, sink, b"abcdefgh") is Kind.IO
+        assert kind_of(sink.commit) is Kind.IO
+        assert storage.stat(at("/a")).size == 5
+
+    def test_one_file_too_many(self, storage: Storage) -> None:
+        """A new file beyond the quota is refused before its first byte."""
+        put(storage, "/a", b"")
+        put(storage, "/b", b"")
+        assert kind_of(storage.open_sink, at("/c")) is Kind.QUOTA
+        assert names(storage) == ["a", "b"]
+
+    def test_replacing_a_file_needs_no_room_for_another(self, storage: Storage) -> None:
+        """Whoever has as many files as allowed can still replace them, and append to them."""
+        put(storage, "/a", b"")
+        put(storage, "/b", b"")
+        put(storage, "/a", b"1")
+        put(storage, "/a", b"2", append=True)
+        assert get(storage, "/a") == b"12"
+
+    def test_one_directory_too_many(self, storage: Storage) -> None:
+        """Directories are as many as files may be, by themselves."""
+        put(storage, "/a", b"")
+        put(storage, "/b", b"")
+        storage.make_directory(at("/d"))
+        storage.make_directory(at("/d/e"))
+        assert kind_of(storage.make_directory, at("/f")) is Kind.QUOTA
+        storage.remove_directory(at("/d/e"))
+        storage.make_directory(at("/f"))
+
+    def test_deleting_makes_room(self, storage: Storage) -> None:
+        """What is deleted can be stored again."""
+        put(storage, "/a", b"x" * 10)
+        storage.remove_file(at("/a"))
+        put(storage, "/b", b"y" * 10)
+
+    def test_replacing_by_a_rename_makes_room(self, storage: Storage) -> None:
+        """The file that is replaced is gone."""
+        put(storage, "/a", b"x" * 5)
+        put(storage, "/b", b"y" * 5)
+        storage.rename(at("/a"), at("/b"))
+        put(storage, "/c", b"z" * 5)
+
+
+class TestPartials:
+    """Unfinished uploads."""
+
+    def test_they_count(self, home: Path, account: QuotaAccount) -> None:
+        """A quota is not evaded by uploads that are never finished."""
+        storage = opened(home, account, Quota(bytes=10, files=3))
+        interrupt(storage, "/a", b"x" * 6)
+        assert kind_of(put, storage, "/b", b"y" * 6) is Kind.QUOTA
+        assert account.used == fresh(home) == Usage(10, 2)
+
+    def test_replaced_and_replacing_file_both_count(self, home: Path, account: QuotaAccount) -> None:
+        """Until the new file is complete, both are on the disk."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 6)
+        assert kind_of(put, storage, "/a", b"y" * 6) is Kind.QUOTA
+        assert get(storage, "/a") == b"x" * 6
+
+    def test_one_more_file_is_the_most(self, home: Path, account: QuotaAccount) -> None:
+        """Replacing files and never finishing leaves one file above the limit, and not one for each try."""
+        storage = opened(home, account, Quota(files=3))
+        for name in "abc":
+            put(storage, f"/{name}", b"1")
+        interrupt(storage, "/a", b"2")
+        assert kind_of(storage.open_sink, at("/b")) is Kind.QUOTA
+        assert account.used == fresh(home) == Usage(4, 4)
+        put(storage, "/a", b"3")
+        assert account.used == fresh(home) == Usage(3, 3)
+
+    def test_an_append_is_refused_before_it_copies(self, home: Path, account: QuotaAccount) -> None:
+        """What an append goes on from is copied, and there must be room for that, too."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 6)
+        assert kind_of(storage.open_sink, at("/a"), append=True) is Kind.QUOTA
+        assert account.used == fresh(home) == Usage(6, 1)
+
+    def test_the_sweep_makes_room(self, home: Path, account: QuotaAccount) -> None:
+        """What is swept is counted no longer."""
+        storage = opened(home, account)
+        interrupt(storage, "/a", b"x" * 6)
+        assert sweep_partials(home, 0, ledger=account.ledger(Quota())) == 1
+        assert account.used == Usage()
+
+    def test_a_direct_upload_into_a_deleted_file(self, home: Path, account: QuotaAccount) -> None:
+        """Bytes that no name leads to would be counted nowhere."""
+        storage = opened(home, account, policy=DIRECT)
+        sink = storage.open_sink(at("/a"))
+        write(sink, b"123")
+        storage.remove_file(at("/a"))
+        assert kind_of(write, sink, b"456") is Kind.NOT_FOUND
+        sink.abort()
+        assert account.used == fresh(home) == Usage()
+
+
+class Life:
+    """A user's doings, drawn from numbers; *sinks* are uploads under way."""
+
+    PATHS = ("/a", "/b", "/d", "/d/a", "/d/e", "/d/e/a", "/f/b")
+
+    def __init__(self, storages: list[LocalJail], draw: Callable[[int], int]) -> None:
+        self._storages = storages
+        self._draw = draw
+        self._sinks: list[Sink] = []
+
+    def step(self) -> None:
+        """Do one thing; what is refused is done as far as it was."""
+        try:
+            self._do(self._draw(12))
+        except StorageError as error:
+            assert error.kind is not Kind.IO, error
+
+    def end(self) -> None:
+        """Give up what is under way."""
+        while self._sinks:
+            self._sinks.pop().abort()
+
+    def _do(self, what: int) -> None:
+        storage = self._storages[self._draw(len(self._storages))]
+        path = at(self.PATHS[self._draw(len(self.PATHS))])
+        data = memoryview(b"x" * self._draw(60))
+        if what <= 3:
+            sink = storage.open_sink(path, offset=self._draw(2) * self._draw(40), append=self._draw(3) == 0)
+            self._sinks.append(sink)
+            sink.write(data)
+        elif what <= 5 and self._sinks:
+            self._sinks.pop(self._draw(len(self._sinks))).commit()
+        elif what == 6 and self._sinks:
+            self._sinks.pop(self._draw(len(self._sinks))).abort()
+        elif what == 7 and self._sinks:
+            self._write(self._draw(len(self._sinks)), data)
+        elif what == 8:
+            storage.make_directory(path)
+        elif what == 9:
+            storage.remove_directory(path)
+        elif what == 10:
+            storage.remove_file(path)
+        elif what == 11:
+            other = at(self.PATHS[self._draw(len(self.PATHS))])
+            storage.rename(path, other, may_replace=self._draw(4) > 0)
+
+    def _write(self, index: int, data: memoryview) -> None:
+        try:
+            self._sinks[index].write(data)
+        except StorageError:
+            self._sinks.pop(index).abort()
+            raise
+
+
+def lives(home: Path, account: QuotaAccount, policy: UploadPolicy, draw: Callable[[int], int]) -> Life:
+    """Return the doings of two users in one home."""
+    return Life([opened(home, account, Quota(400, 8), policy=policy, owner=owner) for owner in ("one", "two")], draw)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_the_account_is_what_is_there(tmp_path_factory: pytest.TempPathFactory, policy: str, data: st.DataObject) -> None:
+    """After whatever two users do, the account is what a fresh count finds, and never above the quota."""
+    home = tmp_path_factory.mktemp("home")
+    account = QuotaAccount(home)
+    assert account.count()
+    life = lives(home, account, POLICIES[policy], lambda below: data.draw(st.integers(0, below - 1)))
+    for _ in range(data.draw(st.integers(1, 30))):
+        life.step()
+        assert account.used == fresh(home)
+        assert account.used.bytes <= 400
+        assert account.used.files <= 9  # one more while a file is replaced
+    life.end()
+    assert account.used == fresh(home)
+    assert account.count()
+    assert account.used == fresh(home)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_in_the_middle_of_everything(home: Path, seed: int) -> None:
+    """While four threads are at work, count after count comes out right: at the end the account is what is there."""
+    account = QuotaAccount(home)
+    for number in range(300):
+        (home / f"old{number}").write_bytes(b"x" * number)
+    is_over = threading.Event()
+    problems: list[BaseException] = []
+
+    def work(number: int) -> None:
+        chance = random.Random(seed * 100 + number)
+        mine = home / str(number)
+        mine.mkdir()
+        life = Life([opened(home, account, owner=f"{number}"), opened(home, account)], chance.randrange)
+        try:
+            while not is_over.is_set():
+                life.step()
+            life.end()
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    counted = sum(account.count() for _ in range(20))
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert counted > 0
+    assert account.used == fresh(home)
+
+
+def test_two_uploads_at_the_edge(home: Path, account: QuotaAccount) -> None:
+    """Two threads that upload at once get exactly what there is between them."""
+    together = threading.Barrier(2)
+
+    def upload(name: str) -> None:
+        sink = opened(home, account, Quota(bytes=100_000)).open_sink(at(name))
+        together.wait()
+        try:
+            while True:
+                write(sink, b"x" * 7)
+        except StorageError as error:
+            assert error.kind is Kind.QUOTA
+        sink.abort()
+
+    threads = [threading.Thread(target=upload, args=(name,)) for name in ("/a", "/b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert account.used == fresh(home) == Usage(100_000, 2)
+
+
+class TestAgain:
+    """When an account is counted again: another program may have changed the home."""
+
+    def test_it_is_due_after_a_while(self, home: Path) -> None:
+        """A count holds for some minutes, after a refusal for one."""
+        now = 0.0
+        account = QuotaAccount(home, lambda: now)
+        assert account.is_due
+        assert account.count()
+        now = RECOUNT_AFTER_REFUSAL
+        assert not account.is_due
+        with pytest.raises(StorageError):
+            put(opened(home, account, Quota(bytes=2)), "/a", b"123")
+        assert account.is_due
+        assert account.count()
+        now += RECOUNT_AFTER - 1
+        assert not account.is_due
+        now += 1
+        assert account.is_due
+
+    def test_what_others_did_is_found(self, home: Path, account: QuotaAccount) -> None:
+        """A file that another program has taken away makes room at the next count."""
+        storage = opened(home, account, Quota(bytes=5))
+        put(storage, "/a", b"12345")
+        (home / "a").unlink()
+        assert account.count()
+        put(storage, "/b", b"12345")
+
+
+class TestAccounts:
+    """The accounts of all homes."""
+
+    def test_one_home_has_one_account(self, home: Path) -> None:
+        """Whatever name leads to it."""
+        accounts = QuotaAccounts()
+        (home.parent / "link").symlink_to(home)
+        assert accounts.of(home) is accounts.of(home.parent / "link")
+
+    def test_who_has_no_quota_is_counted_where_others_have_one(self, home: Path) -> None:
+        """A mount of somebody's home, or a home that two users share, keeps the account exact."""
+        accounts = QuotaAccounts()
+        account = accounts.of(home)
+        guest = LocalJail.open(home, uploads=ATOMIC, owner="guest", ledger=accounts.ledger(home))
+        put(guest, "/a", b"123")
+        assert account.used == Usage(3, 1)
+
+    def test_what_is_due_is_counted(self, home: Path) -> None:
+        """Each account in turn; none when the daemon stops."""
+        accounts = QuotaAccounts()
+        account = accounts.of(home)
+        accounts.stop()
+        assert (accounts.recount(), account.is_counted) == (0, False)
+        accounts.is_stopped = False
+        assert (accounts.recount(), account.is_counted) == (1, True)
+        assert accounts.recount() == 0
