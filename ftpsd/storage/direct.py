@@ -37,11 +37,11 @@ def open_direct(
     start = None if append else offset
     with turn(place.name), ledger.change() as change:
         fd, is_new = _open(place, flags, start, change, may_replace=may_replace, may_create=may_create)
-        start = _prepare(fd, policy, start, change, is_new=is_new)
+        start = _prepare(fd, policy, start, is_new=is_new)
     return DirectSink(place.keep(), policy, fd, start, ledger, is_append=append, replaces=not is_new)
 
 
-def _prepare(fd: int, policy: UploadPolicy, start: int | None, change: Change, *, is_new: bool) -> int:
+def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) -> int:
     """Make the file ready for the byte at *start*, None for its end, which is returned; on failure close it."""
     try:
         if is_new:
@@ -52,9 +52,6 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, change: Change, *
         start = status.st_size if start is None else start
         if not 0 <= start <= status.st_size:
             raise StorageError(Kind.BAD_OFFSET)
-        if start < status.st_size:
-            os.ftruncate(fd, start)
-            change.resized(status, status.st_size, start)
         os.lseek(fd, start, os.SEEK_SET)
         return start
     except BaseException:
@@ -104,8 +101,8 @@ class DirectSink:
     """An upload that is written in place."""
 
     __slots__ = (
-        "_digest", "_fd", "_is_append", "_is_broken", "_ledger", "_place", "_policy", "offset", "path", "replaces",
-        "sha256",
+        "_digest", "_fd", "_has_begun", "_is_append", "_is_broken", "_ledger", "_place", "_policy", "offset", "path",
+        "replaces", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +120,7 @@ class DirectSink:
         self._policy = policy
         self._fd = fd
         self._ledger = ledger
+        self._has_begun = False
         self._is_append = is_append
         self._is_broken = False  # see AtomicSink
         self.path = place.path
@@ -138,6 +136,7 @@ class DirectSink:
             raise StorageError(Kind.IO, self.path)
         self._is_broken = True
         try:
+            self._begin()
             if self._ledger is NO_LEDGER:
                 write_all(self._fd, data)
             else:
@@ -172,6 +171,7 @@ class DirectSink:
             self.abort()
             raise StorageError(Kind.IO, self.path)
         try:
+            self._begin()
             if self._digest is not None:
                 self.sha256 = self._digest.hex()
                 keep_digest(self._fd, self.sha256)
@@ -191,3 +191,14 @@ class DirectSink:
         self._place.close()
         if fd >= 0:
             os.close(fd)
+
+    def _begin(self) -> None:
+        """Cut off what the upload replaces, but not before it is really there: many a data connection never comes."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        with turn(self._place.name), self._ledger.change() as change:
+            status = os.fstat(self._fd)
+            if status.st_size > self.offset and not self._is_append:
+                os.ftruncate(self._fd, self.offset)
+                change.resized(status, status.st_size, self.offset)
