@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import ssl
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -160,7 +161,18 @@ def surroundings() -> dict[str, Any]:
         "openssl": ssl.OPENSSL_VERSION,
         "system": platform.platform(),
         "processors": os.cpu_count(),
+        "load": os.getloadavg(),
+        "revision": _revision(),
     }
+
+
+def _revision() -> str:
+    """Return what was measured; "-dirty" at its end means that the tree held more than that commit."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
 
 
 def say(text: str) -> None:

@@ -24,6 +24,7 @@ UID = 64999
 # The cheapest SHA-512 that crypt(3) allows: what is measured is not the password hash.
 SALT = "$6$rounds=1000$ftpsdbench"
 MIB = 1 << 20
+PREFIX = "ftpsd-bench-"
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,10 @@ def laid_out(scale: Scale, parent: Path | None) -> Iterator[Ground]:
     """Make the ground in a new directory under *parent*, and remove it at the end."""
     if parent is None:
         parent = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
-    directory = Path(tempfile.mkdtemp(prefix="ftpsd-bench-", dir=parent))
+    _remove_abandoned(parent)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
+        (directory / "owner").write_text(str(os.getpid()))
         directory.chmod(0o755)
         ground = Ground(directory, scale, secrets.token_urlsafe(9))
         ground.make_certificate()
@@ -159,6 +162,17 @@ def laid_out(scale: Scale, parent: Path | None) -> Iterator[Ground]:
         yield ground
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what a benchmark that was killed has left: it may be gigabytes of memory."""
+    for directory in parent.glob(f"{PREFIX}*"):
+        try:
+            is_alive = Path("/proc", (directory / "owner").read_text()).exists()
+        except OSError:
+            continue
+        if not is_alive:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _give(path: Path) -> None:

@@ -1,7 +1,8 @@
 """
 The commands of `ftpsd`.
 
-Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error.
+Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
+`ftpsd explain` answers "denied" with 1.
 Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ftpsd.config.users import UserRecord, Users
     from ftpsd.tls.certificates import CertificatePair
 
+EXIT_FINE: Final = 0
+EXIT_DENIED: Final = 1
 EXIT_WRONG: Final = 2
 # Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
 LONGEST_LINE: Final = 4096
@@ -129,6 +132,39 @@ def summary(config: Config, users: Users, pair: CertificatePair | None, name: st
     listeners, people = counted(len(config.listeners), "listener"), counted(len(users.users), "user")
     with_warnings = f" with {counted(warnings, 'warning')}" if warnings else ""
     return f"{name} is good{with_warnings}: {listeners}, {people}, {certificate}"
+
+
+@main.command()
+@config_option(required=True)
+@click.argument("user")
+@click.argument("action")
+@click.argument("path")
+def explain(config: Path, user: str, action: str, path: str) -> None:
+    """
+    Say whether USER may do ACTION on PATH, and which rule decides.
+
+    ACTION is a permission of the users file: list, read, upload, overwrite, append, rename, delete, mkdir, rmdir,
+    set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
+    """
+    from ftpsd.auth.explain import explain as explained
+    from ftpsd.config.model import load_config
+    from ftpsd.config.users import load_users
+    from ftpsd.wire.path import PathError, VirtualPath
+    from ftpsd.wire.permission import Permission
+
+    users = load_users(load_config(config).users).users
+    if user not in users:
+        raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
+    if action not in list(Permission):
+        raise click.UsageError(f"{action} is no action; the actions are {', '.join(Permission)}.")
+    try:
+        place = VirtualPath.parse(path)
+    except PathError as error:
+        raise click.UsageError(f"PATH: {error}") from None
+    result = explained(users[user], Permission(action), place)
+    verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
+    click.echo(f"{verdict} {action} {place}\n{result.reason}")
+    sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
 
 
 @main.command()

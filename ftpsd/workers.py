@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import ParamSpec, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail
@@ -38,7 +37,9 @@ class WorkerPool:
     """
     A bounded number of threads and a bounded queue of blocking calls.
 
-    *call_in_reactor* is the reactor's `callFromThread`. Calls start in the order they were made.
+    *call_in_reactor* is the reactor's `callFromThread`. Calls start in the order they were made. An idle thread waits
+    at a lock of its own and is handed its call directly, the last one to become idle first: a shared queue wakes two
+    threads for one call.
     """
 
     def __init__(self, name: str, threads: int, queue_limit: int, call_in_reactor: Callable[..., object]) -> None:
@@ -46,7 +47,9 @@ class WorkerPool:
         self.threads = threads
         self.queue_limit = queue_limit
         self._call_in_reactor = call_in_reactor
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._mutex = Lock()
+        self._jobs: deque[Job | None] = deque()
+        self._idle: list[_Seat] = []
         self._done: deque[tuple[Deferred[object], object]] = deque()
         self._wake_up_sent = False
         self._workers: list[Thread] = []
@@ -62,7 +65,7 @@ class WorkerPool:
     def stop(self, patience: float = 5.0) -> bool:
         """Finish the queued calls, wait up to *patience* seconds for each thread; True when all have ended."""
         for _ in self._workers:
-            self._jobs.put(None)
+            self._put(None)
         for worker in self._workers:
             worker.join(patience)
         return not any(worker.is_alive() for worker in self._workers)
@@ -79,24 +82,44 @@ class WorkerPool:
         result: Deferred[object] = Deferred()
         self._unfinished += 1
         if kwargs:
-            self._jobs.put((lambda: function(*args, **kwargs), (), result))
+            self._put((lambda: function(*args, **kwargs), (), result))
         else:
-            self._jobs.put((function, args, result))
+            self._put((function, args, result))
         return cast("Deferred[T]", result)
 
     @property
     def queued(self) -> int:
         """How many calls wait for a thread."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
     @property
     def unfinished(self) -> int:
         """How many calls wait, run, or have not been reported yet."""
         return self._unfinished
 
+    def _put(self, job: Job | None) -> None:
+        with self._mutex:
+            if not self._idle:
+                self._jobs.append(job)
+                return
+            seat = self._idle.pop()
+        seat.job = job
+        seat.called.release()
+
+    def _take(self, seat: _Seat) -> Job | None:
+        """Return the next call for the thread at *seat*, None for the order to end."""
+        with self._mutex:
+            if self._jobs:
+                return self._jobs.popleft()
+            self._idle.append(seat)
+        seat.called.acquire()
+        job, seat.job = seat.job, None
+        return job
+
     def _work(self) -> None:
         done = self._done
-        while (job := self._jobs.get()) is not None:
+        seat = _Seat()
+        while (job := self._take(seat)) is not None:
             function, args, result = job
             outcome: object
             try:
@@ -120,3 +143,14 @@ class WorkerPool:
                 result.errback(outcome)
             else:
                 result.callback(outcome)
+
+
+class _Seat:
+    """Where an idle thread waits for its next call."""
+
+    __slots__ = ("called", "job")
+
+    def __init__(self) -> None:
+        self.called = Lock()
+        self.called.acquire()
+        self.job: Job | None = None

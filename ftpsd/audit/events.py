@@ -261,8 +261,20 @@ class FileRenamed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileCopied(Event):
+    """*bytes* were copied from *old* to *new* without crossing the wire (SITE CPTO)."""
+
+    event = "file-copied"
+    old: str
+    new: str
+    bytes: int
+    seconds: float
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged(Event):
-    """What MFMT, MDTM or SITE CHMOD changed: *modified* as the reply spells it, or *mode* as octal digits."""
+    """What MFMT, MFF, MDTM or SITE changed: *modified* as the reply spells it, or *mode* as octal digits."""
 
     event = "file-changed"
     path: str
@@ -283,11 +295,20 @@ class DirectoryRemoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaExceeded(Event):
+    """*command*, a verb of the table, was refused for the quota, of ftpsd or of the file system."""
+
+    event = "quota-exceeded"
+    command: str
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFailed(Event):
     """
     The storage itself failed (I/O error, disk full), not a client that asked for too much.
 
-    *operation* is a fixed word: "open", "write", "commit".
+    *operation* is the verb of the command that met it.
     """
 
     event = "storage-failed"

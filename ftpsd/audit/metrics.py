@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from ftpsd.audit import events
 from ftpsd.audit.events import Direction, Event, Result
-from ftpsd.audit.labels import NAME, Children, Readings
+from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
 
 # Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
 COMMAND_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300, 3600)
@@ -150,11 +150,11 @@ class Metrics:
 
     def _add_commands(self) -> None:
         commands = Children(
-            self._counter("commands", "Commands answered, by class of reply.", "command", "code_class"), form=NAME
+            self._counter("commands", "Commands answered, by class of reply.", "command", "code_class"), form=COMMAND
         )
         durations = Children(
             self._histogram("command_duration_seconds", "From command to last reply.", COMMAND_SECONDS, "command"),
-            form=NAME,
+            form=COMMAND,
         )
 
         def done(event: events.CommandDone, _seconds: float) -> None:

@@ -38,6 +38,8 @@ class Refusal(StrEnum):
     NETWORK = "address not allowed"
     NO_HOME = "home directory missing"
     HOME_UNUSABLE = "home directory unusable"
+    NO_MOUNT = "mount directory missing"
+    MOUNT_UNUSABLE = "mount directory unusable"
 
 
 class LoginRefused(UnauthorizedLogin):

@@ -1,26 +1,34 @@
 """
 The realm: what a user who has logged in is given (twisted.cred).
 
-An avatar holds the user's storage, opened once and closed at logout. Opening and closing block, so both happen in the
-files pool.
+An avatar holds the user's storage, opened once and closed at logout: the home with its rules around it and what counts
+for its quota inside, and every mount with the rules of its own. Whoever cannot be given all of it is given nothing.
+Opening and closing block, so both happen in the files pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
-from ftpsd.config.users import UserRecord
+from ftpsd.config.users import Rule, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.ledger import Ledger
+from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.quota import Quota, QuotaAccount, QuotaAccounts
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Symlinks
 from ftpsd.workers import PoolBusy, Workers
 
 Logout = Callable[[], Deferred[None]]
@@ -32,6 +40,10 @@ REFUSALS = {
     Kind.DENIED: Refusal.HOME_UNUSABLE,
     Kind.TOO_MANY_LINKS: Refusal.HOME_UNUSABLE,
 }
+# Seconds that a login may wait for the first count of its home: enough for some 50,000 files.
+COUNT_AT_LOGIN = 0.25
+
+log = Logger()
 
 
 class IAvatar(Interface):
@@ -50,13 +62,31 @@ class Avatar:
     storage: Storage
 
 
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What quotas need: *accounts* for the life of the process, the homes that have one, and who counts them."""
+
+    accounts: QuotaAccounts
+    homes: frozenset[Path]
+    pool: Workers
+
+
 @implementer(IRealm)
 class Realm:
-    """Opens the homes of users; *files_pool* runs what blocks."""
+    """Opens the homes and mounts of users; *files_pool* runs what blocks."""
 
-    def __init__(self, files_pool: Workers, upload_policy: UploadPolicy) -> None:
+    def __init__(
+        self,
+        files_pool: Workers,
+        upload_policy: UploadPolicy,
+        *,
+        symlinks: Symlinks = "inside",
+        quotas: Quotas | None = None,
+    ) -> None:
         self._pool = files_pool
         self._uploads = upload_policy
+        self._symlinks = symlinks
+        self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
     def requestAvatar(  # type: ignore[override]
@@ -65,8 +95,8 @@ class Realm:
         """
         Open the storage of the user the checker returned; the last of the three results closes it.
 
-        Fails with `LoginRefused` when the home is missing or unusable, with `LoginBusy` when the pool's queue is
-        full. When the caller cancels, a storage that is opened all the same is closed again.
+        Fails with `LoginRefused` when the home or a mount is missing or unusable, with `LoginBusy` when the pool's
+        queue is full. When the caller cancels, a storage that is opened all the same is closed again.
         """
         if IAvatar not in interfaces:
             raise NotImplementedError("ftpsd knows avatars of IAvatar only")
@@ -77,18 +107,56 @@ class Realm:
             if result.called:
                 self._close(storage)
             else:
+                self._count_later(user)
                 result.callback((IAvatar, Avatar(user, storage), lambda: self._close(storage)))
 
         def failed(failure: Failure) -> None:
             if not result.called:
-                result.errback(_as_login_failure(failure))
+                result.errback(_as_login_failure(failure, user))
 
         self._pool.run(self._open, user).addCallbacks(opened, failed)
         return result
 
     def _open(self, user: UserRecord) -> Storage:
-        rules = None if user.rules is None else [PathRule(rule.path, rule.allow) for rule in user.rules]
-        return GuardedStorage(LocalJail.open(user.home, uploads=self._uploads, owner=user.name), rules)
+        """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
+        with ExitStack() as opened:
+            home = self._open_tree(user, user.home, user.rules, self._ledger_of_home(user))
+            opened.callback(home.close)
+            mounts = {}
+            for mount in user.mounts:
+                try:
+                    tree = self._open_tree(user, mount.directory, mount.rules, self._ledger(mount.directory))
+                except StorageError as error:
+                    error.path = mount.path
+                    raise
+                opened.callback(tree.close)
+                mounts[mount.path] = tree
+            opened.pop_all()
+        return MountedStorage(home, mounts) if mounts else home
+
+    def _open_tree(
+        self, user: UserRecord, directory: Path, rules: Sequence[Rule] | None, ledger: Ledger
+    ) -> GuardedStorage:
+        jail = LocalJail.open(directory, uploads=self._uploads, owner=user.name, symlinks=self._symlinks, ledger=ledger)
+        return GuardedStorage(jail, path_rules(rules))
+
+    def _ledger_of_home(self, user: UserRecord) -> Ledger:
+        if user.quota is None:
+            return self._ledger(user.home)
+        account = self._quotas.accounts.of(user.home)
+        if not account.is_counted:
+            account.count(within=COUNT_AT_LOGIN)
+        return account.ledger(Quota(user.quota.bytes, user.quota.files))
+
+    def _ledger(self, directory: Path) -> Ledger:
+        """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
+        accounts = self._quotas.accounts
+        return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
+
+    def _count_later(self, user: UserRecord) -> None:
+        """Have the home of *user* counted if it is time for that; nobody waits for it."""
+        if user.quota is not None:
+            self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
 
     def _close(self, storage: Storage) -> Deferred[None]:
         def not_now(failure: Failure) -> None:
@@ -99,8 +167,31 @@ class Realm:
         return self._pool.run(storage.close).addErrback(not_now)
 
 
-def _as_login_failure(failure: Failure) -> Failure:
+def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
+    """Return rules of the users file as the storage takes them."""
+    return None if rules is None else [PathRule(rule.path, rule.allow) for rule in rules]
+
+
+def _count_if_due(accounts: QuotaAccounts, home: Path) -> None:
+    account: QuotaAccount = accounts.of(home)
+    if account.is_due:
+        account.count(is_stopped=lambda: accounts.is_stopped)
+
+
+def _not_counted(failure: Failure) -> None:
+    # With a full queue the next login asks again; anything else nobody expects.
+    if not failure.check(PoolBusy):
+        log.failure("counting a home for its quota failed", failure)
+
+
+def _as_login_failure(failure: Failure, user: UserRecord) -> Failure:
     if failure.check(PoolBusy):
         return Failure(LoginBusy())
-    refusal = REFUSALS.get(failure.value.kind) if isinstance(failure.value, StorageError) else None
-    return failure if refusal is None else Failure(LoginRefused(refusal))
+    error = failure.value
+    if not isinstance(error, StorageError) or error.kind not in REFUSALS:
+        return failure
+    refusal = REFUSALS[error.kind]
+    if error.path is not None:
+        refusal = Refusal.NO_MOUNT if refusal is Refusal.NO_HOME else Refusal.MOUNT_UNUSABLE
+        log.warn("{user} cannot log in: {reason}, {path}", user=user.name, reason=str(refusal), path=str(error.path))
+    return Failure(LoginRefused(refusal))

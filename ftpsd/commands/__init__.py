@@ -4,9 +4,27 @@ Floor 5, what each verb does: one module per family, one function per command.
 The families are joined here into the one table that the server-PI, HELP, FEAT and the documentation read.
 """
 
-from ftpsd.commands import dataport, files, information, listing, login, parameters, security, transfer
+from ftpsd.commands import (
+    checksums,
+    copying,
+    dataport,
+    facts,
+    files,
+    information,
+    listing,
+    login,
+    negotiation,
+    parameters,
+    planning,
+    security,
+    site,
+    transfer,
+)
 from ftpsd.control.table import CommandTable
 
-TABLE = CommandTable(
-    module.family for module in (login, security, dataport, parameters, transfer, listing, files, information)
-)
+_FAMILIES = (
+    login, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
+    information, negotiation,
+)  # fmt: skip
+
+TABLE = CommandTable(module.family for module in _FAMILIES)

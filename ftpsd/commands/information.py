@@ -1,5 +1,5 @@
 """
-Information: SYST, FEAT, HELP, NOOP.
+Information: SYST, FEAT, HELP, AVBL, NOOP.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def syst(session: Session, argument: str) -> Reply:
 @family.command("FEAT", needs=Needs.NOTHING, rfc="2389")
 async def feat(session: Session, argument: str) -> Reply:
     """List the extensions this session may use."""
-    features = [feature for command in session.table for feature in command.features]
+    features = session.table.features(session)
     if session.runtime.certificate is None:
         features = [feature for feature in features if feature not in NEEDS_CERTIFICATE]
     if not session.runtime.config.active.enabled:
@@ -52,6 +52,18 @@ async def help_(session: Session, argument: str) -> Reply:
     verbs = session.table.verbs
     lines = tuple(" ".join(verbs[start : start + VERBS_A_LINE]) for start in range(0, len(verbs), VERBS_A_LINE))
     return Reply(214, "Commands:", lines, "HELP <command> shows the syntax.")
+
+
+@family.command(
+    "AVBL [<SP> <pathname>]",
+    needs=Needs.LOGIN,
+    rfc="draft-peterson-streamlined-ftp-command-extensions",
+    features=("AVBL",),
+)
+async def avbl(session: Session, argument: str) -> Reply:
+    """Return how many bytes can be stored in a directory: what disk and quota leave."""
+    path = session.resolve(argument) if argument else session.directory
+    return Reply(213, str(await session.in_files(session.storage.free_bytes, path)))
 
 
 @family.command("NOOP", needs=Needs.NOTHING, rfc="959")

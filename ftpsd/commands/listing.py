@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
 from ftpsd.control.table import Family, Interrupts, Needs
-from ftpsd.control.transfer import SMALL, Account, MakeEvent, send
+from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.data.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
 from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, is_listable, list_line
@@ -106,7 +106,7 @@ def _status(session: Session) -> tuple[str, ...]:
     transfer = session.transfer
     lines = [
         f"Logged in as {session.avatar.user.name}" if session.avatar is not None else "Not logged in",
-        f"TYPE {'A' if session.is_ascii else 'I'}; STRU F; MODE S",
+        f"TYPE {'A' if session.is_ascii else 'I'}; STRU F; MODE {'Z' if session.is_deflated else 'S'}",
         f"Control connection {'under TLS' if session.is_secure else 'in clear'}",
         f"Data connections {'under TLS' if session.dtp.is_protected else 'in clear'}",
     ]
@@ -128,9 +128,10 @@ async def _send(session: Session, query: Query, render: Render) -> Reply:
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
-        transfer = Sending(whole(first) if pieces.is_complete else pieces)
+        transfer = Sending(in_mode(session, whole(first) if pieces.is_complete else pieces))
         opening = "Here comes the directory listing."
-        await send(session, account, transfer, opening=opening, size=None, inline=pieces.is_complete)
+        inline = pieces.is_complete and not session.is_deflated
+        await send(session, account, transfer, opening=opening, size=None, inline=inline)
     finally:
         await _close(session, pieces)
     return Reply(226, "Listing complete.")

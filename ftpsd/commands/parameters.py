@@ -1,5 +1,5 @@
 """
-Transfer parameters: TYPE, STRU, MODE, REST, ALLO, OPTS, CLNT.
+Transfer parameters: TYPE, STRU, MODE, REST, ALLO, OPTS and its sub-commands UTF8, MLST and MODE, CLNT.
 
 Files are sent as they are (TYPE I) until the client asks for TYPE A. RFC 959 has it the other way round, but a client
 that forgets TYPE must not get its archives rewritten.
@@ -7,9 +7,12 @@ that forgets TYPE must not get its archives rewritten.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ftpsd.control.table import Family, Needs
+from ftpsd.storage.base import StorageError
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError
 
@@ -45,10 +48,38 @@ async def stru(session: Session, argument: str) -> Reply:
     return _only(argument, "F", ("R", "P"), "STRU")
 
 
-@family.command("MODE <SP> <mode-code>", needs=Needs.LOGIN, rfc="959")
+def _mode_feature(session: Session) -> str | None:
+    return "MODE Z" if session.runtime.config.mode_z else None
+
+
+@family.command("MODE <SP> <mode-code>", needs=Needs.LOGIN, rfc="959", features=(_mode_feature,))
 async def mode(session: Session, argument: str) -> Reply:
-    """Choose the transfer mode; S is the only one."""
-    return _only(argument, "S", ("B", "C", "Z"), "MODE")
+    """Choose the transfer mode: S, the file as it is, or where the operator allows it Z, deflated."""
+    if argument.strip().upper() == "Z" and session.runtime.config.mode_z:
+        session.is_deflated = True
+        return Reply(200, "MODE is Z (deflated).")
+    reply = _only(argument, "S", ("B", "C", "Z"), "MODE")
+    session.is_deflated = False
+    return reply
+
+
+@family.command(
+    "MODE <SP> Z [<SP> LEVEL <SP> <level>]", under="OPTS", needs=Needs.NOTHING, rfc="draft-preston-ftpext-deflate"
+)
+async def opts_mode(session: Session, argument: str) -> Reply:
+    """Choose how hard MODE Z deflates, from 0 to 9."""
+    if not session.runtime.config.mode_z:
+        raise ReplyError(501, "No options for that command.")
+    match argument.upper().split():
+        case ["Z"]:
+            pass
+        case ["Z", "LEVEL", level] if re.fullmatch("[0-9]", level):
+            session.deflate_level = int(level)
+        case ["Z", "ENGINE", "ZLIB"] | ["Z", "METHOD", "8"]:
+            pass  # the draft's other options, with the only value that zlib knows
+        case _:
+            raise ReplyError(501, "Use OPTS MODE Z LEVEL and a number from 0 to 9.")
+    return Reply(200, f"MODE Z LEVEL is {session.deflate_level}.")
 
 
 @family.command("REST <SP> <marker>", needs=Needs.LOGIN, rfc="3659", features=("REST STREAM",))
@@ -66,32 +97,39 @@ async def rest(session: Session, argument: str) -> Reply:
 
 @family.command("ALLO <SP> <decimal-integer> [R <SP> <decimal-integer>]", needs=Needs.LOGIN, rfc="959")
 async def allo(session: Session, argument: str) -> Reply:
-    """Announce the size of the next upload; nothing has to be reserved."""
+    """Announce the size of the next upload: refused when there is no room for it. Nothing is reserved."""
     words = argument.split()
     numbers = words[::2]
     if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ReplyError(501, "ALLO takes a number of bytes.")
+    with suppress(StorageError):  # who may upload here but not look is told by the upload itself
+        free = await session.in_files(session.storage.free_bytes, session.directory)
+        if int(numbers[0]) > free:
+            raise ReplyError(552, f"Only {free} bytes are left.")
     return Reply(202, "No allocation is needed.")
 
 
-@family.command(
-    "OPTS <SP> <command-name> [<SP> <command-options>]", needs=Needs.NOTHING, rfc="2389", features=("UTF8",)
-)
+@family.command("OPTS <SP> <command-name> [<SP> <command-options>]", needs=Needs.NOTHING, rfc="2389")
 async def opts(session: Session, argument: str) -> Reply:
-    """Set options of a command: UTF8, MLST."""
-    name, _, options = argument.strip().partition(" ")
-    match name.upper():
-        case "UTF8" | "UTF-8":
-            # Always 200: Explorer garbles names and pyftpsync stops after anything else.
-            if options.strip().upper() in ("", "ON", "NLST"):
-                return Reply(200, "UTF-8 is on.")
-            raise ReplyError(504, "Names are always UTF-8.")
-        case "MLST":
-            wanted = {fact.strip().lower() for fact in options.split(";")}
-            session.facts = tuple(fact for fact in ALL_FACTS if fact.lower() in wanted)
-            return Reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".strip())
-        case _:
-            raise ReplyError(501, "No options for that command.")
+    """Set options of a command."""
+    raise ReplyError(501, "No options for that command.")
+
+
+@family.command("UTF8 [<SP> ON]", under="OPTS", needs=Needs.NOTHING, rfc="2389", aliases=("UTF-8",), features=("UTF8",))
+async def opts_utf8(session: Session, argument: str) -> Reply:
+    """Write names in UTF-8, as they always are."""
+    # Always 200: Explorer garbles names and pyftpsync stops after anything else.
+    if argument.strip().upper() in ("", "ON", "NLST"):
+        return Reply(200, "UTF-8 is on.")
+    raise ReplyError(504, "Names are always UTF-8.")
+
+
+@family.command("MLST [<SP> <facts>]", under="OPTS", needs=Needs.NOTHING, rfc="3659")
+async def opts_mlst(session: Session, argument: str) -> Reply:
+    """Choose the facts that MLST and MLSD tell."""
+    wanted = {fact.strip().lower() for fact in argument.split(";")}
+    session.facts = tuple(fact for fact in ALL_FACTS if fact.lower() in wanted)
+    return Reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".strip())
 
 
 @family.command("CLNT <SP> <client-name>", needs=Needs.NOTHING, rfc="5797", features=("CLNT",))

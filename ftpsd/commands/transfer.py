@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
 from ftpsd.control.table import Family, Interrupts, Needs
-from ftpsd.control.transfer import SMALL, Account, MakeEvent, receive, send
+from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
 from ftpsd.wire.ascii import ToNetwork
 from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.reply import Reply
+from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
@@ -28,16 +28,17 @@ family = Family("transfer")
 async def retr(session: Session, argument: str) -> Reply:
     """Download a file."""
     path = session.resolve(argument)
-    offset = session.take_restart_offset()
-    source, content = await session.in_files(_open, session.storage, path, offset)
+    offset, end = session.take_range()
+    source, content = await session.in_files(_open, session.storage, path, offset, end)
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
-        size = None if session.is_ascii else source.size - offset
+        size = None if session.is_ascii or session.is_deflated else source.size - offset
         mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
         account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
-        await send(session, account, transfer, opening=opening, size=size, inline=content is not None)
+        inline = content is not None and not session.is_deflated
+        await send(session, account, transfer, opening=opening, size=size, inline=inline)
     finally:
         source.close()
     return Reply(226, "Transfer complete.")
@@ -47,7 +48,7 @@ async def retr(session: Session, argument: str) -> Reply:
 async def stor(session: Session, argument: str) -> Reply:
     """Upload a file."""
     path = session.resolve(argument)
-    return await _store(session, path, offset=session.take_restart_offset())
+    return await _store(session, path, offset=_take_offset(session))
 
 
 @family.command("APPE <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -55,14 +56,14 @@ async def appe(session: Session, argument: str) -> Reply:
     """Upload to the end of a file."""
     path = session.resolve(argument)
     # REST before APPE has no meaning; clients that send it mean the end of the file.
-    session.take_restart_offset()
+    _take_offset(session)
     return await _store(session, path, append=True)
 
 
 @family.command("STOU [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
 async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
-    session.take_restart_offset()
+    _take_offset(session)
     path = session.resolve(argument) if argument.strip() else session.directory / "upload"
     return await _store(session, path, unique=True)
 
@@ -86,9 +87,43 @@ async def _store(
     return Reply(226, f"Transfer complete, stored as {sink.path.name}." if unique else "Transfer complete.")
 
 
-def _open(storage: Storage, path: VirtualPath, offset: int) -> tuple[Source, bytes | None]:
+def _take_offset(session: Session) -> int:
+    """Return where an upload starts. Raises: 504 for RANG, an upload cannot replace the middle of a file."""
+    offset, end = session.take_range()
+    if end is not None:
+        raise ReplyError(504, "RANG is for RETR and HASH.")
+    return offset
+
+
+class _Range:
+    """A source that ends before byte *end*."""
+
+    def __init__(self, source: Source, end: int) -> None:
+        self.sha256: str | None = None
+        self.size = min(end, source.size)
+        self.offset = source.offset
+        self._source = source
+
+    def read_into(self, buffer: memoryview) -> int:
+        """See `Source.read_into`."""
+        count = self._source.read_into(buffer[: max(0, self.size - self.offset)])
+        self.offset += count
+        return count
+
+    def fileno(self) -> int | None:
+        """None: what sends a file by itself sends all of it."""
+        return None
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._source.close()
+
+
+def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> tuple[Source, bytes | None]:
     """Open a file, and read it too when it is small. Runs in a worker."""
     source = storage.open_source(path, offset)
+    if end is not None:
+        source = _Range(source, end)
     length = source.size - offset
     if length > SMALL:
         return source, None
@@ -109,11 +144,12 @@ def _open(storage: Storage, path: VirtualPath, offset: int) -> tuple[Source, byt
 def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:
     encoder = ToNetwork() if session.is_ascii else None
     if content is not None:
-        return Sending(whole(content if encoder is None else encoder.feed(content)))
+        return Sending(in_mode(session, whole(content if encoder is None else encoder.feed(content))))
     descriptor = source.fileno()
-    if encoder is None and descriptor is not None and not session.dtp.is_protected:
+    as_it_is = encoder is None and not session.is_deflated and not session.dtp.is_protected
+    if as_it_is and descriptor is not None:
         return SendingFile(source, descriptor)
-    return Sending(file_pieces(source, encoder))
+    return Sending(in_mode(session, file_pieces(source, encoder)))
 
 
 def _sent_event(session: Session, path: VirtualPath, offset: int, source: Source) -> MakeEvent:

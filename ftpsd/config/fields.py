@@ -32,6 +32,7 @@ from ftpsd.config.units import (
     MODE_PATTERN,
     PORTS_PATTERN,
     RATE_PATTERN,
+    SIZE_PATTERN,
     UNLIMITED,
     PortRange,
     describe,
@@ -39,7 +40,9 @@ from ftpsd.config.units import (
     parse_mode,
     parse_ports,
     parse_rate,
+    parse_room,
 )
+from ftpsd.wire.path import PathError, VirtualPath
 
 Item = TypeVar("Item")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,6 +52,10 @@ _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 # What systemd accepts as FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
 _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
+# What the storage keeps to itself (storage/names.py).
+_OURS: Final = ".ftpsd-"
+# More than file systems hold.
+MAX_FILES: Final = 10**12
 # Argon2id in PHC form, and crypt(3) hashes of older systems. Nothing else can be verified.
 PASSWORD_PATTERN: Final = r"^\$(argon2id|6|2[aby])\$[!-~]+$"
 
@@ -190,6 +197,32 @@ def check_positive_duration(value: object) -> float:
     return seconds
 
 
+def check_mount_point(value: object) -> VirtualPath:
+    """Accept the path of a mount: absolute, as the user says it, and not the root."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError(f"{describe(value)} is not a path of the user's home; begin it with /")
+    try:
+        path = VirtualPath.parse(value)
+    except PathError as error:
+        raise ValueError(f"{describe(value)} cannot be a path: {error}") from None
+    if path.is_root:
+        raise ValueError("/ is the home; a mount needs a name, such as /shared")
+    if str(path) != value.removesuffix("/"):
+        raise ValueError(f"{describe(value)} has //, . or .. in it; write {describe(str(path))}")
+    if any(name.lower().startswith(_OURS) for name in path.parts):
+        raise ValueError(f"names that begin with {_OURS} belong to the server; choose another")
+    return path
+
+
+def check_files(value: object) -> int:
+    """Accept a number of files."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_FILES:
+        if value == 0:
+            raise ValueError("0 would leave room for nothing; write null for no limit")
+        return value
+    raise ValueError(f"{describe(value)} is not a number of files; write one such as 10000, or null for no limit")
+
+
 def check_password(value: object) -> str:
     """Accept a password hash; the value is never repeated in a complaint."""
     if isinstance(value, str) and re.fullmatch(PASSWORD_PATTERN[1:-1], value):
@@ -236,6 +269,11 @@ Duration = Annotated[
 ]
 DurationOrZero = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0))]
 Limit = Annotated[int | None, PlainValidator(check_limit), WithJsonSchema(_RATE_SCHEMA)]
+Room = Annotated[int, PlainValidator(parse_room), WithJsonSchema(_text_or_number(SIZE_PATTERN, 1, "integer"))]
+Files = Annotated[
+    int, PlainValidator(check_files), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_FILES})
+]
+MountPoint = Annotated[VirtualPath, PlainValidator(check_mount_point), WithJsonSchema(_text("^/."))]
 Rate = Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
 Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema(_text(MODE_PATTERN))]
 Ports = Annotated[

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftpsd.config.document import ConfigError, ConfigErrors
+from ftpsd.config.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.model import Config, in_order
 from ftpsd.config.ports import clashes
 from ftpsd.config.users import Users, load_users
@@ -46,7 +46,7 @@ def examine(config: Config) -> Findings:
         except ConfigErrors as problem:
             theirs += problem.errors
         else:
-            theirs += _homes(users)
+            theirs += _directories(users)
     return Findings((*in_order(own), *in_order(theirs)), users)
 
 
@@ -94,20 +94,26 @@ def _users_mode(config: Config) -> Iterator[ConfigError]:
         yield config.complaint(("users",), message, "warning")
 
 
-def _homes(users: Users) -> Iterator[ConfigError]:
+def _directories(users: Users) -> Iterator[ConfigError]:
+    """Look at every home and every mounted directory."""
     for user in users.users.values():
-        try:
-            is_directory = stat.S_ISDIR(os.stat(user.home).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            problem = f"{user.home} does not exist; run: mkdir -p {shlex.quote(str(user.home))}"
-        except OSError as error:
-            problem = f"{user.home} cannot be looked at ({error.strerror}); check the permissions on the way to it"
-        else:
-            if is_directory:
-                continue
-            problem = f"{user.home} is not a directory; name one, or move the file away and run mkdir -p"
-        # Who is disabled cannot log in, with a home or without.
-        yield users.complaint(("users", user.name, "home"), problem, "error" if user.enabled else "warning")
+        keys: list[tuple[Path, Key]] = [(user.home, ("home",))]
+        keys += [(mount.directory, ("mounts", number, "directory")) for number, mount in enumerate(user.mounts)]
+        for path, key in keys:
+            if problem := _directory_problem(path):
+                # Who is disabled cannot log in, with a home or without.
+                yield users.complaint(("users", user.name, *key), problem, "error" if user.enabled else "warning")
+
+
+def _directory_problem(path: Path) -> str | None:
+    """Say what is wrong with a directory that a user is to see."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} does not exist; run: mkdir -p {shlex.quote(str(path))}"
+    except OSError as error:
+        return f"{path} cannot be looked at ({error.strerror}); check the permissions on the way to it"
+    return None if is_directory else f"{path} is not a directory; name one, or move the file away and run mkdir -p"
 
 
 def _file_problem(path: Path) -> str | None:

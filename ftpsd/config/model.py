@@ -159,6 +159,8 @@ class Config(Section):
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
     limits: Limits = Limits()
     uploads: Uploads = Uploads()
+    symlinks: Literal["inside", "none"] = "inside"
+    mode_z: Switch = False
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()

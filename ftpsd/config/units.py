@@ -87,6 +87,14 @@ def parse_size(value: object) -> int:
     return size
 
 
+def parse_room(value: object) -> int:
+    """Return bytes from a size that is more than nothing."""
+    size = parse_size(value)
+    if size < 1:
+        raise ValueError("0 would leave room for nothing; write null for no limit")
+    return size
+
+
 def parse_rate(value: object) -> int:
     """Return bytes per second from "10MiB/s" or a whole number of bytes per second; UNLIMITED for "unlimited"."""
     if value == "unlimited":

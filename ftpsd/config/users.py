@@ -7,7 +7,7 @@ dataclasses. The hash of a password shows neither in a record's repr nor in a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,22 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from ftpsd.config.complaints import complaints, nearest
 from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text, shown
-from ftpsd.config.fields import Count, Expiry, FilePath, Network, NetworkField, Password, Rate, Switch
+from ftpsd.config.fields import (
+    Count,
+    Expiry,
+    FilePath,
+    Files,
+    MountPoint,
+    Network,
+    NetworkField,
+    Password,
+    Rate,
+    Room,
+    Switch,
+)
 from ftpsd.config.model import folder_of, in_order
 from ftpsd.config.units import describe
+from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL, Permission
 
 # 10,000 users with every key written out take 5 MiB.
@@ -37,12 +50,31 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """Show *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access."""
+
+    path: VirtualPath
+    directory: Path
+    rules: tuple[Rule, ...] | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Bound what is in a home; None is any number."""
+
+    bytes: int | None = None
+    files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UserRecord:
     """
     Hold one user as the file describes them.
 
-    *rules* None means full access to the home, *networks* empty means from anywhere, rates are bytes per second, and
-    None in *sessions*, a rate or *data_session_reuse* means "as the server says".
+    *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
+    own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
+    *data_session_reuse* means "as the server says".
     """
 
     name: str
@@ -56,6 +88,9 @@ class UserRecord:
     download_rate: int | None = None
     upload_rate: int | None = None
     data_session_reuse: Literal["offered"] | None = None
+    role: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +178,22 @@ class RoleEntry(_Entry):
     rules: tuple[RuleEntry, ...]
 
 
+class MountEntry(_Entry):
+    """Describe one mount as written."""
+
+    path: MountPoint
+    directory: FilePath
+    role: Annotated[str, Field(strict=True)] | None = None
+    rules: tuple[RuleEntry, ...] | None = None
+
+
+class QuotaEntry(_Entry):
+    """Describe a quota as written."""
+
+    bytes: Room | None = None
+    files: Files | None = None
+
+
 class UserEntry(_Entry):
     """Describe one user as written."""
 
@@ -150,6 +201,8 @@ class UserEntry(_Entry):
     home: FilePath
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
+    mounts: tuple[MountEntry, ...] = ()
+    quota: QuotaEntry | None = None
     networks: tuple[NetworkField, ...] = ()
     data_session_reuse: Literal["offered"] | None = None
     sessions: Count | None = None
@@ -210,16 +263,38 @@ def _cross_complaints(document: Document, data: Any) -> list[ConfigError]:
             check_name(name)
         except ValueError as error:
             errors.append(document.error(("users", name), str(error), at_key=True))
-        role = user.get("role") if isinstance(user, dict) else None
-        if not isinstance(role, str):
-            continue
-        if isinstance(roles, dict) and role not in roles:
-            guess = nearest(role, list(roles))
-            hint = f"did you mean {guess}?" if guess else f"the roles are {', '.join(map(shown, roles)) or 'none'}"
-            errors.append(document.error(("users", name, "role"), f"there is no role {describe(role)}; {hint}"))
-        if user.get("rules") is not None:
-            errors.append(document.error(("users", name, "rules"), "a user has a role or rules, not both; remove one"))
+        if isinstance(user, dict):
+            errors += _about_role(document, ("users", name), user, roles, "a user")
+            errors += _about_mounts(document, ("users", name, "mounts"), user.get("mounts"), roles)
     return errors
+
+
+def _about_role(
+    document: Document, key: Key, holder: Mapping[str, Any], roles: Any, what: str
+) -> Iterator[ConfigError]:
+    """Look at the role that the user or mount *holder* at *key* names."""
+    role = holder.get("role")
+    if not isinstance(role, str):
+        return
+    if isinstance(roles, dict) and role not in roles:
+        guess = nearest(role, list(roles))
+        hint = f"did you mean {guess}?" if guess else f"the roles are {', '.join(map(shown, roles)) or 'none'}"
+        yield document.error((*key, "role"), f"there is no role {describe(role)}; {hint}")
+    if holder.get("rules") is not None:
+        yield document.error((*key, "rules"), f"{what} has a role or rules, not both; remove one")
+
+
+def _about_mounts(document: Document, key: Key, mounts: Any, roles: Any) -> Iterator[ConfigError]:
+    seen: set[str] = set()
+    for number, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        if not isinstance(mount, dict):
+            continue
+        yield from _about_role(document, (*key, number), mount, roles, "a mount")
+        path = mount.get("path")
+        if isinstance(path, str):
+            if path.removesuffix("/") in seen:
+                yield document.error((*key, number, "path"), f"{describe(path)} is mounted twice; remove one")
+            seen.add(path.removesuffix("/"))
 
 
 def _rules(entries: tuple[RuleEntry, ...]) -> tuple[Rule, ...]:
@@ -227,15 +302,14 @@ def _rules(entries: tuple[RuleEntry, ...]) -> tuple[Rule, ...]:
 
 
 def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) -> UserRecord:
-    if entry.role is not None:
-        rules: tuple[Rule, ...] | None = roles[entry.role]
-    else:
-        rules = None if entry.rules is None else _rules(entry.rules)
+    quota = None
+    if entry.quota is not None and (entry.quota.bytes, entry.quota.files) != (None, None):
+        quota = Quota(entry.quota.bytes, entry.quota.files)
     return UserRecord(
         name=name,
         password=entry.password,
         home=entry.home,
-        rules=rules,
+        rules=_rules_of(entry, roles),
         networks=entry.networks,
         enabled=entry.enabled,
         expires=entry.expires,
@@ -243,7 +317,16 @@ def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) 
         download_rate=entry.download_rate,
         upload_rate=entry.upload_rate,
         data_session_reuse=entry.data_session_reuse,
+        role=entry.role,
+        mounts=tuple(Mount(mount.path, mount.directory, _rules_of(mount, roles), mount.role) for mount in entry.mounts),
+        quota=quota,
     )
+
+
+def _rules_of(entry: UserEntry | MountEntry, roles: Mapping[str, tuple[Rule, ...]]) -> tuple[Rule, ...] | None:
+    if entry.role is not None:
+        return roles[entry.role]
+    return None if entry.rules is None else _rules(entry.rules)
 
 
 def _control(text: str) -> bool:

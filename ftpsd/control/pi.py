@@ -90,6 +90,7 @@ class ServerPI(Protocol):
         self._is_closing = False
         self._is_counted = False
         self._handshake_started: float | None = None
+        self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
         self._timers: dict[str, IDelayedCall] = {}
 
@@ -223,7 +224,7 @@ class ServerPI(Protocol):
                 self._close("line-too-long")
             else:
                 self._is_busy = True
-                self._run(self._table.find(line.verb), line)
+                self._run(*self._table.match(line))
         self._is_draining = False
         if not self._is_reading and len(self._queue) <= MAX_QUEUED // 2:
             self._is_reading = True
@@ -268,6 +269,8 @@ class ServerPI(Protocol):
             self._cancel_timer("login")
         if not session.is_open:
             return
+        if session.idle_timeout != self._idle_timeout:
+            self._check_idle()
         if session.close_reason is not None:
             self._close(session.close_reason)
         elif session.wants_tls:
@@ -319,7 +322,8 @@ class ServerPI(Protocol):
 
     def _check_idle(self) -> None:
         """Close a session that has been silent for too long; a command at work counts as activity."""
-        limit = self._runtime.config.limits.idle_timeout
+        assert self.session is not None
+        limit = self._idle_timeout = self.session.idle_timeout
         if self._is_busy:
             self._last_activity = self._clock.seconds()
         remaining = self._last_activity + limit - self._clock.seconds()

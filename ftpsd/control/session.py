@@ -11,7 +11,7 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
@@ -29,6 +29,11 @@ from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Seconds after which long work that found the pool full tries again.
+BUSY_PAUSE = 0.1
+# zlib's own default: smaller output costs much more time.
+DEFLATE_LEVEL = 6
 
 ROOT = VirtualPath()
 
@@ -80,10 +85,16 @@ class Session:
         self.dtp = ServerDTP(runtime.data, peer_host, local_host)
         self.only_extended_passive = False
         self.is_ascii = False
+        self.is_deflated = False
+        self.deflate_level = DEFLATE_LEVEL
         self.facts: tuple[str, ...] = ALL_FACTS
+        self.hash_algorithm = "SHA-256"
         self.directory = ROOT
         self.rename_from: VirtualPath | None = None
+        self.copy_from: VirtualPath | None = None
+        self.idle_timeout = runtime.config.limits.idle_timeout
         self._restart_offset = 0
+        self._range_end: int | None = None
         self.download_pace = self.upload_pace = NO_LIMIT
         self.transfer: TransferStatus | None = None
         self.is_abort_wanted = False
@@ -122,12 +133,17 @@ class Session:
 
     def take_restart_offset(self) -> int:
         """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
-        offset, self._restart_offset = self._restart_offset, 0
-        return offset
+        return self.take_range()[0]
 
-    def restart_at(self, offset: int) -> None:
-        """Let the next transfer start at byte *offset*."""
-        self._restart_offset = offset
+    def take_range(self) -> tuple[int, int | None]:
+        """Return, once, where the next transfer starts and the byte it stops before, None for the end of the file."""
+        wanted = self._restart_offset, self._range_end
+        self._restart_offset, self._range_end = 0, None
+        return wanted
+
+    def restart_at(self, offset: int, end: int | None = None) -> None:
+        """Let the next transfer start at byte *offset* and stop before byte *end*."""
+        self._restart_offset, self._range_end = offset, end
 
     # --- work
 
@@ -141,6 +157,24 @@ class Session:
             return await self.in_files(function, *args, **kwargs)
         except PoolBusy:
             return function(*args, **kwargs)
+
+    async def in_pieces(self, step: Callable[[], bool]) -> None:
+        """
+        Call *step* in a worker until it returns True: work of any length, in pieces of about a tenth of a second.
+
+        Between two pieces others have their turn.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+        """
+        is_done = False
+        while not is_done:
+            if not self.is_open:
+                raise CancelledError
+            try:
+                is_done = await self.in_files(step)
+            except PoolBusy:
+                await self.sleep(BUSY_PAUSE)
 
     async def sleep(self, seconds: float) -> None:
         """
@@ -186,10 +220,14 @@ class Session:
         self.user_name = None
         self.who = Who(self.who.session, None, self.who.peer, self.who.listener)
         self.directory = ROOT
-        self.rename_from = None
-        self._restart_offset = 0
+        self.rename_from = self.copy_from = None
+        self._restart_offset, self._range_end = 0, None
         self.is_ascii = False
+        self.is_deflated = False
+        self.deflate_level = DEFLATE_LEVEL
         self.facts = ALL_FACTS
+        self.hash_algorithm = "SHA-256"
+        self.idle_timeout = self.runtime.config.limits.idle_timeout
         self.only_extended_passive = False
 
     def after_reply(self, function: Callable[[], object]) -> None:

@@ -3,6 +3,9 @@ The command table: what every verb looks like, needs and is documented by.
 
 A command is a coroutine function registered by its family's decorator, which carries the syntax line of its RFC.
 Verb, arity, HELP, FEAT, metric labels and docs/protocol.md are read from here, so they cannot disagree.
+
+A sub-command is registered in the same way, *under* its verb: `SITE CHMOD` is a command of its own, with its own
+needs, arity and name in audit and metrics. What no sub-command claims goes to the verb itself.
 """
 
 from __future__ import annotations
@@ -12,12 +15,15 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING
 
+from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply
 
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
 
 CommandFunction = Callable[["Session", str], Awaitable[Reply]]
+# A line of FEAT, or what makes one for a session; None where the session may not use it.
+Feature = str | Callable[["Session"], str | None]
 
 
 class Needs(Flag):
@@ -52,7 +58,7 @@ class Interrupts(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One verb."""
+    """One verb, or one sub-command: then *verb* is both words ("SITE CHMOD") and *under* the first."""
 
     verb: str
     syntax: str
@@ -60,18 +66,20 @@ class Command:
     function: CommandFunction
     rfc: str
     aliases: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()
+    features: tuple[Feature, ...] = ()
     """Lines for FEAT (RFC 2389)."""
     interrupts: Interrupts = Interrupts.NEVER
     hides_argument: bool = False
     """The argument is a secret: no log shows it."""
+    under: str = ""
 
     @property
     def arity(self) -> Arity:
         """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
-        if "<SP>" in self.syntax.partition("[")[0]:
+        syntax = self.syntax.removeprefix(f"{self.under} <SP> ")
+        if "<SP>" in syntax.partition("[")[0]:
             return Arity.REQUIRED
-        return Arity.OPTIONAL if "<SP>" in self.syntax else Arity.NONE
+        return Arity.OPTIONAL if "<SP>" in syntax else Arity.NONE
 
     @property
     def summary(self) -> str:
@@ -93,16 +101,23 @@ class Family:
         needs: Needs,
         rfc: str,
         aliases: tuple[str, ...] = (),
-        features: tuple[str, ...] = (),
+        features: tuple[Feature, ...] = (),
         interrupts: Interrupts = Interrupts.NEVER,
         hides_argument: bool = False,
+        under: str = "",
     ) -> Callable[[CommandFunction], CommandFunction]:
-        """Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1."""
+        """
+        Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1.
+
+        With *under* that word is a sub-command of the verb *under*.
+        """
 
         def register(function: CommandFunction) -> CommandFunction:
-            verb = syntax.replace("[", " ").split()[0]
+            verb = f"{under} {syntax.replace('[', ' ').split()[0]}".strip()
+            shown = f"{under} <SP> {syntax}" if under else syntax
+            names = tuple(f"{under} {alias}".strip() for alias in aliases)
             self.commands.append(
-                Command(verb, syntax, needs, function, rfc, aliases, features, interrupts, hides_argument)
+                Command(verb, shown, needs, function, rfc, names, features, interrupts, hides_argument, under)
             )
             return function
 
@@ -115,6 +130,7 @@ class CommandTable:
     def __init__(self, families: Iterable[Family]) -> None:
         self.families = tuple(families)
         self._commands: dict[str, Command] = {}
+        self._with_subcommands = {command.under for command in self if command.under}
         for command in self:
             for verb in (command.verb, *command.aliases):
                 assert verb not in self._commands, f"{verb} is registered twice"
@@ -124,13 +140,33 @@ class CommandTable:
         return (command for family in self.families for command in family.commands)
 
     def find(self, verb: str) -> Command | None:
-        """Return the command *verb* (upper case), or None."""
+        """Return the command *verb* (upper case, "SITE CHMOD" for a sub-command), or None."""
         return self._commands.get(verb)
+
+    def match(self, line: CommandLine) -> tuple[Command | None, CommandLine]:
+        """Return the command *line* calls, and the line as that command takes it: a sub-command's starts behind it."""
+        command = self._commands.get(line.verb)
+        if line.verb in self._with_subcommands:
+            word, _, rest = line.argument.lstrip(" ").partition(" ")
+            subcommand = self._commands.get(f"{line.verb} {word.upper()}")
+            if subcommand is not None:
+                return subcommand, CommandLine(subcommand.verb, rest)
+        return command, line
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """Every verb and alias, sorted."""
-        return tuple(sorted(self._commands))
+        """Every verb and alias, sorted, without sub-commands."""
+        return tuple(sorted(verb for verb in self._commands if " " not in verb))
+
+    def features(self, session: Session) -> list[str]:
+        """Return the lines of FEAT for *session*."""
+        features = [feature for command in self for feature in command.features]
+        lines = [feature if isinstance(feature, str) else feature(session) for feature in features]
+        return [line for line in lines if line is not None]
+
+    def under(self, verb: str) -> tuple[Command, ...]:
+        """Return the sub-commands of *verb*."""
+        return tuple(command for command in self if command.under == verb)
 
     def document(self) -> list[tuple[str, str, str]]:
         """Return (syntax, needs, RFC) of every command, for people."""

@@ -22,16 +22,16 @@ from ftpsd.audit.events import (
     Direction,
     Event,
     Result,
-    StorageFailed,
     TLSEstablished,
     TLSFacts,
     TransferStarted,
 )
 from ftpsd.control.session import Session, TransferStatus
 from ftpsd.data.connection import DataConnection, Lost
+from ftpsd.data.deflate import Inflating, deflated
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.quantum import Receiving, ReceivingSmall, Transfer
-from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply
@@ -45,7 +45,6 @@ WAIT_FOR_ACCEPT = 1.0
 MakeEvent = Callable[["Account", float, Result, str | None], Event]
 
 RESULTS = {Trouble.ABORTED: Result.ABORTED}
-SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY})
 
 
 @dataclass(slots=True)
@@ -77,17 +76,25 @@ async def send(
         session.dtp.let_go(connection)
 
 
+def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[], memoryview]:
+    """Return *produce* in the transfer mode of the session: as it is, or deflated."""
+    return deflated(produce, session.deflate_level) if session.is_deflated else produce
+
+
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
     """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
     decoder = FromNetwork() if session.is_ascii else None
     small = ReceivingSmall(SMALL)
+    # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
+    small.is_full = session.is_deflated
     is_committed = False
     try:
         async with _Running(session, account, opening, None) as running:
             connection = await running.connect()
-            await running.carry(connection, small, inline=True)
+            if not session.is_deflated:
+                await running.carry(connection, small, inline=True)
             if small.is_full:
-                rest = Receiving(sink, decoder, small.data)
+                rest = Inflating(sink, decoder) if session.is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
             await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
@@ -153,8 +160,6 @@ class _Running:
             session.publish(
                 DataConnectionRefused(session.who, error.trouble.name.lower().replace("_", "-"), session.dtp.mode)
             )
-        elif isinstance(error, StorageError) and error.kind in SERVER_FAULTS:
-            session.publish(StorageFailed(session.who, "transfer", str(error.path), str(error)))
         seconds = self._clock.seconds() - self._started
         session.publish(self._account.event(self._account, seconds, result, reason))
 

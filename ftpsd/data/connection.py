@@ -14,7 +14,7 @@ holder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -36,8 +36,8 @@ LINGER_BYTES = 256 * 1024
 BUSY_PAUSE = 0.02
 
 
-class State(Enum):
-    """Who may touch the socket: the reactor, except while LENT."""
+class State(IntEnum):
+    """Who may touch the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
 
     CONNECTED = auto()
     HANDSHAKE = auto()
@@ -109,7 +109,9 @@ class DataConnection:
             self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, "the TLS handshake took too long")
-            self._shake()
+            # The client speaks first, and most do so only after our 150.
+            self._socket.acknowledge_at_once()
+            self._socket.watch(self._shake, read=True)
         return result
 
     def _shake(self) -> None:
@@ -156,6 +158,8 @@ class DataConnection:
             if self.state is State.CONNECTED:
                 self._go(State.READY)
             self._go(State.WATCHED)
+            if inline:
+                self._socket.gather()
             self._transfer = transfer
             self._is_inline = inline
             self._pace = pace

@@ -25,6 +25,10 @@ BACKLOG = 1024
 # the first is acknowledged: lftp's mirror then takes 40 ms more for every file.
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
+# Linux only. A small file, its close_notify and the FIN wake the client once instead of three times. The kernel holds
+# nothing back for longer than 0.2 s.
+CORK: int | None = getattr(socket, "TCP_CORK", None)
+
 
 def plain_address(host: str) -> str:
     """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
@@ -62,6 +66,11 @@ class DataSocket:
         """Send the next acknowledgement without delay; where the system cannot, it comes when it comes."""
         if QUICK_ACK is not None:
             self.socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+
+    def gather(self) -> None:
+        """Hold small pieces back until there is a full segment or the FIN: what is small then arrives at once."""
+        if CORK is not None:
+            self.socket.setsockopt(socket.IPPROTO_TCP, CORK, 1)
 
     def unwatch(self) -> None:
         """Take the socket out of the reactor's hands."""

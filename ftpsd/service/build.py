@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.cred.portal import Portal
 
 from ftpsd.auth.checker import UsersChecker
-from ftpsd.auth.realm import Realm
+from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.document import ConfigError, ConfigErrors
 from ftpsd.config.files import examine, needs_certificate
 from ftpsd.config.model import Config, load_config
@@ -69,6 +69,8 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         digests=config.audit.sha256,
     )
     checker = UsersChecker(loaded.users.users, parts.login, parts.verified, parts.reactor)
+    homes = frozenset(user.home for user in loaded.users.users.values() if user.quota is not None)
+    quotas = Quotas(parts.accounts, homes, parts.upkeep)
     limits = config.limits
     dialer = Dialer(config.active.source_port, limits.data_connect_timeout, parts.reactor)
     data = DataSettings(
@@ -83,7 +85,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         config=config,
         users=loaded.users.users,
         shared=parts.shared,
-        portal=Portal(Realm(parts.files, policy), [checker]),
+        portal=Portal(Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas), [checker]),
         certificate=loaded.certificate,
         data=data,
         public_address=PublicAddresses(config.passive, parts.files, parts.resolved),

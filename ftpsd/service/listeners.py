@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from ftpsd.config.model import Config, Listener
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.transport import ControlTransport
 from ftpsd.data.ports import Reservation
 from ftpsd.data.transport import DataPort, DataSocket
 
@@ -87,7 +88,7 @@ def open_control(
     if listener.socket is not None:
         return [_adopt(descriptor, factory, reactor) for descriptor in _passed(listener.socket, sockets)]
     try:
-        return [reactor.listenTCP(listener.port, factory, BACKLOG, listener.address)]
+        return [_speaking_at_once(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address))]
     except CannotListenError as error:
         number = error.socketError.errno
         if number == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
@@ -127,8 +128,14 @@ def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
 def _adopt(descriptor: int, factory: ControlFactory, reactor: Any) -> IListeningPort:
     # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
     with socket.socket(fileno=os.dup(descriptor)) as passed:
-        port: IListeningPort = reactor.adoptStreamPort(descriptor, passed.family, factory)
-        return port
+        return _speaking_at_once(reactor.adoptStreamPort(descriptor, passed.family, factory))
+
+
+def _speaking_at_once(port: Any) -> IListeningPort:
+    """Make the connections of *port* send replies at once."""
+    port.transport = ControlTransport
+    listening: IListeningPort = port
+    return listening
 
 
 def why_not(address: str, port: int, error: CannotListenError) -> str:

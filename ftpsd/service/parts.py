@@ -21,6 +21,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
+from ftpsd.storage.quota import QuotaAccounts
 from ftpsd.workers import WorkerPool
 
 # Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10
@@ -28,6 +29,9 @@ from ftpsd.workers import WorkerPool
 LOGIN_QUEUE = 200
 FILES_QUEUE = 10_000
 TRANSFER_QUEUE = 10_000
+# Walks through whole trees (counting for quotas, sweeping partials) take long and must not keep others waiting.
+UPKEEP_THREADS = 2
+UPKEEP_QUEUE = 10_000
 
 
 class Parts:
@@ -39,6 +43,8 @@ class Parts:
         self.login = WorkerPool("login", config.workers.login, LOGIN_QUEUE, call)
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         self.transfer = WorkerPool("transfer", transfer_threads(config), TRANSFER_QUEUE, call)
+        self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
+        self.accounts = QuotaAccounts()
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
@@ -61,7 +67,7 @@ class Parts:
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
         """Every worker pool."""
-        return self.login, self.files, self.transfer
+        return self.login, self.files, self.transfer, self.upkeep
 
     def start(self) -> None:
         """Start the workers, with room for as many open files as the system allows."""
@@ -71,6 +77,7 @@ class Parts:
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
+        self.accounts.stop()
         for pool in self.pools:
             pool.stop()
         self.audit_log.stop()

@@ -1,6 +1,6 @@
 """
 Upkeep: what the daemon does by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes
-DNS names and sweeps uploads that nobody will resume.
+DNS names, sweeps uploads that nobody will resume and counts what quotas are about.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
+from ftpsd.storage.quota import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Upkeep:
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
         self._every(SWEEP_INTERVAL, self._sweep)
+        self._every(SWEEP_INTERVAL, self._recount)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -93,15 +95,29 @@ class Upkeep:
             self._daemon.parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
 
+    def _recount(self) -> Deferred[None]:
+        """Count the homes with a quota again: sessions that last for days see what other programs have changed."""
+        parts = self._daemon.parts
+        return parts.upkeep.run(parts.accounts.recount).addCallbacks(
+            lambda _: None, lambda failure: log.failure("counting for quotas failed", failure)
+        )
+
     def _sweep(self) -> Deferred[None]:
-        """Remove partial uploads older than `uploads.keep_partial`, home by home, one worker at a time."""
-        runtime = self._daemon.runtime
-        homes = sorted({user.home for user in runtime.users.values()})
-        return self._daemon.parts.files.run(_sweep_homes, homes, runtime.config.uploads.keep_partial).addCallbacks(
+        """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
+        runtime, parts = self._daemon.runtime, self._daemon.parts
+        directories = {user.home for user in runtime.users.values()}
+        directories.update(mount.directory for user in runtime.users.values() for mount in user.mounts)
+        # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
+        order = sorted(directories, reverse=True)
+        return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
         )
 
 
-def _sweep_homes(homes: list[Path], keep: float) -> int:
-    return sum(sweep_partials(home, keep) for home in homes if home.is_dir())
+def _sweep(directories: list[Path], keep: float, accounts: QuotaAccounts) -> int:
+    return sum(
+        sweep_partials(path, keep, is_stopped=lambda: accounts.is_stopped, ledger=accounts.ledger(path))
+        for path in directories
+        if path.is_dir()
+    )

@@ -55,7 +55,7 @@ def open_atomic(
         begun, published = _copy_published(partials, wanted)
     else:
         begun = _Begun(partials.fresh(), 0, is_resumed=False)
-    return AtomicSink(place.keep(), policy, begun, _Terms(may_replace, may_create, append, published))
+    return AtomicSink(place, policy, begun, _Terms(may_replace, may_create, append, published))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,9 @@ class _Terms:
 
 
 class AtomicSink:
-    """An upload that is hidden until it is complete."""
+    """An upload that is hidden until it is complete; keeps the place it is given."""
 
     def __init__(self, place: Place, policy: UploadPolicy, begun: _Begun, terms: _Terms) -> None:
-        self._place = place
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial
@@ -122,6 +121,7 @@ class AtomicSink:
         self.sha256: str | None = None
         self._digest = StreamDigest.of_beginning(self._partial.fd, begun.start) if policy.digests else None
         os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
+        self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""

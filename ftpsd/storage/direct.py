@@ -201,4 +201,5 @@ class DirectSink:
             status = os.fstat(self._fd)
             if status.st_size > self.offset and not self._is_append:
                 os.ftruncate(self._fd, self.offset)
-                change.resized(status, status.st_size, self.offset)
+                if status.st_nlink:  # else it was deleted meanwhile, and told of with all of its bytes
+                    change.resized(status, status.st_size, self.offset)

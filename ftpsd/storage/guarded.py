@@ -120,7 +120,7 @@ class GuardedStorage:
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*; needs mkdir."""
-        if Permission.MKDIR not in self._at(path).allowed:
+        if not self._at(path).allows(Permission.MKDIR):
             raise StorageError(Kind.DENIED, path)
         self._inner.make_directory(path)
 
@@ -176,8 +176,8 @@ class GuardedStorage:
     def _require(self, path: VirtualPath, permission: Permission) -> Rules:
         """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
         rules = self._at(path)
-        if permission not in rules.allowed:
-            raise StorageError(Kind.DENIED if Permission.LIST in rules.allowed else Kind.NOT_FOUND, path)
+        if not rules.allows(permission):
+            raise StorageError(Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND, path)
         return rules
 
 
@@ -256,6 +256,10 @@ class Rules:
         # The rule that decides about the directory itself, and what it allows.
         self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
+
+    def allows(self, permission: Permission) -> bool:
+        """Tell whether *permission* is given for the directory itself."""
+        return permission in self.allowed
 
     @classmethod
     def of(cls, rules: Iterable[PathRule] | None) -> Rules:

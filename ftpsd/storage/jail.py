@@ -5,8 +5,7 @@ Why a path cannot leave the jail:
 1. The jail is a descriptor of its root directory. No host path is ever put together or opened.
 2. A name is reached component by component, each opened below the one before with O_NOFOLLOW (walk.py). The kernel
    follows no link and sees no `..` and no `/`; what is swapped during the walk can make it fail, not leave.
-3. Links are resolved by hand inside the walk, at most 40. A relative one counts from where it is, an absolute one
-only
+3. Links are resolved by hand inside the walk, at most 40. A relative one counts from where it is, an absolute one only
    if it points into the real path of the root; `..` above the root and everything else that leads out is NOT_FOUND.
    With symlinks="none" every link is.
 4. The last component: stat, list, open, set_modified and set_mode go where a link leads; remove and rename act on the

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Sink, Storage, StorageError
+from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.quota import Quota, QuotaAccount
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -42,13 +44,130 @@ def memory(directory: Path) -> House:
     return House(lambda owner: MemoryStorage(tree, owner))
 
 
+def counted(directory: Path, policy: UploadPolicy) -> House:
+    """Return a house over a directory with a quota that nothing here reaches."""
+    ledger = QuotaAccount(directory).ledger(Quota(bytes=1 << 30, files=10_000))
+
+    def open_storage(owner: str) -> Storage:
+        return LocalJail.open(directory, uploads=policy, owner=owner, ledger=ledger)
+
+    return House(open_storage, policy.atomic)
+
+
+def beside_a_mount(directory: Path) -> House:
+    """Return a house over a home with a mount in it that its user may not even see."""
+    for name in ("home", "tree"):
+        (directory / name).mkdir()
+
+    def open_storage(owner: str) -> Storage:
+        home, tree = (
+            LocalJail.open(directory / name, uploads=UploadPolicy(durable=False), owner=owner)
+            for name in ("home", "tree")
+        )
+        return MountedStorage(home, {at("/hidden"): GuardedStorage(tree, [])})
+
+    return House(open_storage)
+
+
+def below_a_mount(directory: Path) -> House:
+    """Return a house over a tree that is mounted in a home which has other things in its place."""
+    (directory / "tree").mkdir()
+    (directory / "home" / "m" / "tree").mkdir(parents=True)
+    (directory / "home" / "m" / "tree" / "a").write_bytes(b"another")
+
+    def open_storage(owner: str) -> Storage:
+        home, tree = (
+            LocalJail.open(directory / name, uploads=UploadPolicy(durable=False), owner=owner)
+            for name in ("home", "tree")
+        )
+        return Below(MountedStorage(home, {at("/m/tree"): tree}), at("/m/tree"))
+
+    return House(open_storage)
+
+
+class Below:
+    """A storage seen from one of its directories."""
+
+    def __init__(self, inner: Storage, top: VirtualPath) -> None:
+        self._inner = inner
+        self._top = top
+
+    def stat(self, path: VirtualPath) -> Entry:
+        try:
+            return self._inner.stat(self._at(path))
+        except StorageError as error:
+            error.path = path if error.path == self._at(path) else None
+            raise
+
+    def list(self, path: VirtualPath) -> Listing:
+        return self._inner.list(self._at(path))
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        return self._inner.open_source(self._at(path), offset)
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        sink = self._inner.open_sink(
+            self._at(path),
+            offset=offset,
+            append=append,
+            unique=unique,
+            may_replace=may_replace,
+            may_create=may_create,
+        )
+        assert sink.path.is_within(self._top)
+        sink.path = VirtualPath(sink.path.parts[len(self._top.parts) :])
+        return sink
+
+    def make_directory(self, path: VirtualPath) -> None:
+        self._inner.make_directory(self._at(path))
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        self._inner.remove_directory(self._at(path))
+
+    def remove_file(self, path: VirtualPath) -> None:
+        self._inner.remove_file(self._at(path))
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace)
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        self._inner.set_modified(self._at(path), modified_ns)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        self._inner.set_mode(self._at(path), mode)
+
+    def free_bytes(self, path: VirtualPath) -> int:
+        return self._inner.free_bytes(self._at(path))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _at(self, path: VirtualPath) -> VirtualPath:
+        below = VirtualPath()
+        object.__setattr__(below, "parts", self._top.parts + path.parts)  # also for names that no path can hold
+        return below
+
+
 HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-atomic-durable": lambda directory: local(directory, UploadPolicy()),
     "jail-direct": lambda directory: local(directory, UploadPolicy(atomic=False)),
     "guarded-jail": lambda directory: local(directory, UploadPolicy(durable=False), guarded=True),
+    "jail-with-quota": lambda directory: counted(directory, UploadPolicy(durable=False)),
+    "jail-with-quota-direct": lambda directory: counted(directory, UploadPolicy(durable=False, atomic=False)),
+    "beside-a-mount": beside_a_mount,
+    "below-a-mount": below_a_mount,
     "memory": memory,
 }
-IN_PLACE = {"jail-direct"}
+IN_PLACE = {"jail-direct", "jail-with-quota-direct"}
 
 
 def at(text: str) -> VirtualPath:

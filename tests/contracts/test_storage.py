@@ -470,6 +470,21 @@ class TestFacts:
         assert kind_of(storage.set_mode, at("/a"), 0o600) is Kind.NOT_FOUND
 
 
+class TestRoom:
+    """How much can be stored."""
+
+    def test_there_is_some(self, storage: Storage) -> None:
+        """A directory has room, the root as well."""
+        storage.make_directory(at("/d"))
+        assert min(storage.free_bytes(at("/")), storage.free_bytes(at("/d"))) > 0
+
+    def test_room_in_what_is_no_directory(self, storage: Storage) -> None:
+        """A file has no room, and what is not there neither."""
+        put(storage, "/a", b"1")
+        assert kind_of(storage.free_bytes, at("/a")) is Kind.NOT_A_DIRECTORY
+        assert kind_of(storage.free_bytes, at("/b")) is Kind.NOT_FOUND
+
+
 RESERVED = [".ftpsd-", ".ftpsd-x", ".FTPSD-x", ".ftp\u017fd-x", ".ft\u200dpsd-x", ".\uff46tpsd-x"]
 
 

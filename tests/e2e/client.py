@@ -9,7 +9,6 @@ import io
 import random
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -289,6 +288,3 @@ def control(daemon: Daemon, way: Way, *, ragged: bool = True) -> ControlConnecti
         assert connection.ask("AUTH TLS").startswith("234")
         connection.start_tls(tls_context(daemon, way.version), ragged=ragged)
     return connection
-
-
-Dial = Callable[[], ControlConnection]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_a_file_comes_down_in_segments(lftp: Lftp, home: Path, tmp_path: Path) -
 
 
 def test_files_are_moved_and_removed(lftp: Lftp, home: Path, tmp_path: Path) -> None:
-    """mkdir -p, mv, chmod-free rm -r."""
+    """mkdir -p, mv, rm -r."""
     make_file(tmp_path / "source", 1000)
     lftp("mkdir -p a/b", "put source -o a/b/file", "mv a/b/file a/other", "rm -r a/b")
     assert sorted(digests(home)) == ["a/other"]
@@ -93,8 +94,6 @@ def test_files_are_moved_and_removed(lftp: Lftp, home: Path, tmp_path: Path) -> 
 
 def test_times_survive(lftp: Lftp, home: Path, tmp_path: Path) -> None:
     """lftp sets the time of what it puts (MFMT) and takes that of what it gets (MDTM, MLSD)."""
-    import os
-
     source = make_file(tmp_path / "source", 1000)
     os.utime(source, (1_600_000_000, 1_600_000_000))
     lftp("put source -o file", "get file -o got")

@@ -179,9 +179,8 @@ def test_a_client_that_does_not_read_is_not_read_from(tls_daemon: Daemon) -> Non
     greedy = control(tls_daemon, EXPLICIT)
     assert isinstance(greedy.sock, ssl.SSLSocket)
     greedy.sock.settimeout(1)
-    with pytest.raises((TimeoutError, OSError)):
-        for _ in range(10_000):
-            greedy.sock.sendall(b"HELP\r\n" * 1000)
+    with pytest.raises(OSError, match="timed out"):
+        greedy.sock.sendall(b"HELP\r\n" * 10_000_000)
     other = control(tls_daemon, EXPLICIT)
     assert other.ask("NOOP").startswith("200")
     for connection in (greedy, other):

@@ -87,7 +87,7 @@ def test_old_versions_are_refused(tls_daemon: Daemon, version: ssl.TLSVersion, i
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         context.minimum_version = context.maximum_version = version
     ports = tls_daemon.ports
     connection = ControlConnection(IPV4, ports.implicit if implicit else ports.explicit)
@@ -151,6 +151,6 @@ def test_a_tls_client_is_not_resumed_by_another_session(tls_daemon: Daemon) -> N
 
 
 def test_tls_on_the_explicit_port_gets_no_further(tls_daemon: Daemon, plain: ControlConnection) -> None:
-    """A ClientHello where a command belongs is no FTP; the connection ends sooner or later without an answer inside TLS."""
+    """A ClientHello where a command belongs is no FTP, and is not answered by TLS."""
     with pytest.raises((ssl.SSLError, ConnectionError)):
         plain.start_tls(tls_context(tls_daemon))

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from tests.e2e.client import EXPLICIT, Way, begin, content, download, listing, next_code, reply, upload
+from tests.e2e.client import EXPLICIT, Way, begin, content, download, listing, log_in, next_code, reply, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
@@ -35,8 +35,6 @@ def test_metrics_pass_promtool(daemon: Daemon, ftp: ftplib.FTP) -> None:
 
 def test_a_session_is_counted(start_daemon: StartDaemon) -> None:
     """Connections, logins, commands, transfers and their bytes."""
-    from tests.e2e.client import log_in
-
     daemon = start_daemon()
     ftp = log_in(daemon, EXPLICIT, daemon.account())
     upload(ftp, "file", content(1000))

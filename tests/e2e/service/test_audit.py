@@ -31,7 +31,7 @@ def events(daemon: Daemon, account: Account, ftp: ftplib.FTP) -> list[dict[str, 
         reply(ftp, line)
     ftp.quit()
     closed = daemon.wait_for_event("session-closed", user=account.name)
-    return [event for event in daemon.audit() if event.get("session") == closed["session"]]
+    return daemon.audit(closed["session"])
 
 
 def test_everything_a_session_does_is_logged(events: list[dict[str, Any]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ftplib
 import hashlib
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.e2e.client import (
     begin,
     code,
     content,
+    control,
     download,
     log_in,
     next_code,
@@ -58,8 +61,6 @@ def test_logins_at_once(start_daemon: StartDaemon) -> None:
     accounts = [daemon.account() for _ in range(10)]
 
     def work(number: int) -> int:
-        from tests.e2e.client import control
-
         connection = control(daemon, EXPLICIT)
         name = accounts[number // 2].name if number % 2 else f"nobody{number}"
         connection.ask(f"USER {name}")
@@ -103,18 +104,15 @@ def test_a_killed_daemon_has_published_nothing_by_halves(start_daemon: StartDaem
     account: Account = daemon.account()
     (account.home / "file").write_bytes(b"old")
     ftp = log_in(daemon, way, account)
-    connections = []
-    for name in ("file", "new"):
-        session = ftp if name == "file" else log_in(daemon, way, account)
-        connection, _ = begin(session, f"STOR {name}")
-        connection.sendall(content(200_000))
-        eventually(lambda session=session: "200000 bytes" in session.sendcmd("STAT"), "the bytes have arrived")  # type: ignore[misc]
-        connections += [connection, session]
+    second = log_in(daemon, way, account)
+    connections = [_half_uploaded(ftp, "file"), _half_uploaded(second, "new")]
     assert daemon.process is not None
     daemon.process.kill()
     assert daemon.ended() == -9
-    for opened in connections:
-        opened.close()
+    for connection in connections:
+        connection.close()
+    for session in (ftp, second):
+        session.close()
     assert (account.home / "file").read_bytes() == b"old"
     assert not (account.home / "new").exists()
     daemon.start()
@@ -126,6 +124,14 @@ def test_a_killed_daemon_has_published_nothing_by_halves(start_daemon: StartDaem
     upload(again, "new", content(200_000)[arrived:] + b"end", rest=arrived)
     assert (account.home / "new").read_bytes() == content(200_000) + b"end"
     again.close()
+
+
+def _half_uploaded(ftp: ftplib.FTP, name: str) -> socket.socket:
+    """Return the data connection of an upload of which 200,000 bytes have arrived."""
+    connection, _ = begin(ftp, f"STOR {name}")
+    connection.sendall(content(200_000))
+    eventually(lambda: "200000 bytes" in ftp.sendcmd("STAT"), "the bytes have arrived")
+    return connection
 
 
 def _digest(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import socket
 import ssl
 
 import pytest
@@ -133,8 +134,6 @@ def test_a_changed_listener_is_told_to_need_a_restart(own: Daemon) -> None:
 
 
 def _answers(daemon: Daemon) -> bool:
-    import socket
-
     try:
         with socket.create_connection((IPV4, daemon.ports.spare), 5) as plain:
             tls_context(daemon).wrap_socket(plain, server_hostname=IPV4).close()

@@ -45,7 +45,7 @@ def wait_for(manager: socket.socket, assignment: str) -> list[str]:
 
 
 def test_it_says_when_it_is_ready(start_daemon: StartDaemon, manager: socket.socket) -> None:
-    """READY=1 when it serves, RELOADING=1 and READY=1 around a reload, STOPPING=1 at the end, each with what it needs."""
+    """READY=1 when it serves, RELOADING=1 and READY=1 around a reload, STOPPING=1 at the end."""
     daemon = start_daemon(environ={"NOTIFY_SOCKET": address(manager)})
     assert any(line.startswith("STATUS=") for line in wait_for(manager, "READY=1"))
     daemon.signal(signal.SIGHUP)

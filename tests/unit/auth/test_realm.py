@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from twisted.cred.portal import IRealm, Portal
@@ -17,10 +18,12 @@ from zope.interface.verify import verifyObject
 
 from ftpsd.auth.checker import Login, LoginBusy, LoginRefused, Refusal, UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.realm import Avatar, IAvatar, Realm
-from ftpsd.config.users import Rule, UserRecord
-from ftpsd.storage.base import StorageError
+from ftpsd.auth.realm import Avatar, IAvatar, Quotas, Realm
+from ftpsd.config.users import Mount, Quota, Rule, UserRecord
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.quota import QuotaAccounts, Usage
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.walk import Symlinks
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.unit.auth.workers import HeldWorkers, InlineWorkers
@@ -101,6 +104,110 @@ def test_home_that_is_a_file(home: Path) -> None:
     error = ask(InlineWorkers(), user(home / "file"))
     assert isinstance(error, LoginRefused)
     assert error.reason is Refusal.HOME_UNUSABLE
+
+
+READ_ONLY = (Rule("/**", frozenset({Permission.LIST, Permission.READ})),)
+
+
+@pytest.fixture
+def mounted(home: Path) -> UserRecord:
+    """A user with a mount that can be read only, beside the home."""
+    directory = home.parent / f"{home.name}-shared"
+    directory.mkdir()
+    (directory / "other").write_bytes(b"shared content")
+    return replace(user(home), mounts=(Mount(VirtualPath(("shared",)), directory, READ_ONLY),))
+
+
+def test_avatar_reaches_its_mounts(mounted: UserRecord) -> None:
+    """A mount is there under its path, with rules of its own; the home keeps what its rules allow."""
+    storage = ask(InlineWorkers(), mounted)[1].storage
+    assert storage.stat(VirtualPath.parse("/shared/other")).size == 14
+    with pytest.raises(StorageError):
+        storage.remove_file(VirtualPath.parse("/shared/other"))
+    storage.remove_file(VirtualPath.parse("/file"))
+
+
+def test_missing_mount(mounted: UserRecord) -> None:
+    """A login whose mount is missing is refused and not served with a gap; nothing stays open."""
+    before = descriptors()
+    gone = replace(mounted.mounts[0], path=VirtualPath(("gone",)), directory=Path("/nowhere"))
+    error = ask(InlineWorkers(), replace(mounted, mounts=(*mounted.mounts, gone)))
+    assert isinstance(error, LoginRefused)
+    assert error.reason is Refusal.NO_MOUNT
+    del error
+    assert descriptors() == before
+
+
+def test_mount_that_is_a_file(mounted: UserRecord) -> None:
+    """So is one whose mount is no directory."""
+    file = replace(mounted.mounts[0], directory=mounted.home / "file")
+    error = ask(InlineWorkers(), replace(mounted, mounts=(file,)))
+    assert isinstance(error, LoginRefused)
+    assert error.reason is Refusal.MOUNT_UNUSABLE
+
+
+def test_logout_closes_mounts(mounted: UserRecord) -> None:
+    """After logout nothing of home and mounts stays open."""
+    before = descriptors()
+    avatar, logout = cast("tuple[Avatar, Any]", ask(InlineWorkers(), mounted)[1:])
+    outcome(logout())
+    del avatar, logout
+    assert descriptors() == before
+
+
+def test_links_are_followed_by_policy(home: Path) -> None:
+    """With symlinks: none, a link inside the home leads nowhere."""
+    (home / "link").symlink_to("file")
+    storages = [
+        outcome(Realm(InlineWorkers(), UploadPolicy(), symlinks=policy).requestAvatar(user(home), None, IAvatar))[1]
+        for policy in get_args(Symlinks)
+    ]
+    assert storages[0].storage.stat(VirtualPath.parse("/link")).size == 7
+    with pytest.raises(StorageError):
+        storages[1].storage.stat(VirtualPath.parse("/link"))
+
+
+def test_quota_binds_every_session(home: Path) -> None:
+    """The home is counted before the first login is over, and all sessions share what is left."""
+    realm = Realm(InlineWorkers(), UploadPolicy())
+    record = replace(user(home), quota=Quota(bytes=10))
+    one, two = (outcome(realm.requestAvatar(record, None, IAvatar))[1].storage for _ in range(2))
+    root = VirtualPath()
+    assert (one.free_bytes(root), two.free_bytes(root)) == (3, 3)
+    sink = one.open_sink(root / "new")
+    sink.write(memoryview(b"ab"))
+    assert two.free_bytes(root) == 1
+    with pytest.raises(StorageError) as caught:
+        sink.write(memoryview(b"cde"))
+    assert caught.value.kind is Kind.QUOTA
+    sink.abort()
+
+
+def test_who_shares_the_home_of_a_quota_is_counted(home: Path) -> None:
+    """A user without a quota, and one with a mount on that home, keep its account exact."""
+    accounts, pool = QuotaAccounts(), InlineWorkers()
+    realm = Realm(pool, UploadPolicy(), quotas=Quotas(accounts, frozenset({home}), pool))
+    guest = replace(user(home.parent), mounts=(Mount(VirtualPath(("in",)), home),))
+    for record, path in ((user(home), "/a"), (guest, "/in/b")):
+        sink = outcome(realm.requestAvatar(record, None, IAvatar))[1].storage.open_sink(VirtualPath.parse(path))
+        sink.write(memoryview(b"12345"))
+        sink.commit()
+    assert accounts.of(home).used == Usage(bytes=10, files=2)
+
+
+def test_a_home_is_counted_again_in_the_background(home: Path) -> None:
+    """A login long after the count has the home counted, by the pool that has time for it."""
+    pool, upkeep = InlineWorkers(), HeldWorkers()
+    accounts = QuotaAccounts()
+    realm = Realm(pool, UploadPolicy(), quotas=Quotas(accounts, frozenset({home}), upkeep))
+    record = replace(user(home), quota=Quota(bytes=10))
+    account = accounts.of(home)
+    account.count = lambda **_: False  # type: ignore[method-assign]
+    storage = outcome(realm.requestAvatar(record, None, IAvatar))[1].storage
+    assert storage.free_bytes(VirtualPath()) == 10
+    del account.count
+    upkeep.release()
+    assert storage.free_bytes(VirtualPath()) == 3
 
 
 def test_home_is_opened_and_closed_in_the_pool(home: Path) -> None:

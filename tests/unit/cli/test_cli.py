@@ -187,6 +187,53 @@ def test_a_password_nobody_can_log_in_with_is_refused(stdin: str | bytes) -> Non
     assert (result.exit_code, result.stdout) == (2, "")
 
 
+# --- explain
+
+
+@pytest.fixture
+def mounted(site: Path) -> Path:
+    """Add a user with a role and a mount."""
+    (site / "users.yaml").write_text(
+        "roles: {reader: {rules: [{path: /**, allow: [list, read]}]}}\n"
+        "users: {alice: {home: home, mounts: [{path: /shared, directory: home, role: reader}]}}\n"
+    )
+    return site / "ftpsd.yaml"
+
+
+def test_what_is_allowed_is_explained(mounted: Path) -> None:
+    """Exit code 0, with the verdict and what decides."""
+    result = run("explain", "--config", mounted, "alice", "delete", "a/b")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "allowed: alice may delete /a/b\nhome, no role and no rules: everything is allowed\n",
+    )
+
+
+def test_what_is_denied_is_explained(mounted: Path) -> None:
+    """Exit code 1, with the rule."""
+    result = run("explain", "--config", mounted, "alice", "delete", "/shared/a")
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "denied: alice may not delete /shared/a\n"
+        "mount /shared, role reader, rule 1 of 1 decides about /a: {path: /**, allow: [list, read]}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "complaint"),
+    [
+        (("bob", "read", "/"), "There is no user bob"),
+        (("alice", "fly", "/"), "fly is no action; the actions are list, read"),
+        (("alice", "read", "/a\tb"), "PATH: Names cannot hold control characters."),
+    ],
+)
+def test_what_is_no_question_is_told(mounted: Path, question: tuple[str, ...], complaint: str) -> None:
+    """Exit code 2 for an unknown user or action, or what is no path."""
+    result = run("explain", "--config", mounted, *question)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
 # --- user
 
 

@@ -76,7 +76,8 @@ def test_a_documented_default_of_a_user_is_the_default(key: str) -> None:
     """The same for a user."""
     default = DOCUMENTED[key][0]
     if default is not None:
-        text = f"users: {{a: {{home: /h, {key.removeprefix('users.NAME.')}: {default}}}}}"
+        inner = key.removeprefix("users.NAME.").replace(".", ": {") + f": {default}" + "}" * (key.count(".") - 2)
+        text = f"users: {{a: {{home: /h, {inner}}}}}"
         assert users(text) == users("users: {a: {home: /h}}")
 
 

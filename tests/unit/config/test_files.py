@@ -125,6 +125,19 @@ def test_homes_are_looked_at(site: Path) -> None:
     ]
 
 
+def test_directories_of_mounts_are_looked_at(site: Path) -> None:
+    """A mount whose directory is not there is told at its place, before a login is refused for it."""
+    (site / "users.yaml").write_text(
+        "users:\n  a: {home: home, mounts: [{path: /m, directory: home}, {path: /n, directory: gone}]}\n"
+        "  b: {home: home, enabled: false, mounts: [{path: /m, directory: users.yaml}]}\n"
+    )
+    assert complaints(site) == [
+        "users.yaml:2:79: users.a.mounts[1].directory: gone does not exist; run: mkdir -p gone",
+        "users.yaml:3:66: warning: users.b.mounts[0].directory: users.yaml is not a directory; name one, or move the "
+        "file away and run mkdir -p",
+    ]
+
+
 def test_errors_of_the_users_file_come_along(site: Path) -> None:
     """What is wrong in the users file is told together with everything else."""
     (site / "k.pem").unlink()

@@ -88,6 +88,7 @@ def test_the_files_we_ship_are_accepted(name: str) -> None:
         "tls: {minimum_version: 1.3}",
         "uploads: {umask: '0027', keep_partial: 0}",
         "workers: {transfer: 8}",
+        "symlinks: none",
     ],
 )
 def test_what_the_configuration_accepts(text: str) -> None:
@@ -104,6 +105,8 @@ def test_what_the_configuration_accepts(text: str) -> None:
         "roles: {r: {rules: [{path: /, allow: all}]}}\nusers: {no: {home: /h, role: r}}",
         "users: {a: {home: h, expires: 2030-01-01, download_rate: unlimited, password: $6$a$b, networks: [10.0.0.1]}}",
         "users: {a: {home: h, expires: '2030-01-01 10:00+0100', rules: [{path: /a, allow: [all, set-time]}]}}",
+        "users: {a: {home: h, mounts: [{path: /m, directory: d}, {path: /n, directory: /d, rules: []}], quota: null}}",
+        "users: {a: {home: h, quota: {bytes: 1.5GiB, files: 5}}, b: {home: h, quota: {bytes: 1000, files: null}}}",
     ],
 )
 def test_what_the_users_file_accepts(text: str) -> None:
@@ -129,6 +132,10 @@ def test_what_the_users_file_accepts(text: str) -> None:
         {"users": {"": {"home": "/h"}}},
         {"users": {"a": {"home": "/h", "password": "secret"}}},
         {"users": {"a": {"home": "/h", "rules": [{"path": "/", "allow": ["raed"]}]}}},
+        {"users": {"a": {"home": "/h", "mounts": [{"path": "/", "directory": "/d"}]}}},
+        {"users": {"a": {"home": "/h", "quota": {"bytes": 0}}}},
+        {"users": {"a": {"home": "/h", "quota": {"files": "10"}}}},
+        {"symlinks": "outside"},
     ],
 )
 def test_what_the_schema_refuses(value: object) -> None:

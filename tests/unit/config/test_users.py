@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ftpsd.config.units import UNLIMITED
-from ftpsd.config.users import MAX_NAME, Rule, check_pattern
+from ftpsd.config.users import MAX_NAME, Mount, Quota, Rule, check_pattern
 from ftpsd.storage.guarded import PathRule
+from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL, Permission
 from tests.unit.config.samples import FOLDER, HASH, users, users_complaints
 
@@ -52,6 +53,37 @@ def test_every_key_arrives() -> None:
     assert (user.sessions, user.download_rate, user.upload_rate) == (2, 2**20, UNLIMITED)
     assert user.expires == datetime(2030, 12, 31, 17, tzinfo=UTC)
     assert (user.enabled, user.data_session_reuse) == (False, "offered")
+
+
+def test_mounts_arrive() -> None:
+    """A mount has a path, a directory, and the rules of its role, its own, or none."""
+    mounts = users(
+        "roles: {r: {rules: [{path: /in/**, allow: [list]}]}}\n"
+        "users: {a: {home: /h, mounts: [{path: /b, directory: d, role: r}, {path: /b/c/, directory: /d, rules: []},\n"
+        "  {path: /e, directory: /e}]}}\n"
+    )
+    rules = (Rule("/in/**", frozenset({Permission.LIST})),)
+    assert mounts.users["a"].mounts == (
+        Mount(VirtualPath(("b",)), FOLDER / "d", rules, "r"),
+        Mount(VirtualPath(("b", "c")), Path("/d"), ()),
+        Mount(VirtualPath(("e",)), Path("/e")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "quota"),
+    [
+        ("{bytes: 10GiB, files: 10000}", Quota(10 << 30, 10_000)),
+        ("{bytes: 1000}", Quota(1000)),
+        ("{files: 1}", Quota(None, 1)),
+        ("{bytes: null, files: null}", None),
+        ("{}", None),
+        ("null", None),
+    ],
+)
+def test_quotas_arrive(written: str, quota: Quota | None) -> None:
+    """Bytes as a size, files as a number, and nothing for what is not bounded."""
+    assert users(f"users: {{a: {{home: /h, quota: {written}}}}}").users["a"].quota == quota
 
 
 def test_a_date_lasts_to_its_end() -> None:
@@ -101,8 +133,60 @@ def test_a_name_is_text(name: str) -> None:
         ("users: {a: {home: /h, expires: 9999-12-31}}", "users.yaml:1:32: users.a.expires: 9999-12-31 is not a date"),
         ("users: {a: {home: /h, enabled: no}}", "users.yaml:1:32: users.a.enabled: must be true or false, not no"),
         (
-            "users: {a: {home: /h, mounts: []}}",
-            "users.yaml:1:23: users.a.mounts: not a key of users.a; its keys are password",
+            "users: {a: {home: /h, group: x}}",
+            "users.yaml:1:23: users.a.group: not a key of users.a; its keys are password",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /, directory: /d}]}}",
+            "users.yaml:1:39: users.a.mounts[0].path: / is the home; a mount needs a name",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: b, directory: /d}]}}",
+            "users.yaml:1:39: users.a.mounts[0].path: b is not a path of the user's home",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b/../c, directory: /d}]}}",
+            "users.yaml:1:39: users.a.mounts[0].path: /b/../c has //, . or .. in it; write /c",
+        ),
+        (
+            'users: {a: {home: /h, mounts: [{path: "/b\tc", directory: /d}]}}',
+            "users.yaml:1:39: users.a.mounts[0].path: /b?c cannot be a path: Names cannot hold control characters.",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b/.FTPSD-x, directory: /d}]}}",
+            "users.yaml:1:39: users.a.mounts[0].path: names that begin with .ftpsd- belong to the server",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b}]}}",
+            "users.yaml:1:32: users.a.mounts[0].directory: missing; add directory: to users.a.mounts[0]",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b, directory: /d}, {path: /b/, directory: /e}]}}",
+            "users.yaml:1:66: users.a.mounts[1].path: /b/ is mounted twice; remove one",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b, directory: /d, role: readr}]}}\nroles: {reader: {rules: []}}",
+            "users.yaml:1:64: users.a.mounts[0].role: there is no role readr; did you mean reader?",
+        ),
+        (
+            "users: {a: {home: /h, mounts: [{path: /b, directory: /d, role: r, rules: []}]}}\nroles: {r: {rules: []}}",
+            "users.yaml:1:74: users.a.mounts[0].rules: a mount has a role or rules, not both; remove one",
+        ),
+        (
+            "users: {a: {home: /h, quota: {bytes: 0}}}",
+            "users.yaml:1:38: users.a.quota.bytes: 0 would leave room for nothing; write null for no limit",
+        ),
+        (
+            "users: {a: {home: /h, quota: {files: 0}}}",
+            "users.yaml:1:38: users.a.quota.files: 0 would leave room for nothing; write null for no limit",
+        ),
+        (
+            "users: {a: {home: /h, quota: {files: 10GiB}}}",
+            "users.yaml:1:38: users.a.quota.files: 10GiB is not a number of files",
+        ),
+        (
+            "users: {a: {home: /h, quota: 10GiB}}",
+            "users.yaml:1:30: users.a.quota: must be a section with keys of its own, not 10GiB",
         ),
         (
             "users: {a: {home: /h, rules: [{path: in, allow: all}]}}",

@@ -278,10 +278,11 @@ class TestDurable:
 
     def test_failed_fsync_of_the_directory_is_told(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
         """A name that may not survive a power cut is not called complete, and the file is whole."""
-        jail = open_jail(policy=UploadPolicy())
+        jail = open_jail(policy=UploadPolicy(umask=0))
         calls.failing = {"fsync directory": errno.EIO}
         assert kind_of(put, jail, "/a", b"new") is Kind.IO
         assert (os.listdir(home), get(jail, "/a")) == (["a"], b"new")
+        assert (home / "a").stat().st_mode & 0o777 == 0o666
 
 
 def test_short_writes_go_on(open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch) -> None:

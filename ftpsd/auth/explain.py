@@ -1,0 +1,72 @@
+"""
+Explaining: which rule decides whether a user may do something, asked of the rules themselves (storage/guarded.py).
+
+No file is looked at. What is allowed here can still fail, because there is no such file or the disk is full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftpsd.auth.realm import path_rules
+from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.storage.guarded import Rules
+from ftpsd.storage.mounts import MountPoints, inside
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.permission import ALL, Permission
+
+# What MountedStorage refuses for mount points and what is above them, whatever the rules say.
+_CHANGES = frozenset(
+    {
+        Permission.UPLOAD,
+        Permission.OVERWRITE,
+        Permission.APPEND,
+        Permission.RENAME,
+        Permission.DELETE,
+        Permission.MKDIR,
+        Permission.RMDIR,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Whether it is allowed, and why in one line."""
+
+    is_allowed: bool
+    reason: str
+
+
+def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Explanation:
+    """Return whether *user* may do *permission* on *path*, and what decides that."""
+    points = MountPoints(mount.path for mount in user.mounts)
+    if permission in _CHANGES and points.is_held(path):
+        return Explanation(False, f"{path} is a mount point or above one: no rule can allow that")
+    point = points.find(path)
+    tree: Mount | UserRecord = next((mount for mount in user.mounts if mount.path == point), user)
+    inner = inside(path, point)
+    rules = Rules.of(path_rules(tree.rules)).at(inner.parts)
+    reason = _reason(tree, rules, inner)
+    if permission is Permission.LIST and not rules.allows(permission) and points.names_in(path):
+        return Explanation(True, f"{reason}, but to list the mounts below it")
+    return Explanation(rules.allows(permission), reason)
+
+
+def _reason(tree: Mount | UserRecord, rules: Rules, path: VirtualPath) -> str:
+    where = f"mount {tree.path}" if isinstance(tree, Mount) else "home"
+    if tree.rules is None:
+        return f"{where}, no role and no rules: everything is allowed"
+    source = f"{where}, {'inline rules' if tree.role is None else f'role {tree.role}'}"
+    if rules.decided_by is None:
+        return f"{source}: none of {len(tree.rules)} rules matches {path}, so nothing is allowed"
+    rule = Rule(rules.decided_by.pattern, rules.decided_by.allow)
+    # The first of several that are equal is the one that decides.
+    number = tree.rules.index(rule) + 1
+    return f"{source}, rule {number} of {len(tree.rules)} decides about {path}: {written(rule)}"
+
+
+def written(rule: Rule) -> str:
+    """Return *rule* as the users file spells it."""
+    words = ", ".join(permission.value for permission in Permission if permission in rule.allow)
+    allow = "all" if rule.allow == ALL else f"[{words}]"
+    return f"{{path: {rule.path}, allow: {allow}}}"

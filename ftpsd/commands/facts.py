@@ -1,0 +1,103 @@
+"""
+Facts that a client changes: MFF and MFCT (draft-somers-ftp-mfxx), and the same in the forms of SITE UTIME and CHMOD.
+
+All the facts of one command are changed or none: everything is read before anything is done, and what was done is
+taken back when the rest is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftpsd.audit.events import FileChanged
+from ftpsd.control.table import Family, Needs
+from ftpsd.storage.base import Storage, StorageError
+from ftpsd.wire.listing import format_time, parse_time
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+MODE = re.compile(r"0?[0-7]{1,4}")
+
+family = Family("facts")
+
+
+@family.command(
+    "MFF <SP> <mff-facts> <SP> <pathname>",
+    needs=Needs.LOGIN,
+    rfc="draft-somers-ftp-mfxx",
+    features=("MFF modify;UNIX.mode;",),
+)
+async def mff(session: Session, argument: str) -> Reply:
+    """Change facts of a file: modify, UNIX.mode."""
+    facts, _, name = argument.partition(" ")
+    if not name or not facts.endswith(";"):
+        raise ReplyError(501, 'MFF takes facts that end with ";", a space and a name.')
+    modified, mode = None, None
+    said = []
+    for fact in facts[:-1].split(";"):
+        key, _, value = fact.partition("=")
+        match key.lower():
+            case "modify":
+                modified = time_of(value)
+                said.append(f"Modify={format_time(modified)};")
+            case "unix.mode":
+                mode = mode_of(value)
+                said.append(f"UNIX.mode={mode:04o};")
+            case _:
+                raise ReplyError(504, "Only the facts modify and UNIX.mode can be changed.")
+    path = await change(session, name, modified, mode)
+    return Reply(213, f"{''.join(said)} {path}")
+
+
+@family.command("MFCT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx")
+async def mfct(session: Session, argument: str) -> Reply:
+    """Set the time of creation: refused, file systems here keep their own."""
+    raise ReplyError(504, "Times of creation cannot be set here, use MFMT for the time of the last change.")
+
+
+async def change(session: Session, name: str, modified_ns: int | None, mode: int | None) -> VirtualPath:
+    """Change the time or the permission bits of *name*, or both, tell the audit log, and return its path."""
+    path = session.resolve(name)
+    await session.in_files(_change, session.storage, path, modified_ns, mode)
+    session.publish(
+        FileChanged(
+            session.who,
+            str(path),
+            modified=None if modified_ns is None else format_time(modified_ns),
+            mode=None if mode is None else f"{mode:04o}",
+        )
+    )
+    return path
+
+
+def time_of(value: str) -> int:
+    """Read a time (RFC 3659, 2.3), in nanoseconds since 1970. Raises: 501."""
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
+
+
+def mode_of(value: str) -> int:
+    """Read permission bits. Raises: 501."""
+    if MODE.fullmatch(value) is None:
+        raise ReplyError(501, "Modes are written in octal, as in 0644.")
+    return int(value, 8)
+
+
+def _change(storage: Storage, path: VirtualPath, modified_ns: int | None, mode: int | None) -> None:
+    """Change both or neither. Runs in a worker."""
+    before = storage.stat(path).modified_ns if modified_ns is not None and mode is not None else None
+    if modified_ns is not None:
+        storage.set_modified(path, modified_ns)
+    if mode is not None:
+        try:
+            storage.set_mode(path, mode)
+        except StorageError:
+            if before is not None:
+                storage.set_modified(path, before)
+            raise

@@ -1,0 +1,96 @@
+"""
+SITE: what RFC 959 leaves to each server, in the forms that clients know from others.
+
+Links cannot be made (no SITE SYMLINK): where a link may lead is for the operator to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftpsd.commands.facts import change, mode_of, time_of
+from ftpsd.control.table import Family, Needs
+from ftpsd.wire.reply import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.session import Session
+
+# Seconds. A session that ends sooner than its user can type is of no use (wu-ftpd's bound).
+LEAST_IDLE = 30
+
+# ncftp and lftp: name, last access, last change, creation. Seconds may be left out in the older form.
+NAME_FIRST = re.compile(r"(.+) ([0-9]{12,14}) ([0-9]{12,14}) ([0-9]{12,14}) UTC", re.DOTALL | re.IGNORECASE)
+TIME_FIRST = re.compile(r"([0-9]{12}|[0-9]{14}) (.+)", re.DOTALL)
+
+family = Family("site")
+
+
+@family.command("SITE <SP> <subcommand> [<SP> <parameters>]", needs=Needs.LOGIN, rfc="959")
+async def site(session: Session, argument: str) -> Reply:
+    """Do what other commands cannot: see SITE HELP."""
+    raise ReplyError(500, "Unknown SITE command, see SITE HELP.")
+
+
+@family.command("HELP [<SP> <subcommand>]", under="SITE", needs=Needs.LOGIN, rfc="959")
+async def site_help(session: Session, argument: str) -> Reply:
+    """List the SITE commands, or show the syntax of one."""
+    wanted = argument.strip().upper()
+    if not wanted:
+        lines = tuple(command.syntax for command in session.table.under("SITE"))
+        return Reply(214, "SITE commands:", lines, "End.")
+    command = session.table.find(f"SITE {wanted}")
+    if command is None:
+        raise ReplyError(502, "Unknown SITE command.")
+    return Reply(214, f"Syntax: {command.syntax}")
+
+
+@family.command(
+    "CHMOD <SP> <mode> <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", features=("SITE CHMOD",)
+)
+async def site_chmod(session: Session, argument: str) -> Reply:
+    """Set the permission bits of a file or directory."""
+    mode, _, name = argument.partition(" ")
+    if not name:
+        raise ReplyError(501, "SITE CHMOD takes a mode in octal and a name.")
+    await change(session, name, None, mode_of(mode))
+    return Reply(200, "Mode changed.")
+
+
+@family.command(
+    "UTIME <SP> <pathname> <SP> <atime> <SP> <mtime> <SP> <ctime> <SP> UTC",
+    under="SITE",
+    needs=Needs.LOGIN,
+    rfc="959",
+    features=("SITE UTIME",),
+)
+async def site_utime(session: Session, argument: str) -> Reply:
+    """Set the time of the last change, in UTC; also SITE UTIME <mtime> <pathname>."""
+    if (match := NAME_FIRST.fullmatch(argument)) is not None:
+        name, modified = match[1], match[3]
+    elif (match := TIME_FIRST.fullmatch(argument)) is not None:
+        modified, name = match[1], match[2]
+    else:
+        raise ReplyError(501, "SITE UTIME takes YYYYMMDDHHMMSS and a name, or a name, three times and UTC.")
+    await change(session, name, time_of(f"{modified:0<14}"), None)
+    return Reply(200, "Time changed.")
+
+
+@family.command("IDLE [<SP> <seconds>]", under="SITE", needs=Needs.LOGIN, rfc="959")
+async def site_idle(session: Session, argument: str) -> Reply:
+    """Show or lower the seconds of silence after which the session ends."""
+    most = int(session.runtime.config.limits.idle_timeout)
+    least = min(LEAST_IDLE, most)
+    text = argument.strip()
+    if text:
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
+            raise ReplyError(501, f"The idle timeout can be from {least} to {most} seconds.")
+        session.idle_timeout = float(text)
+    return Reply(200, f"The idle timeout is {int(session.idle_timeout)} seconds, at most {most}.")
+
+
+@family.command("WHOAMI", under="SITE", needs=Needs.LOGIN, rfc="959")
+async def site_whoami(session: Session, argument: str) -> Reply:
+    """Name the user who is logged in."""
+    assert session.avatar is not None
+    return Reply(200, session.avatar.user.name)
