@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from ftpsd.data.dtp import WAIT_FOR_COMMAND
 from ftpsd.tls.authority import create
 from ftpsd.tls.certificates import CertificatePair
 from tests.reactor import Reactor
@@ -30,6 +31,9 @@ class DataClient:
     def shake_hands(self, tls: Client) -> None:
         """Do the TLS handshake as far as it goes without the server's help after it."""
         self.socket.sendall(tls.take(b""))
+
+        # Until then the server waits for a command, which tells it the direction.
+        self._reactor.advance(WAIT_FOR_COMMAND)
 
         def is_shaken() -> bool:
             if reply := tls.take(self._received() or b""):

@@ -9,7 +9,8 @@ from ftpsd.control.table import Command, CommandTable, needs_text
 HEAD = """# The protocol ftpsd speaks
 
 Made from the command table by `ftpsd commands --markdown`; a test compares. *needs* is what must have happened before:
-TLS means AUTH TLS where `tls.require` asks for it, a data port means PASV, EPSV, PORT or EPRT.
+TLS means AUTH TLS where `tls.require` asks for it, a data port means PASV, EPSV, PORT or EPRT. OPTS and SITE have
+sub-commands, each in the family it belongs to.
 """
 
 
@@ -24,5 +25,5 @@ def protocol_page(table: CommandTable) -> str:
 
 
 def _row(command: Command) -> str:
-    syntax = f"`{command.syntax}`" + "".join(f", `{alias}`" for alias in command.aliases)
+    syntax = f"`{command.syntax}`" + "".join(f", `{alias.replace(' ', ' <SP> ')}`" for alias in command.aliases)
     return f"| {syntax} | {command.summary} | {needs_text(command.needs)} | {command.rfc} |"

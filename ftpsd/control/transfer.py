@@ -169,7 +169,7 @@ class _Running:
         if session.is_abort_wanted:
             raise DataError(Trouble.ABORTED, "aborted by the client")
         started = self._clock.seconds()
-        connection = await session.dtp.open()
+        connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))
         if connection.tls is not None:
             facts = describe(connection.tls)

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from ftpsd.data.pace import NO_LIMIT, Pace
 from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer, Truncated
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.uplink import Uplink
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
@@ -87,6 +88,7 @@ class DataConnection:
         self._timer: IDelayedCall | None = None
         self._break: IDelayedCall | None = None
         self._has_said_goodbye = False
+        self._uplink: Uplink | None = None
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
         self._is_inline = True
@@ -97,16 +99,21 @@ class DataConnection:
 
     # --- before the transfer
 
-    def secure(self, tls: SessionTLS, timeout: float) -> Deferred[None]:
+    def secure(self, tls: SessionTLS, timeout: float, *, for_upload: bool = False) -> Deferred[None]:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
+        With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
         Fails with `Lost` after *timeout* seconds or when the client gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
         result = self._wait()
         if self._failure is None:
-            self.tls = tls.data_connection(self._socket.socket)
+            if for_upload:
+                self._uplink = Uplink(self._socket.socket, tls.buffered_data_connection())
+                self.tls = self._uplink.tls
+            else:
+                self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, "the TLS handshake took too long")
             # The client speaks first, and most do so only after our 150.
@@ -117,7 +124,10 @@ class DataConnection:
     def _shake(self) -> None:
         assert self.tls is not None
         try:
-            self.tls.do_handshake()
+            if self._uplink is not None:
+                self._uplink.shake_hands()
+            else:
+                self.tls.do_handshake()
         except SSL.WantReadError:
             self._socket.acknowledge_at_once()
             self._socket.watch(self._shake, read=True)
@@ -130,7 +140,7 @@ class DataConnection:
             self._fail(Lost(f"TLS handshake failed: {reason}"))
         else:
             self._stop_timer()
-            self._channel = SecureChannel(self.tls)
+            self._channel = self._uplink or SecureChannel(self.tls)
             self.is_secure = True
             self._go(State.READY)
             self._succeed()
@@ -267,7 +277,10 @@ class DataConnection:
     def _say_goodbye(self, wait_for_peer: float) -> None:
         if self.tls is not None and self.is_secure:
             try:
-                self.tls.shutdown()
+                if self._uplink is not None:
+                    self._uplink.shut_down()
+                else:
+                    self.tls.shutdown()
             except (SSL.WantWriteError, SSL.WantReadError):
                 self._socket.watch(lambda: self._say_goodbye(wait_for_peer), write=True)
                 return

@@ -5,8 +5,8 @@ The server-DTP of one session: from PASV or PORT to a data connection that is re
 
 * At most one data port is agreed at a time; a new PASV or PORT replaces the old one. A failed command leaves it usable
   (Netscape's symlink probing relies on that), a transfer uses it up.
-* A passive connection is accepted, and its TLS handshake begun, as soon as it arrives: rclone starts TLS before it
-  has read our 150, other clients only after it.
+* A passive connection is accepted as soon as it arrives. Its TLS handshake begins with the transfer command, or a
+  moment after the connection if no command comes: some clients start TLS before they say what they want.
 * Only the address of the control connection may connect (the ports see to that), and with TLS only a connection that
   resumes this control session's TLS, unless the policy says otherwise.
 """
@@ -19,7 +19,7 @@ from enum import Enum, auto
 from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ftpsd.audit.events import DataMode
 from ftpsd.data.active import Dialer
@@ -29,6 +29,10 @@ from ftpsd.data.transport import DataSocket
 from ftpsd.tls.resumption import is_resumed
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
+
+# Seconds between a passive connection and its transfer command after which TLS begins without it. Clients send both
+# together.
+WAIT_FOR_COMMAND = 0.25
 
 
 class Trouble(Enum):
@@ -85,6 +89,7 @@ class ServerDTP:
         self._target: tuple[str, int] | None = None
         self._early: Deferred[None] | None = None
         self._arrival: Deferred[DataConnection] | None = None
+        self._command_timer: IDelayedCall | None = None
         self._dialing: Deferred[DataSocket] | None = None
         # Counts what ended the data connection or the wait for one, so that who waits for a port notices.
         self._aborts = 0
@@ -124,6 +129,7 @@ class ServerDTP:
         if reservation is not None:
             reservation.release()
         self._target = None
+        self._stop_waiting_for_command()
         early, self._early = self._early, None
         if early is not None:
             # The handshake of a connection that no transfer asked for may fail unheard.
@@ -133,6 +139,7 @@ class ServerDTP:
     def abort(self, reason: str) -> None:
         """End the data connection, or the wait for it."""
         self._aborts += 1
+        self._stop_waiting_for_command()
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abort(reason)
@@ -142,7 +149,7 @@ class ServerDTP:
         if arrival is not None:
             arrival.errback(DataError(Trouble.ABORTED, reason))
 
-    async def open(self) -> DataConnection:
+    async def open(self, *, for_upload: bool = False) -> DataConnection:
         """
         Return the data connection for the transfer that starts now, checked and, with PROT P, under TLS; the port is
         used up.
@@ -152,12 +159,13 @@ class ServerDTP:
         """
         connection = await self._passive() if self._target is None else await self._active(*self._target)
         self._reservation = self._target = None
+        self._stop_waiting_for_command()
         early, self._early = self._early, None
         if self.is_protected:
             tls = self.tls
             assert tls is not None, "PROT P needs TLS on the control connection"
             try:
-                await (early or connection.secure(tls, self._settings.handshake_timeout))
+                await (early or connection.secure(tls, self._settings.handshake_timeout, for_upload=for_upload))
             except Lost as lost:
                 trouble = Trouble.NO_TLS if self.connection is connection else Trouble.ABORTED
                 raise DataError(trouble, str(lost)) from None
@@ -212,11 +220,21 @@ class ServerDTP:
         """Take the client's connection to our passive port."""
         settings = self._settings
         connection = self.connection = DataConnection(sock, settings.workers, settings.clock)
-        if self.is_protected and self.tls is not None:
-            self._early = connection.secure(self.tls, settings.handshake_timeout)
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.callback(connection)
+        elif self.is_protected and self.tls is not None:
+            self._command_timer = settings.clock.callLater(WAIT_FOR_COMMAND, self._start_early, connection, self.tls)
+
+    def _start_early(self, connection: DataConnection, tls: SessionTLS) -> None:
+        """Begin TLS before there is a command: the client may be waiting for it."""
+        if self.connection is connection and self.is_protected:
+            self._early = connection.secure(tls, self._settings.handshake_timeout)
+
+    def _stop_waiting_for_command(self) -> None:
+        timer, self._command_timer = self._command_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
     def _nobody_came(self) -> None:
         reservation, self._reservation = self._reservation, None

@@ -126,7 +126,7 @@ class SecureChannel:
             self.blocked_on = Outcome.READABLE
             return BLOCKED
         except SSL.Error as error:
-            raise Truncated(_reason(error)) from None
+            raise Truncated(reason_of(error)) from None
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`. Only close_notify ends a file, a bare FIN truncates it (RFC 5246, 7.2.1)."""
@@ -141,7 +141,7 @@ class SecureChannel:
         except SSL.ZeroReturnError:
             return ENDED
         except SSL.Error as error:
-            raise Truncated(_reason(error)) from None
+            raise Truncated(reason_of(error)) from None
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """See `Channel.send_file`."""
@@ -340,7 +340,7 @@ def _buffer() -> memoryview:
         return _thread.buffer  # type: ignore[no-any-return]
 
 
-def _reason(error: SSL.Error) -> str:
+def reason_of(error: SSL.Error) -> str:
     """Put an OpenSSL error into a few words for the audit log."""
     if isinstance(error, SSL.SysCallError):
         return "the connection ended without close_notify" if error.args[0] == -1 else os.strerror(error.args[0])

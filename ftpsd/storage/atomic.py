@@ -190,7 +190,8 @@ class AtomicSink:
                 rename_to_new(self._partial.place, target)
                 change.moved(published)
                 return
-            now = target.lstat_or_none()
+            is_asked = terms.append or not terms.may_create or self._partial.ledger is not NO_LEDGER
+            now = target.lstat_or_none() if is_asked else None
             if terms.append and not _is_same(now, terms.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:

@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.syscalls import copy_range, rename_to_new, write_all
 from ftpsd.storage.walk import Place
@@ -105,6 +105,8 @@ def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, bey
 
 
 def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
+    if ledger is NO_LEDGER:  # then nobody asks which of the two it was
+        return os.open(name, _OPEN | os.O_CREAT, _MODE, dir_fd=target.fd)
     try:
         return os.open(name, _OPEN, dir_fd=target.fd)
     except FileNotFoundError:
@@ -122,15 +124,14 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on."""
 
-    __slots__ = ("_findable", "_status", "fd", "ledger", "place", "size")
+    __slots__ = ("_findable", "fd", "ledger", "place", "size")
 
     def __init__(self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER) -> None:
         self.place = Place(target.fd, name, target.path)  # the descriptor is the target's: never closed here
         self.fd = fd
         self.ledger = ledger
         self._findable = findable  # the name its owner looks for
-        self._status = os.fstat(fd)
-        self.size = self._status.st_size  # kept by the holder of the lock, who alone changes it
+        self.size = 0  # set by truncate() or fill(), one of which comes before write()
 
     def lock(self) -> bool:
         """Take the lock, without waiting; tell whether it was to be had."""
@@ -174,41 +175,48 @@ class Partial:
     def truncate(self, size: int) -> None:
         """Drop what is behind its first *size* bytes; only ever called with the lock held, before it is written."""
         with self.ledger.change() as change:
-            before = os.fstat(self.fd).st_size
-            os.ftruncate(self.fd, size)
-            self._is_now(size, change, before)
+            before = os.fstat(self.fd)
+            if before.st_size != size:
+                os.ftruncate(self.fd, size)
+            change.resized(before, before.st_size, size)
+        self.size = size
 
     def fill(self, source: int, count: int) -> None:
         """Make it the first *count* bytes of the descriptor *source*; it is empty. Raises: QUOTA."""
         with self.ledger.change() as change:
             if change.need_bytes(count) < count:
                 raise StorageError(Kind.QUOTA)
+            before = os.fstat(self.fd)
             try:
                 copy_range(source, self.fd, 0, count)
             finally:
-                self._is_now(os.fstat(self.fd).st_size, change, self.size)
+                self.size = os.fstat(self.fd).st_size
+                change.resized(before, before.st_size, self.size)
 
     def write(self, data: memoryview) -> None:
         """Write all of *data* behind what it has. Raises: OSError, or QUOTA with as much written as there was room."""
+        if self.ledger is NO_LEDGER:
+            self._write(data)
+            return
         with self.ledger.change() as change:
+            before = os.fstat(self.fd)
             granted = change.need_bytes(len(data))
-            size = self.size
             try:
                 if granted:
-                    write_all(self.fd, data if granted == len(data) else data[:granted])
-                size += granted
-            except OSError:
-                with suppress(OSError):  # closed: then nothing was written
-                    size = os.fstat(self.fd).st_size
-                raise
+                    self._write(data[:granted])
             finally:
-                self._is_now(size, change, self.size)
+                change.resized(before, before.st_size, self.size)
         if granted < len(data):
             raise StorageError(Kind.QUOTA)
 
-    def _is_now(self, size: int, change: Change, before: int) -> None:
-        change.resized(self._status, before, size)
-        self.size = size
+    def _write(self, data: memoryview) -> None:
+        try:
+            write_all(self.fd, data)
+        except OSError:
+            with suppress(OSError):  # closed: then nothing was written
+                self.size = os.fstat(self.fd).st_size
+            raise
+        self.size += len(data)
 
     def close(self) -> None:
         """Close the file, which lets the lock go; idempotent."""

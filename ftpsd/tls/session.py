@@ -97,6 +97,10 @@ class SessionTLS:
         """
         return ServerConnection(self.context, sock, Role.DATA, self._full_handshakes)
 
+    def buffered_data_connection(self) -> SSL.Connection:
+        """Make the same over memory buffers: what it wants to send goes out when its owner says so."""
+        return ServerConnection(self.context, None, Role.DATA, self._full_handshakes)
+
 
 def make_context(pair: CertificatePair, minimum_version: str) -> SSL.Context:
     """Make a context whose sessions no other context can resume."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,11 +135,14 @@ class MortalDaemon(Daemon):
         file = self.folder / DONE
         return file.read_text().splitlines() if file.exists() else []
 
-    @property
-    def descriptors(self) -> int:
-        """How many files, directories and sockets it has open."""
+    def opened(self, home: Path) -> list[str]:
+        """Return what it has open in *home*, and *home* itself, once for each descriptor."""
         assert self.process is not None
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        links = []
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since
+                links.append(os.readlink(descriptor))
+        return sorted(link for link in links if link.startswith(str(home)))
 
     def wait_until_dead(self) -> None:
         """Wait until a fault has killed it."""

@@ -71,7 +71,7 @@ def test_each_call_fails_in_turn(
     """The reply says what happened, the session lives on, no file is half old and half new, nothing is left or leaks."""
     operation = OPERATIONS[name]
     other = sessions.log_in(mortal.account())
-    failures, descriptors = 0, mortal.descriptors
+    failures, opened = 0, mortal.opened(home)
     for at in range(1, MOST):
         emptied(home, operation.before)
         for command in operation.prepare:
@@ -95,7 +95,7 @@ def test_each_call_fails_in_turn(
             break
     assert now == operation.after
     assert failures >= 1
-    eventually(lambda: mortal.descriptors <= descriptors, "every file and directory is closed again")
+    eventually(lambda: mortal.opened(home) == opened, "every file and directory is closed again")
     wanted = [account.name] * (failures if fault in TOLD else 0)
     eventually(lambda: told(mortal) == wanted, "every failure is in the audit log")
 

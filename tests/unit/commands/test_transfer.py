@@ -17,63 +17,11 @@ from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.reactor import PATIENCE
-from tests.sessions import ControlClient, Server, clear_server
+from tests.sessions import clear_server
+from tests.unit.commands.transfers import client_with, codes, content, download, protected, upload
 
 SIZES = [0, 1, 4, 65535, 65536, 65537, 300_000]
 TEXT = b"one\ntwo\r\nthree\n"
-
-
-def content(size: int) -> bytes:
-    return bytes(range(256)) * (size // 256) + bytes(size % 256)
-
-
-def client_with(**files: bytes) -> ControlClient:
-    """Return a client among *files*."""
-    server = clear_server()
-    for name, data in files.items():
-        server.memory.put(f"/{name}", data)
-    return server.logged_in()
-
-
-def protected(**files: bytes) -> ControlClient:
-    """Return a client with PROT P."""
-    server = Server()
-    for name, data in files.items():
-        server.memory.put(f"/{name}", data)
-    client = server.connect()
-    client.start_tls()
-    client.log_in()
-    client.say("PROT P")
-    return client
-
-
-def download(client: ControlClient, *lines: str) -> tuple[bytes, str]:
-    """Return what a download brings, and its replies."""
-    data = client.connect_data()
-    client.send(*lines)
-    read = bytearray()
-    data.collect(read, until=lambda: not client.pi.is_busy)
-    read += data.read_all()
-    return bytes(read), client.replies()
-
-
-def upload(client: ControlClient, sent: bytes, *lines: str) -> str:
-    """Send a file and return the replies."""
-    data = client.connect_data()
-    client.send(*lines)
-    sock = data.socket
-    sock.settimeout(PATIENCE)
-    for start in range(0, len(sent), 16384):
-        data.send(sent[start : start + 16384])
-        client.server.reactor.settle()
-    data.send_and_close(b"")
-    client.server.reactor.run_until(lambda: not client.pi.is_busy)
-    data.close()
-    return client.replies()
-
-
-def codes(replies: str) -> list[str]:
-    return [line[:3] for line in replies.split("\n")]
 
 
 # --- downloads
@@ -100,6 +48,42 @@ def test_an_offset_holds_once() -> None:
     client = client_with(file=b"data")
     download(client, "REST 2", "RETR file")
     assert download(client, "RETR file")[0] == b"data"
+
+
+@pytest.mark.parametrize("make", [client_with, protected])
+@pytest.mark.parametrize(
+    ("line", "start", "end"),
+    [
+        ("RANG 0 0", 0, 1),
+        ("RANG 100 65635", 100, 65636),
+        ("RANG 1 299998", 1, 299_999),
+        ("RANG 5 999999", 5, 300_000),
+        ("RANG 1 0", 0, 300_000),
+    ],
+)
+def test_a_range_is_downloaded(make: Any, line: str, start: int, end: int) -> None:
+    """RANG names the first and the last byte; beyond the end it is the end (draft-bryan-ftp-range, 4.3)."""
+    client = make(file=content(300_000))
+    data, replies = download(client, line, "RETR file")
+    assert (data, codes(replies)) == (content(300_000)[start:end], ["350", "150", "226"])
+
+
+def test_a_range_holds_once() -> None:
+    """The next download is of the whole file."""
+    client = client_with(file=b"data")
+    download(client, "RANG 1 2", "RETR file")
+    assert download(client, "RETR file")[0] == b"data"
+
+
+@pytest.mark.parametrize("line", ["STOR file", "APPE file", "STOU"])
+def test_a_range_is_not_uploaded(line: str) -> None:
+    """504: the middle of a file is not replaced. The range is forgotten, the port stays."""
+    client = client_with(file=b"data")
+    client.agree()
+    client.say("RANG 1 2")
+    assert client.say(line).startswith("504 ")
+    assert client.session.take_range() == (0, None)
+    assert client.session.dtp.has_port
 
 
 def test_an_offset_beyond_the_end() -> None:

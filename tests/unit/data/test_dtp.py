@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ftpsd.data.connection import DataConnection, State
-from ftpsd.data.dtp import Trouble
+from ftpsd.data.dtp import WAIT_FOR_COMMAND, Trouble
 from ftpsd.data.ports import WAIT_FOR_PORT, PortsExhausted
 from tests.dataclient import new_client
 from tests.unit.data.side import CONNECT, HANDSHAKE, HOST, Opening, Side
@@ -151,7 +151,7 @@ def test_a_finished_connection_is_let_go() -> None:
 
 
 def test_the_handshake_begins_when_the_client_comes() -> None:
-    """rclone starts TLS before it has read our 150: it is answered at once, in parallel with the command."""
+    """A client that starts TLS before it sends a command is answered after a moment: it may wait for that."""
     side = Side()
     side.protect()
     side.listen()
@@ -217,6 +217,7 @@ def test_a_handshake_that_fails(is_late: bool) -> None:
     side.listen()
     client = side.arrive()
     opening = side.open() if is_late else None
+    side.reactor.advance(WAIT_FOR_COMMAND)
     client.send(b"clear text")
     connection = side.dtp.connection
     assert connection is not None
@@ -265,5 +266,6 @@ def test_protection_is_not_taken_back() -> None:
     side.protect()
     side.listen()
     side.arrive()
+    side.reactor.advance(WAIT_FOR_COMMAND)
     side.dtp.is_protected = False
     assert side.open().trouble is Trouble.NO_TLS

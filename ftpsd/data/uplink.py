@@ -1,0 +1,142 @@
+"""
+Uplink: the TLS of a data connection that carries an upload.
+
+A TLS 1.3 server sends session tickets right behind the handshake. lftp (its issue 666) and older curl (6149) never
+read what comes back during an upload; when they close, the tickets that lie unread make their kernel send a RST in
+place of the FIN, and what it had not sent yet is lost. So here TLS works on memory buffers, and the tickets go out
+together with our close_notify, when the client has sent everything. One receive call brings many records, which pays
+for the copy.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from threading import local
+
+from OpenSSL import SSL
+
+from ftpsd.data.quantum import BLOCKED, ENDED, RECORD, Outcome, Truncated, reason_of
+
+# Bytes taken from the socket in one call.
+RECEIVED = 128 * 1024
+# What one bio_read returns at most; our flights are far smaller.
+FLIGHT = 64 * 1024
+
+_thread = local()
+
+
+class Uplink:
+    """One data connection, for receiving: handshake, `Channel`, goodbye. Its holder is the holder of the socket."""
+
+    def __init__(self, sock: socket.socket, tls: SSL.Connection) -> None:
+        self.tls = tls
+        self.blocked_on = Outcome.READABLE
+        self._socket = sock
+        self._unsent = b""
+        self._has_shut_down = False
+
+    def shake_hands(self) -> None:
+        """
+        Take the handshake a step further.
+
+        Raises:
+            SSL.WantReadError, SSL.WantWriteError: call again when the socket is ready.
+            SSL.Error: it failed.
+        """
+        while True:
+            self._flush()
+            try:
+                self.tls.do_handshake()
+            except SSL.WantReadError:
+                self._collect()
+                self._flush()
+                if not self._receive():
+                    raise SSL.SysCallError(-1, "Unexpected EOF") from None
+            except SSL.Error:
+                # The alert tells the client why.
+                self._collect()
+                self._flush()
+                raise
+            else:
+                self._collect()
+                if self.tls.get_protocol_version_name() != "TLSv1.3":
+                    self._flush()
+                return
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """See `Channel.receive_into`."""
+        while True:
+            try:
+                return self.tls.recv_into(buffer, RECORD)
+            except SSL.WantReadError:
+                try:
+                    if not self._receive():
+                        raise Truncated("the connection ended without close_notify") from None
+                except SSL.WantReadError:
+                    return BLOCKED
+                except OSError as error:
+                    raise Truncated(os.strerror(error.errno or 0)) from None
+            except SSL.ZeroReturnError:
+                return ENDED
+            except SSL.Error as error:
+                raise Truncated(reason_of(error)) from None
+
+    def send(self, data: memoryview) -> int:
+        """Nothing is sent over an uplink."""
+        raise AssertionError("an uplink only receives")
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
+        """Nothing is sent over an uplink."""
+        raise AssertionError("an uplink only receives")
+
+    def shut_down(self) -> None:
+        """
+        Send what was held back, and close_notify.
+
+        Raises:
+            SSL.WantWriteError: call again when the socket is writable.
+            SSL.Error: the client has gone.
+        """
+        if not self._has_shut_down:
+            self._has_shut_down = True
+            self.tls.shutdown()
+            self._collect()
+        self._flush()
+
+    def _receive(self) -> int:
+        """Feed TLS from the socket; return how many bytes came, 0 at the end. Raises WantReadError for none yet."""
+        buffer = _buffer()
+        try:
+            count = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            raise SSL.WantReadError from None
+        if count:
+            self.tls.bio_write(buffer[:count])
+        return count
+
+    def _collect(self) -> None:
+        """Take over what TLS wants to send."""
+        try:
+            self._unsent += self.tls.bio_read(FLIGHT)
+        except SSL.WantReadError:
+            pass  # nothing
+
+    def _flush(self) -> None:
+        """Send what has been collected."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            raise SSL.WantWriteError from None
+        except OSError as error:
+            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from None
+
+
+def _buffer() -> memoryview:
+    """Return this thread's receive buffer."""
+    try:
+        return _thread.buffer  # type: ignore[no-any-return]
+    except AttributeError:
+        _thread.buffer = memoryview(bytearray(RECEIVED))
+        return _thread.buffer  # type: ignore[no-any-return]
