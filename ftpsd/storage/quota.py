@@ -119,7 +119,8 @@ class QuotaAccount:
 
         try:
             for attempt in range(ATTEMPTS):
-                if self._count_once(is_over, may_be_confused=attempt == ATTEMPTS - 1):
+                patience = PATIENCE if within is None else within
+                if self._count_once(is_over, patience, may_be_confused=attempt == ATTEMPTS - 1):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
                     self._was_refused = False
@@ -139,7 +140,7 @@ class QuotaAccount:
         with self._lock:
             return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
 
-    def _count_once(self, is_over: Callable[[], bool], *, may_be_confused: bool) -> bool:
+    def _count_once(self, is_over: Callable[[], bool], patience: float, *, may_be_confused: bool) -> bool:
         """Walk once; tell whether the sum of it could be taken."""
         with self._lock:
             count = self._count = _Count()
@@ -149,7 +150,7 @@ class QuotaAccount:
         with self._lock:
             self._epoch += 1
             count.ended_at = self._epoch
-            if not self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), PATIENCE):
+            if not self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), patience):
                 return False
             if count.is_confused and not may_be_confused:
                 return False

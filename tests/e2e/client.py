@@ -177,11 +177,17 @@ def listing(ftp: ftplib.FTP, command: str) -> list[str]:
     return lines
 
 
-def begin(ftp: ftplib.FTP, command: str) -> tuple[socket.socket, str]:
-    """Begin a transfer in passive mode; return the data connection, secured where it must be, and the 150."""
+def begin(ftp: ftplib.FTP, command: str, *, after: str | None = None) -> tuple[socket.socket, str]:
+    """
+    Begin a transfer in passive mode; return the data connection, secured where it must be, and the 150.
+
+    *after* is a command that must come right before it.
+    """
     assert ftp.sock is not None
     host, port = ftplib.parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
     connection = socket.create_connection((host, port), TIMEOUT)
+    if after is not None:
+        assert reply(ftp, after)[0] in "23"
     opening = reply(ftp, command)
     assert opening.startswith("150"), opening
     if isinstance(ftp, ReusedFTP_TLS) and ftp.is_protected:

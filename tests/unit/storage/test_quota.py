@@ -12,7 +12,7 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, Quota, QuotaAccount, QuotaAccounts, Usage
 from ftpsd.storage.upload import sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
-from tests.unit.storage.accounts import ATOMIC, DIRECT, POLICIES, fresh, opened
+from tests.unit.storage.accounts import ATOMIC, DIRECT, ENDLESS, POLICIES, fresh, opened
 
 
 @pytest.fixture
@@ -49,6 +49,16 @@ class TestCounting:
         assert not account.count(is_stopped=lambda: True)
         assert not account.count(within=-1)
         assert (account.used, account.is_counted, account.is_due) == (Usage(), False, True)
+
+    def test_a_change_that_takes_long(self, home: Path) -> None:
+        """A count that somebody waits for gives up while a change is under way; the next one takes it in."""
+        account = QuotaAccount(home)
+        with account.ledger(ENDLESS).change() as change:
+            assert not account.count(within=0.01)
+            (home / "d").mkdir()
+            change.came((home / "d").lstat())
+        assert account.count(within=1)
+        assert account.used == Usage(directories=1)
 
     def test_before_the_count_only_what_comes_is_known(self, home: Path) -> None:
         """Until then uploads are held to the quota by themselves, and counted like all else afterwards."""
