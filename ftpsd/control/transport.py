@@ -16,8 +16,9 @@ class ControlTransport(tcp.Server):
     _is_sending = False
 
     def startWriting(self) -> None:
-        """Send what has been written; what does not fit, and every error, is left to the reactor."""
-        if not (self._is_sending or self.disconnecting or self.disconnected):
+        """Send what has been written; what does not fit, every error, and closing are left to the reactor."""
+        has_data = self._tempDataBuffer or self.offset < len(self.dataBuffer)
+        if has_data and not (self._is_sending or self.disconnecting or self.disconnected):
             self._is_sending = True
             try:
                 problem = self.doWrite()  # type: ignore[no-untyped-call]
@@ -26,3 +27,11 @@ class ControlTransport(tcp.Server):
             if problem is None and not self._tempDataBuffer and self.offset == len(self.dataBuffer):
                 return
         super().startWriting()  # type: ignore[no-untyped-call]
+
+    def loseConnection(self) -> None:
+        """Close when all is sent: in a turn of the reactor, which Twisted asks for before it notes what for."""
+        was_sending, self._is_sending = self._is_sending, True
+        try:
+            super().loseConnection()  # type: ignore[no-untyped-call]
+        finally:
+            self._is_sending = was_sending
