@@ -1,16 +1,15 @@
-"""The jail: links, special files, what is on the disk, and descriptors."""
+"""The jail: links, special files and listings."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import EntryType
@@ -402,151 +401,3 @@ class TestListing:
         jail.close()
         assert {entry.name for entry in listing.read(10)} == {"a", "b"}
         listing.close()
-
-
-class TestModes:
-    """Permission bits on the disk."""
-
-    def test_umask_decides_for_files_and_directories(self, open_jail: OpenJail, home: Path) -> None:
-        """The policy's umask counts, not the process's."""
-        jail = open_jail(policy=UploadPolicy(umask=0o002, durable=False))
-        before = os.umask(0o077)
-        try:
-            put(jail, "/file", b"")
-            jail.make_directory(at("/d"))
-        finally:
-            os.umask(before)
-        assert [(home / name).stat().st_mode & 0o777 for name in ("file", "d")] == [0o664, 0o775]
-
-    def test_directory_hands_down_its_group(self, jail: LocalJail, home: Path) -> None:
-        """MKD and SITE CHMOD keep the set-group-id bit of a shared directory."""
-        home.chmod(0o2770)
-        jail.make_directory(at("/d"))
-        jail.set_mode(at("/d"), 0o750)
-        assert (home / "d").stat().st_mode & 0o7777 == 0o2750
-
-    def test_file_that_its_owner_cannot_read_gets_a_mode(
-        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
-    ) -> None:
-        """SITE CHMOD undoes a SITE CHMOD 000."""
-        unprivileged()
-        put(jail, "/a", b"1")
-        jail.set_mode(at("/a"), 0)
-        assert kind_of(jail.open_source, at("/a")) is Kind.DENIED
-        jail.set_mode(at("/a"), 0o600)
-        assert get(jail, "/a") == b"1"
-
-    def test_directory_that_cannot_be_read_is_walked_through(
-        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
-    ) -> None:
-        """Search permission is enough for a path that is known."""
-        unprivileged()
-        jail.make_directory(at("/d"))
-        put(jail, "/d/a", b"1")
-        jail.set_mode(at("/d"), 0o300)
-        assert (get(jail, "/d/a"), kind_of(jail.list, at("/d"))) == (b"1", Kind.DENIED)
-
-    def test_durable_upload_into_an_inbox_that_cannot_be_read(
-        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None]
-    ) -> None:
-        """A directory that may only be written to takes durable uploads."""
-        jails = [open_jail(policy=UploadPolicy(atomic=atomic)) for atomic in (True, False)]
-        unprivileged()
-        jails[0].set_mode(at("/"), 0o300)
-        for number, jail in enumerate(jails):
-            put(jail, f"/{number}", b"1")
-            assert get(jail, f"/{number}") == b"1"
-
-    @pytest.mark.parametrize("atomic", [True, False])
-    def test_read_only_file_is_not_replaced(
-        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None], atomic: bool
-    ) -> None:
-        """What its operator made read-only stays, although a rename would not ask."""
-        jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False))
-        unprivileged()
-        put(jail, "/a", b"precious")
-        jail.set_mode(at("/a"), 0o400)
-        assert kind_of(jail.open_sink, at("/a")) is Kind.DENIED
-        assert get(jail, "/a") == b"precious"
-
-    def test_directory_that_cannot_be_written(
-        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
-    ) -> None:
-        """The file system's refusal is DENIED."""
-        unprivileged()
-        jail.set_mode(at("/"), 0o500)
-        kinds = [kind_of(jail.open_sink, at("/a")), kind_of(jail.make_directory, at("/d"))]
-        assert kinds == [Kind.DENIED] * 2
-
-
-class TestDescriptors:
-    """Descriptors come back, and nobody inherits them."""
-
-    def test_no_operation_leaves_one_open(self, open_jail: OpenJail, home: Path) -> None:
-        """After all kinds of success and failure there are as many open descriptors as before."""
-        before = len(os.listdir("/proc/self/fd"))
-        for atomic in (True, False):
-            jail = open_jail(policy=UploadPolicy(atomic=atomic))
-            jail.make_directory(at("/d"))
-            (home / "link").symlink_to("d/a")
-            (home / "out").symlink_to("../outside")
-            for path in ("/d/a", "/link", "/out", "/d", "/no/such", "/d/a/b", "/"):
-                for call in (_upload, _interrupt, _download, _list, _stat, _remove):
-                    with suppress(StorageError):
-                        call(jail, path)
-            for path in ("/d/a", "/link", "/out"):
-                with suppress(StorageError):
-                    jail.remove_file(at(path))
-            jail.remove_directory(at("/d"))
-            jail.close()
-        assert len(os.listdir("/proc/self/fd")) == before
-
-    def test_none_is_inherited(self, jail: LocalJail, home: Path) -> None:
-        """A program that the server starts gets none of them."""
-        put(jail, "/a", b"1")
-        source, sink, listing = jail.open_source(at("/a")), jail.open_sink(at("/b")), jail.list(at("/"))
-        ours = [int(fd) for fd in os.listdir("/proc/self/fd") if _leads_into(fd, home)]
-        inherited = [fd for fd in ours if os.get_inheritable(fd)]
-        source.close()
-        sink.abort()
-        listing.close()
-        assert (len(ours), inherited) == (6, [])  # the root, a source, a partial and its directory, a directory twice
-
-    def test_close_waits_for_who_is_inside(self, open_jail: OpenJail, home: Path) -> None:
-        """The root's descriptor stays open as long as an operation holds it: its number means no other directory."""
-        jail = open_jail()
-        root = jail._root
-        assert root is not None
-        jail.close()
-        os.fstat(root.fd)
-
-
-def _upload(jail: LocalJail, path: str) -> None:
-    put(jail, path, b"1")
-
-
-def _interrupt(jail: LocalJail, path: str) -> None:
-    interrupt(jail, path, b"123")
-
-
-def _download(jail: LocalJail, path: str) -> None:
-    get(jail, path)
-
-
-def _list(jail: LocalJail, path: str) -> None:
-    entries(jail, path)
-
-
-def _stat(jail: LocalJail, path: str) -> None:
-    jail.stat(at(path))
-
-
-def _remove(jail: LocalJail, path: str) -> None:
-    jail.remove_file(at(path))
-
-
-def _leads_into(fd: str, home: Path) -> bool:
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}").startswith(str(home))
-    except FileNotFoundError:
-        return False

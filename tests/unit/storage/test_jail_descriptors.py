@@ -1,0 +1,86 @@
+"""The jail: no descriptor is left behind, whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ftpsd.storage.base import StorageError
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.upload import UploadPolicy
+from tests.contracts.storages import at, entries, get, interrupt, put
+from tests.unit.storage.conftest import OpenJail
+
+
+class TestDescriptors:
+    """Descriptors come back, and nobody inherits them."""
+
+    def test_no_operation_leaves_one_open(self, open_jail: OpenJail, home: Path) -> None:
+        """After all kinds of success and failure there are as many open descriptors as before."""
+        before = len(os.listdir("/proc/self/fd"))
+        for atomic in (True, False):
+            jail = open_jail(policy=UploadPolicy(atomic=atomic))
+            jail.make_directory(at("/d"))
+            (home / "link").symlink_to("d/a")
+            (home / "out").symlink_to("../outside")
+            for path in ("/d/a", "/link", "/out", "/d", "/no/such", "/d/a/b", "/"):
+                for call in (_upload, _interrupt, _download, _list, _stat, _remove):
+                    with suppress(StorageError):
+                        call(jail, path)
+            for path in ("/d/a", "/link", "/out"):
+                with suppress(StorageError):
+                    jail.remove_file(at(path))
+            jail.remove_directory(at("/d"))
+            jail.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_none_is_inherited(self, jail: LocalJail, home: Path) -> None:
+        """A program that the server starts gets none of them."""
+        put(jail, "/a", b"1")
+        source, sink, listing = jail.open_source(at("/a")), jail.open_sink(at("/b")), jail.list(at("/"))
+        ours = [int(fd) for fd in os.listdir("/proc/self/fd") if _leads_into(fd, home)]
+        inherited = [fd for fd in ours if os.get_inheritable(fd)]
+        source.close()
+        sink.abort()
+        listing.close()
+        assert (len(ours), inherited) == (6, [])  # the root, a source, a partial and its directory, a directory twice
+
+    def test_close_waits_for_who_is_inside(self, open_jail: OpenJail, home: Path) -> None:
+        """The root's descriptor stays open as long as an operation holds it: its number means no other directory."""
+        jail = open_jail()
+        root = jail._root
+        assert root is not None
+        jail.close()
+        os.fstat(root.fd)
+
+
+def _upload(jail: LocalJail, path: str) -> None:
+    put(jail, path, b"1")
+
+
+def _interrupt(jail: LocalJail, path: str) -> None:
+    interrupt(jail, path, b"123")
+
+
+def _download(jail: LocalJail, path: str) -> None:
+    get(jail, path)
+
+
+def _list(jail: LocalJail, path: str) -> None:
+    entries(jail, path)
+
+
+def _stat(jail: LocalJail, path: str) -> None:
+    jail.stat(at(path))
+
+
+def _remove(jail: LocalJail, path: str) -> None:
+    jail.remove_file(at(path))
+
+
+def _leads_into(fd: str, home: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith(str(home))
+    except FileNotFoundError:
+        return False

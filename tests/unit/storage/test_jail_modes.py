@@ -1,0 +1,90 @@
+"""The jail: the permission bits of what is on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftpsd.storage.base import Kind
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.upload import UploadPolicy
+from tests.contracts.storages import at, get, kind_of, put
+from tests.unit.storage.conftest import OpenJail
+
+
+class TestModes:
+    """Permission bits on the disk."""
+
+    def test_umask_decides_for_files_and_directories(self, open_jail: OpenJail, home: Path) -> None:
+        """The policy's umask counts, not the process's."""
+        jail = open_jail(policy=UploadPolicy(umask=0o002, durable=False))
+        before = os.umask(0o077)
+        try:
+            put(jail, "/file", b"")
+            jail.make_directory(at("/d"))
+        finally:
+            os.umask(before)
+        assert [(home / name).stat().st_mode & 0o777 for name in ("file", "d")] == [0o664, 0o775]
+
+    def test_directory_hands_down_its_group(self, jail: LocalJail, home: Path) -> None:
+        """MKD and SITE CHMOD keep the set-group-id bit of a shared directory."""
+        home.chmod(0o2770)
+        jail.make_directory(at("/d"))
+        jail.set_mode(at("/d"), 0o750)
+        assert (home / "d").stat().st_mode & 0o7777 == 0o2750
+
+    def test_file_that_its_owner_cannot_read_gets_a_mode(
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
+        """SITE CHMOD undoes a SITE CHMOD 000."""
+        unprivileged()
+        put(jail, "/a", b"1")
+        jail.set_mode(at("/a"), 0)
+        assert kind_of(jail.open_source, at("/a")) is Kind.DENIED
+        jail.set_mode(at("/a"), 0o600)
+        assert get(jail, "/a") == b"1"
+
+    def test_directory_that_cannot_be_read_is_walked_through(
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
+        """Search permission is enough for a path that is known."""
+        unprivileged()
+        jail.make_directory(at("/d"))
+        put(jail, "/d/a", b"1")
+        jail.set_mode(at("/d"), 0o300)
+        assert (get(jail, "/d/a"), kind_of(jail.list, at("/d"))) == (b"1", Kind.DENIED)
+
+    def test_durable_upload_into_an_inbox_that_cannot_be_read(
+        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
+        """A directory that may only be written to takes durable uploads."""
+        jails = [open_jail(policy=UploadPolicy(atomic=atomic)) for atomic in (True, False)]
+        unprivileged()
+        jails[0].set_mode(at("/"), 0o300)
+        for number, jail in enumerate(jails):
+            put(jail, f"/{number}", b"1")
+            assert get(jail, f"/{number}") == b"1"
+
+    @pytest.mark.parametrize("atomic", [True, False])
+    def test_read_only_file_is_not_replaced(
+        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None], atomic: bool
+    ) -> None:
+        """What its operator made read-only stays, although a rename would not ask."""
+        jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False))
+        unprivileged()
+        put(jail, "/a", b"precious")
+        jail.set_mode(at("/a"), 0o400)
+        assert kind_of(jail.open_sink, at("/a")) is Kind.DENIED
+        assert get(jail, "/a") == b"precious"
+
+    def test_directory_that_cannot_be_written(
+        self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
+        """The file system's refusal is DENIED."""
+        unprivileged()
+        jail.set_mode(at("/"), 0o500)
+        kinds = [kind_of(jail.open_sink, at("/a")), kind_of(jail.make_directory, at("/d"))]
+        assert kinds == [Kind.DENIED] * 2
