@@ -199,6 +199,8 @@ class AtomicSink:
             if terms.append and now is None:
                 rename_to_new(self._partial.place, target)
             else:
+                if now is not None:
+                    change.going(now)
                 os.rename(self._partial.place.name, target.name, src_dir_fd=target.fd, dst_dir_fd=target.fd)
                 if now is not None:
                     change.went(now)

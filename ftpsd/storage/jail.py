@@ -149,6 +149,7 @@ class LocalJail:
         """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
             status = place.lstat()
+            change.going(status)
             try:
                 os.rmdir(place.name, dir_fd=place.fd)
             except OSError as error:
@@ -162,6 +163,7 @@ class LocalJail:
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
             try:
                 status = place.lstat()
+                change.going(status)
                 os.unlink(place.name, dir_fd=place.fd)
             except FileNotFoundError:
                 if not self._discard_partial(place):
@@ -177,9 +179,12 @@ class LocalJail:
                 moved = source.lstat()
                 if may_replace:
                     replaced = target.lstat_or_none()
+                    if replaced is not None and os.path.samestat(moved, replaced):
+                        replaced = None  # two names of one file: then rename(2) does nothing
+                    if replaced is not None:
+                        change.going(replaced)
                     os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
-                    # Two names of one file: then rename(2) does nothing.
-                    if replaced is not None and not os.path.samestat(moved, replaced):
+                    if replaced is not None:
                         change.went(replaced)
                 else:
                     rename_to_new(source, target)

@@ -39,8 +39,11 @@ class Change:
     def came(self, status: os.stat_result) -> None:
         """Tell of a name that is there now."""
 
+    def going(self, status: os.stat_result) -> None:
+        """Tell of what is about to be removed. Once it is, its number may at once be that of another file."""
+
     def went(self, status: os.stat_result) -> None:
-        """Tell of a name that is no longer there; *status* is how it was last seen."""
+        """Tell that it is no longer there; without this it has stayed."""
 
     def moved(self, status: os.stat_result) -> None:
         """Tell of something that has another name now."""

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 from contextlib import suppress
 
@@ -36,6 +37,7 @@ _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _MODE = 0o600
 # Each retry means that another upload was published between our open and our lock.
 _ATTEMPTS = 16
+_MAKING = tuple(threading.Lock() for _ in range(64))
 
 
 def owner_prefix(owner: str) -> str:
@@ -97,20 +99,31 @@ def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyo
 
 def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0) -> Partial:
     """Make and lock a partial that nobody finds again. Raises: QUOTA."""
-    name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
-    fd = _make(target, name, ledger, beyond)
-    partial = Partial(target, name, fd, partial_name(owner, target.name), ledger)
-    partial.lock()  # where locks are missing, its modification time still keeps the sweep off
-    return partial
+    for _ in range(_ATTEMPTS):
+        name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
+        with _making(name):
+            fd = _make(target, name, ledger, beyond)
+        partial = Partial(target, name, fd, partial_name(owner, target.name), ledger)
+        partial.lock()  # where locks are missing, its modification time still keeps the sweep off
+        if partial.is_named():  # else the owner has removed the directory's leftovers in between
+            return partial
+        partial.close()
+    raise StorageError(Kind.BUSY)
 
 
 def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
     if ledger is NO_LEDGER:  # then nobody asks which of the two it was
         return os.open(name, _OPEN | os.O_CREAT, _MODE, dir_fd=target.fd)
-    try:
-        return os.open(name, _OPEN, dir_fd=target.fd)
-    except FileNotFoundError:
-        return _make(target, name, ledger, beyond)
+    with _making(name):
+        try:
+            return os.open(name, _OPEN, dir_fd=target.fd)
+        except FileNotFoundError:
+            return _make(target, name, ledger, beyond)
+
+
+def _making(name: bytes) -> threading.Lock:
+    """Return the lock under which *name* is made and told of: nobody may write in it, or remove it, in between."""
+    return _MAKING[hash(name) % len(_MAKING)]
 
 
 def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
@@ -158,6 +171,7 @@ class Partial:
         """Remove it; only ever called with the lock held."""
         with self.ledger.change() as change:
             status = os.fstat(self.fd)
+            change.going(status)
             os.unlink(self.place.name, dir_fd=self.place.fd)
             change.went(status)
 
@@ -231,7 +245,8 @@ class Partial:
 def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, ledger: Ledger = NO_LEDGER) -> bool:
     """Remove the partial *name* unless it is in use or changed within *older_than* seconds; tell whether it went."""
     try:
-        fd = os.open(name, _OPEN, dir_fd=directory.fd)
+        with _making(name):
+            fd = os.open(name, _OPEN, dir_fd=directory.fd)
     except OSError:  # gone, or not a file of ours
         return False
     partial = Partial(directory, name, fd, name, ledger)

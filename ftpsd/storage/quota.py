@@ -10,6 +10,7 @@ would otherwise be a way around the quota; and every directory. A file with two 
   changed the home; a count of what is there cannot, and costs some microseconds a file.
 * Nobody waits for a count, and a count for nobody. While it walks, operations note which files they touched; what the
   walk saw of those is thrown away and what the operation left behind is taken. What begins after the walk is added.
+  Where a directory was renamed under the walk's feet, another walk adds what the first one may have missed.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ RECOUNT_AFTER = 600.0
 RECOUNT_AFTER_REFUSAL = 60.0
 # A count may not take more than this part of the time of a disk.
 RECOUNT_SHARE = 0.01
-# Each further attempt means that a directory was renamed meanwhile, so that the walk may have seen it twice or never.
-ATTEMPTS = 5
+# Each further start means that a file with two names was changed meanwhile, whose names cannot be told from each other.
+STARTS = 3
+# Each further walk means that a directory was renamed during the one before, so that something may have been passed by.
+WALKS = 5
 # A change lasts as long as its system calls; copying a huge file is the longest of them.
 PATIENCE = 300.0
 
@@ -118,9 +121,9 @@ class QuotaAccount:
             return is_stopped() or (within is not None and self._clock() - began > within)
 
         try:
-            for attempt in range(ATTEMPTS):
+            for start in range(1, STARTS + 1):
                 patience = PATIENCE if within is None else within
-                if self._count_once(is_over, patience, may_be_confused=attempt == ATTEMPTS - 1):
+                if self._count_all(is_over, patience, may_be_spoilt=start == STARTS):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
                     self._was_refused = False
@@ -140,25 +143,40 @@ class QuotaAccount:
         with self._lock:
             return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
 
-    def _count_once(self, is_over: Callable[[], bool], patience: float, *, may_be_confused: bool) -> bool:
-        """Walk once; tell whether the sum of it could be taken."""
+    def _count_all(self, is_over: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
+        """Walk until nothing was passed by, take the sum; tell whether it came to that."""
+        seen = Tally()
         with self._lock:
-            count = self._count = _Count()
-        seen = tally(self.directory, is_over)
-        if seen is None:
-            return False
-        with self._lock:
-            self._epoch += 1
-            count.ended_at = self._epoch
-            if not self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), patience):
+            # Only changes that tell this count of all they do may overlap its walk.
+            count = self._count = _Count(self._next_epoch())
+            if not self._have_earlier_ended(patience):
                 return False
-            if count.is_confused and not may_be_confused:
+        for walk in range(1, WALKS + 1):
+            if not tally(self.directory, seen, is_over):
                 return False
+            with self._lock:
+                count.ended_at = self._next_epoch()
+                if not self._have_earlier_ended(patience):
+                    return False
+                if count.is_spoilt and not may_be_spoilt:
+                    return False
+                if not count.is_confused:
+                    break
+                if walk < WALKS:
+                    count.go_on()
         found = count.sum(seen)
         with self._lock:
             self._used = found + count.since
             self._count = None
         return True
+
+    def _next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
+    def _have_earlier_ended(self, patience: float) -> bool:
+        """Wait for the changes of earlier epochs, up to *patience* seconds; tell whether they have ended."""
+        return self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), patience)
 
     # --- for changes
 
@@ -193,7 +211,7 @@ class QuotaAccount:
             self._reserved += Usage(bytes=wanted)
             return wanted
 
-    def end(self, epoch: int, reserved: Usage, events: list[_Event], *, is_confusing: bool) -> None:
+    def end(self, epoch: int, reserved: Usage, events: list[_Event]) -> None:
         """End a change that had set *reserved* aside, and that brought about *events*."""
         with self._lock:
             delta = Usage()
@@ -206,16 +224,16 @@ class QuotaAccount:
             if is_last:
                 del self._under_way[epoch]
             count = self._count
-            if count is None:
-                return
-            if count.ended_at is not None and epoch >= count.ended_at:
-                count.since += delta
-                return
-            for event in events:
-                count.touched[event.identity] = event.after
-            count.is_confused = count.is_confused or is_confusing
-            if is_last and count.ended_at is not None:
-                self._settled.notify_all()
+            if count is not None:
+                count.tell(epoch, events, delta)
+                if is_last:
+                    self._settled.notify_all()
+
+    def note(self, epoch: int, identity: int, after: int) -> None:
+        """Note in the middle of a change what a file is about to be."""
+        with self._lock:
+            if self._count is not None:
+                self._count.touch(epoch, identity, after)
 
 
 def _is_above(wanted: int, total: int, limit: int | None) -> bool:
@@ -276,24 +294,26 @@ class _QuotaLedger(Ledger):
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What happened to one file or directory, and what it is now: its size, DIRECTORY or GONE."""
+    """What happened to one file or directory, and what it is now: its size, DIRECTORY, or None when that was noted."""
 
     identity: int
     delta: Usage
-    after: int
+    after: int | None
+    is_move_of_directory: bool = False
+    has_two_names: bool = False
 
 
 class _Change(Change):
     """One operation on a tree that is counted."""
 
-    __slots__ = ("_account", "_epoch", "_events", "_is_confusing", "_quota", "_reserved")
+    __slots__ = ("_account", "_epoch", "_events", "_going", "_quota", "_reserved")
 
     def __init__(self, account: QuotaAccount, quota: Quota) -> None:
         self._account = account
         self._quota = quota
         self._reserved = Usage()
         self._events: list[_Event] = []
-        self._is_confusing = False
+        self._going: dict[int, int] = {}
 
     def __enter__(self) -> Change:
         self._epoch = self._account.begin()
@@ -302,7 +322,8 @@ class _Change(Change):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._account.end(self._epoch, self._reserved, self._events, is_confusing=self._is_confusing)
+        stayed = [_Event(name, Usage(), size) for name, size in self._going.items()]
+        self._account.end(self._epoch, self._reserved, stayed + self._events)
 
     def need_file(self, *, beyond: int = 0) -> None:
         """Ask for one more file."""
@@ -322,13 +343,20 @@ class _Change(Change):
         """Tell of a new name."""
         self._tell(status, 1, _size(status))
 
+    def going(self, status: os.stat_result) -> None:
+        """Tell of what is about to be removed."""
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+            name = identity(status)
+            self._going[name] = _size(status)
+            self._account.note(self._epoch, name, GONE)
+
     def went(self, status: os.stat_result) -> None:
-        """Tell of a name that is no longer there."""
-        self._tell(status, -1, GONE)
+        """Tell that it is no longer there."""
+        self._going.pop(identity(status), None)
+        self._tell(status, -1, None)
 
     def moved(self, status: os.stat_result) -> None:
         """Tell of a new name for what was there."""
-        self._is_confusing = self._is_confusing or stat.S_ISDIR(status.st_mode)
         self._tell(status, 0, _size(status))
 
     def resized(self, status: os.stat_result, before: int, after: int) -> None:
@@ -340,16 +368,13 @@ class _Change(Change):
             raise StorageError(Kind.QUOTA)
         self._reserved += wanted
 
-    def _tell(self, status: os.stat_result, sign: int, after: int) -> None:
+    def _tell(self, status: os.stat_result, sign: int, after: int | None) -> None:
+        name = identity(status)
         if stat.S_ISDIR(status.st_mode):
-            delta = Usage(directories=sign)
+            self._events.append(_Event(name, Usage(directories=sign), after, is_move_of_directory=sign == 0))
         elif stat.S_ISREG(status.st_mode):
             delta = Usage(sign * status.st_size, sign)
-            # The walk may have seen its other name, which is still there.
-            self._is_confusing = self._is_confusing or status.st_nlink > 1
-        else:
-            return
-        self._events.append(_Event(identity(status), delta, after))
+            self._events.append(_Event(name, delta, after, has_two_names=status.st_nlink > 1))
 
 
 def _size(status: os.stat_result) -> int:
@@ -357,24 +382,61 @@ def _size(status: os.stat_result) -> int:
 
 
 class _Count:
-    """A count under way, and what operations tell it."""
+    """A count under way, and what operations tell it; used under the account's lock, but for sum()."""
 
-    def __init__(self) -> None:
-        self.touched: dict[int, int] = {}
-        self.is_confused = False
-        self.ended_at: int | None = None  # changes that began in this epoch or later are not touched but added
+    def __init__(self, began_at: int) -> None:
+        self.began_at = began_at  # a change that began in an earlier epoch was over before the walk
+        self.ended_at: int | None = None  # a change that began in this epoch or later came after the walk
+        self.is_confused = False  # a directory was renamed: the walk may have passed something by
+        self.is_spoilt = False  # a file with two names was changed
+        self.since = Usage()  # what changes after the walk brought about
+        self._walks = 1
+        self._touched: dict[int, int] = {}
+        self._touched_since: dict[int, int] = {}
+
+    def tell(self, epoch: int, events: list[_Event], delta: Usage) -> None:
+        """Take in what a change has brought about."""
+        if epoch < self.began_at:
+            return
+        is_late = self._is_late(epoch)
+        for event in events:
+            if event.after is not None:
+                self.touch(epoch, event.identity, event.after)
+            self.is_confused = self.is_confused or (event.is_move_of_directory and not is_late)
+            self.is_spoilt = self.is_spoilt or event.has_two_names
+        if is_late:
+            self.since += delta
+
+    def touch(self, epoch: int, identity: int, after: int) -> None:
+        """Note what a file is now."""
+        if epoch < self.began_at:
+            return
+        (self._touched_since if self._is_late(epoch) else self._touched)[identity] = after
+
+    def go_on(self) -> None:
+        """Begin another walk."""
+        self._touched.update(self._touched_since)
+        self._touched_since = {}
         self.since = Usage()
+        self.ended_at = None
+        self.is_confused = False
+        self._walks += 1
 
     def sum(self, seen: Tally) -> Usage:
-        """Return what there was when the walk ended."""
+        """Return what there was when the last walk ended; no change adds to what this looks at any more."""
         return _sum(self._sizes(seen))
 
     def _sizes(self, seen: Tally) -> Iterator[int]:
-        touched = self.touched
+        done = set(self._touched)
         for name, size in zip(seen.identities, seen.sizes, strict=True):
-            if name not in touched:
+            if name not in done:
                 yield size
-        yield from touched.values()
+                if self._walks > 1:
+                    done.add(name)
+        yield from self._touched.values()
+
+    def _is_late(self, epoch: int) -> bool:
+        return self.ended_at is not None and epoch >= self.ended_at
 
 
 def _sum(sizes: Iterator[int]) -> Usage:

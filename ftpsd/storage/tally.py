@@ -43,18 +43,21 @@ def identity(status: os.stat_result) -> int:
     return hash((status.st_dev, status.st_ino))
 
 
-def tally(directory: Path, is_stopped: Callable[[], bool] = lambda: False) -> Tally | None:
-    """Walk through *directory*, which does not count itself; None when *is_stopped* or when it is not there."""
+def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    """
+    Walk through *directory*, which does not count itself, and add to *seen*.
+
+    False when *is_stopped*, or when it is not there.
+    """
     try:
         root = Root(os.fsencode(directory), "none")
     except OSError:
-        return None
-    seen = Tally()
+        return False
     looked_at = 0
     pending = [VirtualPath()]
     while pending:
         if is_stopped():
-            return None
+            return False
         path = pending.pop()
         try:
             fd = root.open_directory(path)
@@ -67,24 +70,26 @@ def tally(directory: Path, is_stopped: Callable[[], bool] = lambda: False) -> Ta
                     looked_at += 1
                     if looked_at % _STRIDE == 0:
                         if is_stopped():
-                            return None
+                            return False
                         time.sleep(_REST)
-                    if _note(entry, seen):
+                    if _note(entry, path, seen):
                         with suppress(PathError):  # no operation of ours can have come there
                             pending.append(path / name_of(entry))
         finally:
             os.close(fd)
-    return seen
+    return True
 
 
-def _note(entry: os.DirEntry[str], seen: Tally) -> bool:
-    """Note *entry*; tell whether it is a directory."""
+def _note(entry: os.DirEntry[str], path: VirtualPath, seen: Tally) -> bool:
+    """Note *entry* of the directory *path*; tell whether it is a directory."""
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:  # removed since the directory was read
         return False
     is_directory = stat.S_ISDIR(status.st_mode)
     if is_directory or stat.S_ISREG(status.st_mode):
-        seen.identities.append(identity(status))
+        # Each of several names of a file counts, so that their number is that of the names.
+        has_two_names = not is_directory and status.st_nlink > 1
+        seen.identities.append(hash((identity(status), path.parts, entry.name)) if has_two_names else identity(status))
         seen.sizes.append(DIRECTORY if is_directory else status.st_size)
     return is_directory

@@ -73,7 +73,8 @@ class Faults:
             if hasattr(os, name):
                 setattr(os, name, self._wrapped(name, getattr(os, name)))
         fcntl.flock = self._wrapped("flock", fcntl.flock)
-        syscalls._renameat2 = self._wrapped("renameat2", syscalls._renameat2)
+        if syscalls._renameat2 is not None:
+            syscalls._renameat2 = self._wrapped("renameat2", syscalls._renameat2)
 
     def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

@@ -93,7 +93,8 @@ class MortalDaemon(Daemon):
 
     def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
         """Fork it and wait for nothing."""
-        assert not (pass_fds or before)
+        assert not pass_fds
+        assert not before
         (self.folder / "stderr").write_bytes(b"")  # not what the one before has said
         wanted = {"folder": str(self.folder), "config": str(self.config_file), "faults": self.has_faults}
         pid = self.nursery.ask({"start": wanted})

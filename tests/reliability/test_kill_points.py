@@ -133,6 +133,7 @@ def test_killed_before_each_call(start_mortal: StartMortal, name: str) -> None:
             now = operation.after
         sweep_partials(account.home, 0)
         assert (published(account.home), leftovers(account.home, *now)) == (now, [])
+    print(f"{name}: {deaths} deaths, {spared} bytes not sent again")
     assert published(account.home) == operation.after
     assert deaths >= 2, "the calls of this operation are not seen any more"
     assert bool(spared) == bool(operation.resumes)

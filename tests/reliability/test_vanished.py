@@ -1,10 +1,9 @@
-"""Clients that vanish in the middle, and come back with curl, lftp or ftplib; and what is there meanwhile for others."""
+"""Clients that vanish in the middle and come back with curl, lftp or ftplib; and what others see meanwhile."""
 
 from __future__ import annotations
 
 import ftplib
 import socket
-import ssl
 import struct
 import subprocess
 from collections.abc import Callable
@@ -132,10 +131,11 @@ def test_a_download_is_gone_on_with(
             [require_tool("curl"), "-sS", *options, "-C", "-", "-o", str(tmp_path / "got"), url], check=True, timeout=60
         )
     assert (tmp_path / "got").read_bytes() == DATA
+    mortal.wait_for_event("session-closed", user=account.name)  # one that is about to end makes a stop wait
 
 
 def test_one_that_comes_back_before_its_death_is_noticed(mortal: MortalDaemon, account: Account, home: Path) -> None:
-    """The dead session still holds the upload; the living one goes on all the same, and the dead one changes nothing."""
+    """The dead session still holds the upload; the living one goes on, and the dead one changes nothing."""
     dead, alive = log_in(mortal, EXPLICIT, account), log_in(mortal, EXPLICIT, account)
     for ftp in (dead, alive):
         ftp.sendcmd("TYPE I")

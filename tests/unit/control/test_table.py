@@ -7,6 +7,7 @@ from inspect import signature
 
 import pytest
 
+from ftpsd.audit.labels import CHILDREN_LIMIT, COMMAND
 from ftpsd.commands import TABLE
 from ftpsd.control.limits import SessionCounts
 from ftpsd.control.session import Session
@@ -103,6 +104,12 @@ def test_features_are_of_their_command(each: Command) -> None:
     session = Server(mode_z=True).connect().session
     lines = [feature if isinstance(feature, str) else feature(session) for feature in each.features]
     assert [line for line in lines if line is None or line.split()[0] not in (each.verb.split()[0], "UTF8")] == []
+
+
+def test_metrics_have_room_for_every_command() -> None:
+    """By name, sub-commands too, and by class of reply: none is counted under "other"."""
+    assert all(COMMAND.fullmatch(each.verb) for each in COMMANDS)
+    assert 5 * len(COMMANDS) < CHILDREN_LIMIT
 
 
 def test_secrets_are_hidden() -> None:
