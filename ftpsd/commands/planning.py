@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 family = Family("planning")
 
 
-@family.command("PRET <SP> <command-name> [<SP> <pathname>]", needs=Needs.LOGIN, rfc="none", features=("PRET",))
+# Not in FEAT: lftp sends it before every file where it is listed, and a mirror of small files takes a fifth longer.
+@family.command("PRET <SP> <command-name> [<SP> <pathname>]", needs=Needs.LOGIN, rfc="none")
 async def pret(session: Session, argument: str) -> Reply:
     """Announce the next transfer: 200, or the error it would have."""
     verb, _, name = argument.partition(" ")

@@ -7,7 +7,7 @@ Faults inside the daemon: its storage's system calls, each of which can be made 
 A plan is a file, `PLAN` in the daemon's folder, which the test replaces whenever it likes; counting begins anew with
 each plan. Only the workers that touch files are counted, not the reactor, the logins or the audit log. What was done
 is written to `DONE`, one line a fault. `HALF` of a write means that half of the bytes are written and told so, as a
-disk does that is nearly full.
+disk does that is nearly full. "HALF+ENOSPC" is one after the other.
 """
 
 from __future__ import annotations
@@ -98,15 +98,18 @@ class Faults:
             if name not in plan.get("calls", ()):
                 return None
             self._seen += 1
-            if not plan["at"] <= self._seen < plan["at"] + plan.get("times", 1):
+            steps = plan["do"].split("+")
+            turn = self._seen - plan["at"]
+            if not 0 <= turn < plan.get("times", 1) * len(steps):
                 return None
+            step = steps[turn % len(steps)]
             fd = _os_open(self._done_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             _os_write(fd, f"{name}\n".encode())
             _os_close(fd)
-            if plan["do"] == "kill":
+            if step == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
                 signal.pause()  # it may take a moment; nothing more is to happen
-            return str(plan["do"])
+            return str(step)
 
     def _look(self) -> None:
         """Read the plan when it is another one."""

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.upload import sweep_partials
-from tests.e2e.client import Sessions, code, download, reply, upload
+from tests.e2e.client import EXPLICIT, Sessions, code, download, log_in, reply, upload
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually
+from tests.reliability.conftest import StartMortal
 from tests.reliability.faults import FAILING, HALF, READING
 from tests.reliability.mortal import MortalDaemon, leftovers
 from tests.reliability.test_kill_points import LARGE, MOST, OLD, OPERATIONS, SMALL, Operation, emptied, published, stor
@@ -176,3 +177,23 @@ def test_a_directory_that_cannot_be_made(mortal: MortalDaemon, ftp: ftplib.FTP, 
     assert reply(ftp, "MKD directory").startswith("451")
     assert mortal.wait_for_event("storage-failed")["path"] == "/directory"
     assert leftovers(home) == []
+
+
+@pytest.mark.parametrize("mode", ["atomic", "direct"])
+@pytest.mark.parametrize("size", [len(SMALL), len(LARGE)])
+def test_nothing_is_written_twice(start_mortal: StartMortal, mode: str, size: int) -> None:
+    """A disk that takes half of a write, no more, and then all: what is kept has no byte twice, and is gone on with."""
+    daemon = start_mortal({"uploads": {"mode": mode}})
+    account = daemon.account()
+    ftp = log_in(daemon, EXPLICIT, account)
+    ftp.sendcmd("TYPE I")
+    daemon.plan("HALF+ENOSPC", calls=["write"])
+    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(LARGE[:size]))).startswith("452")
+    daemon.forget_plan()
+    (name,) = leftovers(account.home)
+    length = ftp.size("file")
+    assert length
+    assert (account.home / name).read_bytes() == LARGE[:length]
+    assert upload(ftp, "file", LARGE[length:size], rest=length).startswith("226")
+    assert published(account.home) == {"file": LARGE[:size]}
+    ftp.close()
