@@ -194,6 +194,9 @@ class MemoryStorage:
                     raise StorageError(Kind.NOT_EMPTY, new)
             elif isinstance(there, Directory):
                 raise StorageError(Kind.IS_A_DIRECTORY, new)
+            partial = self._partial(old)
+            if partial is not None and partial.inode not in self.tree.active:
+                del source.partials[self._owner, old.name]
             del source.children[old.name]
             target.children[new.name] = node
 

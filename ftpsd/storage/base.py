@@ -183,7 +183,11 @@ class Storage(Protocol):
         """Remove the file *path*, and what this owner left unfinished under that name."""
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        """Rename *old* to *new*; with *may_replace* False whatever is at *new* stays and the answer is EXISTS."""
+        """
+        Rename *old* to *new*, and forget what this owner left unfinished under *old*.
+
+        With *may_replace* False whatever is at *new* stays and the answer is EXISTS.
+        """
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time, in nanoseconds since 1970 UTC."""

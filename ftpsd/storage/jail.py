@@ -173,7 +173,7 @@ class LocalJail:
                 self._discard_partial(place)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        """Rename the file, directory or link *old* to *new*."""
+        """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
         with self._find_own(old) as source, self._find_new(new) as target:
             with turns(source.name, target.name), self._ledger.change() as change:
                 moved = source.lstat()
@@ -189,6 +189,8 @@ class LocalJail:
                 else:
                     rename_to_new(source, target)
                 change.moved(moved)
+            # Else what was begun to replace the file would come to light as an upload to a name that is free now.
+            self._discard_partial(source)
             if self._uploads.durable:
                 target.sync()
                 if old.parent != new.parent:

@@ -191,6 +191,15 @@ class TestResume:
         storage.remove_file(at("/a"))
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
 
+    def test_renaming_the_file_uncovers_nothing(self, atomic: House) -> None:
+        """What was begun to replace a file is no upload to its old name: nobody may go on with it as with another."""
+        storage = atomic.open("user")
+        put(storage, "/a", b"old")
+        interrupt(storage, "/a", b"12345")
+        storage.rename(at("/a"), at("/b"))
+        assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
+        assert kind_of(storage.open_sink, at("/a"), offset=3) is Kind.BAD_OFFSET
+
     def test_own_leftovers_do_not_hold_a_directory(self, atomic: House) -> None:
         """RMD of a directory that looks empty to its user works."""
         storage = atomic.open("user")

@@ -155,6 +155,7 @@ def test_killed_before_each_call_in_direct_mode(start_mortal: StartMortal) -> No
         go_on(daemon, account, {"file": LARGE})
         assert published(account.home) == {"file": LARGE}
         assert leftovers(account.home, "file") == []
+    print(f"direct: {at - 1} deaths")
     assert at > 2
 
 
