@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -217,31 +218,40 @@ def make_service(config_path: Path) -> IService:
     from twisted.internet import reactor
 
     daemon = Daemon(load(config_path), config_path, reactor)
+
+    def begin() -> None:
+        # twistd's own handlers make it end by the signal, as if it had been killed; a clean stop is exit 0 here too.
+        _listen_for_stop(daemon, reactor, reactor.stop)
+        daemon.reloader.listen_for_hangup()
+
     # twistd may fork between here and the start: signals and threads belong behind it.
-    reactor.callWhenRunning(daemon.reloader.listen_for_hangup)
+    reactor.callWhenRunning(begin)
     return daemon
 
 
 def _run(daemon: Daemon, reactor: Any) -> None:
-    """Run the reactor until a signal; the first drains, the second cuts every session off."""
-    asked = 0
-
-    def stop() -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            daemon.stopService().addBoth(lambda _: reactor.stop())
-        else:
-            daemon.cut()
-
-    def on_signal(*_: object) -> None:
-        reactor.callFromThread(stop)
+    """Run the reactor until a signal has stopped the daemon."""
 
     def begin() -> None:
-        signal.signal(signal.SIGINT, on_signal)
-        signal.signal(signal.SIGTERM, on_signal)
+        _listen_for_stop(daemon, reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()))
         daemon.reloader.listen_for_hangup()
         daemon.startService()
 
     reactor.callWhenRunning(begin)
     reactor.run()
+
+
+def _listen_for_stop(daemon: Daemon, reactor: Any, stop: Callable[[], object]) -> None:
+    """Call *stop*, which drains, at the first SIGINT or SIGTERM; the next cuts every session off."""
+    is_stopping = False
+
+    def asked() -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            daemon.cut()
+        else:
+            is_stopping = True
+            stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: reactor.callFromThread(asked))
