@@ -17,9 +17,6 @@ from typing import Final
 from weakref import ref
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, TLSFacts, describe, watch
@@ -52,7 +49,6 @@ ENABLE_PARTIAL_WRITE: Final = 0x1
 PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it. Costs about 0.09 ms.
@@ -63,13 +59,8 @@ class SessionTLS:
     def __init__(self, pair: CertificatePair, minimum_version: str = "1.2") -> None:
         self.context = make_context(pair, minimum_version)
         self._full_handshakes = FullHandshakes()
-        # Weak: the connection holds Twisted's protocol, which holds the session, which holds us.
+        # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
-
-    @property
-    def control_connections(self) -> IOpenSSLServerConnectionCreator:
-        """What `transport.startTLS` takes for the control connection."""
-        return self
 
     @property
     def control_established(self) -> bool:
@@ -82,9 +73,9 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Make the control connection's end, over the memory buffers of Twisted's *tlsProtocol*."""
-        control = ServerConnection(self.context, None, Role.CONTROL, self._full_handshakes)
+    def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._full_handshakes)
         self._control = ref(control)
         return control
 
