@@ -180,7 +180,11 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
     with ledger.change() as change:
         change.need_file(beyond=beyond)
         fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
-        change.came(os.fstat(fd))
+        try:
+            change.came(os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
 

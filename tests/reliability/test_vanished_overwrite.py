@@ -8,8 +8,10 @@ must be the client's file all the same, and what is refused must leave the old o
 from __future__ import annotations
 
 import ftplib
+import io
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from tests.reliability import test_kill_points as kill_points
 from tests.reliability.conftest import StartMortal
 from tests.reliability.mortal import MortalDaemon, leftovers
 from tests.reliability.test_broken_disk import attempt
-from tests.reliability.test_kill_points import MOST, OPERATIONS, Operation, emptied, published
+from tests.reliability.test_kill_points import LARGE, MOST, OLD, OPERATIONS, Operation, emptied, published
 from tests.reliability.test_vanished import ARRIVED, DATA, by_curl, run_lftp, vanish
 from tests.tools import require_tool
 
@@ -179,6 +181,46 @@ def test_a_failed_fsync_is_no_reason_to_mix(mortal: MortalDaemon, account: Accou
     assert lftp(mortal, account, source)
     assert (published(home), leftovers(home, "file")) == ({"file": DATA}, [])
     ftp.close()
+
+
+@pytest.mark.parametrize("verb", ["STOR", "APPE"])
+def test_killed_while_it_is_begun(start_mortal: StartMortal, verb: str) -> None:
+    """From the first byte on that a client has sent, whichever call is the last: no new end with an old beginning."""
+    daemon = start_mortal()
+    account = daemon.account()
+    home = account.home
+    deaths = resumed = 0
+    for at in range(1, MOST):
+        emptied(home, {"file": OLD})
+        sent: list[bytes] = []
+        operation = Operation({}, {}, partial(_stor, sent=sent))
+        kill_points.attempt(daemon, account, operation, at)
+        is_dead = bool(daemon.faults)
+        if not is_dead:
+            break
+        deaths += 1
+        daemon.wait_until_dead()
+        daemon.restart()
+        before = published(home)
+        ftp = log_in(daemon, EXPLICIT, account)
+        ftp.sendcmd("TYPE I")
+        length = ftp.size("file") or 0
+        try:
+            upload(ftp, "file", LARGE[length:], verb, rest=length if verb == "STOR" else None)
+        except ftplib.Error:
+            assert published(home) == before
+        else:
+            resumed += 1
+            assert published(home) == {"file": LARGE} or not sent
+        assert upload(ftp, "file", LARGE).startswith("226")
+        assert (published(home), leftovers(home, "file")) == ({"file": LARGE}, [])
+        ftp.close()
+    print(f"{verb}: {deaths} deaths, {resumed} went on")
+    assert deaths >= 2
+
+
+def _stor(ftp: ftplib.FTP, sent: list[bytes]) -> str:
+    return ftp.storbinary("STOR file", io.BytesIO(LARGE), callback=lambda block: sent.append(bytes(block)))
 
 
 @pytest.mark.parametrize("command", ["DELE file", "RNTO other"])

@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -153,15 +154,25 @@ def test_quota_counts_it_and_lets_it_be_finished(home: Path) -> None:
     assert account.used == Usage(len(NEW), 1)
 
 
+def opened_below(home: Path) -> list[str]:
+    """Return the files in *home* that this process has open."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [link for link in links if link.startswith(str(home))]
+
+
 @pytest.mark.parametrize("call", ["fstat", "ftruncate", "pread", "lseek", "copy_file_range"])
-@pytest.mark.parametrize("offset", [0, 4])
+@pytest.mark.parametrize(("offset", "is_unfinished"), [(0, True), (4, True), (3, False)])
 def test_an_upload_that_cannot_be_opened_holds_nothing(
-    open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch, call: str, offset: int
+    open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch, call: str, offset: int, is_unfinished: bool
 ) -> None:
     """The lock goes with the error, not when its traceback does: the client comes back at once."""
     jail = open_jail()
     put(jail, "/a", OLD)
-    interrupt(jail, "/a", NEW[:6])
+    if is_unfinished:
+        interrupt(jail, "/a", NEW[:6])
 
     def fail(*arguments: object, **options: object) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -175,6 +186,7 @@ def test_an_upload_that_cannot_be_opened_holds_nothing(
                 error = None
             except StorageError as caught:
                 error = caught  # which keeps the frames, and all that is in them, alive
+        assert not [link for link in opened_below(home) if ".ftpsd-" in link]
         for partial in partials(home):
             with partial.open("rb") as opened:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
