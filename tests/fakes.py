@@ -108,6 +108,8 @@ class MemoryStorage:
                 raise StorageError(Kind.BAD_OFFSET, path)
             return MemorySource(file.data, offset)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> None: ...
+
     def open_sink(
         self,
         path: VirtualPath,

@@ -1,14 +1,16 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker. A storage raises `StorageError` and nothing else for what the file
-system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for the log. A
-storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker at a time.
+Every call may block and is made in a worker, all but `read_cached`. A storage raises `StorageError` and nothing else
+for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for
+the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker
+at a time.
 """
 
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -124,6 +126,31 @@ class Source(Protocol):
         """Let the file go; idempotent."""
 
 
+@dataclass(slots=True)
+class CachedFile:
+    """A whole small file in memory, as a `Source`."""
+
+    path: VirtualPath
+    content: bytes
+    size: int
+    sha256: str | None
+    offset: int = 0
+
+    def read_into(self, buffer: memoryview) -> int:
+        """See `Source.read_into`."""
+        piece = self.content[self.offset : self.offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        self.offset += len(piece)
+        return len(piece)
+
+    def fileno(self) -> int | None:
+        """None: there is nothing open."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Sink(Protocol):
     """One open upload. Whoever opened it ends it with commit() or abort()."""
 
@@ -167,6 +194,13 @@ class Storage(Protocol):
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the regular file *path* for sending. Raises: BAD_OFFSET beyond its end, NOT_REGULAR, IS_A_DIRECTORY."""
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """
+        Return the whole of a regular file of up to *limit* bytes where that needs no waiting.
+
+        The one method that the reactor thread may call. None also for every error: `open_source` says what it is.
+        """
 
     def open_sink(
         self,

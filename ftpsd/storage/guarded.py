@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
@@ -85,6 +85,10 @@ class GuardedStorage:
         """Open *path* for sending; needs read."""
         self._require(path, Permission.READ)
         return self._inner.open_source(path, offset)
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting; needs read."""
+        return self._inner.read_cached(path, limit) if self._at(path).allows(Permission.READ) else None
 
     def open_sink(
         self,

@@ -27,7 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
-from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.cached import is_near, read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
@@ -46,6 +47,7 @@ class LocalJail:
 
     def __init__(self, root: Root, uploads: UploadPolicy, owner: str, ledger: Ledger = NO_LEDGER) -> None:
         self._root: Root | None = root
+        self._is_near = is_near(root.fd)
         self._uploads = uploads
         self._owner = owner
         self._ledger = ledger
@@ -96,6 +98,12 @@ class LocalJail:
                     raise
         with self._find(path, follow=True) as place:
             return FileSource(place, offset, digests=self._uploads.digests)
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if the kernel has it in memory, and no link is on the way. Never waits."""
+        if self._root is None or not self._is_near:
+            return None
+        return read_cached(self._root.fd, path, limit, digests=self._uploads.digests)
 
     def open_sink(
         self,
