@@ -160,6 +160,7 @@ class ServerPI(Protocol):
         self._lines.clear()
         self._queue.clear()
         session.tls = SessionTLS(self._runtime.certificate, self._runtime.config.tls.minimum_version)
+        session.tls.allow(self._runtime.config.tls.maximum_version)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)

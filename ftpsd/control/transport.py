@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.python.failure import Failure
 
 from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
@@ -48,6 +49,9 @@ class ControlTransport(tcp.Server):
 
     _tls: SSL.Connection | None = None
     _handshake: SSL.Connection | None = None
+    # Wants to know the client's first record, and how much of it had come when we last looked.
+    _choosy: SessionTLS | None = None
+    _seen = 0
     # What the kernel did not take, and what waits for the end of the handshake.
     _unsent = b""
     _held = b""
@@ -55,7 +59,9 @@ class ControlTransport(tcp.Server):
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
-        self._handshake = tls.control_connection(self.socket)
+        self._choosy = tls if tls.is_choosy else None
+        if self._choosy is None:
+            self._handshake = tls.control_connection(self.socket)
         if self._unsent:
             # Our reply in clear comes before anything under TLS.
             self.stopReading()  # type: ignore[no-untyped-call]
@@ -66,7 +72,7 @@ class ControlTransport(tcp.Server):
         """Send *data* now, as far as the kernel takes it."""
         if not self.connected or self._has_said_goodbye:
             return
-        if self._handshake is not None:
+        if self._is_shaking:
             self._held += data
         elif self._unsent:
             self._unsent += data
@@ -90,7 +96,7 @@ class ControlTransport(tcp.Server):
         elif self._handshake is not None:
             return self._shake()
         self.stopWriting()  # type: ignore[no-untyped-call]
-        if self._handshake is not None:
+        if self._is_shaking:
             self.startReading()  # type: ignore[no-untyped-call]
         if self.producerPaused and IPushProducer.providedBy(self.producer):
             self.producerPaused = False
@@ -115,6 +121,8 @@ class ControlTransport(tcp.Server):
         """Take what has arrived."""
         if self._has_said_goodbye:
             return self._forget()
+        if self._choosy is not None and not self._look(self._choosy):
+            return None
         if self._handshake is not None:
             return self._shake()
         if self._tls is None:
@@ -129,6 +137,34 @@ class ControlTransport(tcp.Server):
             return main.CONNECTION_LOST
         self.protocol.dataReceived(data)
         return None
+
+    @property
+    def _is_shaking(self) -> bool:
+        return self._handshake is not None or self._choosy is not None
+
+    def _look(self, tls: SessionTLS) -> bool:
+        """
+        Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come.
+
+        The kernel is told how much to wait for: a part that stays where it is would make the reactor spin. A client
+        that ends, or says something else, is OpenSSL's to judge.
+        """
+        try:
+            record = self.socket.recv(HEADER + RECORD, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            record = b""
+        wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
+        if self._seen < len(record) < min(wanted, HEADER + RECORD):
+            self._seen = len(record)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            return False
+        if self._seen:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        tls.meet(offered_versions(record))
+        self._choosy, self._handshake = None, tls.control_connection(self.socket)
+        return True
 
     def _shake(self) -> Exception | None:
         """Go on with the handshake."""
@@ -166,7 +202,7 @@ class ControlTransport(tcp.Server):
         if not self.connected or self.disconnecting:
             return
         self.disconnecting = True
-        if self._handshake is not None or self._unsent:
+        if self._is_shaking or self._unsent:
             return  # the last byte takes care of it
         if self._tls is None:
             # Not here: who closes is still at work and wants to be told later.
@@ -201,5 +237,5 @@ class ControlTransport(tcp.Server):
                 self._tls.shutdown()
             except SSL.Error:
                 pass
-        self._tls = self._handshake = None
+        self._tls = self._handshake = self._choosy = None
         super().connectionLost(reason)
