@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ftpsd.audit.bus import AuditBus
 from ftpsd.config.model import Config, Listener
 from ftpsd.service.listeners import ListenProblem, PassiveListeners, bound_address, listener_name, open_control
 from tests.reactor import PATIENCE, Reactor
@@ -16,13 +17,14 @@ from tests.sessions import configuration
 from tests.unit.service.site import PortReactor
 
 FACTORY: Any = None
+BUS = AuditBus(failed=lambda count: None)
 
 
 def refusal(number: int) -> str:
     """Return what is said of a port that cannot be bound."""
     reactor = PortReactor(lambda port, interface: number)
     with pytest.raises(ListenProblem) as problem:
-        open_control(Listener(mode="explicit", address="192.0.2.1", port=21), FACTORY, {}, reactor)
+        open_control(Listener(mode="explicit", address="192.0.2.1", port=21), FACTORY, {}, BUS, reactor)
     return str(problem.value)
 
 
@@ -43,7 +45,7 @@ def test_a_port_that_cannot_be_bound(number: int, words: str) -> None:
 def test_a_kernel_without_ipv6() -> None:
     """The default address still means everywhere."""
     reactor = PortReactor(lambda port, interface: errno.EAFNOSUPPORT if interface == "::" else None)
-    (port,) = open_control(Listener(mode="explicit", address="::", port=21), FACTORY, {}, reactor)
+    (port,) = open_control(Listener(mode="explicit", address="::", port=21), FACTORY, {}, BUS, reactor)
     assert bound_address(port) == "0.0.0.0"
 
 
@@ -52,14 +54,14 @@ def test_a_socket_of_systemd() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         reactor = PortReactor()
         sockets = {"explicit": [one.fileno(), two.fileno()]}
-        assert len(open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, reactor)) == 2
+        assert len(open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, BUS, reactor)) == 2
         assert reactor.adopted == [(one.fileno(), socket.AF_INET), (two.fileno(), socket.AF_INET)]
 
 
 def test_a_socket_of_systemd_stays_open() -> None:
     """Looking at it must not close it."""
     with socket.create_server(("127.0.0.1", 0)) as one:
-        open_control(Listener(mode="explicit", socket="x"), FACTORY, {"x": [one.fileno()]}, PortReactor())
+        open_control(Listener(mode="explicit", socket="x"), FACTORY, {"x": [one.fileno()]}, BUS, PortReactor())
         os.fstat(one.fileno())
 
 
@@ -67,7 +69,7 @@ def test_a_socket_of_systemd_stays_open() -> None:
 def test_a_socket_that_was_not_passed(sockets: dict[str, list[int]], have: str) -> None:
     """The sentence names what is there, and what to enable."""
     with pytest.raises(ListenProblem) as problem:
-        open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, PortReactor())
+        open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, BUS, PortReactor())
     assert f"(passed: {have})" in str(problem.value)
     assert "FileDescriptorName=explicit" in str(problem.value)
 
@@ -94,7 +96,7 @@ class Passive:
         self.reactor: Any = Reactor()
         self.asked: list[tuple[int, str]] = []
         config: Config = configuration()
-        self.listeners = PassiveListeners(config, self.reactor)
+        self.listeners = PassiveListeners(config, BUS, self.reactor)
         self.listeners.accept = self._accept
         self.listeners.use(set(addresses))
 
