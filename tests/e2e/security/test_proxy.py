@@ -110,6 +110,18 @@ def test_the_header_decides_who_the_client_is(proxied: Daemon, header: bytes) ->
     connection.close()
 
 
+def test_an_address_that_the_client_cannot_reach_is_warned_about(proxied: Daemon) -> None:
+    """A client of the Internet that is told a private address will not come back: the log says so, once."""
+    for _ in range(2):
+        connection = arrive(proxied, b"PROXY TCP4 8.8.8.8 10.9.8.7 40000 21\r\n")
+        connection.reply()
+        connection.log_in(proxied.account())
+        assert connection.ask("PASV").startswith("227 Entering Passive Mode (10,9,8,7,")
+        connection.close()
+    lines = [line for line in proxied.stderr.splitlines() if "10.9.8.7" in line]
+    assert ["passive.public_address" in line for line in lines] == [True]
+
+
 def test_a_client_over_ipv6_behind_a_proxy_over_ipv4(proxied: Daemon) -> None:
     """PASV cannot name where it is, EPSV can."""
     connection = arrive(proxied, b"PROXY TCP6 2001:db8::7 2001:db8::1 40000 21\r\n")
@@ -169,7 +181,7 @@ def test_a_stop_does_not_wait_for_headers(tls_files: Demonstration, proxied: Dae
         daemon.start()
         waiting = arrive(daemon, HEADER[:10])
         daemon.stop()
-        assert waiting.sock.recv(1) == b""
+        assert all_that_comes(waiting) == b""
         assert daemon.audit("session-opened") == []
     finally:
         daemon.kill()
