@@ -59,9 +59,7 @@ def look_at_addresses(
         try:
             resolved[name] = look_up(name)[0]
         except OSError as error:
-            yield problem(
-                f"{name}, which PASV announces, cannot be resolved: {error.strerror}", "correct the name"
-            )
+            yield problem(f"{name}, which PASV announces, cannot be resolved: {error.strerror}", "correct the name")
         else:
             yield ok(f"{name} resolves to {resolved[name]}")
     for choice in passive.public_address_for:
@@ -73,6 +71,12 @@ def look_at_addresses(
         yield from _looked_at("passive.public_address", resolved.get(address, address))
     elif all(listener.proxy_protocol is not None for listener in config.listeners):
         yield ok("PASV announces the address at which clients reach the proxy")
+        if passive.proxy_protocol is None:
+            yield warning(
+                "data connections come to the proxy too, and without a PROXY header they are strangers",
+                "set passive.proxy_protocol and let the proxy pass the passive ports on, or name this machine's own "
+                "address in passive.public_address",
+            )
     else:
         own = (own_address or outgoing_address)()
         if own is None or ip_address(own).is_global:

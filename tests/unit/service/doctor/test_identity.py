@@ -99,6 +99,9 @@ def test_private_addresses_for_private_networks_are_right(network: str, warns: b
 def test_behind_proxies() -> None:
     """This machine's own address is not what clients are told."""
     listener = {"mode": "explicit", "port": 21, "proxy_protocol": {"trusted": ["10.0.0.2"]}}
-    assert addresses(PRIVATE, listeners=[listener]) == [
-        "ok: PASV announces the address at which clients reach the proxy"
-    ]
+    passive = {"proxy_protocol": {"trusted": ["10.0.0.2"]}}
+    announced = "ok: PASV announces the address at which clients reach the proxy"
+    assert addresses(PRIVATE, listeners=[listener], passive=passive) == [announced]
+    first, second = addresses(PRIVATE, listeners=[listener])
+    assert first == announced
+    assert second.startswith("warning: data connections come to the proxy too")
