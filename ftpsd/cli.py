@@ -2,7 +2,7 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem.
 Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EXIT_FINE: Final = 0
 EXIT_DENIED: Final = 1
+EXIT_PROBLEM: Final = 1
 EXIT_WRONG: Final = 2
 # Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
 LONGEST_LINE: Final = 4096
@@ -165,6 +166,31 @@ def explain(config: Path, user: str, action: str, path: str) -> None:
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
     click.echo(f"{verdict} {action} {place}\n{result.reason}")
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
+
+
+@main.command()
+@config_option(required=True)
+@click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
+@click.option("--ca", "authority", type=_FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
+@click.option("--user", metavar="NAME", help="Log in as this user, with --password-stdin, and list the home.")
+@_password_option
+def doctor(config: Path, host: str | None, authority: Path | None, user: str | None, password_stdin: bool) -> None:
+    """Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem."""
+    from ftpsd.service.build import load
+    from ftpsd.service.doctor.examination import examine
+    from ftpsd.service.doctor.finding import Level
+    from ftpsd.service.doctor.probe import Login
+
+    if (user is not None) != password_stdin:
+        raise click.UsageError("--user NAME and --password-stdin belong together.")
+    if authority is not None and not authority.is_file():
+        raise click.UsageError(f"--ca: {authority} is no file.")
+    login = None if user is None else Login(user, ask_password(from_stdin=True))
+    levels = []
+    for finding in examine(load(config), host, authority, login):
+        levels.append(finding.level)
+        click.echo(finding)
+    sys.exit(EXIT_PROBLEM if Level.PROBLEM in levels else EXIT_FINE)
 
 
 @main.command()

@@ -103,10 +103,15 @@ class ReloadFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected(Event):
-    """A control connection was turned away before it became a session: *who* holds only peer and listener."""
+    """
+    A control connection was turned away before it became a session: *who* holds only peer and listener.
+
+    *detail* says more to the operator, where there is more to say.
+    """
 
     event = "connection-rejected"
     reason: str
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +188,12 @@ class DataConnectionOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class DataConnectionRefused(Event):
+    """*detail* says more to the operator, where there is more to say."""
+
     event = "data-connection-refused"
     reason: str
     mode: DataMode = "passive"
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,14 @@ def check_network(value: object) -> Network:
     raise ValueError(f"{describe(value)} is not a network; write one such as 10.0.0.0/8 or 192.0.2.7")
 
 
+def check_proxy_network(value: object) -> Network:
+    """Accept a network of proxies: not all addresses there are, each of which could then claim to be anybody."""
+    network = check_network(value)
+    if network.prefixlen == 0:
+        raise ValueError(f"{network} is everybody, who could then claim any address; name the proxies alone")
+    return network
+
+
 def check_socket_name(value: object) -> str:
     """Accept the name of a socket that systemd passes."""
     if isinstance(value, str) and _SOCKET_NAME.fullmatch(value):
@@ -288,6 +296,7 @@ Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema(_text
 PublicAddress = Annotated[str, PlainValidator(check_public_address), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
 NotEmpty = Field(json_schema_extra={"minItems": 1})
 NetworkField = Annotated[Network, PlainValidator(check_network), WithJsonSchema(_NETWORK_SCHEMA)]
+ProxyNetwork = Annotated[Network, PlainValidator(check_proxy_network), WithJsonSchema(_NETWORK_SCHEMA)]
 SocketName = Annotated[str, PlainValidator(check_socket_name), WithJsonSchema(_text(f"^{_SOCKET_NAME.pattern}$"))]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Count = Annotated[StrictInt, Field(ge=1, le=1_000_000)]

@@ -31,6 +31,7 @@ from ftpsd.config.fields import (
     NotEmpty,
     Port,
     Ports,
+    ProxyNetwork,
     PublicAddress,
     SocketName,
     Switch,
@@ -52,6 +53,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ProxyProtocol(Section):
+    """Name the TCP proxies that are believed when they say whose connection they pass on."""
+
+    trusted: Annotated[tuple[ProxyNetwork, ...], AfterValidator(check_filled), NotEmpty]
+
+
 class Listener(Section):
     """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
@@ -59,6 +66,7 @@ class Listener(Section):
     address: Address = "::"
     port: Port = 0
     socket: SocketName | None = None
+    proxy_protocol: ProxyProtocol | None = None
 
 
 class TLS(Section):
@@ -84,6 +92,7 @@ class Passive(Section):
     ports: Ports = PortRange(3000, 3050)
     public_address: Announced = "auto"
     public_address_for: tuple[PublicAddressFor, ...] = ()
+    proxy_protocol: ProxyProtocol | None = None
 
 
 class Active(Section):

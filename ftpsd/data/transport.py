@@ -129,18 +129,15 @@ class DataSocket:
             ready()
 
 
-class DataPort(tcp.Port):
-    """
-    The long-lived listener of one passive port.
+class RawPort(tcp.Port):
+    """A listener that hands every connection over as a bare socket: no transport and no protocol of Twisted's."""
 
-    *accept* is asked for every connection with the client's address; None closes the connection.
-    """
-
-    def __init__(
-        self, port: int, interface: str, accept: Callable[[str], Callable[[DataSocket], None] | None], reactor: Any
-    ) -> None:
-        self._accept = accept
+    def __init__(self, port: int, interface: str, reactor: Any) -> None:
         super().__init__(port, self, BACKLOG, interface, reactor)  # type: ignore[arg-type]
+
+    def accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Take *sock*, which came from *address*."""
+        raise NotImplementedError
 
     def doRead(self) -> None:
         """Accept one connection: with a listener for each port there is rarely a second."""
@@ -152,11 +149,7 @@ class DataPort(tcp.Port):
             # Twisted knows what to do when there are no more descriptors: close what comes, until there are.
             super().doRead()  # type: ignore[no-untyped-call]
             return
-        arrived = self._accept(plain_address(address[0]))
-        if arrived is None:
-            sock.close()
-        else:
-            arrived(DataSocket(sock, self.reactor))
+        self.accepted(sock, address)
 
     def buildProtocol(self, address: object) -> None:
         """Close what `tcp.Port.doRead` accepts (IProtocolFactory)."""
@@ -166,3 +159,25 @@ class DataPort(tcp.Port):
 
     def doStop(self) -> None:
         """Nothing to stop."""
+
+
+class DataPort(RawPort):
+    """
+    The long-lived listener of one passive port.
+
+    *accept* is asked for every connection with the client's address; None closes the connection.
+    """
+
+    def __init__(
+        self, port: int, interface: str, accept: Callable[[str], Callable[[DataSocket], None] | None], reactor: Any
+    ) -> None:
+        self.ask = accept
+        super().__init__(port, interface, reactor)
+
+    def accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Ask whose connection this is."""
+        arrived = self.ask(plain_address(address[0]))
+        if arrived is None:
+            sock.close()
+        else:
+            arrived(DataSocket(sock, self.reactor))

@@ -88,5 +88,5 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         portal=Portal(Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas), [checker]),
         certificate=loaded.certificate,
         data=data,
-        public_address=PublicAddresses(config.passive, parts.files, parts.resolved),
+        public_address=PublicAddresses(config.passive, parts.upkeep, parts.resolved),
     )

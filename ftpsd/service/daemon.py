@@ -84,7 +84,7 @@ class Daemon(Service):
                     self.parts.sessions,
                     starts_with_tls=listener.mode == "implicit",
                 )
-                opened = open_control(listener, factory, sockets, self.reactor)
+                opened = open_control(listener, factory, sockets, self.parts.bus, self.reactor)
                 self._control += [(listener.mode, port) for port in opened]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             if config.metrics is not None:

@@ -55,7 +55,7 @@ class Parts:
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = VerifiedCache(reactor)
-        self.passive_listeners = PassiveListeners(config, reactor)
+        self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         first, last = config.passive.ports.first, config.passive.ports.last
         self.ports = PassivePorts(
             first, last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout

@@ -91,4 +91,6 @@ def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
     if old.passive.ports != new.passive.ports:
         keys.append("passive.ports")
+    if old.passive.proxy_protocol != new.passive.proxy_protocol:
+        keys.append("passive.proxy_protocol")
     return keys

@@ -74,6 +74,35 @@ def test_eprt_carries_transfers(ftp: ftplib.FTP, home: Path, monkeypatch: pytest
     assert download(ftp, "file") == content(1000)
 
 
+def test_eprt_takes_the_ipv6_mapping_of_an_ipv4_address(
+    ftp: ftplib.FTP, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dual-stack client names ::ffff:127.0.0.1, over a control connection that is IPv4."""
+    (home / "file").write_bytes(content(1000))
+    ftp.set_pasv(False)
+    monkeypatch.setattr(ftp, "sendport", lambda host, port: ftp.sendcmd(f"EPRT |2|::ffff:{host}|{port}|"))
+    assert download(ftp, "file") == content(1000)
+
+
+def test_ipv4_clients_of_the_dual_stack_listener_are_ipv4(daemon: Daemon, sessions: Sessions, account: Account) -> None:
+    """The listener on :: takes both families, and no IPv4 client is ever called ::ffff: anything."""
+    ftp = sessions.log_in(account)
+    assert reply(ftp, "PASV").startswith("227 Entering Passive Mode (127,0,0,1,")
+    assert reply(ftp, "EPSV 2").endswith("(1)")
+    assert daemon.wait_for_event("logged-in", user=account.name)["peer"] == "127.0.0.1"
+
+
+def test_epsv_all_over_ipv6(ftp6: ftplib.FTP, home: Path) -> None:
+    """EPSV is all there is then; EPRT of the other family, PASV and PORT are refused."""
+    (home / "file").write_bytes(content(10))
+    lines = ("EPSV 1", "EPSV ALL", "PASV", "PORT 127,0,0,1,200,200", "EPRT |2|::1|51400|")
+    assert [code(ftp6, line) for line in lines][:2] == [522, 200]
+    assert [code(ftp6, line) for line in lines[3:]] == [503, 503]
+    connection, _ = begin(ftp6, "RETR file")
+    assert read_all(connection) == content(10)
+    assert next_code(ftp6) == 226
+
+
 def test_epsv_carries_transfers_over_ipv6(ftp6: ftplib.FTP) -> None:
     """Up and down to ::1."""
     upload(ftp6, "file", content(100_000))

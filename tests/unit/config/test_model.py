@@ -220,3 +220,33 @@ def test_a_complaint_is_placed_afterwards() -> None:
 def test_a_configuration_can_be_made_without_a_file() -> None:
     """A configuration from nothing has the defaults, and its complaints no place."""
     assert str(Config().complaint(("tls", "certificate"), "why")) == ": tls.certificate: why"
+
+
+def test_a_listener_behind_a_proxy() -> None:
+    """Networks and single addresses, of either family."""
+    found = config("listeners: [{mode: explicit, port: 21, proxy_protocol: {trusted: [10.0.0.0/8, 2001:db8::1]}}]")
+    proxies = found.listeners[0].proxy_protocol
+    assert proxies is not None
+    assert [str(network) for network in proxies.trusted] == ["10.0.0.0/8", "2001:db8::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "why"),
+    [
+        ("[0.0.0.0/0]", "0.0.0.0/0 is everybody, who could then claim any address; name the proxies alone"),
+        ('["::/0"]', "::/0 is everybody, who could then claim any address; name the proxies alone"),
+        ("[]", "must not be empty; name at least one"),
+        ("[proxy]", "proxy is not a network; write one such as 10.0.0.0/8 or 192.0.2.7"),
+    ],
+)
+def test_proxies_that_cannot_be_trusted(trusted: str, why: str) -> None:
+    """The sentence says what to do, at the key, in both places."""
+    assert any(why in line for line in config_complaints(f"passive: {{proxy_protocol: {{trusted: {trusted}}}}}"))
+    listener = f"{{mode: explicit, port: 21, proxy_protocol: {{trusted: {trusted}}}}}"
+    assert any(why in line for line in config_complaints(f"listeners: [{listener}]"))
+
+
+def test_a_listener_behind_a_proxy_needs_a_port_too() -> None:
+    """The complaint about a missing place is made with the new key as without."""
+    text = "listeners: [{mode: explicit, proxy_protocol: {trusted: [10.0.0.1]}}]"
+    assert any("a listener needs a port" in line for line in config_complaints(text))
