@@ -26,7 +26,9 @@ from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.ledger import Ledger
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount, QuotaAccounts
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Symlinks
 from ftpsd.workers import PoolBusy, Workers

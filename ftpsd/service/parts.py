@@ -21,7 +21,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
-from ftpsd.storage.quota import QuotaAccounts
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.workers import WorkerPool
 
 # Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
-from ftpsd.storage.quota import QuotaAccounts
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
 
 if TYPE_CHECKING:

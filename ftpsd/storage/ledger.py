@@ -2,7 +2,7 @@
 The ledger: what a storage tells of every byte and every name that comes or goes in its tree.
 
 A `Change` spans one operation: what it needs is asked for before the system call that takes it, what became of it is
-told after the call, and both are settled when the change ends. Whoever counts (quota.py) thus sees nothing twice and
+told after the call, and both are settled when the change ends. Whoever counts (quota/) thus sees nothing twice and
 misses nothing, also where an operation fails half-way. The classes here count nothing: they are what a tree without a
 quota has, and what those that count are made from.
 """

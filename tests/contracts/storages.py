@@ -12,7 +12,8 @@ from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageErro
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath

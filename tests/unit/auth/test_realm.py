@@ -22,7 +22,8 @@ from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.realm import Avatar, IAvatar, Quotas, Realm
 from ftpsd.config.users import Mount, Quota, Rule, UserRecord
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.quota import QuotaAccounts, Usage
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Usage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Symlinks
 from ftpsd.wire.path import VirtualPath

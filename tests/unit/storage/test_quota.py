@@ -9,7 +9,9 @@ import pytest
 
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, Quota, QuotaAccount, QuotaAccounts, Usage
+from ftpsd.storage.quota.account import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Quota, Usage
 from ftpsd.storage.upload import sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
 from tests.unit.storage.accounts import ATOMIC, DIRECT, ENDLESS, POLICIES, fresh, opened

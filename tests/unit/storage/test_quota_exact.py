@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota import Quota, QuotaAccount, Usage
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Usage
 from ftpsd.storage.upload import UploadPolicy
 from tests.contracts.storages import at, write
 from tests.unit.storage.accounts import POLICIES, fresh, opened
