@@ -29,8 +29,9 @@ from ftpsd.workers import WorkerPool
 LOGIN_QUEUE = 200
 FILES_QUEUE = 10_000
 TRANSFER_QUEUE = 10_000
-# Walks through whole trees (counting for quotas, sweeping partials) take long and must not keep others waiting.
-UPKEEP_THREADS = 2
+# Walks through whole trees take long and must not keep others waiting: one thread counts all homes, one sweeps partials
+# from all of them, and the others count the homes of those who log in before their turn has come.
+UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
 
 

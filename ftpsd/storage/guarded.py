@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
@@ -158,6 +159,11 @@ class GuardedStorage:
         """Return how much can be stored in *path*; needs list or read, as stat() does."""
         self._require_seen(path)
         return self._inner.free_bytes(path)
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands where *path* is; needs list or read, as free_bytes() does."""
+        self._require_seen(path)
+        return self._inner.standing(path)
 
     def close(self) -> None:
         """Release the storage behind."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+from ftpsd.storage.quota.usage import Standing
+
 
 class Change:
     """One operation on a tree, entered before its first system call; `turn` is taken outside of it, never inside."""
@@ -61,8 +63,15 @@ class Ledger:
         """Begin an operation."""
         return _UNCOUNTED
 
+    def require_counted(self) -> None:
+        """Go on only where it is known how much there is. Raises: COUNTING."""
+
     def free_bytes(self) -> int | None:
-        """Return how many bytes may still come, None for any number."""
+        """Return how many bytes may still come, None for any number. Raises: COUNTING."""
+        return None
+
+    def standing(self) -> Standing | None:
+        """Return what there is and may be, None where that is any number. Raises: COUNTING."""
         return None
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -170,6 +171,12 @@ class MountedStorage:
         tree, inner, point = self._real(path)
         with _seen_from(point):
             return tree.free_bytes(inner)
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in."""
+        tree, inner, point = self._tree_of(path)
+        with _seen_from(point):
+            return tree.standing(inner)
 
     def close(self) -> None:
         """Release all trees."""

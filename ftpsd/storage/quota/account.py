@@ -67,7 +67,7 @@ class QuotaAccount:
 
     @property
     def is_counted(self) -> bool:
-        """Tell whether a count has come to its end."""
+        """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
         return self._counted_at is not None
 
     @property
@@ -78,30 +78,26 @@ class QuotaAccount:
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
         return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE) and not self._is_counting
 
-    def count(self, *, within: float | None = None, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
         Count what is in the directory; tell whether that came to its end. Blocks.
 
-        Gives up after *within* seconds, when *is_stopped* says so, and at once while another count runs.
+        Gives up when *is_stopped* says so, when a change takes longer than *patience* seconds, and at once while
+        another count runs.
         """
         with self._lock:
             if self._is_counting:
                 return False
             self._is_counting = True
         began = self._clock()
-
-        def is_over() -> bool:
-            return is_stopped() or (within is not None and self._clock() - began > within)
-
         try:
             for start in range(1, STARTS + 1):
-                patience = PATIENCE if within is None else within
-                if self._count_all(is_over, patience, may_be_spoilt=start == STARTS):
+                if self._count_all(is_stopped, patience, may_be_spoilt=start == STARTS):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
                     self._was_refused = False
                     return True
-                if is_over():
+                if is_stopped():
                     break
             return False
         finally:
@@ -116,7 +112,7 @@ class QuotaAccount:
         with self._lock:
             return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
 
-    def _count_all(self, is_over: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
+    def _count_all(self, is_stopped: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
         """Walk until nothing was passed by, take the sum; tell whether it came to that."""
         seen = Tally()
         with self._lock:
@@ -125,7 +121,7 @@ class QuotaAccount:
             if not self._have_earlier_ended(patience):
                 return False
         for walk in range(1, WALKS + 1):
-            if not tally(self.directory, seen, is_over):
+            if not tally(self.directory, seen, is_stopped):
                 return False
             with self._lock:
                 count.ended_at = self._next_epoch()

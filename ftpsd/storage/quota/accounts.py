@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota
+from ftpsd.storage.quota.usage import ENDLESS
 
 
 class QuotaAccounts:
@@ -32,14 +33,14 @@ class QuotaAccounts:
         """Return what to tell for somebody whom no quota binds: changes count where others have one."""
         with self._lock:
             account = self._accounts.get(os.path.realpath(directory)) if self._accounts else None
-        return NO_LEDGER if account is None else account.ledger(Quota())
+        return NO_LEDGER if account is None else account.ledger(ENDLESS)
 
     def stop(self) -> None:
         """Have every count end soon."""
         self.is_stopped = True
 
-    def recount(self) -> int:
-        """Count what is due, one after the other; return how many accounts that were. Blocks for long."""
-        with self._lock:
-            accounts = list(self._accounts.values())
+    def count_due(self, homes: Iterable[Path]) -> int:
+        """Count those of *homes* that are due, one after the other; return how many that were. Blocks for long."""
+        # All of them have an account before the first walk begins, so whoever changes one meanwhile tells it.
+        accounts = [self.of(home) for home in homes]
         return sum(account.count(is_stopped=lambda: self.is_stopped) for account in accounts if account.is_due)

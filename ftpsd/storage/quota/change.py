@@ -15,7 +15,7 @@ from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.ledger import Change, Ledger
 from ftpsd.storage.quota.count import Event
 from ftpsd.storage.quota.tally import DIRECTORY, GONE, identity
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.storage.quota.usage import ENDLESS, Quota, Standing, Usage
 
 if TYPE_CHECKING:
     from ftpsd.storage.quota.account import QuotaAccount
@@ -34,9 +34,20 @@ class QuotaLedger(Ledger):
         """Begin an operation."""
         return QuotaChange(self._account, self._quota)
 
+    def require_counted(self) -> None:
+        """Refuse what needs room until the first count is over; who has no quota needs to know nothing."""
+        if self._quota != ENDLESS and not self._account.is_counted:
+            raise StorageError(Kind.COUNTING)
+
     def free_bytes(self) -> int | None:
         """Return how many bytes may still come."""
+        self.require_counted()
         return self._account.free_bytes(self._quota)
+
+    def standing(self) -> Standing | None:
+        """Return what there is and may be."""
+        self.require_counted()
+        return None if self._quota == ENDLESS else Standing(self._account.used, self._quota)
 
 
 class QuotaChange(Change):

@@ -18,6 +18,9 @@ class Quota:
     files: int | None = None
 
 
+ENDLESS = Quota()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How much is in a home."""
@@ -28,3 +31,11 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.bytes + other.bytes, self.files + other.files, self.directories + other.directories)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much there is, and how much there may be."""
+
+    used: Usage
+    quota: Quota

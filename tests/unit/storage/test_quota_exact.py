@@ -160,6 +160,7 @@ def test_what_moves_during_a_count(home: Path, moment: int, old: str, new: str) 
 def test_two_uploads_at_the_edge(home: Path) -> None:
     """Two threads that upload at once get exactly what there is between them."""
     account = QuotaAccount(home)
+    assert account.count()
     together = threading.Barrier(2)
 
     def upload(name: str) -> None:
