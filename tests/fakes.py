@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError
-from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM
+from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
@@ -85,7 +85,7 @@ class MemoryStorage:
         """Describe *path*."""
         with self.tree.lock:
             try:
-                return _entry(path.name, self._node(path))
+                return _entry(path.name, self._node(path), ROOT_PERM if path.is_root else None)
             except StorageError as error:
                 partial = None if error.kind is not Kind.NOT_FOUND else self._partial(path)
                 if partial is None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
 from ftpsd.storage.direct import open_direct
-from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
+from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
@@ -266,7 +266,10 @@ class LocalJail:
             if partial is None:
                 raise
             return replace(entry_of(name, partial), perm=PARTIAL_PERM)
-        return None if stat.S_ISLNK(status.st_mode) else entry_of(name, status)
+        if stat.S_ISLNK(status.st_mode):
+            return None
+        entry = entry_of(name, status)
+        return replace(entry, perm=ROOT_PERM) if place.path.is_root else entry
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""
