@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ def prepared(
     users: Sequence[Mapping[str, Any]],
     command: Sequence[str] = SERVE,
     changes: Settings | None = None,
+    roles: Mapping[str, Any] | None = None,
 ) -> Daemon:
     """Return a daemon, not started, that has for each of *users* one with these fields: u000, u001 and so on."""
     settings = {**CLEAR_TOO, **(changes or {})}
@@ -31,6 +33,8 @@ def prepared(
     for entry, fields in zip(entries.values(), users, strict=True):
         entry.update(fields)
     daemon.write_users(entries)
+    if roles is not None:
+        daemon.users_file.write_text(json.dumps({"roles": roles, "users": entries}))
     return daemon
 
 

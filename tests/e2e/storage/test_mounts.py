@@ -20,7 +20,7 @@ from tests.e2e.storage.conftest import StartWith, prepared
 from tests.e2e.storage.ground import store, told
 from tests.tools import ROOT
 
-READER = [{"path": "/**", "allow": ["list", "read"]}]
+ROLES = {"reader": {"rules": [{"path": "/**", "allow": ["list", "read"]}]}}
 INBOX = [{"path": "/", "allow": ["list"]}, {"path": "/*", "allow": ["list", "upload"]}]
 DENIED = "550 Permission denied."
 OTHER_TREE = "553 Cannot be moved to another file system; upload it there and delete it here."
@@ -42,7 +42,7 @@ def trees(folder: Path) -> dict[str, Path]:
 
 def mounts(made: dict[str, Path]) -> dict[str, Any]:
     """Return the fields of a user who sees them."""
-    rules = {SHARED: {"rules": READER}, INSIDE: {"rules": INBOX}, PLAIN: {}}
+    rules: dict[str, dict[str, Any]] = {SHARED: {"role": "reader"}, INSIDE: {"rules": INBOX}, PLAIN: {}}
     return {"mounts": [{"path": point, "directory": str(path), **rules[point]} for point, path in made.items()]}
 
 
@@ -69,7 +69,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) ->
     folder = tmp_path_factory.mktemp("mounts")
     made = [trees(folder / str(number)) for number in range(60)]
     quota = {"quota": {"bytes": 100_000}}
-    daemon = prepared(folder / "daemon", tls_files, [{**mounts(each), **quota} for each in made])
+    daemon = prepared(folder / "daemon", tls_files, [{**mounts(each), **quota} for each in made], roles=ROLES)
     try:
         daemon.start()
         yield daemon, made
@@ -280,8 +280,8 @@ class TestExplain:
     """`ftpsd explain` says of mounts what the daemon does."""
 
     CASES = (
-        ("read", "/shared/file", True, "mount /shared, inline rules, rule 1 of 1 decides about /file"),
-        ("delete", "/shared/file", False, "mount /shared, inline rules, rule 1 of 1 decides about /file"),
+        ("read", "/shared/file", True, "mount /shared, role reader, rule 1 of 1 decides about /file"),
+        ("delete", "/shared/file", False, "mount /shared, role reader, rule 1 of 1 decides about /file"),
         ("upload", "/shared/inbox/new", True, "mount /shared/inbox, inline rules, rule 2 of 2 decides about /new"),
         ("read", "/shared/inbox/file", False, "mount /shared/inbox, inline rules, rule 2 of 2 decides about /file"),
         ("upload", "/shared/inbox/folder/new", False, "none of 2 rules matches /folder/new, so nothing is allowed"),
