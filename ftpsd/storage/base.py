@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 
@@ -29,6 +30,7 @@ class Kind(Enum):
     NOT_EMPTY = auto()
     NO_SPACE = auto()
     QUOTA = auto()
+    COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()
@@ -220,11 +222,12 @@ class Storage(Protocol):
         no file has. *resumable* False: when it is interrupted nobody goes on with it. *may_replace* False: a file of
         that name, now or when the upload is committed, is EXISTS and stays as it is. *may_create* False: no such file
         is NOT_FOUND. Both hold without a gap between looking and doing. Raises: UNFINISHED for what would go on from
-        a published file of which this owner has an unfinished new version.
+        a published file of which this owner has an unfinished new version; COUNTING: ask again in a moment, nothing
+        has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:
-        """Make the directory *path*."""
+        """Make the directory *path*. Raises: COUNTING, see open_sink()."""
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
@@ -250,7 +253,10 @@ class Storage(Protocol):
         """Set the permission bits, at most 0o777."""
 
     def free_bytes(self, path: VirtualPath) -> int:
-        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY."""
+        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
         """Release the tree; sources, sinks and listings that are open stay valid."""

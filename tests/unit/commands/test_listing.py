@@ -10,7 +10,8 @@ from ftpsd.audit.events import DirectoryListed, Result
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
-from tests.fakes import Directory, File, MemoryStorage
+from tests.fakes import MemoryStorage
+from tests.memory import Directory, File
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 
