@@ -29,6 +29,14 @@ FOREIGN_VERBS = frozenset(
     {"GET", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "EHLO", "HELO", "MAIL", "RCPT", "DATA"}
 )
 
+# Of the FTP registry (RFC 5797), of RFC 959's forerunners and of RFC 1639: known, and not done here.
+NOT_IMPLEMENTED = frozenset(
+    {"ADAT", "ALGS", "CONF", "ENC", "MIC", "LPRT", "LPSV"}
+    | {"MAIL", "MLFL", "MRCP", "MRSQ", "MSAM", "MSND", "MSOM", "XRCP", "XRSQ", "XSEM", "XSEN"}
+)
+# RFC 959, 5.4 has 553 for commands that give a name; others say 550 to a name they cannot use.
+NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "COMB"})
+
 STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_FOUND: Reply(550, "No such file or directory."),
     Kind.EXISTS: Reply(550, "File exists."),
@@ -67,6 +75,14 @@ log = Logger()
 
 async def respond(session: Session, command: Command | None, line: CommandLine) -> Reply:
     """Return the final reply to *line*; *command* is what the table knows of its verb. Never raises."""
+    reply = await _answer(session, command, line)
+    if reply.code == 553 and command is not None and command.verb not in NAMING:
+        return Reply(550, reply.text)
+    return reply
+
+
+async def _answer(session: Session, command: Command | None, line: CommandLine) -> Reply:
+    """Return the final reply, with the code that is right for a command which gives a name."""
     try:
         guard(session, command, line)
         assert command is not None
@@ -114,6 +130,8 @@ def guard(session: Session, command: Command | None, line: CommandLine) -> None:
         raise ReplyError(530, "Use AUTH TLS first.")
     if needs & LOGIN and session.avatar is None:
         raise ReplyError(530, "Log in with USER and PASS first.")
+    if "\0" in line.argument:
+        raise ReplyError(501, "There can be no NUL in a command.")
     if not line.argument:
         if command.arity is Arity.REQUIRED:
             raise ReplyError(501, f"{command.verb} needs an argument: {command.syntax}")
@@ -133,4 +151,6 @@ def refuse_unknown(session: Session, line: CommandLine) -> None:
         if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:
             session.close_after_reply("not-ftp")
             raise ReplyError(421, "This is an FTP server. Closing.")
+    if line.verb in NOT_IMPLEMENTED:
+        raise ReplyError(502, "Command not implemented.")
     raise ReplyError(500, "Unknown command.")
