@@ -90,7 +90,12 @@ async def hash_(session: Session, argument: str) -> Reply:
     start, end = session.take_range()
     wanted = [Wanted(name, path, start, end) for name, path, *numbers in _meant(session, argument) if not any(numbers)]
     algorithm = session.hash_algorithm
-    reading = await _read(session, algorithm, wanted)
+    try:
+        reading = await _read(session, algorithm, wanted)
+    except StorageError as error:
+        if error.kind is Kind.IS_A_DIRECTORY:
+            raise ReplyError(553, "Is a directory, and directories have no checksum.") from None
+        raise
     last = max(reading.start, reading.end - 1)
     return Reply(213, f"{algorithm} {reading.start}-{last} {reading.value} {reading.name}")
 

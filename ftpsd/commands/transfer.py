@@ -33,7 +33,7 @@ async def retr(session: Session, argument: str) -> Reply:
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
-        size = None if session.is_ascii or session.is_deflated else source.size - offset
+        size = None if session.is_ascii or session.is_deflated else max(0, source.size - offset)
         mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
         account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
@@ -121,10 +121,8 @@ class _Range:
 
 def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> tuple[Source, bytes | None]:
     """Open a file, and read it too when it is small. Runs in a worker."""
-    source = storage.open_source(path, offset)
-    if end is not None:
-        source = _Range(source, end)
-    length = source.size - offset
+    source = storage.open_source(path, offset) if end is None else _open_range(storage, path, offset, end)
+    length = source.size - source.offset
     if length > SMALL:
         return source, None
     buffer = bytearray(length)
@@ -139,6 +137,16 @@ def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> 
         # It was cut between the two calls. What the client would get is neither the old file nor the new one.
         raise StorageError(Kind.BUSY, path)
     return source, bytes(view)
+
+
+def _open_range(storage: Storage, path: VirtualPath, offset: int, end: int) -> Source:
+    """Open a range; behind the end of the file it is empty (draft-bryan-ftp-range, 4.3)."""
+    try:
+        return _Range(storage.open_source(path, offset), end)
+    except StorageError as error:
+        if error.kind is not Kind.BAD_OFFSET:
+            raise
+    return _Range(storage.open_source(path), 0)
 
 
 def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:
