@@ -70,7 +70,7 @@ async def stou(session: Session, argument: str) -> Reply:
 
 @family.command("ABOR", needs=Needs.LOGIN, rfc="959", interrupts=Interrupts.ABORTS)
 async def abor(session: Session, argument: str) -> Reply:
-    """End the transfer under way."""
+    """End the transfer under way, or a checksum, a copy or COMB."""
     # Runs after the transfer it ended has answered 426, or when there is none.
     session.dtp.forget()
     return Reply(226, "Nothing is being transferred now.")
@@ -100,6 +100,7 @@ class _Range:
 
     def __init__(self, source: Source, end: int) -> None:
         self.sha256: str | None = None
+        self.digests = False
         self.size = min(end, source.size)
         self.offset = source.offset
         self._source = source

@@ -233,7 +233,7 @@ class ServerPI(Protocol):
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         assert self.session is not None
         if not is_aside:
-            self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
+            self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
         answered = partial(

@@ -102,7 +102,11 @@ class Source(Protocol):
 
     size: int  # bytes of the whole file when it was opened
     offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known; at the latest when all of it has been read
+    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def digests(self) -> bool:
+        """Whether sha256 is known at the latest when all of the file has been read, unless it changes meanwhile."""
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""

@@ -135,9 +135,7 @@ def test_eprt() -> None:
     assert client.say("EPRT !1!198.51.100.7!25600!") == "200 EPRT accepted."
 
 
-@pytest.mark.parametrize(
-    "line", ["EPRT |2|::1|25600|", "EPRT |2|::ffff:198.51.100.7|25600|"]
-)
+@pytest.mark.parametrize("line", ["EPRT |2|::1|25600|", "EPRT |2|::ffff:198.51.100.7|25600|"])
 def test_eprt_of_another_network_protocol(line: str) -> None:
     """522 and what can be used instead (RFC 2428, 2): data go where the control connection comes from."""
     client = clear_server().logged_in()
