@@ -123,7 +123,7 @@ async def opts_hash(session: Session, argument: str) -> Reply:
     features=("RANG STREAM",),
 )
 async def rang(session: Session, argument: str) -> Reply:
-    """Let the next RETR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
+    """Let the next RETR, STOR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
     session.restart_at(0)
     match = RANGE.fullmatch(argument)
     start, last = (int(match[1]), int(match[2])) if match is not None else (1, -1)
@@ -134,7 +134,7 @@ async def rang(session: Session, argument: str) -> Reply:
     if session.is_ascii:
         raise ReplyError(504, "RANG needs TYPE I: offsets of converted text are ambiguous.")
     session.restart_at(start, last + 1)
-    return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR or HASH.")
+    return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR, STOR or HASH.")
 
 
 def _x_form(verb: str, algorithm: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
+from ftpsd.commands.ranged import open_ranged
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
@@ -48,7 +49,13 @@ async def retr(session: Session, argument: str) -> Reply:
 async def stor(session: Session, argument: str) -> Reply:
     """Upload a file."""
     path = session.resolve(argument)
-    return await _store(session, path, offset=_take_offset(session))
+    offset, end = session.take_range()
+    if end is None:
+        return await _store(session, path, offset=offset)
+    if session.runtime.config.uploads.mode != "atomic":
+        raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
+    sink = await session.in_files(open_ranged, session.storage, path, offset, end)
+    return await _receive(session, sink)
 
 
 @family.command("APPE <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -56,14 +63,14 @@ async def appe(session: Session, argument: str) -> Reply:
     """Upload to the end of a file."""
     path = session.resolve(argument)
     # REST before APPE has no meaning; clients that send it mean the end of the file.
-    _take_offset(session)
+    _refuse_range(session)
     return await _store(session, path, append=True)
 
 
 @family.command("STOU [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
 async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
-    _take_offset(session)
+    _refuse_range(session)
     path = session.resolve(argument) if argument.strip() else session.directory / "upload"
     return await _store(session, path, unique=True)
 
@@ -80,6 +87,10 @@ async def _store(
     session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
 ) -> Reply:
     sink = await session.in_files(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
+    return await _receive(session, sink, unique=unique)
+
+
+async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Reply:
     account = Account(Direction.UPLOAD, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
@@ -87,12 +98,10 @@ async def _store(
     return Reply(226, f"Transfer complete, stored as {sink.path.name}." if unique else "Transfer complete.")
 
 
-def _take_offset(session: Session) -> int:
-    """Return where an upload starts. Raises: 504 for RANG, an upload cannot replace the middle of a file."""
-    offset, end = session.take_range()
-    if end is not None:
-        raise ReplyError(504, "RANG is for RETR and HASH.")
-    return offset
+def _refuse_range(session: Session) -> None:
+    """Forget REST. Raises: 504 for RANG, where the end of a file, or a new name, is meant (the draft, 4.3)."""
+    if session.take_range()[1] is not None:
+        raise ReplyError(504, "RANG is for RETR, STOR and HASH.")
 
 
 class _Range:

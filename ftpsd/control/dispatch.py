@@ -52,6 +52,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BUSY: Reply(450, "File is busy, try again later."),
     Kind.TOO_MANY_LINKS: Reply(550, "Too many links."),
     Kind.BAD_OFFSET: Reply(554, "Restart offset is beyond the end of the file."),
+    Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),

@@ -33,6 +33,7 @@ class Kind(Enum):
     BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
+    BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()

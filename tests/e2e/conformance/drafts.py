@@ -70,6 +70,24 @@ CHECKSUMS = (
         RANG 2 4 -> 350
         RANG 1 0 -> 350
         RETR file -> 150 226 : 0123456789
+        RANG 2 4 -> 350
+        STOR file <abc> -> 150 226
+        RETR file -> 150 226 : 01abc56789
+        RANG 8 11 -> 350
+        STOR file <wxyz> -> 150 226
+        RETR file -> 150 226 : 01abc567wxyz
+        RANG 0 1 -> 350
+        STOR file <short> -> 150 554
+        RANG 0 9 -> 350
+        STOR file <short> -> 150 554
+        RANG 13 14 -> 350
+        STOR file <xx> -> 554
+        RETR file -> 150 226 : 01abc567wxyz
+        RANG 0 2 -> 350
+        STOR new <abc> -> 150 226
+        RETR new -> 150 226 : abc
+        RANG 0 2 -> 350
+        APPE new <abc> -> 504
         """,
     ),
     conversation(
