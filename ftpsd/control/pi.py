@@ -203,7 +203,8 @@ class ServerPI(Protocol):
         if command.interrupts is Interrupts.ANSWERS and self._can_write:
             self._queue.pop()
             self._run(command, line, is_aside=True)
-        elif command.interrupts is Interrupts.ABORTS:
+        elif command.interrupts is Interrupts.ABORTS and not (len(self._queue) > 1 and self._is_abort(self._queue[0])):
+            # One that is there already has ended the transfer; this one waits its turn.
             self._queue.pop()
             # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
             self._queue.appendleft(line)
