@@ -76,27 +76,19 @@ log = Logger()
 
 async def respond(session: Session, command: Command | None, line: CommandLine) -> Reply:
     """Return the final reply to *line*; *command* is what the table knows of its verb. Never raises."""
-    reply = await _answer(session, command, line)
-    if reply.code == 553 and command is not None and command.verb not in NAMING:
-        return Reply(550, reply.text)
-    return reply
-
-
-async def _answer(session: Session, command: Command | None, line: CommandLine) -> Reply:
-    """Return the final reply, with the code that is right for a command which gives a name."""
     try:
         guard(session, command, line)
         assert command is not None
         return await command.function(session, line.argument)
     except ReplyError as error:
-        return error.reply
+        return _fitting(error.reply, command)
     except StorageError as error:
         path = None if error.path is None else str(error.path)
         if error.kind in SERVER_FAULTS and command is not None:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
-        return STORAGE_REPLIES[error.kind]
+        return _fitting(STORAGE_REPLIES[error.kind], command)
     except DataError as error:
         return DATA_REPLIES[error.trouble]
     except PortsExhausted:
@@ -112,6 +104,12 @@ async def _answer(session: Session, command: Command | None, line: CommandLine) 
             "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
         )
         return Reply(451, "Internal error, the operator has been told.")
+
+
+def _fitting(reply: Reply, command: Command | None) -> Reply:
+    """Return *reply*, with 550 in the place of a 553 that the RFC does not have for *command*."""
+    is_unlisted = reply.code == 553 and command is not None and command.verb not in NAMING
+    return Reply(550, reply.text) if is_unlisted else reply
 
 
 def guard(session: Session, command: Command | None, line: CommandLine) -> None:

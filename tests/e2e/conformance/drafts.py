@@ -31,6 +31,9 @@ FACTS = (
         MFF modify=x; file -> 501
         MFF modify=20240203040506; missing -> 550
         MFCT -> 501
+        MFCT 20240203040506 -> 501
+        MFCT x file -> 501
+        MFCT 20240203040506 missing -> 550
         MFCT 20240203040506 file -> 504
         """,
     ),
