@@ -253,7 +253,7 @@ class MemoryStorage:
         elif wanted != 0 and own is not None and is_same:
             base = own.data
         if wanted != 0 and published is not None and own is not None:
-            if wanted is None or not is_same or wanted > len(base):
+            if wanted is None or not resumable or not is_same or wanted > len(base):
                 if is_held:
                     raise StorageError(Kind.BUSY, path)
                 raise UnfinishedUpload(len(own.data), path, is_append=wanted is None)

@@ -61,6 +61,7 @@ class MemorySource:
         self.size = len(data)
         self.offset = offset
         self.sha256: str | None = sha256(data).hexdigest()
+        self.digests = True
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer*."""

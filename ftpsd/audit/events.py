@@ -281,6 +281,19 @@ class FileCopied(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FilesCombined(Event):
+    """*bytes* of so many *parts* were put behind what *path* held (COMB); *kept* of them could not be deleted."""
+
+    event = "files-combined"
+    path: str
+    parts: int
+    bytes: int
+    seconds: float
+    sha256: str | None = None
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged(Event):
     """What MFMT, MFF, MDTM or SITE changed: *modified* as the reply spells it, or *mode* as octal digits."""
 

@@ -6,6 +6,7 @@ The families are joined here into the one table that the server-PI, HELP, FEAT a
 
 from ftpsd.commands import (
     checksums,
+    combining,
     copying,
     dataport,
     facts,
@@ -24,7 +25,7 @@ from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
     login, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
-    information, negotiation,
+    combining, information, negotiation,
 )  # fmt: skip
 
 TABLE = CommandTable(module.family for module in _FAMILIES)

@@ -247,7 +247,8 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     if any(sign in last for sign in "*?[") and not _exists(storage, path):
         return Query(session.resolve(head + slash) if slash else session.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
-        return Query(path)
+        # What NLST tells is sent back in RETR as it is (RFC 1123, 4.1.2.7), so each name starts with the argument.
+        return Query(path, None, "" if text == "." else text if text.endswith("/") else f"{text}/")
     return Query(path, None, head + slash)
 
 

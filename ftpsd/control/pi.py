@@ -203,7 +203,8 @@ class ServerPI(Protocol):
         if command.interrupts is Interrupts.ANSWERS and self._can_write:
             self._queue.pop()
             self._run(command, line, is_aside=True)
-        elif command.interrupts is Interrupts.ABORTS:
+        elif command.interrupts is Interrupts.ABORTS and not (len(self._queue) > 1 and self._is_abort(self._queue[0])):
+            # One that is there already has ended the transfer; this one waits its turn.
             self._queue.pop()
             # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
             self._queue.appendleft(line)
@@ -233,7 +234,7 @@ class ServerPI(Protocol):
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         assert self.session is not None
         if not is_aside:
-            self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
+            self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
         answered = partial(

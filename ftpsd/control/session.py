@@ -190,11 +190,14 @@ class Session:
 
         Raises:
             CancelledError: the session has ended meanwhile.
+            ReplyError: 426, the client sent ABOR.
         """
         is_done = False
         while not is_done:
             if not self.is_open:
                 raise CancelledError
+            if self.is_abort_wanted:
+                raise ReplyError(426, "Aborted.")
             try:
                 is_done = await self.in_files(step)
             except PoolBusy:

@@ -38,6 +38,7 @@ class Kind(Enum):
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
     UNFINISHED = auto()  # going on from a published file, of which this owner has an unfinished new version
+    BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()
@@ -116,7 +117,11 @@ class Source(Protocol):
 
     size: int  # bytes of the whole file when it was opened
     offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known; at the latest when all of it has been read
+    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def digests(self) -> bool:
+        """Whether sha256 is known at the latest when all of the file has been read, unless it changes meanwhile."""
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""
@@ -137,6 +142,11 @@ class CachedFile:
     size: int
     sha256: str | None
     offset: int = 0
+
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known."""
+        return self.sha256 is not None
 
     def read_into(self, buffer: memoryview) -> int:
         """See `Source.read_into`."""
@@ -219,11 +229,11 @@ class Storage(Protocol):
         Open an upload to *path*.
 
         *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *resumable* False: when it is interrupted nobody goes on with it. *may_replace* False: a file of
-        that name, now or when the upload is committed, is EXISTS and stays as it is. *may_create* False: no such file
-        is NOT_FOUND. Both hold without a gap between looking and doing. Raises: UNFINISHED for what would go on from
-        a published file of which this owner has an unfinished new version; COUNTING: ask again in a moment, nothing
-        has been done.
+        no file has. *resumable* False: it goes on from what is published alone, and nobody goes on with it when it is
+        interrupted. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and stays
+        as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and doing.
+        Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
+        version; COUNTING: ask again in a moment, nothing has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:

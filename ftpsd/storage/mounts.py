@@ -312,6 +312,11 @@ class MountedSource:
     def sha256(self, digest: str | None) -> None:
         self._inner.sha256 = digest
 
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self._inner.digests
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         with _seen_from(self._point):

@@ -1,8 +1,9 @@
 """
 Command lines: bytes of the control connection in, verbs and arguments out (RFC 959, 5.3).
 
-Order of work: Telnet codes are taken out, NUL is dropped, LF ends a line, the carriage returns before it belong to
-the end. The result never depends on where the network cut the bytes.
+Order of work: Telnet codes are taken out, LF ends a line, the carriage returns and NULs before it belong to the end,
+NULs before the verb are nothing. Any other NUL stays where it is: without it "DELE a<NUL>b" would be about "ab".
+The result never depends on where the network cut the bytes.
 Memory is bounded: at most one unfinished line of MAX_LINE bytes and two bytes of an unfinished Telnet code are kept.
 """
 
@@ -26,7 +27,7 @@ _TELNET_CODES = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xec-\xfa]))++|\xff(\xff)"
 _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)
 # The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. What is left
 # of IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
-_BEFORE_VERB = b" \xf2\xff"
+_BEFORE_VERB = b"\0 \xf2\xff"
 _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 
 
@@ -63,7 +64,8 @@ class LineBuffer:
         """
         if self._cut_code or _IAC in data:
             data = self._without_telnet(data)
-        data = data.replace(b"\0", b"")
+        if not self._partial:
+            data = data.lstrip(b"\0")  # or a client that sends one now and then would have sent a long line one day
         if self._discarding:
             _, newline, data = data.partition(b"\n")
             if not newline:
@@ -94,7 +96,7 @@ class LineBuffer:
 def _parse(line: bytes) -> CommandLine | LineTooLong | None:
     if len(line) > MAX_LINE:
         return LineTooLong()
-    verb, _, argument = line.rstrip(b"\r").lstrip(_BEFORE_VERB).partition(b" ")
+    verb, _, argument = line.rstrip(b"\r\0").lstrip(_BEFORE_VERB).partition(b" ")
     if not verb:
         return None
     return CommandLine(verb.upper().translate(_ASCII_ONLY).decode("ascii"), wire_text.decode(argument))

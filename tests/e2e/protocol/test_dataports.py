@@ -149,7 +149,6 @@ def test_epsv_all_refuses_everything_else(ftp: ftplib.FTP, home: Path) -> None:
         "PORT 10,1,2,3,200,200",
         "PORT 127,0,0,2,200,200",
         "EPRT |1|10.1.2.3|51400|",
-        "EPRT |2|::1|51400|",
         "PORT 127,0,0,1,0,25",
         "PORT 127,0,0,1,3,255",
         "EPRT |1|127.0.0.1|1023|",
@@ -173,6 +172,11 @@ def test_an_unknown_protocol_names_the_known_ones(ftp: ftplib.FTP) -> None:
     """522 with the list (RFC 2428, 2)."""
     assert reply(ftp, "EPRT |3|x|5282|").startswith("522")
     assert "(1,2)" in reply(ftp, "EPRT |3|x|5282|")
+
+
+def test_an_address_of_the_other_family_is_refused(ftp: ftplib.FTP) -> None:
+    """522: data go where the control connection comes from, which is of one family."""
+    assert reply(ftp, "EPRT |2|::1|51400|") == "522 Network protocol not supported, use (1)"
 
 
 def test_a_port_nobody_listens_on_is_reported(ftp: ftplib.FTP, listener: socket.socket, home: Path) -> None:
