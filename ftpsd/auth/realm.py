@@ -73,7 +73,7 @@ class Quotas:
 
 @implementer(IRealm)
 class Realm:
-    """Opens the homes and mounts of users; *files_pool* runs what blocks."""
+    """Opens the homes and mounts of the users of *host*, "" for the default one; *files_pool* runs what blocks."""
 
     def __init__(
         self,
@@ -82,7 +82,9 @@ class Realm:
         *,
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
+        host: str = "",
     ) -> None:
+        self._host = host
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -137,7 +139,9 @@ class Realm:
     def _open_tree(
         self, user: UserRecord, directory: Path, rules: Sequence[Rule] | None, ledger: Ledger
     ) -> GuardedStorage:
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=user.name, symlinks=self._symlinks, ledger=ledger)
+        # Unfinished uploads belong to the user of this host, also where hosts share a directory.
+        owner = f"{self._host}\n{user.name}" if self._host else user.name
+        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
         return GuardedStorage(jail, path_rules(rules))
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:

@@ -39,6 +39,7 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
+from ftpsd.config.hosts import HostName, half_pairs, repeated_names
 from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
 
@@ -61,6 +62,17 @@ class Listener(Section):
     socket: SocketName | None = None
 
 
+HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
+
+
+class ServerName(Section):
+    """Describe one more certificate of the server, for clients that ask for one of *names*."""
+
+    names: HostNames
+    certificate: FilePath
+    private_key: FilePath
+
+
 class TLS(Section):
     """Describe the server's identity and what clients must protect."""
 
@@ -69,6 +81,17 @@ class TLS(Section):
     minimum_version: TLSVersion = "1.2"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
+    server_names: tuple[ServerName, ...] = ()
+
+
+class VirtualHost(Section):
+    """Describe a server of its own under this one's addresses: names, users, banner and, if wanted, a certificate."""
+
+    names: HostNames
+    users: FilePath
+    certificate: FilePath | None = None
+    private_key: FilePath | None = None
+    banner: Banner | None = None
 
 
 class PublicAddressFor(Section):
@@ -166,6 +189,7 @@ class Config(Section):
     metrics: Metrics | None = Metrics()
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
+    virtual_hosts: tuple[VirtualHost, ...] = ()
     workers: Workers = Workers()
 
     _document: Document | None = PrivateAttr(default=None)
@@ -212,13 +236,15 @@ def read_config(text: str, file: str, folder: Path) -> Config:
     """
     document = parse(text, file)
     data = {} if document.root.value is None else document.root.value
-    errors = [*document.errors, *(document.error(key, message) for key, message in misplaced(data))]
+    wrong = [*misplaced(data), *half_pairs(data)]
+    errors = [*document.errors, *(document.error(key, message) for key, message in wrong)]
     try:
         config = Config.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _what_is_right(data, error, folder)
-    errors += [document.error(key, message) for key, message in clashes(config) if key[0] in data]
+    against = [*clashes(config), *repeated_names(config)]
+    errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:
         raise ConfigErrors(in_order(errors))
     config._document = document

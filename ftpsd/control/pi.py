@@ -120,7 +120,12 @@ class ServerPI(Protocol):
         self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))
         self._set_timer("idle", limits.idle_timeout, self._check_idle)
         self.session.publish(SessionOpened(self.session.who))
-        self._send(Reply(220, runtime.config.banner))
+        if not self._starts_with_tls:
+            self._greet()
+
+    def _greet(self) -> None:
+        assert self.session is not None
+        self._send(Reply(220, self.session.host.banner))
 
     def _reject(self, reason: str) -> None:
         """Say 421 in the greeting's place: a reset would make clients retry at once (rclone)."""
@@ -156,10 +161,13 @@ class ServerPI(Protocol):
     def _start_tls(self) -> None:
         session = self.session
         assert session is not None
-        assert self._runtime.certificate is not None
+        hosts = self._runtime.hosts
+        certificate = session.host.certificate or hosts.default.certificate
+        assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        session.tls = SessionTLS(self._runtime.certificate, self._runtime.config.tls.minimum_version)
+        choose = hosts.certificate_for if hosts.has_names else None
+        session.tls = SessionTLS(certificate, self._runtime.config.tls.minimum_version, choose)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
@@ -175,7 +183,11 @@ class ServerPI(Protocol):
         self._handshake_started = None
         facts = session.tls.control_facts if session.tls is not None else None
         assert facts is not None
+        session.tls_was_established()
         session.publish(TLSEstablished(session.who, "control", facts.version, facts.cipher, facts.resumed, seconds))
+        if self._starts_with_tls and not self._is_closing:
+            # Not before: the greeting is that of the host whose name came with the handshake.
+            self._greet()
 
     # --- commands
 
