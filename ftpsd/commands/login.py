@@ -27,7 +27,7 @@ MAX_DELAY = 3.0
 family = Family("login")
 
 
-@family.command("USER <SP> <username>", needs=Needs.TLS, rfc="959")
+@family.command("USER <SP> <username>", needs=Needs.TLS, rfc="959", is_about_login=True)
 async def user(session: Session, argument: str) -> Reply:
     """Name the user who logs in."""
     if session.avatar is not None:
@@ -37,7 +37,7 @@ async def user(session: Session, argument: str) -> Reply:
     return Reply(331, "Password required.")
 
 
-@family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True)
+@family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def pass_(session: Session, argument: str) -> Reply:
     """Prove who you are."""
     name, session.user_name = session.user_name, None
@@ -76,7 +76,9 @@ async def pass_(session: Session, argument: str) -> Reply:
     return Reply(230, "Logged in.")
 
 
-@family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True)
+@family.command(
+    "ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True
+)
 async def acct(session: Session, argument: str) -> Reply:
     """Name an account; no user needs one."""
     return Reply(202, "No account is needed.")

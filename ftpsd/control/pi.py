@@ -35,7 +35,7 @@ from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
-from ftpsd.wire.reply import Reply
+from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server as Transport
@@ -248,10 +248,13 @@ class ServerPI(Protocol):
             self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
-        answered = partial(
-            self._answered, command=command, line=line, started=self._clock.seconds(), is_aside=is_aside
-        )
-        border.run(respond(self.session, command, line), answered)
+        answered = partial(self._answered, command=command, started=self._clock.seconds(), is_aside=is_aside)
+        try:
+            line = self.session.understood(command, line)
+        except ReplyError as error:
+            answered(error.reply, line=line)
+        else:
+            border.run(respond(self.session, command, line), partial(answered, line=line))
 
     def _is_abort(self, line: CommandLine) -> bool:
         command = self._table.find(line.verb)
@@ -276,6 +279,7 @@ class ServerPI(Protocol):
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
+        self._lines.has_ff = session.charset.has_ff
         session.reply_was_sent()
         if session.avatar is not None:
             self._cancel_timer("login")
@@ -294,7 +298,7 @@ class ServerPI(Protocol):
 
     def _send(self, reply: Reply) -> None:
         if self.session is not None and self.session.is_open:
-            self.transport.write(reply.to_bytes())
+            self.transport.write(reply.to_bytes(self.session.charset))
 
     def pauseProducing(self) -> None:
         """Run no further command: the client does not read its replies (IPushProducer)."""

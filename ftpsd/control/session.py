@@ -19,11 +19,14 @@ from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
-from ftpsd.control.table import CommandTable
+from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
 from ftpsd.storage.base import Storage
 from ftpsd.tls.session import SessionTLS
+from ftpsd.wire import text as wire_text
+from ftpsd.wire.charset import UTF8, charset_of
+from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -90,6 +93,9 @@ class Session:
         self.is_ascii = False
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        """How names are written on the wire."""
+        self.wants_utf8 = False
         self.facts: tuple[str, ...] = ALL_FACTS
         self.hash_algorithm = "SHA-256"
         self.directory = ROOT
@@ -133,6 +139,28 @@ class Session:
             return VirtualPath.parse(argument, self.directory)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    def choose_charset(self) -> None:
+        """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
+        if self.avatar is None or self.wants_utf8:
+            self.charset = UTF8
+        else:
+            self.charset = charset_of(self.avatar.user.encoding)
+
+    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
+        """
+        Return *line*, which was read as UTF-8, as the client has written it.
+
+        Raises:
+            ReplyError: 501, it is no text in the session's charset.
+        """
+        if self.charset.is_utf8 or command is None or command.is_about_login:
+            return line
+        try:
+            argument = self.charset.decode(wire_text.encode(line.argument))
+        except UnicodeDecodeError:
+            raise ReplyError(501, f"This is no text in {self.charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
+        return CommandLine(line.verb, argument)
 
     def take_restart_offset(self) -> int:
         """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
@@ -235,6 +263,7 @@ class Session:
         self.who = replace(self.who, user=user.name)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        self.choose_charset()
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits
         account = self.host.account(user.name)
@@ -258,6 +287,8 @@ class Session:
         self.is_ascii = False
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        self.wants_utf8 = False
         self.facts = ALL_FACTS
         self.hash_algorithm = "SHA-256"
         self.idle_timeout = self.runtime.config.limits.idle_timeout
