@@ -38,6 +38,7 @@ from ftpsd.auth.realm import Avatar, IAvatar
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
+from ftpsd.control.clear import UntilCloseNotify
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.hosts import Host, Hosts
 from ftpsd.control.limits import SessionCounts, UserRates
@@ -207,6 +208,20 @@ class ControlTransport:
         self.tls.makeConnection(self.raw)
         if producer is not None:
             self._top.registerProducer(producer, True)
+
+    def stop_tls(self) -> None:
+        """Send close_notify, and go on without TLS when the client's has come."""
+        connection = self.tls.getHandle()
+        connection.shutdown()
+        self._top = self.raw
+        self.raw.write(connection.bio_read(2**14))
+
+        def is_clear(rest: bytes) -> None:
+            self.tls = None
+            if rest:
+                self._protocol.dataReceived(rest)
+
+        self.tls = UntilCloseNotify(connection, self._protocol, is_clear, self.abortConnection)
 
     def write(self, data: bytes) -> None:
         self._top.write(data)

@@ -38,7 +38,8 @@ async def host(session: Session, argument: str) -> Reply:
     if named is None:
         raise ReplyError(504, "Unknown host.")
     wanted = named.host.certificate or hosts.default.certificate
-    if session.tls is not None and named.host is not session.host and wanted is not session.tls.pair:
+    tls = session.dtp.tls  # after CCC, too
+    if tls is not None and named.host is not session.host and wanted is not tls.pair:
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
     session.user_name = None
     session.enter(named.host)

@@ -9,6 +9,7 @@ against the folder of the file. What a key accepts is its field type; what keys 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -82,6 +83,7 @@ class TLS(Section):
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
     server_names: tuple[ServerName, ...] = ()
+    allow_ccc: Switch = False
 
 
 class VirtualHost(Section):
@@ -243,12 +245,19 @@ def read_config(text: str, file: str, folder: Path) -> Config:
     except ValidationError as error:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _what_is_right(data, error, folder)
-    against = [*clashes(config), *repeated_names(config)]
+    against = [*clashes(config), *repeated_names(config), *_contradictions(config)]
     errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:
         raise ConfigErrors(in_order(errors))
     config._document = document
     return config
+
+
+def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for what the policy of *config* forbids and allows at once."""
+    if config.tls.allow_ccc and config.tls.require != "none":
+        require = config.tls.require
+        yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"
 
 
 def folder_of(path: Path) -> Path:

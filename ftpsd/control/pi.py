@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -39,6 +39,8 @@ from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server as Transport
+
+    from ftpsd.control.transport import ControlTransport
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
@@ -173,6 +175,16 @@ class ServerPI(Protocol):
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
         self.transport.startTLS(session.tls.control_connections)
 
+    def _stop_tls(self) -> None:
+        """Go on in clear (CCC); data connections stay as they are, and resume the session that TLS had here."""
+        assert self.session is not None
+        if self._is_closing:
+            return
+        self.session.tls = None
+        self.transport.unregisterProducer()
+        cast("ControlTransport", self.transport).stop_tls()
+        self.transport.registerProducer(self, True)
+
     def handshakeCompleted(self) -> None:
         """Note that the control connection is secure (IHandshakeListener)."""
         session = self.session
@@ -292,6 +304,10 @@ class ServerPI(Protocol):
         elif session.wants_tls:
             session.wants_tls = False
             self._start_tls()
+        elif session.wants_clear:
+            session.wants_clear = False
+            # Twisted's TLS gathers what is written until the reactor's next turn: the 200 must be out before.
+            self._set_timer("clear", 0, self._stop_tls)
         self._next()
 
     # --- replies

@@ -80,6 +80,7 @@ class Session:
         self.host = self._first_host = runtime.hosts.default
         self.tls: SessionTLS | None = None
         self.wants_tls = False
+        self.wants_clear = False
         self.has_buffer_size = False
 
         self.user_name: str | None = None
@@ -125,7 +126,7 @@ class Session:
 
     @property
     def is_secure(self) -> bool:
-        """Whether the control connection is under TLS."""
+        """Whether the control connection is under TLS; after CCC it is not, though data connections may be."""
         return self.tls is not None
 
     def resolve(self, argument: str) -> VirtualPath:

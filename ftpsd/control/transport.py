@@ -7,7 +7,16 @@ replies, and each would cost two changes of the epoll set and a turn of the reac
 
 from __future__ import annotations
 
+from typing import cast
+
+from OpenSSL import SSL
 from twisted.internet import tcp
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import noLongerProvides
+
+from ftpsd.control.clear import UntilCloseNotify
 
 
 class ControlTransport(tcp.Server):
@@ -27,6 +36,30 @@ class ControlTransport(tcp.Server):
             if problem is None and not self._tempDataBuffer and self.offset == len(self.dataBuffer):
                 return
         super().startWriting()  # type: ignore[no-untyped-call]
+
+    def stop_tls(self) -> None:
+        """
+        Send close_notify and write in clear from now on; the protocol goes on as before.
+
+        No producer may be registered.
+        """
+        tls = self.protocol
+        assert isinstance(tls, TLSMemoryBIOProtocol)
+        connection: SSL.Connection = tls.getHandle()
+        application = cast(Protocol, tls.wrappedProtocol)
+        connection.shutdown()
+
+        def is_clear(rest: bytes) -> None:
+            self.protocol = application
+            if rest:
+                application.dataReceived(rest)
+
+        # What startTLS has put in the place of the class's own.
+        del self.getHandle, self.getPeerCertificate  # type: ignore[attr-defined]
+        noLongerProvides(self, ISSLTransport)
+        self.TLS = False
+        self.protocol = UntilCloseNotify(connection, application, is_clear, self.abortConnection)
+        self.write(connection.bio_read(2**14))  # type: ignore[no-untyped-call]
 
     def loseConnection(self) -> None:
         """Close when all is sent: in a turn of the reactor, which Twisted asks for before it notes what for."""
