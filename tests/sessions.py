@@ -22,7 +22,6 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -38,7 +37,6 @@ from ftpsd.auth.realm import Avatar, IAvatar
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
-from ftpsd.control.clear import UntilCloseNotify
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.hosts import Host, Hosts
 from ftpsd.control.limits import SessionCounts, UserRates
@@ -51,12 +49,14 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
+from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
+from tests.clear import UntilCloseNotify
 from tests.dataclient import DataClient, identity, new_client
 from tests.fakes import MemoryStorage
 from tests.reactor import Reactor, tcp_pair
 from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import Client
+from tests.unit.tls.clients import Client, OverMemory
 
 E = TypeVar("E", bound=Event)
 
@@ -183,7 +183,7 @@ class ControlTransport:
     """
     The server's transport of a control connection: bytes in memory.
 
-    `startTLS` does what Twisted's own does: from then on *protocol* talks through TLS, and *raw* carries its records.
+    After `start_tls` *protocol* talks through Twisted's TLS over memory, and *raw* carries its records.
     """
 
     def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
@@ -198,12 +198,12 @@ class ControlTransport:
         """Let *data* arrive from the client."""
         (self.tls or self._protocol).dataReceived(data)
 
-    def startTLS(self, creator: IOpenSSLServerConnectionCreator) -> None:
+    def start_tls(self, tls: SessionTLS) -> None:
         """Put TLS between the protocol and the bytes."""
         producer = self.raw.producer
         if producer is not None:
             self.raw.unregisterProducer()
-        factory = TLSMemoryBIOFactory(creator, False, Factory(), self._reactor)
+        factory = TLSMemoryBIOFactory(OverMemory(tls), False, Factory(), self._reactor)
         self.tls = self._top = factory.protocol(factory, self._protocol, False)
         self.tls.makeConnection(self.raw)
         if producer is not None:
@@ -211,6 +211,12 @@ class ControlTransport:
 
     def stop_tls(self) -> None:
         """Send close_notify, and go on without TLS when the client's has come."""
+        # Twisted's TLS gathers what is written until the reactor's next turn.
+        self._reactor.callLater(0, self._leave)
+
+    def _leave(self) -> None:
+        producer, streaming = self.raw.producer, self.raw.streaming
+        self._top.unregisterProducer()
         connection = self.tls.getHandle()
         connection.shutdown()
         self._top = self.raw
@@ -222,6 +228,8 @@ class ControlTransport:
                 self._protocol.dataReceived(rest)
 
         self.tls = UntilCloseNotify(connection, self._protocol, is_clear, self.abortConnection)
+        if producer is not None:
+            self.raw.registerProducer(self._protocol, streaming)
 
     def write(self, data: bytes) -> None:
         self._top.write(data)

@@ -39,6 +39,9 @@ async def retr(session: Session, argument: str) -> Reply:
         opening = f"Opening {mode} mode data connection{length}."
         inline = content is not None and not session.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
+    except StorageError as error:
+        error.path = error.path or path  # a descriptor sent by the kernel has no name
+        raise
     finally:
         source.close()
     return Reply(226, "Transfer complete.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -38,9 +38,7 @@ from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from twisted.internet.tcp import Server as Transport
-
-    from ftpsd.control.transport import ControlTransport
+    from ftpsd.control.transport import Transport
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
@@ -64,7 +62,7 @@ class ServerPI(Protocol):
     *registry* holds every open connection of the server. With *starts_with_tls* the connection is implicit FTPS.
     """
 
-    transport: Transport
+    transport: Transport  # type: ignore[assignment]  # Twisted's own knows no start_tls
 
     def __init__(
         self,
@@ -173,17 +171,13 @@ class ServerPI(Protocol):
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
-        self.transport.startTLS(session.tls.control_connections)
+        self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:
         """Go on in clear (CCC); data connections stay as they are, and resume the session that TLS had here."""
         assert self.session is not None
-        if self._is_closing:
-            return
         self.session.tls = None
-        self.transport.unregisterProducer()
-        cast("ControlTransport", self.transport).stop_tls()
-        self.transport.registerProducer(self, True)
+        self.transport.stop_tls()
 
     def handshakeCompleted(self) -> None:
         """Note that the control connection is secure (IHandshakeListener)."""
@@ -306,8 +300,7 @@ class ServerPI(Protocol):
             self._start_tls()
         elif session.wants_clear:
             session.wants_clear = False
-            # Twisted's TLS gathers what is written until the reactor's next turn: the 200 must be out before.
-            self._set_timer("clear", 0, self._stop_tls)
+            self._stop_tls()
         self._next()
 
     # --- replies

@@ -33,6 +33,7 @@ class Kind(Enum):
     BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
+    UNFINISHED = auto()  # going on from a published file, of which this owner has an unfinished new version
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()
@@ -51,6 +52,15 @@ class StorageError(Exception):
         where = "" if self.path is None else f" {self.path}"
         why = "" if self.cause is None else f" ({errno.errorcode.get(self.cause.errno or 0, 'unknown errno')})"
         return f"{self.kind.name}{where}{why}"
+
+
+class UnfinishedUpload(StorageError):
+    """An upload that was to go on from a published file while *length* bytes of a new version of it have come in."""
+
+    def __init__(self, length: int, path: VirtualPath | None = None, *, is_append: bool) -> None:
+        super().__init__(Kind.UNFINISHED, path)
+        self.length = length
+        self.is_append = is_append
 
 
 # Whatever is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
@@ -146,7 +156,11 @@ class Storage(Protocol):
     """A tree of files under virtual paths."""
 
     def stat(self, path: VirtualPath) -> Entry:
-        """Describe *path*; an unfinished upload of this owner counts where no published file has its name."""
+        """
+        Describe *path*.
+
+        Where no published file has its name, an unfinished upload of this owner counts, unless it was to replace one.
+        """
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading. Raises: NOT_A_DIRECTORY."""
@@ -161,6 +175,7 @@ class Storage(Protocol):
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -168,9 +183,10 @@ class Storage(Protocol):
         Open an upload to *path*.
 
         *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and
-        stays as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and
-        doing.
+        no file has. *resumable* False: when it is interrupted nobody goes on with it. *may_replace* False: a file of
+        that name, now or when the upload is committed, is EXISTS and stays as it is. *may_create* False: no such file
+        is NOT_FOUND. Both hold without a gap between looking and doing. Raises: UNFINISHED for what would go on from
+        a published file of which this owner has an unfinished new version.
         """
 
     def make_directory(self, path: VirtualPath) -> None:
@@ -180,7 +196,11 @@ class Storage(Protocol):
         """Remove the empty directory *path*."""
 
     def remove_file(self, path: VirtualPath) -> None:
-        """Remove the file *path*, and what this owner left unfinished under that name."""
+        """
+        Remove the file *path*, and what this owner left unfinished under that name.
+
+        The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
+        """
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """

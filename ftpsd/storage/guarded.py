@@ -93,6 +93,7 @@ class GuardedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -104,7 +105,13 @@ class GuardedStorage:
             raise StorageError(Kind.DENIED, path)
         try:
             sink = self._inner.open_sink(
-                path, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                path,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:

@@ -110,6 +110,7 @@ class MountedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -119,7 +120,13 @@ class MountedStorage:
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             sink = tree.open_sink(
-                inner, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                inner,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         return sink if point.is_root else _mounted(sink, point)
 

@@ -92,6 +92,7 @@ class RecodedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -106,7 +107,12 @@ class RecodedStorage:
         stored = self._stored_new(path)
         with self._shown_errors():
             sink = self._inner.open_sink(
-                stored, offset=offset, append=append, may_replace=may_replace, may_create=may_create
+                stored,
+                offset=offset,
+                append=append,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         sink.path = path
         return sink

@@ -23,9 +23,6 @@ from typing import Final
 from weakref import ref
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, TLSFacts, describe, watch
@@ -61,7 +58,6 @@ PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 Choice = Callable[[str], CertificatePair | None]
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it. Costs about 0.09 ms.
@@ -83,13 +79,8 @@ class SessionTLS:
             self.context.set_tlsext_servername_callback(hear_name)
         self._chosen: SSL.Context | None = None
         self._full_handshakes = FullHandshakes()
-        # Weak: the connection holds Twisted's protocol, which holds the session, which holds us.
+        # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
-
-    @property
-    def control_connections(self) -> IOpenSSLServerConnectionCreator:
-        """What `transport.startTLS` takes for the control connection."""
-        return self
 
     @property
     def control_established(self) -> bool:
@@ -102,9 +93,9 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Make the control connection's end, over the memory buffers of Twisted's *tlsProtocol*."""
-        control = ServerConnection(self.context, None, Role.CONTROL, self._full_handshakes)
+    def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._full_handshakes)
         if self._choose is not None:
             control.named = self._show
         self._control = ref(control)

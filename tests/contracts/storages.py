@@ -123,6 +123,7 @@ class Below:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -131,6 +132,7 @@ class Below:
             offset=offset,
             append=append,
             unique=unique,
+            resumable=resumable,
             may_replace=may_replace,
             may_create=may_create,
         )

@@ -1,4 +1,4 @@
-"""CCC: back to clear behind close_notify, and nothing lost or mistaken on the way."""
+"""CCC: when it is allowed, and what a session is after it. Where TLS ends is in test_transport_clear.py."""
 
 from __future__ import annotations
 
@@ -59,27 +59,6 @@ def test_a_client_that_leaves_close_notify_out() -> None:
     client = secure()
     clear(client, says_so=False, behind=b"NOOP\r\n")
     assert client.replies() == "200 OK."
-
-
-def test_records_in_pieces() -> None:
-    """The network may cut anywhere."""
-    client = secure()
-    assert client.say("CCC").startswith("200 ")
-    assert client.tls is not None
-    data = client.tls.write(b"NOOP\r\n") + close_notify(client.tls) + b"PWD\r\n"
-    client.tls = None
-    for byte in data:
-        client.transport.deliver(bytes([byte]))
-    assert client.replies() == '200 OK.\n257 "/" is the working directory.'
-
-
-@pytest.mark.parametrize("data", [b"\x17\x03\x03\xff\xff", b"\x17\x03\x03\x00\x10" + bytes(16)])
-def test_records_that_are_none(data: bytes) -> None:
-    """Too long, or not of this session: the connection is cut."""
-    client = secure()
-    assert client.say("CCC").startswith("200 ")
-    client.transport.deliver(data)
-    assert client.is_cut
 
 
 def test_the_end_of_the_connection() -> None:

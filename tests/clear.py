@@ -1,5 +1,5 @@
 """
-Back to clear: the bytes of a control connection after CCC (RFC 4217, 12.3).
+Back to clear in memory: the bytes of a control connection after CCC (RFC 4217, 12.3).
 
 The server has sent its close_notify and writes in clear. What the client sends is TLS until its own close_notify; some
 clients leave that out and begin in clear at once, which no record of TLS can be mistaken for.
