@@ -20,9 +20,9 @@ import click
 from ftpsd import __version__
 
 if TYPE_CHECKING:
-    from ftpsd.config.document import ConfigError
+    from ftpsd.config.files import Findings
     from ftpsd.config.model import Config
-    from ftpsd.config.users import UserRecord, Users
+    from ftpsd.config.users import UserRecord
     from ftpsd.tls.certificates import CertificatePair
 
 EXIT_FINE: Final = 0
@@ -67,6 +67,11 @@ def config_option(*, required: bool) -> Callable[[_Command], _Command]:
     return click.option("--config", type=_FILE, metavar="FILE", required=required, help="The configuration file.")
 
 
+def host_option(command: _Command) -> _Command:
+    """Add the option that names a virtual host."""
+    return click.option("--host", metavar="NAME", help="A virtual host: its users, not the default host's.")(command)
+
+
 _password_option: Final = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
@@ -85,62 +90,44 @@ def check(config: Path) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
     from ftpsd.config.files import examine
     from ftpsd.config.model import load_config
+    from ftpsd.service.certificates import load_certificates
 
     loaded = load_config(config)
     findings = examine(loaded)
-    errors = [error for error in findings.complaints if error.severity == "error"]
-    warnings = [warning for warning in findings.complaints if warning.severity == "warning"]
-    pair, of_certificate = look_at_certificate(loaded, errors)
-    errors, warnings = errors + of_certificate[0], warnings + of_certificate[1]
+    certificates = load_certificates(loaded, [error for error in findings.complaints if error.severity == "error"])
+    complaints = (*findings.complaints, *certificates.complaints)
+    errors = [error for error in complaints if error.severity == "error"]
+    warnings = [warning for warning in complaints if warning.severity == "warning"]
     for line in [*errors, *warnings]:
         click.echo(line, err=True)
     if errors or findings.users is None:
         total = f"{counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
         click.echo(f"{config} is not good: {total}", err=True)
         sys.exit(EXIT_WRONG)
-    click.echo(summary(loaded, findings.users, pair, str(config), len(warnings)))
+    click.echo(summary(loaded, findings, certificates.main, str(config), len(warnings)))
 
 
-def look_at_certificate(
-    config: Config, errors: Sequence[ConfigError]
-) -> tuple[CertificatePair | None, tuple[list[ConfigError], list[ConfigError]]]:
-    """Load the certificate unless its files have *errors* already; return it with new errors and warnings."""
-    from datetime import UTC, datetime, timedelta
-
-    from ftpsd.config.files import needs_certificate
-    from ftpsd.tls.certificates import CertificateError, CertificatePair
-
-    is_missing = not needs_certificate(config) and not config.tls.certificate.exists()
-    if is_missing or any(error.key.startswith("tls.") for error in errors):
-        return None, ([], [])
-    try:
-        pair = CertificatePair.load(config.tls.certificate, config.tls.private_key)
-    except CertificateError as problem:
-        return None, ([config.complaint(("tls", "certificate"), str(problem))], [])
-    # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
-    if pair.not_after - datetime.now(UTC) < timedelta(days=14):
-        message = f"valid only until {pair.not_after:%Y-%m-%d}; renew it and send ftpsd a SIGHUP"
-        return pair, ([], [config.complaint(("tls", "certificate"), message, "warning")])
-    return pair, ([], [])
-
-
-def summary(config: Config, users: Users, pair: CertificatePair | None, name: str, warnings: int) -> str:
+def summary(config: Config, findings: Findings, pair: CertificatePair | None, name: str, warnings: int) -> str:
     """Say in one line what a good configuration holds."""
     certificate = "no certificate"
     if pair is not None:
         names = ", ".join(pair.names[:3]) + (", ..." if len(pair.names) > 3 else "")
         certificate = f"certificate for {names or 'no name'} valid until {pair.not_after:%Y-%m-%d}"
-    listeners, people = counted(len(config.listeners), "listener"), counted(len(users.users), "user")
+    everybody = [user for users in (findings.users, *findings.hosts) if users is not None for user in users.users]
+    listeners, people = counted(len(config.listeners), "listener"), counted(len(everybody), "user")
+    if config.virtual_hosts:
+        people += f" on {counted(1 + len(config.virtual_hosts), 'host')}"
     with_warnings = f" with {counted(warnings, 'warning')}" if warnings else ""
     return f"{name} is good{with_warnings}: {listeners}, {people}, {certificate}"
 
 
 @main.command()
 @config_option(required=True)
+@host_option
 @click.argument("user")
 @click.argument("action")
 @click.argument("path")
-def explain(config: Path, user: str, action: str, path: str) -> None:
+def explain(config: Path, host: str | None, user: str, action: str, path: str) -> None:
     """
     Say whether USER may do ACTION on PATH, and which rule decides.
 
@@ -148,12 +135,11 @@ def explain(config: Path, user: str, action: str, path: str) -> None:
     set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
     """
     from ftpsd.auth.explain import explain as explained
-    from ftpsd.config.model import load_config
     from ftpsd.config.users import load_users
     from ftpsd.wire.path import PathError, VirtualPath
     from ftpsd.wire.permission import Permission
 
-    users = load_users(load_config(config).users).users
+    users = load_users(users_file(config, None, host)).users
     if user not in users:
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if action not in list(Permission):
@@ -257,6 +243,7 @@ def user() -> None:
 
 def users_options(command: _Command) -> _Command:
     """Add the two ways to name the users file."""
+    command = host_option(command)
     command = click.option("--users", type=_FILE, metavar="FILE", help="The users file, users.yaml.")(command)
     return config_option(required=False)(command)
 
@@ -276,11 +263,12 @@ def add_user(
     password_stdin: bool,
     config: Path | None,
     users: Path | None,
+    host: str | None,
 ) -> None:
     """Add the user NAME."""
     from ftpsd.config.edit import locked
 
-    path, home = users_file(config, users), home.absolute()
+    path, home = users_file(config, users, host), home.absolute()
     more = {"role": role} if role is not None else {}
     # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
     with locked(path) as file:
@@ -305,11 +293,11 @@ def add_user(
 @click.argument("name")
 @_password_option
 @users_options
-def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None) -> None:
+def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """Set the password of the user NAME."""
     from ftpsd.config.edit import locked
 
-    path = users_file(config, users)
+    path = users_file(config, users, host)
     # Tried before the password is asked for, as above.
     with locked(path) as file:
         file.require(name)
@@ -323,11 +311,11 @@ def set_password(name: str, password_stdin: bool, config: Path | None, users: Pa
 @user.command("remove")
 @click.argument("name")
 @users_options
-def remove_user(name: str, config: Path | None, users: Path | None) -> None:
+def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
     """Remove the user NAME; the files in the home stay."""
     from ftpsd.config.edit import locked
 
-    path = users_file(config, users)
+    path = users_file(config, users, host)
     with locked(path) as file:
         file.remove(name)
         file.save()
@@ -337,11 +325,11 @@ def remove_user(name: str, config: Path | None, users: Path | None) -> None:
 @user.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a user.")
 @users_options
-def list_users(as_json: bool, config: Path | None, users: Path | None) -> None:
+def list_users(as_json: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """List the users."""
     from ftpsd.config.users import load_users
 
-    records = load_users(users_file(config, users)).users.values()
+    records = load_users(users_file(config, users, host)).users.values()
     if as_json:
         click.echo(json.dumps([described(record) for record in records], indent=2))
         return
@@ -361,16 +349,25 @@ def described(record: UserRecord) -> dict[str, Any]:
     }
 
 
-def users_file(config: Path | None, users: Path | None) -> Path:
+def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
     """Return the users file that the options name."""
     if (config is None) == (users is None):
         raise click.UsageError("Name the users file: --config FILE or --users FILE, one of the two.")
     if users is not None:
+        if host is not None:
+            raise click.UsageError("--host goes with --config, which says where the users of a host are.")
         return users
     from ftpsd.config.model import load_config
 
     assert config is not None
-    return load_config(config).users
+    loaded = load_config(config)
+    if host is None:
+        return loaded.users
+    for section in loaded.virtual_hosts:
+        if host.lower() in section.names:
+            return section.users
+    known = ", ".join(name for section in loaded.virtual_hosts for name in section.names) or "none"
+    raise click.UsageError(f"{config} has no virtual host {host}; it has {known}.")
 
 
 def ask_password(from_stdin: bool) -> str:

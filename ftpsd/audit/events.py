@@ -3,7 +3,7 @@ Audit events: what happened, as values.
 
 Every event starts with *who* (`DAEMON` for what no session caused) and is published once, when the fact is known.
 `event` is its name in the audit log; `logged` is False for facts that only feed metrics. The other fields become keys
-of the log line under their own names, so a field is never called time, event, session, user, peer or listener.
+of the log line under their own names, so a field is never called time, event, session, user, peer, listener or host.
 
 `reason`, `method` and `operation` also become metric labels: fixed lower-case words such as "too-many-connections",
 never text with a name, a path or an address in it. Free text goes into fields no metric reads. `seconds` are
@@ -19,12 +19,17 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Say in whose session something happened; *listener* names a configured entrance ("explicit:21")."""
+    """
+    Say in whose session something happened.
+
+    *listener* names a configured entrance ("explicit:21"), *host* a virtual host, "" for the default one.
+    """
 
     session: str
     user: str | None
     peer: str
     listener: str
+    host: str = ""
 
 
 DAEMON = Who(session="", user=None, peer="", listener="")

@@ -48,6 +48,8 @@ def _add_who(line: dict[str, str | int | float | bool], who: Who) -> None:
     for key, value in (("session", who.session), ("user", who.user), ("peer", who.peer), ("listener", who.listener)):
         if value:
             line[key] = value if value.isascii() else _without_lone_surrogates(value)
+    if who.host:
+        line["host"] = who.host
 
 
 def _plain(value: object) -> str | int | float | bool:

@@ -11,6 +11,7 @@ from ftpsd.commands import (
     dataport,
     facts,
     files,
+    hosts,
     information,
     listing,
     login,
@@ -24,7 +25,7 @@ from ftpsd.commands import (
 from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
-    login, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
+    login, hosts, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
     combining, information, negotiation,
 )  # fmt: skip
 

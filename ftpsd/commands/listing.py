@@ -19,6 +19,7 @@ from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.data.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
+from ftpsd.wire.charset import Charset
 from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, is_listable, list_line
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -124,7 +125,7 @@ async def _list(session: Session, argument: str, rendering: Callable[[Query], Re
 async def _send(session: Session, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
     session.take_restart_offset()
-    pieces = Pieces(_Opened(session.storage, query), render)
+    pieces = Pieces(_Opened(session.storage, query), render, session.charset)
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
@@ -154,7 +155,8 @@ def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
 class Pieces:
     """A listing as pieces of text; every call blocks and belongs in a worker."""
 
-    def __init__(self, listing: Listing, render: Render) -> None:
+    def __init__(self, listing: Listing, render: Render, charset: Charset) -> None:
+        self._charset = charset
         self.is_complete = False
         self.entries = 0
         self._listing = listing
@@ -194,7 +196,7 @@ class Pieces:
             if lines:
                 self.entries += len(lines)
                 lines.append("")
-                return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+                return self._charset.encode("\r\n".join(lines))
         return b""
 
 

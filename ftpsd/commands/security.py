@@ -74,5 +74,14 @@ async def prot(session: Session, argument: str) -> Reply:
 
 @family.command("CCC", needs=Needs.NOTHING, rfc="2228")
 async def ccc(session: Session, argument: str) -> Reply:
-    """Return the control connection to clear text: refused, commands and names stay encrypted."""
-    raise ReplyError(533, "The control connection stays encrypted.")
+    """Return the control connection to clear text, where the operator allows it; data connections stay as they are."""
+    policy = session.runtime.config.tls
+    if not policy.allow_ccc or policy.require != "none":
+        raise ReplyError(533, "The control connection stays encrypted.")
+    if not session.is_secure:
+        raise ReplyError(503, "The connection is in clear already.")
+    if session.avatar is None:
+        # What CCC is for is to have the password encrypted and the rest readable for a firewall.
+        raise ReplyError(503, "Log in first.")
+    session.wants_clear = True
+    return Reply(200, "Close TLS now, the control connection goes on in clear.")

@@ -42,6 +42,7 @@ from ftpsd.config.units import (
     parse_rate,
     parse_room,
 )
+from ftpsd.wire.charset import charset_of
 from ftpsd.wire.path import PathError, VirtualPath
 
 Item = TypeVar("Item")
@@ -222,6 +223,13 @@ def check_mount_point(value: object) -> VirtualPath:
     return path
 
 
+def check_encoding(value: object) -> str:
+    """Accept the name of a character encoding in which ASCII is ASCII; return Python's name of it."""
+    if not isinstance(value, str):
+        raise ValueError(f"{describe(value)} is no character encoding; write one such as utf-8 or gbk")
+    return charset_of(value).name
+
+
 def check_files(value: object) -> int:
     """Accept a number of files."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_FILES:
@@ -281,6 +289,7 @@ Room = Annotated[int, PlainValidator(parse_room), WithJsonSchema(_text_or_number
 Files = Annotated[
     int, PlainValidator(check_files), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_FILES})
 ]
+Encoding = Annotated[str, PlainValidator(check_encoding), WithJsonSchema(_text(r"^[A-Za-z0-9_. -]+$"))]
 MountPoint = Annotated[VirtualPath, PlainValidator(check_mount_point), WithJsonSchema(_text("^/."))]
 Rate = Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
 Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema(_text(MODE_PATTERN))]

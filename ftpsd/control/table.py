@@ -74,6 +74,8 @@ class Command:
     under: str = ""
     is_long: bool = False
     """ABOR ends it, as it ends a transfer."""
+    is_about_login: bool = False
+    """The argument belongs to a login and is UTF-8, however the client that is logged in writes file names."""
 
     @property
     def arity(self) -> Arity:
@@ -108,6 +110,7 @@ class Family:
         hides_argument: bool = False,
         under: str = "",
         is_long: bool = False,
+        is_about_login: bool = False,
     ) -> Callable[[CommandFunction], CommandFunction]:
         """
         Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1.
@@ -120,7 +123,20 @@ class Family:
             shown = f"{under} <SP> {syntax}" if under else syntax
             names = tuple(f"{under} {alias}".strip() for alias in aliases)
             self.commands.append(
-                Command(verb, shown, needs, function, rfc, names, features, interrupts, hides_argument, under, is_long)
+                Command(
+                    verb,
+                    shown,
+                    needs,
+                    function,
+                    rfc,
+                    names,
+                    features,
+                    interrupts,
+                    hides_argument,
+                    under,
+                    is_long,
+                    is_about_login,
+                )
             )
             return function
 

@@ -65,7 +65,8 @@ class Reloader:
         warn(loaded.warnings)
         daemon.use(build_runtime(loaded, daemon.parts))
         daemon.parts.bus.publish(Reloaded(DAEMON))
-        log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.users.users))
+        count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
+        log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
 
     def _failed(self, failure: Failure) -> None:
         problem = failure.value

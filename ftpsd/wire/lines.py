@@ -28,6 +28,8 @@ _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DO
 # The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. What is left
 # of IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
 _BEFORE_VERB = b"\0 \xf2\xff"
+# The same with the codes whole: all that is taken for Telnet where FF is a letter.
+_CODES_BEFORE_VERB = re.compile(rb"(?:[\0 ]|\xff(?:[\xfb-\xfe].|[\xec-\xfa\xff])|[\xf2\xff])*+", re.DOTALL)
 _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 
 
@@ -49,9 +51,15 @@ class LineTooLong:
 
 
 class LineBuffer:
-    """Collect the bytes of a control connection until they are lines."""
+    """
+    Collect the bytes of a control connection until they are lines.
+
+    With *has_ff* the client writes names in which FF is a letter ("я" in cp1251), and many that do so do not double it
+    as RFC 959 wants. Telnet codes are then taken out in front of a verb only, and FF FF is one FF.
+    """
 
     def __init__(self) -> None:
+        self.has_ff = False
         self._partial = b""
         self._cut_code = b""
         self._discarding = False
@@ -62,7 +70,7 @@ class LineBuffer:
 
         Empty lines are dropped. An over-long line is reported once, as soon as it is over-long.
         """
-        if self._cut_code or _IAC in data:
+        if self._cut_code or (_IAC in data and not self.has_ff):
             data = self._without_telnet(data)
         if not self._partial:
             data = data.lstrip(b"\0")  # or a client that sends one now and then would have sent a long line one day
@@ -72,6 +80,8 @@ class LineBuffer:
                 return []
             self._discarding = False
         *lines, self._partial = (self._partial + data).split(b"\n")
+        if self.has_ff:
+            lines = [_CODES_BEFORE_VERB.sub(b"", line, count=1).replace(_IAC * 2, _IAC) for line in lines]
         commands = [command for line in lines if (command := _parse(line)) is not None]
         if len(self._partial) > MAX_LINE:
             self._partial = b""

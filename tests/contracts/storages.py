@@ -14,6 +14,7 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota, Standing
+from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -85,6 +86,16 @@ def below_a_mount(directory: Path) -> House:
             for name in ("home", "tree")
         )
         return Below(MountedStorage(home, {at("/m/tree"): tree}), at("/m/tree"))
+
+    return House(open_storage)
+
+
+def recoded(directory: Path) -> House:
+    """Return a house over an old tree; its charset is one that has every character."""
+
+    def open_storage(owner: str) -> Storage:
+        jail = LocalJail.open(directory, uploads=UploadPolicy(durable=False), owner=owner)
+        return RecodedStorage(jail, "gb18030")
 
     return House(open_storage)
 
@@ -177,6 +188,7 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-with-quota-direct": lambda directory: counted(directory, UploadPolicy(durable=False, atomic=False)),
     "beside-a-mount": beside_a_mount,
     "below-a-mount": below_a_mount,
+    "recoded-jail": recoded,
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

@@ -8,7 +8,8 @@ from ftpsd.commands import TABLE
 from tests.e2e.conformance.registry import exercised, refused
 
 NAMES = sorted({name for command in TABLE for name in (command.verb, *command.aliases)})
-# Refused always, by policy: CCC; by nature: SMNT, MFCT. MODE Z and its options are off by default: test_mode_z.py.
+# Refused by nature: SMNT, MFCT. Off by default: CCC (security/test_clear_control.py), MODE Z and its options
+# (test_mode_z.py).
 # SITE and OPTS do nothing without a sub-command.
 NEVER_DONE = {"SMNT", "MFCT", "CCC", "OPTS MODE", "SITE", "OPTS"}
 # What no client can get wrong: whatever it adds is taken.

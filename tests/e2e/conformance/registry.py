@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftpsd.commands import TABLE
 from ftpsd.wire.lines import CommandLine
-from tests.e2e.conformance import drafts, rfc959, rfc1123, rfc2389, rfc3659, rfc4217
+from tests.e2e.conformance import drafts, rfc959, rfc1123, rfc2389, rfc3659, rfc4217, rfc7151
 from tests.e2e.conformance.conversation import Conversation
 
 EVERYWHERE: tuple[Conversation, ...] = (
@@ -12,6 +12,7 @@ EVERYWHERE: tuple[Conversation, ...] = (
     *rfc1123.CONVERSATIONS,
     *rfc2389.CONVERSATIONS,
     *rfc3659.CONVERSATIONS,
+    *rfc7151.CONVERSATIONS,
     *drafts.CONVERSATIONS,
 )
 IN_CLEAR = rfc4217.IN_CLEAR

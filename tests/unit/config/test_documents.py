@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftpsd.config.document import Node, parse
-from ftpsd.config.model import Config, load_config
+from ftpsd.config.model import Config, ServerName, VirtualHost, load_config
 from ftpsd.config.users import UsersFile, load_users
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users
@@ -111,6 +111,8 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "listeners[].socket",
         "listeners[].proxy_protocol.trusted",
         "passive.proxy_protocol.trusted",
+        *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
+        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
