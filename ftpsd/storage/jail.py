@@ -23,7 +23,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
@@ -257,7 +256,7 @@ class LocalJail:
             partial = find_partial(place, self._owner, self._uploads.keep_partial) if self._uploads.atomic else None
             if partial is None:
                 raise
-            return replace(entry_of(name, partial), perm=PARTIAL_PERM)
+            return entry_of(name, partial)._replace(perm=PARTIAL_PERM)
         return None if stat.S_ISLNK(status.st_mode) else entry_of(name, status)
 
     def _chmod(self, place: Place, mode: int) -> None:
