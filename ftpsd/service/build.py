@@ -4,7 +4,10 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twisted.cred.portal import Portal
@@ -41,6 +44,28 @@ def load(path: Path) -> Loaded:
     Raises:
         ConfigErrors: all that is wrong, each with its place.
     """
+    with _uncollected():
+        return _load(path)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """
+    Keep Python from looking for cycles meanwhile.
+
+    10,000 users are half a million objects while they are read, and none of them is in a cycle. Looking through them
+    all stopped every thread for 0.1 to 0.2 s, four times in a reload; now the longest is 0.05 s.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(path: Path) -> Loaded:
     config = load_config(path)
     findings = examine(config)
     errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
@@ -54,7 +79,9 @@ def load(path: Path) -> Loaded:
     if errors or findings.users is None:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in findings.complaints if complaint.severity == "warning")
-    return Loaded(config, findings.users, certificate, warnings)
+    # Where each value stood in the file, and its text, take far more memory than the users: 70 MiB for 10,000.
+    users = replace(findings.users, document=None)
+    return Loaded(config, users, certificate, warnings)
 
 
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
