@@ -17,6 +17,9 @@ from ftpsd.wire.listing import (
     format_time,
     is_listable,
     list_line,
+    list_lines,
+    listable,
+    mlsd_lines,
     parse_time,
 )
 
@@ -71,6 +74,40 @@ def test_year_or_clock(age: int, when: str) -> None:
 def test_day_is_padded_with_a_space() -> None:
     """Days below ten take two columns, as `ls` writes them."""
     assert " Nov  1 00:00 " in list_line(ENTRY._replace(modified_ns=ns(2023, 11, 1)), NOW)
+
+
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        name=st.text(),
+        type=st.sampled_from(EntryType),
+        size=st.integers(0, 1 << 63),
+        modified_ns=st.integers() | st.integers(NOW - 400 * DAY, NOW + 2 * DAY),
+        mode=st.integers(0, 0o7777),
+        file=st.none() | st.tuples(st.integers(0, 1 << 32), st.integers(0, 1 << 64)),
+        links=st.integers(1, 10_000),
+        perm=st.text("adefrwlmcp"),
+    )
+)
+
+
+@given(ENTRIES, st.sets(st.sampled_from(ALL_FACTS)))
+def test_lines_of_mlsd_are_facts_and_a_name(entries: list[Entry], wanted: set[str]) -> None:
+    """Many at a time they are what MLST says of each, whatever stands in a name."""
+    assert mlsd_lines(entries, wanted) == [f"{facts(entry, wanted)} {entry.name}" for entry in entries]
+
+
+@given(ENTRIES)
+def test_lines_of_list_do_not_depend_on_each_other(entries: list[Entry]) -> None:
+    """A batch is its entries one by one."""
+    assert list_lines(entries, NOW) == [list_line(entry, NOW) for entry in entries]
+
+
+@given(st.lists(st.text("ab\r\n\x7f\x85\u2028é")))
+def test_what_can_be_listed_of_a_batch(names: list[str]) -> None:
+    """A look at all names at once leaves out those that a look at each does."""
+    entries = [ENTRY._replace(name=name) for name in names]
+    assert listable(entries) == [entry for entry in entries if is_listable(entry.name)]
 
 
 def test_names_are_exact() -> None:
