@@ -61,7 +61,7 @@ class LocalJail:
     ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root(os.fsencode(directory), symlinks), uploads, owner, ledger)
+            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
 
