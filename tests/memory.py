@@ -97,4 +97,4 @@ def entry_of(name: str, node: File | Directory, perm: str | None = None) -> Entr
     """Describe *node* under *name*."""
     kind = EntryType.FILE if isinstance(node, File) else EntryType.DIRECTORY
     size = len(node.data) if isinstance(node, File) else 0
-    return Entry(name, kind, size, node.modified_ns, node.mode, f"0g{node.inode:x}", 1, perm or FULL_PERM[kind])
+    return Entry(name, kind, size, node.modified_ns, node.mode, (0, node.inode), 1, perm or FULL_PERM[kind])

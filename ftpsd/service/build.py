@@ -4,6 +4,9 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +59,28 @@ def load(path: Path) -> Loaded:
     Raises:
         ConfigErrors: all that is wrong, each with its place.
     """
+    with _uncollected():
+        return _load(path)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """
+    Keep Python from looking for cycles meanwhile.
+
+    10,000 users are half a million objects while they are read, and none of them is in a cycle. Looking through them
+    all stopped every thread for 0.1 to 0.2 s, four times in a reload; now the longest is 0.05 s.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(path: Path) -> Loaded:
     config = load_config(path)
     findings = examine(config)
     found = [
@@ -70,7 +95,9 @@ def load(path: Path) -> Loaded:
     if errors or findings.users is None or len(hosts) < len(config.virtual_hosts):
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
-    return Loaded(config, findings.users, certificates, warnings, hosts)
+    # Where each value stood in the files, and their text, take far more memory than the users: 70 MiB for 10,000.
+    users, *others = (replace(each, document=None) for each in (findings.users, *hosts))
+    return Loaded(config, users, certificates, warnings, tuple(others))
 
 
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
@@ -65,7 +64,7 @@ class LocalJail:
     ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root(os.fsencode(directory), symlinks), uploads, owner, ledger)
+            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
 
@@ -102,9 +101,10 @@ class LocalJail:
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if the kernel has it in memory, and no link is on the way. Never waits."""
-        if self._root is None or not self._is_near:
+        root = self._root  # held until the answer: with the last reference its descriptor closes
+        if root is None or not self._is_near:
             return None
-        return read_cached(self._root.fd, path, limit, digests=self._uploads.digests)
+        return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
     def open_sink(
         self,
@@ -277,11 +277,11 @@ class LocalJail:
             partial = self._unfinished(place)
             if partial is None:
                 raise
-            return replace(entry_of(name, partial), perm=PARTIAL_PERM)
+            return entry_of(name, partial)._replace(perm=PARTIAL_PERM)
         if stat.S_ISLNK(status.st_mode):
             return None
         entry = entry_of(name, status)
-        return replace(entry, perm=ROOT_PERM) if place.path.is_root else entry
+        return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.quota.usage import Standing
@@ -78,7 +77,7 @@ class MountedStorage:
             return _made_up(path)
         if path.is_root or not self._points.is_held(path):
             return entry
-        return replace(entry, name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
+        return entry._replace(name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading, with the mount points in it."""
@@ -381,4 +380,4 @@ def _seen_from(point: VirtualPath) -> Iterator[None]:
 
 def _made_up(path: VirtualPath) -> Entry:
     """Describe a directory that is only there for the mounts below it."""
-    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, "", 1, _MADE_UP_PERM)
+    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, None, 1, _MADE_UP_PERM)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
@@ -182,7 +181,7 @@ class RecodedStorage:
         self._inner.close()
 
     def _entry(self, entry: Entry) -> Entry:
-        return entry if entry.name.isascii() else replace(entry, name=self._names.shown(entry.name))
+        return entry if entry.name.isascii() else entry._replace(name=self._names.shown(entry.name))
 
     def _stored(self, path: VirtualPath) -> VirtualPath:
         """Return *path* as it is on disk. Raises: BAD_NAME for one that nothing there can have."""
