@@ -20,15 +20,19 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
-from ftpsd.config.users import Rule, UserRecord
+from ftpsd.config.users import Mount, Rule, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.ledger import Ledger
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount, QuotaAccounts
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Quota
+from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Symlinks
+from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
 Logout = Callable[[], Deferred[None]]
@@ -40,8 +44,6 @@ REFUSALS = {
     Kind.DENIED: Refusal.HOME_UNUSABLE,
     Kind.TOO_MANY_LINKS: Refusal.HOME_UNUSABLE,
 }
-# Seconds that a login may wait for the first count of its home: enough for some 50,000 files.
-COUNT_AT_LOGIN = 0.25
 
 log = Logger()
 
@@ -73,7 +75,7 @@ class Quotas:
 
 @implementer(IRealm)
 class Realm:
-    """Opens the homes and mounts of users; *files_pool* runs what blocks."""
+    """Opens the homes and mounts of the users of *host*, "" for the default one; *files_pool* runs what blocks."""
 
     def __init__(
         self,
@@ -82,7 +84,9 @@ class Realm:
         *,
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
+        host: str = "",
     ) -> None:
+        self._host = host
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -120,12 +124,12 @@ class Realm:
     def _open(self, user: UserRecord) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
         with ExitStack() as opened:
-            home = self._open_tree(user, user.home, user.rules, self._ledger_of_home(user))
+            home = self._open_tree(user, user, user.home, self._ledger_of_home(user))
             opened.callback(home.close)
             mounts = {}
             for mount in user.mounts:
                 try:
-                    tree = self._open_tree(user, mount.directory, mount.rules, self._ledger(mount.directory))
+                    tree = self._open_tree(user, mount, mount.directory, self._ledger(mount.directory))
                 except StorageError as error:
                     error.path = mount.path
                     raise
@@ -134,19 +138,21 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(
-        self, user: UserRecord, directory: Path, rules: Sequence[Rule] | None, ledger: Ledger
-    ) -> GuardedStorage:
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=user.name, symlinks=self._symlinks, ledger=ledger)
-        return GuardedStorage(jail, path_rules(rules))
+    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
+        # Unfinished uploads belong to the user of this host, also where hosts share a directory.
+        owner = f"{self._host}\n{user.name}" if self._host else user.name
+        jail: Storage = LocalJail.open(
+            directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger
+        )
+        if tree.stored_encoding != UTF8.name:
+            # Inside of the rules: they are about names as the user sees them.
+            jail = RecodedStorage(jail, tree.stored_encoding)
+        return GuardedStorage(jail, path_rules(tree.rules))
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        account = self._quotas.accounts.of(user.home)
-        if not account.is_counted:
-            account.count(within=COUNT_AT_LOGIN)
-        return account.ledger(Quota(user.quota.bytes, user.quota.files))
+        return self._quotas.accounts.of(user.home).ledger(Quota(user.quota.bytes, user.quota.files))
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
@@ -154,7 +160,7 @@ class Realm:
         return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
 
     def _count_later(self, user: UserRecord) -> None:
-        """Have the home of *user* counted if it is time for that; nobody waits for it."""
+        """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import errno
 import os
+from threading import Lock
 from types import TracebackType
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.names import decode_name, encode_name, is_reserved
@@ -97,7 +99,7 @@ class Root:
     number come to mean another user's directory.
     """
 
-    __slots__ = ("fd", "path", "symlinks")
+    __slots__ = ("__weakref__", "fd", "path", "symlinks")
 
     def __init__(self, directory: bytes, symlinks: Symlinks) -> None:
         self.fd = -1
@@ -108,6 +110,23 @@ class Root:
     def __del__(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+
+    @classmethod
+    def shared(cls, directory: bytes, symlinks: Symlinks) -> Root:
+        """
+        Return the root that others hold open for *directory*, or a new one; with a descriptor each, sessions cost two.
+
+        A directory that has been replaced since, by a rename or a mount, is opened anew.
+        """
+        path = os.path.realpath(directory)
+        with _opening:
+            root = _roots.get((path, symlinks))
+        if root is not None and os.path.samestat(os.stat(path), os.fstat(root.fd)):
+            return root
+        root = cls(path, symlinks)
+        with _opening:
+            _roots[path, symlinks] = root
+        return root
 
     def find(self, path: VirtualPath, *, follow: bool = False) -> Place:
         """
@@ -192,6 +211,11 @@ class Root:
         while said and said[0] == b"..":
             before, said = _above(before), said[1:]
         return before + said + names[index + 1 :]
+
+
+# What is open in this process; gone with the last session that uses it.
+_roots: WeakValueDictionary[tuple[bytes, Symlinks], Root] = WeakValueDictionary()
+_opening = Lock()
 
 
 def _above(names: list[bytes]) -> list[bytes]:
