@@ -7,6 +7,7 @@ The files have a hole of 4 GiB and hold 1 MiB behind it, so nothing of this take
 from __future__ import annotations
 
 import ftplib
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pytest
 from tests.e2e.client import (
     CLEAR,
     EXPLICIT,
+    EXPLICIT_1_2,
     Way,
     begin,
     code,
     content,
     download,
+    finish,
     log_in,
     next_code,
     reply,
@@ -177,3 +180,24 @@ def test_an_upload_in_place_goes_on(start_daemon: StartDaemon, tmp_path: Path) -
     make_hole(huge)
     curl(daemon, EXPLICIT, account, "-C", "-", "-T", make_huge(tmp_path / "source"))
     assert (huge.stat().st_size, tail_of(huge)) == (SIZE, TAIL)
+
+
+@pytest.mark.skipif(LARGE <= 64 * MIB, reason="sends 1 GiB: FTPSD_TESTS_LARGE=1")
+@pytest.mark.parametrize("way", [EXPLICIT_1_2], ids=str)
+def test_no_renegotiation_after_a_gigabyte(daemon: Daemon, way: Way, account: Account) -> None:
+    """ProFTPD used to begin one in TLS 1.2 after 1 GB, and clients that refuse it lost the transfer."""
+    make_huge(account.home / "huge")
+    ftp = log_in(daemon, way, account)
+    assert isinstance(ftp, ftplib.FTP_TLS)
+    ftp.context.options |= ssl.OP_NO_RENEGOTIATION
+    ftp.sendcmd("TYPE I")
+    connection, _ = begin(ftp, "RETR huge", after=f"REST {BORDER - 2**30 - 100 * MIB}")
+    assert isinstance(connection, ssl.SSLSocket)
+    assert connection.version() == "TLSv1.2"
+    count, buffer = 0, bytearray(MIB)
+    while piece := connection.recv_into(buffer):
+        count += piece
+    finish(connection)
+    assert count == 2**30 + 101 * MIB
+    assert next_code(ftp) == 226
+    ftp.close()
