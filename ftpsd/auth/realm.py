@@ -35,7 +35,7 @@ from ftpsd.storage.walk import Symlinks
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
-Logout = Callable[[], Deferred[None]]
+Logout = Callable[[], None]
 
 # Anything else, such as a server short of descriptors, is trouble of the moment and no decision about the user.
 REFUSALS = {
@@ -109,17 +109,30 @@ class Realm:
 
         def opened(storage: Storage) -> None:
             if result.called:
-                self._close(storage)
+                storage.close()
             else:
                 self._count_later(user)
-                result.callback((IAvatar, Avatar(user, storage), lambda: self._close(storage)))
+                result.callback((IAvatar, Avatar(user, storage), storage.close))
 
         def failed(failure: Failure) -> None:
             if not result.called:
                 result.errback(_as_login_failure(failure, user))
 
-        self._pool.run(self._open, user).addCallbacks(opened, failed)
+        at_once = self._open_cached(user)
+        if at_once is not None:
+            opened(at_once)
+        else:
+            self._pool.run(self._open, user).addCallbacks(opened, failed)
         return result
+
+    def _open_cached(self, user: UserRecord) -> Storage | None:
+        """Open a plain home, without mounts and quotas, where that needs no waiting."""
+        if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
+            return None
+        jail = LocalJail.open_cached(
+            user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks
+        )
+        return None if jail is None else self._guarded(jail, user)
 
     def _open(self, user: UserRecord) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
@@ -139,13 +152,17 @@ class Realm:
         return MountedStorage(home, mounts) if mounts else home
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
-        # Unfinished uploads belong to the user of this host, also where hosts share a directory.
-        owner = f"{self._host}\n{user.name}" if self._host else user.name
-        jail: Storage = LocalJail.open(
-            directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger
-        )
+        owner = self._owner(user)
+        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        return self._guarded(jail, tree)
+
+    def _owner(self, user: UserRecord) -> str:
+        """Return whose unfinished uploads are resumed: the user's of this host, also where hosts share a directory."""
+        return f"{self._host}\n{user.name}" if self._host else user.name
+
+    def _guarded(self, jail: Storage, tree: UserRecord | Mount) -> GuardedStorage:
+        """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
-            # Inside of the rules: they are about names as the user sees them.
             jail = RecodedStorage(jail, tree.stored_encoding)
         return GuardedStorage(jail, path_rules(tree.rules))
 
@@ -163,14 +180,6 @@ class Realm:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
-
-    def _close(self, storage: Storage) -> Deferred[None]:
-        def not_now(failure: Failure) -> None:
-            # A full queue must not keep a descriptor open for ever, and closing one hardly blocks.
-            failure.trap(PoolBusy)
-            storage.close()
-
-        return self._pool.run(storage.close).addErrback(not_now)
 
 
 def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:

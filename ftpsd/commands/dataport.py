@@ -83,7 +83,8 @@ async def eprt(session: Session, argument: str) -> Reply:
     except AddressError as error:
         raise ReplyError(501, f"EPRT: {error}") from None
     spoken = _spoken(session)
-    if protocol != spoken:
+    # An IPv6 mapping of an IPv4 address is how the socket of a dual-stack client spells the latter.
+    if (protocol if ":" in target.host else IPV4) != spoken:
         # Data connections go only where the control connection comes from, and that is of one family.
         raise ReplyError(522, f"Network protocol not supported, use ({spoken})")
     _aim(session, target)

@@ -103,6 +103,8 @@ class _Awaited:
             self._socket.watch(self.step, read=True)
             return
         self._leave()
+        # Whoever has the socket next is another object to the reactor, which knows descriptors by their numbers.
+        self._socket.unwatch()
         self._arrived(self._socket, header)
 
     def end(self) -> None:

@@ -1,10 +1,10 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker, all but `read_cached`. A storage raises `StorageError` and nothing else
-for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for
-the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker
-at a time.
+Every call may block and is made in a worker, all but `read_cached` and `close`. A storage raises `StorageError` and
+nothing else for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the
+cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs
+to one worker at a time.
 """
 
 from __future__ import annotations
@@ -269,4 +269,4 @@ class Storage(Protocol):
         """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
-        """Release the tree; sources, sinks and listings that are open stay valid."""
+        """Release the tree; sources, sinks and listings that are open stay valid. Never waits."""

@@ -27,11 +27,12 @@ from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
-from ftpsd.storage.cached import is_near, read_cached
+from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
+from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
@@ -67,6 +68,14 @@ class LocalJail:
             return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
+
+    @classmethod
+    def open_cached(
+        cls, directory: Path, *, uploads: UploadPolicy, owner: str, symlinks: Symlinks = "inside"
+    ) -> LocalJail | None:
+        """Open the same where that needs no waiting; None also for every error."""
+        root = Root.cached(os.fsencode(directory), symlinks)
+        return None if root is None else cls(root, uploads, owner)
 
     def close(self) -> None:
         """Let the root go; what is in the middle of a walk finishes it."""

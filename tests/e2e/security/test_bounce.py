@@ -38,8 +38,7 @@ def victim() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("form", ["PORT", "EPRT", "EPRT mapped"])
 def test_a_third_party_is_not_connected_to(ftp: ftplib.FTP, home: Path, victim: socket.socket, form: str) -> None:
-    """Refused; a transfer then has no data port, and an honest one of the same session goes on."""
-    refusal = 522 if form == "EPRT mapped" else 504  # another network protocol, before anything else
+    """504; a transfer then has no data port, and an honest one of the same session goes on."""
     (home / "file").write_bytes(content(1000))
     port = victim.getsockname()[1]
     numbers = ",".join([*VICTIM.split("."), str(port // 256), str(port % 256)])
@@ -49,7 +48,7 @@ def test_a_third_party_is_not_connected_to(ftp: ftplib.FTP, home: Path, victim: 
         "EPRT mapped": f"EPRT |2|::ffff:{VICTIM}|{port}|",
     }[form]
     for command in ("RETR file", "STOR other", "LIST"):
-        assert [code(ftp, line), code(ftp, command)] == [refusal, 425]
+        assert [code(ftp, line), code(ftp, command)] == [504, 425]
     ftp.set_pasv(False)
     assert download(ftp, "file") == content(1000)
 
