@@ -1,0 +1,85 @@
+"""curl: one process for a job, so that its operations share a connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.e2e.client import IPV4
+from tests.e2e.matrix.client import Client, Command, Inability, Job, Operation, output
+
+# Not tried: it hangs until its time is over, and newer versions can.
+NO_ACTIVE = Inability(
+    "curl 7.87 and 7.88 never begin the TLS handshake on a data connection they accepted "
+    "(curl issue 10666, mended in 8.0)"
+)
+
+
+def _segment(operation: Operation, base: str) -> list[str]:
+    match operation:
+        case "put", local, remote:
+            return ["-T", local, base + quote(remote)]
+        case "get", remote, local:
+            return ["-o", local, base + quote(remote)]
+        case "reput", local, remote:
+            return ["-C", "-", "-T", local, base + quote(remote)]
+        case "reget", remote, local:
+            return ["-C", "-", "-o", local, base + quote(remote)]
+        case ("list",):
+            return [base]
+        case ("nlst",):
+            return ["--list-only", base]
+        case ("mlsd",):
+            return ["-X", "MLSD", base]
+        case "mkdir", name:
+            return ["-I", "-o", "/dev/null", "-Q", f"MKD {name}", base]
+        case "rename", old, new:
+            return ["-I", "-o", "/dev/null", "-Q", f"RNFR {old}", "-Q", f"RNTO {new}", base]
+        case "delete", name:
+            return ["-I", "-o", "/dev/null", "-Q", f"DELE {name}", base]
+        case "size", name:
+            return ["-I", "-o", "head", base + quote(name)]
+        case "time", name:
+            return ["-R", "-o", "timed", base + quote(name)]
+    raise NotImplementedError(operation)
+
+
+def _commands(job: Job) -> list[Command]:
+    base = f"{'ftps' if job.mode == 'implicit' else 'ftp'}://{job.url_host}:{job.port}/"
+    options = ["-sS", "--ssl-reqd", "--cacert", str(job.authority), "-u", f"{job.user}:{job.password}", "-m", "30"]
+    if job.data != "passive":
+        options += ["--ftp-port", job.host, *(["--disable-eprt"] if job.data == "PORT" else [])]
+    # After an upload OpenSSL has no session left that it would resume in TLS 1.3.
+    is_one_upload = len(job.operations) < 2
+    options += [] if is_one_upload else ["--tls-max", "1.2"]
+    words = ["curl"]
+    for operation in job.operations or (("list",),):
+        words += [*(["--next"] if len(words) > 1 else []), *options, *_segment(operation, base)]
+    commands = [Command(words)]
+    match job.operations:
+        case (("size", _),):
+            commands.append(Command(["sh", "-c", "tr -d '\\r' < head | sed -n 's/^Content-Length: //p'"]))
+        case (("time", _),):
+            commands.append(Command(["stat", "-c", "%Y", "timed"]))
+    return commands
+
+
+def _version(build: Path) -> str:
+    return output("curl", "--version").split()[1]
+
+
+CURL = Client(
+    name="curl",
+    source="Debian: curl",
+    how="`curl --ssl-reqd --cacert ca.pem -u USER:PASSWORD ftp://HOST/` for explicit TLS, `ftps://HOST:990/` "
+    "for implicit. "
+    "`--ssl-reqd` matters: without it curl sends the password in clear when it is told to. Several URLs of one command "
+    "share a session; if more than one of them uploads, add `--tls-max 1.2`: in TLS 1.3 OpenSSL resumes a "
+    "session once, and an "
+    "upload brings no new one. `-C -` resumes, `-R` takes over the time, `-X MLSD` asks for facts.",
+    version=_version,
+    commands=_commands,
+    needs=("curl",),
+    cannot={"PORT": NO_ACTIVE, "EPRT": NO_ACTIVE},
+    hosts={"EPRT": IPV4, "PORT": IPV4, "passive": IPV4},
+)

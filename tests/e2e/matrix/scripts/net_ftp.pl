@@ -1,0 +1,38 @@
+# Perl's Net::FTP with IO::Socket::SSL: it resumes the control connection's session by itself.
+use strict;
+use warnings;
+use Net::FTP;
+
+my $implicit = $ENV{FTP_MODE} eq 'implicit';
+my $ftp = Net::FTP->new(
+    $ENV{FTP_HOST},
+    Port => $ENV{FTP_PORT}, Passive => $ENV{FTP_DATA} eq 'passive' ? 1 : 0, Timeout => 30,
+    # In TLS 1.3 IO::Socket::SSL keeps no session that it could resume.
+    SSL_version => 'TLSv12', SSL => $implicit, SSL_ca_file => $ENV{FTP_CA}, SSL_verifycn_name => $ENV{FTP_HOST},
+) or die $@;
+$implicit or $ftp->starttls or die 'starttls: ', $ftp->message, $@;
+$ftp->login($ENV{FTP_USER}, $ENV{FTP_PASSWORD}) or die $ftp->message;
+$ftp->prot('P') or die $ftp->message;
+$ftp->binary;
+
+my %do = (
+    mkdir => sub { $ftp->mkdir($_[0]) },
+    put => sub { $ftp->put($_[0], $_[1]) },
+    get => sub { $ftp->get($_[0], $_[1]) },
+    reget => sub { $ftp->get($_[0], $_[1], -s $_[1]) },
+    reput => sub { my $size = $ftp->size($_[1]); $ftp->restart($size); $ftp->put($_[0], $_[1]) },
+    list => sub { print "$_\n" for $ftp->dir; 1 },
+    nlst => sub { print "$_\n" for $ftp->ls; 1 },
+    size => sub { print $ftp->size($_[0]), "\n" },
+    time => sub { print $ftp->mdtm($_[0]), "\n" },
+    rename => sub { $ftp->rename($_[0], $_[1]) },
+    delete => sub { $ftp->delete($_[0]) },
+);
+open my $job, '<', 'job.tsv' or die $!;
+while (my $line = <$job>) {
+    chomp $line;
+    my ($operation, @words) = split /\t/, $line;
+    my $code = $do{$operation} or die "no $operation";
+    $code->(@words) or die "$operation: ", $ftp->message;
+}
+$ftp->quit;
