@@ -24,7 +24,7 @@ disk, on what came down, and in the audit log, not by the client's word.
 
 `E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
 section
-says why. No client ran with a certificate check switched off; ftpsd ran with its defaults, so data connections had to
+says why; `E?` and `I?` are not settled yet: too slow or hung, by the client's fault or ours. ftpsd ran with its defaults, so data connections had to
 resume the TLS session, except for clients marked *offered*.
 """
 
@@ -59,6 +59,7 @@ UNDRIVEN = """\
 def cell(client: Client, step: str, results: Results) -> str:
     """Return one cell: the modes in which the step works."""
     works = [mode[0].upper() for mode in MODES if results.verdict(client, mode, step) == "works"]
+    works += [f"{mode[0].upper()}?" for mode in MODES if results.verdict(client, mode, step) == "open"]
     return " ".join(works) or "-"
 
 
