@@ -24,7 +24,8 @@ disk, on what came down, and in the audit log, not by the client's word.
 
 `E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
 section
-says why; `E?` and `I?` are not settled yet: too slow or hung, by the client's fault or ours. ftpsd ran with its defaults, so data connections had to
+says why; `E?` and `I?` are not settled yet: too slow or hung, by the client's fault or ours. ftpsd ran with its
+defaults, so data connections had to
 resume the TLS session, except for clients marked *offered*.
 """
 

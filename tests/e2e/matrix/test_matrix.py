@@ -19,7 +19,6 @@ from tests.e2e.matrix.steps import STEPS, Place, Step
 from tests.e2e.polling import eventually
 from tests.tools import missing
 
-
 OPEN_MARK = pytest.mark.xfail(run=False, reason="not settled: hangs, by the client's fault or ours")
 
 
