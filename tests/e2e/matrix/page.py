@@ -18,7 +18,8 @@ HEAD = """\
 
 What every client of Debian 12, PyPI and npm that speaks TLS does with ftpsd. `tests/e2e/matrix` checks each cell on the
 server's disk, on what came down and in the audit log; with `FTPSD_TESTS_WRITE_CLIENTS=1` it writes this page.
-**This copy holds what the drivers declare: a whole run has not gone through yet.** Not yet run: implicit TLS for Twisted and what
+**This copy holds what the drivers
+declare: a whole run has not gone through yet.** Not yet run: implicit TLS for Twisted and what
 stands below it.
 
 `E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
