@@ -22,7 +22,6 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -49,12 +48,13 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
+from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
 from tests.dataclient import DataClient, identity, new_client
 from tests.fakes import MemoryStorage
 from tests.reactor import Reactor, tcp_pair
 from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import Client
+from tests.unit.tls.clients import Client, OverMemory
 
 E = TypeVar("E", bound=Event)
 
@@ -179,7 +179,7 @@ class ControlTransport:
     """
     The server's transport of a control connection: bytes in memory.
 
-    `startTLS` does what Twisted's own does: from then on *protocol* talks through TLS, and *raw* carries its records.
+    After `start_tls` *protocol* talks through Twisted's TLS over memory, and *raw* carries its records.
     """
 
     def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
@@ -194,12 +194,12 @@ class ControlTransport:
         """Let *data* arrive from the client."""
         (self.tls or self._protocol).dataReceived(data)
 
-    def startTLS(self, creator: IOpenSSLServerConnectionCreator) -> None:
+    def start_tls(self, tls: SessionTLS) -> None:
         """Put TLS between the protocol and the bytes."""
         producer = self.raw.producer
         if producer is not None:
             self.raw.unregisterProducer()
-        factory = TLSMemoryBIOFactory(creator, False, Factory(), self._reactor)
+        factory = TLSMemoryBIOFactory(OverMemory(tls), False, Factory(), self._reactor)
         self.tls = self._top = factory.protocol(factory, self._protocol, False)
         self.tls.makeConnection(self.raw)
         if producer is not None:

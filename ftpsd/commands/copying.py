@@ -79,7 +79,8 @@ class Copy:
         self._path = old
         self._source = storage.open_source(old)
         try:
-            self._sink = storage.open_sink(new)
+            # What is there of a copy that was not finished must not be taken for the beginning of an upload.
+            self._sink = storage.open_sink(new, resumable=False)
         except BaseException:
             self._source.close()
             raise

@@ -29,7 +29,13 @@ async def retr(session: Session, argument: str) -> Reply:
     """Download a file."""
     path = session.resolve(argument)
     offset, end = session.take_range()
-    source, content = await session.in_files(_open, session.storage, path, offset, end)
+    cached = session.storage.read_cached(path, SMALL) if offset == 0 and end is None else None
+    source: Source
+    content: bytes | None
+    if cached is not None:
+        source, content = cached, cached.content
+    else:
+        source, content = await session.in_files(_open, session.storage, path, offset, end)
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
@@ -39,6 +45,9 @@ async def retr(session: Session, argument: str) -> Reply:
         opening = f"Opening {mode} mode data connection{length}."
         inline = content is not None and not session.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
+    except StorageError as error:
+        error.path = error.path or path  # a descriptor sent by the kernel has no name
+        raise
     finally:
         source.close()
     return Reply(226, "Transfer complete.")

@@ -165,6 +165,11 @@ def check_version(value: object) -> str:
     raise ValueError(f'{describe(value)} is not a supported TLS version; write "1.2" or "1.3"')
 
 
+def check_maximum_version(value: object) -> str:
+    """Accept `auto` or a TLS version."""
+    return "auto" if value == "auto" else check_version(value)
+
+
 def check_transfer(value: object) -> int | Literal["auto"]:
     """Accept `auto` or a number of threads."""
     if value == "auto":
@@ -296,6 +301,11 @@ Switch = StrictBool
 Banner = Annotated[StrictStr, Field(max_length=1000), AfterValidator(check_banner)]
 TLSVersion = Annotated[
     Literal["1.2", "1.3"], BeforeValidator(check_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
+]
+MaximumTLSVersion = Annotated[
+    Literal["auto", "1.2", "1.3"],
+    BeforeValidator(check_maximum_version),
+    WithJsonSchema({"enum": ["auto", "1.2", "1.3", 1.2, 1.3]}),
 ]
 TransferThreads = Annotated[
     int | Literal["auto"],

@@ -26,6 +26,7 @@ from ftpsd.config.fields import (
     FilePath,
     Limit,
     LogTarget,
+    MaximumTLSVersion,
     Mode,
     NetworkField,
     NotEmpty,
@@ -67,6 +68,7 @@ class TLS(Section):
     certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
     private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
     minimum_version: TLSVersion = "1.2"
+    maximum_version: MaximumTLSVersion = "auto"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
 
@@ -219,6 +221,9 @@ def read_config(text: str, file: str, folder: Path) -> Config:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _what_is_right(data, error, folder)
     errors += [document.error(key, message) for key, message in clashes(config) if key[0] in data]
+    if config.tls.maximum_version == "1.2" and config.tls.minimum_version == "1.3":
+        message = "1.2 is below tls.minimum_version 1.3; raise this or lower that"
+        errors.append(document.error(("tls", "maximum_version"), message))
     if errors:
         raise ConfigErrors(in_order(errors))
     config._document = document

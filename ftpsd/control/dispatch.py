@@ -16,7 +16,7 @@ from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -44,6 +44,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BUSY: Reply(450, "File is busy, try again later."),
     Kind.TOO_MANY_LINKS: Reply(550, "Too many links."),
     Kind.BAD_OFFSET: Reply(554, "Restart offset is beyond the end of the file."),
+    Kind.UNFINISHED: Reply(554, "An upload of this file is unfinished; send the whole file anew."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
@@ -79,7 +80,7 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
-        return STORAGE_REPLIES[error.kind]
+        return storage_reply(error)
     except DataError as error:
         return DATA_REPLIES[error.trouble]
     except PortsExhausted:
@@ -95,6 +96,16 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
         )
         return Reply(451, "Internal error, the operator has been told.")
+
+
+def storage_reply(error: StorageError) -> Reply:
+    """Return the reply that says what the storage did not do."""
+    reply = STORAGE_REPLIES[error.kind]
+    if isinstance(error, UnfinishedUpload):
+        # 554 is about a REST (RFC 3659, 5.3); an APPE has none.
+        text = f"A newer upload of this file is unfinished at {error.length} bytes; send the whole file anew with STOR."
+        return Reply(550 if error.is_append else reply.code, text)
+    return reply
 
 
 def guard(session: Session, command: Command | None, line: CommandLine) -> None:

@@ -38,7 +38,7 @@ from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply
 
 if TYPE_CHECKING:
-    from twisted.internet.tcp import Server as Transport
+    from ftpsd.control.transport import Transport
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
@@ -62,7 +62,7 @@ class ServerPI(Protocol):
     *registry* holds every open connection of the server. With *starts_with_tls* the connection is implicit FTPS.
     """
 
-    transport: Transport
+    transport: Transport  # type: ignore[assignment]  # Twisted's own knows no start_tls
 
     def __init__(
         self,
@@ -160,10 +160,11 @@ class ServerPI(Protocol):
         self._lines.clear()
         self._queue.clear()
         session.tls = SessionTLS(self._runtime.certificate, self._runtime.config.tls.minimum_version)
+        session.tls.allow(self._runtime.config.tls.maximum_version)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
-        self.transport.startTLS(session.tls.control_connections)
+        self.transport.start_tls(session.tls)
 
     def handshakeCompleted(self) -> None:
         """Note that the control connection is secure (IHandshakeListener)."""

@@ -1,9 +1,10 @@
 """
 Sockets of data connections, as the reactor sees them: readiness only.
 
-A `DataSocket` never moves a byte. When the reactor finds it readable or writable it stops watching it and tells its
-owner, who decides whether the reactor thread or a worker acts on the socket next. Watching is one-shot for that
-reason: while a worker holds the socket, the reactor must not touch it.
+A `DataSocket` never moves a byte. When the reactor finds it readable or writable it tells its owner, who decides
+whether the reactor thread or a worker acts on the socket next. Watching is one-shot for that reason: while a worker
+holds the socket, the reactor must not touch it. A socket that is watched again before the owner has returned was
+never let go: that saves four changes of the epoll set for a small file.
 """
 
 from __future__ import annotations
@@ -55,12 +56,7 @@ class DataSocket:
     def watch(self, ready: Callable[[], None], *, read: bool = False, write: bool = False) -> None:
         """Call *ready* once, in the reactor, when the socket can be read or written as asked, or has failed."""
         self._ready = ready
-        if read and not self._reading:
-            self._reading = True
-            self._reactor.addReader(self)
-        if write and not self._writing:
-            self._writing = True
-            self._reactor.addWriter(self)
+        self._register(read, write)
 
     def acknowledge_at_once(self) -> None:
         """Send the next acknowledgement without delay; where the system cannot, it comes when it comes."""
@@ -75,12 +71,21 @@ class DataSocket:
     def unwatch(self) -> None:
         """Take the socket out of the reactor's hands."""
         self._ready = None
-        if self._reading:
-            self._reading = False
-            self._reactor.removeReader(self)
-        if self._writing:
-            self._writing = False
-            self._reactor.removeWriter(self)
+        self._register(False, False)
+
+    def _register(self, read: bool, write: bool) -> None:
+        if read != self._reading:
+            self._reading = read
+            if read:
+                self._reactor.addReader(self)
+            else:
+                self._reactor.removeReader(self)
+        if write != self._writing:
+            self._writing = write
+            if write:
+                self._reactor.addWriter(self)
+            else:
+                self._reactor.removeWriter(self)
 
     def sever(self) -> None:
         """End the TCP connection at once, whoever holds the socket; the holder then finds it dead and closes it."""
@@ -123,10 +128,11 @@ class DataSocket:
         return "data connection"
 
     def _pass_on(self) -> None:
-        ready = self._ready
-        self.unwatch()
+        ready, self._ready = self._ready, None
         if ready is not None:
             ready()
+        if self._ready is None:
+            self._register(False, False)
 
 
 class DataPort(tcp.Port):

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
@@ -86,6 +86,10 @@ class GuardedStorage:
         self._require(path, Permission.READ)
         return self._inner.open_source(path, offset)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting; needs read."""
+        return self._inner.read_cached(path, limit) if self._at(path).allows(Permission.READ) else None
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -93,6 +97,7 @@ class GuardedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -104,7 +109,13 @@ class GuardedStorage:
             raise StorageError(Kind.DENIED, path)
         try:
             sink = self._inner.open_sink(
-                path, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                path,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -103,6 +103,16 @@ class MountedStorage:
             source = tree.open_source(inner, offset)
         return source if point.is_root else MountedSource(source, point)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting."""
+        if self._points.names_in(path):
+            return None
+        tree, inner, point = self._tree_of(path)
+        found = tree.read_cached(inner, limit)
+        if found is not None and not point.is_root:
+            found.path = path
+        return found
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -110,6 +120,7 @@ class MountedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -119,7 +130,13 @@ class MountedStorage:
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             sink = tree.open_sink(
-                inner, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                inner,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         return sink if point.is_root else _mounted(sink, point)
 

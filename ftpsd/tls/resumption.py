@@ -37,11 +37,7 @@ class FullHandshakes:
 
 
 class ServerConnection(SSL.Connection):
-    """
-    A server's TLS connection that remembers how its handshake went.
-
-    Not as application data: that place Twisted takes for its own protocol.
-    """
+    """A server's TLS connection that remembers how its handshake went."""
 
     def __init__(
         self, context: SSL.Context, sock: socket.socket | None, role: Role, full_handshakes: FullHandshakes

@@ -17,12 +17,10 @@ from typing import Final
 from weakref import ref
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, TLSFacts, describe, watch
+from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3
 
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -52,7 +50,6 @@ ENABLE_PARTIAL_WRITE: Final = 0x1
 PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it. Costs about 0.09 ms.
@@ -61,15 +58,19 @@ class SessionTLS:
     """
 
     def __init__(self, pair: CertificatePair, minimum_version: str = "1.2") -> None:
+        self.is_choosy = False
+        """Whether `meet` wants to know what the client offers."""
+        self._minimum_version = minimum_version
         self.context = make_context(pair, minimum_version)
         self._full_handshakes = FullHandshakes()
-        # Weak: the connection holds Twisted's protocol, which holds the session, which holds us.
+        # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
 
     @property
-    def control_connections(self) -> IOpenSSLServerConnectionCreator:
-        """What `transport.startTLS` takes for the control connection."""
-        return self
+    def has_late_tickets(self) -> bool:
+        """Whether session tickets are sent behind a handshake: in TLS 1.3."""
+        facts = self.control_facts
+        return facts is None or facts.version == "TLSv1.3"
 
     @property
     def control_established(self) -> bool:
@@ -82,9 +83,26 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Make the control connection's end, over the memory buffers of Twisted's *tlsProtocol*."""
-        control = ServerConnection(self.context, None, Role.CONTROL, self._full_handshakes)
+    def allow(self, maximum_version: str) -> None:
+        """Set the newest version before the first connection: "1.2", "1.3", or "auto", see `meet`."""
+        self.is_choosy = maximum_version == "auto" and self._minimum_version == "1.2"
+        if maximum_version == "1.2":
+            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    def meet(self, offered: frozenset[int]) -> None:
+        """
+        Choose the version for a client that has *offered* these, before the first connection is made.
+
+        TLS 1.2 for a client that speaks both. Data connections have to resume the session, and most clients cannot do
+        that again and again in TLS 1.3: OpenSSL's drop a ticket once it was used (curl, Ruby, Node, Perl), JSSE too,
+        and during an upload none of them reads the next one (data/uplink.py), so the second upload of a session fails.
+        """
+        if TLS_1_2 in offered and TLS_1_3 in offered:
+            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._full_handshakes)
         self._control = ref(control)
         return control
 

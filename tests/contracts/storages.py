@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
@@ -102,6 +102,9 @@ class Below:
     def list(self, path: VirtualPath) -> Listing:
         return self._inner.list(self._at(path))
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        return self._inner.read_cached(self._at(path), limit)
+
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         return self._inner.open_source(self._at(path), offset)
 
@@ -112,6 +115,7 @@ class Below:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -120,6 +124,7 @@ class Below:
             offset=offset,
             append=append,
             unique=unique,
+            resumable=resumable,
             may_replace=may_replace,
             may_create=may_create,
         )

@@ -15,7 +15,7 @@ from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -60,6 +60,14 @@ def test_every_kind_has_its_reply(kind: Kind) -> None:
     reply = answer_to(StorageError(kind, VirtualPath.parse("/private/name"), OSError(5, SECRET)))
     assert reply == f"{STORAGE_REPLIES[kind].code} {STORAGE_REPLIES[kind].text}"
     assert reply[0] in "45"
+
+
+@pytest.mark.parametrize(("is_append", "code"), [(True, 550), (False, 554)])
+def test_an_unfinished_upload_is_told(is_append: bool, code: int) -> None:
+    """How much of it there is, and what the client can do; 554 is about a REST (RFC 3659), which APPE has none of."""
+    reply = answer_to(UnfinishedUpload(1_200_000, VirtualPath.parse("/private/name"), is_append=is_append))
+    assert reply.startswith(f"{code} ")
+    assert ("1200000 bytes" in reply, "STOR" in reply, "private" in reply) == (True, True, False)
 
 
 @pytest.mark.parametrize("trouble", Trouble)

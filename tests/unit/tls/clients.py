@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 from ftpsd.tls.session import SessionTLS
 
@@ -119,12 +121,23 @@ class Control:
         return reply
 
 
+@implementer(IOpenSSLServerConnectionCreator)
+class OverMemory:
+    """Lets Twisted's TLS over memory stand in for the socket of a control connection."""
+
+    def __init__(self, tls: SessionTLS) -> None:
+        self._tls = tls
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return self._tls.control_connection(None)
+
+
 def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str = "localhost") -> Control:
-    """Open a control connection as Twisted does: TLS over memory, the handshake done as far as it goes."""
+    """Open a control connection with its TLS over memory, the handshake done as far as it goes."""
     application = Recorder()
     wrapped: Factory = Factory.forProtocol(lambda: application)
     clock = Clock()
-    server: Any = TLSMemoryBIOFactory(tls.control_connections, False, wrapped, clock).buildProtocol(None)
+    server: Any = TLSMemoryBIOFactory(OverMemory(tls), False, wrapped, clock).buildProtocol(None)
     make_transport: Any = StringTransport
     control = Control(server, make_transport(), application, Client(context, name=name), clock)
     server.makeConnection(control.transport)
