@@ -10,9 +10,7 @@ from tests.e2e.matrix.client import Client, TLSMode
 Verdict = Literal["works", "cannot", "open"]
 
 # Neither works nor inability: they hang for longer than a step may take, and why is not known yet. Keys as in `cannot`.
-OPEN = {
-    "pycurl (GnuTLS)": ("hundred",),
-    "aioftp": ("implicit put-0", "implicit put-1", "implicit put-5M", "implicit put-utf8", "implicit reput", "hundred"),
+OPEN: dict[str, tuple[str, ...]] = {
 }
 
 

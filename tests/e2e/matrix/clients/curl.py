@@ -49,9 +49,6 @@ def _commands(job: Job) -> list[Command]:
     options = ["-sS", "--ssl-reqd", "--cacert", str(job.authority), "-u", f"{job.user}:{job.password}", "-m", "30"]
     if job.data != "passive":
         options += ["--ftp-port", job.host, *(["--disable-eprt"] if job.data == "PORT" else [])]
-    # After an upload OpenSSL has no session left that it would resume in TLS 1.3.
-    is_one_upload = len(job.operations) < 2
-    options += [] if is_one_upload else ["--tls-max", "1.2"]
     words = ["curl"]
     for operation in job.operations or (("list",),):
         words += [*(["--next"] if len(words) > 1 else []), *options, *_segment(operation, base)]

@@ -111,7 +111,6 @@ JAVA = Client(
             [
                 "java",
                 "-XX:TieredStopAtLevel=1",
-                "-Djdk.tls.client.protocols=TLSv1.2",
                 "-cp",
                 f"{JAR}:{job.build}",
                 "CommonsNet",

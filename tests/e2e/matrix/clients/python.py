@@ -69,11 +69,6 @@ TWISTED = Client(
     version=_package("Twisted"),
     commands=script("twisted_client"),
     cannot={
-        "put-0": Inability(
-            "Twisted aborts a TLS connection that is to be closed before its handshake, so an empty file "
-            "says nothing at all: "
-            "refused"
-        ),
         "EPRT": Inability("FTPClient sends PORT only, so active mode needs IPv4"),
     },
 )

@@ -33,7 +33,7 @@ def _command(words: list[str], base: str, operation: Operation) -> list[Command]
 def _commands(job: Job) -> list[Command]:
     base = f"ftps://{job.url_host}:{job.port}/"
     words = ["wget", "--no-config", "-nv", "-t", "1", "-T", "30", f"--ca-certificate={job.authority}"]
-    words += ["--ftps-resume-ssl", "--secure-protocol=TLSv1_2", f"--user={job.user}", f"--password={job.password}"]
+    words += ["--ftps-resume-ssl", f"--user={job.user}", f"--password={job.password}"]
     words += ["--ftps-implicit"] if job.mode == "implicit" else []
     words += ["--no-passive-ftp"] if job.data != "passive" else []
     if len(job.operations) > 3:

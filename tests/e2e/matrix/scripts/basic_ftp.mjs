@@ -31,8 +31,7 @@ try {
         user: env.FTP_USER,
         password: env.FTP_PASSWORD,
         secure: env.FTP_MODE === "implicit" ? "implicit" : true,
-        // In TLS 1.3 OpenSSL resumes a session once, and an upload brings no new one.
-        secureOptions: { ca: readFileSync(env.FTP_CA), maxVersion: "TLSv1.2" },
+        secureOptions: { ca: readFileSync(env.FTP_CA) },
     })
     for (const line of readFileSync("job.tsv", "utf8").split("\n").filter(Boolean)) {
         const [operation, ...words] = line.split("\t")

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
 %% -*- coding: utf-8 -*-
-%% Erlang's ftp: it resumes the control connection's session when told to, in TLS 1.2 alone.
+%% Erlang's ftp: it resumes the control connection's session when told to.
 -mode(compile).
 
 main(_) ->
@@ -8,7 +8,7 @@ main(_) ->
     {ok, _} = application:ensure_all_started(ftp),
     io:setopts([{encoding, unicode}]),
     Host = os:getenv("FTP_HOST"),
-    Tls = [{cacertfile, os:getenv("FTP_CA")}, {verify, verify_peer}, {versions, ['tlsv1.2']},
+    Tls = [{cacertfile, os:getenv("FTP_CA")}, {verify, verify_peer},
            %% The name on the certificate: data connections go to an address.
            {server_name_indication, "localhost"}],
     Method = case os:getenv("FTP_MODE") of "implicit" -> ftps; _ -> ftpes end,

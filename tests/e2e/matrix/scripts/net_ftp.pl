@@ -7,8 +7,7 @@ my $implicit = $ENV{FTP_MODE} eq 'implicit';
 my $ftp = Net::FTP->new(
     $ENV{FTP_HOST},
     Port => $ENV{FTP_PORT}, Passive => $ENV{FTP_DATA} eq 'passive' ? 1 : 0, Timeout => 30,
-    # In TLS 1.3 IO::Socket::SSL keeps no session that it could resume.
-    SSL_version => 'TLSv12', SSL => $implicit, SSL_ca_file => $ENV{FTP_CA}, SSL_verifycn_name => $ENV{FTP_HOST},
+    SSL => $implicit, SSL_ca_file => $ENV{FTP_CA}, SSL_verifycn_name => $ENV{FTP_HOST},
 ) or die $@;
 $implicit or $ftp->starttls or die 'starttls: ', $ftp->message, $@;
 $ftp->login($ENV{FTP_USER}, $ENV{FTP_PASSWORD}) or die $ftp->message;

@@ -4,8 +4,7 @@ require 'openssl'
 
 ftp = Net::FTP.new(
   nil,
-  # In TLS 1.3 OpenSSL resumes a session once, and an upload brings no new one.
-  ssl: { ca_file: ENV.fetch('FTP_CA'), max_version: OpenSSL::SSL::TLS1_2_VERSION },
+  ssl: { ca_file: ENV.fetch('FTP_CA') },
   implicit_ftps: ENV.fetch('FTP_MODE') == 'implicit',
   passive: ENV.fetch('FTP_DATA') == 'passive',
   open_timeout: 30,

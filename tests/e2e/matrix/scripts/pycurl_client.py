@@ -24,8 +24,6 @@ def prepared(curl: pycurl.Curl, path: str = "") -> pycurl.Curl:
     curl.setopt(pycurl.URL, BASE + quote(path))
     curl.setopt(pycurl.USERPWD, f"{job.USER}:{job.PASSWORD}")
     curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)
-    # In TLS 1.3 libcurl's GnuTLS part keeps the session before the server's ticket has come, and cannot resume it.
-    curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2 | pycurl.SSLVERSION_MAX_TLSv1_2)
     curl.setopt(pycurl.CAINFO, job.AUTHORITY)
     curl.setopt(pycurl.TIMEOUT, 30)
     if not job.IS_PASSIVE:
