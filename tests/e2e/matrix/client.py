@@ -28,7 +28,7 @@ Data = Literal["passive", "PORT", "EPRT"]
 Operation = tuple[str, ...]
 
 MODES: tuple[TLSMode, ...] = ("explicit", "implicit")
-SECONDS = 40
+SECONDS = 15
 JOB_FILE = "job.tsv"
 
 

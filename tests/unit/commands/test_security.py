@@ -62,9 +62,14 @@ def test_the_buffer_size_is_a_number(size: str) -> None:
 @pytest.mark.parametrize("level", ["P", "p"])
 def test_protection(level: str) -> None:
     """PROT P, also without PBSZ, as FileZilla Server and Pure-FTPd take it."""
-    client = Server().connect(implicit=True)
+    client = secure()
     assert client.say(f"PROT {level}").startswith("200 ")
     assert client.session.dtp.is_protected
+
+
+def test_implicit_tls_is_protected_from_the_start() -> None:
+    """PBSZ 0 and PROT P are implied ([MS-FTPS] 3.2.5.1): aioftp sends neither, and waits for our TLS before STOR."""
+    assert Server().connect(implicit=True).session.dtp.is_protected
 
 
 def test_clear_data_where_the_policy_forbids_it() -> None:

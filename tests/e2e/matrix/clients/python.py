@@ -69,6 +69,11 @@ TWISTED = Client(
     version=_package("Twisted"),
     commands=script("twisted_client"),
     cannot={
+        "put-0": Inability(
+            "`FTPClient` closes an empty upload before the TLS handshake is over, and Twisted then aborts the connection: "
+            "426, nothing is stored",
+            tried=True,
+        ),
         "EPRT": Inability("FTPClient sends PORT only, so active mode needs IPv4"),
     },
 )
