@@ -239,9 +239,7 @@ class ServerPI(Protocol):
             self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
-        answered = partial(
-            self._answered, command=command, line=line, started=self._clock.seconds(), is_aside=is_aside
-        )
+        answered = partial(self._answered, command=command, line=line, started=self._clock.seconds(), is_aside=is_aside)
         border.run(respond(self.session, command, line), answered)
 
     def _is_abort(self, line: CommandLine) -> bool:

@@ -28,7 +28,7 @@ Data = Literal["passive", "PORT", "EPRT"]
 Operation = tuple[str, ...]
 
 MODES: tuple[TLSMode, ...] = ("explicit", "implicit")
-SECONDS = 15
+SECONDS = 40
 JOB_FILE = "job.tsv"
 
 
@@ -105,7 +105,7 @@ class Client:
 
     *cannot* is keyed by a step, or by "mode step" for one mode, or by a mode alone. *offered* says why it needs a user
     with `data_session_reuse: offered`, "" when it resumes TLS sessions. *needs* are programs, *files* other things
-    that must be installed. *sessions* is how many it opens where one would do.
+    that must be installed. *sessions* is how many it opens where one would do, *many* the files of the last step.
     """
 
     name: str
@@ -120,6 +120,7 @@ class Client:
     offered: str = ""
     uploads: bool = True
     sessions: int = 1
+    many: int = 100
     hosts: Mapping[Data, str] = field(default_factory=dict)
     only: tuple[str, ...] = ()
 

@@ -7,16 +7,7 @@ from typing import Literal
 
 from tests.e2e.matrix.client import Client, TLSMode
 
-Verdict = Literal["works", "cannot", "open"]
-
-# Neither works nor inability: they hang for longer than a step may take, and why is not known yet. Keys as in `cannot`.
-OPEN: dict[str, tuple[str, ...]] = {
-}
-
-
-def is_open(client: Client, mode: TLSMode, step: str) -> bool:
-    """Tell whether a step is not settled."""
-    return not {step, f"{mode} {step}"}.isdisjoint(OPEN.get(client.name, ()))
+Verdict = Literal["works", "cannot"]
 
 
 @dataclass(slots=True)
@@ -24,15 +15,12 @@ class Results:
     """Verdicts of this run; what did not run is as it is declared."""
 
     seen: dict[tuple[str, TLSMode, str], Verdict] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
 
     def note(self, client: Client, mode: TLSMode, step: str, verdict: Verdict) -> None:
-        """Remember what came of a case."""
+        """Remember what came of a case that passed."""
         self.seen[client.name, mode, step] = verdict
 
     def verdict(self, client: Client, mode: TLSMode, step: str) -> Verdict:
         """Return what came of a case, or what is declared for one that did not run."""
-        if is_open(client, mode, step):
-            return "open"
         declared: Verdict = "works" if client.inability(mode, step) is None else "cannot"
         return self.seen.get((client.name, mode, step), declared)

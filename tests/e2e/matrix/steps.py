@@ -133,10 +133,10 @@ def hundred_files(place: Place) -> None:
 
 
 def hundred_operations(client: Client) -> tuple[Operation, ...]:
-    """A hundred uploads, or downloads where the client can only download."""
+    """A hundred uploads, or fewer where the client is slow, or downloads where the client can only download."""
     if client.uploads:
-        return tuple(("put", f"many/up{number:02}", f"up{number:02}") for number in range(HUNDRED))
-    return tuple(("get", f"down{number:02}", f"down{number:02}") for number in range(HUNDRED))
+        return tuple(("put", f"many/up{number:02}", f"up{number:02}") for number in range(client.many))
+    return tuple(("get", f"down{number:02}", f"down{number:02}") for number in range(client.many))
 
 
 # --- looking at what came of it
@@ -229,7 +229,7 @@ def active_operations(client: Client) -> tuple[Operation, ...]:
 
 
 def hundred_done(place: Place, client: Client, said: str) -> None:
-    for number in range(HUNDRED):
+    for number in range(client.many):
         if client.uploads:
             assert digest(place.home / f"up{number:02}") == digest(place.work / "many" / f"up{number:02}")
         else:

@@ -11,26 +11,19 @@ from typing import Any
 import pytest
 
 from tests.e2e.daemon import Account
-from tests.e2e.matrix.client import MODES, Client, Job, Outcome, TLSMode, run
+from tests.e2e.matrix.client import Client, Job, Outcome, TLSMode, run
 from tests.e2e.matrix.conftest import OFFERED, REQUIRED, MatrixDaemon, Workshop
-from tests.e2e.matrix.registry import CLIENTS
-from tests.e2e.matrix.results import Results, is_open
-from tests.e2e.matrix.steps import STEPS, Place, Step
+from tests.e2e.matrix.registry import runs
+from tests.e2e.matrix.results import Results
+from tests.e2e.matrix.steps import Place, Step
 from tests.e2e.polling import eventually
 from tests.tools import missing
 
-OPEN_MARK = pytest.mark.xfail(run=False, reason="not settled: hangs, by the client's fault or ours")
-
 
 def cases() -> Iterator[Any]:
-    """Every step a client can do, and those it cannot but is made to try."""
-    for client in CLIENTS:
-        for mode in MODES:
-            for step in STEPS:
-                inability = client.inability(mode, step.name)
-                if inability is None or inability.tried:
-                    marks = (OPEN_MARK,) if is_open(client, mode, step.name) else ()
-                    yield pytest.param(client, mode, step, marks=marks, id=f"{client.name}-{mode}-{step.name}")
+    """Yield a test's parameters for every case."""
+    for client, mode, step in runs():
+        yield pytest.param(client, mode, step, id=f"{client.name}-{mode}-{step.name}")
 
 
 def attempt(

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.matrix.client import MODES, Client
 from tests.e2e.matrix.conftest import Workshop
 from tests.e2e.matrix.page import PAGE, committed_versions, render
-from tests.e2e.matrix.registry import CLIENTS
+from tests.e2e.matrix.registry import CLIENTS, runs
 from tests.e2e.matrix.results import Results
 from tests.e2e.matrix.steps import STEPS
 
@@ -17,6 +17,12 @@ from tests.e2e.matrix.steps import STEPS
 def test_the_page_is_true(results: Results, workshop: Workshop) -> None:
     """Every cell is as this run saw it; steps that did not run are as declared, and versions may differ."""
     if os.environ.get("FTPSD_TESTS_WRITE_CLIENTS") == "1":
+        unseen = [
+            f"{client.name} {mode} {step.name}"
+            for client, mode, step in runs()
+            if (client.name, mode, step.name) not in results.seen
+        ]
+        assert not unseen, f"the page is written by a whole run without failure; this one lacks {unseen}"
         versions = {client.name: client.version(workshop.build(client)) for client in CLIENTS if not client.missing()}
         PAGE.write_text(render(results, versions), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")

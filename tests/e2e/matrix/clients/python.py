@@ -53,7 +53,8 @@ FTPLIB_REUSE = Client(
 AIOFTP = Client(
     name="aioftp",
     source="PyPI: aioftp",
-    how="`Client(ssl=context)` for implicit TLS; `Client()` and `upgrade_to_tls(context)` before `login` for explicit.",
+    how="`Client(ssl=context)` for implicit TLS; `Client()` and `upgrade_to_tls(context)` before `login` for explicit. "
+    "It opens TLS on the data connection before it sends the command.",
     version=_package("aioftp"),
     commands=script("aioftp_client"),
     cannot={
@@ -70,8 +71,8 @@ TWISTED = Client(
     commands=script("twisted_client"),
     cannot={
         "put-0": Inability(
-            "`FTPClient` closes an empty upload before the TLS handshake is over, and Twisted then aborts the connection: "
-            "426, nothing is stored",
+            "`FTPClient` closes an empty upload before the TLS handshake is over, and Twisted then aborts the "
+            "connection, so that nothing is stored",
             tried=True,
         ),
         "EPRT": Inability("FTPClient sends PORT only, so active mode needs IPv4"),
@@ -120,14 +121,15 @@ def _pycurl(build: Path) -> str:
 PYCURL = Client(
     name="pycurl (GnuTLS)",
     source="Debian: python3-pycurl",
-    how="`USE_SSL = USESSL_ALL`, `CAINFO`, one `Curl` object for all transfers, and `SSLVERSION = SSLVERSION_TLSv1_2 | "
-    "SSLVERSION_MAX_TLSv1_2`: in TLS 1.3 this libcurl does not resume sessions and is refused with 522. "
-    "Going on with an "
-    "upload needs a `SEEKFUNCTION`.",
+    how="`USE_SSL = USESSL_ALL`, `CAINFO`, one `Curl` object for all transfers. Going on with an upload needs a "
+    "`SEEKFUNCTION`. Seen with libcurl 7.88: when our reply comes at once it often sleeps for a second before it opens "
+    "the data connection.",
     version=_pycurl,
     commands=script("pycurl_client", python=str(DEBIAN_PYTHON)),
     needs=("python3",),
     files=(DEBIAN_PYCURL,),
     cannot={"PORT": NO_ACTIVE_CURL, "EPRT": NO_ACTIVE_CURL},
     hosts={"EPRT": IPV4},
+    # A second each.
+    many=10,
 )

@@ -49,11 +49,9 @@ def _version(build: Path) -> str:
 WGET = Client(
     name="wget",
     source="Debian: wget",
-    how="`wget --ftps-resume-ssl --secure-protocol=TLSv1_2 --ca-certificate=ca.pem --user=USER "
-    "--password=PASSWORD ftps://HOST/path`: explicit TLS, "
-    "implicit with `--ftps-implicit`. Without `--ftps-resume-ssl` its data connections are refused with 522; in "
-    "TLS 1.3 they are now and then, when the server's ticket comes later than wget waits for it. `-c` resumes; "
-    "`-r` gets a tree over one session.",
+    how="`wget --ftps-resume-ssl --ca-certificate=ca.pem --user=USER --password=PASSWORD ftps://HOST/path`: explicit "
+    "TLS, implicit with `--ftps-implicit`. Without `--ftps-resume-ssl` its data connections are refused with 522. `-c` "
+    "resumes; `-r` gets a tree over one session.",
     version=_version,
     commands=_commands,
     needs=("wget",),

@@ -1,9 +1,12 @@
-# Perl's Net::FTP with IO::Socket::SSL: it resumes the control connection's session by itself.
+# Perl's Net::FTP with IO::Socket::SSL, which keeps the TLS session of every connection under a key.
 use strict;
 use warnings;
 use Net::FTP;
+use IO::Socket::SSL;
 
 my $implicit = $ENV{FTP_MODE} eq 'implicit';
+# Net::FTP keeps the control connection's session under the host's name, and looks for host and port afterwards.
+IO::Socket::SSL::set_defaults(SSL_session_key => $ENV{FTP_HOST});
 my $ftp = Net::FTP->new(
     $ENV{FTP_HOST},
     Port => $ENV{FTP_PORT}, Passive => $ENV{FTP_DATA} eq 'passive' ? 1 : 0, Timeout => 30,

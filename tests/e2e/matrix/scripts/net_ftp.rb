@@ -1,11 +1,10 @@
-# Ruby's net-ftp: it resumes the control connection's session by itself, in explicit and implicit TLS.
+# Ruby's net-ftp: it resumes the control connection's session by itself.
 require 'net/ftp'
 require 'openssl'
 
 ftp = Net::FTP.new(
   nil,
   ssl: { ca_file: ENV.fetch('FTP_CA') },
-  implicit_ftps: ENV.fetch('FTP_MODE') == 'implicit',
   passive: ENV.fetch('FTP_DATA') == 'passive',
   open_timeout: 30,
   read_timeout: 30
