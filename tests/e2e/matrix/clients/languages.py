@@ -66,8 +66,8 @@ PERL = Client(
     name="Perl Net::FTP",
     source="Debian: perl, libio-socket-ssl-perl",
     how="`IO::Socket::SSL::set_defaults(SSL_session_key => HOST)`, so that data connections find the session to "
-    "resume; without it they are refused with 522. Then `Net::FTP->new(HOST, SSL_ca_file => 'ca.pem')`, `starttls`, `login`, "
-    "`prot('P')`, `binary`; `SSL => 1` for implicit TLS.",
+    "resume; without it they are refused with 522. Then `Net::FTP->new(HOST, SSL_ca_file => 'ca.pem')`, `starttls`, "
+    "`login`, `prot('P')`, `binary`; `SSL => 1` for implicit TLS.",
     version=lambda build: output("perl", "-MNet::FTP", "-e", "print $Net::FTP::VERSION"),
     commands=script("perl", SCRIPTS / "net_ftp.pl"),
     needs=("perl",),

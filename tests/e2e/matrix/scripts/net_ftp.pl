@@ -22,7 +22,14 @@ my %do = (
     put => sub { $ftp->put($_[0], $_[1]) },
     get => sub { $ftp->get($_[0], $_[1]) },
     reget => sub { $ftp->get($_[0], $_[1], -s $_[1]) },
-    reput => sub { my $size = $ftp->size($_[1]); $ftp->restart($size); $ftp->put($_[0], $_[1]) },
+    reput => sub {
+        my $size = $ftp->size($_[1]);
+        # restart() is for the server; the file is for whoever calls.
+        open my $source, '<:raw', $_[0] or die $!;
+        sysseek $source, $size, 0;
+        $ftp->restart($size);
+        $ftp->put($source, $_[1]);
+    },
     list => sub { print "$_\n" for $ftp->dir; 1 },
     nlst => sub { print "$_\n" for $ftp->ls; 1 },
     size => sub { print $ftp->size($_[0]), "\n" },
