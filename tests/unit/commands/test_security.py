@@ -62,7 +62,9 @@ def test_the_buffer_size_is_a_number(size: str) -> None:
 @pytest.mark.parametrize("level", ["P", "p"])
 def test_protection(level: str) -> None:
     """PROT P behind PBSZ (RFC 2228, 3)."""
-    client = secure()
+    client = Server().connect()
+    client.say("AUTH TLS")
+    client.shake_hands()
     assert client.say(f"PROT {level}").startswith("503 ")
     assert not client.session.dtp.is_protected
     client.say("PBSZ 0")
