@@ -6,55 +6,19 @@ MemoryStorage is held to the same contract as LocalJail (tests/contracts). It st
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, UnfinishedUpload
-from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM
+from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
-from ftpsd.wire.listing import Entry, EntryType
+from ftpsd.storage.quota.usage import Standing
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
+from tests.memory import Directory, File, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
-_inodes = itertools.count(1)
-
-
-@dataclass(eq=False)
-class File:
-    """A file, published or not; *data* is replaced, never changed, so that an open source keeps what it saw."""
-
-    data: bytes = b""
-    modified_ns: int = 0
-    mode: int = 0o600
-    inode: int = field(default_factory=lambda: next(_inodes))
-    origin: tuple[int, int, int] | None = None  # of a partial: the file it is to replace
-
-
-@dataclass(eq=False)
-class Directory:
-    """A directory, with the unfinished uploads to it by owner and name."""
-
-    children: dict[str, File | Directory] = field(default_factory=dict)
-    partials: dict[tuple[str, str], File] = field(default_factory=dict)
-    modified_ns: int = 0
-    mode: int = 0o700
-    inode: int = field(default_factory=lambda: next(_inodes))
-
-
-class MemoryTree:
-    """What several storages share: the files, the clock, and the *room* left in bytes (None: endless)."""
-
-    def __init__(self, now_ns: Callable[[], int] = time.time_ns, room: int | None = None) -> None:
-        self.root = Directory(modified_ns=now_ns())
-        self.now_ns = now_ns
-        self.room = room
-        self.lock = threading.RLock()
-        self.active: set[int] = set()  # inodes of partials that are being worked on
 
 
 class MemoryStorage:
@@ -85,18 +49,18 @@ class MemoryStorage:
         """Describe *path*."""
         with self.tree.lock:
             try:
-                return _entry(path.name, self._node(path))
+                return entry_of(path.name, self._node(path), ROOT_PERM if path.is_root else None)
             except StorageError as error:
                 partial = None if error.kind is not Kind.NOT_FOUND else self._partial(path)
                 if partial is None:
                     raise
-                return _entry(path.name, partial, PARTIAL_PERM)
+                return entry_of(path.name, partial, PARTIAL_PERM)
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path*."""
         with self.tree.lock:
             directory = self._directory(path)
-            return MemoryListing([_entry(name, node) for name, node in directory.children.items()])
+            return MemoryListing([entry_of(name, node) for name, node in directory.children.items()])
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file *path*."""
@@ -218,6 +182,10 @@ class MemoryStorage:
             self._directory(path)
             return 2**63 - 1 if self.tree.room is None else self.tree.room
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """No quota holds here."""
+        return None
+
     def close(self) -> None:
         """Refuse everything from now on."""
         self._is_closed = True
@@ -278,14 +246,14 @@ class MemoryStorage:
         key = (self._owner, path.name)
         own = directory.partials.get(key)
         is_held = own is not None and own.inode in self.tree.active
-        origin = _origin(published)
+        origin = origin_of(published)
         base, is_findable, is_same = b"", resumable, own is not None and own.origin == origin
         if wanted != 0 and published is not None and own is None:
             base, is_findable = published.data, False
         elif wanted != 0 and own is not None and is_same:
             base = own.data
         if wanted != 0 and published is not None and own is not None:
-            if wanted is None or not is_same or wanted > len(base):
+            if wanted is None or not resumable or not is_same or wanted > len(base):
                 if is_held:
                     raise StorageError(Kind.BUSY, path)
                 raise UnfinishedUpload(len(own.data), path, is_append=wanted is None)
@@ -300,10 +268,6 @@ class MemoryStorage:
         self.tree.active.add(partial.inode)
         is_resumed = is_findable and start > 0
         return _Begun(partial, start, is_resumed, is_findable, wanted == 0 and own is not None and not is_held)
-
-
-def _origin(published: File | None) -> tuple[int, int, int] | None:
-    return None if published is None else (published.inode, len(published.data), published.modified_ns)
 
 
 @dataclass(frozen=True)
@@ -403,48 +367,3 @@ class MemorySink:
             raise StorageError(Kind.BUSY, self.path)
         if now is None and not terms.may_create:
             raise StorageError(Kind.NOT_FOUND, self.path)
-
-
-class MemorySource:
-    """A download from memory."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        self._data = data
-        self.size = len(data)
-        self.offset = offset
-        self.sha256: str | None = sha256(data).hexdigest()
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill *buffer*."""
-        piece = self._data[self.offset : self.offset + len(buffer)]
-        buffer[: len(piece)] = piece
-        self.offset += len(piece)
-        return len(piece)
-
-    def fileno(self) -> int | None:
-        """There is no descriptor."""
-        return None
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-class MemoryListing:
-    """A directory in memory."""
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self._entries = entries
-
-    def read(self, count: int) -> list[Entry]:
-        """Return up to *count* further entries."""
-        piece, self._entries = self._entries[:count], self._entries[count:]
-        return piece
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-def _entry(name: str, node: File | Directory, perm: str | None = None) -> Entry:
-    kind = EntryType.FILE if isinstance(node, File) else EntryType.DIRECTORY
-    size = len(node.data) if isinstance(node, File) else 0
-    return Entry(name, kind, size, node.modified_ns, node.mode, f"0g{node.inode:x}", 1, perm or FULL_PERM[kind])

@@ -57,6 +57,8 @@ def _add_who(line: list[str], who: Who) -> None:
     ):
         if value:
             line += (key, _text(value))
+    if who.host:
+        line += (',"host":', _text(who.host))
 
 
 def _json(value: object) -> str:

@@ -46,7 +46,7 @@ async def pwd(session: Session, argument: str) -> Reply:
 async def mkd(session: Session, argument: str) -> Reply:
     """Make a directory."""
     path = session.resolve(argument)
-    await session.in_files(session.storage.make_directory, path)
+    await session.when_counted(session.storage.make_directory, path)
     session.publish(DirectoryMade(session.who, str(path)))
     return Reply(257, f"{path.quoted()} created.")
 
@@ -115,6 +115,9 @@ async def mdtm(session: Session, argument: str) -> Reply:
         if not sets_time or (isinstance(error, StorageError) and error.kind is not Kind.NOT_FOUND):
             raise
         return await _set_modified(session, time_value, name)
+    if entry.type is not EntryType.FILE:
+        # RFC 3659, 3, speaks of files only, and no other server answers for a directory; MLST does.
+        raise ReplyError(550, "Not a plain file; MLST describes a directory.")
     return Reply(213, format_time(entry.modified_ns))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ftpsd.wire.lines import CommandLine
@@ -72,19 +73,27 @@ class Command:
     hides_argument: bool = False
     """The argument is a secret: no log shows it."""
     under: str = ""
+    is_long: bool = False
+    """ABOR ends it, as it ends a transfer."""
+    is_about_login: bool = False
+    """The argument belongs to a login and is UTF-8, however the client that is logged in writes file names."""
 
     @property
     def arity(self) -> Arity:
         """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
-        syntax = self.syntax.removeprefix(f"{self.under} <SP> ")
-        if "<SP>" in syntax.partition("[")[0]:
-            return Arity.REQUIRED
-        return Arity.OPTIONAL if "<SP>" in syntax else Arity.NONE
+        return _arity(self.syntax.removeprefix(f"{self.under} <SP> "))
 
     @property
     def summary(self) -> str:
         """What the command does, in one line: the first of its docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+
+@cache
+def _arity(syntax: str) -> Arity:
+    if "<SP>" in syntax.partition("[")[0]:
+        return Arity.REQUIRED
+    return Arity.OPTIONAL if "<SP>" in syntax else Arity.NONE
 
 
 class Family:
@@ -105,6 +114,8 @@ class Family:
         interrupts: Interrupts = Interrupts.NEVER,
         hides_argument: bool = False,
         under: str = "",
+        is_long: bool = False,
+        is_about_login: bool = False,
     ) -> Callable[[CommandFunction], CommandFunction]:
         """
         Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1.
@@ -117,7 +128,20 @@ class Family:
             shown = f"{under} <SP> {syntax}" if under else syntax
             names = tuple(f"{under} {alias}".strip() for alias in aliases)
             self.commands.append(
-                Command(verb, shown, needs, function, rfc, names, features, interrupts, hides_argument, under)
+                Command(
+                    verb,
+                    shown,
+                    needs,
+                    function,
+                    rfc,
+                    names,
+                    features,
+                    interrupts,
+                    hides_argument,
+                    under,
+                    is_long,
+                    is_about_login,
+                )
             )
             return function
 

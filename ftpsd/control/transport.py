@@ -24,12 +24,15 @@ from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
+# The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
+RECORD_TYPES = range(20, 24)
 
 
 class Transport(Protocol):
     """What a `ServerPI` asks of its transport; the names are Twisted's."""
 
     def start_tls(self, tls: SessionTLS) -> None: ...
+    def stop_tls(self) -> None: ...
     def write(self, data: bytes) -> None: ...
     def loseConnection(self) -> None: ...
     def abortConnection(self) -> None: ...
@@ -56,6 +59,10 @@ class ControlTransport(tcp.Server):
     _unsent = b""
     _held = b""
     _has_said_goodbye = False
+    # CCC: our close_notify is on its way; then the client's last records, until its own.
+    _is_leaving = False
+    _left: SSL.Connection | None = None
+    _are_records_left = False
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
@@ -66,13 +73,39 @@ class ControlTransport(tcp.Server):
             # Our reply in clear comes before anything under TLS.
             self.stopReading()  # type: ignore[no-untyped-call]
 
+    def stop_tls(self) -> None:
+        """
+        Send close_notify behind what has been written, and go on in clear (CCC; RFC 4217, 12.3).
+
+        A client that leaves its own close_notify out and begins in clear at once is understood.
+        """
+        assert self._tls is not None
+        self._is_leaving = True
+        if not self._unsent:
+            self._leave()
+
+    def _leave(self) -> None:
+        assert self._tls is not None
+        try:
+            self._tls.shutdown()
+        except (SSL.WantWriteError, SSL.WantReadError):
+            self.startWriting()  # type: ignore[no-untyped-call]
+            return
+        except SSL.Error:
+            pass  # the client has gone, as reading will tell
+        self._left, self._tls = self._tls, None
+        self._is_leaving = self._are_records_left = False
+        held, self._held = self._held, b""
+        if held:
+            self.write(held)
+
     # --- writing
 
     def write(self, data: bytes) -> None:
         """Send *data* now, as far as the kernel takes it."""
         if not self.connected or self._has_said_goodbye:
             return
-        if self._is_shaking:
+        if self._is_shaking or self._is_leaving:
             self._held += data
         elif self._unsent:
             self._unsent += data
@@ -95,6 +128,10 @@ class ControlTransport(tcp.Server):
                 return None
         elif self._handshake is not None:
             return self._shake()
+        if self._is_leaving:
+            self._leave()
+            if self._tls is not None or self._unsent:
+                return None
         self.stopWriting()  # type: ignore[no-untyped-call]
         if self._is_shaking:
             self.startReading()  # type: ignore[no-untyped-call]
@@ -125,14 +162,21 @@ class ControlTransport(tcp.Server):
             return None
         if self._handshake is not None:
             return self._shake()
-        if self._tls is None:
+        if self._left is not None and self._begins_in_clear():
+            self._left = None
+        tls = self._tls or self._left
+        if tls is None:
             return super().doRead()
         try:
-            data = self._tls.recv(RECORD)
+            data = tls.recv(RECORD)
         except (SSL.WantReadError, SSL.WantWriteError):
             return None
         except SSL.ZeroReturnError:
-            return main.CONNECTION_DONE
+            if self._left is None:
+                return main.CONNECTION_DONE
+            # OpenSSL has read up to here and no further: what is behind it is in clear.
+            self._left = None
+            return None
         except SSL.Error:
             return main.CONNECTION_LOST
         self.protocol.dataReceived(data)
@@ -165,6 +209,17 @@ class ControlTransport(tcp.Server):
         tls.meet(offered_versions(record))
         self._choosy, self._handshake = None, tls.control_connection(self.socket)
         return True
+
+    def _begins_in_clear(self) -> bool:
+        """Tell whether the client went on in clear, or has gone, without a single record after our close_notify."""
+        if self._are_records_left:
+            return False
+        try:
+            first = self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+        self._are_records_left = bool(first) and first[0] in RECORD_TYPES
+        return not self._are_records_left
 
     def _shake(self) -> Exception | None:
         """Go on with the handshake."""
@@ -202,7 +257,7 @@ class ControlTransport(tcp.Server):
         if not self.connected or self.disconnecting:
             return
         self.disconnecting = True
-        if self._is_shaking or self._unsent:
+        if self._is_shaking or self._unsent or self._is_leaving:
             return  # the last byte takes care of it
         if self._tls is None:
             # Not here: who closes is still at work and wants to be told later.
@@ -237,5 +292,5 @@ class ControlTransport(tcp.Server):
                 self._tls.shutdown()
             except SSL.Error:
                 pass
-        self._tls = self._handshake = self._choosy = None
+        self._tls = self._handshake = self._choosy = self._left = None
         super().connectionLost(reason)

@@ -39,6 +39,7 @@ from ftpsd.service.listeners import (
     open_control,
     why_not,
 )
+from ftpsd.service.logs import warn
 from ftpsd.service.parts import Parts
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
@@ -84,7 +85,7 @@ class Daemon(Service):
                     self.parts.sessions,
                     starts_with_tls=listener.mode == "implicit",
                 )
-                opened = open_control(listener, factory, sockets, self.reactor)
+                opened = open_control(listener, factory, sockets, self.parts.bus, self.reactor)
                 self._control += [(listener.mode, port) for port in opened]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             if config.metrics is not None:
@@ -121,8 +122,7 @@ class Daemon(Service):
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
-        for warning in self._warnings:
-            log.warn("{warning}", warning=warning)
+        warn(self._warnings)
         log.info("ftpsd serves {listeners}", listeners=self.describe())
         systemd.notify_ready(f"serving {self.describe()}")
 

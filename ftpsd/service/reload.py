@@ -22,6 +22,7 @@ from ftpsd.config.document import ConfigErrors
 from ftpsd.config.model import Config
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, build_runtime, load
+from ftpsd.service.logs import warn
 
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
@@ -61,9 +62,11 @@ class Reloader:
         daemon = self._daemon
         for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
+        warn(loaded.warnings)
         daemon.use(build_runtime(loaded, daemon.parts))
         daemon.parts.bus.publish(Reloaded(DAEMON))
-        log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.users.users))
+        count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
+        log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
 
     def _failed(self, failure: Failure) -> None:
         problem = failure.value
@@ -91,4 +94,6 @@ def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
     if old.passive.ports != new.passive.ports:
         keys.append("passive.ports")
+    if old.passive.proxy_protocol != new.passive.proxy_protocol:
+        keys.append("passive.proxy_protocol")
     return keys

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
-from ftpsd.storage.quota import QuotaAccounts
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Upkeep:
         parts.metrics.watch_certificates(self._certificates)
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
+        self._every(SWEEP_INTERVAL, self._count)
         self._every(SWEEP_INTERVAL, self._sweep)
-        self._every(SWEEP_INTERVAL, self._recount)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -86,8 +86,7 @@ class Upkeep:
         call.start(seconds)
 
     def _certificates(self) -> dict[str, float]:
-        certificate = self._daemon.runtime.certificate
-        return {} if certificate is None else {"default": certificate.not_after.timestamp()}
+        return {name: pair.not_after.timestamp() for name, pair in self._daemon.runtime.hosts.certificates.items()}
 
     def _measure_lag(self) -> None:
         now = self._daemon.reactor.seconds()
@@ -95,18 +94,21 @@ class Upkeep:
             self._daemon.parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
 
-    def _recount(self) -> Deferred[None]:
-        """Count the homes with a quota again: sessions that last for days see what other programs have changed."""
-        parts = self._daemon.parts
-        return parts.upkeep.run(parts.accounts.recount).addCallbacks(
+    def _count(self) -> Deferred[None]:
+        """Count the homes with a quota, and from time to time again, for what other programs have changed in them."""
+        runtime, parts = self._daemon.runtime, self._daemon.parts
+        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
+        homes = [user.home for user in everybody if user.quota is not None]
+        return parts.upkeep.run(parts.accounts.count_due, homes).addCallbacks(
             lambda _: None, lambda failure: log.failure("counting for quotas failed", failure)
         )
 
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
         runtime, parts = self._daemon.runtime, self._daemon.parts
-        directories = {user.home for user in runtime.users.values()}
-        directories.update(mount.directory for user in runtime.users.values() for mount in user.mounts)
+        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
+        directories = {user.home for user in everybody}
+        directories.update(mount.directory for user in everybody for mount in user.mounts)
         # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
         order = sorted(directories, reverse=True)
         return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(

@@ -1,10 +1,10 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker, all but `read_cached`. A storage raises `StorageError` and nothing else
-for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for
-the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker
-at a time.
+Every call may block and is made in a worker, all but `read_cached` and `close`. A storage raises `StorageError` and
+nothing else for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the
+cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs
+to one worker at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 
@@ -29,6 +30,7 @@ class Kind(Enum):
     NOT_EMPTY = auto()
     NO_SPACE = auto()
     QUOTA = auto()
+    COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()
@@ -36,6 +38,7 @@ class Kind(Enum):
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
     UNFINISHED = auto()  # going on from a published file, of which this owner has an unfinished new version
+    BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()
@@ -114,7 +117,11 @@ class Source(Protocol):
 
     size: int  # bytes of the whole file when it was opened
     offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known; at the latest when all of it has been read
+    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def digests(self) -> bool:
+        """Whether sha256 is known at the latest when all of the file has been read, unless it changes meanwhile."""
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""
@@ -135,6 +142,11 @@ class CachedFile:
     size: int
     sha256: str | None
     offset: int = 0
+
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known."""
+        return self.sha256 is not None
 
     def read_into(self, buffer: memoryview) -> int:
         """See `Source.read_into`."""
@@ -217,14 +229,15 @@ class Storage(Protocol):
         Open an upload to *path*.
 
         *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *resumable* False: when it is interrupted nobody goes on with it. *may_replace* False: a file of
-        that name, now or when the upload is committed, is EXISTS and stays as it is. *may_create* False: no such file
-        is NOT_FOUND. Both hold without a gap between looking and doing. Raises: UNFINISHED for what would go on from
-        a published file of which this owner has an unfinished new version.
+        no file has. *resumable* False: it goes on from what is published alone, and nobody goes on with it when it is
+        interrupted. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and stays
+        as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and doing.
+        Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
+        version; COUNTING: ask again in a moment, nothing has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:
-        """Make the directory *path*."""
+        """Make the directory *path*. Raises: COUNTING, see open_sink()."""
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
@@ -250,7 +263,10 @@ class Storage(Protocol):
         """Set the permission bits, at most 0o777."""
 
     def free_bytes(self, path: VirtualPath) -> int:
-        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY."""
+        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
-        """Release the tree; sources, sinks and listings that are open stay valid."""
+        """Release the tree; sources, sinks and listings that are open stay valid. Never waits."""

@@ -52,7 +52,9 @@ class Beginning:
         """
         Begin at byte *wanted*, or None: where the file ends.
 
-        With *resumable* False the owner never finds it again. Raises: BAD_OFFSET, BUSY, UNFINISHED, QUOTA.
+        With *resumable* False it goes on from no unfinished upload, and the owner never finds it again.
+
+        Raises: BAD_OFFSET, BUSY, UNFINISHED, QUOTA.
         """
         if wanted == 0:
             return self._fresh() if resumable else self._with(self._random(), 0, is_findable=False)
@@ -61,7 +63,8 @@ class Beginning:
         unfinished = look_at_partial(self.place, self.owner, self.keep)
         if unfinished is None:
             return self._copy_published(wanted)
-        if wanted is None or unfinished.origin != origin_of(self.published) or wanted > unfinished.status.st_size:
+        is_usable = resumable and unfinished.origin == origin_of(self.published)
+        if wanted is None or not is_usable or wanted > unfinished.status.st_size:
             if unfinished.is_held(self.place):
                 raise StorageError(Kind.BUSY)
             if unfinished.is_nothing:

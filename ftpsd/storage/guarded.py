@@ -25,12 +25,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.entries import PARTIAL_PERM
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 
+_DIRECTORY = EntryType.DIRECTORY
 _NOTHING: frozenset[Permission] = frozenset()
 _TREE = "**"
+_ANY = frozenset({"*", _TREE})
 # A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
 _REMEMBERED = 64
 
@@ -170,6 +174,11 @@ class GuardedStorage:
         self._require_seen(path)
         return self._inner.free_bytes(path)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands where *path* is; needs list or read, as free_bytes() does."""
+        self._require_seen(path)
+        return self._inner.standing(path)
+
     def close(self) -> None:
         """Release the storage behind."""
         self._inner.close()
@@ -202,9 +211,9 @@ class GuardedListing:
     def read(self, count: int) -> list[Entry]:
         """Return up to *count* further entries that may be listed."""
         while entries := self._inner.read(count):
-            seen = [(entry, self._rules.below(entry.name)) for entry in entries]
-            allowed = [narrowed(entry, rules) for entry, rules in seen if Permission.LIST in rules.allowed]
-            if allowed:
+            below = self._rules.below
+            seen = [(entry, below(entry.name)) for entry in entries]
+            if allowed := [narrowed(entry, rules) for entry, rules in seen if rules.is_listed]:
                 return allowed
         return []
 
@@ -214,34 +223,49 @@ class GuardedListing:
 
 
 def narrowed(entry: Entry, rules: Rules) -> Entry:
-    """Take from the entry's perm letters (RFC 3659, 7.5.5) those that *rules*, as they look from it, do not give."""
+    """
+    Tell of *entry* what *rules*, as they look from it, allow to be told.
+
+    Its perm letters (RFC 3659, 7.5.5) are those that the rules give. The links of a directory are as many as the
+    directories in it and two more, so where some of them are hidden there is 1, as on file systems that do not count.
+    """
     letters = _given(rules, entry.type, entry.perm)
-    if letters == entry.perm:
+    links = 1 if entry.type is _DIRECTORY and rules.may_hide else entry.links
+    if letters == entry.perm and links == entry.links:
         return entry
-    # dataclasses.replace takes three times as long, and a listing has thousands of entries.
-    return Entry(entry.name, entry.type, entry.size, entry.modified_ns, entry.mode, entry.unique, entry.links, letters)
+    return entry._replace(links=links, perm=letters)
 
 
 @lru_cache(maxsize=1024)
 def _given(rules: Rules, kind: EntryType, letters: str) -> str:
-    return "".join(letter for letter in letters if _gives(rules, kind, letter))
+    return "".join(letter for letter in letters if _gives(rules, kind, letter, is_partial=letters == PARTIAL_PERM))
 
 
-def _gives(rules: Rules, kind: EntryType, letter: str) -> bool:
-    if kind is EntryType.DIRECTORY and letter in _INSIDE:
-        return any(rules.may_inside(permission) for permission in _INSIDE[letter])
-    needed = Permission.RMDIR if (kind, letter) == (EntryType.DIRECTORY, "d") else _LETTERS[letter]
-    return needed in rules.allowed
+def _gives(rules: Rules, kind: EntryType, letter: str, *, is_partial: bool) -> bool:
+    if kind is _DIRECTORY:
+        if letter in _INSIDE:
+            return any(rules.may_inside(permission) for permission in _INSIDE[letter])
+        if letter == "f":
+            return rules.may_move()
+        return not rules.allowed.isdisjoint(_OF_DIRECTORIES[letter])
+    if is_partial and letter in "aw":
+        # To go on with an unfinished upload, or to begin it anew, makes a file and replaces none.
+        return Permission.UPLOAD in rules.allowed
+    return _OF_FILES[letter] in rules.allowed
 
 
-_LETTERS = {
+_OF_FILES = {
     "a": Permission.APPEND,
     "d": Permission.DELETE,
-    "e": Permission.LIST,
     "f": Permission.RENAME,
-    "l": Permission.LIST,
     "r": Permission.READ,
     "w": Permission.OVERWRITE,
+}
+# One of these is enough.
+_OF_DIRECTORIES = {
+    "d": (Permission.RMDIR,),
+    "e": (Permission.LIST, Permission.READ),
+    "l": (Permission.LIST,),
 }
 # Letters of a directory that speak about the names in it.
 _INSIDE = {
@@ -256,10 +280,12 @@ class Rules:
     The rules as they look from one directory.
 
     below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
-    see. Views are remembered: a listing asks for thousands.
+    see. Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with
+    plain names, * or **), so all that no rule says have one view, found by a look into a set: in a directory of 100,000
+    that is 10 ms, and to match every name against every rule 40 and more.
     """
 
-    __slots__ = ("_below", "_rules", "allowed", "decided_by")
+    __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
 
     def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
         self._rules = tuple(rules)
@@ -267,6 +293,14 @@ class Rules:
         # The rule that decides about the directory itself, and what it allows.
         self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
+        # Whether something in the directory may be there that may not be listed.
+        self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
+        self.is_listed = Permission.LIST in self.allowed
+        firsts = {parts[0] for parts, _ in self._rules if parts} - _ANY
+        has_patterns = any("*" in first or "?" in first for first in firsts)
+        # The names that rules here say; None when some rule has to be matched against every name.
+        self._said = None if has_patterns else frozenset(firsts)
+        self._others: Rules | None = None
 
     def allows(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for the directory itself."""
@@ -286,6 +320,13 @@ class Rules:
 
     def below(self, name: str) -> Rules:
         """Return the rules as they look from the entry *name* of this directory."""
+        if self._said is not None and name not in self._said:
+            if self._others is None:
+                self._others = self._matching("")
+            return self._others
+        return self._matching(name)
+
+    def _matching(self, name: str) -> Rules:
         matches = tuple([bool(parts) and component_matches(parts[0], name) for parts, _ in self._rules])
         rules = self._below.get(matches)
         if rules is None:
@@ -307,6 +348,10 @@ class Rules:
                 if parts[0] in ("*", _TREE):
                     return False
         return False
+
+    def may_move(self) -> bool:
+        """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
+        return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
     def may_move_to(self, other: Rules) -> bool:
         """
@@ -333,7 +378,7 @@ class Rules:
 
 def component_matches(pattern: str, name: str) -> bool:
     """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
-    if pattern in ("*", _TREE):
+    if pattern in _ANY:
         return True
     if "*" not in pattern and "?" not in pattern:
         return pattern == name

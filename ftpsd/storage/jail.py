@@ -23,17 +23,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
-from ftpsd.storage.cached import is_near, read_cached
+from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
-from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
+from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
+from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
 from ftpsd.storage.upload import UploadPolicy
@@ -64,9 +65,17 @@ class LocalJail:
     ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root(os.fsencode(directory), symlinks), uploads, owner, ledger)
+            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
+
+    @classmethod
+    def open_cached(
+        cls, directory: Path, *, uploads: UploadPolicy, owner: str, symlinks: Symlinks = "inside"
+    ) -> LocalJail | None:
+        """Open the same where that needs no waiting; None also for every error."""
+        root = Root.cached(os.fsencode(directory), symlinks)
+        return None if root is None else cls(root, uploads, owner)
 
     def close(self) -> None:
         """Let the root go; what is in the middle of a walk finishes it."""
@@ -101,9 +110,10 @@ class LocalJail:
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if the kernel has it in memory, and no link is on the way. Never waits."""
-        if self._root is None or not self._is_near:
+        root = self._root  # held until the answer: with the last reference its descriptor closes
+        if root is None or not self._is_near:
             return None
-        return read_cached(self._root.fd, path, limit, digests=self._uploads.digests)
+        return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
     def open_sink(
         self,
@@ -122,6 +132,7 @@ class LocalJail:
             path = path.parent / unique_name(path.name)
             offset, append, may_replace = 0, False, False
         with self._find_new(path, follow=True) as place:
+            self._ledger.require_counted()
             if not self._uploads.atomic:
                 return open_direct(
                     place,
@@ -147,6 +158,7 @@ class LocalJail:
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         with self._find_new(path) as place:
+            self._ledger.require_counted()
             with turn(place.name), self._ledger.change() as change:
                 change.need_directory()
                 os.mkdir(place.name, 0o700, dir_fd=place.fd)
@@ -236,6 +248,11 @@ class LocalJail:
         free = disk.f_bavail * disk.f_frsize
         return free if left is None else min(free, left)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands, which is that of the whole jail."""
+        self._opened(path)
+        return self._ledger.standing()
+
     def _opened(self, path: VirtualPath) -> Root:
         """Return the root, for as long as the caller keeps it. Raises: IO after close()."""
         root = self._root
@@ -269,8 +286,11 @@ class LocalJail:
             partial = self._unfinished(place)
             if partial is None:
                 raise
-            return replace(entry_of(name, partial), perm=PARTIAL_PERM)
-        return None if stat.S_ISLNK(status.st_mode) else entry_of(name, status)
+            return entry_of(name, partial)._replace(perm=PARTIAL_PERM)
+        if stat.S_ISLNK(status.st_mode):
+            return None
+        entry = entry_of(name, status)
+        return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -77,7 +77,7 @@ class MountedStorage:
             return _made_up(path)
         if path.is_root or not self._points.is_held(path):
             return entry
-        return replace(entry, name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
+        return entry._replace(name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading, with the mount points in it."""
@@ -126,7 +126,7 @@ class MountedStorage:
     ) -> Sink:
         """Open an upload to *path*."""
         if self._points.is_held(path):
-            raise StorageError(Kind.IS_A_DIRECTORY, path)
+            raise self._in_the_way(path, Kind.IS_A_DIRECTORY, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             sink = tree.open_sink(
@@ -143,7 +143,7 @@ class MountedStorage:
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         if self._points.is_held(path):
-            raise StorageError(Kind.EXISTS, path)
+            raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             tree.make_directory(inner)
@@ -164,7 +164,7 @@ class MountedStorage:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
         tree, inner, point = self._changeable(old)
         if self._points.is_held(new):
-            raise StorageError(Kind.EXISTS, new)
+            raise self._in_the_way(new, Kind.EXISTS, Kind.DENIED)
         if self._points.find(new) != point:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new), _seen_from(point):
@@ -188,6 +188,12 @@ class MountedStorage:
         with _seen_from(point):
             return tree.free_bytes(inner)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in."""
+        tree, inner, point = self._tree_of(path)
+        with _seen_from(point):
+            return tree.standing(inner)
+
     def close(self) -> None:
         """Release all trees."""
         for tree in self._trees.values():
@@ -201,8 +207,17 @@ class MountedStorage:
     def _changeable(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be removed or renamed. Raises: DENIED for what is held by a mount."""
         if self._points.is_held(path):
-            raise StorageError(Kind.DENIED, path)
+            raise self._in_the_way(path, Kind.DENIED, Kind.NOT_FOUND)
         return self._tree_of(path)
+
+    def _in_the_way(self, path: VirtualPath, seen: Kind, hidden: Kind) -> StorageError:
+        """Return the refusal for what a mount holds: *seen*, or *hidden* where the user may not know of the mount."""
+        try:
+            self.stat(path)
+        except StorageError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return StorageError(hidden, path)
+        return StorageError(seen, path)
 
     def _real(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""
@@ -296,6 +311,11 @@ class MountedSource:
     def sha256(self, digest: str | None) -> None:
         self._inner.sha256 = digest
 
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self._inner.digests
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         with _seen_from(self._point):
@@ -360,4 +380,4 @@ def _seen_from(point: VirtualPath) -> Iterator[None]:
 
 def _made_up(path: VirtualPath) -> Entry:
     """Describe a directory that is only there for the mounts below it."""
-    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, "", 1, _MADE_UP_PERM)
+    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, None, 1, _MADE_UP_PERM)

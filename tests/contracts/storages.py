@@ -12,11 +12,14 @@ from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage,
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Standing
+from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
-from tests.fakes import MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemoryTree
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def memory(directory: Path) -> House:
 
 def counted(directory: Path, policy: UploadPolicy) -> House:
     """Return a house over a directory with a quota that nothing here reaches."""
-    ledger = QuotaAccount(directory).ledger(Quota(bytes=1 << 30, files=10_000))
+    account = QuotaAccount(directory)
+    account.count()
+    ledger = account.ledger(Quota(bytes=1 << 30, files=10_000))
 
     def open_storage(owner: str) -> Storage:
         return LocalJail.open(directory, uploads=policy, owner=owner, ledger=ledger)
@@ -81,6 +86,16 @@ def below_a_mount(directory: Path) -> House:
             for name in ("home", "tree")
         )
         return Below(MountedStorage(home, {at("/m/tree"): tree}), at("/m/tree"))
+
+    return House(open_storage)
+
+
+def recoded(directory: Path) -> House:
+    """Return a house over an old tree; its charset is one that has every character."""
+
+    def open_storage(owner: str) -> Storage:
+        jail = LocalJail.open(directory, uploads=UploadPolicy(durable=False), owner=owner)
+        return RecodedStorage(jail, "gb18030")
 
     return House(open_storage)
 
@@ -153,6 +168,9 @@ class Below:
     def free_bytes(self, path: VirtualPath) -> int:
         return self._inner.free_bytes(self._at(path))
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        return self._inner.standing(self._at(path))
+
     def close(self) -> None:
         self._inner.close()
 
@@ -170,6 +188,7 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-with-quota-direct": lambda directory: counted(directory, UploadPolicy(durable=False, atomic=False)),
     "beside-a-mount": beside_a_mount,
     "below-a-mount": below_a_mount,
+    "recoded-jail": recoded,
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def matrix_daemon(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstra
 
 
 class Workshop:
-    """Builds the program of a client once."""
+    """Builds the program of a client once, also where several workers of pytest-xdist want it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,16 +69,24 @@ class Workshop:
         """Return the folder with what *client* had compiled."""
         folder = self._folder / client.name.replace(" ", "-").replace("/", "-")
         if client.name not in self._built:
-            folder.mkdir()
-            client.build(folder)
+            folder.mkdir(exist_ok=True)
+            done = folder / "done"
+            with open(folder / "lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not done.exists():
+                    client.build(folder)
+                    done.touch()
             self._built.add(client.name)
         return folder
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """Where programs are built."""
-    return Workshop(tmp_path_factory.mktemp("built"))
+    """Where programs are built: a folder that all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built"
+    folder.mkdir(exist_ok=True)
+    return Workshop(folder)
 
 
 @pytest.fixture(scope="session")

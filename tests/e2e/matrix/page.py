@@ -17,8 +17,8 @@ HEAD = """\
 # Clients
 
 What every client of Debian 12, PyPI and npm that speaks TLS does with ftpsd. `tests/e2e/matrix` checks each cell on the
-server's disk, on what came down and in the audit log; with `FTPSD_TESTS_WRITE_CLIENTS=1` a whole run in which nothing
-failed writes this page.
+server's disk, on what came down and in the audit log; a whole run in which nothing failed writes this page:
+`FTPSD_TESTS_WRITE_CLIENTS=1 pytest -n 0 tests/e2e/matrix`.
 
 `E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
 section says why. The clients ran with their defaults where nothing else is said, and so did ftpsd: it chose TLS 1.2

@@ -22,7 +22,7 @@ def test_the_page_is_true(results: Results, workshop: Workshop) -> None:
             for client, mode, step in runs()
             if (client.name, mode, step.name) not in results.seen
         ]
-        assert not unseen, f"the page is written by a whole run without failure; this one lacks {unseen}"
+        assert not unseen, f"only a whole run without failure writes the page, in one process (-n 0); it lacks {unseen}"
         versions = {client.name: client.version(workshop.build(client)) for client in CLIENTS if not client.missing()}
         PAGE.write_text(render(results, versions), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ from ftpsd.storage import origin
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.origin import keep_origin, origin_of, stored_origin
-from ftpsd.storage.quota import Quota, QuotaAccount, Usage
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Usage
 from ftpsd.storage.upload import UploadPolicy
 from tests.contracts.storages import at, get, interrupt, kind_of, put, write
 from tests.unit.storage.conftest import OpenJail

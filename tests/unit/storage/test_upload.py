@@ -18,7 +18,8 @@ from ftpsd.storage.base import Kind, Sink
 from ftpsd.storage.partial import PARTIAL_NAME
 from ftpsd.storage.upload import UploadPolicy, sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
-from tests.fakes import MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemoryTree
 from tests.unit.storage.conftest import OpenJail
 
 

@@ -47,7 +47,7 @@ class Client:
     """The client's end of one connection: TLS over two memory buffers."""
 
     def __init__(
-        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, name: str = "localhost"
+        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, name: str | None = "localhost"
     ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
@@ -132,7 +132,7 @@ class OverMemory:
         return self._tls.control_connection(None)
 
 
-def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str = "localhost") -> Control:
+def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str | None = "localhost") -> Control:
     """Open a control connection with its TLS over memory, the handshake done as far as it goes."""
     application = Recorder()
     wrapped: Factory = Factory.forProtocol(lambda: application)
@@ -148,14 +148,18 @@ def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str = "lo
 
 @contextmanager
 def connect_data(
-    tls: SessionTLS, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    tls: SessionTLS,
+    context: ssl.SSLContext,
+    session: ssl.SSLSession | None = None,
+    *,
+    name: str | None = "localhost",
 ) -> Iterator[tuple[SSL.Connection, Client]]:
     """Open a data connection over a pair of sockets and end it with close_notify as a finished transfer does."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        server, client = tls.data_connection(ours), Client(context, session)
+        server, client = tls.data_connection(ours), Client(context, session, name)
         _shake(server, client, theirs)
         server.send(b"a file")
         assert client.read(theirs.recv(65536)) == b"a file"
