@@ -109,6 +109,8 @@ class ServerPI(Protocol):
         limits = runtime.config.limits
         refusal = runtime.shared.counts.reason_to_refuse(peer, limits.connections, limits.connections_per_address)
         if self._starts_with_tls:
+            # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
+            self.session.has_buffer_size = self.session.dtp.is_protected = True
             self._start_tls()
         if refusal is not None:
             self._reject(refusal)

@@ -62,12 +62,19 @@ def test_the_buffer_size_is_a_number(size: str) -> None:
 @pytest.mark.parametrize("level", ["P", "p"])
 def test_protection(level: str) -> None:
     """PROT P behind PBSZ (RFC 2228, 3)."""
-    client = Server().connect(implicit=True)
+    client = Server().connect()
+    client.say("AUTH TLS")
+    client.shake_hands()
     assert client.say(f"PROT {level}").startswith("503 ")
     assert not client.session.dtp.is_protected
     client.say("PBSZ 0")
     assert client.say(f"PROT {level}").startswith("200 ")
     assert client.session.dtp.is_protected
+
+
+def test_implicit_tls_is_protected_from_the_start() -> None:
+    """PBSZ 0 and PROT P are implied ([MS-FTPS] 3.2.5.1): aioftp sends neither, and waits for our TLS before STOR."""
+    assert Server().connect(implicit=True).session.dtp.is_protected
 
 
 def test_clear_data_where_the_policy_forbids_it() -> None:

@@ -1,0 +1,1 @@
+"""Every client of the matrix, as a value."""

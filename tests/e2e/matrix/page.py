@@ -1,0 +1,103 @@
+"""docs/clients.md: a table of what every client does, and how each is to be configured."""
+
+from __future__ import annotations
+
+import re
+
+from tests.e2e.matrix.client import MODES, Client
+from tests.e2e.matrix.registry import CLIENTS
+from tests.e2e.matrix.results import Results
+from tests.e2e.matrix.steps import HUNDRED, STEPS
+from tests.tools import ROOT
+
+PAGE = ROOT / "docs" / "clients.md"
+VERSION = re.compile(r"^\* version (.*?); ", re.MULTILINE)
+
+HEAD = """\
+# Clients
+
+What every client of Debian 12, PyPI and npm that speaks TLS does with ftpsd. `tests/e2e/matrix` checks each cell on the
+server's disk, on what came down and in the audit log; a whole run in which nothing failed writes this page:
+`FTPSD_TESTS_WRITE_CLIENTS=1 pytest -n 0 tests/e2e/matrix`.
+
+`E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
+section says why. The clients ran with their defaults where nothing else is said, and so did ftpsd: it chose TLS 1.2
+(`tls.maximum_version: auto`), and data connections had to resume the TLS session, except for clients marked *offered*.
+"""
+
+OFFERED = """\
+## Clients that never resume a TLS session
+
+By default ftpsd refuses their data connections: `522 The data connection must resume the TLS session of the control
+connection.` Resumption proves that the data connection comes from whoever logged in. For a user whose client cannot,
+give that proof up in users.yaml, and name the networks the client comes from:
+
+```yaml
+users:
+  nightly-export:
+    data_session_reuse: offered
+    networks: [192.0.2.0/24]
+```
+"""
+
+UNDRIVEN = """\
+## Not driven here
+
+* **duplicity** transfers with lftp (`ftpes://` and `ftps://`), see there; **git-ftp** with curl.
+* **curlftpfs** is not in Debian 12; **ncftp, tnftp, inetutils-ftp, wput** of Debian 12 have no working TLS.
+* **Perl's Net::FTPSSL** is not in Debian; Net::FTP stands for it.
+* **FileZilla, WinSCP, Cyberduck** need a screen: what they are known to do is played back in
+  `tests/e2e/programs/test_quirks.py` and the unit tests.
+"""
+
+
+def cell(client: Client, step: str, results: Results) -> str:
+    """Return one cell: the modes in which the step works."""
+    works = [mode[0].upper() for mode in MODES if results.verdict(client, mode, step) == "works"]
+    return " ".join(works) or "-"
+
+
+def table(results: Results) -> str:
+    """Return the table: clients down, steps across."""
+    head = ["client", *(step.title for step in STEPS)]
+    rows = [
+        [f"[{client.name}](#{anchor(client.name)})", *(cell(client, s.name, results) for s in STEPS)]
+        for client in CLIENTS
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def anchor(name: str) -> str:
+    """Return what a heading's anchor is called."""
+    return re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-")
+
+
+def section(client: Client, version: str) -> str:
+    """Return what there is to say about one client."""
+    lines = [f"### {client.name}\n", f"* version {version}; {client.source}", f"* {client.how}"]
+    if client.offered:
+        lines.append(f"* *offered*: {client.offered}.")
+    if client.many != HUNDRED:
+        lines.append(f"* its last step had {client.many} files.")
+    reasons: dict[str, list[str]] = {}
+    titles = {step.name: step.title for step in STEPS}
+    for key, inability in client.cannot.items():
+        reasons.setdefault(inability.reason, []).append(titles.get(key, f"{key} TLS"))
+    lines += [f"* cannot: {', '.join(steps)}: {reason}." for reason, steps in reasons.items()]
+    return "\n".join(lines) + "\n"
+
+
+def render(results: Results, versions: dict[str, str]) -> str:
+    """Return the whole page."""
+    sections = [section(client, versions.get(client.name, "?")) for client in CLIENTS]
+    return "\n".join([HEAD, table(results), OFFERED, "## Each client\n", *sections, UNDRIVEN])
+
+
+def committed_versions(page: str) -> dict[str, str]:
+    """Return the versions a page names, by client."""
+    found: dict[str, str] = {}
+    for text in page.split("\n### ")[1:]:
+        if match := VERSION.search(text):
+            found[text.partition("\n")[0]] = match[1]
+    return found
