@@ -31,6 +31,7 @@ from ftpsd.config.fields import (
     NotEmpty,
     Port,
     Ports,
+    Processes,
     PublicAddress,
     SocketName,
     Switch,
@@ -167,6 +168,7 @@ class Config(Section):
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     workers: Workers = Workers()
+    processes: Processes = 1
 
     _document: Document | None = PrivateAttr(default=None)
 

@@ -12,10 +12,9 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from ftpsd.config.model import Config, Listener
-from ftpsd.control.factory import ControlFactory
 from ftpsd.control.transport import ControlTransport
 from ftpsd.data.ports import Reservation
 from ftpsd.data.transport import DataPort, DataSocket
@@ -77,7 +76,7 @@ class PassiveListeners:
 
 
 def open_control(
-    listener: Listener, factory: ControlFactory, sockets: dict[str, list[int]], reactor: Any
+    listener: Listener, factory: IProtocolFactory, sockets: dict[str, list[int]], reactor: Any
 ) -> list[IListeningPort]:
     """
     Open one configured listener.
@@ -86,7 +85,7 @@ def open_control(
         ListenProblem: it cannot be opened.
     """
     if listener.socket is not None:
-        return [_adopt(descriptor, factory, reactor) for descriptor in _passed(listener.socket, sockets)]
+        return [adopt(descriptor, factory, reactor) for descriptor in _passed(listener.socket, sockets)]
     try:
         return [_speaking_at_once(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address))]
     except CannotListenError as error:
@@ -95,6 +94,23 @@ def open_control(
             # A kernel without IPv6: the default address still means "everywhere".
             return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, reactor)
         raise ListenProblem(why_not(listener.address, listener.port, error)) from None
+
+
+def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> IListeningPort | None:
+    """
+    Open the port of *site*, where the configuration has one.
+
+    Raises:
+        ListenProblem: it cannot be opened.
+    """
+    metrics = config.metrics
+    if metrics is None:
+        return None
+    try:
+        listening: IListeningPort = reactor.listenTCP(metrics.port, site, BACKLOG, metrics.address)
+    except CannotListenError as error:
+        raise ListenProblem(f"metrics: {why_not(metrics.address, metrics.port, error)}") from None
+    return listening
 
 
 def listener_name(listener: Listener) -> str:
@@ -125,7 +141,8 @@ def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
         ) from None
 
 
-def _adopt(descriptor: int, factory: ControlFactory, reactor: Any) -> IListeningPort:
+def adopt(descriptor: int, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+    """Listen on the socket *descriptor*, which stays open when the port is closed."""
     # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
     with socket.socket(fileno=os.dup(descriptor)) as passed:
         return _speaking_at_once(reactor.adoptStreamPort(descriptor, passed.family, factory))

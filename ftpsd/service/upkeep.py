@@ -44,7 +44,8 @@ class Upkeep:
         parts.metrics.watch_certificates(self._certificates)
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
-        self._every(SWEEP_INTERVAL, self._sweep)
+        if self._daemon.sweeps:
+            self._every(SWEEP_INTERVAL, self._sweep)
         self._every(SWEEP_INTERVAL, self._recount)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
