@@ -87,6 +87,7 @@ class CountTable:
                 raise TableFull
             place = self._digests + slot * DIGEST
             self._map[place : place + DIGEST] = digest
+        if not self.count(slot):
             self._values[slot] = value
         self._own[slot] += 1
         return slot
