@@ -129,9 +129,6 @@ class Supervisor:
         for index in range(self.count):
             self._fill(index)
         self._every(ANSWER, self.rounds.ask)
-        watchdog = systemd.watchdog_interval()
-        if watchdog is not None:
-            self._every(watchdog / 2, systemd.notify_watchdog)
 
     @property
     def is_serving(self) -> bool:
@@ -170,6 +167,10 @@ class Supervisor:
                 log.warn("{warning}", warning=warning)
             log.info("ftpsd serves {listeners}", listeners=self.describe())
             systemd.notify_ready(f"serving {self.describe()}")
+            # systemd counts from READY=1 on.
+            watchdog = systemd.watchdog_interval()
+            if watchdog is not None:
+                self._every(watchdog / 2, systemd.notify_watchdog)
 
     # --- what happens to processes
 
