@@ -1,4 +1,8 @@
-"""The command line: `python -m bench` measures, `python -m bench profile CASE` looks into ftpsd. See README.md."""
+"""
+The command line: `python -m bench` measures, `python -m bench profile CASE` looks into ftpsd.
+
+`python -m bench durable` shows what waiting for the disk costs. See README.md.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,10 @@ def main() -> int:
         from bench.profiling import profile
 
         return profile(options, chosen_cases(options.case or "small-retr-1k-1"))
+    if options.action == "durable":
+        from bench.durability import compare
+
+        return compare(options, chosen_cases(options.case or options.only or "small-stor"))
     results = measure(options)
     text = render(results)
     print(text)
@@ -53,8 +61,8 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ftpsd beside other servers.")
-    parser.add_argument("action", nargs="?", choices=["run", "profile"], default="run")
-    parser.add_argument("case", nargs="?", help="profile: the case to look into, e.g. small-retr-1k-1")
+    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable"], default="run")
+    parser.add_argument("case", nargs="?", help="profile, durable: the case, e.g. small-stor-1k-1")
     parser.add_argument("--rounds", type=int, help=f"rounds over all servers ({ROUNDS}; {QUICK_ROUNDS} with --quick)")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")
     parser.add_argument("--only", default="", help="cases or families, comma-separated, e.g. bulk,small-retr-1k-1")

@@ -71,20 +71,25 @@ def ftpsd(ground: Ground, _: Programs, ports: Ports) -> Launch:
     """
     Everything as it comes, also the audit log and the number of passive ports, whose listeners stay open.
 
-    `durable` is off because no peer waits for the disk.
+    `durable` is off because no peer waits for the disk; what it costs, durability.py measures.
     """
+    return serve_ftpsd(ground, ports)
+
+
+def serve_ftpsd(ground: Ground, ports: Ports, *, is_durable: bool = False) -> Launch:
+    """Return how ftpsd is started, with `uploads.durable` as *is_durable* says."""
     ground.file(
         "ftpsd/users.yaml", f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n", 0o600
     )
     config = ground.file(
-        "ftpsd/ftpsd.yaml",
+        f"ftpsd/{'durable' if is_durable else 'ftpsd'}.yaml",
         f"""\
 listeners: [{{mode: explicit, address: {HOST}, port: {ports.control}}}]
 tls: {{certificate: {ground.certificate}, private_key: {ground.private_key}}}
 passive: {{ports: {ports.first}-{ports.first + 50}}}
 active: {{source_port: 0}}
 limits: {{connections: {MANY}, connections_per_address: {MANY}, sessions_per_user: {MANY}}}
-uploads: {{durable: false}}
+uploads: {{durable: {str(is_durable).lower()}}}
 audit: {{log: audit.jsonl}}
 metrics: {{address: {HOST}, port: {ports.other}}}
 drain_timeout: 0s

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError
-from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM
+from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 
@@ -84,7 +85,7 @@ class MemoryStorage:
         """Describe *path*."""
         with self.tree.lock:
             try:
-                return _entry(path.name, self._node(path))
+                return _entry(path.name, self._node(path), ROOT_PERM if path.is_root else None)
             except StorageError as error:
                 partial = None if error.kind is not Kind.NOT_FOUND else self._partial(path)
                 if partial is None:
@@ -217,6 +218,10 @@ class MemoryStorage:
         with self.tree.lock:
             self._directory(path)
             return 2**63 - 1 if self.tree.room is None else self.tree.room
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """No quota holds here."""
+        return None
 
     def close(self) -> None:
         """Refuse everything from now on."""

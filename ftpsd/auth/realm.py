@@ -26,7 +26,9 @@ from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.ledger import Ledger
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount, QuotaAccounts
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Symlinks
 from ftpsd.workers import PoolBusy, Workers
@@ -40,8 +42,6 @@ REFUSALS = {
     Kind.DENIED: Refusal.HOME_UNUSABLE,
     Kind.TOO_MANY_LINKS: Refusal.HOME_UNUSABLE,
 }
-# Seconds that a login may wait for the first count of its home: enough for some 50,000 files.
-COUNT_AT_LOGIN = 0.25
 
 log = Logger()
 
@@ -143,10 +143,7 @@ class Realm:
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        account = self._quotas.accounts.of(user.home)
-        if not account.is_counted:
-            account.count(within=COUNT_AT_LOGIN)
-        return account.ledger(Quota(user.quota.bytes, user.quota.files))
+        return self._quotas.accounts.of(user.home).ledger(Quota(user.quota.bytes, user.quota.files))
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
@@ -154,7 +151,7 @@ class Realm:
         return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
 
     def _count_later(self, user: UserRecord) -> None:
-        """Have the home of *user* counted if it is time for that; nobody waits for it."""
+        """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
 

@@ -48,7 +48,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     new = session.resolve(argument)
     clock = session.runtime.shared.clock
     started = clock.seconds()
-    copy = await session.in_files(Copy, session.storage, old, new)
+    copy = await session.when_counted(Copy, session.storage, old, new)
     try:
         await session.in_pieces(copy.step)
     finally:

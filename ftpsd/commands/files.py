@@ -46,7 +46,7 @@ async def pwd(session: Session, argument: str) -> Reply:
 async def mkd(session: Session, argument: str) -> Reply:
     """Make a directory."""
     path = session.resolve(argument)
-    await session.in_files(session.storage.make_directory, path)
+    await session.when_counted(session.storage.make_directory, path)
     session.publish(DirectoryMade(session.who, str(path)))
     return Reply(257, f"{path.quoted()} created.")
 

@@ -103,7 +103,7 @@ async def allo(session: Session, argument: str) -> Reply:
     if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ReplyError(501, "ALLO takes a number of bytes.")
     with suppress(StorageError):  # who may upload here but not look is told by the upload itself
-        free = await session.in_files(session.storage.free_bytes, session.directory)
+        free = await session.when_counted(session.storage.free_bytes, session.directory)
         if int(numbers[0]) > free:
             raise ReplyError(552, f"Only {free} bytes are left.")
     return Reply(202, "No allocation is needed.")

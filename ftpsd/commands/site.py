@@ -89,6 +89,23 @@ async def site_idle(session: Session, argument: str) -> Reply:
     return Reply(200, f"The idle timeout is {int(session.idle_timeout)} seconds, at most {most}.")
 
 
+@family.command("QUOTA [<SP> <pathname>]", under="SITE", needs=Needs.LOGIN, rfc="959")
+async def site_quota(session: Session, argument: str) -> Reply:
+    """Tell how much is stored, and how much may be."""
+    path = session.resolve(argument) if argument.strip() else session.directory
+    standing = await session.when_counted(session.storage.standing, path)
+    if standing is None:
+        return Reply(200, "No quota holds here.")
+    used, quota = standing.used, standing.quota
+    rows = (
+        ("bytes", used.bytes, quota.bytes),
+        ("files", used.files, quota.files),
+        ("directories", used.directories, quota.files),
+    )
+    lines = tuple(f"{name}: {here} of {'any number' if most is None else most}" for name, here, most in rows)
+    return Reply(200, "Quota:", lines, "End.")
+
+
 @family.command("WHOAMI", under="SITE", needs=Needs.LOGIN, rfc="959")
 async def site_whoami(session: Session, argument: str) -> Reply:
     """Name the user who is logged in."""

@@ -79,7 +79,7 @@ async def abor(session: Session, argument: str) -> Reply:
 async def _store(
     session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
 ) -> Reply:
-    sink = await session.in_files(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
+    sink = await session.when_counted(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
     account = Account(Direction.UPLOAD, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."

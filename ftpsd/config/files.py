@@ -22,10 +22,15 @@ from ftpsd.config.users import Users, load_users
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Hold what was found out; *users* None means that the users file cannot be used."""
+    """
+    Hold what was found out; *users* None means that the users file cannot be used.
+
+    *directories* are those of the complaints that one user's home or mount is missing, which concerns no other user.
+    """
 
     complaints: tuple[ConfigError, ...]
     users: Users | None
+    directories: frozenset[ConfigError] = frozenset()
 
 
 def check_files(config: Config) -> tuple[ConfigError, ...]:
@@ -39,6 +44,7 @@ def examine(config: Config) -> Findings:
     own += [*_certificate(config), *_audit_log(config), *_users_mode(config)]
     users = None
     theirs: list[ConfigError] = []
+    directories: tuple[ConfigError, ...] = ()
     # A users file that cannot be read was told at the key that names it.
     if _file_problem(config.users) is None:
         try:
@@ -46,8 +52,9 @@ def examine(config: Config) -> Findings:
         except ConfigErrors as problem:
             theirs += problem.errors
         else:
-            theirs += _directories(users)
-    return Findings((*in_order(own), *in_order(theirs)), users)
+            directories = tuple(_directories(users))
+            theirs += directories
+    return Findings((*in_order(own), *in_order(theirs)), users, frozenset(directories))
 
 
 def needs_certificate(config: Config) -> bool:

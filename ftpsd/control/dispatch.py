@@ -38,6 +38,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_EMPTY: Reply(550, "Directory not empty."),
     Kind.NO_SPACE: Reply(452, "No space left on the server."),
     Kind.QUOTA: Reply(552, "Quota exceeded."),
+    Kind.COUNTING: Reply(450, "What is stored is still being counted, try again in a moment."),
     Kind.BAD_NAME: Reply(553, "File name not allowed."),
     Kind.NOT_REGULAR: Reply(550, "Not a plain file."),
     Kind.READ_ONLY: Reply(550, "Read-only file system."),

@@ -20,7 +20,7 @@ from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
-from ftpsd.storage.base import Storage
+from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 # Seconds after which long work that found the pool full tries again.
 BUSY_PAUSE = 0.1
+# Seconds that a command waits for the first count of a home, which takes 5 s for a million files in the page cache, and
+# between two looks. WinSCP gives up after 15 s without a reply.
+COUNT_PATIENCE = 10.0
+COUNT_LOOK = 0.05
 # zlib's own default: smaller output costs much more time.
 DEFLATE_LEVEL = 6
 
@@ -150,6 +154,26 @@ class Session:
     def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call a blocking storage function in a worker."""
         return self.runtime.shared.files.run(function, *args, **kwargs)
+
+    async def when_counted(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Call a storage function that needs to know how much is stored, in a worker.
+
+        Right after the start that may not have been counted yet: then the command waits, and no worker with it.
+
+        Raises:
+            StorageError: COUNTING after `COUNT_PATIENCE` seconds.
+            CancelledError: the session has ended meanwhile.
+        """
+        clock = self.runtime.shared.clock
+        deadline = clock.seconds() + COUNT_PATIENCE
+        while True:
+            try:
+                return await self.in_files(function, *args, **kwargs)
+            except StorageError as error:
+                if error.kind is not Kind.COUNTING or clock.seconds() >= deadline:
+                    raise
+            await self.sleep(COUNT_LOOK)
 
     async def clean_up(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a storage function that gives something back: in a worker, or right here when none can take it."""

@@ -4,7 +4,7 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twisted.cred.portal import Portal
@@ -38,12 +38,19 @@ def load(path: Path) -> Loaded:
     """
     Read ftpsd.yaml, users.yaml and the certificate, and look at every file they name. Blocks.
 
+    A home or mount that is missing, because somebody mistyped it or a file server is down, keeps out the user it
+    belongs to and nobody else: that is a warning here.
+
     Raises:
         ConfigErrors: all that is wrong, each with its place.
     """
     config = load_config(path)
     findings = examine(config)
-    errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
+    found = [
+        replace(complaint, severity="warning") if complaint in findings.directories else complaint
+        for complaint in findings.complaints
+    ]
+    errors = [complaint for complaint in found if complaint.severity == "error"]
     certificate: CertificatePair | None = None
     has_certificate = needs_certificate(config) or config.tls.certificate.exists()
     if has_certificate and not any(error.key.startswith("tls.") for error in errors):
@@ -53,7 +60,7 @@ def load(path: Path) -> Loaded:
             errors.append(config.complaint(("tls", "certificate"), str(problem)))
     if errors or findings.users is None:
         raise ConfigErrors(tuple(errors))
-    warnings = tuple(complaint for complaint in findings.complaints if complaint.severity == "warning")
+    warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     return Loaded(config, findings.users, certificate, warnings)
 
 

@@ -38,6 +38,7 @@ from ftpsd.service.listeners import (
     open_admin_port,
     open_control,
 )
+from ftpsd.service.logs import warn
 from ftpsd.service.parts import Parts, Share
 from ftpsd.service.processes.place import Place, process_count
 from ftpsd.service.reload import Reloader
@@ -127,8 +128,7 @@ class Daemon(Service):
 
     def tell_that_it_serves(self) -> None:
         """Say it to the operator and to systemd."""
-        for warning in self._warnings:
-            log.warn("{warning}", warning=warning)
+        warn(self._warnings)
         log.info("ftpsd serves {listeners}", listeners=self.describe())
         systemd.notify_ready(f"serving {self.describe()}")
 

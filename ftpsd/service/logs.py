@@ -7,6 +7,7 @@ What clients do is the audit log's business. Twisted's own chatter (every port t
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from constantly import NamedConstant
@@ -14,12 +15,28 @@ from twisted.logger import (
     FileLogObserver,
     ILogObserver,
     LogEvent,
+    Logger,
     LogLevel,
     formatEvent,
     formatTime,
     globalLogBeginner,
 )
 from zope.interface import provider
+
+from ftpsd.config.document import ConfigError
+
+# When a file server is down, thousands of homes are missing at once.
+MOST_WARNINGS = 20
+
+log = Logger()
+
+
+def warn(warnings: Sequence[ConfigError]) -> None:
+    """Log what was found in the configuration that does not keep it from being served."""
+    for warning in warnings[:MOST_WARNINGS]:
+        log.warn("{warning}", warning=warning)
+    if len(warnings) > MOST_WARNINGS:
+        log.warn("and {count} warnings more; `ftpsd check` has them all", count=len(warnings) - MOST_WARNINGS)
 
 
 def begin(level: str, stream: TextIO | None = None, *, process: str = "") -> None:

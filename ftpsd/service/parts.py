@@ -25,7 +25,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
-from ftpsd.storage.quota import QuotaAccounts
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.workers import WorkerPool
 
 # Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10
@@ -33,8 +33,9 @@ from ftpsd.workers import WorkerPool
 LOGIN_QUEUE = 200
 FILES_QUEUE = 10_000
 TRANSFER_QUEUE = 10_000
-# Walks through whole trees (counting for quotas, sweeping partials) take long and must not keep others waiting.
-UPKEEP_THREADS = 2
+# Walks through whole trees take long and must not keep others waiting: one thread counts all homes, one sweeps partials
+# from all of them, and the others count the homes of those who log in before their turn has come.
+UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
 
 

@@ -23,6 +23,7 @@ from ftpsd.config.document import ConfigErrors
 from ftpsd.config.model import Config
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, build_runtime, load
+from ftpsd.service.logs import warn
 
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
@@ -67,6 +68,7 @@ class Reloader:
         daemon = self._daemon
         for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
+        warn(loaded.warnings)
         daemon.use(build_runtime(loaded, daemon.parts))
         daemon.parts.bus.publish(Reloaded(DAEMON))
         log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.users.users))

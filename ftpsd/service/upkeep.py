@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
-from ftpsd.storage.quota import QuotaAccounts
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Upkeep:
         parts.metrics.watch_certificates(self._certificates)
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
+        self._every(SWEEP_INTERVAL, self._count)
         if self._daemon.sweeps:
             self._every(SWEEP_INTERVAL, self._sweep)
-        self._every(SWEEP_INTERVAL, self._recount)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -96,10 +96,11 @@ class Upkeep:
             self._daemon.parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
 
-    def _recount(self) -> Deferred[None]:
-        """Count the homes with a quota again: sessions that last for days see what other programs have changed."""
-        parts = self._daemon.parts
-        return parts.upkeep.run(parts.accounts.recount).addCallbacks(
+    def _count(self) -> Deferred[None]:
+        """Count the homes with a quota, and from time to time again, for what other programs have changed in them."""
+        runtime, parts = self._daemon.runtime, self._daemon.parts
+        homes = [user.home for user in runtime.users.values() if user.quota is not None]
+        return parts.upkeep.run(parts.accounts.count_due, homes).addCallbacks(
             lambda _: None, lambda failure: log.failure("counting for quotas failed", failure)
         )
 

@@ -12,6 +12,7 @@ import errno
 from enum import Enum, auto
 from typing import Protocol
 
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 
@@ -27,6 +28,7 @@ class Kind(Enum):
     NOT_EMPTY = auto()
     NO_SPACE = auto()
     QUOTA = auto()
+    COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()
@@ -170,11 +172,11 @@ class Storage(Protocol):
         *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
         no file has. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and
         stays as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and
-        doing.
+        doing. COUNTING: ask again in a moment, nothing has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:
-        """Make the directory *path*."""
+        """Make the directory *path*. Raises: COUNTING, see open_sink()."""
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
@@ -196,7 +198,10 @@ class Storage(Protocol):
         """Set the permission bits, at most 0o777."""
 
     def free_bytes(self, path: VirtualPath) -> int:
-        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY."""
+        """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
         """Release the tree; sources, sinks and listings that are open stay valid."""

@@ -19,6 +19,8 @@ from ftpsd.wire.path import VirtualPath
 
 # RFC 3659 7.5.5: everything the kind of entry knows. GuardedStorage takes away what the rules do not allow.
 FULL_PERM = {EntryType.FILE: "adfrw", EntryType.DIRECTORY: "cdeflmp", EntryType.LINK: "df", EntryType.OTHER: "df"}
+# The root is neither removed nor renamed.
+ROOT_PERM = "celmp"
 # An unfinished upload can be gone on with, started anew and removed; it cannot be read or renamed.
 PARTIAL_PERM = "adw"
 

@@ -25,10 +25,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.entries import PARTIAL_PERM
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 
+_DIRECTORY = EntryType.DIRECTORY
 _NOTHING: frozenset[Permission] = frozenset()
 _TREE = "**"
 # A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
@@ -159,6 +162,11 @@ class GuardedStorage:
         self._require_seen(path)
         return self._inner.free_bytes(path)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands where *path* is; needs list or read, as free_bytes() does."""
+        self._require_seen(path)
+        return self._inner.standing(path)
+
     def close(self) -> None:
         """Release the storage behind."""
         self._inner.close()
@@ -203,34 +211,50 @@ class GuardedListing:
 
 
 def narrowed(entry: Entry, rules: Rules) -> Entry:
-    """Take from the entry's perm letters (RFC 3659, 7.5.5) those that *rules*, as they look from it, do not give."""
+    """
+    Tell of *entry* what *rules*, as they look from it, allow to be told.
+
+    Its perm letters (RFC 3659, 7.5.5) are those that the rules give. The links of a directory are as many as the
+    directories in it and two more, so where some of them are hidden there is 1, as on file systems that do not count.
+    """
     letters = _given(rules, entry.type, entry.perm)
-    if letters == entry.perm:
+    links = 1 if entry.type is _DIRECTORY and rules.may_hide else entry.links
+    if letters == entry.perm and links == entry.links:
         return entry
     # dataclasses.replace takes three times as long, and a listing has thousands of entries.
-    return Entry(entry.name, entry.type, entry.size, entry.modified_ns, entry.mode, entry.unique, entry.links, letters)
+    return Entry(entry.name, entry.type, entry.size, entry.modified_ns, entry.mode, entry.unique, links, letters)
 
 
 @lru_cache(maxsize=1024)
 def _given(rules: Rules, kind: EntryType, letters: str) -> str:
-    return "".join(letter for letter in letters if _gives(rules, kind, letter))
+    return "".join(letter for letter in letters if _gives(rules, kind, letter, is_partial=letters == PARTIAL_PERM))
 
 
-def _gives(rules: Rules, kind: EntryType, letter: str) -> bool:
-    if kind is EntryType.DIRECTORY and letter in _INSIDE:
-        return any(rules.may_inside(permission) for permission in _INSIDE[letter])
-    needed = Permission.RMDIR if (kind, letter) == (EntryType.DIRECTORY, "d") else _LETTERS[letter]
-    return needed in rules.allowed
+def _gives(rules: Rules, kind: EntryType, letter: str, *, is_partial: bool) -> bool:
+    if kind is _DIRECTORY:
+        if letter in _INSIDE:
+            return any(rules.may_inside(permission) for permission in _INSIDE[letter])
+        if letter == "f":
+            return rules.may_move()
+        return not rules.allowed.isdisjoint(_OF_DIRECTORIES[letter])
+    if is_partial and letter in "aw":
+        # To go on with an unfinished upload, or to begin it anew, makes a file and replaces none.
+        return Permission.UPLOAD in rules.allowed
+    return _OF_FILES[letter] in rules.allowed
 
 
-_LETTERS = {
+_OF_FILES = {
     "a": Permission.APPEND,
     "d": Permission.DELETE,
-    "e": Permission.LIST,
     "f": Permission.RENAME,
-    "l": Permission.LIST,
     "r": Permission.READ,
     "w": Permission.OVERWRITE,
+}
+# One of these is enough.
+_OF_DIRECTORIES = {
+    "d": (Permission.RMDIR,),
+    "e": (Permission.LIST, Permission.READ),
+    "l": (Permission.LIST,),
 }
 # Letters of a directory that speak about the names in it.
 _INSIDE = {
@@ -248,7 +272,7 @@ class Rules:
     see. Views are remembered: a listing asks for thousands.
     """
 
-    __slots__ = ("_below", "_rules", "allowed", "decided_by")
+    __slots__ = ("_below", "_rules", "allowed", "decided_by", "may_hide")
 
     def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
         self._rules = tuple(rules)
@@ -256,6 +280,8 @@ class Rules:
         # The rule that decides about the directory itself, and what it allows.
         self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
+        # Whether something in the directory may be there that may not be listed.
+        self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
 
     def allows(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for the directory itself."""
@@ -296,6 +322,10 @@ class Rules:
                 if parts[0] in ("*", _TREE):
                     return False
         return False
+
+    def may_move(self) -> bool:
+        """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
+        return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
     def may_move_to(self, other: Rules) -> bool:
         """

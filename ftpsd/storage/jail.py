@@ -29,10 +29,11 @@ from pathlib import Path
 from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
 from ftpsd.storage.direct import open_direct
-from ftpsd.storage.entries import PARTIAL_PERM, DirectoryListing, entry_of
+from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
 from ftpsd.storage.upload import UploadPolicy
@@ -113,6 +114,7 @@ class LocalJail:
             path = path.parent / unique_name(path.name)
             offset, append, may_replace = 0, False, False
         with self._find_new(path, follow=True) as place:
+            self._ledger.require_counted()
             if not self._uploads.atomic:
                 return open_direct(
                     place,
@@ -137,6 +139,7 @@ class LocalJail:
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         with self._find_new(path) as place:
+            self._ledger.require_counted()
             with turn(place.name), self._ledger.change() as change:
                 change.need_directory()
                 os.mkdir(place.name, 0o700, dir_fd=place.fd)
@@ -224,6 +227,11 @@ class LocalJail:
         free = disk.f_bavail * disk.f_frsize
         return free if left is None else min(free, left)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands, which is that of the whole jail."""
+        self._opened(path)
+        return self._ledger.standing()
+
     def _opened(self, path: VirtualPath) -> Root:
         """Return the root, for as long as the caller keeps it. Raises: IO after close()."""
         root = self._root
@@ -258,7 +266,10 @@ class LocalJail:
             if partial is None:
                 raise
             return replace(entry_of(name, partial), perm=PARTIAL_PERM)
-        return None if stat.S_ISLNK(status.st_mode) else entry_of(name, status)
+        if stat.S_ISLNK(status.st_mode):
+            return None
+        entry = entry_of(name, status)
+        return replace(entry, perm=ROOT_PERM) if place.path.is_root else entry
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""

@@ -2,7 +2,7 @@
 The ledger: what a storage tells of every byte and every name that comes or goes in its tree.
 
 A `Change` spans one operation: what it needs is asked for before the system call that takes it, what became of it is
-told after the call, and both are settled when the change ends. Whoever counts (quota.py) thus sees nothing twice and
+told after the call, and both are settled when the change ends. Whoever counts (quota/) thus sees nothing twice and
 misses nothing, also where an operation fails half-way. The classes here count nothing: they are what a tree without a
 quota has, and what those that count are made from.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+
+from ftpsd.storage.quota.usage import Standing
 
 
 class Change:
@@ -61,8 +63,15 @@ class Ledger:
         """Begin an operation."""
         return _UNCOUNTED
 
+    def require_counted(self) -> None:
+        """Go on only where it is known how much there is. Raises: COUNTING."""
+
     def free_bytes(self) -> int | None:
-        """Return how many bytes may still come, None for any number."""
+        """Return how many bytes may still come, None for any number. Raises: COUNTING."""
+        return None
+
+    def standing(self) -> Standing | None:
+        """Return what there is and may be, None where that is any number. Raises: COUNTING."""
         return None
 
 

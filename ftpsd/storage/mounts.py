@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -115,7 +116,7 @@ class MountedStorage:
     ) -> Sink:
         """Open an upload to *path*."""
         if self._points.is_held(path):
-            raise StorageError(Kind.IS_A_DIRECTORY, path)
+            raise self._in_the_way(path, Kind.IS_A_DIRECTORY, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             sink = tree.open_sink(
@@ -126,7 +127,7 @@ class MountedStorage:
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         if self._points.is_held(path):
-            raise StorageError(Kind.EXISTS, path)
+            raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             tree.make_directory(inner)
@@ -147,7 +148,7 @@ class MountedStorage:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
         tree, inner, point = self._changeable(old)
         if self._points.is_held(new):
-            raise StorageError(Kind.EXISTS, new)
+            raise self._in_the_way(new, Kind.EXISTS, Kind.DENIED)
         if self._points.find(new) != point:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new), _seen_from(point):
@@ -171,6 +172,12 @@ class MountedStorage:
         with _seen_from(point):
             return tree.free_bytes(inner)
 
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota of the tree stands that *path* is in."""
+        tree, inner, point = self._tree_of(path)
+        with _seen_from(point):
+            return tree.standing(inner)
+
     def close(self) -> None:
         """Release all trees."""
         for tree in self._trees.values():
@@ -184,8 +191,17 @@ class MountedStorage:
     def _changeable(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be removed or renamed. Raises: DENIED for what is held by a mount."""
         if self._points.is_held(path):
-            raise StorageError(Kind.DENIED, path)
+            raise self._in_the_way(path, Kind.DENIED, Kind.NOT_FOUND)
         return self._tree_of(path)
+
+    def _in_the_way(self, path: VirtualPath, seen: Kind, hidden: Kind) -> StorageError:
+        """Return the refusal for what a mount holds: *seen*, or *hidden* where the user may not know of the mount."""
+        try:
+            self.stat(path)
+        except StorageError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return StorageError(hidden, path)
+        return StorageError(seen, path)
 
     def _real(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""

@@ -12,7 +12,8 @@ from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageErro
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Standing
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -46,7 +47,9 @@ def memory(directory: Path) -> House:
 
 def counted(directory: Path, policy: UploadPolicy) -> House:
     """Return a house over a directory with a quota that nothing here reaches."""
-    ledger = QuotaAccount(directory).ledger(Quota(bytes=1 << 30, files=10_000))
+    account = QuotaAccount(directory)
+    account.count()
+    ledger = account.ledger(Quota(bytes=1 << 30, files=10_000))
 
     def open_storage(owner: str) -> Storage:
         return LocalJail.open(directory, uploads=policy, owner=owner, ledger=ledger)
@@ -147,6 +150,9 @@ class Below:
 
     def free_bytes(self, path: VirtualPath) -> int:
         return self._inner.free_bytes(self._at(path))
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        return self._inner.standing(self._at(path))
 
     def close(self) -> None:
         self._inner.close()

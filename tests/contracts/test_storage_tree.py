@@ -47,6 +47,10 @@ class TestDirectories:
         put(storage, "/a", b"1")
         assert kind_of(storage.remove_directory, at("/a")) is Kind.NOT_A_DIRECTORY
 
+    def test_root_says_that_it_stays(self, storage: Storage) -> None:
+        """Its perm fact promises what can be done in it, and neither d nor f."""
+        assert storage.stat(at("/")).perm == "celmp"
+
     def test_root_cannot_be_removed_or_renamed(self, storage: Storage) -> None:
         """The root stays."""
         calls = [

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.service import systemd
 from ftpsd.service.build import load
+from ftpsd.service.logs import warn
 from ftpsd.service.processes.child import Child
 from ftpsd.service.processes.link import Reload, ReopenLog
 from ftpsd.service.reload import changed_beyond_reload, why_refused
@@ -68,6 +69,7 @@ class SupervisorReload:
         loaded = await supervisor.workers.run(load, supervisor.path)
         for key in changed_beyond_reload(supervisor.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
+        warn(loaded.warnings)
         supervisor.version = supervisor.snapshot.write(loaded)
         supervisor.loaded = loaded
         handed = [self._hand_to(child) for child in supervisor.ready_children()]

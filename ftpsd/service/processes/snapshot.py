@@ -13,6 +13,7 @@ import os
 import pickle
 import struct
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +49,8 @@ class Snapshot:
     def write(self, loaded: Loaded) -> int:
         """Replace what it holds and return the number of this version; it counts from 1."""
         stream = io.BytesIO()
-        _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(loaded)
+        # What is to be said of it is said by the supervisor.
+        _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(replace(loaded, warnings=()))
         data = stream.getvalue()
         with self._lock:
             version = self._header()[0] + 1

@@ -31,6 +31,7 @@ from ftpsd.service import systemd
 from ftpsd.service.build import Loaded
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, listen_for_stop
 from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, open_admin_port, open_control
+from ftpsd.service.logs import warn
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
 from ftpsd.service.processes.link import Cut
@@ -163,8 +164,7 @@ class Supervisor:
         elif len(self.ready_children()) == self.count:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
-            for warning in self.loaded.warnings:
-                log.warn("{warning}", warning=warning)
+            warn(self.loaded.warnings)
             log.info("ftpsd serves {listeners}", listeners=self.describe())
             systemd.notify_ready(f"serving {self.describe()}")
             # systemd counts from READY=1 on.

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import QuotaExceeded
+from ftpsd.control.session import COUNT_LOOK, COUNT_PATIENCE
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota import Quota, QuotaAccount
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from tests.fakes import MemoryStorage, MemoryTree
@@ -26,7 +28,9 @@ def over(storage: Storage) -> ControlClient:
 @pytest.fixture
 def small(tmp_path: Path) -> Storage:
     """Return a home with room for ten bytes, one file and one directory."""
-    ledger = QuotaAccount(tmp_path).ledger(Quota(bytes=10, files=1))
+    account = QuotaAccount(tmp_path)
+    account.count()
+    ledger = account.ledger(Quota(bytes=10, files=1))
     return LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="alice", ledger=ledger)
 
 
@@ -74,6 +78,83 @@ class TestAvbl:
     def test_it_is_announced(self) -> None:
         """FEAT has it."""
         assert " AVBL" in clear_server().connect().say("FEAT").split("\n")
+
+
+class TestQuota:
+    """How a quota stands: SITE QUOTA."""
+
+    def test_of_the_home(self, small: Storage) -> None:
+        """What there is, of what there may be."""
+        client = over(small)
+        assert client.say("MKD /a")[:3] == "257"
+        lines = ["200-Quota:", " bytes: 0 of 10", " files: 0 of 1", " directories: 1 of 1", "200 End."]
+        assert client.say("SITE QUOTA").split("\n") == lines
+
+    def test_of_half_a_quota(self, tmp_path: Path) -> None:
+        """What is not bounded is told all the same."""
+        (tmp_path / "a").write_bytes(b"123")
+        account = QuotaAccount(tmp_path)
+        account.count()
+        home = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice", ledger=account.ledger(Quota(bytes=5)))
+        assert over(home).say("SITE QUOTA").split("\n")[1:3] == [" bytes: 3 of 5", " files: 1 of any number"]
+
+    def test_where_there_is_none(self, small: Storage) -> None:
+        """A mount, and a home without a quota."""
+        client = over(MountedStorage(small, {VirtualPath(("m",)): MemoryStorage()}))
+        assert client.say("SITE QUOTA /m") == "200 No quota holds here."
+        assert client.say("SITE QUOTA")[:4] == "200-"
+        assert over(MemoryStorage()).say("SITE QUOTA") == "200 No quota holds here."
+
+    def test_who_may_not_look(self, small: Storage) -> None:
+        """A drop box does not tell how much others have put there."""
+        assert over(GuardedStorage(small, [])).say("SITE QUOTA") == "550 No such file or directory."
+
+
+class TestBeforeTheCount:
+    """What needs room while nobody knows yet how much there is."""
+
+    @pytest.fixture
+    def account(self, tmp_path: Path) -> QuotaAccount:
+        """Return the account of a home with a file and a directory, not counted yet."""
+        (tmp_path / "old").write_bytes(b"123")
+        return QuotaAccount(tmp_path)
+
+    @pytest.fixture
+    def client(self, tmp_path: Path, account: QuotaAccount) -> ControlClient:
+        """Return a client whose home that is, and may hold ten bytes."""
+        ledger = account.ledger(Quota(bytes=10))
+        return over(LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="alice", ledger=ledger))
+
+    @pytest.mark.parametrize(
+        ("line", "answer"),
+        [
+            ("MKD new", '257 "/new" created.'),
+            ("SITE CPTO copy", "250 Copied."),
+            ("AVBL", "213 7"),
+            ("ALLO 8", "552 Only 7 bytes are left."),
+            ("SITE QUOTA", "200-Quota:"),
+        ],
+    )
+    def test_it_waits(self, client: ControlClient, account: QuotaAccount, line: str, answer: str) -> None:
+        """The answer comes as soon as the count is over, and it is the right one."""
+        assert client.say("SITE CPFR old")[:3] == "350"
+        assert client.say(line) == ""
+        assert account.count()
+        client.server.reactor.advance(COUNT_LOOK)
+        assert client.replies().split("\n")[0] == answer
+
+    def test_it_does_not_wait_for_ever(self, client: ControlClient) -> None:
+        """After some seconds the client is asked to come again, and the session goes on."""
+        assert client.say("MKD new") == ""
+        client.server.reactor.pump([COUNT_LOOK] * int(COUNT_PATIENCE / COUNT_LOOK + 2))
+        assert client.replies() == "450 What is stored is still being counted, try again in a moment."
+        assert client.say("NOOP") == "200 OK."
+
+    def test_who_leaves_waits_no_longer(self, client: ControlClient) -> None:
+        """The end of the session is the end of the wait."""
+        assert client.say("MKD new") == ""
+        client.hang_up()
+        assert client.server.reactor.getDelayedCalls() == []
 
 
 def test_a_quota_that_is_reached_is_in_the_audit_log(small: Storage) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, LogLevel
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from ftpsd.service.logs import filtered, format_event
+from ftpsd.config.document import ConfigError
+from ftpsd.service.logs import MOST_WARNINGS, filtered, format_event, warn
 
 
 def passes(level: str, namespace: str, threshold: str) -> bool:
@@ -42,6 +43,20 @@ def test_what_is_logged(level: str, namespace: str, threshold: str, expected: bo
 def test_another_package_is_not_ours() -> None:
     """A namespace that merely begins alike is somebody else's."""
     assert not passes("info", "ftpsdlike.module", "info")
+
+
+def test_many_warnings() -> None:
+    """Thousands of homes that are missing at once do not fill the log."""
+    seen: list[LogEvent] = []
+    observer = cast(ILogObserver, seen.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        warn([ConfigError("users.yaml", number, 1, "home", "missing", "warning") for number in range(1, 5001)])
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    texts = [formatEvent(event) for event in seen]
+    assert texts[0] == "users.yaml:1:1: warning: home: missing"
+    assert (len(texts), texts[-1]) == (MOST_WARNINGS + 1, "and 4980 warnings more; `ftpsd check` has them all")
 
 
 def test_an_event_is_one_line() -> None:

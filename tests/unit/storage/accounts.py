@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota import Quota, QuotaAccount, Usage
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Usage
 from ftpsd.storage.upload import UploadPolicy
 
 ATOMIC = UploadPolicy(durable=False)

@@ -232,6 +232,16 @@ class TestHeld:
         made = [Kind.EXISTS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.IS_A_DIRECTORY]
         assert kinds == [Kind.DENIED] * 3 + made
 
+    def test_a_mount_that_is_hidden_does_not_show_by_its_refusals(self, home: MemoryStorage) -> None:
+        """What the user may not see of a mount looks like what the home does not let them do, or what is not there."""
+        rules = [PathRule("/**", frozenset({Permission.LIST, Permission.RENAME}))]
+        storage = MountedStorage(GuardedStorage(home, rules), {at("/m"): GuardedStorage(MemoryStorage(), [])})
+        for path in ("/m", "/none"):
+            assert kind_of(storage.make_directory, at(path)) is Kind.DENIED
+            assert kind_of(storage.open_sink, at(path)) is Kind.DENIED
+            assert kind_of(storage.rename, at(path), at("/new")) is Kind.NOT_FOUND
+        assert kind_of(storage.rename, at("/own"), at("/m")) is Kind.DENIED
+
     @pytest.mark.parametrize(
         ("old", "new"),
         [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, Quota, QuotaAccount, QuotaAccounts, Usage
+from ftpsd.storage.quota.account import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.usage import Quota, Standing, Usage
 from ftpsd.storage.upload import sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
 from tests.unit.storage.accounts import ATOMIC, DIRECT, ENDLESS, POLICIES, fresh, opened
@@ -47,29 +50,57 @@ class TestCounting:
         (home / "a").write_bytes(b"123")
         account = QuotaAccount(home)
         assert not account.count(is_stopped=lambda: True)
-        assert not account.count(within=-1)
         assert (account.used, account.is_counted, account.is_due) == (Usage(), False, True)
 
     def test_a_change_that_takes_long(self, home: Path) -> None:
-        """A count that somebody waits for gives up while a change is under way; the next one takes it in."""
+        """A count gives up while a change goes on and on; the next one takes it in."""
         account = QuotaAccount(home)
         with account.ledger(ENDLESS).change() as change:
-            assert not account.count(within=0.01)
+            assert not account.count(patience=0.01)
             (home / "d").mkdir()
             change.came((home / "d").lstat())
-        assert account.count(within=1)
+        assert account.count(patience=1)
         assert account.used == Usage(directories=1)
 
-    def test_before_the_count_only_what_comes_is_known(self, home: Path) -> None:
-        """Until then uploads are held to the quota by themselves, and counted like all else afterwards."""
-        (home / "old").write_bytes(b"x" * 10)
+    @pytest.mark.parametrize("quota", [Quota(bytes=8), Quota(files=1)])
+    def test_before_the_count_nothing_is_stored(self, home: Path, quota: Quota) -> None:
+        """Until it is known how much there is, whoever has a quota is neither allowed nor refused more: ask again."""
+        (home / "old").write_bytes(b"x" * 5)
+        account = QuotaAccount(home)
+        storage = opened(home, account, quota)
+        calls: list[Callable[[], object]] = [
+            lambda: storage.open_sink(at("/old")),
+            lambda: storage.open_sink(at("/old"), append=True),
+            lambda: storage.open_sink(at("/new"), unique=True),
+            lambda: storage.make_directory(at("/d")),
+            lambda: storage.free_bytes(at("/")),
+            lambda: storage.standing(at("/")),
+        ]
+        assert {kind_of(call) for call in calls} == {Kind.COUNTING}
+        assert fresh(home) == Usage(5, 1)
+        assert account.count()
+        assert storage.standing(at("/")) == Standing(Usage(5, 1), quota)
+
+    def test_before_the_count_all_else_works(self, home: Path) -> None:
+        """Reading needs no count, nor does what takes away or moves; the count takes in what it did."""
+        for name in ("gone", "moved", "read"):
+            (home / name).write_bytes(b"123")
         account = QuotaAccount(home)
         storage = opened(home, account, Quota(bytes=8))
-        put(storage, "/a", b"12345")
-        with pytest.raises(StorageError):
-            put(storage, "/b", b"12345")
+        storage.remove_file(at("/gone"))
+        storage.rename(at("/moved"), at("/there"))
+        assert (get(storage, "/read"), sorted(names(storage))) == (b"123", ["read", "there"])
         assert account.count()
-        assert account.used == fresh(home) == Usage(10 + 5 + 3, 3, 0)
+        assert account.used == fresh(home) == Usage(6, 2)
+
+    def test_who_has_no_quota_waits_for_no_count(self, home: Path) -> None:
+        """A guest in the home stores files at any time, and the count takes them in."""
+        account = QuotaAccount(home)
+        guest = opened(home, account, ENDLESS)
+        put(guest, "/a", b"123")
+        assert guest.standing(at("/")) is None
+        assert account.count()
+        assert account.used == fresh(home) == Usage(3, 1)
 
     def test_a_link_that_is_removed_frees_nothing(self, home: Path, account: QuotaAccount) -> None:
         """Links and special files count for nothing, so they free nothing."""
@@ -284,12 +315,10 @@ class TestAccounts:
         assert account.used == Usage(3, 1)
 
     def test_what_is_due_is_counted(self, home: Path) -> None:
-        """Each account in turn; none when the daemon stops."""
+        """Each home in turn, once; none when the daemon stops."""
         accounts = QuotaAccounts()
-        account = accounts.of(home)
         accounts.stop()
-        assert accounts.recount() == 0
-        assert account.is_due
+        assert accounts.count_due([home]) == 0
+        assert accounts.of(home).is_due
         accounts = QuotaAccounts()
-        accounts.of(home)
-        assert [accounts.recount(), accounts.recount()] == [1, 0]
+        assert [accounts.count_due([home, home]), accounts.count_due([home])] == [1, 0]

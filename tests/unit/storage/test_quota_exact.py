@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota import Quota, QuotaAccount, Usage
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota, Usage
 from ftpsd.storage.upload import UploadPolicy
 from tests.contracts.storages import at, write
 from tests.unit.storage.accounts import POLICIES, fresh, opened
@@ -159,6 +160,7 @@ def test_what_moves_during_a_count(home: Path, moment: int, old: str, new: str) 
 def test_two_uploads_at_the_edge(home: Path) -> None:
     """Two threads that upload at once get exactly what there is between them."""
     account = QuotaAccount(home)
+    assert account.count()
     together = threading.Barrier(2)
 
     def upload(name: str) -> None:

@@ -1,0 +1,1 @@
+"""Quotas: how much is in a home, counted once and kept exact by every operation of this process."""

@@ -1,0 +1,209 @@
+"""
+The account of one home.
+
+* An account belongs to a directory and is shared by all sessions that change it; each looks at it through its own
+  user's limits. Its lock is held for some additions, never during a system call.
+* It lives in memory. What was written down could be wrong after a crash, or after the operator or another program has
+  changed the home; a count of what is there cannot, and costs some microseconds a file.
+* A count holds up nobody's operation, and no operation the count: how the two come together is in count.py.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from ftpsd.storage.ledger import Ledger
+from ftpsd.storage.quota.change import QuotaLedger
+from ftpsd.storage.quota.count import Count, Event
+from ftpsd.storage.quota.tally import Tally, tally
+from ftpsd.storage.quota.usage import Quota, Usage
+
+# Seconds. Another program may delete or add files: what was counted longer ago is counted again at the next login, and
+# after a refusal sooner, because there may be room by now.
+RECOUNT_AFTER = 600.0
+RECOUNT_AFTER_REFUSAL = 60.0
+# A count may not take more than this part of the time of a disk.
+RECOUNT_SHARE = 0.01
+# Each further start means that a file with two names was changed meanwhile, whose names cannot be told from each other.
+STARTS = 3
+# Each further walk means that a directory was renamed during the one before, so that something may have been passed by.
+WALKS = 5
+# A change lasts as long as its system calls; copying a huge file is the longest of them.
+PATIENCE = 300.0
+
+
+class QuotaAccount:
+    """What is in one directory. Every method may be called from any thread."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._used = Usage()
+        self._reserved = Usage()
+        self._counted_at: float | None = None
+        self._took = 0.0
+        self._was_refused = False
+        self._is_counting = False
+        # Changes under way, by the number of counts that had ended when they began.
+        self._epoch = 0
+        self._under_way: Counter[int] = Counter()
+        self._count: Count | None = None
+
+    def ledger(self, quota: Quota) -> Ledger:
+        """Return what a storage over the directory tells, for a user who may have as much as *quota* says."""
+        return QuotaLedger(self, quota)
+
+    @property
+    def used(self) -> Usage:
+        """What is in the directory: before the first count is over, what has come since the start."""
+        with self._lock:
+            return self._used
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
+        return self._counted_at is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is time to count."""
+        if self._counted_at is None:
+            return not self._is_counting
+        wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
+        return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE) and not self._is_counting
+
+    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+        """
+        Count what is in the directory; tell whether that came to its end. Blocks.
+
+        Gives up when *is_stopped* says so, when a change takes longer than *patience* seconds, and at once while
+        another count runs.
+        """
+        with self._lock:
+            if self._is_counting:
+                return False
+            self._is_counting = True
+        began = self._clock()
+        try:
+            for start in range(1, STARTS + 1):
+                if self._count_all(is_stopped, patience, may_be_spoilt=start == STARTS):
+                    self._counted_at = self._clock()
+                    self._took = self._counted_at - began
+                    self._was_refused = False
+                    return True
+                if is_stopped():
+                    break
+            return False
+        finally:
+            with self._lock:
+                self._count = None
+                self._is_counting = False
+
+    def free_bytes(self, quota: Quota) -> int | None:
+        """Return how many bytes may still come."""
+        if quota.bytes is None:
+            return None
+        with self._lock:
+            return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
+
+    def _count_all(self, is_stopped: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
+        """Walk until nothing was passed by, take the sum; tell whether it came to that."""
+        seen = Tally()
+        with self._lock:
+            # Only changes that tell this count of all they do may overlap its walk.
+            count = self._count = Count(self._next_epoch())
+            if not self._have_earlier_ended(patience):
+                return False
+        for walk in range(1, WALKS + 1):
+            if not tally(self.directory, seen, is_stopped):
+                return False
+            with self._lock:
+                count.ended_at = self._next_epoch()
+                if not self._have_earlier_ended(patience):
+                    return False
+                if count.is_spoilt and not may_be_spoilt:
+                    return False
+                if not count.is_confused:
+                    break
+                if walk < WALKS:
+                    count.go_on()
+        found = count.sum(seen)
+        with self._lock:
+            self._used = found + count.since
+            self._count = None
+        return True
+
+    def _next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
+    def _have_earlier_ended(self, patience: float) -> bool:
+        """Wait for the changes of earlier epochs, up to *patience* seconds; tell whether they have ended."""
+        return self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), patience)
+
+    # --- for changes
+
+    def begin(self) -> int:
+        """Begin a change; return what end() wants to know."""
+        with self._lock:
+            self._under_way[self._epoch] += 1
+            return self._epoch
+
+    def reserve(self, wanted: Usage, quota: Quota, *, beyond: int = 0) -> bool:
+        """Set *wanted* aside; tell whether there was room for it."""
+        with self._lock:
+            total = self._used + self._reserved + wanted
+            if (
+                _is_above(wanted.bytes, total.bytes, quota.bytes)
+                or _is_above(wanted.files, total.files - beyond, quota.files)
+                or _is_above(wanted.directories, total.directories, quota.files)
+            ):
+                self._was_refused = True
+                return False
+            self._reserved += wanted
+            return True
+
+    def reserve_bytes(self, wanted: int, quota: Quota) -> int:
+        """Set as many of *wanted* bytes aside as there is room for; return how many."""
+        with self._lock:
+            if quota.bytes is not None:
+                left = quota.bytes - max(0, self._used.bytes) - self._reserved.bytes
+                if left < wanted:
+                    self._was_refused = True
+                    wanted = max(0, left)
+            self._reserved += Usage(bytes=wanted)
+            return wanted
+
+    def end(self, epoch: int, reserved: Usage, events: list[Event]) -> None:
+        """End a change that had set *reserved* aside, and that brought about *events*."""
+        with self._lock:
+            delta = Usage()
+            for event in events:
+                delta += event.delta
+            self._reserved += Usage(-reserved.bytes, -reserved.files, -reserved.directories)
+            self._used += delta
+            self._under_way[epoch] -= 1
+            is_last = not self._under_way[epoch]
+            if is_last:
+                del self._under_way[epoch]
+            count = self._count
+            if count is not None:
+                count.tell(epoch, events, delta)
+                if is_last:
+                    self._settled.notify_all()
+
+    def note(self, epoch: int, identity: int, after: int) -> None:
+        """Note in the middle of a change what a file is about to be."""
+        with self._lock:
+            if self._count is not None:
+                self._count.touch(epoch, identity, after)
+
+
+def _is_above(wanted: int, total: int, limit: int | None) -> bool:
+    return wanted > 0 and limit is not None and total > limit

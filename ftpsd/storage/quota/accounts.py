@@ -1,0 +1,46 @@
+"""The accounts of all homes, for the life of the process; a reload keeps them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import ENDLESS
+
+
+class QuotaAccounts:
+    """The accounts of a process, made when they are first asked for; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: dict[str, QuotaAccount] = {}
+        self.is_stopped = False
+
+    def of(self, directory: Path) -> QuotaAccount:
+        """Return the account of *directory*. Blocks for a moment."""
+        path = os.path.realpath(directory)
+        with self._lock:
+            account = self._accounts.get(path)
+            if account is None:
+                account = self._accounts[path] = QuotaAccount(Path(path))
+            return account
+
+    def ledger(self, directory: Path) -> Ledger:
+        """Return what to tell for somebody whom no quota binds: changes count where others have one."""
+        with self._lock:
+            account = self._accounts.get(os.path.realpath(directory)) if self._accounts else None
+        return NO_LEDGER if account is None else account.ledger(ENDLESS)
+
+    def stop(self) -> None:
+        """Have every count end soon."""
+        self.is_stopped = True
+
+    def count_due(self, homes: Iterable[Path]) -> int:
+        """Count those of *homes* that are due, one after the other; return how many that were. Blocks for long."""
+        # All of them have an account before the first walk begins, so whoever changes one meanwhile tells it.
+        accounts = [self.of(home) for home in homes]
+        return sum(account.count(is_stopped=lambda: self.is_stopped) for account in accounts if account.is_due)

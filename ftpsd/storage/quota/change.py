@@ -1,0 +1,128 @@
+"""
+What a storage tells of one operation, as a counted tree takes it: a ledger and its changes (storage/ledger.py).
+
+A ledger is an account seen through one user's limits: sessions of several users may share a home.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.ledger import Change, Ledger
+from ftpsd.storage.quota.count import Event
+from ftpsd.storage.quota.tally import DIRECTORY, GONE, identity
+from ftpsd.storage.quota.usage import ENDLESS, Quota, Standing, Usage
+
+if TYPE_CHECKING:
+    from ftpsd.storage.quota.account import QuotaAccount
+
+
+class QuotaLedger(Ledger):
+    """An account, seen through a user's limits."""
+
+    __slots__ = ("_account", "_quota")
+
+    def __init__(self, account: QuotaAccount, quota: Quota) -> None:
+        self._account = account
+        self._quota = quota
+
+    def change(self) -> Change:
+        """Begin an operation."""
+        return QuotaChange(self._account, self._quota)
+
+    def require_counted(self) -> None:
+        """Refuse what needs room until the first count is over; who has no quota needs to know nothing."""
+        if self._quota != ENDLESS and not self._account.is_counted:
+            raise StorageError(Kind.COUNTING)
+
+    def free_bytes(self) -> int | None:
+        """Return how many bytes may still come."""
+        self.require_counted()
+        return self._account.free_bytes(self._quota)
+
+    def standing(self) -> Standing | None:
+        """Return what there is and may be."""
+        self.require_counted()
+        return None if self._quota == ENDLESS else Standing(self._account.used, self._quota)
+
+
+class QuotaChange(Change):
+    """One operation on a tree that is counted."""
+
+    __slots__ = ("_account", "_epoch", "_events", "_going", "_quota", "_reserved")
+
+    def __init__(self, account: QuotaAccount, quota: Quota) -> None:
+        self._account = account
+        self._quota = quota
+        self._reserved = Usage()
+        self._events: list[Event] = []
+        self._going: dict[int, int] = {}
+
+    def __enter__(self) -> Change:
+        self._epoch = self._account.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        stayed = [Event(name, Usage(), size) for name, size in self._going.items()]
+        self._account.end(self._epoch, self._reserved, stayed + self._events)
+
+    def need_file(self, *, beyond: int = 0) -> None:
+        """Ask for one more file."""
+        self._need(Usage(files=1), beyond)
+
+    def need_directory(self) -> None:
+        """Ask for one more directory."""
+        self._need(Usage(directories=1), 0)
+
+    def need_bytes(self, count: int) -> int:
+        """Ask for *count* more bytes."""
+        granted = self._account.reserve_bytes(count, self._quota)
+        self._reserved += Usage(bytes=granted)
+        return granted
+
+    def came(self, status: os.stat_result) -> None:
+        """Tell of a new name."""
+        self._tell(status, 1, _size(status))
+
+    def going(self, status: os.stat_result) -> None:
+        """Tell of what is about to be removed."""
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+            name = identity(status)
+            self._going[name] = _size(status)
+            self._account.note(self._epoch, name, GONE)
+
+    def went(self, status: os.stat_result) -> None:
+        """Tell that it is no longer there."""
+        self._going.pop(identity(status), None)
+        self._tell(status, -1, None)
+
+    def moved(self, status: os.stat_result) -> None:
+        """Tell of a new name for what was there."""
+        self._tell(status, 0, _size(status))
+
+    def resized(self, status: os.stat_result, before: int, after: int) -> None:
+        """Tell of a new size."""
+        self._events.append(Event(identity(status), Usage(bytes=after - before), after))
+
+    def _need(self, wanted: Usage, beyond: int) -> None:
+        if not self._account.reserve(wanted, self._quota, beyond=beyond):
+            raise StorageError(Kind.QUOTA)
+        self._reserved += wanted
+
+    def _tell(self, status: os.stat_result, sign: int, after: int | None) -> None:
+        name = identity(status)
+        if stat.S_ISDIR(status.st_mode):
+            self._events.append(Event(name, Usage(directories=sign), after, is_move_of_directory=sign == 0))
+        elif stat.S_ISREG(status.st_mode):
+            delta = Usage(sign * status.st_size, sign)
+            self._events.append(Event(name, delta, after, has_two_names=status.st_nlink > 1))
+
+
+def _size(status: os.stat_result) -> int:
+    return DIRECTORY if stat.S_ISDIR(status.st_mode) else status.st_size

@@ -1,0 +1,41 @@
+"""
+What a quota is about: how much there may be, and how much there is.
+
+What counts: every regular file below the home, with its size, also the hidden partials of unfinished uploads, which
+would otherwise be a way around the quota; and every directory. A file with two names counts twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much may be in a home; None: any number. *files* also bounds the number of directories, by itself."""
+
+    bytes: int | None = None
+    files: int | None = None
+
+
+ENDLESS = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much is in a home."""
+
+    bytes: int = 0
+    files: int = 0
+    directories: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.bytes + other.bytes, self.files + other.files, self.directories + other.directories)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much there is, and how much there may be."""
+
+    used: Usage
+    quota: Quota

@@ -1,0 +1,234 @@
+"""Quotas: what is refused beyond them, and that what is counted is what is there."""
+
+from __future__ import annotations
+
+import ftplib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ftpsd.tls.authority import Demonstration
+from tests.e2e.client import CLEAR, EXPLICIT, Sessions, Way, code, content, download, reply, upload
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.storage.conftest import prepared
+from tests.e2e.storage.ground import published, store, told, used
+
+BYTES, FILES = 200_000, 4
+QUOTA = {"quota": {"bytes": BYTES, "files": FILES}}
+# One piece of an upload is kept in memory, a larger one goes to the disk while it comes in.
+SMALL, LARGE = 20_000, 150_000
+FULL = "552 Quota exceeded."
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
+    """A daemon whose users all have the same quota, each in a home of their own."""
+    daemon = prepared(tmp_path_factory.mktemp("bounded"), tls_files, [QUOTA] * 60)
+    try:
+        daemon.start()
+        yield daemon
+        daemon.stop()
+    finally:
+        daemon.kill()
+
+
+@pytest.fixture(params=[CLEAR, EXPLICIT], ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """In clear, and over TLS."""
+    chosen: Way = request.param
+    return chosen
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A user with a quota, and a session of theirs."""
+
+    daemon: Daemon
+    account: Account
+    sessions: Sessions
+    ftp: ftplib.FTP
+
+    @property
+    def home(self) -> Path:
+        return self.account.home
+
+    def is_exact(self) -> bool:
+        """Tell whether what is counted is what is there."""
+        return told(self.ftp) == used(self.home)
+
+
+@pytest.fixture
+def user(bounded: Daemon, way: Way) -> Iterator[Bounded]:
+    """A user nobody else uses, logged in; at the end the account must be exact, and the session alive."""
+    sessions = Sessions(bounded, way)
+    account = bounded.account()
+    bound = Bounded(bounded, account, sessions, sessions.log_in(account))
+    yield bound
+    assert bound.is_exact()
+    assert code(bound.ftp, "NOOP") == 200
+    sessions.close()
+
+
+class TestBytes:
+    """More bytes than there may be."""
+
+    @pytest.mark.parametrize("command", ["STOR more", "APPE more", "STOU more"])
+    @pytest.mark.parametrize("size", [SMALL, LARGE])
+    def test_an_upload_ends_at_the_byte_beyond(self, user: Bounded, command: str, size: int) -> None:
+        """552 in the middle, nothing published, the session alive; the audit log says so."""
+        upload(user.ftp, "old", content(BYTES - size + 1))
+        assert store(user.ftp, command, content(size)) == FULL
+        assert published(user.home) == {"old": BYTES - size + 1}
+        assert used(user.home)[0] <= BYTES
+        event = user.daemon.wait_for_event("quota-exceeded", user=user.account.name)
+        assert event["command"] == command[:4]
+        assert event["path"].startswith("/more")
+        assert (
+            user.daemon.wait_for_event("file-stored", user=user.account.name, result="failed")["path"] == event["path"]
+        )
+
+    def test_the_last_byte_fits(self, user: Bounded) -> None:
+        """A quota can be used up, in one file or in several."""
+        upload(user.ftp, "a", content(LARGE))
+        upload(user.ftp, "b", content(BYTES - LARGE))
+        assert told(user.ftp) == (BYTES, 2, 0)
+        assert store(user.ftp, "STOR c", b"x") == FULL
+
+    def test_what_came_in_is_resumed_when_there_is_room(self, user: Bounded) -> None:
+        """The partial counts and belongs to the user, who makes room and goes on."""
+        upload(user.ftp, "old", content(SMALL))
+        assert store(user.ftp, "STOR more", content(BYTES)) == FULL
+        there = user.ftp.size("more")
+        assert there == BYTES - SMALL
+        assert code(user.ftp, "DELE old") == 250
+        assert store(user.ftp, "STOR more", content(BYTES)[there:], after=f"REST {there}")[:3] == "226"
+        assert download(user.ftp, "more") == content(BYTES)
+
+    def test_a_copy_on_the_server(self, user: Bounded) -> None:
+        """SITE CPTO stores like an upload, and is refused like one."""
+        upload(user.ftp, "old", content(LARGE))
+        assert code(user.ftp, "SITE CPFR old") == 350
+        assert reply(user.ftp, "SITE CPTO copy") == FULL
+        assert published(user.home) == {"old": LARGE}
+        assert user.daemon.wait_for_event("quota-exceeded", user=user.account.name)["command"] == "SITE CPTO"
+
+    def test_an_append(self, user: Bounded) -> None:
+        """What is appended must fit beside the file it is appended to, which stays as it was."""
+        upload(user.ftp, "old", content(LARGE))
+        assert reply_to_upload(user.ftp, "APPE old", b"x" * (BYTES - LARGE + 1)) == FULL
+        assert (user.home / "old").read_bytes() == content(LARGE)
+        upload(user.ftp, "small", content(SMALL))
+        upload(user.ftp, "small", b"end", verb="APPE")
+        assert published(user.home) == {"old": LARGE, "small": SMALL + 3}
+
+
+def reply_to_upload(ftp: ftplib.FTP, command: str, data: bytes) -> str:
+    """Upload *data* and return the final reply, also where the upload is refused before it begins."""
+    try:
+        return store(ftp, command, data)
+    except AssertionError as refusal:
+        return str(refusal).split("\n")[0]
+
+
+class TestFiles:
+    """More files than there may be."""
+
+    @pytest.fixture
+    def full(self, user: Bounded) -> Bounded:
+        """The user with as many files, and as many directories, as there may be."""
+        for number in range(FILES):
+            upload(user.ftp, f"file{number}", b"data")
+            assert code(user.ftp, f"MKD folder{number}") == 257
+        return user
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("EPSV", "STOR new"),
+            ("EPSV", "APPE new"),
+            ("EPSV", "STOU new"),
+            ("MKD new",),
+            ("SITE CPFR file0", "SITE CPTO new"),
+        ],
+    )
+    def test_one_too_many(self, full: Bounded, lines: tuple[str, ...]) -> None:
+        """Refused before anything is sent; nothing is there, and the audit log says so."""
+        answers = [reply(full.ftp, line) for line in lines]
+        assert answers[-1] == FULL
+        assert not list(full.home.glob("new*"))
+        event = full.daemon.wait_for_event("quota-exceeded", user=full.account.name)
+        assert event["path"].startswith("/new")
+
+    def test_replacing_needs_no_room(self, full: Bounded) -> None:
+        """Whoever has as many files as allowed can replace them and append to them."""
+        upload(full.ftp, "file0", b"other")
+        upload(full.ftp, "file1", b"more", verb="APPE")
+        assert (download(full.ftp, "file0"), download(full.ftp, "file1")) == (b"other", b"datamore")
+
+    def test_what_goes_makes_room(self, full: Bounded) -> None:
+        """DELE and RMD make room for a file and a directory."""
+        assert [code(full.ftp, line) for line in ("DELE file0", "RMD folder0", "MKD new")] == [250, 250, 257]
+        upload(full.ftp, "new-file", b"data")
+
+
+class TestAccounting:
+    """What each operation adds and gives back."""
+
+    def test_what_is_replaced_is_given_back(self, user: Bounded) -> None:
+        """After an overwrite the difference counts, up and down."""
+        upload(user.ftp, "a", content(SMALL))
+        upload(user.ftp, "a", content(SMALL + 5_000))
+        assert told(user.ftp) == (SMALL + 5_000, 1, 0)
+        upload(user.ftp, "a", content(10))
+        assert told(user.ftp) == (10, 1, 0)
+
+    def test_renaming(self, user: Bounded) -> None:
+        """A rename changes nothing, unless it replaces a file: that is given back."""
+        upload(user.ftp, "a", content(SMALL))
+        upload(user.ftp, "b", content(100))
+        assert [code(user.ftp, line) for line in ("MKD d", "RNFR a", "RNTO d/a")] == [257, 350, 250]
+        assert told(user.ftp) == (SMALL + 100, 2, 1)
+        assert [code(user.ftp, line) for line in ("RNFR d/a", "RNTO b")] == [350, 250]
+        assert told(user.ftp) == (SMALL, 1, 1)
+
+    def test_removing(self, user: Bounded) -> None:
+        """DELE and RMD give back; so does RMD of a directory that only holds an unfinished upload."""
+        assert code(user.ftp, "MKD d") == 257
+        assert store(user.ftp, "STOR d/more", content(BYTES + 1)) == FULL
+        assert told(user.ftp) == (BYTES, 1, 1)
+        assert code(user.ftp, "RMD d") == 250
+        upload(user.ftp, "a", content(SMALL))
+        assert code(user.ftp, "DELE a") == 250
+        assert told(user.ftp) == (0, 0, 0)
+
+    def test_what_is_left_is_told(self, user: Bounded) -> None:
+        """AVBL and ALLO answer from the account."""
+        upload(user.ftp, "a", content(SMALL))
+        left = BYTES - SMALL
+        lines = ("AVBL", f"ALLO {left}", f"ALLO {left + 1}")
+        assert [reply(user.ftp, line) for line in lines] == [
+            f"213 {left}",
+            "202 No allocation is needed.",
+            f"552 Only {left} bytes are left.",
+        ]
+
+    def test_two_sessions_at_once(self, user: Bounded) -> None:
+        """What two sessions of a user store at once is together no more than the quota, to the byte."""
+        others = [user.sessions.log_in(user.account) for _ in range(2)]
+        answers: list[str] = []
+
+        def work(ftp: ftplib.FTP, name: str) -> None:
+            answers.append(store(ftp, f"STOR {name}", content(LARGE)))
+
+        threads = [threading.Thread(target=work, args=pair) for pair in zip(others, "ab", strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answer[:3] for answer in answers) in (["226", "552"], ["552", "552"])
+        assert used(user.home)[0] == BYTES
+        assert all(told(ftp) == used(user.home) for ftp in others)
+        assert [code(ftp, "NOOP") for ftp in others] == [200, 200]
