@@ -48,6 +48,7 @@ class Share:
     counts: SessionCounts
     rates: UserRates
     audit_turn: AbstractContextManager[object]
+    accounts: QuotaAccounts
 
 
 class Parts:
@@ -65,7 +66,7 @@ class Parts:
         threads = transfer_threads(config, share.processes if share else 1)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
-        self.accounts = QuotaAccounts()
+        self.accounts = share.accounts if share else QuotaAccounts()
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)

@@ -78,7 +78,14 @@ class Child(ProcessProtocol):
     # --- life
 
     def start(
-        self, reactor: Any, path: Path, count: int, listeners: Sequence[Sequence[int]], table: int, configuration: int
+        self,
+        reactor: Any,
+        path: Path,
+        count: int,
+        listeners: Sequence[Sequence[int]],
+        table: int,
+        homes: int,
+        configuration: int,
     ) -> None:
         """Start it, with the descriptors it is to have."""
         self._reactor = reactor
@@ -97,6 +104,7 @@ class Child(ProcessProtocol):
                 path=str(path),
                 listeners=tuple(tuple(map(passed, each)) for each in listeners),
                 table=passed(table),
+                homes=passed(homes),
                 configuration=passed(configuration),
                 link=passed(theirs.fileno()),
             )

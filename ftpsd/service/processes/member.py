@@ -26,6 +26,7 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem, adopt
 from ftpsd.service.parts import Share
 from ftpsd.service.processes.fair import FairPort
+from ftpsd.service.processes.homes import HomeTable, SharedAccount
 from ftpsd.service.processes.limits import SharedCounts, SharedRates
 from ftpsd.service.processes.link import MemberLink, OneConnection, Ready
 from ftpsd.service.processes.lock import ByteLock
@@ -34,6 +35,7 @@ from ftpsd.service.processes.snapshot import Snapshot
 from ftpsd.service.processes.sums import taken, to_text
 from ftpsd.service.processes.table import LOCK_AUDIT, LOCK_CONFIGURATION, CountTable
 from ftpsd.service.reload import Reloader
+from ftpsd.storage.quota.accounts import QuotaAccounts
 
 log = Logger()
 
@@ -48,12 +50,14 @@ class Member(Daemon):
         self.table = CountTable(place.table, place.index)
         self._snapshot = snapshot
         self._is_ending = False
+        homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
             processes=place.count,
             ports=part_of(loaded.config.passive.ports, place.index, place.count),
             counts=SharedCounts(self.table),
             rates=SharedRates(reactor, self.table),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            accounts=QuotaAccounts(lambda directory: SharedAccount(directory, homes)),
         )
         super().__init__(loaded, Path(place.path), reactor, share)
         self.reloader = Reloader(Path(place.path), self, self._read)
@@ -121,7 +125,7 @@ def serve_at(place: Place, reactor: Any) -> int:
     if place.version != __version__:
         print(f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it")
         return EXIT_BAD_CONFIGURATION
-    for descriptor in (place.table, place.configuration, place.link, *sum(place.listeners, ())):
+    for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
         os.set_inheritable(descriptor, False)
         os.set_blocking(descriptor, False)
     snapshot = Snapshot(place.configuration, ByteLock(place.table, LOCK_CONFIGURATION))

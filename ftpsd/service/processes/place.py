@@ -27,6 +27,7 @@ class Place:
     path: str
     listeners: tuple[tuple[int, ...], ...]
     table: int
+    homes: int
     configuration: int
     link: int
     version: str = __version__

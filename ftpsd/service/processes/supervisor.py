@@ -34,6 +34,7 @@ from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, op
 from ftpsd.service.logs import warn
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
+from ftpsd.service.processes.homes import HomeTable
 from ftpsd.service.processes.link import Cut
 from ftpsd.service.processes.lock import ByteLock
 from ftpsd.service.processes.place import process_count
@@ -46,6 +47,8 @@ from ftpsd.workers import WorkerPool
 EXIT_DYING = 3
 # An address, a user and two rates.
 KEYS_PER_CONNECTION = 4
+# Room for homes with a quota that a reload brings, beside as many again as there are at the start.
+SPARE_HOMES = 1000
 # Seconds: beyond drain_timeout, for processes that do not end by themselves, and behind a second signal.
 GRACE = 30.0
 GRACE_WHEN_CUT = 10.0
@@ -64,6 +67,8 @@ class Supervisor:
         self.exit_code = 0
         self.count = process_count(config)
         self.table = CountTable.create(self.count, KEYS_PER_CONNECTION * config.limits.connections)
+        with_quota = sum(user.quota is not None for user in loaded.users.users.values())
+        self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.snapshot = Snapshot.create(ByteLock(self.table.fd, LOCK_CONFIGURATION))
         self.version = self.snapshot.write(loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
@@ -151,7 +156,7 @@ class Supervisor:
             return
         child = self._children[index] = Child(index, self._child_began, self._child_ended)
         ports = [[port.fileno() for port in ports] for _, ports in self._control]  # type: ignore[attr-defined]
-        child.start(self.reactor, self.path, self.count, ports, self.table.fd, self.snapshot.fd)
+        child.start(self.reactor, self.path, self.count, ports, self.table.fd, self.homes.fd, self.snapshot.fd)
 
     def _child_began(self, child: Child) -> None:
         if self._is_stopping:
@@ -177,6 +182,7 @@ class Supervisor:
     def _child_ended(self, child: Child, sentence: str) -> None:
         del self._children[child.index]
         self.table.clear(child.index)
+        self.homes.clear(child.index)
         self.sums.ended(child.index)
         if self._is_stopping:
             if not self._children:

@@ -23,8 +23,9 @@ from ftpsd.service.processes.lock import ByteLock, nameless_file
 SLOTS_IN_BUCKET = 32
 DIGEST = 16
 WORD = 8
-# What the bytes of the file lock: changes of the table, a line of the audit log, the configuration being replaced.
-LOCK_TABLE, LOCK_AUDIT, LOCK_CONFIGURATION = range(3)
+# What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
+# configuration being replaced.
+LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
 _HEADER = struct.Struct("qq16s")
 
 
