@@ -8,12 +8,17 @@ drop every lock it holds there.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
 import threading
+import time
 from contextlib import AbstractContextManager
 from types import TracebackType
+
+# Seconds.
+BEFORE_NEXT_TRY = 0.0005
 
 
 class ByteLock(AbstractContextManager[None]):
@@ -33,7 +38,7 @@ class ByteLock(AbstractContextManager[None]):
         self._own.acquire()
         try:
             if self._depth == 0:
-                fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, self._byte)
+                self._take()
         except BaseException:
             self._own.release()
             raise
@@ -46,6 +51,19 @@ class ByteLock(AbstractContextManager[None]):
         if self._depth == 0:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, self._byte)
         self._own.release()
+
+    def _take(self) -> None:
+        while True:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, self._byte)
+            except OSError as error:
+                # The kernel knows processes and not their threads. Two processes of which each waits, in one thread,
+                # for what another thread of the other holds look like a ring to it; the other thread goes on.
+                if error.errno != errno.EDEADLK:
+                    raise
+                time.sleep(BEFORE_NEXT_TRY)
+            else:
+                return
 
 
 def nameless_file(size: int = 0) -> int:

@@ -33,9 +33,10 @@ from ftpsd.service.processes.lock import ByteLock
 from ftpsd.service.processes.place import Place, part_of
 from ftpsd.service.processes.snapshot import Snapshot
 from ftpsd.service.processes.sums import taken, to_text
-from ftpsd.service.processes.table import LOCK_AUDIT, LOCK_CONFIGURATION, CountTable
+from ftpsd.service.processes.table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
 from ftpsd.service.reload import Reloader
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.turns import LOCKS, MAKING, REPLACING
 
 log = Logger()
 
@@ -50,6 +51,8 @@ class Member(Daemon):
         self.table = CountTable(place.table, place.index)
         self._snapshot = snapshot
         self._is_ending = False
+        for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
+            turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
         homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
             processes=place.count,

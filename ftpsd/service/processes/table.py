@@ -26,6 +26,8 @@ WORD = 8
 # What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
 # configuration being replaced.
 LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
+# The turns of storage/turns.py begin here.
+LOCK_TURNS = 64
 _HEADER = struct.Struct("qq16s")
 
 

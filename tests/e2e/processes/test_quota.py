@@ -1,4 +1,4 @@
-"""A quota holds for both processes together, to the byte."""
+"""What must be decided once: a quota holds for both processes together, to the byte, and a name has one first owner."""
 
 from __future__ import annotations
 
@@ -43,6 +43,30 @@ def test_bytes_to_the_last(own: Daemon) -> None:
     sizes = {path.name: path.stat().st_size for path in account.home.iterdir()}
     assert sum(sizes.values()) == LIMIT
     assert [sizes.get(f"file{number}") for number in range(CLIENTS)] == [SIZE if fits else None for fits in fitted]
+
+
+def test_who_may_not_overwrite_does_not(own: Daemon) -> None:
+    """Eight uploads to one name at once, in both processes: one is stored, and nobody replaces it."""
+    rules = [{"path": "/**", "allow": ["list", "read", "upload"]}]
+    own.write_users({name: {**user, "rules": rules} for name, user in own.users.items()})
+    own.reload()
+    account = own.account()
+
+    def store(number: int) -> str:
+        ftp = log_in(own, EXPLICIT, account)
+        try:
+            return upload(ftp, "file", content(1000 + number))[:3]
+        except ftplib.Error as error:
+            return str(error)[:3]
+        except OSError:
+            return ftp.getmultiline()[:3]
+        finally:
+            ftp.close()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        codes = list(pool.map(store, range(CLIENTS)))
+    assert codes.count("226") == 1
+    assert (account.home / "file").read_bytes() == content(1000 + codes.index("226"))
 
 
 def test_what_one_deletes_the_other_may_use(own: Daemon) -> None:
