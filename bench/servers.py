@@ -64,7 +64,7 @@ class Server:
 
     @property
     def is_peer(self) -> bool:
-        return self.protocol == "ftps" and self.name != "ftpsd"
+        return self.protocol == "ftps" and not self.name.startswith("ftpsd")
 
 
 def ftpsd(ground: Ground, _: Programs, ports: Ports) -> Launch:
@@ -76,13 +76,21 @@ def ftpsd(ground: Ground, _: Programs, ports: Ports) -> Launch:
     return serve_ftpsd(ground, ports)
 
 
-def serve_ftpsd(ground: Ground, ports: Ports, *, is_durable: bool = False) -> Launch:
-    """Return how ftpsd is started, with `uploads.durable` as *is_durable* says."""
+def ftpsd_of_two(ground: Ground, _: Programs, ports: Ports) -> Launch:
+    """The same, in two processes."""
+    return serve_ftpsd(ground, ports, processes=2)
+
+
+def serve_ftpsd(ground: Ground, ports: Ports, *, is_durable: bool = False, processes: int = 1) -> Launch:
+    """Return how ftpsd is started, with `uploads.durable` as *is_durable* says, in so many *processes*."""
+    folder = f"ftpsd-{processes}" if processes > 1 else "ftpsd"
     ground.file(
-        "ftpsd/users.yaml", f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n", 0o600
+        f"{folder}/users.yaml",
+        f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n",
+        0o600,
     )
     config = ground.file(
-        f"ftpsd/{'durable' if is_durable else 'ftpsd'}.yaml",
+        f"{folder}/{'durable' if is_durable else 'ftpsd'}.yaml",
         f"""\
 listeners: [{{mode: explicit, address: {HOST}, port: {ports.control}}}]
 tls: {{certificate: {ground.certificate}, private_key: {ground.private_key}}}
@@ -93,6 +101,7 @@ uploads: {{durable: {str(is_durable).lower()}}}
 audit: {{log: audit.jsonl}}
 metrics: {{address: {HOST}, port: {ports.other}}}
 drain_timeout: 0s
+processes: {processes}
 """,
     )
     return Launch([sys.executable, "-m", "ftpsd.cli", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
@@ -294,6 +303,7 @@ Subsystem sftp internal-sftp
 
 SERVERS: tuple[Server, ...] = (
     Server("ftpsd", ftpsd, "audit log on; logins: first one verified by crypt(3), then remembered for 60 s"),
+    Server("ftpsd-2", ftpsd_of_two, "the same with processes: 2; shown beside, no peer"),
     Server("vsftpd", vsftpd, "logs off; logins: PAM (pam_unix)"),
     Server("proftpd", proftpd, "logs off; logins: crypt(3) from a file"),
     Server("pure-ftpd", pure_ftpd, "logs off; logins: crypt(3) from /etc/shadow"),

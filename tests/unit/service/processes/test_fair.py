@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.service.processes.fair import STEP_BACK, FairPort
+from ftpsd.service.processes.fair import LONGEST, STEP_BACK, FairPort
 from tests.reactor import Reactor
 
 
@@ -82,6 +82,16 @@ def test_who_is_ahead_steps_back_and_comes_back(shared: Shared) -> None:
     shared.reactor.advance(STEP_BACK)
     shared.reactor.turn(1)
     assert len(shared.port.accepted) == 1
+
+
+@pytest.mark.parametrize(("surplus", "seconds"), [(1, STEP_BACK), (2, 4 * STEP_BACK), (50, LONGEST)])
+def test_the_further_ahead_the_longer(shared: Shared, surplus: int, seconds: float) -> None:
+    """But never so long that a client would notice."""
+    shared.surplus = surplus
+    shared.connect()
+    shared.reactor.turn(1)
+    (call,) = shared.reactor.getDelayedCalls()
+    assert call.getTime() == pytest.approx(seconds)
 
 
 def test_it_steps_back_for_each_connection(shared: Shared) -> None:
