@@ -112,7 +112,7 @@ def _run_all(results: Results, running: list[RunningServer], rounds: int) -> Non
         for number in range(min(rounds, case.most_rounds)):
             turn = number % len(running)
             for server in [*running[turn:], *running[:turn]]:
-                if server.server.protocol in case.protocols:
+                if server.server.protocol in case.protocols and (not case.is_ours or server.name == OURS):
                     _run_one(results, case, server, f"{number + 1}/{rounds}")
 
 

@@ -1,4 +1,8 @@
-"""The chart: one bar for each figure, how many times better (right) or worse (left) than the best peer ftpsd is."""
+"""
+The chart: one bar for each figure, how many times better (right) or worse (left) than the best peer ftpsd is.
+
+Figures that only ftpsd has are held against their limit instead.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def draw(results: Results, path: Path) -> None:
         axes.text(height, place, text, va="center", ha="left" if height >= 0 else "right", fontsize=7)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlim(-reach - 0.8, reach + 0.8)
-    axes.set_title("ftpsd against the best peer; to the right is better", fontsize=10)
+    axes.set_title("ftpsd against the best peer, or its limit; to the right is better", fontsize=10)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
@@ -42,7 +46,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def _bars(results: Results) -> list[tuple[str, float, str]]:
-    """Return label, factor (above 1 is better) and peer of each figure that has a ratio."""
+    """Return label, factor (above 1 is better) and peer of each figure that has a ratio or, ftpsd's alone, a limit."""
     bars = []
     for case in results.cases:
         for metric in case.metrics:
@@ -50,4 +54,6 @@ def _bars(results: Results) -> list[tuple[str, float, str]]:
             if ratio is not None and ratio.value > 0:
                 factor = ratio.value if metric.better == "high" else 1 / ratio.value
                 bars.append((f"{case.title}: {metric.unit}", factor, ratio.peer))
+            elif case.is_ours and metric.limit is not None and (found := results.ours(case, metric)):
+                bars.append((f"{case.title}: {metric.unit}", metric.limit / found, f"limit {metric.limit:g}"))
     return bars

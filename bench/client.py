@@ -63,7 +63,7 @@ class Session:
     def retrieve(self, command: str) -> int:
         """Run a command that sends data, read all of it, return its length."""
         total = 0
-        data = self._open(command)
+        data = self.open(command)
         while piece := data.recv(RECORD):
             total += len(piece)
         data.close()
@@ -73,7 +73,7 @@ class Session:
     def retrieve_lines(self, command: str) -> int:
         """Run a command that sends text, return the number of its lines."""
         lines = 0
-        data = self._open(command)
+        data = self.open(command)
         while piece := data.recv(RECORD):
             lines += piece.count(b"\n")
         data.close()
@@ -82,7 +82,7 @@ class Session:
 
     def store(self, path: str, content: bytes) -> None:
         """Upload *content*."""
-        data = self._open(f"STOR {path}")
+        data = self.open(f"STOR {path}")
         data.sendall(content)
         data.setblocking(False)
         try:
@@ -108,13 +108,13 @@ class Session:
         """Close without a word."""
         self._socket.close()
 
-    def _open(self, command: str) -> ssl.SSLSocket:
-        """Run *command* and return its data connection, secured."""
+    def open(self, command: str, buffer: int | None = None) -> ssl.SSLSocket:
+        """Run *command* and return its data connection, secured; *buffer* bounds what the kernel takes in for it."""
         text = self.command("EPSV", 229)[1]
         found = PORT.search(text)
         if found is None:
             raise BenchError(f"EPSV: {text}")
-        data = _connected(int(found[1]))
+        data = _connected(int(found[1]), buffer)
         self.command(command, 150, 125)
         secure = self.context.wrap_socket(data, session=self._tls, suppress_ragged_eofs=True)
         self.data_connections += 1
@@ -142,7 +142,11 @@ class Session:
         return line.decode("utf-8", "replace").rstrip()
 
 
-def _connected(port: int) -> socket.socket:
-    connection = socket.create_connection((HOST, port), PATIENCE)
+def _connected(port: int, buffer: int | None = None) -> socket.socket:
+    connection = socket.socket()
+    connection.settimeout(PATIENCE)
+    if buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.connect((HOST, port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection

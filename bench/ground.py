@@ -34,6 +34,10 @@ class Scale:
     bulk_bytes: int
     seconds: float
     sessions: int
+    many_sessions: int
+    readers: int
+    rate_seconds: float
+    users: int
     entries: int
     tree_files: int
 
@@ -41,7 +45,9 @@ class Scale:
         return (
             f"files of {self.bulk_bytes // MIB} MiB ({self.part_bytes // MIB} for each of 8 clients), "
             f"{self.seconds:g} s a run, "
-            f"{self.sessions} idle sessions, {self.entries:,} entries, a tree of {self.tree_files} files"
+            f"{self.sessions} and {self.many_sessions:,} idle sessions, {self.readers:,} slow readers, "
+            f"{self.rate_seconds:g} s at a limited rate, {self.users:,} users, "
+            f"{self.entries:,} entries, a tree of {self.tree_files} files"
         )
 
     @property
@@ -50,8 +56,28 @@ class Scale:
         return self.bulk_bytes // 4
 
 
-FULL = Scale(bulk_bytes=1024 * MIB, seconds=3.0, sessions=1000, entries=100_000, tree_files=5000)
-QUICK = Scale(bulk_bytes=256 * MIB, seconds=1.5, sessions=200, entries=20_000, tree_files=500)
+FULL = Scale(
+    bulk_bytes=1024 * MIB,
+    seconds=3.0,
+    sessions=1000,
+    many_sessions=10_000,
+    readers=1000,
+    rate_seconds=10.0,
+    users=10_000,
+    entries=100_000,
+    tree_files=5000,
+)
+QUICK = Scale(
+    bulk_bytes=256 * MIB,
+    seconds=1.5,
+    sessions=200,
+    many_sessions=2000,
+    readers=200,
+    rate_seconds=4.0,
+    users=10_000,
+    entries=20_000,
+    tree_files=500,
+)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,12 @@ class Results:
         """Return the cell of *case* and *server*."""
         return self._cells.setdefault((case.name, server.name), Cell())
 
+    def ours(self, case: Case, metric: Metric) -> float | None:
+        """Return the median of ftpsd's own figures, None without one."""
+        cell = self._cells.get((case.name, OURS))
+        values = cell.values(metric) if cell is not None else []
+        return median(values) if values else None
+
     def ratio(self, case: Case, metric: Metric) -> Ratio | None:
         """Return how ftpsd compares with the peer that has the best median; None when either is missing."""
         ours = self._cells.get((case.name, OURS))

@@ -67,36 +67,44 @@ class Server:
         return self.protocol == "ftps" and not self.name.startswith("ftpsd")
 
 
-def ftpsd(ground: Ground, _: Programs, ports: Ports) -> Launch:
+def ftpsd(
+    ground: Ground, _: Programs, ports: Ports, *, name: str = "ftpsd", more: str = "", users: str | None = None
+) -> Launch:
     """
     Everything as it comes, also the audit log and the number of passive ports, whose listeners stay open.
 
-    `durable` is off because no peer waits for the disk; what it costs, durability.py measures.
+    `durable` is off because no peer waits for the disk; what it costs, durability.py measures. Cases of ftpsd's own add
+    *more* limits, have other *users*, and keep their files under another *name*.
     """
-    return serve_ftpsd(ground, ports)
+    return serve_ftpsd(ground, ports, name=name, more=more, users=users)
 
 
 def ftpsd_of_two(ground: Ground, _: Programs, ports: Ports) -> Launch:
     """The same, in two processes."""
-    return serve_ftpsd(ground, ports, processes=2)
+    return serve_ftpsd(ground, ports, name="ftpsd-2", processes=2)
 
 
-def serve_ftpsd(ground: Ground, ports: Ports, *, is_durable: bool = False, processes: int = 1) -> Launch:
+def serve_ftpsd(
+    ground: Ground,
+    ports: Ports,
+    *,
+    name: str = "ftpsd",
+    more: str = "",
+    users: str | None = None,
+    is_durable: bool = False,
+    processes: int = 1,
+) -> Launch:
     """Return how ftpsd is started, with `uploads.durable` as *is_durable* says, in so many *processes*."""
-    folder = f"ftpsd-{processes}" if processes > 1 else "ftpsd"
-    ground.file(
-        f"{folder}/users.yaml",
-        f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n",
-        0o600,
-    )
+    ours = f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n"
+    ground.file(f"{name}/users.yaml", users or ours, 0o600)
     config = ground.file(
-        f"{folder}/{'durable' if is_durable else 'ftpsd'}.yaml",
+        f"{name}/{'durable' if is_durable else 'ftpsd'}.yaml",
         f"""\
 listeners: [{{mode: explicit, address: {HOST}, port: {ports.control}}}]
 tls: {{certificate: {ground.certificate}, private_key: {ground.private_key}}}
 passive: {{ports: {ports.first}-{ports.first + 50}}}
 active: {{source_port: 0}}
-limits: {{connections: {MANY}, connections_per_address: {MANY}, sessions_per_user: {MANY}}}
+limits: {{connections: {MANY}, connections_per_address: {MANY}, sessions_per_user: {MANY}{more}}}
 uploads: {{durable: {str(is_durable).lower()}}}
 audit: {{log: audit.jsonl}}
 metrics: {{address: {HOST}, port: {ports.other}}}

@@ -2,7 +2,7 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem.
 Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
@@ -20,13 +20,14 @@ import click
 from ftpsd import __version__
 
 if TYPE_CHECKING:
-    from ftpsd.config.document import ConfigError
+    from ftpsd.config.files import Findings
     from ftpsd.config.model import Config
-    from ftpsd.config.users import UserRecord, Users
+    from ftpsd.config.users import UserRecord
     from ftpsd.tls.certificates import CertificatePair
 
 EXIT_FINE: Final = 0
 EXIT_DENIED: Final = 1
+EXIT_PROBLEM: Final = 1
 EXIT_WRONG: Final = 2
 # Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
 LONGEST_LINE: Final = 4096
@@ -66,6 +67,11 @@ def config_option(*, required: bool) -> Callable[[_Command], _Command]:
     return click.option("--config", type=_FILE, metavar="FILE", required=required, help="The configuration file.")
 
 
+def host_option(command: _Command) -> _Command:
+    """Add the option that names a virtual host."""
+    return click.option("--host", metavar="NAME", help="A virtual host: its users, not the default host's.")(command)
+
+
 _password_option: Final = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
@@ -84,62 +90,44 @@ def check(config: Path) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
     from ftpsd.config.files import examine
     from ftpsd.config.model import load_config
+    from ftpsd.service.certificates import load_certificates
 
     loaded = load_config(config)
     findings = examine(loaded)
-    errors = [error for error in findings.complaints if error.severity == "error"]
-    warnings = [warning for warning in findings.complaints if warning.severity == "warning"]
-    pair, of_certificate = look_at_certificate(loaded, errors)
-    errors, warnings = errors + of_certificate[0], warnings + of_certificate[1]
+    certificates = load_certificates(loaded, [error for error in findings.complaints if error.severity == "error"])
+    complaints = (*findings.complaints, *certificates.complaints)
+    errors = [error for error in complaints if error.severity == "error"]
+    warnings = [warning for warning in complaints if warning.severity == "warning"]
     for line in [*errors, *warnings]:
         click.echo(line, err=True)
     if errors or findings.users is None:
         total = f"{counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
         click.echo(f"{config} is not good: {total}", err=True)
         sys.exit(EXIT_WRONG)
-    click.echo(summary(loaded, findings.users, pair, str(config), len(warnings)))
+    click.echo(summary(loaded, findings, certificates.main, str(config), len(warnings)))
 
 
-def look_at_certificate(
-    config: Config, errors: Sequence[ConfigError]
-) -> tuple[CertificatePair | None, tuple[list[ConfigError], list[ConfigError]]]:
-    """Load the certificate unless its files have *errors* already; return it with new errors and warnings."""
-    from datetime import UTC, datetime, timedelta
-
-    from ftpsd.config.files import needs_certificate
-    from ftpsd.tls.certificates import CertificateError, CertificatePair
-
-    is_missing = not needs_certificate(config) and not config.tls.certificate.exists()
-    if is_missing or any(error.key.startswith("tls.") for error in errors):
-        return None, ([], [])
-    try:
-        pair = CertificatePair.load(config.tls.certificate, config.tls.private_key)
-    except CertificateError as problem:
-        return None, ([config.complaint(("tls", "certificate"), str(problem))], [])
-    # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
-    if pair.not_after - datetime.now(UTC) < timedelta(days=14):
-        message = f"valid only until {pair.not_after:%Y-%m-%d}; renew it and send ftpsd a SIGHUP"
-        return pair, ([], [config.complaint(("tls", "certificate"), message, "warning")])
-    return pair, ([], [])
-
-
-def summary(config: Config, users: Users, pair: CertificatePair | None, name: str, warnings: int) -> str:
+def summary(config: Config, findings: Findings, pair: CertificatePair | None, name: str, warnings: int) -> str:
     """Say in one line what a good configuration holds."""
     certificate = "no certificate"
     if pair is not None:
         names = ", ".join(pair.names[:3]) + (", ..." if len(pair.names) > 3 else "")
         certificate = f"certificate for {names or 'no name'} valid until {pair.not_after:%Y-%m-%d}"
-    listeners, people = counted(len(config.listeners), "listener"), counted(len(users.users), "user")
+    everybody = [user for users in (findings.users, *findings.hosts) if users is not None for user in users.users]
+    listeners, people = counted(len(config.listeners), "listener"), counted(len(everybody), "user")
+    if config.virtual_hosts:
+        people += f" on {counted(1 + len(config.virtual_hosts), 'host')}"
     with_warnings = f" with {counted(warnings, 'warning')}" if warnings else ""
     return f"{name} is good{with_warnings}: {listeners}, {people}, {certificate}"
 
 
 @main.command()
 @config_option(required=True)
+@host_option
 @click.argument("user")
 @click.argument("action")
 @click.argument("path")
-def explain(config: Path, user: str, action: str, path: str) -> None:
+def explain(config: Path, host: str | None, user: str, action: str, path: str) -> None:
     """
     Say whether USER may do ACTION on PATH, and which rule decides.
 
@@ -147,12 +135,11 @@ def explain(config: Path, user: str, action: str, path: str) -> None:
     set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
     """
     from ftpsd.auth.explain import explain as explained
-    from ftpsd.config.model import load_config
     from ftpsd.config.users import load_users
     from ftpsd.wire.path import PathError, VirtualPath
     from ftpsd.wire.permission import Permission
 
-    users = load_users(load_config(config).users).users
+    users = load_users(users_file(config, None, host)).users
     if user not in users:
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if action not in list(Permission):
@@ -165,6 +152,31 @@ def explain(config: Path, user: str, action: str, path: str) -> None:
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
     click.echo(f"{verdict} {action} {place}\n{result.reason}")
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
+
+
+@main.command()
+@config_option(required=True)
+@click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
+@click.option("--ca", "authority", type=_FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
+@click.option("--user", metavar="NAME", help="Log in as this user, with --password-stdin, and list the home.")
+@_password_option
+def doctor(config: Path, host: str | None, authority: Path | None, user: str | None, password_stdin: bool) -> None:
+    """Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem."""
+    from ftpsd.service.build import load
+    from ftpsd.service.doctor.examination import examine
+    from ftpsd.service.doctor.finding import Level
+    from ftpsd.service.doctor.probe import Login
+
+    if (user is not None) != password_stdin:
+        raise click.UsageError("--user NAME and --password-stdin belong together.")
+    if authority is not None and not authority.is_file():
+        raise click.UsageError(f"--ca: {authority} is no file.")
+    login = None if user is None else Login(user, ask_password(from_stdin=True))
+    levels = []
+    for finding in examine(load(config), host, authority, login):
+        levels.append(finding.level)
+        click.echo(finding)
+    sys.exit(EXIT_PROBLEM if Level.PROBLEM in levels else EXIT_FINE)
 
 
 @main.command()
@@ -231,6 +243,7 @@ def user() -> None:
 
 def users_options(command: _Command) -> _Command:
     """Add the two ways to name the users file."""
+    command = host_option(command)
     command = click.option("--users", type=_FILE, metavar="FILE", help="The users file, users.yaml.")(command)
     return config_option(required=False)(command)
 
@@ -250,11 +263,12 @@ def add_user(
     password_stdin: bool,
     config: Path | None,
     users: Path | None,
+    host: str | None,
 ) -> None:
     """Add the user NAME."""
     from ftpsd.config.edit import locked
 
-    path, home = users_file(config, users), home.absolute()
+    path, home = users_file(config, users, host), home.absolute()
     more = {"role": role} if role is not None else {}
     # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
     with locked(path) as file:
@@ -279,11 +293,11 @@ def add_user(
 @click.argument("name")
 @_password_option
 @users_options
-def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None) -> None:
+def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """Set the password of the user NAME."""
     from ftpsd.config.edit import locked
 
-    path = users_file(config, users)
+    path = users_file(config, users, host)
     # Tried before the password is asked for, as above.
     with locked(path) as file:
         file.require(name)
@@ -297,11 +311,11 @@ def set_password(name: str, password_stdin: bool, config: Path | None, users: Pa
 @user.command("remove")
 @click.argument("name")
 @users_options
-def remove_user(name: str, config: Path | None, users: Path | None) -> None:
+def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
     """Remove the user NAME; the files in the home stay."""
     from ftpsd.config.edit import locked
 
-    path = users_file(config, users)
+    path = users_file(config, users, host)
     with locked(path) as file:
         file.remove(name)
         file.save()
@@ -311,11 +325,11 @@ def remove_user(name: str, config: Path | None, users: Path | None) -> None:
 @user.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a user.")
 @users_options
-def list_users(as_json: bool, config: Path | None, users: Path | None) -> None:
+def list_users(as_json: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """List the users."""
     from ftpsd.config.users import load_users
 
-    records = load_users(users_file(config, users)).users.values()
+    records = load_users(users_file(config, users, host)).users.values()
     if as_json:
         click.echo(json.dumps([described(record) for record in records], indent=2))
         return
@@ -335,16 +349,25 @@ def described(record: UserRecord) -> dict[str, Any]:
     }
 
 
-def users_file(config: Path | None, users: Path | None) -> Path:
+def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
     """Return the users file that the options name."""
     if (config is None) == (users is None):
         raise click.UsageError("Name the users file: --config FILE or --users FILE, one of the two.")
     if users is not None:
+        if host is not None:
+            raise click.UsageError("--host goes with --config, which says where the users of a host are.")
         return users
     from ftpsd.config.model import load_config
 
     assert config is not None
-    return load_config(config).users
+    loaded = load_config(config)
+    if host is None:
+        return loaded.users
+    for section in loaded.virtual_hosts:
+        if host.lower() in section.names:
+            return section.users
+    known = ", ".join(name for section in loaded.virtual_hosts for name in section.names) or "none"
+    raise click.UsageError(f"{config} has no virtual host {host}; it has {known}.")
 
 
 def ask_password(from_stdin: bool) -> str:

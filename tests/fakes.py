@@ -6,55 +6,19 @@ MemoryStorage is held to the same contract as LocalJail (tests/contracts). It st
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError
-from ftpsd.storage.entries import FULL_PERM, PARTIAL_PERM, ROOT_PERM
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, UnfinishedUpload
+from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
-from ftpsd.wire.listing import Entry, EntryType
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
+from tests.memory import Directory, File, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
-_inodes = itertools.count(1)
-
-
-@dataclass(eq=False)
-class File:
-    """A file, published or not; *data* is replaced, never changed, so that an open source keeps what it saw."""
-
-    data: bytes = b""
-    modified_ns: int = 0
-    mode: int = 0o600
-    inode: int = field(default_factory=lambda: next(_inodes))
-
-
-@dataclass(eq=False)
-class Directory:
-    """A directory, with the unfinished uploads to it by owner and name."""
-
-    children: dict[str, File | Directory] = field(default_factory=dict)
-    partials: dict[tuple[str, str], File] = field(default_factory=dict)
-    modified_ns: int = 0
-    mode: int = 0o700
-    inode: int = field(default_factory=lambda: next(_inodes))
-
-
-class MemoryTree:
-    """What several storages share: the files, the clock, and the *room* left in bytes (None: endless)."""
-
-    def __init__(self, now_ns: Callable[[], int] = time.time_ns, room: int | None = None) -> None:
-        self.root = Directory(modified_ns=now_ns())
-        self.now_ns = now_ns
-        self.room = room
-        self.lock = threading.RLock()
-        self.active: set[int] = set()  # inodes of partials that are being worked on
 
 
 class MemoryStorage:
@@ -85,18 +49,18 @@ class MemoryStorage:
         """Describe *path*."""
         with self.tree.lock:
             try:
-                return _entry(path.name, self._node(path), ROOT_PERM if path.is_root else None)
+                return entry_of(path.name, self._node(path), ROOT_PERM if path.is_root else None)
             except StorageError as error:
                 partial = None if error.kind is not Kind.NOT_FOUND else self._partial(path)
                 if partial is None:
                     raise
-                return _entry(path.name, partial, PARTIAL_PERM)
+                return entry_of(path.name, partial, PARTIAL_PERM)
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path*."""
         with self.tree.lock:
             directory = self._directory(path)
-            return MemoryListing([_entry(name, node) for name, node in directory.children.items()])
+            return MemoryListing([entry_of(name, node) for name, node in directory.children.items()])
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file *path*."""
@@ -108,6 +72,8 @@ class MemoryStorage:
                 raise StorageError(Kind.BAD_OFFSET, path)
             return MemorySource(file.data, offset)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> None: ...
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -115,6 +81,7 @@ class MemoryStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -133,7 +100,7 @@ class MemoryStorage:
                 raise StorageError(Kind.NOT_FOUND, path)
             if published is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, path)
-            begun = self._begin(path, directory, published, None if append else offset)
+            begun = self._begin(path, directory, published, None if append else offset, resumable=resumable)
             terms = _Terms(may_replace, may_create, append, published, published.data if published else b"")
             return MemorySink(self.tree, path, directory, self._owner, begun, terms)
 
@@ -166,14 +133,12 @@ class MemoryStorage:
         """Remove the file *path*."""
         with self.tree.lock:
             above = self._above(path)
-            partial = self._partial(path)
-            idle = partial is not None and partial.inode not in self.tree.active
-            if not (idle and path.name not in above.children):
-                if isinstance(self._node(path), Directory):
-                    raise StorageError(Kind.IS_A_DIRECTORY, path)
+            if isinstance(above.children.get(path.name), Directory):
+                raise StorageError(Kind.IS_A_DIRECTORY, path)
+            is_discarded = self._discard(above, path.name)
+            if path.name in above.children or not is_discarded:
+                self._node(path)
                 del above.children[path.name]
-            if idle:
-                del above.partials[self._owner, path.name]
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """Rename *old* to *new*."""
@@ -195,9 +160,7 @@ class MemoryStorage:
                     raise StorageError(Kind.NOT_EMPTY, new)
             elif isinstance(there, Directory):
                 raise StorageError(Kind.IS_A_DIRECTORY, new)
-            partial = self._partial(old)
-            if partial is not None and partial.inode not in self.tree.active:
-                del source.partials[self._owner, old.name]
+            self._discard(source, old.name)
             del source.children[old.name]
             target.children[new.name] = node
 
@@ -262,31 +225,49 @@ class MemoryStorage:
         return self._directory(path.parent)
 
     def _partial(self, path: VirtualPath) -> File | None:
-        """Return the owner's unfinished upload to *path*, if it has a directory at all."""
+        """Return the owner's unfinished upload to *path*, where nothing is published, if it has a directory at all."""
         with suppress(StorageError):
             partial = self._directory(path.parent).partials.get((self._owner, path.name))
-            return partial if partial is not None and partial.data else None
+            return partial if partial is not None and partial.data and partial.origin is None else None
         return None
 
-    def _begin(self, path: VirtualPath, directory: Directory, published: File | None, wanted: int | None) -> _Begun:
+    def _discard(self, directory: Directory, name: str) -> bool:
+        """Forget the owner's unfinished upload unless it is at work; tell whether it went."""
+        partial = directory.partials.get((self._owner, name))
+        if partial is None or partial.inode in self.tree.active:
+            return False
+        del directory.partials[self._owner, name]
+        return True
+
+    def _begin(
+        self, path: VirtualPath, directory: Directory, published: File | None, wanted: int | None, *, resumable: bool
+    ) -> _Begun:
         """Return the partial to go on with and where; *wanted* None is where it ends."""
         key = (self._owner, path.name)
         own = directory.partials.get(key)
         is_held = own is not None and own.inode in self.tree.active
-        if published is not None and (wanted is None or wanted <= len(published.data)):
-            base, is_resumed = published.data, False
-        else:
-            base, is_resumed = (b"" if own is None else own.data), True
-            if is_held and wanted is None and base:
-                raise StorageError(Kind.BUSY, path)
+        origin = origin_of(published)
+        base, is_findable, is_same = b"", resumable, own is not None and own.origin == origin
+        if wanted != 0 and published is not None and own is None:
+            base, is_findable = published.data, False
+        elif wanted != 0 and own is not None and is_same:
+            base = own.data
+        if wanted != 0 and published is not None and own is not None:
+            if wanted is None or not resumable or not is_same or wanted > len(base):
+                if is_held:
+                    raise StorageError(Kind.BUSY, path)
+                raise UnfinishedUpload(len(own.data), path, is_append=wanted is None)
+        elif wanted is None and is_held and base:
+            raise StorageError(Kind.BUSY, path)
         start = len(base) if wanted is None else wanted
         if not 0 <= start <= len(base):
             raise StorageError(Kind.BAD_OFFSET, path)
-        partial = File(base[:start], self.tree.now_ns())
-        if not is_held:
+        partial = File(base[:start], self.tree.now_ns(), origin=origin)
+        if is_findable and not is_held:
             directory.partials[key] = partial
         self.tree.active.add(partial.inode)
-        return _Begun(partial, start, is_resumed and start > 0)
+        is_resumed = is_findable and start > 0
+        return _Begun(partial, start, is_resumed, is_findable, wanted == 0 and own is not None and not is_held)
 
 
 @dataclass(frozen=True)
@@ -294,6 +275,8 @@ class _Begun:
     partial: File
     start: int
     is_resumed: bool
+    is_findable: bool
+    has_dropped: bool
 
 
 @dataclass(frozen=True)
@@ -361,11 +344,13 @@ class MemorySink:
             if self._is_over:
                 return
             self._end()
-            worth = self._begun.is_resumed or len(self._partial.data) > self.offset
-            if worth:
-                self._directory.partials.setdefault(self._key, self._partial)
-            elif self._directory.partials.get(self._key) is self._partial:
-                del self._directory.partials[self._key]
+            begun, partials = self._begun, self._directory.partials
+            came_in = begun.is_resumed or len(self._partial.data) > self.offset
+            is_wanted = came_in or (begun.has_dropped and self._terms.published is not None)
+            if begun.is_findable and is_wanted:
+                partials.setdefault(self._key, self._partial)
+            elif partials.get(self._key) is self._partial:
+                del partials[self._key]
 
     def _end(self) -> None:
         self._is_over = True
@@ -382,48 +367,3 @@ class MemorySink:
             raise StorageError(Kind.BUSY, self.path)
         if now is None and not terms.may_create:
             raise StorageError(Kind.NOT_FOUND, self.path)
-
-
-class MemorySource:
-    """A download from memory."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        self._data = data
-        self.size = len(data)
-        self.offset = offset
-        self.sha256: str | None = sha256(data).hexdigest()
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill *buffer*."""
-        piece = self._data[self.offset : self.offset + len(buffer)]
-        buffer[: len(piece)] = piece
-        self.offset += len(piece)
-        return len(piece)
-
-    def fileno(self) -> int | None:
-        """There is no descriptor."""
-        return None
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-class MemoryListing:
-    """A directory in memory."""
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self._entries = entries
-
-    def read(self, count: int) -> list[Entry]:
-        """Return up to *count* further entries."""
-        piece, self._entries = self._entries[:count], self._entries[count:]
-        return piece
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-def _entry(name: str, node: File | Directory, perm: str | None = None) -> Entry:
-    kind = EntryType.FILE if isinstance(node, File) else EntryType.DIRECTORY
-    size = len(node.data) if isinstance(node, File) else 0
-    return Entry(name, kind, size, node.modified_ns, node.mode, f"0g{node.inode:x}", 1, perm or FULL_PERM[kind])

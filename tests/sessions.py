@@ -22,7 +22,6 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -39,6 +38,7 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.hosts import Host, Hosts
 from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Runtime, Shared
@@ -49,12 +49,14 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
+from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
+from tests.clear import UntilCloseNotify
 from tests.dataclient import DataClient, identity, new_client
 from tests.fakes import MemoryStorage
 from tests.reactor import Reactor, tcp_pair
 from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import Client
+from tests.unit.tls.clients import Client, OverMemory
 
 E = TypeVar("E", bound=Event)
 
@@ -131,9 +133,10 @@ class Server:
         self.realm = MemoryRealm(storage or self.memory)
         self.ports = PassivePorts(ports.start, ports.stop - 1, lambda port: None, self.reactor)
         limits = self.config.limits
+        pair = identity()[0] if certificate else None
+        default = Host("", self.config.banner, users, Portal(self.realm, [checker]), pair)
         self.runtime = Runtime(
             config=self.config,
-            users=users,
             shared=Shared(
                 clock=self.reactor,
                 bus=bus,
@@ -142,8 +145,7 @@ class Server:
                 counts=self.counts,
                 rates=UserRates(self.reactor),
             ),
-            portal=Portal(self.realm, [checker]),
-            certificate=identity()[0] if certificate else None,
+            hosts=Hosts(default),
             data=DataSettings(
                 ports=self.ports,
                 dialer=Dialer(0, limits.data_connect_timeout, self.reactor) if self.config.active.enabled else None,
@@ -155,9 +157,11 @@ class Server:
             public_address=public_address,
         )
 
-    def connect(self, *, peer: str = PEER, host: str = HOST, implicit: bool = False) -> ControlClient:
-        """Open a control connection."""
-        return ControlClient(self, peer, host, implicit=implicit)
+    def connect(
+        self, *, peer: str = PEER, host: str = HOST, implicit: bool = False, tls: Client | None = None
+    ) -> ControlClient:
+        """Open a control connection; *tls* is the client's end of implicit TLS."""
+        return ControlClient(self, peer, host, implicit=implicit, tls=tls)
 
     def logged_in(self) -> ControlClient:
         """Open a control connection and log in."""
@@ -179,7 +183,7 @@ class ControlTransport:
     """
     The server's transport of a control connection: bytes in memory.
 
-    `startTLS` does what Twisted's own does: from then on *protocol* talks through TLS, and *raw* carries its records.
+    After `start_tls` *protocol* talks through Twisted's TLS over memory, and *raw* carries its records.
     """
 
     def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
@@ -194,16 +198,38 @@ class ControlTransport:
         """Let *data* arrive from the client."""
         (self.tls or self._protocol).dataReceived(data)
 
-    def startTLS(self, creator: IOpenSSLServerConnectionCreator) -> None:
+    def start_tls(self, tls: SessionTLS) -> None:
         """Put TLS between the protocol and the bytes."""
         producer = self.raw.producer
         if producer is not None:
             self.raw.unregisterProducer()
-        factory = TLSMemoryBIOFactory(creator, False, Factory(), self._reactor)
+        factory = TLSMemoryBIOFactory(OverMemory(tls), False, Factory(), self._reactor)
         self.tls = self._top = factory.protocol(factory, self._protocol, False)
         self.tls.makeConnection(self.raw)
         if producer is not None:
             self._top.registerProducer(producer, True)
+
+    def stop_tls(self) -> None:
+        """Send close_notify, and go on without TLS when the client's has come."""
+        # Twisted's TLS gathers what is written until the reactor's next turn.
+        self._reactor.callLater(0, self._leave)
+
+    def _leave(self) -> None:
+        producer, streaming = self.raw.producer, self.raw.streaming
+        self._top.unregisterProducer()
+        connection = self.tls.getHandle()
+        connection.shutdown()
+        self._top = self.raw
+        self.raw.write(connection.bio_read(2**14))
+
+        def is_clear(rest: bytes) -> None:
+            self.tls = None
+            if rest:
+                self._protocol.dataReceived(rest)
+
+        self.tls = UntilCloseNotify(connection, self._protocol, is_clear, self.abortConnection)
+        if producer is not None:
+            self.raw.registerProducer(self._protocol, streaming)
 
     def write(self, data: bytes) -> None:
         self._top.write(data)
@@ -244,7 +270,7 @@ class ControlTransport:
 class ControlClient:
     """The client's end of a control connection in memory; *greeting* is what the server said first."""
 
-    def __init__(self, server: Server, peer: str, host: str, *, implicit: bool) -> None:
+    def __init__(self, server: Server, peer: str, host: str, *, implicit: bool, tls: Client | None = None) -> None:
         self.server = server
         self.peer = peer
         self.tls: Client | None = None
@@ -256,7 +282,7 @@ class ControlClient:
         connect: Any = self.pi.makeConnection
         connect(self.transport)
         if implicit:
-            self.shake_hands()
+            self.shake_hands(tls)
         self.greeting = self.replies()
 
     @property
@@ -298,9 +324,9 @@ class ControlClient:
         self.send(line)
         return self.replies()
 
-    def shake_hands(self) -> None:
-        """Do the TLS handshake."""
-        self.tls = new_client()
+    def shake_hands(self, tls: Client | None = None) -> None:
+        """Do the TLS handshake, with *tls* or a client that asks for localhost."""
+        self.tls = tls or new_client()
         raw, to_server = self.transport.raw, self.tls.take(b"")
         while to_server:
             self.transport.deliver(to_server)
@@ -308,10 +334,10 @@ class ControlClient:
             raw.clear()
             to_server = self.tls.take(to_client)
 
-    def start_tls(self) -> None:
+    def start_tls(self, tls: Client | None = None) -> None:
         """Protect the control connection, and take in the session that data connections resume."""
         assert self.say("AUTH TLS").startswith("234 ")
-        self.shake_hands()
+        self.shake_hands(tls)
         assert self.say("PBSZ 0") == "200 PBSZ=0"
 
     def log_in(self, name: str = USER, password: str = PASSWORD) -> None:

@@ -33,7 +33,7 @@ class Case:
     One thing to measure: *run* does it once against a server that runs.
 
     *name* is `family-variant`. *fresh* wants the server just started, because what it did before would show.
-    *most_rounds* bounds what takes long.
+    *most_rounds* bounds what takes long. *is_ours* is for ftpsd alone.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Case:
     protocols: frozenset[str] = frozenset({"ftps"})
     fresh: bool = False
     most_rounds: int = 1000
+    is_ours: bool = False
 
     @property
     def family(self) -> str:

@@ -3,7 +3,7 @@ Audit events: what happened, as values.
 
 Every event starts with *who* (`DAEMON` for what no session caused) and is published once, when the fact is known.
 `event` is its name in the audit log; `logged` is False for facts that only feed metrics. The other fields become keys
-of the log line under their own names, so a field is never called time, event, session, user, peer or listener.
+of the log line under their own names, so a field is never called time, event, session, user, peer, listener or host.
 
 `reason`, `method` and `operation` also become metric labels: fixed lower-case words such as "too-many-connections",
 never text with a name, a path or an address in it. Free text goes into fields no metric reads. `seconds` are
@@ -19,12 +19,17 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Say in whose session something happened; *listener* names a configured entrance ("explicit:21")."""
+    """
+    Say in whose session something happened.
+
+    *listener* names a configured entrance ("explicit:21"), *host* a virtual host, "" for the default one.
+    """
 
     session: str
     user: str | None
     peer: str
     listener: str
+    host: str = ""
 
 
 DAEMON = Who(session="", user=None, peer="", listener="")
@@ -103,10 +108,15 @@ class ReloadFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected(Event):
-    """A control connection was turned away before it became a session: *who* holds only peer and listener."""
+    """
+    A control connection was turned away before it became a session: *who* holds only peer and listener.
+
+    *detail* says more to the operator, where there is more to say.
+    """
 
     event = "connection-rejected"
     reason: str
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +193,12 @@ class DataConnectionOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class DataConnectionRefused(Event):
+    """*detail* says more to the operator, where there is more to say."""
+
     event = "data-connection-refused"
     reason: str
     mode: DataMode = "passive"
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +283,19 @@ class FileCopied(Event):
     bytes: int
     seconds: float
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilesCombined(Event):
+    """*bytes* of so many *parts* were put behind what *path* held (COMB); *kept* of them could not be deleted."""
+
+    event = "files-combined"
+    path: str
+    parts: int
+    bytes: int
+    seconds: float
+    sha256: str | None = None
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

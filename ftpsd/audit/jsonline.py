@@ -12,6 +12,8 @@ import dataclasses
 import json
 import re
 import time
+from json.encoder import encode_basestring_ascii
+from math import isfinite
 
 from ftpsd.audit.events import Event, TLSFacts, Who
 
@@ -24,13 +26,15 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 def encode_event(event: Event, seconds: float) -> bytes:
     """Return the line, with its line end, for *event* at the Unix time *seconds*."""
-    line: dict[str, str | int | float | bool] = {"time": format_time(seconds), "event": event.event}
+    # By hand: json's encoder builds itself anew for every line, and half of the log's processor time went there.
+    line = [f'{{"time":"{format_time(seconds)}","event":"{event.event}"']
     _add_who(line, event.who)
-    for name in _own_fields(type(event)):
+    for name, key in _own_fields(type(event)):
         value = getattr(event, name)
         if value is not None:
-            line[name] = _plain(value)
-    return _encode(line).encode("ascii") + b"\n"
+            line += (key, _json(value))
+    line.append("}\n")
+    return "".join(line).encode("ascii")
 
 
 def encode_lost(count: int, seconds: float) -> bytes:
@@ -44,23 +48,39 @@ def format_time(seconds: float) -> str:
     return f"{_second(whole)}.{micro:06d}Z"
 
 
-def _add_who(line: dict[str, str | int | float | bool], who: Who) -> None:
-    for key, value in (("session", who.session), ("user", who.user), ("peer", who.peer), ("listener", who.listener)):
+def _add_who(line: list[str], who: Who) -> None:
+    for key, value in (
+        (',"session":', who.session),
+        (',"user":', who.user),
+        (',"peer":', who.peer),
+        (',"listener":', who.listener),
+    ):
         if value:
-            line[key] = value if value.isascii() else _without_lone_surrogates(value)
+            line += (key, _text(value))
+    if who.host:
+        line += (',"host":', _text(who.host))
 
 
-def _plain(value: object) -> str | int | float | bool:
-    """Return *value* as something JSON holds without nesting."""
+def _json(value: object) -> str:
+    """Return *value* as JSON that nests nothing."""
     if isinstance(value, str):
-        return value if value.isascii() else _without_lone_surrogates(value)
+        return _text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float):
-        return round(value, _DIGITS_OF_SECONDS)
+        if not isfinite(value):
+            raise ValueError(f"an event holds {value}, which JSON cannot say")
+        return repr(round(value, _DIGITS_OF_SECONDS))
     if isinstance(value, int):
-        return value
+        return int.__repr__(value)
     if isinstance(value, TLSFacts):
-        return f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}"
+        return _text(f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}")
     raise TypeError(f"an event holds a {type(value).__name__}")
+
+
+def _text(value: str) -> str:
+    text: str = encode_basestring_ascii(value if value.isascii() else _without_lone_surrogates(value))
+    return text
 
 
 def _without_lone_surrogates(text: str) -> str:
@@ -78,14 +98,16 @@ def _spell(match: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-_names_of: dict[type[Event], tuple[str, ...]] = {}
+_fields_of: dict[type[Event], tuple[tuple[str, str], ...]] = {}
 
 
-def _own_fields(kind: type[Event]) -> tuple[str, ...]:
-    names = _names_of.get(kind)
-    if names is None:
-        names = _names_of[kind] = tuple(field.name for field in dataclasses.fields(kind) if field.name != "who")
-    return names
+def _own_fields(kind: type[Event]) -> tuple[tuple[str, str], ...]:
+    """Return the names of an event's own fields, each with the text that stands before its value."""
+    fields = _fields_of.get(kind)
+    if fields is None:
+        names = (field.name for field in dataclasses.fields(kind) if field.name != "who")
+        fields = _fields_of[kind] = tuple((name, f',"{name}":') for name in names)
+    return fields
 
 
 _last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")

@@ -14,8 +14,9 @@ from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.metrics import MetricWrapperBase
 from twisted.logger import Logger
+
+from ftpsd.audit.counting import Labelled
 
 OTHER = "other"
 # Fixed words of our own: "too-many-connections". No digit, dot, colon or slash, so no address, path or time passes.
@@ -27,24 +28,24 @@ COMMAND = re.compile(r"[A-Z][A-Z0-9]{2,7}( [A-Z0-9-]{2,8})?|[0-9]xx")
 # The largest set that is meant, commands by class of reply, has under 500 members.
 CHILDREN_LIMIT = 512
 
-MetricT = TypeVar("MetricT", bound=MetricWrapperBase)
+ChildT = TypeVar("ChildT")
 
 
-class Children(dict[str | tuple[str, ...], MetricT], Generic[MetricT]):
+class Children(dict[str | tuple[str, ...], ChildT], Generic[ChildT]):
     """
     Find the children of *metric* by label value, or by a tuple of them where it has several labels.
 
     Each value must match the pattern of *form*.
     """
 
-    def __init__(self, metric: MetricT, *, form: re.Pattern[str] = WORD, limit: int = CHILDREN_LIMIT) -> None:
+    def __init__(self, metric: Labelled[ChildT], *, form: re.Pattern[str] = WORD, limit: int = CHILDREN_LIMIT) -> None:
         super().__init__()
         self._metric = metric
         self._form = form
         self._limit = limit
         self._made: set[tuple[str, ...]] = set()
 
-    def __missing__(self, key: str | tuple[str, ...]) -> MetricT:
+    def __missing__(self, key: str | tuple[str, ...]) -> ChildT:
         asked = key if isinstance(key, tuple) else (key,)
         values = tuple(value if self._form.fullmatch(value) else OTHER for value in asked)
         if values not in self._made and len(self._made) >= self._limit:

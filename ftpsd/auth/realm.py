@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
-from ftpsd.config.users import Rule, UserRecord
+from ftpsd.config.users import Mount, Rule, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
@@ -29,11 +29,13 @@ from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.usage import Quota
+from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Symlinks
+from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
-Logout = Callable[[], Deferred[None]]
+Logout = Callable[[], None]
 
 # Anything else, such as a server short of descriptors, is trouble of the moment and no decision about the user.
 REFUSALS = {
@@ -73,7 +75,7 @@ class Quotas:
 
 @implementer(IRealm)
 class Realm:
-    """Opens the homes and mounts of users; *files_pool* runs what blocks."""
+    """Opens the homes and mounts of the users of *host*, "" for the default one; *files_pool* runs what blocks."""
 
     def __init__(
         self,
@@ -82,7 +84,9 @@ class Realm:
         *,
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
+        host: str = "",
     ) -> None:
+        self._host = host
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -105,27 +109,40 @@ class Realm:
 
         def opened(storage: Storage) -> None:
             if result.called:
-                self._close(storage)
+                storage.close()
             else:
                 self._count_later(user)
-                result.callback((IAvatar, Avatar(user, storage), lambda: self._close(storage)))
+                result.callback((IAvatar, Avatar(user, storage), storage.close))
 
         def failed(failure: Failure) -> None:
             if not result.called:
                 result.errback(_as_login_failure(failure, user))
 
-        self._pool.run(self._open, user).addCallbacks(opened, failed)
+        at_once = self._open_cached(user)
+        if at_once is not None:
+            opened(at_once)
+        else:
+            self._pool.run(self._open, user).addCallbacks(opened, failed)
         return result
+
+    def _open_cached(self, user: UserRecord) -> Storage | None:
+        """Open a plain home, without mounts and quotas, where that needs no waiting."""
+        if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
+            return None
+        jail = LocalJail.open_cached(
+            user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks
+        )
+        return None if jail is None else self._guarded(jail, user)
 
     def _open(self, user: UserRecord) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
         with ExitStack() as opened:
-            home = self._open_tree(user, user.home, user.rules, self._ledger_of_home(user))
+            home = self._open_tree(user, user, user.home, self._ledger_of_home(user))
             opened.callback(home.close)
             mounts = {}
             for mount in user.mounts:
                 try:
-                    tree = self._open_tree(user, mount.directory, mount.rules, self._ledger(mount.directory))
+                    tree = self._open_tree(user, mount, mount.directory, self._ledger(mount.directory))
                 except StorageError as error:
                     error.path = mount.path
                     raise
@@ -134,11 +151,20 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(
-        self, user: UserRecord, directory: Path, rules: Sequence[Rule] | None, ledger: Ledger
-    ) -> GuardedStorage:
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=user.name, symlinks=self._symlinks, ledger=ledger)
-        return GuardedStorage(jail, path_rules(rules))
+    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
+        owner = self._owner(user)
+        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        return self._guarded(jail, tree)
+
+    def _owner(self, user: UserRecord) -> str:
+        """Return whose unfinished uploads are resumed: the user's of this host, also where hosts share a directory."""
+        return f"{self._host}\n{user.name}" if self._host else user.name
+
+    def _guarded(self, jail: Storage, tree: UserRecord | Mount) -> GuardedStorage:
+        """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
+        if tree.stored_encoding != UTF8.name:
+            jail = RecodedStorage(jail, tree.stored_encoding)
+        return GuardedStorage(jail, path_rules(tree.rules))
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
@@ -154,14 +180,6 @@ class Realm:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
-
-    def _close(self, storage: Storage) -> Deferred[None]:
-        def not_now(failure: Failure) -> None:
-            # A full queue must not keep a descriptor open for ever, and closing one hardly blocks.
-            failure.trap(PoolBusy)
-            storage.close()
-
-        return self._pool.run(storage.close).addErrback(not_now)
 
 
 def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:

@@ -6,10 +6,12 @@ The families are joined here into the one table that the server-PI, HELP, FEAT a
 
 from ftpsd.commands import (
     checksums,
+    combining,
     copying,
     dataport,
     facts,
     files,
+    hosts,
     information,
     listing,
     login,
@@ -23,8 +25,8 @@ from ftpsd.commands import (
 from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
-    login, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
-    information, negotiation,
+    login, hosts, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
+    combining, information, negotiation,
 )  # fmt: skip
 
 TABLE = CommandTable(module.family for module in _FAMILIES)

@@ -84,13 +84,24 @@ def _hash_feature(session: Session) -> str:
     return "HASH " + ";".join(f"{name}*" if name == chosen else name for name in ALGORITHMS)
 
 
-@family.command("HASH <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-bryan-ftpext-hash", features=(_hash_feature,))
+@family.command(
+    "HASH <SP> <pathname>",
+    needs=Needs.LOGIN,
+    rfc="draft-bryan-ftpext-hash",
+    features=(_hash_feature,),
+    is_long=True,
+)
 async def hash_(session: Session, argument: str) -> Reply:
     """Return the checksum of a file, or of the range named by RANG, by the algorithm of OPTS HASH."""
     start, end = session.take_range()
     wanted = [Wanted(name, path, start, end) for name, path, *numbers in _meant(session, argument) if not any(numbers)]
     algorithm = session.hash_algorithm
-    reading = await _read(session, algorithm, wanted)
+    try:
+        reading = await _read(session, algorithm, wanted)
+    except StorageError as error:
+        if error.kind is Kind.IS_A_DIRECTORY:
+            raise ReplyError(553, "Is a directory, and directories have no checksum.") from None
+        raise
     last = max(reading.start, reading.end - 1)
     return Reply(213, f"{algorithm} {reading.start}-{last} {reading.value} {reading.name}")
 
@@ -112,7 +123,7 @@ async def opts_hash(session: Session, argument: str) -> Reply:
     features=("RANG STREAM",),
 )
 async def rang(session: Session, argument: str) -> Reply:
-    """Let the next RETR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
+    """Let the next RETR, STOR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
     session.restart_at(0)
     match = RANGE.fullmatch(argument)
     start, last = (int(match[1]), int(match[2])) if match is not None else (1, -1)
@@ -123,12 +134,16 @@ async def rang(session: Session, argument: str) -> Reply:
     if session.is_ascii:
         raise ReplyError(504, "RANG needs TYPE I: offsets of converted text are ambiguous.")
     session.restart_at(start, last + 1)
-    return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR or HASH.")
+    return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR, STOR or HASH.")
 
 
 def _x_form(verb: str, algorithm: str) -> None:
     @family.command(
-        f"{verb} <SP> <pathname> [<SP> <start> [<SP> <end>]]", needs=Needs.LOGIN, rfc="none", features=(verb,)
+        f"{verb} <SP> <pathname> [<SP> <start> [<SP> <end>]]",
+        needs=Needs.LOGIN,
+        rfc="none",
+        features=(verb,),
+        is_long=True,
     )
     async def checksum(session: Session, argument: str) -> Reply:
         reading = await _read(session, algorithm, _meant(session, argument))
@@ -171,9 +186,10 @@ class Reading:
         self._source = storage.open_source(self._path, self.start)
         size = self._source.size
         self.end = size if end is None else max(self.start, min(end, size))
-        is_known = algorithm == "SHA-256" and (self.start, self.end) == (0, size)
-        self.value = self._source.sha256 if is_known else None
-        self._checksum = ALGORITHMS[algorithm]()
+        is_whole_sha256 = algorithm == "SHA-256" and (self.start, self.end) == (0, size)
+        self.value = self._source.sha256 if is_whole_sha256 else None
+        # Where the storage computes it while it reads, to keep it with the file, once is enough.
+        self._checksum = None if is_whole_sha256 and size and self._source.digests else ALGORITHMS[algorithm]()
         self._left = self.end - self.start
 
     def step(self) -> bool:
@@ -193,11 +209,15 @@ class Reading:
             if got == 0:
                 # It was cut meanwhile: this would be the checksum of neither the old file nor the new one.
                 raise StorageError(Kind.BUSY, self._path)
-            self._checksum.update(buffer[:got])
+            if self._checksum is not None:
+                self._checksum.update(buffer[:got])
             self._left -= got
             count -= got
         if self._left == 0:
-            self.value = self._checksum.hexdigest()
+            self.value = self._source.sha256 if self._checksum is None else self._checksum.hexdigest()
+            if self.value is None:
+                # It changed while it was read: the same again.
+                raise StorageError(Kind.BUSY, self._path)
 
 
 def _open(storage: Storage, meant: Sequence[Wanted], algorithm: str) -> Reading:

@@ -1,5 +1,5 @@
 """
-Copies made on the server: SITE CPFR and SITE CPTO (ProFTPD's mod_copy); and COMB, which is refused.
+Copies made on the server: SITE CPFR and SITE CPTO (ProFTPD's mod_copy).
 
 A copy is a download and an upload that meet here, so it needs the permissions of both, is counted against the quota,
 and is published as a whole or not at all. It is made in a worker piece by piece.
@@ -39,7 +39,7 @@ async def site_cpfr(session: Session, argument: str) -> Reply:
     return Reply(350, "Send SITE CPTO with the name of the copy.")
 
 
-@family.command("CPTO <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959")
+@family.command("CPTO <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", is_long=True)
 async def site_cpto(session: Session, argument: str) -> Reply:
     """Copy the file named by SITE CPFR."""
     old, session.copy_from = session.copy_from, None
@@ -58,16 +58,6 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     return Reply(250, "Copied.")
 
 
-@family.command(
-    "COMB <SP> <pathname> <SP> <pathnames>",
-    needs=Needs.LOGIN,
-    rfc="draft-peterson-streamlined-ftp-command-extensions",
-)
-async def comb(session: Session, argument: str) -> Reply:
-    """Join files and delete the parts: refused, a failure in the middle would leave neither."""
-    raise ReplyError(502, "Files are not combined here; upload into one with REST or APPE.")
-
-
 class Copy:
     """A file being copied. Every call blocks and belongs in a worker."""
 
@@ -79,7 +69,8 @@ class Copy:
         self._path = old
         self._source = storage.open_source(old)
         try:
-            self._sink = storage.open_sink(new)
+            # What is there of a copy that was not finished must not be taken for the beginning of an upload.
+            self._sink = storage.open_sink(new, resumable=False)
         except BaseException:
             self._source.close()
             raise

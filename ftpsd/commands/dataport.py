@@ -13,6 +13,8 @@ from ftpsd.audit.events import DataConnectionRefused, PassiveExhausted
 from ftpsd.control.table import Family, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.wire.address import (
+    IPV4,
+    IPV6,
     AddressError,
     HostPort,
     UnknownProtocol,
@@ -48,7 +50,7 @@ async def epsv(session: Session, argument: str) -> Reply:
     if wanted == "ALL":
         session.only_extended_passive = True
         return Reply(200, "Only EPSV from now on.")
-    spoken = "2" if ":" in session.local_host else "1"
+    spoken = str(_spoken(session))
     if wanted and wanted not in ("1", "2"):
         raise ReplyError(501 if not wanted.isdigit() else 522, f"Unknown network protocol, use ({spoken})")
     if wanted and wanted != spoken:
@@ -75,13 +77,23 @@ async def eprt(session: Session, argument: str) -> Reply:
     """Let the server connect to the client (IPv4 and IPv6)."""
     _refuse_after_epsv_all(session)
     try:
-        _, target = parse_eprt(argument)
+        protocol, target = parse_eprt(argument)
     except UnknownProtocol:
         raise ReplyError(522, "Network protocol not supported, use (1,2)") from None
     except AddressError as error:
         raise ReplyError(501, f"EPRT: {error}") from None
+    spoken = _spoken(session)
+    # An IPv6 mapping of an IPv4 address is how the socket of a dual-stack client spells the latter.
+    if (protocol if ":" in target.host else IPV4) != spoken:
+        # Data connections go only where the control connection comes from, and that is of one family.
+        raise ReplyError(522, f"Network protocol not supported, use ({spoken})")
     _aim(session, target)
     return Reply(200, "EPRT accepted.")
+
+
+def _spoken(session: Session) -> int:
+    """Return the network protocol of the control connection, by its number in RFC 2428, 2."""
+    return IPV6 if ":" in session.local_host else IPV4
 
 
 async def _listen(session: Session) -> int:

@@ -56,6 +56,12 @@ async def mff(session: Session, argument: str) -> Reply:
 @family.command("MFCT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx")
 async def mfct(session: Session, argument: str) -> Reply:
     """Set the time of creation: refused, file systems here keep their own."""
+    # What else is wrong is told first: a client that tries again without its mistake learns of the refusal then.
+    value, _, name = argument.partition(" ")
+    if not name:
+        raise ReplyError(501, "MFCT takes a time and a name.")
+    time_of(value)
+    await session.in_files(session.storage.stat, session.resolve(name))
     raise ReplyError(504, "Times of creation cannot be set here, use MFMT for the time of the last change.")
 
 

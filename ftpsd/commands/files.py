@@ -115,6 +115,9 @@ async def mdtm(session: Session, argument: str) -> Reply:
         if not sets_time or (isinstance(error, StorageError) and error.kind is not Kind.NOT_FOUND):
             raise
         return await _set_modified(session, time_value, name)
+    if entry.type is not EntryType.FILE:
+        # RFC 3659, 3, speaks of files only, and no other server answers for a directory; MLST does.
+        raise ReplyError(550, "Not a plain file; MLST describes a directory.")
     return Reply(213, format_time(entry.modified_ns))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.data.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
-from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, is_listable, list_line
+from ftpsd.wire.charset import Charset
+from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, list_lines, listable, mlsd_lines
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 
@@ -35,7 +36,8 @@ OPTIONS = re.compile(r"(-[A-Za-z0-9]*(\s+|$))+")
 
 family = Family("listing")
 
-Render = Callable[[Entry], str]
+# Makes the lines of a batch; those of one entry after the other would take twice as long.
+Render = Callable[[list[Entry]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +58,23 @@ class Query:
 async def list_(session: Session, argument: str) -> Reply:
     """List a directory as `ls -l` does, times in UTC."""
     now_ns = time.time_ns()
-    return await _list(session, argument, lambda _: partial(list_line, now_ns=now_ns))
+    return await _list(session, argument, lambda _: partial(list_lines, now_ns=now_ns))
 
 
 @family.command("NLST [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
 async def nlst(session: Session, argument: str) -> Reply:
     """List names only."""
-    return await _list(session, argument, lambda query: lambda entry: query.prefix + entry.name)
+    return await _list(
+        session, argument, lambda query: lambda entries: [query.prefix + entry.name for entry in entries]
+    )
 
 
 @family.command("MLSD [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="3659")
 async def mlsd(session: Session, argument: str) -> Reply:
     """List a directory for programs."""
     path = session.resolve(argument) if argument else session.directory
-    wanted = session.facts
-
-    def render(entry: Entry) -> str:
-        return f"{facts(entry, wanted)} {entry.name}"
-
     try:
-        return await _send(session, Query(path, is_file_welcome=False), render)
+        return await _send(session, Query(path, is_file_welcome=False), partial(mlsd_lines, wanted=session.facts))
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
@@ -124,7 +123,7 @@ async def _list(session: Session, argument: str, rendering: Callable[[Query], Re
 async def _send(session: Session, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
     session.take_restart_offset()
-    pieces = Pieces(_Opened(session.storage, query), render)
+    pieces = Pieces(_Opened(session.storage, query), render, session.charset)
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
@@ -154,7 +153,8 @@ def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
 class Pieces:
     """A listing as pieces of text; every call blocks and belongs in a worker."""
 
-    def __init__(self, listing: Listing, render: Render) -> None:
+    def __init__(self, listing: Listing, render: Render, charset: Charset) -> None:
+        self._charset = charset
         self.is_complete = False
         self.entries = 0
         self._listing = listing
@@ -190,11 +190,10 @@ class Pieces:
     def _read(self) -> bytes:
         """Return the next batch, empty only at the end: a batch without a single name to show is passed over."""
         while entries := self._listing.read(BATCH):
-            lines = [self._render(entry) for entry in entries if is_listable(entry.name)]
-            if lines:
+            if lines := self._render(listable(entries)):
                 self.entries += len(lines)
                 lines.append("")
-                return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+                return self._charset.encode("\r\n".join(lines))
         return b""
 
 
@@ -219,7 +218,7 @@ class _Opened:
                 if error.kind is not Kind.NOT_A_DIRECTORY or not takes_file:
                     raise
                 self._is_done = True
-                return [replace(self._storage.stat(self._query.path), name=self._query.path.name)]
+                return [self._storage.stat(self._query.path)._replace(name=self._query.path.name)]
         pattern = self._query.pattern
         while entries := self._listing.read(count):
             if pattern is not None:
@@ -247,7 +246,8 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     if any(sign in last for sign in "*?[") and not _exists(storage, path):
         return Query(session.resolve(head + slash) if slash else session.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
-        return Query(path)
+        # What NLST tells is sent back in RETR as it is (RFC 1123, 4.1.2.7), so each name starts with the argument.
+        return Query(path, None, "" if text == "." else text if text.endswith("/") else f"{text}/")
     return Query(path, None, head + slash)
 
 
@@ -266,7 +266,7 @@ def _stat_lines(storage: Storage, query: Query) -> tuple[str, ...]:
     lines: list[str] = []
     try:
         while len(lines) < MAX_STAT_ENTRIES and (entries := opened.read(BATCH)):
-            lines += [list_line(entry, now_ns) for entry in entries if is_listable(entry.name)]
+            lines += list_lines(listable(entries), now_ns)
     finally:
         opened.close()
     return tuple(lines[:MAX_STAT_ENTRIES])

@@ -27,7 +27,7 @@ MAX_DELAY = 3.0
 family = Family("login")
 
 
-@family.command("USER <SP> <username>", needs=Needs.TLS, rfc="959")
+@family.command("USER <SP> <username>", needs=Needs.TLS, rfc="959", is_about_login=True)
 async def user(session: Session, argument: str) -> Reply:
     """Name the user who logs in."""
     if session.avatar is not None:
@@ -37,7 +37,7 @@ async def user(session: Session, argument: str) -> Reply:
     return Reply(331, "Password required.")
 
 
-@family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True)
+@family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def pass_(session: Session, argument: str) -> Reply:
     """Prove who you are."""
     name, session.user_name = session.user_name, None
@@ -48,7 +48,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     shared = session.runtime.shared
     started = shared.clock.seconds()
     try:
-        _, avatar, log_out = await session.runtime.portal.login(Login(name, argument, session.peer_host), None, IAvatar)
+        _, avatar, log_out = await session.host.portal.login(Login(name, argument, session.peer_host), None, IAvatar)
     except LoginBusy:
         session.publish(LoginRefused(session.who, "password", name, "busy", shared.clock.seconds() - started))
         session.close_after_reply("login-busy")
@@ -64,7 +64,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     limit = (
         avatar.user.sessions if avatar.user.sessions is not None else session.runtime.config.limits.sessions_per_user
     )
-    if not shared.counts.log_in(avatar.user.name, limit):
+    if not shared.counts.log_in(session.host.account(avatar.user.name), limit):
         log_out()
         session.publish(
             LoginRefused(session.who, "password", name, "too-many-sessions", shared.clock.seconds() - started)
@@ -76,7 +76,9 @@ async def pass_(session: Session, argument: str) -> Reply:
     return Reply(230, "Logged in.")
 
 
-@family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True)
+@family.command(
+    "ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True
+)
 async def acct(session: Session, argument: str) -> Reply:
     """Name an account; no user needs one."""
     return Reply(202, "No account is needed.")
@@ -85,7 +87,7 @@ async def acct(session: Session, argument: str) -> Reply:
 @family.command("REIN", needs=Needs.NOTHING, rfc="959")
 async def rein(session: Session, argument: str) -> Reply:
     """Log out and start over; the TLS session stays as it is."""
-    session.log_out()
+    session.start_over()
     return Reply(220, "Ready for a new user.")
 
 

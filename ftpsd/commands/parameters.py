@@ -115,12 +115,32 @@ async def opts(session: Session, argument: str) -> Reply:
     raise ReplyError(501, "No options for that command.")
 
 
-@family.command("UTF8 [<SP> ON]", under="OPTS", needs=Needs.NOTHING, rfc="2389", aliases=("UTF-8",), features=("UTF8",))
+def _utf8_feature(session: Session) -> str | None:
+    # Who reads it may write UTF-8 at once, without OPTS (RFC 2640, 3.2).
+    return "UTF8" if session.charset.is_utf8 else None
+
+
+@family.command(
+    "UTF8 [<SP> <on-or-off>]",
+    under="OPTS",
+    needs=Needs.NOTHING,
+    rfc="2389",
+    aliases=("UTF-8",),
+    features=(_utf8_feature,),
+)
 async def opts_utf8(session: Session, argument: str) -> Reply:
-    """Write names in UTF-8, as they always are."""
+    """Write names in UTF-8, also where the account says otherwise; OFF: as the account says."""
+    word = argument.strip().upper()
     # Always 200: Explorer garbles names and pyftpsync stops after anything else.
-    if argument.strip().upper() in ("", "ON", "NLST"):
+    if word in ("", "ON", "NLST"):
+        session.wants_utf8 = True
+        session.choose_charset()
         return Reply(200, "UTF-8 is on.")
+    if word == "OFF" and session.avatar is not None:
+        session.wants_utf8 = False
+        session.choose_charset()
+        if not session.charset.is_utf8:
+            return Reply(200, f"Names are in {session.charset.name}.")
     raise ReplyError(504, "Names are always UTF-8.")
 
 

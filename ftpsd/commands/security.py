@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # AUTH SSL and the -C and -P forms come from drafts of RFC 4217; older Windows and AS/400 clients still send them.
 MECHANISMS = ("TLS", "TLS-C", "TLS-P", "SSL")
 
+# The largest buffer size that fits in 32 bits (RFC 2228, 3).
+MOST_BUFFER_SIZE = 2**32 - 1
+
 family = Family("security")
 
 
@@ -43,8 +46,9 @@ async def pbsz(session: Session, argument: str) -> Reply:
     """Set the protection buffer size; with TLS it is always 0."""
     if not session.is_secure:
         raise ReplyError(503, "Use AUTH TLS first.")
-    if not (argument.isascii() and argument.strip().isdigit()):
-        raise ReplyError(501, "PBSZ takes a number.")
+    size = argument.strip()
+    if not (size.isascii() and size.isdigit()) or len(size) > 10 or int(size) > MOST_BUFFER_SIZE:
+        raise ReplyError(501, "PBSZ takes a number of 32 bits.")
     session.has_buffer_size = True
     return Reply(200, "PBSZ=0")
 
@@ -54,22 +58,30 @@ async def prot(session: Session, argument: str) -> Reply:
     """Choose whether data connections are encrypted: P, or C where the policy allows it."""
     if not session.is_secure:
         raise ReplyError(503, "Use AUTH TLS first.")
-    match argument.strip().upper():
-        case "P":
-            session.dtp.is_protected = True
-            return Reply(200, "Data connections are encrypted.")
-        case "C":
-            if session.runtime.config.tls.require == "control-and-data":
-                raise ReplyError(534, "This server encrypts all data connections, use PROT P.")
-            session.dtp.is_protected = False
-            return Reply(200, "Data connections are in clear.")
-        case "S" | "E":
-            raise ReplyError(536, "TLS knows only PROT P and PROT C.")
-        case _:
-            raise ReplyError(504, "Unknown protection level, use PROT P.")
+    level = argument.strip().upper()
+    if level in ("S", "E"):
+        raise ReplyError(536, "TLS knows only PROT P and PROT C.")
+    if level not in ("P", "C"):
+        raise ReplyError(504, "Unknown protection level, use PROT P.")
+    if level == "C" and session.runtime.config.tls.require == "control-and-data":
+        raise ReplyError(534, "This server encrypts all data connections, use PROT P.")
+    if not session.has_buffer_size:
+        # RFC 2228, 3; RFC 4217, 9. pyftpdlib has insisted on it for years, so clients send PBSZ.
+        raise ReplyError(503, "Send PBSZ 0 first.")
+    session.dtp.is_protected = level == "P"
+    return Reply(200, "Data connections are encrypted." if level == "P" else "Data connections are in clear.")
 
 
 @family.command("CCC", needs=Needs.NOTHING, rfc="2228")
 async def ccc(session: Session, argument: str) -> Reply:
-    """Return the control connection to clear text: refused, commands and names stay encrypted."""
-    raise ReplyError(533, "The control connection stays encrypted.")
+    """Return the control connection to clear text, where the operator allows it; data connections stay as they are."""
+    policy = session.runtime.config.tls
+    if not policy.allow_ccc or policy.require != "none":
+        raise ReplyError(533, "The control connection stays encrypted.")
+    if not session.is_secure:
+        raise ReplyError(503, "The connection is in clear already.")
+    if session.avatar is None:
+        # What CCC is for is to have the password encrypted and the rest readable for a firewall.
+        raise ReplyError(503, "Log in first.")
+    session.wants_clear = True
+    return Reply(200, "Close TLS now, the control connection goes on in clear.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
+from ftpsd.commands.ranged import open_ranged
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
@@ -29,16 +30,25 @@ async def retr(session: Session, argument: str) -> Reply:
     """Download a file."""
     path = session.resolve(argument)
     offset, end = session.take_range()
-    source, content = await session.in_files(_open, session.storage, path, offset, end)
+    cached = session.storage.read_cached(path, SMALL) if offset == 0 and end is None else None
+    source: Source
+    content: bytes | None
+    if cached is not None:
+        source, content = cached, cached.content
+    else:
+        source, content = await session.in_files(_open, session.storage, path, offset, end)
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
-        size = None if session.is_ascii or session.is_deflated else source.size - offset
+        size = None if session.is_ascii or session.is_deflated else max(0, source.size - offset)
         mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
         account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
         inline = content is not None and not session.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
+    except StorageError as error:
+        error.path = error.path or path  # a descriptor sent by the kernel has no name
+        raise
     finally:
         source.close()
     return Reply(226, "Transfer complete.")
@@ -48,7 +58,13 @@ async def retr(session: Session, argument: str) -> Reply:
 async def stor(session: Session, argument: str) -> Reply:
     """Upload a file."""
     path = session.resolve(argument)
-    return await _store(session, path, offset=_take_offset(session))
+    offset, end = session.take_range()
+    if end is None:
+        return await _store(session, path, offset=offset)
+    if session.runtime.config.uploads.mode != "atomic":
+        raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
+    sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
+    return await _receive(session, sink)
 
 
 @family.command("APPE <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -56,21 +72,21 @@ async def appe(session: Session, argument: str) -> Reply:
     """Upload to the end of a file."""
     path = session.resolve(argument)
     # REST before APPE has no meaning; clients that send it mean the end of the file.
-    _take_offset(session)
+    _refuse_range(session)
     return await _store(session, path, append=True)
 
 
 @family.command("STOU [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
 async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
-    _take_offset(session)
+    _refuse_range(session)
     path = session.resolve(argument) if argument.strip() else session.directory / "upload"
     return await _store(session, path, unique=True)
 
 
 @family.command("ABOR", needs=Needs.LOGIN, rfc="959", interrupts=Interrupts.ABORTS)
 async def abor(session: Session, argument: str) -> Reply:
-    """End the transfer under way."""
+    """End the transfer under way, or a checksum, a copy or COMB."""
     # Runs after the transfer it ended has answered 426, or when there is none.
     session.dtp.forget()
     return Reply(226, "Nothing is being transferred now.")
@@ -80,6 +96,10 @@ async def _store(
     session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
 ) -> Reply:
     sink = await session.when_counted(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
+    return await _receive(session, sink, unique=unique)
+
+
+async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Reply:
     account = Account(Direction.UPLOAD, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
@@ -87,12 +107,10 @@ async def _store(
     return Reply(226, f"Transfer complete, stored as {sink.path.name}." if unique else "Transfer complete.")
 
 
-def _take_offset(session: Session) -> int:
-    """Return where an upload starts. Raises: 504 for RANG, an upload cannot replace the middle of a file."""
-    offset, end = session.take_range()
-    if end is not None:
-        raise ReplyError(504, "RANG is for RETR and HASH.")
-    return offset
+def _refuse_range(session: Session) -> None:
+    """Forget REST. Raises: 504 for RANG, where the end of a file, or a new name, is meant (the draft, 4.3)."""
+    if session.take_range()[1] is not None:
+        raise ReplyError(504, "RANG is for RETR, STOR and HASH.")
 
 
 class _Range:
@@ -100,6 +118,7 @@ class _Range:
 
     def __init__(self, source: Source, end: int) -> None:
         self.sha256: str | None = None
+        self.digests = False
         self.size = min(end, source.size)
         self.offset = source.offset
         self._source = source
@@ -121,10 +140,8 @@ class _Range:
 
 def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> tuple[Source, bytes | None]:
     """Open a file, and read it too when it is small. Runs in a worker."""
-    source = storage.open_source(path, offset)
-    if end is not None:
-        source = _Range(source, end)
-    length = source.size - offset
+    source = storage.open_source(path, offset) if end is None else _open_range(storage, path, offset, end)
+    length = source.size - source.offset
     if length > SMALL:
         return source, None
     buffer = bytearray(length)
@@ -139,6 +156,16 @@ def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> 
         # It was cut between the two calls. What the client would get is neither the old file nor the new one.
         raise StorageError(Kind.BUSY, path)
     return source, bytes(view)
+
+
+def _open_range(storage: Storage, path: VirtualPath, offset: int, end: int) -> Source:
+    """Open a range; behind the end of the file it is empty (draft-bryan-ftp-range, 4.3)."""
+    try:
+        return _Range(storage.open_source(path, offset), end)
+    except StorageError as error:
+        if error.kind is not Kind.BAD_OFFSET:
+            raise
+    return _Range(storage.open_source(path), 0)
 
 
 def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:

@@ -42,6 +42,7 @@ from ftpsd.config.units import (
     parse_rate,
     parse_room,
 )
+from ftpsd.wire.charset import charset_of
 from ftpsd.wire.path import PathError, VirtualPath
 
 Item = TypeVar("Item")
@@ -145,6 +146,14 @@ def check_network(value: object) -> Network:
     raise ValueError(f"{describe(value)} is not a network; write one such as 10.0.0.0/8 or 192.0.2.7")
 
 
+def check_proxy_network(value: object) -> Network:
+    """Accept a network of proxies: not all addresses there are, each of which could then claim to be anybody."""
+    network = check_network(value)
+    if network.prefixlen == 0:
+        raise ValueError(f"{network} is everybody, who could then claim any address; name the proxies alone")
+    return network
+
+
 def check_socket_name(value: object) -> str:
     """Accept the name of a socket that systemd passes."""
     if isinstance(value, str) and _SOCKET_NAME.fullmatch(value):
@@ -165,6 +174,11 @@ def check_version(value: object) -> str:
     if not isinstance(value, bool) and text in ("1.2", "1.3"):
         return text
     raise ValueError(f'{describe(value)} is not a supported TLS version; write "1.2" or "1.3"')
+
+
+def check_maximum_version(value: object) -> str:
+    """Accept `auto` or a TLS version."""
+    return "auto" if value == "auto" else check_version(value)
 
 
 def check_transfer(value: object) -> int | Literal["auto"]:
@@ -223,6 +237,13 @@ def check_mount_point(value: object) -> VirtualPath:
     if any(name.lower().startswith(_OURS) for name in path.parts):
         raise ValueError(f"names that begin with {_OURS} belong to the server; choose another")
     return path
+
+
+def check_encoding(value: object) -> str:
+    """Accept the name of a character encoding in which ASCII is ASCII; return Python's name of it."""
+    if not isinstance(value, str):
+        raise ValueError(f"{describe(value)} is no character encoding; write one such as utf-8 or gbk")
+    return charset_of(value).name
 
 
 def check_files(value: object) -> int:
@@ -284,6 +305,7 @@ Room = Annotated[int, PlainValidator(parse_room), WithJsonSchema(_text_or_number
 Files = Annotated[
     int, PlainValidator(check_files), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_FILES})
 ]
+Encoding = Annotated[str, PlainValidator(check_encoding), WithJsonSchema(_text(r"^[A-Za-z0-9_. -]+$"))]
 MountPoint = Annotated[VirtualPath, PlainValidator(check_mount_point), WithJsonSchema(_text("^/."))]
 Rate = Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
 Mode = Annotated[int, PlainValidator(parse_mode), WithJsonSchema(_text(MODE_PATTERN))]
@@ -299,6 +321,7 @@ Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema(_text
 PublicAddress = Annotated[str, PlainValidator(check_public_address), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
 NotEmpty = Field(json_schema_extra={"minItems": 1})
 NetworkField = Annotated[Network, PlainValidator(check_network), WithJsonSchema(_NETWORK_SCHEMA)]
+ProxyNetwork = Annotated[Network, PlainValidator(check_proxy_network), WithJsonSchema(_NETWORK_SCHEMA)]
 SocketName = Annotated[str, PlainValidator(check_socket_name), WithJsonSchema(_text(f"^{_SOCKET_NAME.pattern}$"))]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Count = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
@@ -307,6 +330,11 @@ Switch = StrictBool
 Banner = Annotated[StrictStr, Field(max_length=1000), AfterValidator(check_banner)]
 TLSVersion = Annotated[
     Literal["1.2", "1.3"], BeforeValidator(check_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
+]
+MaximumTLSVersion = Annotated[
+    Literal["auto", "1.2", "1.3"],
+    BeforeValidator(check_maximum_version),
+    WithJsonSchema({"enum": ["auto", "1.2", "1.3", 1.2, 1.3]}),
 ]
 TransferThreads = Annotated[
     int | Literal["auto"],

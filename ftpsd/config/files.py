@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftpsd.config.document import ConfigError, ConfigErrors, Key
+from ftpsd.config.hosts import PairFiles, named_pairs, repeated_names
 from ftpsd.config.model import Config, in_order
 from ftpsd.config.ports import clashes
 from ftpsd.config.users import Users, load_users
@@ -26,11 +27,13 @@ class Findings:
     Hold what was found out; *users* None means that the users file cannot be used.
 
     *directories* are those of the complaints that one user's home or mount is missing, which concerns no other user.
+    *hosts* are the users of each virtual host, in the order of the configuration.
     """
 
     complaints: tuple[ConfigError, ...]
     users: Users | None
     directories: frozenset[ConfigError] = frozenset()
+    hosts: tuple[Users | None, ...] = ()
 
 
 def check_files(config: Config) -> tuple[ConfigError, ...]:
@@ -39,40 +42,66 @@ def check_files(config: Config) -> tuple[ConfigError, ...]:
 
 
 def examine(config: Config) -> Findings:
-    """Look at every file that *config* names, and read the users file. Blocks."""
-    own = [config.complaint(key, message) for key, message in clashes(config)]
-    own += [*_certificate(config), *_audit_log(config), *_users_mode(config)]
-    users = None
+    """Look at every file that *config* names, and read the users files. Blocks."""
+    own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
+    own += [error for files in certificate_files(config) for error in _certificate(config, files)]
+    own += _audit_log(config)
+    files: dict[Path, Users | None] = {}
     theirs: list[ConfigError] = []
-    directories: tuple[ConfigError, ...] = ()
-    # A users file that cannot be read was told at the key that names it.
-    if _file_problem(config.users) is None:
-        try:
-            users = load_users(config.users)
-        except ConfigErrors as problem:
-            theirs += problem.errors
-        else:
-            directories = tuple(_directories(users))
-            theirs += directories
-    return Findings((*in_order(own), *in_order(theirs)), users, frozenset(directories))
+    directories: list[ConfigError] = []
+    for key, path in users_files(config):
+        own += _users_mode(config, key, path)
+        if path not in files:
+            files[path], errors, missing = _users(path)
+            theirs += in_order([*errors, *missing])
+            directories += missing
+    hosts = tuple(files[host.users] for host in config.virtual_hosts)
+    return Findings((*in_order(own), *theirs), files[config.users], frozenset(directories), hosts)
+
+
+def users_files(config: Config) -> list[tuple[Key, Path]]:
+    """Return the users files of *config*, each with the key that names it, the default host's first."""
+    hosts = enumerate(config.virtual_hosts)
+    return [(("users",), config.users), *((("virtual_hosts", number, "users"), host.users) for number, host in hosts)]
 
 
 def needs_certificate(config: Config) -> bool:
-    """Tell whether a listener or the policy asks for TLS, so that there is no doing without a certificate."""
-    return config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners)
+    """Tell whether anything asks for TLS, so that there is no doing without a certificate."""
+    if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
+        return True
+    # Who asks for none of their names is shown the main one.
+    return any(True for _ in named_pairs(config))
 
 
-def _certificate(config: Config) -> Iterator[ConfigError]:
-    certificate, key = config.tls.certificate, config.tls.private_key
-    if not needs_certificate(config) and not certificate.exists():
-        return
-    for name, path in (("certificate", certificate), ("private_key", key)):
+def certificate_files(config: Config) -> list[PairFiles]:
+    """Return the files of every certificate, the main one's first; none where the server does without."""
+    main = PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
+    if not needs_certificate(config) and not main.certificate.exists():
+        return []
+    return [main, *named_pairs(config)]
+
+
+def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
+    """Read a users file; return it, None where it cannot be used, with complaints about it and about directories."""
+    # One that cannot be read is told at the key that names it.
+    if _file_problem(path) is not None:
+        return None, [], []
+    try:
+        users = load_users(path)
+    except ConfigErrors as problem:
+        return None, list(problem.errors), []
+    return users, [], list(_directories(users))
+
+
+def _certificate(config: Config, files: PairFiles) -> Iterator[ConfigError]:
+    key = files.private_key
+    for name, path in (("certificate", files.certificate), ("private_key", key)):
         if problem := _file_problem(path):
-            yield config.complaint(("tls", name), problem)
+            yield config.complaint((*files.key, name), problem)
     mode = _mode(key)
     if mode is not None and mode & stat.S_IROTH:
         message = f"{key} can be read by every user of this machine; run: {_closing(key)}"
-        yield config.complaint(("tls", "private_key"), message, "warning")
+        yield config.complaint((*files.key, "private_key"), message, "warning")
 
 
 def _audit_log(config: Config) -> Iterator[ConfigError]:
@@ -86,19 +115,18 @@ def _audit_log(config: Config) -> Iterator[ConfigError]:
         yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
 
 
-def _users_mode(config: Config) -> Iterator[ConfigError]:
-    path = config.users
+def _users_mode(config: Config, key: Key, path: Path) -> Iterator[ConfigError]:
     if problem := _file_problem(path):
-        yield config.complaint(("users",), problem)
+        yield config.complaint(key, problem)
     mode = _mode(path)
     if mode is None:
         return
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         who = "every user of this machine" if mode & stat.S_IWOTH else "its group"
-        yield config.complaint(("users",), f"{path} can be changed by {who}; run: {_closing(path)}")
+        yield config.complaint(key, f"{path} can be changed by {who}; run: {_closing(path)}")
     elif mode & stat.S_IROTH:
         message = f"{path} can be read by every user of this machine; run: {_closing(path)}"
-        yield config.complaint(("users",), message, "warning")
+        yield config.complaint(key, message, "warning")
 
 
 def _directories(users: Users) -> Iterator[ConfigError]:

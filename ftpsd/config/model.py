@@ -9,6 +9,7 @@ against the folder of the file. What a key accepts is its field type; what keys 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,12 +27,14 @@ from ftpsd.config.fields import (
     FilePath,
     Limit,
     LogTarget,
+    MaximumTLSVersion,
     Mode,
     NetworkField,
     NotEmpty,
     Port,
     Ports,
     Processes,
+    ProxyNetwork,
     PublicAddress,
     SocketName,
     Switch,
@@ -40,6 +43,7 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
+from ftpsd.config.hosts import HostName, half_pairs, repeated_names
 from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
 
@@ -53,6 +57,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ProxyProtocol(Section):
+    """Name the TCP proxies that are believed when they say whose connection they pass on."""
+
+    trusted: Annotated[tuple[ProxyNetwork, ...], AfterValidator(check_filled), NotEmpty]
+
+
 class Listener(Section):
     """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
@@ -60,6 +70,18 @@ class Listener(Section):
     address: Address = "::"
     port: Port = 0
     socket: SocketName | None = None
+    proxy_protocol: ProxyProtocol | None = None
+
+
+HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
+
+
+class ServerName(Section):
+    """Describe one more certificate of the server, for clients that ask for one of *names*."""
+
+    names: HostNames
+    certificate: FilePath
+    private_key: FilePath
 
 
 class TLS(Section):
@@ -68,8 +90,21 @@ class TLS(Section):
     certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
     private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
     minimum_version: TLSVersion = "1.2"
+    maximum_version: MaximumTLSVersion = "auto"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
+    server_names: tuple[ServerName, ...] = ()
+    allow_ccc: Switch = False
+
+
+class VirtualHost(Section):
+    """Describe a server of its own under this one's addresses: names, users, banner and, if wanted, a certificate."""
+
+    names: HostNames
+    users: FilePath
+    certificate: FilePath | None = None
+    private_key: FilePath | None = None
+    banner: Banner | None = None
 
 
 class PublicAddressFor(Section):
@@ -85,6 +120,7 @@ class Passive(Section):
     ports: Ports = PortRange(3000, 3050)
     public_address: Announced = "auto"
     public_address_for: tuple[PublicAddressFor, ...] = ()
+    proxy_protocol: ProxyProtocol | None = None
 
 
 class Active(Section):
@@ -167,6 +203,7 @@ class Config(Section):
     metrics: Metrics | None = Metrics()
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
+    virtual_hosts: tuple[VirtualHost, ...] = ()
     workers: Workers = Workers()
     processes: Processes = 1
 
@@ -214,17 +251,28 @@ def read_config(text: str, file: str, folder: Path) -> Config:
     """
     document = parse(text, file)
     data = {} if document.root.value is None else document.root.value
-    errors = [*document.errors, *(document.error(key, message) for key, message in misplaced(data))]
+    wrong = [*misplaced(data), *half_pairs(data)]
+    errors = [*document.errors, *(document.error(key, message) for key, message in wrong)]
     try:
         config = Config.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _what_is_right(data, error, folder)
-    errors += [document.error(key, message) for key, message in clashes(config) if key[0] in data]
+    against = [*clashes(config), *repeated_names(config), *_contradictions(config)]
+    errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:
         raise ConfigErrors(in_order(errors))
     config._document = document
     return config
+
+
+def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for what the policy of *config* forbids and allows at once."""
+    if config.tls.allow_ccc and config.tls.require != "none":
+        require = config.tls.require
+        yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"
+    if config.tls.maximum_version == "1.2" and config.tls.minimum_version == "1.3":
+        yield ("tls", "maximum_version"), "1.2 is below tls.minimum_version 1.3; raise this or lower that"
 
 
 def folder_of(path: Path) -> Path:

@@ -63,7 +63,7 @@ def misplaced(data: object) -> Iterator[tuple[Key, str]]:
         if listener.get("socket") is not None:
             if not listener.keys().isdisjoint({"port", "address"}):
                 yield ("listeners", index), "the socket brings its port and address from systemd; remove them here"
-        elif listener.keys() <= {"mode", "address", "socket"}:
+        elif listener.keys() <= {"mode", "address", "socket", "proxy_protocol"}:
             # With a strange key beside these, the port is probably there, misspelt; that complaint is enough.
             yield ("listeners", index), "a listener needs a port, or the socket: NAME that systemd passes"
 

@@ -20,6 +20,7 @@ from ftpsd.config.complaints import complaints, nearest
 from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text, shown
 from ftpsd.config.fields import (
     Count,
+    Encoding,
     Expiry,
     FilePath,
     Files,
@@ -57,6 +58,7 @@ class Mount:
     directory: Path
     rules: tuple[Rule, ...] | None = None
     role: str | None = None
+    stored_encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class UserRecord:
 
     *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
     own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
-    *data_session_reuse* means "as the server says".
+    *data_session_reuse* means "as the server says". *encoding* is how the client writes names, *stored_encoding* how
+    they are written in the home.
     """
 
     name: str
@@ -91,6 +94,8 @@ class UserRecord:
     role: str | None = None
     mounts: tuple[Mount, ...] = ()
     quota: Quota | None = None
+    encoding: str = "utf-8"
+    stored_encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,7 @@ class MountEntry(_Entry):
     directory: FilePath
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
+    stored_encoding: Encoding = "utf-8"
 
 
 class QuotaEntry(_Entry):
@@ -203,6 +209,8 @@ class UserEntry(_Entry):
     rules: tuple[RuleEntry, ...] | None = None
     mounts: tuple[MountEntry, ...] = ()
     quota: QuotaEntry | None = None
+    encoding: Encoding = "utf-8"
+    stored_encoding: Encoding = "utf-8"
     networks: tuple[NetworkField, ...] = ()
     data_session_reuse: Literal["offered"] | None = None
     sessions: Count | None = None
@@ -318,8 +326,13 @@ def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) 
         upload_rate=entry.upload_rate,
         data_session_reuse=entry.data_session_reuse,
         role=entry.role,
-        mounts=tuple(Mount(mount.path, mount.directory, _rules_of(mount, roles), mount.role) for mount in entry.mounts),
+        mounts=tuple(
+            Mount(mount.path, mount.directory, _rules_of(mount, roles), mount.role, mount.stored_encoding)
+            for mount in entry.mounts
+        ),
         quota=quota,
+        encoding=entry.encoding,
+        stored_encoding=entry.stored_encoding,
     )
 
 

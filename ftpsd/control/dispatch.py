@@ -16,7 +16,7 @@ from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -28,6 +28,14 @@ MAX_BAD_COMMANDS = 5
 FOREIGN_VERBS = frozenset(
     {"GET", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "EHLO", "HELO", "MAIL", "RCPT", "DATA"}
 )
+
+# Of the FTP registry (RFC 5797), of RFC 959's forerunners and of RFC 1639: known, and not done here.
+NOT_IMPLEMENTED = frozenset(
+    {"ADAT", "ALGS", "CONF", "ENC", "MIC", "LPRT", "LPSV"}
+    | {"MAIL", "MLFL", "MRCP", "MRSQ", "MSAM", "MSND", "MSOM", "XRCP", "XRSQ", "XSEM", "XSEN"}
+)
+# RFC 959, 5.4 has 553 for commands that give a name; others say 550 to a name they cannot use.
+NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "COMB"})
 
 STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_FOUND: Reply(550, "No such file or directory."),
@@ -45,6 +53,8 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BUSY: Reply(450, "File is busy, try again later."),
     Kind.TOO_MANY_LINKS: Reply(550, "Too many links."),
     Kind.BAD_OFFSET: Reply(554, "Restart offset is beyond the end of the file."),
+    Kind.UNFINISHED: Reply(554, "An upload of this file is unfinished; send the whole file anew."),
+    Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
@@ -73,14 +83,14 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         assert command is not None
         return await command.function(session, line.argument)
     except ReplyError as error:
-        return error.reply
+        return _fitting(error.reply, command)
     except StorageError as error:
         path = None if error.path is None else str(error.path)
         if error.kind in SERVER_FAULTS and command is not None:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
-        return STORAGE_REPLIES[error.kind]
+        return _fitting(storage_reply(error), command)
     except DataError as error:
         return DATA_REPLIES[error.trouble]
     except PortsExhausted:
@@ -96,6 +106,22 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
         )
         return Reply(451, "Internal error, the operator has been told.")
+
+
+def storage_reply(error: StorageError) -> Reply:
+    """Return the reply that says what the storage did not do."""
+    reply = STORAGE_REPLIES[error.kind]
+    if isinstance(error, UnfinishedUpload):
+        # 554 is about a REST (RFC 3659, 5.3); an APPE has none.
+        text = f"A newer upload of this file is unfinished at {error.length} bytes; send the whole file anew with STOR."
+        return Reply(550 if error.is_append else reply.code, text)
+    return reply
+
+
+def _fitting(reply: Reply, command: Command | None) -> Reply:
+    """Return *reply*, with 550 in the place of a 553 that the RFC does not have for *command*."""
+    is_unlisted = reply.code == 553 and command is not None and command.verb not in NAMING
+    return Reply(550, reply.text) if is_unlisted else reply
 
 
 def guard(session: Session, command: Command | None, line: CommandLine) -> None:
@@ -115,6 +141,8 @@ def guard(session: Session, command: Command | None, line: CommandLine) -> None:
         raise ReplyError(530, "Use AUTH TLS first.")
     if needs & LOGIN and session.avatar is None:
         raise ReplyError(530, "Log in with USER and PASS first.")
+    if "\0" in line.argument:
+        raise ReplyError(501, "There can be no NUL in a command.")
     if not line.argument:
         if command.arity is Arity.REQUIRED:
             raise ReplyError(501, f"{command.verb} needs an argument: {command.syntax}")
@@ -134,4 +162,6 @@ def refuse_unknown(session: Session, line: CommandLine) -> None:
         if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:
             session.close_after_reply("not-ftp")
             raise ReplyError(421, "This is an FTP server. Closing.")
+    if line.verb in NOT_IMPLEMENTED:
+        raise ReplyError(502, "Command not implemented.")
     raise ReplyError(500, "Unknown command.")

@@ -35,10 +35,10 @@ from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
-from ftpsd.wire.reply import Reply
+from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from twisted.internet.tcp import Server as Transport
+    from ftpsd.control.transport import Transport
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
@@ -62,7 +62,7 @@ class ServerPI(Protocol):
     *registry* holds every open connection of the server. With *starts_with_tls* the connection is implicit FTPS.
     """
 
-    transport: Transport
+    transport: Transport  # type: ignore[assignment]  # Twisted's own knows no start_tls
 
     def __init__(
         self,
@@ -119,7 +119,12 @@ class ServerPI(Protocol):
         self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))
         self._set_timer("idle", limits.idle_timeout, self._check_idle)
         self.session.publish(SessionOpened(self.session.who))
-        self._send(Reply(220, runtime.config.banner))
+        if not self._starts_with_tls:
+            self._greet()
+
+    def _greet(self) -> None:
+        assert self.session is not None
+        self._send(Reply(220, self.session.host.banner))
 
     def _reject(self, reason: str) -> None:
         """Say 421 in the greeting's place: a reset would make clients retry at once (rclone)."""
@@ -155,14 +160,24 @@ class ServerPI(Protocol):
     def _start_tls(self) -> None:
         session = self.session
         assert session is not None
-        assert self._runtime.certificate is not None
+        hosts = self._runtime.hosts
+        certificate = session.host.certificate or hosts.default.certificate
+        assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        session.tls = SessionTLS(self._runtime.certificate, self._runtime.config.tls.minimum_version)
+        choose = hosts.certificate_for if hosts.has_names else None
+        session.tls = SessionTLS(certificate, self._runtime.config.tls.minimum_version, choose)
+        session.tls.allow(self._runtime.config.tls.maximum_version)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
-        self.transport.startTLS(session.tls.control_connections)
+        self.transport.start_tls(session.tls)
+
+    def _stop_tls(self) -> None:
+        """Go on in clear (CCC); data connections stay as they are, and resume the session that TLS had here."""
+        assert self.session is not None
+        self.session.tls = None
+        self.transport.stop_tls()
 
     def handshakeCompleted(self) -> None:
         """Note that the control connection is secure (IHandshakeListener)."""
@@ -174,7 +189,11 @@ class ServerPI(Protocol):
         self._handshake_started = None
         facts = session.tls.control_facts if session.tls is not None else None
         assert facts is not None
+        session.tls_was_established()
         session.publish(TLSEstablished(session.who, "control", facts.version, facts.cipher, facts.resumed, seconds))
+        if self._starts_with_tls and not self._is_closing:
+            # Not before: the greeting is that of the host whose name came with the handshake.
+            self._greet()
 
     # --- commands
 
@@ -202,7 +221,8 @@ class ServerPI(Protocol):
         if command.interrupts is Interrupts.ANSWERS and self._can_write:
             self._queue.pop()
             self._run(command, line, is_aside=True)
-        elif command.interrupts is Interrupts.ABORTS:
+        elif command.interrupts is Interrupts.ABORTS and not (len(self._queue) > 1 and self._is_abort(self._queue[0])):
+            # One that is there already has ended the transfer; this one waits its turn.
             self._queue.pop()
             # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
             self._queue.appendleft(line)
@@ -232,13 +252,16 @@ class ServerPI(Protocol):
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         assert self.session is not None
         if not is_aside:
-            self._is_transferring = command is not None and bool(command.needs & Needs.DATA_PORT)
+            self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._queue))
-        answered = partial(
-            self._answered, command=command, line=line, started=self._clock.seconds(), is_aside=is_aside
-        )
-        border.run(respond(self.session, command, line), answered)
+        answered = partial(self._answered, command=command, started=self._clock.seconds(), is_aside=is_aside)
+        try:
+            line = self.session.understood(command, line)
+        except ReplyError as error:
+            answered(error.reply, line=line)
+        else:
+            border.run(respond(self.session, command, line), partial(answered, line=line))
 
     def _is_abort(self, line: CommandLine) -> bool:
         command = self._table.find(line.verb)
@@ -263,6 +286,7 @@ class ServerPI(Protocol):
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
+        self._lines.has_ff = session.charset.has_ff
         session.reply_was_sent()
         if session.avatar is not None:
             self._cancel_timer("login")
@@ -275,13 +299,16 @@ class ServerPI(Protocol):
         elif session.wants_tls:
             session.wants_tls = False
             self._start_tls()
+        elif session.wants_clear:
+            session.wants_clear = False
+            self._stop_tls()
         self._next()
 
     # --- replies
 
     def _send(self, reply: Reply) -> None:
         if self.session is not None and self.session.is_open:
-            self.transport.write(reply.to_bytes())
+            self.transport.write(reply.to_bytes(self.session.charset))
 
     def pauseProducing(self) -> None:
         """Run no further command: the client does not read its replies (IPushProducer)."""

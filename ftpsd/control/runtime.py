@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from twisted.cred.portal import Portal
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
+from ftpsd.control.hosts import Hosts
 from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.data.dtp import DataSettings
 from ftpsd.tls.certificates import CertificatePair
@@ -41,9 +41,17 @@ class Runtime:
     """One configuration, ready to serve. *public_address* maps (client, local address) to what a 227 reply names."""
 
     config: Config
-    users: Mapping[str, UserRecord]
     shared: Shared
-    portal: Portal
-    certificate: CertificatePair | None
+    hosts: Hosts
     data: DataSettings
     public_address: Callable[[str, str], str]
+
+    @property
+    def users(self) -> Mapping[str, UserRecord]:
+        """The users of the default host."""
+        return self.hosts.default.users
+
+    @property
+    def certificate(self) -> CertificatePair | None:
+        """The certificate for whoever asks for no other; None for a server without TLS."""
+        return self.hosts.default.certificate

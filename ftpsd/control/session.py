@@ -8,6 +8,7 @@ change it, `pi.py` owns the connection. Everything reactor-bound comes through `
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
@@ -16,12 +17,16 @@ from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
+from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
-from ftpsd.control.table import CommandTable
+from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session import SessionTLS
+from ftpsd.wire import text as wire_text
+from ftpsd.wire.charset import UTF8, charset_of
+from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -76,8 +81,10 @@ class Session:
         self.started = runtime.shared.clock.seconds()
         self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
 
+        self.host = self._first_host = runtime.hosts.default
         self.tls: SessionTLS | None = None
         self.wants_tls = False
+        self.wants_clear = False
         self.has_buffer_size = False
 
         self.user_name: str | None = None
@@ -91,6 +98,9 @@ class Session:
         self.is_ascii = False
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        """How names are written on the wire."""
+        self.wants_utf8 = False
         self.facts: tuple[str, ...] = ALL_FACTS
         self.hash_algorithm = "SHA-256"
         self.directory = ROOT
@@ -120,7 +130,7 @@ class Session:
 
     @property
     def is_secure(self) -> bool:
-        """Whether the control connection is under TLS."""
+        """Whether the control connection is under TLS; after CCC it is not, though data connections may be."""
         return self.tls is not None
 
     def resolve(self, argument: str) -> VirtualPath:
@@ -134,6 +144,28 @@ class Session:
             return VirtualPath.parse(argument, self.directory)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    def choose_charset(self) -> None:
+        """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
+        if self.avatar is None or self.wants_utf8:
+            self.charset = UTF8
+        else:
+            self.charset = charset_of(self.avatar.user.encoding)
+
+    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
+        """
+        Return *line*, which was read as UTF-8, as the client has written it.
+
+        Raises:
+            ReplyError: 501, it is no text in the session's charset.
+        """
+        if self.charset.is_utf8 or command is None or command.is_about_login:
+            return line
+        try:
+            argument = self.charset.decode(wire_text.encode(line.argument))
+        except UnicodeDecodeError:
+            raise ReplyError(501, f"This is no text in {self.charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
+        return CommandLine(line.verb, argument)
 
     def take_restart_offset(self) -> int:
         """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
@@ -190,11 +222,14 @@ class Session:
 
         Raises:
             CancelledError: the session has ended meanwhile.
+            ReplyError: 426, the client sent ABOR.
         """
         is_done = False
         while not is_done:
             if not self.is_open:
                 raise CancelledError
+            if self.is_abort_wanted:
+                raise ReplyError(426, "Aborted.")
             try:
                 is_done = await self.in_files(step)
             except PoolBusy:
@@ -213,6 +248,35 @@ class Session:
         finally:
             self._sleeping = None
 
+    # --- the host
+
+    def enter(self, host: Host) -> None:
+        """Go to *host*: its users are the ones who can log in."""
+        self.host = host
+        self.who = replace(self.who, host=host.name)
+
+    def tls_was_established(self) -> None:
+        """
+        Go to the host whose certificate the client has seen.
+
+        A HOST that came in clear has chosen the certificate, if the client named no server in its hello. Beyond that it
+        is forgotten: whoever sits on the line could have sent it, and only a certificate of its own shows the client
+        where it is.
+        """
+        assert self.tls is not None
+        hosts = self.runtime.hosts
+        named = hosts.find(self.tls.server_name) if self.tls.server_name is not None else None
+        if named is not None:
+            self.enter(named.host)
+        elif self.host.certificate is not self.tls.pair:
+            self.enter(hosts.default)
+        self._first_host = self.host
+
+    def start_over(self) -> None:
+        """Be as after the connection, or after its TLS handshake (REIN; RFC 7151, 3.3)."""
+        self.log_out()
+        self.enter(self._first_host)
+
     def publish(self, event: Event) -> None:
         """Tell the audit bus."""
         self.runtime.shared.bus.publish(event)
@@ -224,13 +288,15 @@ class Session:
         user = avatar.user
         self.avatar = avatar
         self._log_out = log_out
-        self.who = Who(self.who.session, user.name, self.who.peer, self.who.listener)
+        self.who = replace(self.who, user=user.name)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        self.choose_charset()
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits
-        self.download_pace = rates.pace(user.name, "download", user.download_rate, limits.download_rate)
-        self.upload_pace = rates.pace(user.name, "upload", user.upload_rate, limits.upload_rate)
+        account = self.host.account(user.name)
+        self.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
+        self.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
@@ -238,17 +304,19 @@ class Session:
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
-            self.runtime.shared.counts.log_out(self.avatar.user.name)
+            self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
         self.avatar = None
         self.user_name = None
-        self.who = Who(self.who.session, None, self.who.peer, self.who.listener)
+        self.who = replace(self.who, user=None)
         self.directory = ROOT
         self.rename_from = self.copy_from = None
         self._restart_offset, self._range_end = 0, None
         self.is_ascii = False
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        self.wants_utf8 = False
         self.facts = ALL_FACTS
         self.hash_algorithm = "SHA-256"
         self.idle_timeout = self.runtime.config.limits.idle_timeout

@@ -72,6 +72,10 @@ class Command:
     hides_argument: bool = False
     """The argument is a secret: no log shows it."""
     under: str = ""
+    is_long: bool = False
+    """ABOR ends it, as it ends a transfer."""
+    is_about_login: bool = False
+    """The argument belongs to a login and is UTF-8, however the client that is logged in writes file names."""
 
     @property
     def arity(self) -> Arity:
@@ -105,6 +109,8 @@ class Family:
         interrupts: Interrupts = Interrupts.NEVER,
         hides_argument: bool = False,
         under: str = "",
+        is_long: bool = False,
+        is_about_login: bool = False,
     ) -> Callable[[CommandFunction], CommandFunction]:
         """
         Register a function under the verb that starts *syntax*, in the notation of RFC 959, 5.3.1.
@@ -117,7 +123,20 @@ class Family:
             shown = f"{under} <SP> {syntax}" if under else syntax
             names = tuple(f"{under} {alias}".strip() for alias in aliases)
             self.commands.append(
-                Command(verb, shown, needs, function, rfc, names, features, interrupts, hides_argument, under)
+                Command(
+                    verb,
+                    shown,
+                    needs,
+                    function,
+                    rfc,
+                    names,
+                    features,
+                    interrupts,
+                    hides_argument,
+                    under,
+                    is_long,
+                    is_about_login,
+                )
             )
             return function
 

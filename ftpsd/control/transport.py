@@ -1,37 +1,296 @@
 """
-The TCP transport of control connections: a reply leaves when it is written, not a turn of the reactor later.
+The TCP transport of control connections, with TLS on the connection's own socket.
 
-Twisted's own waits for epoll to say that the socket is writable, which it nearly always is. A file costs three
-replies, and each would cost two changes of the epoll set and a turn of the reactor.
+* A reply leaves when it is written. Twisted's own transport waits a turn of the reactor for epoll to say that the
+  socket is writable, which it nearly always is.
+* Twisted's startTLS moves every byte through memory buffers and three wrappers. Here OpenSSL reads and writes the
+  socket: a third less processor time for a login, a tenth for a small file.
+* TLS ends with our close_notify and FIN. What the client still sends is then read and forgotten until it closes too: a
+  close() with bytes unread would answer them with a RST, and a RST can overtake our last reply.
 """
 
 from __future__ import annotations
 
-from twisted.internet import tcp
+import socket
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet import main, tcp
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.python.failure import Failure
+
+from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
+
+# One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
+RECORD = 16 * 1024
+# The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
+RECORD_TYPES = range(20, 24)
+
+
+class Transport(Protocol):
+    """What a `ServerPI` asks of its transport; the names are Twisted's."""
+
+    def start_tls(self, tls: SessionTLS) -> None: ...
+    def stop_tls(self) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool, /) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def getPeer(self) -> Any: ...
+    def getHost(self) -> Any: ...
+    def getHandle(self) -> Any: ...
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+    def setTcpKeepAlive(self, enabled: bool) -> None: ...
 
 
 class ControlTransport(tcp.Server):
-    """A `tcp.Server` that tries to send before it asks to be told when it can."""
+    """The `Transport` over a socket."""
 
-    _is_sending = False
+    _tls: SSL.Connection | None = None
+    _handshake: SSL.Connection | None = None
+    # Wants to know the client's first record, and how much of it had come when we last looked.
+    _choosy: SessionTLS | None = None
+    _seen = 0
+    # What the kernel did not take, and what waits for the end of the handshake.
+    _unsent = b""
+    _held = b""
+    _has_said_goodbye = False
+    # CCC: our close_notify is on its way; then the client's last records, until its own.
+    _is_leaving = False
+    _left: SSL.Connection | None = None
+    _are_records_left = False
 
-    def startWriting(self) -> None:
-        """Send what has been written; what does not fit, every error, and closing are left to the reactor."""
-        has_data = self._tempDataBuffer or self.offset < len(self.dataBuffer)
-        if has_data and not (self._is_sending or self.disconnecting or self.disconnected):
-            self._is_sending = True
-            try:
-                problem = self.doWrite()  # type: ignore[no-untyped-call]
-            finally:
-                self._is_sending = False
-            if problem is None and not self._tempDataBuffer and self.offset == len(self.dataBuffer):
+    def start_tls(self, tls: SessionTLS) -> None:
+        """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
+        self._choosy = tls if tls.is_choosy else None
+        if self._choosy is None:
+            self._handshake = tls.control_connection(self.socket)
+        if self._unsent:
+            # Our reply in clear comes before anything under TLS.
+            self.stopReading()  # type: ignore[no-untyped-call]
+
+    def stop_tls(self) -> None:
+        """
+        Send close_notify behind what has been written, and go on in clear (CCC; RFC 4217, 12.3).
+
+        A client that leaves its own close_notify out and begins in clear at once is understood.
+        """
+        assert self._tls is not None
+        self._is_leaving = True
+        if not self._unsent:
+            self._leave()
+
+    def _leave(self) -> None:
+        assert self._tls is not None
+        try:
+            self._tls.shutdown()
+        except (SSL.WantWriteError, SSL.WantReadError):
+            self.startWriting()  # type: ignore[no-untyped-call]
+            return
+        except SSL.Error:
+            pass  # the client has gone, as reading will tell
+        self._left, self._tls = self._tls, None
+        self._is_leaving = self._are_records_left = False
+        held, self._held = self._held, b""
+        if held:
+            self.write(held)
+
+    # --- writing
+
+    def write(self, data: bytes) -> None:
+        """Send *data* now, as far as the kernel takes it."""
+        if not self.connected or self._has_said_goodbye:
+            return
+        if self._is_shaking or self._is_leaving:
+            self._held += data
+        elif self._unsent:
+            self._unsent += data
+        else:
+            sent = self._send(data)
+            if sent == len(data):
                 return
-        super().startWriting()  # type: ignore[no-untyped-call]
+            self._unsent = data[max(sent, 0) :]
+            self.startWriting()  # type: ignore[no-untyped-call]
+        self._maybePauseProducer()  # type: ignore[no-untyped-call]
+
+    def doWrite(self) -> Exception | None:  # type: ignore[override]
+        """Go on with what did not fit; the reactor says that there is room."""
+        if self._unsent:
+            sent = self._send(self._unsent)
+            if sent < 0:
+                return main.CONNECTION_LOST
+            self._unsent = self._unsent[sent:]
+            if self._unsent:
+                return None
+        elif self._handshake is not None:
+            return self._shake()
+        if self._is_leaving:
+            self._leave()
+            if self._tls is not None or self._unsent:
+                return None
+        self.stopWriting()  # type: ignore[no-untyped-call]
+        if self._is_shaking:
+            self.startReading()  # type: ignore[no-untyped-call]
+        if self.producerPaused and IPushProducer.providedBy(self.producer):
+            self.producerPaused = False
+            self.producer.resumeProducing()
+        return self._end() if self.disconnecting and not self._unsent else None
+
+    def _send(self, data: bytes) -> int:
+        """Return how much of *data* the kernel took, -1 for a lost connection."""
+        try:
+            return self.socket.send(data) if self._tls is None else self._tls.send(data)
+        except (BlockingIOError, SSL.WantWriteError, SSL.WantReadError):
+            return 0
+        except (OSError, SSL.Error):
+            return -1
+
+    def _isSendBufferFull(self) -> bool:
+        return len(self._unsent) + len(self._held) > self.bufferSize
+
+    # --- reading
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]
+        """Take what has arrived."""
+        if self._has_said_goodbye:
+            return self._forget()
+        if self._choosy is not None and not self._look(self._choosy):
+            return None
+        if self._handshake is not None:
+            return self._shake()
+        if self._left is not None and self._begins_in_clear():
+            self._left = None
+        tls = self._tls or self._left
+        if tls is None:
+            return super().doRead()
+        try:
+            data = tls.recv(RECORD)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            return None
+        except SSL.ZeroReturnError:
+            if self._left is None:
+                return main.CONNECTION_DONE
+            # OpenSSL has read up to here and no further: what is behind it is in clear.
+            self._left = None
+            return None
+        except SSL.Error:
+            return main.CONNECTION_LOST
+        self.protocol.dataReceived(data)
+        return None
+
+    @property
+    def _is_shaking(self) -> bool:
+        return self._handshake is not None or self._choosy is not None
+
+    def _look(self, tls: SessionTLS) -> bool:
+        """
+        Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come.
+
+        The kernel is told how much to wait for: a part that stays where it is would make the reactor spin. A client
+        that ends, or says something else, is OpenSSL's to judge.
+        """
+        try:
+            record = self.socket.recv(HEADER + RECORD, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            record = b""
+        wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
+        if self._seen < len(record) < min(wanted, HEADER + RECORD):
+            self._seen = len(record)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            return False
+        if self._seen:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        tls.meet(offered_versions(record))
+        self._choosy, self._handshake = None, tls.control_connection(self.socket)
+        return True
+
+    def _begins_in_clear(self) -> bool:
+        """Tell whether the client went on in clear, or has gone, without a single record after our close_notify."""
+        if self._are_records_left:
+            return False
+        try:
+            first = self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+        self._are_records_left = bool(first) and first[0] in RECORD_TYPES
+        return not self._are_records_left
+
+    def _shake(self) -> Exception | None:
+        """Go on with the handshake."""
+        assert self._handshake is not None
+        try:
+            self._handshake.do_handshake()
+        except SSL.WantReadError:
+            self.stopWriting()  # type: ignore[no-untyped-call]
+            return None
+        except SSL.WantWriteError:
+            self.startWriting()  # type: ignore[no-untyped-call]
+            return None
+        except SSL.Error:
+            return main.CONNECTION_LOST
+        self.stopWriting()  # type: ignore[no-untyped-call]
+        self._tls, self._handshake = self._handshake, None
+        IHandshakeListener(self.protocol).handshakeCompleted()
+        held, self._held = self._held, b""
+        if held:
+            self.write(held)
+        return self._end() if self.disconnecting and not self._unsent else None
+
+    def _forget(self) -> Exception | None:
+        try:
+            return None if self.socket.recv(RECORD) else main.CONNECTION_DONE
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+
+    # --- the end
 
     def loseConnection(self) -> None:
-        """Close when all is sent: in a turn of the reactor, which Twisted asks for before it notes what for."""
-        was_sending, self._is_sending = self._is_sending, True
+        """Close when all is sent."""
+        if not self.connected or self.disconnecting:
+            return
+        self.disconnecting = True
+        if self._is_shaking or self._unsent or self._is_leaving:
+            return  # the last byte takes care of it
+        if self._tls is None:
+            # Not here: who closes is still at work and wants to be told later.
+            self.stopReading()  # type: ignore[no-untyped-call]
+            self.startWriting()  # type: ignore[no-untyped-call]
+        else:
+            self._end()
+
+    def _end(self) -> Exception | None:
+        """End the connection behind the last byte; under TLS the client still has to close."""
+        if self._tls is None:
+            return main.CONNECTION_DONE
         try:
-            super().loseConnection()  # type: ignore[no-untyped-call]
-        finally:
-            self._is_sending = was_sending
+            self._tls.shutdown()
+        except (SSL.WantWriteError, SSL.WantReadError):
+            self.startWriting()  # type: ignore[no-untyped-call]
+            return None
+        except SSL.Error:
+            pass  # the client has gone, as reading will tell
+        self._has_said_goodbye = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        self.startReading()  # type: ignore[no-untyped-call]
+        return None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Say close_notify also to a client that closed first: GnuTLS reports an error otherwise (pyftpdlib 162)."""
+        if self._tls is not None and not self._has_said_goodbye:
+            try:
+                self._tls.shutdown()
+            except SSL.Error:
+                pass
+        self._tls = self._handshake = self._choosy = self._left = None
+        super().connectionLost(reason)

@@ -97,7 +97,7 @@ def _connect(local_host: str, local_port: int, host: str, port: int) -> socket.s
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((local_host, local_port))
+        _bind(sock, local_host, local_port)
         problem = sock.connect_ex((host, port))
         if problem and problem not in UNDER_WAY:
             raise OSError(problem, os.strerror(problem))
@@ -105,3 +105,16 @@ def _connect(local_host: str, local_port: int, host: str, port: int) -> socket.s
         sock.close()
         raise
     return sock
+
+
+def _bind(sock: socket.socket, local_host: str, local_port: int) -> None:
+    """Bind to the address that the client reached, or to any where that is a proxy's and none of this machine."""
+    if (":" in local_host) == (sock.family == socket.AF_INET6):
+        try:
+            sock.bind((local_host, local_port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+        else:
+            return
+    sock.bind(("", local_port))

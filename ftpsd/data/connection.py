@@ -175,12 +175,14 @@ class DataConnection:
             self._pace = pace
             self._progress = progress
             self._reported = transfer.moved
-            self._watch_for_stall(transfer, transfer.moved, stall_timeout)
             if (pause := pace.pause()) > 0:
                 # What the transfer before this one took too much: small files are one quantum and never paused inside.
                 self._break = self._clock.callLater(pause, self._resume)
             else:
                 self._next()
+            if self._transfer is transfer:
+                # A small file is often gone by now, and a timer costs as much as encrypting it.
+                self._watch_for_stall(transfer, transfer.moved, stall_timeout)
         return result
 
     def _next(self) -> None:
@@ -270,8 +272,9 @@ class DataConnection:
             if self.state is State.CONNECTED:
                 self._go(State.READY)
             self._go(State.CLOSING)
-            self._start_timer(timeout, "the client did not take the end of the transfer")
             self._say_goodbye(wait_for_peer)
+            if not self._has_said_goodbye:
+                self._start_timer(timeout, "the client did not take the end of the transfer")
         return result
 
     def _say_goodbye(self, wait_for_peer: float) -> None:
@@ -291,10 +294,12 @@ class DataConnection:
         except OSError:
             pass
         self._has_said_goodbye = True
-        self._start_timer(LINGER, "lingered")
+        self._stop_timer()
         if wait_for_peer:
             self._break = self._clock.callLater(wait_for_peer, self._succeed)
         self._linger()
+        if self.state is State.CLOSING:
+            self._start_timer(LINGER, "lingered")
         if not wait_for_peer:
             self._succeed()
 

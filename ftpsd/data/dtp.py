@@ -165,7 +165,8 @@ class ServerDTP:
             tls = self.tls
             assert tls is not None, "PROT P needs TLS on the control connection"
             try:
-                await (early or connection.secure(tls, self._settings.handshake_timeout, for_upload=for_upload))
+                holds_back = for_upload and tls.has_late_tickets
+                await (early or connection.secure(tls, self._settings.handshake_timeout, for_upload=holds_back))
             except Lost as lost:
                 trouble = Trouble.NO_TLS if self.connection is connection else Trouble.ABORTED
                 raise DataError(trouble, str(lost)) from None
@@ -223,7 +224,10 @@ class ServerDTP:
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.callback(connection)
+        elif self.is_protected and self.tls is not None and not self.tls.has_late_tickets:
+            self._start_early(connection, self.tls)
         elif self.is_protected and self.tls is not None:
+            # The command tells the direction, and that who may get tickets.
             self._command_timer = settings.clock.callLater(WAIT_FOR_COMMAND, self._start_early, connection, self.tls)
 
     def _start_early(self, connection: DataConnection, tls: SessionTLS) -> None:

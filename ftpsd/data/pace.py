@@ -7,6 +7,8 @@ held to the same rate as one large one. Without a limit there is no bucket, and 
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from twisted.internet.interfaces import IReactorTime
 
 # Seconds of silence that may be made up for. More would let a client that paused overtake its limit for as long.
@@ -21,6 +23,7 @@ class Bucket:
 
     def __init__(self, rate: int, clock: IReactorTime) -> None:
         self.rate = rate
+        self.paces: WeakSet[Pace] = WeakSet()
         self._clock = clock
         # When everything spent so far will have been paid for.
         self._paid_at = clock.seconds()
@@ -39,12 +42,19 @@ class Pace:
 
     def __init__(self, *buckets: Bucket) -> None:
         self._buckets = buckets
+        for bucket in buckets:
+            bucket.paces.add(self)
 
     def allowance(self) -> int:
-        """Return how many bytes the next quantum may move: a tenth of a second's worth, so that a limit is smooth."""
+        """
+        Return how many bytes the next quantum may move: a tenth of a second's worth, so that a limit is smooth.
+
+        Sessions that share a bucket share the tenth. Each moves its quantum before it is told to pause: twenty whole
+        ones would be two seconds ahead of their limit for good.
+        """
         if not self._buckets:
             return UNLIMITED
-        return max(LEAST, min(bucket.rate for bucket in self._buckets) // 10)
+        return max(LEAST, min(bucket.rate // len(bucket.paces) for bucket in self._buckets) // 10)
 
     def spend(self, count: int) -> float:
         """Note that *count* bytes have moved; return the seconds to pause now."""

@@ -8,6 +8,7 @@ meanwhile; nothing here knows the reactor.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
-from ftpsd.storage.base import Sink, Source
+from ftpsd.storage.base import Sink, Source, from_oserror
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
 
 # Seconds of one quantum: long against a hand-over between threads (about 0.1 ms), short against a person's patience.
@@ -34,6 +35,9 @@ SHRUNK = "the file became shorter while it was sent"
 
 BLOCKED = 0
 ENDED = -1
+
+# What sendfile(2) says when it is the file that cannot be read; no TCP socket says one of these.
+_OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EBADMSG, errno.EUCLEAN, errno.EREMOTEIO})
 
 _thread = local()
 
@@ -67,7 +71,11 @@ class Channel(Protocol):
         """Return how many bytes arrived, `BLOCKED`, or `ENDED`. Raises `Truncated`."""
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
-        """Send straight from a file (0 at its end, `ENDED` when blocked); None: this channel cannot."""
+        """
+        Send straight from a file (0 at its end, `ENDED` when blocked); None: this channel cannot.
+
+        Raises `Truncated`, and `StorageError` when the file cannot be read.
+        """
 
 
 class ClearChannel:
@@ -105,6 +113,8 @@ class ClearChannel:
             self.blocked_on = Outcome.WRITABLE
             return ENDED
         except OSError as error:
+            if error.errno in _OF_THE_DISK:
+                raise from_oserror(error) from error
             raise Truncated(os.strerror(error.errno or 0)) from None
 
 

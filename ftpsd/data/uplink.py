@@ -75,8 +75,8 @@ class Uplink:
                         raise Truncated("the connection ended without close_notify") from None
                 except SSL.WantReadError:
                     return BLOCKED
-                except OSError as error:
-                    raise Truncated(os.strerror(error.errno or 0)) from None
+                except SSL.SysCallError as error:
+                    raise Truncated(reason_of(error)) from None
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
@@ -111,6 +111,8 @@ class Uplink:
             count = self._socket.recv_into(buffer)
         except BlockingIOError:
             raise SSL.WantReadError from None
+        except OSError as error:
+            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from None
         if count:
             self.tls.bio_write(buffer[:count])
         return count

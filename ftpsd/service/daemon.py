@@ -101,7 +101,7 @@ class Daemon(Service):
 
     def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
         """Open the *number*-th of the listeners."""
-        return open_control(listener, factory, systemd.named_sockets(), self.reactor)
+        return open_control(listener, factory, systemd.named_sockets(), self.parts.bus, self.reactor)
 
     def open_admin(self) -> IListeningPort | None:
         """Open the port for metrics and health, where there is one."""

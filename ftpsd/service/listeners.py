@@ -14,9 +14,13 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
-from ftpsd.config.model import Config, Listener
+from ftpsd.audit.bus import AuditBus
+from ftpsd.config.model import Config, Listener, ProxyProtocol
+from ftpsd.control.factory import ControlFactory
+from ftpsd.control.proxied import ProxiedControlPort, rejecting_data
 from ftpsd.control.transport import ControlTransport
 from ftpsd.data.ports import Reservation
+from ftpsd.data.proxied import HeaderStage, ProxiedDataPort
 from ftpsd.data.transport import DataPort, DataSocket
 
 BACKLOG = 1024
@@ -30,11 +34,13 @@ class ListenProblem(Exception):
 class PassiveListeners:
     """Opens the long-lived listener of a passive port on every address that a control listener has."""
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(self, config: Config, bus: AuditBus, reactor: Any) -> None:
         self.accept: Callable[[int, str], Reservation | None] | None = None
         self.addresses: list[str] = []
         self._reactor = reactor
         self._open: list[DataPort] = []
+        proxies = config.passive.proxy_protocol
+        self._stage = None if proxies is None else HeaderStage(proxies.trusted, reactor, rejecting_data(bus))
 
     def use(self, addresses: set[str]) -> None:
         """Listen on *addresses* from now on; a wildcard covers the others of its family, `::` those of both."""
@@ -54,7 +60,7 @@ class PassiveListeners:
         opened: list[DataPort] = []
         try:
             for address in self.addresses:
-                listener = DataPort(port, address, partial(self._arrived, port), self._reactor)
+                listener = self._listener(port, address)
                 listener.startListening()
                 opened.append(listener)
         except CannotListenError as error:
@@ -68,6 +74,14 @@ class PassiveListeners:
         for listener in self._open:
             listener.stopListening()  # type: ignore[no-untyped-call]
         self._open.clear()
+        if self._stage is not None:
+            self._stage.close()
+
+    def _listener(self, port: int, address: str) -> DataPort:
+        accept = partial(self._arrived, port)
+        if self._stage is None:
+            return DataPort(port, address, accept, self._reactor)
+        return ProxiedDataPort(port, address, accept, self._reactor, self._stage)
 
     def _arrived(self, port: int, address: str) -> Callable[[DataSocket], None] | None:
         assert self.accept is not None
@@ -76,7 +90,7 @@ class PassiveListeners:
 
 
 def open_control(
-    listener: Listener, factory: IProtocolFactory, sockets: dict[str, list[int]], reactor: Any
+    listener: Listener, factory: IProtocolFactory, sockets: dict[str, list[int]], bus: AuditBus, reactor: Any
 ) -> list[IListeningPort]:
     """
     Open one configured listener.
@@ -85,14 +99,19 @@ def open_control(
         ListenProblem: it cannot be opened.
     """
     if listener.socket is not None:
-        return [adopt(descriptor, factory, reactor) for descriptor in _passed(listener.socket, sockets)]
+        passed = _passed(listener.socket, sockets)
+        return [adopt(listener, descriptor, factory, bus, reactor) for descriptor in passed]
     try:
+        if listener.proxy_protocol is not None:
+            port = _proxied(listener.proxy_protocol, listener.port, listener.address, factory, bus, reactor)
+            port.startListening()
+            return [port]
         return [_speaking_at_once(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address))]
     except CannotListenError as error:
         number = error.socketError.errno
         if number == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
             # A kernel without IPv6: the default address still means "everywhere".
-            return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, reactor)
+            return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, bus, reactor)
         raise ListenProblem(why_not(listener.address, listener.port, error)) from None
 
 
@@ -141,11 +160,26 @@ def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
         ) from None
 
 
-def adopt(descriptor: int, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
-    """Listen on the socket *descriptor*, which stays open when the port is closed."""
+def adopt(
+    listener: Listener, descriptor: int, factory: IProtocolFactory, bus: AuditBus, reactor: Any
+) -> IListeningPort:
+    """Open *listener* on the socket *descriptor*, which stays open when the port is closed."""
     # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
     with socket.socket(fileno=os.dup(descriptor)) as passed:
+        if listener.proxy_protocol is not None:
+            host = passed.getsockname()[0]
+            port = _proxied(listener.proxy_protocol, 0, host, factory, bus, reactor)
+            port.adopt(descriptor, passed.family)
+            return port
         return _speaking_at_once(reactor.adoptStreamPort(descriptor, passed.family, factory))
+
+
+def _proxied(
+    settings: ProxyProtocol, port: int, host: str, factory: IProtocolFactory, bus: AuditBus, reactor: Any
+) -> ProxiedControlPort:
+    # Whoever accepts nothing opens its listeners without proxies (processes/supervisor.py).
+    assert isinstance(factory, ControlFactory)
+    return ProxiedControlPort(port, host, factory, settings, bus, reactor)
 
 
 def _speaking_at_once(port: Any) -> IListeningPort:

@@ -79,7 +79,7 @@ class Parts:
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = VerifiedCache(reactor)
-        self.passive_listeners = PassiveListeners(config, reactor)
+        self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports if share else config.passive.ports
         self.ports = PassivePorts(
             ports.first, ports.last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout

@@ -71,7 +71,8 @@ class Reloader:
         warn(loaded.warnings)
         daemon.use(build_runtime(loaded, daemon.parts))
         daemon.parts.bus.publish(Reloaded(DAEMON))
-        log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.users.users))
+        count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
+        log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
         return ""
 
     def _failed(self, failure: Failure) -> str:
@@ -107,4 +108,6 @@ def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
     if old.passive.ports != new.passive.ports:
         keys.append("passive.ports")
+    if old.passive.proxy_protocol != new.passive.proxy_protocol:
+        keys.append("passive.proxy_protocol")
     return keys

@@ -87,8 +87,7 @@ class Upkeep:
         call.start(seconds)
 
     def _certificates(self) -> dict[str, float]:
-        certificate = self._daemon.runtime.certificate
-        return {} if certificate is None else {"default": certificate.not_after.timestamp()}
+        return {name: pair.not_after.timestamp() for name, pair in self._daemon.runtime.hosts.certificates.items()}
 
     def _measure_lag(self) -> None:
         now = self._daemon.reactor.seconds()
@@ -99,7 +98,8 @@ class Upkeep:
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for what other programs have changed in them."""
         runtime, parts = self._daemon.runtime, self._daemon.parts
-        homes = [user.home for user in runtime.users.values() if user.quota is not None]
+        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
+        homes = [user.home for user in everybody if user.quota is not None]
         return parts.upkeep.run(parts.accounts.count_due, homes).addCallbacks(
             lambda _: None, lambda failure: log.failure("counting for quotas failed", failure)
         )
@@ -107,8 +107,9 @@ class Upkeep:
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
         runtime, parts = self._daemon.runtime, self._daemon.parts
-        directories = {user.home for user in runtime.users.values()}
-        directories.update(mount.directory for user in runtime.users.values() for mount in user.mounts)
+        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
+        directories = {user.home for user in everybody}
+        directories.update(mount.directory for user in everybody for mount in user.mounts)
         # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
         order = sorted(directories, reverse=True)
         return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(

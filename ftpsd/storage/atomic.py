@@ -2,8 +2,8 @@
 Atomic uploads: they grow in a hidden partial and appear under their name, whole, in one rename.
 
 * Readers of the target see the old whole file until that rename, and the new whole file after it.
-* What the client goes on from is either the owner's own partial or a copy of the published bytes, never the published
-  file itself.
+* What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
+  the published file itself.
 * An upload that may not replace is published by a rename that cannot. An append is published only over the very file
 it
   continued, or nothing if that is what it continued: it was allowed to add, and must not undo what came in meanwhile.
@@ -18,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import StreamDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.partial import Partial, claim_partial, find_partial, is_fresh, partial_name, random_partial
-from ftpsd.storage.source import READ_FILE, require_regular
+from ftpsd.storage.origin import keep_origin
+from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import rename_to_new, turn
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
@@ -34,6 +35,7 @@ def open_atomic(
     *,
     offset: int,
     append: bool,
+    resumable: bool = True,
     may_replace: bool,
     may_create: bool,
     ledger: Ledger = NO_LEDGER,
@@ -44,54 +46,12 @@ def open_atomic(
         raise StorageError(Kind.NOT_FOUND)
     if published is not None and not may_replace:
         raise StorageError(Kind.EXISTS)
-    wanted = None if append else offset
     if offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
-    # Whoever replaces a file has one more for as long as that takes, also when there is no room for another.
-    partials = _Partials(place, owner, ledger, beyond=0 if published is None else 1)
-    if published is None or (not append and offset > published.st_size):
-        begun = _resume(partials, policy, wanted)
-    elif append or offset:
-        begun, published = _copy_published(partials, wanted)
-    else:
-        begun = _Begun(partials.fresh(), 0, is_resumed=False)
-    return AtomicSink(place, policy, begun, _Terms(may_replace, may_create, append, published))
-
-
-@dataclass(frozen=True, slots=True)
-class _Partials:
-    """Where the partials for one upload come from."""
-
-    place: Place
-    owner: str
-    ledger: Ledger
-    beyond: int
-
-    def claim(self) -> Partial | None:
-        """Return the one that the owner finds again, None while it cannot be had."""
-        return claim_partial(self.place, self.owner, self.ledger, beyond=self.beyond)
-
-    def random(self) -> Partial:
-        """Return one that nobody finds again."""
-        return random_partial(self.place, self.owner, self.ledger, beyond=self.beyond)
-
-    def fresh(self) -> Partial:
-        """Return an empty one, if possible the one that the owner finds again."""
-        partial = self.claim()
-        if partial is None:
-            return self.random()
-        partial.truncate(0)
-        partial.hide()
-        return partial
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A partial that is ready for the byte at *start*."""
-
-    partial: Partial
-    start: int
-    is_resumed: bool  # its bytes are the owner's unfinished upload
+    beginning = Beginning(place, owner, ledger, policy.keep_partial, published)
+    begun = beginning.begin(None if append else offset, resumable=resumable)
+    with begun.partial:
+        return AtomicSink(place, policy, begun, _Terms(may_replace, may_create, append, begun.published))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +67,7 @@ class _Terms:
 class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
-    def __init__(self, place: Place, policy: UploadPolicy, begun: _Begun, terms: _Terms) -> None:
+    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: _Terms) -> None:
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial
@@ -155,6 +115,8 @@ class AtomicSink:
                 self._is_doubtful = False
             self._publish()
             self._is_published = True
+            if self._begun.published is not None and self._begun.is_findable:
+                keep_origin(self._partial.fd, None)
             if self._policy.durable:
                 self._sync_name()
             self._partial.close()
@@ -216,13 +178,24 @@ class AtomicSink:
 
     def _keep_or_unlink(self) -> None:
         """Decide what becomes of a partial that was not published; the lock is still held."""
-        came_in = self._partial.size > self._begun.start or self._begun.is_resumed
-        worth = came_in and not self._is_doubtful and self._policy.keep_partial > 0
+        begun, partial = self._begun, self._partial
+        came_in = partial.size > begun.start or begun.is_resumed
+        is_worth_it = came_in and not self._is_doubtful
+        # Of a new version of a published file it is worth knowing that there was one: else its client comes back, asks
+        # for the SIZE, and goes on from the old version.
+        is_worth_knowing = begun.published is not None and (came_in or begun.has_dropped)
+        is_wanted = begun.is_findable and self._policy.keep_partial > 0 and (is_worth_it or is_worth_knowing)
         # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
-        if worth and self._partial.become_findable():
-            self._partial.hide()
-        else:
-            self._partial.unlink()
+        if not is_wanted or not partial.become_findable():
+            partial.unlink()
+            return
+        if not is_worth_it:
+            try:
+                partial.truncate(0)
+            except OSError:
+                partial.unlink()
+                raise
+        partial.hide()
 
 
 def _published(place: Place) -> os.stat_result | None:
@@ -237,70 +210,6 @@ def _published(place: Place) -> os.stat_result | None:
     if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(Kind.DENIED)
     return status
-
-
-def _resume(partials: _Partials, policy: UploadPolicy, wanted: int | None) -> _Begun:
-    """Go on with the owner's partial at *wanted*, or where it ends."""
-    partial = partials.claim()
-    if partial is None:
-        return _take_over(partials, policy, wanted)
-    status = os.fstat(partial.fd)
-    length = status.st_size if is_fresh(status, policy.keep_partial) else 0
-    start = length if wanted is None else wanted
-    if start > length:
-        if not length:
-            partial.unlink()  # made just now
-        partial.close()
-        raise StorageError(Kind.BAD_OFFSET)
-    partial.truncate(start)
-    partial.hide()
-    return _Begun(partial, start, is_resumed=start > 0)
-
-
-def _take_over(partials: _Partials, policy: UploadPolicy, wanted: int | None) -> _Begun:
-    """
-    Begin beside the owner's partial, which another upload holds.
-
-    A client whose connection died comes back before we have noticed: the bytes below *wanted* do not change any more,
-    so they are copied. An append has no such border. It has to wait until the other upload is over.
-    """
-    place, owner = partials.place, partials.owner
-    held = find_partial(place, owner, policy.keep_partial)
-    if wanted is None and held is not None:
-        raise StorageError(Kind.BUSY)
-    if not wanted:
-        return _Begun(partials.random(), 0, is_resumed=False)
-    if held is None or wanted > held.st_size:
-        raise StorageError(Kind.BAD_OFFSET)
-    source = os.open(partial_name(owner, place.name), READ_FILE, dir_fd=place.fd)
-    try:
-        return _Begun(_copy_of(source, partials.random(), wanted), wanted, is_resumed=True)
-    finally:
-        os.close(source)
-
-
-def _copy_published(partials: _Partials, wanted: int | None) -> tuple[_Begun, os.stat_result]:
-    """Begin with the first *wanted* bytes of the published file, or all of them; return also which file that was."""
-    source = os.open(partials.place.name, READ_FILE, dir_fd=partials.place.fd)
-    try:
-        status = os.fstat(source)
-        require_regular(status)
-        start = status.st_size if wanted is None else wanted
-        if start > status.st_size:
-            raise StorageError(Kind.BAD_OFFSET)
-        return _Begun(_copy_of(source, partials.fresh(), start), start, is_resumed=False), status
-    finally:
-        os.close(source)
-
-
-def _copy_of(source: int, partial: Partial, count: int) -> Partial:
-    try:
-        partial.fill(source, count)
-    except BaseException:
-        partial.unlink()
-        partial.close()
-        raise
-    return partial
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:

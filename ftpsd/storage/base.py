@@ -1,14 +1,16 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker. A storage raises `StorageError` and nothing else for what the file
-system or the caller's wish can cause; the kind is all that a reply may be made of, the cause is for the log. A
-storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to one worker at a time.
+Every call may block and is made in a worker, all but `read_cached` and `close`. A storage raises `StorageError` and
+nothing else for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the
+cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs
+to one worker at a time.
 """
 
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -35,6 +37,8 @@ class Kind(Enum):
     BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
     BAD_OFFSET = auto()
+    UNFINISHED = auto()  # going on from a published file, of which this owner has an unfinished new version
+    BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     IO = auto()
@@ -53,6 +57,15 @@ class StorageError(Exception):
         where = "" if self.path is None else f" {self.path}"
         why = "" if self.cause is None else f" ({errno.errorcode.get(self.cause.errno or 0, 'unknown errno')})"
         return f"{self.kind.name}{where}{why}"
+
+
+class UnfinishedUpload(StorageError):
+    """An upload that was to go on from a published file while *length* bytes of a new version of it have come in."""
+
+    def __init__(self, length: int, path: VirtualPath | None = None, *, is_append: bool) -> None:
+        super().__init__(Kind.UNFINISHED, path)
+        self.length = length
+        self.is_append = is_append
 
 
 # Whatever is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
@@ -104,7 +117,11 @@ class Source(Protocol):
 
     size: int  # bytes of the whole file when it was opened
     offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known; at the latest when all of it has been read
+    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def digests(self) -> bool:
+        """Whether sha256 is known at the latest when all of the file has been read, unless it changes meanwhile."""
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on and return how many bytes it took, 0 at the end."""
@@ -114,6 +131,36 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let the file go; idempotent."""
+
+
+@dataclass(slots=True)
+class CachedFile:
+    """A whole small file in memory, as a `Source`."""
+
+    path: VirtualPath
+    content: bytes
+    size: int
+    sha256: str | None
+    offset: int = 0
+
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known."""
+        return self.sha256 is not None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """See `Source.read_into`."""
+        piece = self.content[self.offset : self.offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        self.offset += len(piece)
+        return len(piece)
+
+    def fileno(self) -> int | None:
+        """None: there is nothing open."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Sink(Protocol):
@@ -148,13 +195,24 @@ class Storage(Protocol):
     """A tree of files under virtual paths."""
 
     def stat(self, path: VirtualPath) -> Entry:
-        """Describe *path*; an unfinished upload of this owner counts where no published file has its name."""
+        """
+        Describe *path*.
+
+        Where no published file has its name, an unfinished upload of this owner counts, unless it was to replace one.
+        """
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading. Raises: NOT_A_DIRECTORY."""
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the regular file *path* for sending. Raises: BAD_OFFSET beyond its end, NOT_REGULAR, IS_A_DIRECTORY."""
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """
+        Return the whole of a regular file of up to *limit* bytes where that needs no waiting.
+
+        The one method that the reactor thread may call. None also for every error: `open_source` says what it is.
+        """
 
     def open_sink(
         self,
@@ -163,6 +221,7 @@ class Storage(Protocol):
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -170,9 +229,11 @@ class Storage(Protocol):
         Open an upload to *path*.
 
         *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and
-        stays as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and
-        doing. COUNTING: ask again in a moment, nothing has been done.
+        no file has. *resumable* False: it goes on from what is published alone, and nobody goes on with it when it is
+        interrupted. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and stays
+        as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and doing.
+        Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
+        version; COUNTING: ask again in a moment, nothing has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:
@@ -182,7 +243,11 @@ class Storage(Protocol):
         """Remove the empty directory *path*."""
 
     def remove_file(self, path: VirtualPath) -> None:
-        """Remove the file *path*, and what this owner left unfinished under that name."""
+        """
+        Remove the file *path*, and what this owner left unfinished under that name.
+
+        The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
+        """
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """
@@ -204,4 +269,4 @@ class Storage(Protocol):
         """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
-        """Release the tree; sources, sinks and listings that are open stay valid."""
+        """Release the tree; sources, sinks and listings that are open stay valid. Never waits."""

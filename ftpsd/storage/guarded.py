@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.entries import PARTIAL_PERM
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
@@ -34,6 +34,7 @@ from ftpsd.wire.permission import Permission
 _DIRECTORY = EntryType.DIRECTORY
 _NOTHING: frozenset[Permission] = frozenset()
 _TREE = "**"
+_ANY = frozenset({"*", _TREE})
 # A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
 _REMEMBERED = 64
 
@@ -89,6 +90,10 @@ class GuardedStorage:
         self._require(path, Permission.READ)
         return self._inner.open_source(path, offset)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting; needs read."""
+        return self._inner.read_cached(path, limit) if self._at(path).allows(Permission.READ) else None
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -96,6 +101,7 @@ class GuardedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -107,7 +113,13 @@ class GuardedStorage:
             raise StorageError(Kind.DENIED, path)
         try:
             sink = self._inner.open_sink(
-                path, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                path,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:
@@ -199,9 +211,9 @@ class GuardedListing:
     def read(self, count: int) -> list[Entry]:
         """Return up to *count* further entries that may be listed."""
         while entries := self._inner.read(count):
-            seen = [(entry, self._rules.below(entry.name)) for entry in entries]
-            allowed = [narrowed(entry, rules) for entry, rules in seen if Permission.LIST in rules.allowed]
-            if allowed:
+            below = self._rules.below
+            seen = [(entry, below(entry.name)) for entry in entries]
+            if allowed := [narrowed(entry, rules) for entry, rules in seen if rules.is_listed]:
                 return allowed
         return []
 
@@ -221,8 +233,7 @@ def narrowed(entry: Entry, rules: Rules) -> Entry:
     links = 1 if entry.type is _DIRECTORY and rules.may_hide else entry.links
     if letters == entry.perm and links == entry.links:
         return entry
-    # dataclasses.replace takes three times as long, and a listing has thousands of entries.
-    return Entry(entry.name, entry.type, entry.size, entry.modified_ns, entry.mode, entry.unique, links, letters)
+    return entry._replace(links=links, perm=letters)
 
 
 @lru_cache(maxsize=1024)
@@ -269,10 +280,12 @@ class Rules:
     The rules as they look from one directory.
 
     below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
-    see. Views are remembered: a listing asks for thousands.
+    see. Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with
+    plain names, * or **), so all that no rule says have one view, found by a look into a set: in a directory of 100,000
+    that is 10 ms, and to match every name against every rule 40 and more.
     """
 
-    __slots__ = ("_below", "_rules", "allowed", "decided_by", "may_hide")
+    __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
 
     def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
         self._rules = tuple(rules)
@@ -282,6 +295,12 @@ class Rules:
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
         # Whether something in the directory may be there that may not be listed.
         self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
+        self.is_listed = Permission.LIST in self.allowed
+        firsts = {parts[0] for parts, _ in self._rules if parts} - _ANY
+        has_patterns = any("*" in first or "?" in first for first in firsts)
+        # The names that rules here say; None when some rule has to be matched against every name.
+        self._said = None if has_patterns else frozenset(firsts)
+        self._others: Rules | None = None
 
     def allows(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for the directory itself."""
@@ -301,6 +320,13 @@ class Rules:
 
     def below(self, name: str) -> Rules:
         """Return the rules as they look from the entry *name* of this directory."""
+        if self._said is not None and name not in self._said:
+            if self._others is None:
+                self._others = self._matching("")
+            return self._others
+        return self._matching(name)
+
+    def _matching(self, name: str) -> Rules:
         matches = tuple([bool(parts) and component_matches(parts[0], name) for parts, _ in self._rules])
         rules = self._below.get(matches)
         if rules is None:
@@ -352,7 +378,7 @@ class Rules:
 
 def component_matches(pattern: str, name: str) -> bool:
     """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
-    if pattern in ("*", _TREE):
+    if pattern in _ANY:
         return True
     if "*" not in pattern and "?" not in pattern:
         return pattern == name

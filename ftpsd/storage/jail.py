@@ -23,15 +23,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
-from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import is_reserved, unique_name
+from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
@@ -47,6 +48,7 @@ class LocalJail:
 
     def __init__(self, root: Root, uploads: UploadPolicy, owner: str, ledger: Ledger = NO_LEDGER) -> None:
         self._root: Root | None = root
+        self._is_near = is_near(root.fd)
         self._uploads = uploads
         self._owner = owner
         self._ledger = ledger
@@ -63,9 +65,17 @@ class LocalJail:
     ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root(os.fsencode(directory), symlinks), uploads, owner, ledger)
+            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
         except OSError as error:
             raise from_oserror(error) from error
+
+    @classmethod
+    def open_cached(
+        cls, directory: Path, *, uploads: UploadPolicy, owner: str, symlinks: Symlinks = "inside"
+    ) -> LocalJail | None:
+        """Open the same where that needs no waiting; None also for every error."""
+        root = Root.cached(os.fsencode(directory), symlinks)
+        return None if root is None else cls(root, uploads, owner)
 
     def close(self) -> None:
         """Let the root go; what is in the middle of a walk finishes it."""
@@ -98,6 +108,13 @@ class LocalJail:
         with self._find(path, follow=True) as place:
             return FileSource(place, offset, digests=self._uploads.digests)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if the kernel has it in memory, and no link is on the way. Never waits."""
+        root = self._root  # held until the answer: with the last reference its descriptor closes
+        if root is None or not self._is_near:
+            return None
+        return read_cached(root.fd, path, limit, digests=self._uploads.digests)
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -105,6 +122,7 @@ class LocalJail:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -131,6 +149,7 @@ class LocalJail:
                 self._owner,
                 offset=offset,
                 append=append,
+                resumable=resumable,
                 may_replace=may_replace,
                 may_create=may_create,
                 ledger=self._ledger,
@@ -164,16 +183,18 @@ class LocalJail:
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file or link *path*, and this owner's unfinished upload to it."""
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
-            try:
-                status = place.lstat()
-                change.going(status)
-                os.unlink(place.name, dir_fd=place.fd)
-            except FileNotFoundError:
-                if not self._discard_partial(place):
-                    raise
-            else:
-                change.went(status)
-                self._discard_partial(place)
+            status = place.lstat_or_none()
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                raise StorageError(Kind.IS_A_DIRECTORY)
+            # First: what a death between the two calls left of it would come to light as an upload to a free name.
+            is_discarded = self._discard_partial(place)
+            if status is None:
+                if not is_discarded:
+                    raise StorageError(Kind.NOT_FOUND)
+                return
+            change.going(status)
+            os.unlink(place.name, dir_fd=place.fd)
+            change.went(status)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
@@ -262,14 +283,14 @@ class LocalJail:
         try:
             status = place.lstat()
         except FileNotFoundError:
-            partial = find_partial(place, self._owner, self._uploads.keep_partial) if self._uploads.atomic else None
+            partial = self._unfinished(place)
             if partial is None:
                 raise
-            return replace(entry_of(name, partial), perm=PARTIAL_PERM)
+            return entry_of(name, partial)._replace(perm=PARTIAL_PERM)
         if stat.S_ISLNK(status.st_mode):
             return None
         entry = entry_of(name, status)
-        return replace(entry, perm=ROOT_PERM) if place.path.is_root else entry
+        return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""
@@ -293,6 +314,10 @@ class LocalJail:
                 os.fchmod(fd, mode)
             finally:
                 os.close(fd)
+
+    def _unfinished(self, place: Place) -> os.stat_result | None:
+        """Describe the owner's unfinished upload to *place*, where nothing is."""
+        return find_partial(place, self._owner, self._uploads.keep_partial) if self._uploads.atomic else None
 
     def _discard_partial(self, place: Place) -> bool:
         name = partial_name(self._owner, place.name)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
@@ -78,7 +77,7 @@ class MountedStorage:
             return _made_up(path)
         if path.is_root or not self._points.is_held(path):
             return entry
-        return replace(entry, name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
+        return entry._replace(name=path.name, perm="".join(letter for letter in entry.perm if letter not in "df"))
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading, with the mount points in it."""
@@ -104,6 +103,16 @@ class MountedStorage:
             source = tree.open_source(inner, offset)
         return source if point.is_root else MountedSource(source, point)
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting."""
+        if self._points.names_in(path):
+            return None
+        tree, inner, point = self._tree_of(path)
+        found = tree.read_cached(inner, limit)
+        if found is not None and not point.is_root:
+            found.path = path
+        return found
+
     def open_sink(
         self,
         path: VirtualPath,
@@ -111,6 +120,7 @@ class MountedStorage:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -120,7 +130,13 @@ class MountedStorage:
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             sink = tree.open_sink(
-                inner, offset=offset, append=append, unique=unique, may_replace=may_replace, may_create=may_create
+                inner,
+                offset=offset,
+                append=append,
+                unique=unique,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
             )
         return sink if point.is_root else _mounted(sink, point)
 
@@ -295,6 +311,11 @@ class MountedSource:
     def sha256(self, digest: str | None) -> None:
         self._inner.sha256 = digest
 
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self._inner.digests
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         with _seen_from(self._point):
@@ -359,4 +380,4 @@ def _seen_from(point: VirtualPath) -> Iterator[None]:
 
 def _made_up(path: VirtualPath) -> Entry:
     """Describe a directory that is only there for the mounts below it."""
-    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, "", 1, _MADE_UP_PERM)
+    return Entry(path.name, EntryType.DIRECTORY, 0, 0, 0o700, None, 1, _MADE_UP_PERM)

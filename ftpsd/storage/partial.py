@@ -20,10 +20,13 @@ import secrets
 import stat
 import time
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from types import TracebackType
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import RESERVED_PREFIX
+from ftpsd.storage.origin import keep_origin, stored_origin
 from ftpsd.storage.syscalls import copy_range, rename_to_new, write_all
 from ftpsd.storage.turns import MAKING
 from ftpsd.storage.walk import Place
@@ -34,6 +37,7 @@ PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a
 # Something that is not a partial stands under its name.
 _PLANTED = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _MODE = 0o600
 # Each retry means that another upload was published between our open and our lock.
 _ATTEMPTS = 16
@@ -49,14 +53,58 @@ def partial_name(owner: str, target: bytes) -> bytes:
     return (owner_prefix(owner) + _digest(target, 16)).encode()
 
 
-def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | None:
-    """Describe the partial of *owner* for *target*, or None when none can be resumed within *keep* seconds."""
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A partial that its owner finds, as it was when it was looked at."""
+
+    name: bytes
+    status: os.stat_result
+    origin: bytes | None  # see origin.py
+
+    @property
+    def is_nothing(self) -> bool:
+        """Tell whether it holds nothing and says nothing; where locks are missing claim_partial leaves such."""
+        return not self.status.st_size and self.origin is None
+
+    def is_held(self, target: Place) -> bool:
+        """Tell whether an upload is at work in it."""
+        try:
+            fd = os.open(self.name, _LOOK, dir_fd=target.fd)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go with the descriptor
+        except BlockingIOError:
+            return True
+        except OSError:  # locks are missing
+            return False
+        finally:
+            os.close(fd)
+        return False
+
+
+def look_at_partial(target: Place, owner: str, keep: float) -> Unfinished | None:
+    """Describe the partial of *owner* for *target*, be it empty; None when none can be resumed within *keep* s."""
+    name = partial_name(owner, target.name)
     try:
-        status = os.stat(partial_name(owner, target.name), dir_fd=target.fd, follow_symlinks=False)
+        fd = os.open(name, _LOOK, dir_fd=target.fd)
     except OSError:
         return None
-    # An empty one offers nothing; where locks are missing one is all that claim_partial leaves.
-    return status if status.st_size and is_fresh(status, keep) and _is_ours(status) else None
+    try:
+        status = os.fstat(fd)
+        return Unfinished(name, status, stored_origin(fd)) if is_fresh(status, keep) and _is_ours(status) else None
+    finally:
+        os.close(fd)
+
+
+def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | None:
+    """
+    Describe the partial of *owner* for a *target* that is not published, None when none can be resumed.
+
+    One that was to replace a file, which is gone now, is none: what comes next under that name is another upload.
+    """
+    found = look_at_partial(target, owner, keep)
+    return found.status if found is not None and found.status.st_size and found.origin is None else None
 
 
 def is_fresh(status: os.stat_result, keep: float) -> bool:
@@ -81,18 +129,19 @@ def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyo
                 return None
             raise
         partial = Partial(target, name, fd, name, ledger)
-        if not partial.lock():
-            partial.close()
-            return None
-        if partial.is_named():
-            status = os.fstat(fd)
-            if _is_ours(status):
-                return partial
-            if status.st_nlink == 1:
+        with partial:
+            if not partial.lock():
                 partial.close()
                 return None
-            partial.unlink()  # the file keeps its other name
-        partial.close()
+            if partial.is_named():
+                status = os.fstat(fd)
+                if _is_ours(status):
+                    return partial
+                if status.st_nlink == 1:
+                    partial.close()
+                    return None
+                partial.unlink()  # the file keeps its other name
+            partial.close()
     return None
 
 
@@ -103,10 +152,11 @@ def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, bey
         with _making(name):
             fd = _make(target, name, ledger, beyond)
         partial = Partial(target, name, fd, partial_name(owner, target.name), ledger)
-        partial.lock()  # where locks are missing, its modification time still keeps the sweep off
-        if partial.is_named():  # else the owner has removed the directory's leftovers in between
-            return partial
-        partial.close()
+        with partial:
+            partial.lock()  # where locks are missing, its modification time still keeps the sweep off
+            if partial.is_named():  # else the owner has removed the directory's leftovers in between
+                return partial
+            partial.close()
     raise StorageError(Kind.BUSY)
 
 
@@ -129,12 +179,16 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
     with ledger.change() as change:
         change.need_file(beyond=beyond)
         fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
-        change.came(os.fstat(fd))
+        try:
+            change.came(os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
 
 class Partial:
-    """An unfinished upload that is being worked on."""
+    """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
     __slots__ = ("_findable", "fd", "ledger", "place", "size")
 
@@ -185,14 +239,37 @@ class Partial:
                 change.moved(os.fstat(self.fd))
         return True
 
-    def truncate(self, size: int) -> None:
-        """Drop what is behind its first *size* bytes; only ever called with the lock held, before it is written."""
+    def resumable_size(self, origin: bytes | None, keep: float) -> int:
+        """Return how many bytes of it an upload over *origin* can go on from, when partials are kept *keep* seconds."""
+        status = os.fstat(self.fd)
+        is_usable = status.st_size > 0 and is_fresh(status, keep) and stored_origin(self.fd) == origin
+        return status.st_size if is_usable else 0
+
+    def empty(self, origin: bytes | None) -> bool:
+        """Make it one of an upload that begins with nothing over *origin*; tell whether it was one with something."""
+        was_over = stored_origin(self.fd)
+        has_dropped = self.truncate(0) > 0 or was_over is not None
+        if was_over != origin:
+            self.begin_over(origin)
+        return has_dropped
+
+    def begin_over(self, origin: bytes | None) -> None:
+        """Keep with it which published file it is to replace; before the first byte, so that none is without."""
+        keep_origin(self.fd, origin)
+
+    def truncate(self, size: int) -> int:
+        """
+        Drop what is behind its first *size* bytes; return how many it had.
+
+        Only ever called with the lock held, before it is written.
+        """
         with self.ledger.change() as change:
             before = os.fstat(self.fd)
             if before.st_size != size:
                 os.ftruncate(self.fd, size)
             change.resized(before, before.st_size, size)
         self.size = size
+        return before.st_size
 
     def fill(self, source: int, count: int) -> None:
         """Make it the first *count* bytes of the descriptor *source*; it is empty. Raises: QUOTA."""
@@ -231,6 +308,16 @@ class Partial:
             raise
         self.size += len(data)
 
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Let the lock go at once when an upload cannot be opened, and only then: its client may come back at once."""
+        if kind is not None:
+            self.close()
+
     def close(self) -> None:
         """Close the file, which lets the lock go; idempotent."""
         fd, self.fd = self.fd, -1
@@ -238,7 +325,7 @@ class Partial:
             os.close(fd)
 
     def __del__(self) -> None:
-        self.close()  # an error while an upload is being opened must not leave its name locked
+        self.close()
 
 
 def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, ledger: Ledger = NO_LEDGER) -> bool:

@@ -61,6 +61,11 @@ class FileSource:
             if self.sha256 is None and offset == 0:
                 self._digest = StreamDigest()
 
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self.sha256 is not None or self._digest is not None
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         try:

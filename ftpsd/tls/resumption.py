@@ -13,6 +13,7 @@ full one. In doubt, a connection is not resumed.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,11 +38,7 @@ class FullHandshakes:
 
 
 class ServerConnection(SSL.Connection):
-    """
-    A server's TLS connection that remembers how its handshake went.
-
-    Not as application data: that place Twisted takes for its own protocol.
-    """
+    """A server's TLS connection that remembers how its handshake went."""
 
     def __init__(
         self, context: SSL.Context, sock: socket.socket | None, role: Role, full_handshakes: FullHandshakes
@@ -51,6 +48,8 @@ class ServerConnection(SSL.Connection):
         self.full_handshakes = full_handshakes
         self.is_full = False
         self.is_complete = False
+        self.named: Callable[[SSL.Connection, str], None] | None = None
+        """What to call with the name of the server that the client asks for."""
         self.set_accept_state()
 
 

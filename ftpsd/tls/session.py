@@ -7,22 +7,26 @@ so of any other control session, is unknown here and leads to a full handshake. 
 apart.
 
 A context never changes after its first connection. A new certificate therefore serves from the next control session on.
+
+A client that names the server it wants (SNI, RFC 6066, 3) on the control connection can be shown another certificate.
+That one sits in a second context, which lends the connection its certificate and nothing else: in OpenSSL, tickets and
+session ids belong to the context a connection was made with. Whatever name a data connection sends, or none, it is the
+session's own: it resumes, or is shown the certificate of the session.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 from weakref import ref
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, TLSFacts, describe, watch
+from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3
 
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -51,25 +55,41 @@ ENABLE_PARTIAL_WRITE: Final = 0x1
 # What a client may offer (RFC 7301; the names are IANA's "ftp" and FileZilla's "ftp-data"), the preferred name first.
 PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 
+# Returns the certificate for a name that a client asks for, None for a name nobody has configured.
+Choice = Callable[[str], CertificatePair | None]
 
-@implementer(IOpenSSLServerConnectionCreator)
+
 class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it. Costs about 0.09 ms.
 
-    *minimum_version* is "1.2" or "1.3".
+    *minimum_version* is "1.2" or "1.3". *choose* finds the certificate for the name a client asks for; without it, and
+    for a name it does not know, *pair* is shown.
     """
 
-    def __init__(self, pair: CertificatePair, minimum_version: str = "1.2") -> None:
-        self.context = make_context(pair, minimum_version)
+    def __init__(self, pair: CertificatePair, minimum_version: str = "1.2", choose: Choice | None = None) -> None:
+        self.pair = pair
+        """The certificate of the session: after the control connection's handshake, the one that was shown."""
+        self.server_name: str | None = None
+        """The name the client asked for on the control connection."""
+        self._minimum_version = minimum_version
+        self._choose = choose
+        self._session_id = os.urandom(16)
+        self.context = make_context(pair, minimum_version, self._session_id)
+        if choose is not None:
+            self.context.set_tlsext_servername_callback(hear_name)
+        self._chosen: SSL.Context | None = None
+        self.is_choosy = False
+        """Whether `meet` wants to know what the client offers."""
         self._full_handshakes = FullHandshakes()
-        # Weak: the connection holds Twisted's protocol, which holds the session, which holds us.
+        # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
 
     @property
-    def control_connections(self) -> IOpenSSLServerConnectionCreator:
-        """What `transport.startTLS` takes for the control connection."""
-        return self
+    def has_late_tickets(self) -> bool:
+        """Whether session tickets are sent behind a handshake: in TLS 1.3."""
+        facts = self.control_facts
+        return facts is None or facts.version == "TLSv1.3"
 
     @property
     def control_established(self) -> bool:
@@ -82,11 +102,41 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Make the control connection's end, over the memory buffers of Twisted's *tlsProtocol*."""
-        control = ServerConnection(self.context, None, Role.CONTROL, self._full_handshakes)
+    def allow(self, maximum_version: str) -> None:
+        """Set the newest version before the first connection: "1.2", "1.3", or "auto", see `meet`."""
+        self.is_choosy = maximum_version == "auto" and self._minimum_version == "1.2"
+        if maximum_version == "1.2":
+            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    def meet(self, offered: frozenset[int]) -> None:
+        """
+        Choose the version for a client that has *offered* these, before the first connection is made.
+
+        TLS 1.2 for a client that speaks both. Data connections have to resume the session, and most clients cannot do
+        that again and again in TLS 1.3: OpenSSL's drop a ticket once it was used (curl, Ruby, Node, Perl), JSSE too,
+        and during an upload none of them reads the next one (data/uplink.py), so the second upload of a session fails.
+        """
+        if TLS_1_2 in offered and TLS_1_3 in offered:
+            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._full_handshakes)
+        if self._choose is not None:
+            control.named = self._show
         self._control = ref(control)
         return control
+
+    def _show(self, control: SSL.Connection, name: str) -> None:
+        """Show the client of the *control* connection, who asks for *name*, the certificate of that name."""
+        assert self._choose is not None
+        self.server_name = name
+        pair = self._choose(name)
+        # OpenSSL asks again when the client has to send its hello a second time (RFC 8446, 4.1.4).
+        if pair is not None and pair is not self.pair:
+            self.pair = pair
+            self._chosen = make_context(pair, self._minimum_version, self._session_id)
+            control.set_context(self._chosen)
 
     def data_connection(self, sock: socket.socket) -> SSL.Connection:
         """
@@ -95,15 +145,21 @@ class SessionTLS:
         ftpsd is the server of TLS in active mode too (RFC 4217, 7). The handshake belongs in the reactor thread:
         pyOpenSSL hands the exception of a refused ALPN list to whichever thread next calls into the context.
         """
-        return ServerConnection(self.context, sock, Role.DATA, self._full_handshakes)
+        return self._data_connection(sock)
 
     def buffered_data_connection(self) -> SSL.Connection:
         """Make the same over memory buffers: what it wants to send goes out when its owner says so."""
-        return ServerConnection(self.context, None, Role.DATA, self._full_handshakes)
+        return self._data_connection(None)
+
+    def _data_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        connection = ServerConnection(self.context, sock, Role.DATA, self._full_handshakes)
+        if self._chosen is not None:
+            connection.set_context(self._chosen)
+        return connection
 
 
-def make_context(pair: CertificatePair, minimum_version: str) -> SSL.Context:
-    """Make a context whose sessions no other context can resume."""
+def make_context(pair: CertificatePair, minimum_version: str, session_id: bytes) -> SSL.Context:
+    """Make a context whose sessions no other context can resume; *session_id* is 16 random bytes of the session."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(VERSIONS[minimum_version])
     context.set_cipher_list(SUITES_1_2)
@@ -115,12 +171,21 @@ def make_context(pair: CertificatePair, minimum_version: str) -> SSL.Context:
     # Tickets are on unless switched off. The cache is for TLS 1.2 clients that know session ids only, and nobody else's
     # sessions enter it, so OpenSSL's default size, which pyOpenSSL cannot change, does no harm.
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
-    context.set_session_id(os.urandom(16))
+    context.set_session_id(session_id)
     context.set_timeout(SESSION_TIMEOUT)
     context.set_alpn_select_callback(select_protocol)
     context.set_info_callback(watch)
     pair.install(context)
     return context
+
+
+def hear_name(connection: SSL.Connection) -> None:
+    """Tell the session of *connection* which server the client asks for; no name, or one that is not ASCII, is none."""
+    assert isinstance(connection, ServerConnection)
+    name = connection.get_servername()
+    # RFC 6066, 3: a name is ASCII.
+    if connection.named is not None and name and name.isascii():
+        connection.named(connection, name.decode("ascii"))
 
 
 def select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:

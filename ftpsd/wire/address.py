@@ -92,7 +92,9 @@ def _canonical_host(protocol: int, host: str) -> str:
         if protocol == IPV4:
             return str(IPv4Address(host))
         if protocol == IPV6 and "%" not in host:  # a zone names an interface of the client's machine, not of ours
-            return str(IPv6Address(host))
+            # A dual-stack client may name its IPv4 address as its own socket spells it.
+            address = IPv6Address(host)
+            return str(address.ipv4_mapped or address)
     except AddressValueError:
         pass
     if protocol not in (IPV4, IPV6):

@@ -1,8 +1,9 @@
 """
 Command lines: bytes of the control connection in, verbs and arguments out (RFC 959, 5.3).
 
-Order of work: Telnet codes are taken out, NUL is dropped, LF ends a line, the carriage returns before it belong to
-the end. The result never depends on where the network cut the bytes.
+Order of work: Telnet codes are taken out, LF ends a line, the carriage returns and NULs before it belong to the end,
+NULs before the verb are nothing. Any other NUL stays where it is: without it "DELE a<NUL>b" would be about "ab".
+The result never depends on where the network cut the bytes.
 Memory is bounded: at most one unfinished line of MAX_LINE bytes and two bytes of an unfinished Telnet code are kept.
 """
 
@@ -26,7 +27,9 @@ _TELNET_CODES = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xec-\xfa]))++|\xff(\xff)"
 _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)
 # The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. What is left
 # of IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
-_BEFORE_VERB = b" \xf2\xff"
+_BEFORE_VERB = b"\0 \xf2\xff"
+# The same with the codes whole: all that is taken for Telnet where FF is a letter.
+_CODES_BEFORE_VERB = re.compile(rb"(?:[\0 ]|\xff(?:[\xfb-\xfe].|[\xec-\xfa\xff])|[\xf2\xff])*+", re.DOTALL)
 _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 
 
@@ -48,9 +51,15 @@ class LineTooLong:
 
 
 class LineBuffer:
-    """Collect the bytes of a control connection until they are lines."""
+    """
+    Collect the bytes of a control connection until they are lines.
+
+    With *has_ff* the client writes names in which FF is a letter ("я" in cp1251), and many that do so do not double it
+    as RFC 959 wants. Telnet codes are then taken out in front of a verb only, and FF FF is one FF.
+    """
 
     def __init__(self) -> None:
+        self.has_ff = False
         self._partial = b""
         self._cut_code = b""
         self._discarding = False
@@ -61,15 +70,18 @@ class LineBuffer:
 
         Empty lines are dropped. An over-long line is reported once, as soon as it is over-long.
         """
-        if self._cut_code or _IAC in data:
+        if self._cut_code or (_IAC in data and not self.has_ff):
             data = self._without_telnet(data)
-        data = data.replace(b"\0", b"")
+        if not self._partial:
+            data = data.lstrip(b"\0")  # or a client that sends one now and then would have sent a long line one day
         if self._discarding:
             _, newline, data = data.partition(b"\n")
             if not newline:
                 return []
             self._discarding = False
         *lines, self._partial = (self._partial + data).split(b"\n")
+        if self.has_ff:
+            lines = [_CODES_BEFORE_VERB.sub(b"", line, count=1).replace(_IAC * 2, _IAC) for line in lines]
         commands = [command for line in lines if (command := _parse(line)) is not None]
         if len(self._partial) > MAX_LINE:
             self._partial = b""
@@ -94,7 +106,7 @@ class LineBuffer:
 def _parse(line: bytes) -> CommandLine | LineTooLong | None:
     if len(line) > MAX_LINE:
         return LineTooLong()
-    verb, _, argument = line.rstrip(b"\r").lstrip(_BEFORE_VERB).partition(b" ")
+    verb, _, argument = line.rstrip(b"\r\0").lstrip(_BEFORE_VERB).partition(b" ")
     if not verb:
         return None
     return CommandLine(verb.upper().translate(_ASCII_ONLY).decode("ascii"), wire_text.decode(argument))

@@ -4,17 +4,17 @@ Listings: one directory entry as a LIST line or as MLSx facts (RFC 959, 4.1.3; R
 Times are UTC, always: clients assume it or ask for MDTM to find the offset. Owner and group are shown as "ftp", so a
 listing tells nothing about the accounts of the host.
 Names go out as they are; callers leave out those that are not `is_listable`.
-A directory can hold 100,000 entries, so what repeats between them (mode strings, days, minutes) is computed once.
+A directory can hold a million entries, so lines are made many at a time, and what repeats between them (mode strings,
+days, minutes) is made once: a line of LIST takes 0.5 us, of MLSD 0.6, a third of what a function for each line took.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
-from enum import Enum, auto
+from enum import IntEnum, auto
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -27,6 +27,7 @@ ALL_FACTS: Final[tuple[str, ...]] = ("type", "size", "modify", "perm", "unique",
 MAX_PATTERN = 1024
 
 _SECOND_NS = 1_000_000_000
+_MINUTE_NS = 60 * _SECOND_NS
 _DAY_NS = 86_400 * _SECOND_NS
 # The borders of ls: about half a year back, and ahead no more than clocks and time zones can differ.
 _RECENT_NS = 182 * _DAY_NS
@@ -36,12 +37,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _FIRST_SECOND = (date.min.toordinal() - _EPOCH_ORDINAL) * 86_400
 _LAST_SECOND = (date.max.toordinal() - _EPOCH_ORDINAL + 1) * 86_400 - 1
+_FIRST_NS, _LAST_NS = _FIRST_SECOND * _SECOND_NS, (_LAST_SECOND + 1) * _SECOND_NS - 1
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME_VALUE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})(?:\.([0-9]+))?")
 
 
-class EntryType(Enum):
-    """Say what an entry is, after the storage has followed the links it may follow."""
+class EntryType(IntEnum):
+    """
+    Say what an entry is, after the storage has followed the links it may follow.
+
+    A number, because Python 3.11 hashes other enums slowly and caches are asked by it for every entry.
+    """
 
     FILE = auto()
     DIRECTORY = auto()
@@ -53,40 +59,84 @@ class EntryType(Enum):
 _FILE, _DIRECTORY, _LINK = EntryType.FILE, EntryType.DIRECTORY, EntryType.LINK
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     Describe one name in a directory.
 
     *size* is in bytes, *modified_ns* in nanoseconds since 1970 UTC. *perm* holds the letters of RFC 3659, 7.5.5, and
-    *unique* the same token for the same file; either is "" when not known.
+    *file* the numbers of device and inode; "" and None when not known.
     """
+
+    # A tuple, because listings make one for every entry: a frozen dataclass takes 1.1 us, this one 0.2.
 
     name: str
     type: EntryType
     size: int
     modified_ns: int
     mode: int
-    unique: str = ""
+    file: tuple[int, int] | None = None
     links: int = 1
     perm: str = ""
 
+    @property
+    def unique(self) -> str:
+        """Return the token that only names of the same file share (RFC 3659, 7.5.2), "" when not known."""
+        return "" if self.file is None else f"{self.file[0]:x}g{self.file[1]:x}"
+
+
+def list_lines(entries: Iterable[Entry], now_ns: int) -> list[str]:
+    """Return the lines of *entries* in the form of `ls -l`, without line ends; *now_ns* chooses clock or year."""
+    oldest, newest = max(now_ns - _RECENT_NS, _FIRST_NS), min(now_ns + _AHEAD_NS, _LAST_NS)
+    lines = []
+    for name, kind, size, modified_ns, mode, _, links, _ in entries:
+        minute = _minute(modified_ns // _MINUTE_NS)
+        when = minute.month_day_clock if oldest <= modified_ns <= newest else minute.month_day_year
+        # rjust: a width in an f-string, or %8d, takes 100 ns more.
+        lines.append(f"{_list_start(kind, mode, links)} {str(size).rjust(8)} {when} {name}")
+    return lines
+
 
 def list_line(entry: Entry, now_ns: int) -> str:
-    """Return the line of *entry* in the form of `ls -l`, without its line end; *now_ns* chooses clock or year."""
-    # 100,000 entries take 75 ms; with stat.filemode and strftime for each of them, 110 ms and a wrong locale.
-    kind = entry.type
+    """Return the line of one *entry*, see list_lines."""
+    return list_lines((entry,), now_ns)[0]
+
+
+@lru_cache(maxsize=1024)
+def _list_start(kind: EntryType, mode: int, links: int) -> str:
+    """Return a line of LIST up to the group."""
     # "p" for what is neither file nor directory: every list parser knows it, and none offers to download it.
     letter = "-" if kind is _FILE else "d" if kind is _DIRECTORY else "l" if kind is _LINK else "p"
-    seconds = entry.modified_ns // _SECOND_NS
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        seconds = _nearest_second(seconds)
-    days, second = divmod(seconds, 86_400)
-    if -_AHEAD_NS <= now_ns - entry.modified_ns <= _RECENT_NS:
-        when = f"{_day(days).month_day} {_CLOCK[second // 60]}"
-    else:
-        when = _day(days).month_day_year
-    return f"{_mode_letters(letter, entry.mode)} {entry.links:>3} ftp      ftp      {entry.size:>8} {when} {entry.name}"
+    return f"{stat.filemode(_FILE_TYPE_BITS[letter] | stat.S_IMODE(mode))} {links:>3} ftp      ftp     "
+
+
+def mlsd_lines(entries: Iterable[Entry], wanted: Collection[str]) -> list[str]:
+    """Return the lines of *entries* for MLSD, without line ends: the *wanted* facts, a space, the name."""
+    chosen = frozenset(wanted)
+    lines = []
+    for name, kind, size, modified_ns, mode, file, _, perm in entries:
+        if not _FIRST_NS <= modified_ns <= _LAST_NS:
+            modified_ns = _nearest_second(modified_ns // _SECOND_NS) * _SECOND_NS
+        minute, rest = divmod(modified_ns, _MINUTE_NS)
+        form = _mlsd_form(chosen, kind, mode, perm, file is not None)
+        device, inode = file or _NO_FILE
+        lines.append(form % (size, _minute(minute).digits, _SECONDS[rest // _SECOND_NS], device, inode, name))
+    return lines
+
+
+@lru_cache(maxsize=1024)
+def _mlsd_form(wanted: frozenset[str], kind: EntryType, mode: int, perm: str, has_file: bool) -> str:
+    """Return the form of a line: what is the same for many entries, and places for the rest, empty where unwanted."""
+    nothing = "%.0s"
+    known = Entry("", kind, 0, 0, mode, None, 1, perm)
+    parts = [
+        facts(known, wanted & {"type"}),
+        "size=%d;" if "size" in wanted and kind is not _DIRECTORY else nothing,
+        "modify=%s%s;" if "modify" in wanted else nothing * 2,
+        facts(known, wanted & {"perm"}),
+        "unique=%xg%x;" if "unique" in wanted and has_file else nothing * 2,
+        facts(known, wanted & {"UNIX.mode"}),
+    ]
+    return "".join(parts) + " %s"
 
 
 def facts(entry: Entry, wanted: Collection[str], type_name: str | None = None) -> str:
@@ -96,7 +146,6 @@ def facts(entry: Entry, wanted: Collection[str], type_name: str | None = None) -
     *wanted* holds names as ALL_FACTS spells them. *type_name* takes the place of the type: "cdir", "pdir". A fact
     that is not known, and the size of a directory (RFC 3659, 7.5.7), is left out.
     """
-    # 100,000 entries with all six facts take 120 ms.
     kind = entry.type
     line = ""
     if "type" in wanted:
@@ -146,6 +195,13 @@ def is_listable(name: str) -> bool:
     return not wire_text.has_control(name)
 
 
+def listable(entries: list[Entry]) -> list[Entry]:
+    """Return those of *entries* whose names are listable; asking once for all of them takes a quarter of the time."""
+    if is_listable("".join([entry[0] for entry in entries])):
+        return entries
+    return [entry for entry in entries if is_listable(entry.name)]
+
+
 def glob_match(name: str, pattern: str) -> bool:
     """
     Tell whether the whole of *name* fits *pattern*: `*`, `?`, `[...]`, `[!...]`, case counts.
@@ -172,6 +228,8 @@ class _Day(NamedTuple):
 # "00:00" to "23:59" and "0000" to "2359", by minute of the day.
 _CLOCK = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(1440))
 _CLOCK_DIGITS = tuple(clock.replace(":", "") for clock in _CLOCK)
+_SECONDS = tuple(f"{second:02d}" for second in range(60))
+_NO_FILE = (0, 0)
 
 
 @lru_cache(maxsize=4096)
@@ -180,6 +238,20 @@ def _day(days: int) -> _Day:
     day = date.fromordinal(_EPOCH_ORDINAL + days)
     month_day = f"{_MONTHS[day.month - 1]} {day.day:>2}"
     return _Day(month_day, f"{month_day}  {day.year:04d}", f"{day.year:04d}{day.month:02d}{day.day:02d}")
+
+
+class _Minute(NamedTuple):
+    month_day_clock: str  # "Nov 21 03:57"
+    month_day_year: str
+    digits: str  # "202311210357"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> _Minute:
+    """Return how the minute so many minutes after 1970 is written, the nearest that can be where it cannot."""
+    days, second = divmod(_nearest_second(minutes * 60), 86_400)
+    day, minute = _day(days), second // 60
+    return _Minute(f"{day.month_day} {_CLOCK[minute]}", day.month_day_year, f"{day.digits}{_CLOCK_DIGITS[minute]}")
 
 
 def _time_value(seconds: int) -> str:
@@ -195,11 +267,6 @@ def _nearest_second(seconds: int) -> int:
 
 
 _FILE_TYPE_BITS = {"-": stat.S_IFREG, "d": stat.S_IFDIR, "l": stat.S_IFLNK, "p": stat.S_IFIFO}
-
-
-@lru_cache(maxsize=1024)
-def _mode_letters(letter: str, mode: int) -> str:
-    return stat.filemode(_FILE_TYPE_BITS[letter] | stat.S_IMODE(mode))
 
 
 def _type_fact(kind: EntryType) -> str:

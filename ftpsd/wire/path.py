@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from ftpsd.wire import text as wire_text
 
-# Linux's PATH_MAX and NAME_MAX, in bytes. A longer path could not be opened, so it is refused before it is walked.
+# Linux's PATH_MAX, in bytes, and NAME_MAX: what is longer could not be opened, so it is refused before it is walked.
+# Names count in characters: in an old tree each may be one byte on disk, though it is three here. What takes too many
+# bytes where it is to be stored, the storage refuses.
 MAX_PATH = 4096
 MAX_NAME = 255
 
@@ -96,7 +98,7 @@ def _checked_length(name: str) -> int:
         length = len(name) if name.isascii() else len(wire_text.encode(name))
     except UnicodeEncodeError:
         raise PathError("Not the name of a file or directory.") from None
-    if length > MAX_NAME:
+    if len(name) > MAX_NAME:
         raise PathError("Name is too long.")
     return length
 

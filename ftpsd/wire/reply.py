@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftpsd.wire import text as wire_text
+from ftpsd.wire.charset import UTF8, Charset
 
 # A multi-line reply needs a closing line (RFC 959, 4.2); this one says nothing else.
 _CLOSING = "End."
@@ -40,14 +41,14 @@ class Reply:
         """Return the class of the code, as in "2xx"."""
         return f"{self.code // 100}xx"
 
-    def to_bytes(self) -> bytes:
-        """Encode the reply with its line ends, ready for the control connection."""
+    def to_bytes(self, charset: Charset = UTF8) -> bytes:
+        """Encode the reply with its line ends, ready for the control connection; names in *charset*."""
         # Not memoised: a single line takes 0.3 us, finding it by its value 0.2 us.
         if not self.body and self.last is None:
-            return _encode_line(f"{self.code} {self.text}")
+            return _encode_line(f"{self.code} {self.text}", charset)
         closing = _CLOSING if self.last is None else self.last
         lines = [f"{self.code}-{self.text}", *(f" {line}" for line in self.body), f"{self.code} {closing}"]
-        return b"".join(map(_encode_line, lines))
+        return b"".join(_encode_line(line, charset) for line in lines)
 
 
 class ReplyError(Exception):
@@ -58,7 +59,7 @@ class ReplyError(Exception):
         self.reply = Reply(code, text)
 
 
-def _encode_line(line: str) -> bytes:
+def _encode_line(line: str, charset: Charset) -> bytes:
     # The control connection is Telnet (RFC 959, 2.3): a name that holds the raw byte FF would otherwise start a Telnet
     # command. vsftpd and Pure-FTPd double it too.
-    return wire_text.encode(wire_text.one_line(line)).replace(b"\xff", b"\xff\xff") + b"\r\n"
+    return charset.encode(wire_text.one_line(line)).replace(b"\xff", b"\xff\xff") + b"\r\n"

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota, Standing
+from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
-from tests.fakes import MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemoryTree
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ def below_a_mount(directory: Path) -> House:
     return House(open_storage)
 
 
+def recoded(directory: Path) -> House:
+    """Return a house over an old tree; its charset is one that has every character."""
+
+    def open_storage(owner: str) -> Storage:
+        jail = LocalJail.open(directory, uploads=UploadPolicy(durable=False), owner=owner)
+        return RecodedStorage(jail, "gb18030")
+
+    return House(open_storage)
+
+
 class Below:
     """A storage seen from one of its directories."""
 
@@ -105,6 +117,9 @@ class Below:
     def list(self, path: VirtualPath) -> Listing:
         return self._inner.list(self._at(path))
 
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        return self._inner.read_cached(self._at(path), limit)
+
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         return self._inner.open_source(self._at(path), offset)
 
@@ -115,6 +130,7 @@ class Below:
         offset: int = 0,
         append: bool = False,
         unique: bool = False,
+        resumable: bool = True,
         may_replace: bool = True,
         may_create: bool = True,
     ) -> Sink:
@@ -123,6 +139,7 @@ class Below:
             offset=offset,
             append=append,
             unique=unique,
+            resumable=resumable,
             may_replace=may_replace,
             may_create=may_create,
         )
@@ -171,6 +188,7 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-with-quota-direct": lambda directory: counted(directory, UploadPolicy(durable=False, atomic=False)),
     "beside-a-mount": beside_a_mount,
     "below-a-mount": below_a_mount,
+    "recoded-jail": recoded,
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

@@ -150,32 +150,6 @@ class TestResume:
         put(storage, "/a", b"6", offset=5)
         assert get(storage, "/a") == b"123456"
 
-    def test_published_file_comes_first(self, atomic: House) -> None:
-        """Where there is a file, SIZE is the file's, and REST up to it goes on from its bytes."""
-        storage = atomic.open("user")
-        put(storage, "/a", b"old!")
-        interrupt(storage, "/a", b"0123456789")
-        assert storage.stat(at("/a")).size == 4
-        put(storage, "/a", b"+", offset=4)
-        assert get(storage, "/a") == b"old!+"
-
-    def test_offset_that_only_the_partial_reaches(self, atomic: House) -> None:
-        """REST beyond the published file goes on from the partial."""
-        storage = atomic.open("user")
-        put(storage, "/a", b"old!")
-        interrupt(storage, "/a", b"0123456789")
-        sink = put(storage, "/a", b"+", offset=8)
-        assert (sink.replaces, get(storage, "/a")) == (True, b"01234567+")
-
-    def test_offset_beyond_both(self, atomic: House) -> None:
-        """REST beyond the file and the partial is BAD_OFFSET, and both stay."""
-        storage = atomic.open("user")
-        put(storage, "/a", b"old!")
-        interrupt(storage, "/a", b"0123456789")
-        assert kind_of(storage.open_sink, at("/a"), offset=11) is Kind.BAD_OFFSET
-        put(storage, "/a", b"+", offset=10)
-        assert get(storage, "/a") == b"0123456789+"
-
     def test_removing_it_removes_the_partial(self, atomic: House) -> None:
         """DELE of a name that only SIZE knows makes it unknown to SIZE too."""
         storage = atomic.open("user")

@@ -38,6 +38,7 @@ CHANGING = (
     "copy_file_range",
     "fchmod",
     "setxattr",
+    "removexattr",
     "fsync",
     "rename",
     "renameat2",
@@ -51,7 +52,7 @@ CHANGING = (
 )
 # What a local disk can refuse: closing is always done.
 FAILING = tuple(name for name in CHANGING if name != "close")
-READING = ("pread", "preadv", "sendfile", "stat", "fstat", "scandir")
+READING = ("pread", "preadv", "sendfile", "stat", "fstat", "scandir", "getxattr")
 
 _os_stat, _os_fstat, _os_write, _os_open, _os_close = os.stat, os.fstat, os.write, os.open, os.close
 

@@ -21,10 +21,12 @@ from pathlib import Path
 
 from ftpsd.service.processes.lock import ByteLock, nameless_file
 from ftpsd.service.processes.table import LOCK_HOMES, WORD, TableFull
+from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.quota.account import PATIENCE, RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, RECOUNT_SHARE, QuotaAccount
+from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.count import Count, Event
 from ftpsd.storage.quota.tally import Tally, tally
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.storage.quota.usage import ENDLESS, Quota, Usage
 
 # Walks of one count, each thrown away because something changed during it; and the pause before the next, in seconds.
 WALKS = 4
@@ -50,12 +52,19 @@ class HomeTable:
         self.column = column
         self.words = memoryview(mmap.mmap(fd, os.fstat(fd).st_size)).cast("q")
         self._size = OWN + OWN_WORDS * processes
+        # Behind the homes is one word more: how many places are taken.
+        self._taken = len(self.words) - 1
 
     @classmethod
     def create(cls, homes: int, lock_fd: int, processes: int) -> HomeTable:
         """Make a table for that many *homes*."""
         size = WORD * (OWN + OWN_WORDS * processes)
-        return cls(nameless_file(max(1, homes) * size), lock_fd, processes)
+        return cls(nameless_file(max(1, homes) * size + WORD), lock_fd, processes)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no process has asked for a place yet; needs no lock."""
+        return not self.words[self._taken]
 
     def place_of(self, directory: Path) -> int:
         """
@@ -63,20 +72,20 @@ class HomeTable:
 
         Raises: TableFull.
         """
-        digest = blake2b(os.fsencode(directory), digest_size=2 * WORD).digest()
-        one, other = (int.from_bytes(digest[at : at + WORD], "little", signed=True) for at in (0, WORD))
-        homes = len(self.words) // self._size
+        one, other = digest = _digest(directory)
         with self.lock:
-            # Nothing is ever taken out, so a home lies in the first free place from its own on.
-            for step in range(homes):
-                place = (one + step) % homes * self._size
-                found = self.words[place], self.words[place + 1]
-                if found == (0, 0):
-                    self.words[place], self.words[place + 1] = one, other
-                    return place
-                if found == (one, other):
-                    return place
-        raise TableFull("more homes with a quota than there were at the start; restart the server")
+            place, found = self._search(digest)
+            if place is None:
+                raise TableFull("more homes with a quota than there were at the start; restart the server")
+            if not found:
+                self.words[place], self.words[place + 1] = one, other
+                self.words[self._taken] += 1
+            return place
+
+    def has(self, directory: Path) -> bool:
+        """Tell whether *directory* has a place, whichever process has asked for it."""
+        with self.lock:
+            return self._search(_digest(directory))[1]
 
     def own(self, place: int, column: int | None = None) -> int:
         """Return where the words of a process begin, by default those of this one."""
@@ -85,7 +94,7 @@ class HomeTable:
     def clear(self, column: int) -> None:
         """Forget what the process *column* was about; it is dead."""
         with self.lock:
-            for place in range(0, len(self.words), self._size):
+            for place in range(0, self._taken, self._size):
                 if not (self.words[place] or self.words[place + 1]):
                     continue
                 own = self.own(place, column)
@@ -96,6 +105,36 @@ class HomeTable:
                     self.words[word] = 0
                 if self.words[place + COUNTING] == column + 1:
                     self.words[place + COUNTING] = 0
+
+    def _search(self, digest: tuple[int, int]) -> tuple[int | None, bool]:
+        """Return the place of *digest*, or the one it would have, None for no room; and whether it has it."""
+        homes = self._taken // self._size
+        # Nothing is ever taken out, so a home lies in the first free place from its own on.
+        for step in range(homes):
+            place = (digest[0] + step) % homes * self._size
+            found = self.words[place], self.words[place + 1]
+            if found in ((0, 0), digest):
+                return place, found == digest
+        return None, False
+
+
+class SharedAccounts(QuotaAccounts):
+    """The accounts of one process; what is in a home that another process keeps an account of counts there too."""
+
+    def __init__(self, table: HomeTable) -> None:
+        super().__init__(lambda directory: SharedAccount(directory, table))
+        self._table = table
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a quota, in any process."""
+        return self._table.is_empty
+
+    def ledger(self, directory: Path) -> Ledger:
+        """Return what to tell for somebody whom no quota binds: changes count where others have one."""
+        if self.is_empty or not self._table.has(Path(os.path.realpath(directory))):
+            return NO_LEDGER
+        return self.of(directory).ledger(ENDLESS)
 
 
 class SharedAccount(QuotaAccount):
@@ -251,6 +290,11 @@ class SharedAccount(QuotaAccount):
 
     def _now(self) -> int:
         return int(self._clock() * NANO)
+
+
+def _digest(directory: Path) -> tuple[int, int]:
+    digest = blake2b(os.fsencode(directory), digest_size=2 * WORD).digest()
+    return int.from_bytes(digest[:WORD], "little", signed=True), int.from_bytes(digest[WORD:], "little", signed=True)
 
 
 def _is_above(wanted: int, total: int, limit: int | None) -> bool:

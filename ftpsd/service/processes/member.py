@@ -26,7 +26,7 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem, adopt
 from ftpsd.service.parts import Share
 from ftpsd.service.processes.fair import FairPort
-from ftpsd.service.processes.homes import HomeTable, SharedAccount
+from ftpsd.service.processes.homes import HomeTable, SharedAccounts
 from ftpsd.service.processes.limits import SharedCounts, SharedRates
 from ftpsd.service.processes.link import MemberLink, OneConnection, Ready
 from ftpsd.service.processes.lock import ByteLock
@@ -35,7 +35,6 @@ from ftpsd.service.processes.snapshot import Snapshot
 from ftpsd.service.processes.sums import taken, to_text
 from ftpsd.service.processes.table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
 from ftpsd.service.reload import Reloader
-from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.turns import LOCKS, MAKING, REPLACING
 
 log = Logger()
@@ -60,7 +59,7 @@ class Member(Daemon):
             counts=SharedCounts(self.table),
             rates=SharedRates(reactor, self.table),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
-            accounts=QuotaAccounts(lambda directory: SharedAccount(directory, homes)),
+            accounts=SharedAccounts(homes),
         )
         super().__init__(loaded, Path(place.path), reactor, share)
         self.reloader = Reloader(Path(place.path), self, self._read)
@@ -72,7 +71,8 @@ class Member(Daemon):
         """Take the sockets that were inherited; closed when we stop, they must not stay open in our hands."""
         opened: list[IListeningPort] = []
         for descriptor in self.place.listeners[number]:
-            opened.append(FairPort(adopt(descriptor, factory, self.reactor), lambda: self.table.surplus, self.reactor))
+            port = adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
+            opened.append(FairPort(port, lambda: self.table.surplus, self.reactor))
             os.close(descriptor)
         return opened
 

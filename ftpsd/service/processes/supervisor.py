@@ -67,7 +67,8 @@ class Supervisor:
         self.exit_code = 0
         self.count = process_count(config)
         self.table = CountTable.create(self.count, KEYS_PER_CONNECTION * config.limits.connections)
-        with_quota = sum(user.quota is not None for user in loaded.users.users.values())
+        everybody = [user for users in (loaded.users, *loaded.hosts) for user in users.users.values()]
+        with_quota = sum(user.quota is not None for user in everybody)
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.snapshot = Snapshot.create(ByteLock(self.table.fd, LOCK_CONFIGURATION))
         self.version = self.snapshot.write(loaded)
@@ -112,7 +113,9 @@ class Supervisor:
         nobody.noisy = False
         try:
             for listener in config.listeners:
-                opened = open_control(listener, nobody, sockets, self.reactor)
+                # Headers of proxies are read by whoever accepts.
+                plain = listener.model_copy(update={"proxy_protocol": None})
+                opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
                 for port in opened:
                     # Ours to keep open, theirs to accept from.
                     port.stopReading()  # type: ignore[attr-defined]

@@ -32,6 +32,11 @@ class QuotaAccounts:
                 account = self._accounts[path] = self._make(Path(path))
             return account
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a quota."""
+        return not self._accounts
+
     def ledger(self, directory: Path) -> Ledger:
         """Return what to tell for somebody whom no quota binds: changes count where others have one."""
         with self._lock:

@@ -68,7 +68,7 @@ def test_a_range(ftp: ftplib.FTP, home: Path) -> None:
         ("XSHA1 file", f"250 {hashlib.sha1(DATA).hexdigest()}"),
         ("XSHA256 file", f"250 {hashlib.sha256(DATA).hexdigest()}"),
         ("XSHA512 file", f"250 {hashlib.sha512(DATA).hexdigest()}"),
-        ("HASH folder", "550 Is a directory."),
+        ("HASH folder", "553 Is a directory, and directories have no checksum."),
         ("XMD5 nothing", "550 No such file or directory."),
         ("HASH ../../../etc/passwd", "550 No such file or directory."),
     ],

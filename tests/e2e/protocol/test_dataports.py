@@ -74,6 +74,35 @@ def test_eprt_carries_transfers(ftp: ftplib.FTP, home: Path, monkeypatch: pytest
     assert download(ftp, "file") == content(1000)
 
 
+def test_eprt_takes_the_ipv6_mapping_of_an_ipv4_address(
+    ftp: ftplib.FTP, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dual-stack client names ::ffff:127.0.0.1, over a control connection that is IPv4."""
+    (home / "file").write_bytes(content(1000))
+    ftp.set_pasv(False)
+    monkeypatch.setattr(ftp, "sendport", lambda host, port: ftp.sendcmd(f"EPRT |2|::ffff:{host}|{port}|"))
+    assert download(ftp, "file") == content(1000)
+
+
+def test_ipv4_clients_of_the_dual_stack_listener_are_ipv4(daemon: Daemon, sessions: Sessions, account: Account) -> None:
+    """The listener on :: takes both families, and no IPv4 client is ever called ::ffff: anything."""
+    ftp = sessions.log_in(account)
+    assert reply(ftp, "PASV").startswith("227 Entering Passive Mode (127,0,0,1,")
+    assert reply(ftp, "EPSV 2").endswith("(1)")
+    assert daemon.wait_for_event("logged-in", user=account.name)["peer"] == "127.0.0.1"
+
+
+def test_epsv_all_over_ipv6(ftp6: ftplib.FTP, home: Path) -> None:
+    """EPSV is all there is then; EPRT of the other family, PASV and PORT are refused."""
+    (home / "file").write_bytes(content(10))
+    lines = ("EPSV 1", "EPSV ALL", "PASV", "PORT 127,0,0,1,200,200", "EPRT |2|::1|51400|")
+    assert [code(ftp6, line) for line in lines][:2] == [522, 200]
+    assert [code(ftp6, line) for line in lines[3:]] == [503, 503]
+    connection, _ = begin(ftp6, "RETR file")
+    assert read_all(connection) == content(10)
+    assert next_code(ftp6) == 226
+
+
 def test_epsv_carries_transfers_over_ipv6(ftp6: ftplib.FTP) -> None:
     """Up and down to ::1."""
     upload(ftp6, "file", content(100_000))
@@ -120,7 +149,6 @@ def test_epsv_all_refuses_everything_else(ftp: ftplib.FTP, home: Path) -> None:
         "PORT 10,1,2,3,200,200",
         "PORT 127,0,0,2,200,200",
         "EPRT |1|10.1.2.3|51400|",
-        "EPRT |2|::1|51400|",
         "PORT 127,0,0,1,0,25",
         "PORT 127,0,0,1,3,255",
         "EPRT |1|127.0.0.1|1023|",
@@ -144,6 +172,11 @@ def test_an_unknown_protocol_names_the_known_ones(ftp: ftplib.FTP) -> None:
     """522 with the list (RFC 2428, 2)."""
     assert reply(ftp, "EPRT |3|x|5282|").startswith("522")
     assert "(1,2)" in reply(ftp, "EPRT |3|x|5282|")
+
+
+def test_an_address_of_the_other_family_is_refused(ftp: ftplib.FTP) -> None:
+    """522: data go where the control connection comes from, which is of one family."""
+    assert reply(ftp, "EPRT |2|::1|51400|") == "522 Network protocol not supported, use (1)"
 
 
 def test_a_port_nobody_listens_on_is_reported(ftp: ftplib.FTP, listener: socket.socket, home: Path) -> None:

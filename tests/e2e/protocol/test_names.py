@@ -62,7 +62,7 @@ def test_control_characters_are_refused(ftp: ftplib.FTP, home: Path, name: str) 
     """A new name cannot hold what would forge a line of a listing, a reply or a log."""
     assert ftp.sock is not None
     ftp.sock.sendall(f"MKD {name}\r\n".encode())
-    assert int(ftp.getmultiline()[:3]) == 553
+    assert int(ftp.getmultiline()[:3]) == 550
     assert list(home.iterdir()) == []
 
 

@@ -159,6 +159,16 @@ def test_an_endless_line_ends_the_connection(daemon: Daemon, way: Way, data: byt
 
 
 @pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
+def test_the_longest_path_is_no_endless_line(daemon: Daemon, way: Way) -> None:
+    """4 KiB, what PATH_MAX allows, is looked for; the session goes on."""
+    connection = control(daemon, way)
+    connection.log_in(daemon.account())
+    assert connection.ask("SIZE " + "/" + "a/" * 2045 + "file").startswith("550 ")
+    assert connection.ask("NOOP").startswith("200")
+    connection.close()
+
+
+@pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
 def test_a_flood_of_telnet_codes_is_nothing(daemon: Daemon, way: Way) -> None:
     """Options and NULs are dropped, and what comes behind them is understood."""
     connection = control(daemon, way)

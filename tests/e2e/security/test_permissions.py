@@ -44,10 +44,11 @@ PAIRS = [
     ("open/../secret/file", "open/../secret/none"),
 ]
 
+RANGED = [("TYPE I", "EPSV", "RANG 0 2", "STOR {}"), ("TYPE I", "EPSV", "RANG 3 5", "STOR {}")]
 # What is said before the command in question, and that command; {} is the path.
 LINES: dict[str, list[tuple[str, ...]]] = {
-    "RETR": [("EPSV", "RETR {}"), ("EPSV", "REST 3", "RETR {}")],
-    "STOR": [("EPSV", "STOR {}"), ("EPSV", "REST 3", "STOR {}")],
+    "RETR": [("EPSV", "RETR {}"), ("EPSV", "REST 3", "RETR {}"), ("TYPE I", "EPSV", "RANG 3 5", "RETR {}")],
+    "STOR": [("EPSV", "STOR {}"), ("EPSV", "REST 3", "STOR {}"), *RANGED],
     "APPE": [("EPSV", "APPE {}")],
     "STOU": [("EPSV", "STOU {}")],
     "LIST": [("EPSV", "LIST {}"), ("EPSV", "LIST -la {}"), ("EPSV", "LIST {}/"), ("EPSV", "LIST {}/*")],
@@ -79,7 +80,7 @@ LINES: dict[str, list[tuple[str, ...]]] = {
     "XSHA512": [("XSHA512 {}",)],
     "AVBL": [("AVBL {}",)],
     "PRET": [("PRET RETR {}",), ("PRET STOR {}",), ("PRET APPE {}",), ("PRET MLSD {}",), ("PRET LIST {}",)],
-    "COMB": [("COMB {} /open/file",), ("COMB /open/stolen {}",)],
+    "COMB": [("COMB {} /open/file",), ("COMB /open/stolen {}",), ("COMB /open/stolen /open/file {}",)],
     "SITE CHMOD": [("SITE CHMOD 777 {}",)],
     "SITE UTIME": [(f"SITE UTIME {STAMP} {{}}",), (f"SITE UTIME {{}} {STAMP} {STAMP} {STAMP} UTC",)],
     "SITE CPFR": [("SITE CPFR {}",), ("SITE CPFR {}", "SITE CPTO /open/stolen")],
@@ -218,8 +219,8 @@ def test_what_is_only_listed_is_denied(house: Guarded, ftp: ftplib.FTP, lines: t
 
 def test_listings_show_what_may_be_listed(ftp: ftplib.FTP) -> None:
     """Every form of listing leaves out the same; what is left is what there is for this user."""
-    assert sorted(listing(ftp, "NLST /")) == ["mixed", "open", "shown"]
-    assert listing(ftp, "NLST /mixed") == ["plain.txt"]
+    assert sorted(listing(ftp, "NLST /")) == ["/mixed", "/open", "/shown"]
+    assert listing(ftp, "NLST /mixed") == ["/mixed/plain.txt"]
     assert listing(ftp, "NLST /mixed/h*") == []
     assert [line.split(" ")[-1] for line in listing(ftp, "LIST -la /mixed")] == ["plain.txt"]
     assert [line.split(" ")[-1] for line in listing(ftp, "MLSD /mixed")] == ["plain.txt"]

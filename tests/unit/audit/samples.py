@@ -36,6 +36,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.FileDeleted(WHO, PATH),
     events.FileRenamed(WHO, PATH, PATH + ".old"),
     events.FileCopied(WHO, PATH, PATH + ".copy", 1000, 0.2, sha256="ab" * 32),
+    events.FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
     events.FileChanged(WHO, PATH, modified="20261121040000"),
     events.DirectoryMade(WHO, PATH),
     events.DirectoryRemoved(WHO, PATH),

@@ -172,6 +172,37 @@ def test_second_login_costs_nothing() -> None:
     assert desk.pool.calls == 2
 
 
+class Counted(dict[str, UserRecord]):
+    """Users that count how often they are looked at, and are never gone through."""
+
+    looks = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.looks += 1
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> UserRecord:
+        self.looks += 1
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Any:
+        raise AssertionError("a login goes through all users")
+
+    keys = values = items = __iter__
+
+
+@pytest.mark.parametrize("others", [0, 10_000])
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+def test_a_login_does_not_depend_on_the_number_of_users(others: int, name: str) -> None:
+    """One look-up and one hash, with one user and with 10,000."""
+    desk = Desk()
+    users = Counted({f"user{n}": UserRecord(f"user{n}", "hash of x", Path("/srv")) for n in range(others)})
+    users["alice"] = UserRecord("alice", "hash of pw", Path("/srv/alice"))
+    desk.checker = UsersChecker(users, desk.pool, desk.cache, desk.clock, verify=desk._verify)
+    desk.login(name)
+    assert (users.looks, len(desk.verified)) == (1, 1)
+
+
 def test_wrong_password_is_not_remembered() -> None:
     """A wrong password costs a hash each time, also after a right one."""
     desk = Desk()

@@ -153,7 +153,7 @@ def test_logout_closes_mounts(mounted: UserRecord) -> None:
     """After logout nothing of home and mounts stays open."""
     before = descriptors()
     avatar, logout = cast("tuple[Avatar, Any]", ask(InlineWorkers(), mounted)[1:])
-    outcome(logout())
+    logout()
     del avatar, logout
     assert descriptors() == before
 
@@ -212,20 +212,38 @@ def test_a_home_is_counted_in_the_background(home: Path) -> None:
     assert storage.free_bytes(VirtualPath()) == 3
 
 
-def test_home_is_opened_and_closed_in_the_pool(home: Path) -> None:
-    """The reactor touches no file system at login and logout."""
+def test_home_is_opened_in_the_pool(home: Path) -> None:
+    """Nobody knows yet what kind of file system it is on."""
     workers = InlineWorkers()
-    _interface, _avatar, logout = ask(workers, user(home))
+    ask(workers, user(home))
     assert workers.calls == 1
-    outcome(logout())
-    assert workers.calls == 2
+
+
+def test_a_home_that_was_opened_before_needs_no_worker(home: Path) -> None:
+    """What the kernel has in memory is opened without waiting, with the rules of who logs in."""
+    ask(InlineWorkers(), user(home))
+    workers = InlineWorkers()
+    avatar = ask(workers, user(home, (Rule("/**", frozenset({Permission.LIST})),)))[1]
+    assert workers.calls == 0
+    assert avatar.storage.stat(VirtualPath.parse("/file")).size == 7
+    with pytest.raises(StorageError):
+        avatar.storage.open_source(VirtualPath.parse("/file"))
+
+
+def test_mounts_and_quotas_are_left_to_the_pool(home: Path, mounted: UserRecord) -> None:
+    """They have more to open, and an account to find."""
+    ask(InlineWorkers(), user(home))
+    workers = InlineWorkers()
+    ask(workers, replace(user(home), quota=Quota(bytes=10)))
+    ask(workers, mounted)
+    assert workers.calls >= 2
 
 
 def test_logout_closes(home: Path) -> None:
     """After logout nothing of the home stays open."""
     before = descriptors()
     avatar, logout = cast("tuple[Avatar, Any]", ask(InlineWorkers(), user(home))[1:])
-    outcome(logout())
+    logout()
     del avatar, logout
     assert descriptors() == before
 
@@ -235,17 +253,6 @@ def test_full_pool_at_login(home: Path) -> None:
     workers = InlineWorkers()
     workers.is_full = True
     assert isinstance(ask(workers, user(home)), LoginBusy)
-
-
-def test_full_pool_at_logout(home: Path) -> None:
-    """With a full queue the storage is closed all the same."""
-    before = descriptors()
-    workers = InlineWorkers()
-    avatar, logout = cast("tuple[Avatar, Any]", ask(workers, user(home))[1:])
-    workers.is_full = True
-    assert outcome(logout()) is None
-    del avatar, logout
-    assert descriptors() == before
 
 
 def test_client_that_leaves_meanwhile(home: Path) -> None:

@@ -327,6 +327,29 @@ def test_users_are_listed_as_json(site: Path) -> None:
     ]
 
 
+def test_the_users_of_a_host(site: Path) -> None:
+    """--host names the users file of a virtual host, by any of its names."""
+    (site / "ftpsd.yaml").write_text("virtual_hosts: [{names: [b.example.com, c.example.com], users: b.yaml}]\n")
+    (site / "b.yaml").write_text("users: {}\n")
+    options = ("--config", site / "ftpsd.yaml", "--host")
+    home = ("--home", site / "home", "--password-stdin")
+    added = run("user", "add", "bob", *home, *options, "C.example.com", stdin="p\n")
+    assert added.stdout == f"added bob to {site}/b.yaml\n"
+    assert list(load_users(site / "b.yaml").users) == ["bob"]
+    assert "alice" not in run("user", "list", *options, "b.example.com").stdout
+    assert run("explain", *options, "b.example.com", "bob", "read", "/f").exit_code == 0
+    assert "There is no user bob" in run("explain", "--config", site / "ftpsd.yaml", "bob", "read", "/f").stderr
+
+
+def test_a_host_that_is_not_there(site: Path) -> None:
+    """The names that are there are told; --host needs the configuration."""
+    (site / "ftpsd.yaml").write_text("virtual_hosts: [{names: [b.example.com], users: b.yaml}]\n")
+    result = run("user", "list", "--config", site / "ftpsd.yaml", "--host", "x.example.com")
+    assert result.exit_code == 2
+    assert "has no virtual host x.example.com; it has b.example.com." in result.stderr
+    assert run("user", "list", "--users", site / "users.yaml", "--host", "b.example.com").exit_code == 2
+
+
 @pytest.mark.parametrize("options", [[], ["--config", "a", "--users", "b"]])
 def test_the_users_file_is_named_once(options: list[str]) -> None:
     """Neither or both of --config and --users is a mistake."""

@@ -35,6 +35,7 @@ class HugeSource:
         self.size = storage.size
         self.offset = offset
         self.sha256 = storage.sha256
+        self.digests = storage.sha256 is not None
         self._storage = storage
 
     def read_into(self, buffer: memoryview) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ftpsd.commands.checksums import PIECE
+from ftpsd.commands.checksums import ALGORITHMS, PIECE
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
@@ -138,7 +139,9 @@ def test_a_name_that_begins_and_ends_with_quotes() -> None:
     ("path", "reply"), [("missing", MISSING), ('"missing"', MISSING), ("dir", "550 Is a directory.")]
 )
 def test_what_has_no_checksum(verb: str, path: str, reply: str) -> None:
-    """550."""
+    """550; a directory has no checksum, for which HASH has a code of its own (the draft, 3.5)."""
+    if (verb, path) == ("HASH", "dir"):
+        reply = "553 Is a directory, and directories have no checksum."
     assert files().say(f"{verb} {path}") == reply
 
 
@@ -288,6 +291,47 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert client.say("HASH file").split()[3] == hashlib.sha256(b"changed").hexdigest()
 
 
+class CountingHash:
+    """SHA-256 that counts the bytes it has taken."""
+
+    taken = 0
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, data: memoryview | bytes) -> None:
+        """Take the next piece."""
+        CountingHash.taken += len(data)
+        self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        """Return the digest."""
+        return self._hash.hexdigest()
+
+
+def test_an_unknown_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the storage, which keeps the result; not once more for the reply."""
+    client = on_disk(tmp_path)
+    monkeypatch.setitem(ALGORITHMS, "SHA-256", CountingHash)
+    assert client.say("HASH file").split()[3] == SHA256
+    assert CountingHash.taken == 0
+
+
+def test_a_file_that_changes_while_it_is_hashed(tmp_path: Path) -> None:
+    """450: the checksum would be of neither the old file nor the new one."""
+    (tmp_path / "file").write_bytes(bytes(2 * PIECE))
+    storage = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
+    workers = QueueingWorkers()
+    client = clear_server(files=workers, storage=storage).logged_in()
+    client.send("HASH file")
+    workers.release(1)
+    with open(tmp_path / "file", "r+b") as file:
+        file.write(b"changed")
+    os.utime(tmp_path / "file", ns=(1, 1))
+    workers.release()
+    assert client.replies() == "450 File is busy, try again later."
+
+
 def test_without_kept_checksums(tmp_path: Path) -> None:
     """audit.sha256: false. The file is read each time."""
     assert on_disk(tmp_path, digests=False).say("HASH file").split()[3] == SHA256
@@ -320,6 +364,34 @@ def test_a_session_that_has_gone_is_not_worked_for() -> None:
     workers.release()
     assert storage.read == 2 * PIECE
     assert not client.pi.is_busy
+
+
+def test_abor_ends_a_checksum() -> None:
+    """426, then ABOR's 226 (RFC 959, 4.1.3); the piece under way is the last."""
+    storage = HugeStorage(HUGE)
+    client, workers = waiting(storage)
+    client.send("ABOR", "NOOP")
+    workers.release()
+    assert [reply[:3] for reply in client.replies().split("\n")] == ["426", "226", "200"]
+    assert storage.read == 2 * PIECE
+
+
+def test_abor_in_the_same_segment_ends_a_checksum_too() -> None:
+    """Nothing of it needs to have begun."""
+    storage = HugeStorage(HUGE)
+    client = clear_server(storage=storage).logged_in()
+    client.send("XMD5 huge", "ABOR")
+    assert [reply[:3] for reply in client.replies().split("\n")] == ["426", "226"]
+    assert storage.read == PIECE
+    assert client.say("HASH huge").startswith("213 ")
+
+
+def test_stat_is_answered_beside_a_checksum() -> None:
+    """A client can see that the server is there."""
+    client, workers = waiting(HugeStorage(HUGE))
+    assert client.say("STAT").startswith("211-")
+    workers.release()
+    assert client.replies().startswith("250 ")
 
 
 def test_a_full_pool_in_the_middle_is_waited_for() -> None:

@@ -1,4 +1,4 @@
-"""SITE CPFR and CPTO: a whole copy or none, with the permissions of both ends; COMB is refused."""
+"""SITE CPFR and CPTO: a whole copy or none, with the permissions of both ends."""
 
 from __future__ import annotations
 
@@ -182,6 +182,17 @@ def test_a_session_that_has_gone_is_not_worked_for() -> None:
     assert storage.tree.active == set()
 
 
+def test_abor_ends_a_copy() -> None:
+    """426, then 226; nothing is published, nothing stays open."""
+    storage = HugeStorage(2 * PIECE + 1)
+    client, workers = copying(storage)
+    client.send("ABOR")
+    workers.release()
+    assert [reply[:3] for reply in client.replies().split("\n")] == ["426", "226"]
+    assert "new" not in storage.tree.root.children
+    assert storage.tree.active == set()
+
+
 def test_a_file_that_is_cut_meanwhile() -> None:
     """450: the copy would be neither the old file nor the new one."""
     storage = HugeStorage(2 * PIECE + 1)
@@ -190,11 +201,6 @@ def test_a_file_that_is_cut_meanwhile() -> None:
     workers.release()
     assert client.replies() == "450 File is busy, try again later."
     assert "new" not in storage.tree.root.children
-
-
-def test_comb() -> None:
-    """502: to join files and delete the parts cannot be done as a whole."""
-    assert files().say('COMB "all" "one" "two"').startswith("502 ")
 
 
 def test_feat() -> None:

@@ -129,10 +129,23 @@ def test_port() -> None:
 
 
 def test_eprt() -> None:
-    """With any delimiter."""
+    """With any delimiter, and as the socket of a dual-stack client spells an IPv4 address."""
     client = clear_server().logged_in()
     assert client.say("EPRT |1|198.51.100.7|25600|") == "200 EPRT accepted."
     assert client.say("EPRT !1!198.51.100.7!25600!") == "200 EPRT accepted."
+    assert client.say("EPRT |2|::ffff:198.51.100.7|25600|") == "200 EPRT accepted."
+
+
+def test_eprt_of_another_network_protocol() -> None:
+    """522 and what can be used instead (RFC 2428, 2): data go where the control connection comes from."""
+    client = clear_server().logged_in()
+    assert client.say("EPRT |2|::1|25600|") == "522 Network protocol not supported, use (1)"
+    assert not client.session.dtp.has_port
+
+
+def test_eprt_of_ipv4_over_ipv6() -> None:
+    """The same, the other way round."""
+    assert over_ipv6().say("EPRT |1|198.51.100.7|25600|") == "522 Network protocol not supported, use (2)"
 
 
 @pytest.mark.parametrize("written", ["2001:db8::7", "2001:DB8:0:0:0:0:0:7"])
@@ -150,8 +163,6 @@ def test_eprt_over_ipv6(written: str) -> None:
         "PORT 198,51,100,7,3,255",
         "EPRT |1|198.51.100.8|25600|",
         "EPRT |1|198.51.100.7|1023|",
-        "EPRT |2|::1|25600|",
-        "EPRT |2|::ffff:198.51.100.8|25600|",
     ],
 )
 def test_bounces_are_refused(line: str) -> None:

@@ -224,6 +224,11 @@ def test_mdtm() -> None:
     assert files().say("MDTM file") == "213 20240102030405"
 
 
+def test_mdtm_of_a_directory() -> None:
+    """550, as all other servers say it; MLST tells the time of a directory."""
+    assert files().say("MDTM dir").startswith("550 Not a plain file")
+
+
 def test_mdtm_sets_the_time() -> None:
     """vsftpd's and IIS's form, which rclone writes."""
     client = files()
@@ -302,9 +307,9 @@ def test_a_reader_cannot_rename() -> None:
 @pytest.mark.parametrize("verb", ["CWD", "MKD", "RMD", "DELE", "RNFR", "SIZE", "MDTM"])
 @pytest.mark.parametrize("name", ["a\tb", "a\x1bb", "x" * 256, "/".join(["x" * 205] * 20)])
 def test_names_that_cannot_be(verb: str, name: str) -> None:
-    """553: control characters would forge lines of listings and logs, and no file system has such long names."""
+    """550: control characters would forge lines of listings and logs, and no file system has such long names."""
     reply = files().say(f"{verb} {name}")
-    assert reply.startswith("553 ")
+    assert reply.startswith("550 ")
     assert name not in reply
 
 

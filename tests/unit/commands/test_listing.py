@@ -10,7 +10,8 @@ from ftpsd.audit.events import DirectoryListed, Result
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
-from tests.fakes import Directory, File, MemoryStorage
+from tests.fakes import MemoryStorage
+from tests.memory import Directory, File
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 
@@ -173,7 +174,11 @@ def test_a_pattern_that_would_explode() -> None:
     ("argument", "expected"),
     [
         ("", ALL),
-        (" dir", ["inner.csv", "other"]),
+        (" dir", ["dir/inner.csv", "dir/other"]),
+        (" dir/", ["dir/inner.csv", "dir/other"]),
+        (" /dir", ["/dir/inner.csv", "/dir/other"]),
+        (" -a dir", ["dir/inner.csv", "dir/other"]),
+        (" .", ALL),
         (" *.csv", CSV),
         (" dir/*", ["dir/inner.csv", "dir/other"]),
         (" /dir/*.csv", ["/dir/inner.csv"]),
@@ -183,7 +188,7 @@ def test_a_pattern_that_would_explode() -> None:
     ],
 )
 def test_names_are_relative_to_the_argument(argument: str, expected: list[str]) -> None:
-    """What NLST of a pattern or file sends can be sent back in RETR as it is (RFC 1123, 4.1.2.7)."""
+    """What NLST sends can be sent back in RETR as it is (RFC 1123, 4.1.2.7)."""
     assert sorted(listed(tree(), f"NLST{argument}")) == expected
 
 

@@ -16,7 +16,8 @@ from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
-from tests.fakes import MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemoryTree
 from tests.sessions import ControlClient, clear_server
 
 

@@ -53,16 +53,19 @@ def test_the_buffer_size_is_0(size: str) -> None:
     assert secure().say(f"PBSZ {size}") == "200 PBSZ=0"
 
 
-@pytest.mark.parametrize("size", ["x", "-1", "1.5"])
+@pytest.mark.parametrize("size", ["x", "-1", "1.5", "4294967296", "9" * 4000])
 def test_the_buffer_size_is_a_number(size: str) -> None:
-    """501."""
+    """501 for another, and for one that does not fit in 32 bits (RFC 2228, 3)."""
     assert secure().say(f"PBSZ {size}").startswith("501 ")
 
 
 @pytest.mark.parametrize("level", ["P", "p"])
 def test_protection(level: str) -> None:
-    """PROT P, also without PBSZ, as FileZilla Server and Pure-FTPd take it."""
+    """PROT P behind PBSZ (RFC 2228, 3)."""
     client = Server().connect(implicit=True)
+    assert client.say(f"PROT {level}").startswith("503 ")
+    assert not client.session.dtp.is_protected
+    client.say("PBSZ 0")
     assert client.say(f"PROT {level}").startswith("200 ")
     assert client.session.dtp.is_protected
 

@@ -102,7 +102,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         ("log: {colour: x}", "ftpsd.yaml:1:7: log.colour: not a key of log; its keys are level"),
         ("log: {Level: info}", "ftpsd.yaml:1:7: log.Level: not a key of log; did you mean level?"),
         ("penalties: {}", "ftpsd.yaml:1:1: penalties: not a key of ftpsd.yaml; its keys are listeners,"),
-        ("tls: {allow_ccc: true}", "ftpsd.yaml:1:7: tls.allow_ccc: not a key of tls; its keys are certificate,"),
+        ("tls: {xyzzy: true}", "ftpsd.yaml:1:7: tls.xyzzy: not a key of tls; its keys are certificate,"),
         ("- a", "ftpsd.yaml:1:1: must be a section with keys of its own, not a list"),
         ("limits: 5", "ftpsd.yaml:1:9: limits: must be a section with keys of its own, not 5"),
         ("listeners: []", "ftpsd.yaml:1:12: listeners: must not be empty; name at least one"),
@@ -220,3 +220,48 @@ def test_a_complaint_is_placed_afterwards() -> None:
 def test_a_configuration_can_be_made_without_a_file() -> None:
     """A configuration from nothing has the defaults, and its complaints no place."""
     assert str(Config().complaint(("tls", "certificate"), "why")) == ": tls.certificate: why"
+
+
+def test_a_listener_behind_a_proxy() -> None:
+    """Networks and single addresses, of either family."""
+    found = config("listeners: [{mode: explicit, port: 21, proxy_protocol: {trusted: [10.0.0.0/8, 2001:db8::1]}}]")
+    proxies = found.listeners[0].proxy_protocol
+    assert proxies is not None
+    assert [str(network) for network in proxies.trusted] == ["10.0.0.0/8", "2001:db8::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "why"),
+    [
+        ("[0.0.0.0/0]", "0.0.0.0/0 is everybody, who could then claim any address; name the proxies alone"),
+        ('["::/0"]', "::/0 is everybody, who could then claim any address; name the proxies alone"),
+        ("[]", "must not be empty; name at least one"),
+        ("[proxy]", "proxy is not a network; write one such as 10.0.0.0/8 or 192.0.2.7"),
+    ],
+)
+def test_proxies_that_cannot_be_trusted(trusted: str, why: str) -> None:
+    """The sentence says what to do, at the key, in both places."""
+    assert any(why in line for line in config_complaints(f"passive: {{proxy_protocol: {{trusted: {trusted}}}}}"))
+    listener = f"{{mode: explicit, port: 21, proxy_protocol: {{trusted: {trusted}}}}}"
+    assert any(why in line for line in config_complaints(f"listeners: [{listener}]"))
+
+
+def test_a_listener_behind_a_proxy_needs_a_port_too() -> None:
+    """The complaint about a missing place is made with the new key as without."""
+    text = "listeners: [{mode: explicit, proxy_protocol: {trusted: [10.0.0.1]}}]"
+    assert any("a listener needs a port" in line for line in config_complaints(text))
+
+
+@pytest.mark.parametrize("require", ["control", "control-and-data"])
+def test_ccc_contradicts_a_policy_that_asks_for_tls(require: str) -> None:
+    """It would be a key that does nothing."""
+    assert config_complaints(f"tls: {{require: {require}, allow_ccc: true}}") == [
+        f"ftpsd.yaml:1:{29 + len(require)}: tls.allow_ccc: does not go with tls.require: {require}; "
+        "set that to none, or remove this"
+    ]
+
+
+def test_ccc_can_be_allowed() -> None:
+    """Where plain FTP is."""
+    assert config("tls: {require: none, allow_ccc: true}").tls.allow_ccc
+    assert not config("").tls.allow_ccc

@@ -267,3 +267,23 @@ def test_ten_thousand_users_load_quickly(tmp_path: Path) -> None:
     started = time.process_time()
     assert len(users(text).users) == 10_000
     assert time.process_time() - started < 4
+
+
+def test_encodings() -> None:
+    """By any name Python knows; UTF-8 unless told."""
+    (user,) = users(
+        "users: {a: {home: h, encoding: GBK, stored_encoding: windows-1251, "
+        "mounts: [{path: /m, directory: d, stored_encoding: latin1}, {path: /n, directory: d}]}}"
+    ).users.values()
+    assert (user.encoding, user.stored_encoding) == ("gbk", "cp1251")
+    assert [mount.stored_encoding for mount in user.mounts] == ["iso8859-1", "utf-8"]
+
+
+def test_encodings_that_are_none() -> None:
+    """Told at their place, with what is wrong."""
+    text = "users: {a: {home: h, encoding: klingon, stored_encoding: utf-16}, b: {home: h, encoding: 7}}"
+    assert users_complaints(text) == [
+        "users.yaml:1:32: users.a.encoding: klingon is no character encoding; write one such as utf-8, gbk or cp1251",
+        "users.yaml:1:58: users.a.stored_encoding: in utf-16 ASCII is not written as ASCII; FTP needs that",
+        "users.yaml:1:90: users.b.encoding: 7 is no character encoding; write one such as utf-8 or gbk",
+    ]

@@ -63,6 +63,14 @@ def test_abor_gives_the_agreed_port_back() -> None:
     assert client.server.ports.claimed == 0
 
 
+def test_a_second_abor_waits_its_turn() -> None:
+    """What was sent between the two is answered between them."""
+    transfer, client, _ = downloading()
+    client.send("ABOR", "PWD", "ABOR")
+    transfer.release()
+    assert [reply[:3] for reply in client.replies().split("\n")] == ["426", "226", "257", "226"]
+
+
 def test_abor_jumps_the_queue() -> None:
     """Commands sent ahead of it are run after it."""
     transfer, client, _ = downloading()

@@ -15,7 +15,7 @@ from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -58,8 +58,41 @@ def logged() -> Iterator[list[LogEvent]]:
 def test_every_kind_has_its_reply(kind: Kind) -> None:
     """Each kind of StorageError is answered as the map says, and with a refusal."""
     reply = answer_to(StorageError(kind, VirtualPath.parse("/private/name"), OSError(5, SECRET)))
-    assert reply == f"{STORAGE_REPLIES[kind].code} {STORAGE_REPLIES[kind].text}"
+    code = STORAGE_REPLIES[kind].code
+    assert reply == f"{550 if code == 553 else code} {STORAGE_REPLIES[kind].text}"
     assert reply[0] in "45"
+
+
+@pytest.mark.parametrize(("is_append", "code"), [(True, 550), (False, 554)])
+def test_an_unfinished_upload_is_told(is_append: bool, code: int) -> None:
+    """How much of it there is, and what the client can do; 554 is about a REST (RFC 3659), which APPE has none of."""
+    reply = answer_to(UnfinishedUpload(1_200_000, VirtualPath.parse("/private/name"), is_append=is_append))
+    assert reply.startswith(f"{code} ")
+    assert ("1200000 bytes" in reply, "STOR" in reply, "private" in reply) == (True, True, False)
+
+
+@pytest.mark.parametrize(("line", "code"), [("RNTO x\x1by", "553"), ("DELE x\x1by", "550"), ("RETR x\x1by", "550")])
+def test_553_is_for_commands_that_give_a_name(line: str, code: str) -> None:
+    """RFC 959, 5.4, has it for STOR, APPE and RNTO only; to others a name that cannot be is one that is not there."""
+    client = clear_server().logged_in()
+    client.server.memory.put("/old", b"")
+    client.agree()
+    client.say("RNFR old")
+    assert client.say(line)[:3] == code
+
+
+@pytest.mark.parametrize("verb", ["ADAT", "MIC", "CONF", "ENC", "LPRT", "LPSV", "ALGS", "MAIL", "MLFL", "XSEN"])
+def test_registered_verbs_that_are_not_done_here(verb: str) -> None:
+    """502, not the 500 of what nobody has ever heard of (RFC 5797)."""
+    assert clear_server().logged_in().say(f"{verb} x") == "502 Command not implemented."
+
+
+@pytest.mark.parametrize("line", ["NOOP a\0b", "DELE a\0b", "STOR a\0b", "SITE CHMOD 644 a\0b"])
+def test_a_nul_is_refused(line: str) -> None:
+    """501: neither "a" nor "ab" is meant."""
+    client = clear_server().logged_in()
+    client.agree()
+    assert client.say(line) == "501 There can be no NUL in a command."
 
 
 @pytest.mark.parametrize("trouble", Trouble)

@@ -14,6 +14,7 @@ from ftpsd.control.session import Session
 from ftpsd.control.table import Arity, Command, CommandTable, Family, Interrupts, Needs, needs_text
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply
+from tests.hosts import add_host
 from tests.sessions import Server
 
 COMMANDS = list(TABLE)
@@ -29,7 +30,7 @@ NEEDED = frozenset(
 )
 FOR_STRANGERS = {
     *("USER", "PASS", "ACCT", "REIN", "QUIT", "AUTH", "PBSZ", "PROT", "CCC"),
-    *("OPTS", "CLNT", "SYST", "FEAT", "HELP", "NOOP", "STAT", "CSID", "LANG"),
+    *("OPTS", "CLNT", "SYST", "FEAT", "HELP", "NOOP", "STAT", "CSID", "LANG", "HOST"),
     *("OPTS UTF8", "OPTS MLST", "OPTS HASH", "OPTS MODE"),
 }
 
@@ -101,7 +102,9 @@ def test_the_function_takes_a_session_and_an_argument(each: Command) -> None:
 @pytest.mark.parametrize("each", COMMANDS, ids=verb_of)
 def test_features_are_of_their_command(each: Command) -> None:
     """A line of FEAT begins with the verb, where it is not a name of its own (RFC 2389, 3.2)."""
-    session = Server(mode_z=True).connect().session
+    server = Server(mode_z=True)
+    add_host(server, "b.example.test")
+    session = server.connect().session
     lines = [feature if isinstance(feature, str) else feature(session) for feature in each.features]
     assert [line for line in lines if line is None or line.split()[0] not in (each.verb.split()[0], "UTF8")] == []
 

@@ -20,7 +20,8 @@ from ftpsd.storage.base import Kind, Listing, Source, StorageError
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from tests.dataclient import new_client
-from tests.fakes import MemorySource, MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemorySource, MemoryTree
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, Server, clear_server
 from tests.unit.control.running import arrive_in_clear, downloading, finish

@@ -1,64 +1,397 @@
-"""The control connection's transport: what is sent at once, and what needs a turn of the reactor."""
+"""The control connection's transport: what leaves at once, what waits, and TLS on its own socket."""
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet import main
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ftpsd.control.transport import ControlTransport
+from ftpsd.tls.session import SessionTLS
+from tests.dataclient import identity
+from tests.reactor import Reactor, tcp_pair
+
+LARGE = b"x" * 4_000_000
 
 
-class Watched:
-    """A reactor that only takes down who wants to read or write."""
+@implementer(IHandshakeListener, IPushProducer)
+class Recorder(Protocol):
+    """Keeps what arrives."""
 
     def __init__(self) -> None:
-        self.readers: set[object] = set()
-        self.writers: set[object] = set()
+        self.received = b""
+        self.handshakes = 0
+        self.lost: Failure | None = None
+        self.is_paused = False
 
-    def addReader(self, reader: object) -> None:
-        self.readers.add(reader)
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
 
-    def removeReader(self, reader: object) -> None:
-        self.readers.discard(reader)
+    def handshakeCompleted(self) -> None:
+        self.handshakes += 1
 
-    def addWriter(self, writer: object) -> None:
-        self.writers.add(writer)
+    def connectionLost(self, reason: Failure = Failure(main.CONNECTION_DONE)) -> None:  # noqa: B008
+        self.lost = reason
 
-    def removeWriter(self, writer: object) -> None:
-        self.writers.discard(writer)
+    def pauseProducing(self) -> None:
+        self.is_paused = True
+
+    def resumeProducing(self) -> None:
+        self.is_paused = False
+
+    def stopProducing(self) -> None: ...
+
+
+class Ends:
+    """Both ends of a control connection over TCP."""
+
+    def __init__(self) -> None:
+        self.reactor: Any = Watching()
+        self.protocol = Recorder()
+        ours, self.client = tcp_pair()
+        port: Any = None
+        make: Any = ControlTransport
+        self.transport = make(ours, self.protocol, ("192.0.2.1", 1024), port, 1, self.reactor)
+        connect: Any = self.protocol.makeConnection
+        connect(self.transport)
+        self.transport.startReading()
+
+    def start_tls(self) -> Any:
+        """Do the handshake and return the client's end; the server's begins at once."""
+        self.transport.start_tls(SessionTLS(identity()[0]))
+        return self.shake_hands()
+
+    def shake_hands(self) -> Any:
+        """Do the client's part of the handshake."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+        self.client.setblocking(False)
+        secure = context.wrap_socket(self.client, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+        self.client = secure
+        while True:
+            try:
+                secure.do_handshake()
+            except ssl.SSLWantReadError:
+                self.reactor.turn(0.01)
+            else:
+                self.reactor.run_until(lambda: self.protocol.handshakes == 1)
+                return secure
+
+    def received(self, count: int) -> bytes:
+        """Return *count* bytes that the client has got, letting the server send them."""
+        self.client.setblocking(False)
+        data = b""
+        while len(data) < count:
+            try:
+                data += self.client.recv(65536)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                self.reactor.turn(0.01)
+        return data
+
+    def ending(self) -> bytes | None:
+        """Wait until the client reads the end: empty for a proper one, None for a cut."""
+        while True:
+            try:
+                return self.client.recv(65536)
+            except ssl.SSLWantReadError:
+                self.reactor.turn(0.01)
+            except (ssl.SSLError, OSError):
+                return None
+
+
+class Watching(Reactor):
+    """A reactor that closes a descriptor which says so, as Twisted's do."""
+
+    def turn(self, timeout: float = 0.0) -> bool:
+        for descriptor in list(self._readers | self._writers):
+            if not hasattr(descriptor, "socket"):
+                self._readers.discard(descriptor)
+                self._writers.discard(descriptor)
+        return super().turn(timeout)
+
+    def addReader(self, descriptor: Any) -> None:
+        super().addReader(_Closing.of(descriptor))
+
+    def addWriter(self, descriptor: Any) -> None:
+        super().addWriter(_Closing.of(descriptor))
+
+    def removeReader(self, descriptor: Any) -> None:
+        super().removeReader(_Closing.of(descriptor))
+
+    def removeWriter(self, descriptor: Any) -> None:
+        super().removeWriter(_Closing.of(descriptor))
+
+    def is_writing(self, descriptor: Any) -> bool:
+        """Whether *descriptor* waits to be writable."""
+        return _Closing.of(descriptor) in self._writers
+
+
+class _Closing:
+    """A descriptor as the reactor sees it: what doRead and doWrite return ends it."""
+
+    def __init__(self, descriptor: Any) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, descriptor: Any) -> _Closing:
+        if not hasattr(descriptor, "seen_by_reactor"):
+            descriptor.seen_by_reactor = cls(descriptor)
+        seen: _Closing = descriptor.seen_by_reactor
+        return seen
+
+    @property
+    def socket(self) -> Any:
+        return self._descriptor.socket
+
+    def fileno(self) -> int:
+        number: int = self._descriptor.fileno()
+        return number
+
+    def doRead(self) -> None:
+        self._judge(self._descriptor.doRead())
+
+    def doWrite(self) -> None:
+        self._judge(self._descriptor.doWrite())
+
+    def _judge(self, why: Exception | None) -> None:
+        if why is not None:
+            self._descriptor.connectionLost(Failure(why))
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Any, socket.socket, Watched]]:
-    """A transport, the client's socket, and who is watched."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    reactor: Any = Watched()
-    port: Any = None
-    transport = ControlTransport(ours, Protocol(), ("192.0.2.1", 1024), port, 1, reactor)
-    yield transport, theirs, reactor
-    ours.close()
-    theirs.close()
+def ends() -> Iterator[Ends]:
+    """Both ends of a connection."""
+    made = Ends()
+    yield made
+    if made.protocol.lost is None:
+        made.transport.connectionLost(Failure(main.CONNECTION_DONE))
+    made.client.close()
 
 
-def test_a_reply_leaves_at_once(ends: tuple[Any, socket.socket, Watched]) -> None:
+def test_a_reply_leaves_at_once(ends: Ends) -> None:
     """What is written is with the client before the reactor has had a turn."""
-    transport, client, reactor = ends
-    transport.write(b"200 Fine.\r\n")
-    assert (client.recv(100), reactor.writers) == (b"200 Fine.\r\n", set())
+    ends.transport.write(b"200 Fine.\r\n")
+    assert ends.client.recv(100) == b"200 Fine.\r\n"
+    assert not ends.reactor.is_writing(ends.transport)
 
 
-def test_a_close_gets_its_turn(ends: tuple[Any, socket.socket, Watched]) -> None:
+def test_a_secure_reply_leaves_at_once(ends: Ends) -> None:
+    """Under TLS too."""
+    client = ends.start_tls()
+    ends.transport.write(b"200 Fine.\r\n")
+    client.settimeout(5)
+    assert client.recv(100) == b"200 Fine.\r\n"
+
+
+def test_a_close_gets_its_turn(ends: Ends) -> None:
     """curl's session after a download was held until the farewell timer: the reactor was never asked to close it."""
-    transport, client, reactor = ends
-    transport.write(b"221 Goodbye.\r\n")
-    transport.loseConnection()
-    assert reactor.writers == {transport}
-    transport.connectionLost(Failure(transport.doWrite()))
-    assert [client.recv(100), client.recv(100)] == [b"221 Goodbye.\r\n", b""]
+    ends.transport.write(b"221 Goodbye.\r\n")
+    ends.transport.loseConnection()
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert [ends.client.recv(100), ends.client.recv(100)] == [b"221 Goodbye.\r\n", b""]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_does_not_fit_follows(ends: Ends, secure: bool) -> None:
+    """A client that reads slowly gets everything, in order, and the close comes behind it."""
+    if secure:
+        ends.start_tls()
+    ends.transport.write(LARGE)
+    ends.transport.write(b"the end")
+    ends.transport.loseConnection()
+    assert ends.received(len(LARGE) + 7) == LARGE + b"the end"
+    assert ends.ending() == b""
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_does_not_read_pauses(ends: Ends, secure: bool) -> None:
+    """The producer of replies stops while many wait, and goes on when they have gone."""
+    if secure:
+        ends.start_tls()
+    ends.transport.registerProducer(ends.protocol, True)
+    ends.transport.write(LARGE)
+    assert ends.protocol.is_paused
+    ends.received(len(LARGE))
+    ends.reactor.run_until(lambda: not ends.protocol.is_paused)
+
+
+def test_bytes_are_taken_under_tls(ends: Ends) -> None:
+    """More than a record at once arrives whole: nothing waits inside OpenSSL for the next event."""
+    client = ends.start_tls()
+    client.settimeout(5)
+    client.sendall(LARGE[:50_000])
+    ends.reactor.run_until(lambda: len(ends.protocol.received) == 50_000)
+
+
+def test_a_write_before_the_handshake_waits(ends: Ends) -> None:
+    """The greeting of implicit FTPS is written before there is TLS and must not go out in clear."""
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    ends.transport.write(b"220 ready\r\n")
+    ends.shake_hands()
+    assert ends.received(11) == b"220 ready\r\n"
+
+
+def test_a_close_before_the_handshake_waits(ends: Ends) -> None:
+    """So a client of implicit FTPS that is one too many reads why."""
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    ends.transport.write(b"421 Too many.\r\n")
+    ends.transport.loseConnection()
+    ends.shake_hands()
+    assert ends.received(15) == b"421 Too many.\r\n"
+    assert ends.ending() == b""
+
+
+def test_clear_text_comes_before_the_handshake(ends: Ends) -> None:
+    """A reply in clear that did not fit is neither lost nor mixed into TLS."""
+    ends.transport.write(LARGE)
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    ends.transport.write(b"under TLS")
+    assert ends.received(len(LARGE)) == LARGE
+    ends.shake_hands()
+    assert ends.received(9) == b"under TLS"
+
+
+def test_the_end_is_announced(ends: Ends) -> None:
+    """close_notify, then FIN; the connection is ours until the client has closed."""
+    client = ends.start_tls()
+    ends.transport.write(b"221 Goodbye.\r\n")
+    ends.transport.loseConnection()
+    assert ends.received(14) == b"221 Goodbye.\r\n"
+    assert ends.ending() == b""
+    assert ends.protocol.lost is None
+    client.close()
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+
+
+def test_what_comes_late_is_forgotten(ends: Ends) -> None:
+    """Unread bytes would turn our close into a RST, which can overtake the reply before it."""
+    client = ends.start_tls()
+    ends.transport.loseConnection()
+    client.settimeout(5)
+    client.sendall(b"NOOP\r\n" * 1000)
+    ends.reactor.settle()
+    assert (ends.protocol.received, ends.protocol.lost, ends.ending()) == (b"", None, b"")
+
+
+def test_a_client_that_says_goodbye_is_answered(ends: Ends) -> None:
+    """GnuTLS reports an error when its close_notify gets no answer (FileZilla, lftp; pyftpdlib 162)."""
+    client = ends.start_tls()
+    client.setblocking(False)
+    while True:
+        try:
+            client.unwrap()
+            break
+        except ssl.SSLWantReadError:
+            ends.reactor.turn(0.01)
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert ends.protocol.lost is not None
+    assert ends.protocol.lost.value is main.CONNECTION_DONE
+
+
+def test_a_cut_is_told_from_an_end(ends: Ends) -> None:
+    """A FIN without close_notify is a lost connection."""
+    client = ends.start_tls()
+    socket.socket(fileno=client.detach()).close()
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert ends.protocol.lost is not None
+    assert ends.protocol.lost.value is main.CONNECTION_LOST
+
+
+def test_garbage_is_no_handshake(ends: Ends) -> None:
+    """What is not TLS ends the connection, and reaches no protocol."""
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert (ends.protocol.received, ends.protocol.handshakes) == (b"", 0)
+
+
+class Hello:
+    """A client over memory that has made its hello."""
+
+    def __init__(self, least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = least
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._client = context.wrap_bio(self._incoming, self._outgoing)
+        with pytest.raises(ssl.SSLWantReadError):
+            self._client.do_handshake()
+        self.bytes = self._outgoing.read()
+
+    def finish(self, ends: Ends) -> str | None:
+        """Do the rest of the handshake and return the version that was chosen."""
+        ends.client.settimeout(5)
+        while True:
+            ends.reactor.run_until(lambda: bool(select.select([ends.client], [], [], 0)[0]))
+            self._incoming.write(ends.client.recv(65536))
+            try:
+                self._client.do_handshake()
+            except ssl.SSLWantReadError:
+                ends.client.sendall(self._outgoing.read())
+            else:
+                return self._client.version()
+
+
+def choosy(maximum: str) -> SessionTLS:
+    """Return the TLS of a session with `tls.maximum_version: maximum`."""
+    tls = SessionTLS(identity()[0])
+    tls.allow(maximum)
+    return tls
+
+
+@pytest.mark.parametrize(
+    ("maximum", "least", "version"),
+    [
+        ("auto", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
+        ("auto", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+        ("1.3", ssl.TLSVersion.TLSv1_2, "TLSv1.3"),
+        ("1.2", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
+    ],
+)
+def test_the_version_is_chosen(ends: Ends, maximum: str, least: ssl.TLSVersion, version: str) -> None:
+    """Session resumption decides (curl uploads twice in TLS 1.2 only), and what a client insists on."""
+    hello = Hello(least)
+    ends.transport.start_tls(choosy(maximum))
+    ends.client.sendall(hello.bytes)
+    assert hello.finish(ends) == version
+
+
+def test_a_hello_may_come_byte_by_byte(ends: Ends) -> None:
+    """Its parts stay in the kernel, and the reactor does not spin on them."""
+    hello = Hello()
+    ends.transport.start_tls(choosy("auto"))
+    for byte in hello.bytes[:-1]:
+        ends.client.sendall(bytes([byte]))
+        ends.reactor.settle()  # would never end
+    ends.client.sendall(hello.bytes[-1:])
+    assert hello.finish(ends) == "TLSv1.2"
+
+
+@pytest.mark.parametrize("part", [3, 100])
+def test_half_a_hello_and_the_end(ends: Ends, part: int) -> None:
+    """A client that gives up is noticed."""
+    ends.transport.start_tls(choosy("auto"))
+    ends.client.sendall(Hello().bytes[:part])
+    ends.reactor.settle()
+    ends.client.close()
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+
+
+def test_no_hello_at_all(ends: Ends) -> None:
+    """Commands in clear where TLS was to begin end the connection."""
+    ends.transport.start_tls(choosy("auto"))
+    ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert (ends.protocol.received, ends.protocol.handshakes) == (b"", 0)

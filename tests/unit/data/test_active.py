@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from ftpsd.data.active import Dialer
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.dtp import Trouble
+from ftpsd.data.transport import DataSocket
 from tests.dataclient import DataClient
-from tests.reactor import PATIENCE
+from tests.reactor import PATIENCE, Reactor
 from tests.unit.data.side import CONNECT, HOST, Side
 
 
@@ -142,3 +144,16 @@ def test_a_target_replaces_the_passive_port() -> None:
     side.listen()
     side.dtp.aim(HOST, 40000)
     assert (side.ports.claimed, side.dtp.mode) == (0, "active")
+
+
+@pytest.mark.parametrize("reached", ["192.0.2.254", "2001:db8::1"])
+def test_the_address_the_client_reached_may_be_a_proxys(listener: socket.socket, reached: str) -> None:
+    """What cannot be bound here, or is of the other family, is no reason not to connect."""
+    reactor: Any = Reactor()
+    arrived: list[object] = []
+    Dialer(0, PATIENCE, reactor).dial(reached, HOST, listener.getsockname()[1]).addCallback(arrived.append)
+    reactor.run_until(lambda: bool(arrived))
+    (sock,) = arrived
+    assert isinstance(sock, DataSocket)
+    assert listener.accept()[1] == sock.socket.getsockname()
+    sock.close()

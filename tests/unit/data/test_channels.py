@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -12,6 +13,7 @@ import pytest
 from OpenSSL import SSL
 
 from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, ClearChannel, Outcome, SecureChannel, Truncated
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.tls.session import SessionTLS
 from tests.dataclient import close_notify, identity, new_client
 from tests.reactor import tcp_pair
@@ -158,6 +160,28 @@ def test_a_full_socket_blocks_send_file(clear: Pair) -> None:
         while channel.send_file(file.fileno(), 0, CHUNK) != ENDED:
             pass
     assert channel.blocked_on is Outcome.WRITABLE
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_is_no_lost_connection(clear: Pair, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """send_file() tells what went wrong with the file from what went wrong with the client."""
+
+    def fail(*arguments: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "sendfile", fail)
+    with pytest.raises(StorageError) as caught:
+        ClearChannel(clear.ours).send_file(0, 0, 10)
+    assert caught.value.kind is Kind.IO
+
+
+def test_a_client_that_vanished_is_a_lost_connection(clear: Pair) -> None:
+    """send_file() to nobody truncates, as send() does."""
+    clear.reset()
+    with tempfile.TemporaryFile() as file:
+        os.truncate(file.fileno(), CHUNK)
+        with pytest.raises(Truncated):
+            ClearChannel(clear.ours).send_file(file.fileno(), 0, CHUNK)
 
 
 # --- under TLS

@@ -73,6 +73,53 @@ def test_a_quantum_is_worth_its_work() -> None:
     assert Pace(Bucket(10, Clock())).allowance() == LEAST
 
 
+def moved_in(seconds: float, clock: Clock, paces: list[Pace], rate: float) -> int:
+    """
+    Return what sessions move on a fast line when each does as its pace says: a quantum, then the pause.
+
+    All of a moment move before any of them is told to pause, as in the pool of workers. *rate* is that of the line.
+    """
+    moved = 0
+    due = [0.0] * len(paces)
+    while (now := min(due)) < seconds:
+        clock.advance(now - clock.seconds())
+        ready = [number for number, when in enumerate(due) if when <= now]
+        quanta = {number: paces[number].allowance() for number in ready}
+        for number, quantum in quanta.items():
+            moved += quantum
+            due[number] = now + max(paces[number].spend(quantum), quantum / rate)
+    return moved
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 4, 20])
+@pytest.mark.parametrize("rate", [1 << 20, 10 << 20, 1 << 30])
+def test_a_shared_limit_holds_within_five_percent(sessions: int, rate: int) -> None:
+    """Ten seconds at full speed, neither more nor less, however many sessions a user has at work."""
+    clock = Clock()
+    rates = UserRates(clock)
+    paces = [rates.pace("alice", "download", rate, None) for _ in range(sessions)]
+    assert moved_in(10, clock, paces, rate * 100.0) == pytest.approx(10 * rate, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [100_000, 1 << 20, 1 << 30])
+def test_a_limit_of_a_session_holds_within_five_percent(rate: int) -> None:
+    """The same for each session by itself, beside a wider limit of the user."""
+    clock = Clock()
+    rates = UserRates(clock)
+    paces = [rates.pace("alice", "download", rate * 100, rate) for _ in range(3)]
+    assert moved_in(10, clock, paces, rate * 100.0) == pytest.approx(3 * 10 * rate, rel=0.05)
+
+
+def test_a_session_that_has_gone_shares_no_more() -> None:
+    """Who is alone again has the whole tenth of a second."""
+    rates = UserRates(Clock())
+    one, other = (rates.pace("alice", "download", 1_000_000, None) for _ in range(2))
+    assert one.allowance() == 50_000
+    del other
+    gc.collect()
+    assert one.allowance() == 100_000
+
+
 def test_sessions_of_a_user_share_their_rate() -> None:
     """What one session moves makes the other pause."""
     rates = UserRates(Clock())

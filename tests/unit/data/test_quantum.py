@@ -25,7 +25,7 @@ from ftpsd.data.quantum import (
 )
 from ftpsd.storage.base import Kind, Sink, StorageError
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
-from tests.fakes import MemorySource
+from tests.memory import MemorySource
 from tests.unit.data.channels import ListSink, PlannedChannel, outcomes
 
 LONG = 3600.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.config.model import Passive
-from ftpsd.service.addresses import PublicAddresses
+from ftpsd.service.addresses import MOST_WARNINGS, PublicAddresses, is_out_of_reach
 from tests.reactor import QueueingWorkers
 from tests.unit.auth.workers import InlineWorkers
 
+INTERNET = "8.8.8.8"
 CLIENT, LOCAL = "198.51.100.7", "203.0.113.1"
 
 
@@ -100,3 +102,67 @@ def test_a_failed_look_up_keeps_the_last_address() -> None:
     workers.is_full = True
     announce.refresh()
     assert announce(CLIENT, LOCAL) == "127.0.0.1"
+
+
+def test_a_look_up_that_hangs_is_not_repeated() -> None:
+    """DNS that does not answer holds one worker for each name, however often it is asked."""
+    workers = QueueingWorkers()
+    announce = addresses(workers, public_address="localhost")
+    for _ in range(5):
+        announce.refresh()
+    assert workers.waiting == 1
+    workers.release()
+    announce.refresh()
+    assert workers.waiting == 1
+
+
+def test_the_address_in_use_is_kept_while_dns_has_it() -> None:
+    """A name with two addresses does not flip between them; one that moves is followed."""
+    answers = [["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.1"], ["192.0.2.2", "192.0.2.3"]]
+    passive = Passive.model_validate({"public_address": "ftp.example.com"})
+    announce = PublicAddresses(passive, InlineWorkers(), look_up=lambda name: answers.pop(0))
+    announced = []
+    while answers:
+        announce.refresh()
+        announced.append(announce(CLIENT, LOCAL))
+    assert announced == ["192.0.2.1", "192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("address", "client", "expected"),
+    [
+        ("10.0.0.5", INTERNET, True),
+        ("100.64.0.1", INTERNET, True),
+        ("127.0.0.1", INTERNET, True),
+        ("169.254.1.1", INTERNET, True),
+        ("1.1.1.1", INTERNET, False),
+        ("10.0.0.5", "10.0.0.9", False),
+        ("127.0.0.1", "127.0.0.1", False),
+    ],
+)
+def test_what_is_out_of_reach(address: str, client: str, expected: bool) -> None:
+    """Only for who comes from the Internet."""
+    assert is_out_of_reach(address, client) is expected
+
+
+def warnings_of(announce: PublicAddresses, *locals_: str) -> list[str]:
+    """Return what is logged while clients reach the server at these addresses."""
+    with capturedLogs() as events:
+        for local in locals_:
+            announce(INTERNET, local)
+    return [formatEvent(event) for event in events]
+
+
+def test_a_private_address_for_the_internet_is_warned_about_once() -> None:
+    """With the address, the client and the key to set."""
+    announce = addresses()
+    (line,) = warnings_of(announce, "10.0.0.5", "10.0.0.5", "1.1.1.1")
+    assert line.startswith("passive mode: 8.8.8.8 in the Internet was told to connect to 10.0.0.5")
+    assert "set passive.public_address" in line
+    assert len(warnings_of(announce, "10.0.0.6")) == 1
+
+
+def test_warnings_are_bounded() -> None:
+    """Nobody fills the log, nor the memory of what was said."""
+    lines = warnings_of(addresses(), *(f"10.0.0.{number}" for number in range(100)))
+    assert len(lines) == MOST_WARNINGS

@@ -9,20 +9,32 @@ from typing import Any
 
 import pytest
 
-from ftpsd.config.model import Config, Listener
-from ftpsd.service.listeners import ListenProblem, PassiveListeners, bound_address, listener_name, open_control
+from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.events import ConnectionRejected, Event, Who
+from ftpsd.commands import TABLE
+from ftpsd.config.model import Config, Listener, ProxyProtocol
+from ftpsd.control.factory import ControlFactory
+from ftpsd.service.listeners import (
+    ListenProblem,
+    PassiveListeners,
+    bound_address,
+    bound_port,
+    listener_name,
+    open_control,
+)
 from tests.reactor import PATIENCE, Reactor
 from tests.sessions import configuration
 from tests.unit.service.site import PortReactor
 
 FACTORY: Any = None
+BUS = AuditBus(failed=lambda count: None)
 
 
 def refusal(number: int) -> str:
     """Return what is said of a port that cannot be bound."""
     reactor = PortReactor(lambda port, interface: number)
     with pytest.raises(ListenProblem) as problem:
-        open_control(Listener(mode="explicit", address="192.0.2.1", port=21), FACTORY, {}, reactor)
+        open_control(Listener(mode="explicit", address="192.0.2.1", port=21), FACTORY, {}, BUS, reactor)
     return str(problem.value)
 
 
@@ -43,7 +55,7 @@ def test_a_port_that_cannot_be_bound(number: int, words: str) -> None:
 def test_a_kernel_without_ipv6() -> None:
     """The default address still means everywhere."""
     reactor = PortReactor(lambda port, interface: errno.EAFNOSUPPORT if interface == "::" else None)
-    (port,) = open_control(Listener(mode="explicit", address="::", port=21), FACTORY, {}, reactor)
+    (port,) = open_control(Listener(mode="explicit", address="::", port=21), FACTORY, {}, BUS, reactor)
     assert bound_address(port) == "0.0.0.0"
 
 
@@ -52,14 +64,14 @@ def test_a_socket_of_systemd() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         reactor = PortReactor()
         sockets = {"explicit": [one.fileno(), two.fileno()]}
-        assert len(open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, reactor)) == 2
+        assert len(open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, BUS, reactor)) == 2
         assert reactor.adopted == [(one.fileno(), socket.AF_INET), (two.fileno(), socket.AF_INET)]
 
 
 def test_a_socket_of_systemd_stays_open() -> None:
     """Looking at it must not close it."""
     with socket.create_server(("127.0.0.1", 0)) as one:
-        open_control(Listener(mode="explicit", socket="x"), FACTORY, {"x": [one.fileno()]}, PortReactor())
+        open_control(Listener(mode="explicit", socket="x"), FACTORY, {"x": [one.fileno()]}, BUS, PortReactor())
         os.fstat(one.fileno())
 
 
@@ -67,7 +79,7 @@ def test_a_socket_of_systemd_stays_open() -> None:
 def test_a_socket_that_was_not_passed(sockets: dict[str, list[int]], have: str) -> None:
     """The sentence names what is there, and what to enable."""
     with pytest.raises(ListenProblem) as problem:
-        open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, PortReactor())
+        open_control(Listener(mode="explicit", socket="explicit"), FACTORY, sockets, BUS, PortReactor())
     assert f"(passed: {have})" in str(problem.value)
     assert "FileDescriptorName=explicit" in str(problem.value)
 
@@ -84,6 +96,46 @@ def test_names_of_listeners(listener: Listener, name: str) -> None:
     assert listener_name(listener) == name
 
 
+@pytest.mark.parametrize("has_socket", [True, False], ids=["socket", "port"])
+def test_a_listener_behind_a_proxy(has_socket: bool) -> None:
+    """Bound here or passed by systemd: who is no proxy is closed and told of, and systemd's socket stays open."""
+    reactor: Any = Reactor()
+    events: list[Event] = []
+    bus = AuditBus()
+    bus.subscribe(lambda event, seconds: events.append(event))
+    no_runtime: Any = None
+    factory = ControlFactory("explicit:x", no_runtime, TABLE, set(), starts_with_tls=False)
+    proxies = ProxyProtocol.model_validate({"trusted": ["192.0.2.2"]})
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        passed.setblocking(False)
+        place = {"socket": "x"} if has_socket else {"address": "127.0.0.1", "port": free_port()}
+        listener = Listener.model_validate({"mode": "explicit", "proxy_protocol": proxies, **place})
+        (port,) = open_control(listener, factory, {"x": [passed.fileno()]}, bus, reactor)
+        with socket.create_connection(("127.0.0.1", bound_port(port)), PATIENCE) as client:
+            reactor.run_until(lambda: bool(events))
+            assert client.recv(1) == b""
+        assert events == [
+            ConnectionRejected(
+                Who("", None, "127.0.0.1", "explicit:x"), "proxy-protocol", "not one of proxy_protocol.trusted"
+            )
+        ]
+        port.stopListening()
+        reactor.advance(0)
+        assert reactor.watched == 0
+        os.fstat(passed.fileno())
+
+
+def test_a_listener_behind_a_proxy_whose_port_is_taken() -> None:
+    """The sentence is the same as for every listener."""
+    reactor: Any = Reactor()
+    proxies = ProxyProtocol.model_validate({"trusted": ["192.0.2.2"]})
+    factory = ControlFactory("x", FACTORY, TABLE, set(), starts_with_tls=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listener = Listener(mode="explicit", address="127.0.0.1", port=taken.getsockname()[1], proxy_protocol=proxies)
+        with pytest.raises(ListenProblem, match="is in use by another program"):
+            open_control(listener, factory, {}, BUS, reactor)
+
+
 # --- passive ports
 
 
@@ -94,7 +146,7 @@ class Passive:
         self.reactor: Any = Reactor()
         self.asked: list[tuple[int, str]] = []
         config: Config = configuration()
-        self.listeners = PassiveListeners(config, self.reactor)
+        self.listeners = PassiveListeners(config, BUS, self.reactor)
         self.listeners.accept = self._accept
         self.listeners.use(set(addresses))
 

@@ -165,6 +165,7 @@ def test_a_reload_without_dns_keeps_the_last_address(reloading: Reloading) -> No
         ({"log": {"level": "debug"}, "workers": {"files": 9}}, ["workers", "log"]),
         ({"passive": {"ports": "4000-4010"}}, ["passive.ports"]),
         ({"passive": {"public_address": "192.0.2.1"}}, []),
+        ({"passive": {"proxy_protocol": {"trusted": ["192.0.2.1"]}}}, ["passive.proxy_protocol"]),
     ],
 )
 def test_what_only_a_restart_changes(changed: dict[str, object], keys: list[str]) -> None:

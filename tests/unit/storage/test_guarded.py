@@ -30,6 +30,10 @@ def guarded(*rules: PathRule) -> tuple[GuardedStorage, MemoryStorage]:
     return GuardedStorage(inner, rules), inner
 
 
+def _matches(pattern: list[str], parts: list[str]) -> bool:
+    return len(pattern) == len(parts) and all(map(component_matches, pattern, parts))
+
+
 class TestPatterns:
     """Which paths a rule is about."""
 
@@ -55,6 +59,18 @@ class TestPatterns:
         rules = Rules.of([rule(pattern, "read")])
         allowed = [path for path in matching + others if rules.at(at(path).parts).allowed]
         assert allowed == matching
+
+    @given(
+        st.lists(st.lists(st.sampled_from(["a", "b", "*", "a*", "?"]), max_size=3), max_size=4),
+        st.lists(st.sampled_from(["a", "b", "ab", "c"]), max_size=3),
+    )
+    def test_views_say_what_the_patterns_say(self, patterns: list[list[str]], parts: list[str]) -> None:
+        """However a view is found, the first rule that matches component by component decides."""
+        rules = [rule("/" + "/".join(pattern), "read") for pattern in patterns]
+        expected = next((one for one, pattern in zip(rules, patterns, strict=True) if _matches(pattern, parts)), None)
+        views = Rules.of(rules)
+        # Twice: what was found is remembered.
+        assert [views.at(parts).decided_by for _ in range(2)] == [expected] * 2
 
     @pytest.mark.parametrize("pattern", ["", "a", "a/b", "/a//b", "/a/../b", "/./a", "/**/a", "/a**", "/a/**b"])
     def test_pattern_that_says_nothing(self, pattern: str) -> None:

@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ftpsd.storage.base import StorageError
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
-from tests.contracts.storages import at, entries, get, interrupt, put
+from tests.contracts.storages import at, entries, get, interrupt, kind_of, put
 from tests.unit.storage.conftest import OpenJail
 
 
@@ -53,6 +53,45 @@ class TestDescriptors:
         assert root is not None
         jail.close()
         os.fstat(root.fd)
+
+    def test_sessions_in_one_home_share_its_descriptor(self, open_jail: OpenJail, home: Path) -> None:
+        """Ten thousand sessions would need twice as many; the last one closes it."""
+        before = len(os.listdir("/proc/self/fd"))
+        jails = [open_jail() for _ in range(3)]
+        put(jails[0], "/a", b"1")
+        assert [get(jail, "/a") for jail in jails] == [b"1"] * 3
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        jails[0].close()
+        assert get(jails[1], "/a") == b"1"
+        for jail in jails:
+            jail.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_a_home_that_was_replaced_is_opened_anew(self, open_jail: OpenJail, home: Path) -> None:
+        """Who logs in now sees what is there now; who is in stays in what they have seen."""
+        old = open_jail()
+        put(old, "/a", b"old")
+        home.rename(home.with_name("moved"))
+        home.mkdir()
+        new = open_jail()
+        assert kind_of(new.stat, at("/a")) is Kind.NOT_FOUND
+        put(new, "/a", b"new")
+        assert (get(old, "/a"), get(new, "/a"), get(open_jail(), "/a")) == (b"old", b"new", b"new")
+
+    def test_a_home_that_has_gone_is_not_there(self, open_jail: OpenJail, home: Path) -> None:
+        """Though a session still holds it open."""
+        kept = open_jail()
+        home.rename(home.with_name("moved"))
+        assert kind_of(open_jail) is Kind.NOT_FOUND
+        kept.close()
+
+    def test_policies_about_links_are_kept_apart(self, open_jail: OpenJail, home: Path) -> None:
+        """A reload may change `symlinks` while sessions of before are open."""
+        (home / "a").write_bytes(b"1")
+        (home / "link").symlink_to("a")
+        follows, refuses = open_jail(), open_jail(symlinks="none")
+        assert get(follows, "/link") == b"1"
+        assert kind_of(refuses.open_source, at("/link")) is Kind.NOT_FOUND
 
 
 def _upload(jail: LocalJail, path: str) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
+from ftpsd.storage.names import are_plain, decode_name, encode_name, is_reserved, unique_name
+from ftpsd.wire.listing import is_listable
 from tests.contracts.storages import kind_of
 
 
@@ -29,6 +30,30 @@ def test_what_is_no_component_has_no_bytes(name: str) -> None:
 def test_other_names_are_not_reserved(name: str) -> None:
     """Only our prefix is ours."""
     assert not is_reserved(name)
+
+
+ODD = [".ftpsd-x", ".FTPSD-", ".FTP\u017fD-x", "a\rb", "\x7f", "\x00", "\u200d.ftpsd-"]
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b"]])
+def test_one_odd_name_among_others_is_noticed(names: list[str], name: str) -> None:
+    """Wherever it stands: else a listing would show the server's own files, or a forged line."""
+    for place in range(len(names) + 1):
+        assert not are_plain([*names[:place], name, *names[place:]])
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/"), min_size=1) | st.sampled_from(ODD)))
+def test_plain_names_need_no_second_look(names: list[str]) -> None:
+    """What passes as a whole passes name by name."""
+    if are_plain(names):
+        assert not any(is_reserved(name) or not is_listable(name) for name in names)
+
+
+def test_everyday_names_are_plain() -> None:
+    """Else every directory would be looked at name by name."""
+    assert are_plain([])
+    assert are_plain(["report 1.csv", ".hidden", "x.ftpsd-", "ftpsd", "~tmp", "-"])
 
 
 def test_unique_name_keeps_the_extension() -> None:

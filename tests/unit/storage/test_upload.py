@@ -18,7 +18,8 @@ from ftpsd.storage.base import Kind, Sink
 from ftpsd.storage.partial import PARTIAL_NAME
 from ftpsd.storage.upload import UploadPolicy, sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
-from tests.fakes import MemoryStorage, MemoryTree
+from tests.fakes import MemoryStorage
+from tests.memory import MemoryTree
 from tests.unit.storage.conftest import OpenJail
 
 
@@ -256,11 +257,16 @@ class TestDurable:
         """When the disk did not take the bytes the old file stays, and what may have lost bytes is not resumed."""
         jail = open_jail(policy=UploadPolicy())
         (home / "a").write_bytes(b"old")
-        sink = jail.open_sink(at("/a"))
-        write(sink, b"new")
-        calls.failing = {"fsync file": errno.EIO}
-        assert kind_of(sink.commit) is Kind.IO
-        assert (os.listdir(home), get(jail, "/a")) == (["a"], b"old")
+        for path in ("/a", "/b"):
+            sink = jail.open_sink(at(path))
+            write(sink, b"new")
+            calls.failing = {"fsync file": errno.EIO}
+            assert kind_of(sink.commit) is Kind.IO
+        assert (names(jail), get(jail, "/a")) == (["a"], b"old")
+        # Of the one that was to replace a file an empty one is left: the old file is not its beginning.
+        assert [path.stat().st_size for path in partials(home)] == [0]
+        assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.UNFINISHED
+        assert kind_of(jail.stat, at("/b")) is Kind.NOT_FOUND
 
     def test_failed_rename_keeps_the_partial(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
         """When the rename fails the upload can be resumed."""

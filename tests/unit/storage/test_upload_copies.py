@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,7 +167,7 @@ class TestMany:
                 try:
                     sink = jail.open_sink(at("/a"), offset=size)
                 except StorageError as error:
-                    if error.kind not in (Kind.BAD_OFFSET, Kind.BUSY, Kind.NOT_FOUND):
+                    if error.kind not in (Kind.BAD_OFFSET, Kind.BUSY, Kind.NOT_FOUND, Kind.UNFINISHED):
                         wrong.append(error)
                     continue
                 write(sink, data[size : size + 100 + seed * count])
@@ -182,8 +183,9 @@ class TestMany:
             thread.join()
         jail = open_jail()
         size = _length(jail)
-        sink = put(jail, "/a", data[size:], offset=size)
-        assert (wrong, sink.offset, get(jail, "/a")) == ([], size, data)
+        with suppress(StorageError):  # UNFINISHED when one broke off after another had published
+            put(jail, "/a", data[size:], offset=size)
+        assert (wrong, get(jail, "/a")) == ([], data)
 
 
 def _length(jail: LocalJail) -> int:

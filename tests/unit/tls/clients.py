@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 from ftpsd.tls.session import SessionTLS
 
@@ -45,7 +47,7 @@ class Client:
     """The client's end of one connection: TLS over two memory buffers."""
 
     def __init__(
-        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, name: str = "localhost"
+        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, name: str | None = "localhost"
     ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
@@ -119,12 +121,23 @@ class Control:
         return reply
 
 
-def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str = "localhost") -> Control:
-    """Open a control connection as Twisted does: TLS over memory, the handshake done as far as it goes."""
+@implementer(IOpenSSLServerConnectionCreator)
+class OverMemory:
+    """Lets Twisted's TLS over memory stand in for the socket of a control connection."""
+
+    def __init__(self, tls: SessionTLS) -> None:
+        self._tls = tls
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return self._tls.control_connection(None)
+
+
+def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str | None = "localhost") -> Control:
+    """Open a control connection with its TLS over memory, the handshake done as far as it goes."""
     application = Recorder()
     wrapped: Factory = Factory.forProtocol(lambda: application)
     clock = Clock()
-    server: Any = TLSMemoryBIOFactory(tls.control_connections, False, wrapped, clock).buildProtocol(None)
+    server: Any = TLSMemoryBIOFactory(OverMemory(tls), False, wrapped, clock).buildProtocol(None)
     make_transport: Any = StringTransport
     control = Control(server, make_transport(), application, Client(context, name=name), clock)
     server.makeConnection(control.transport)
@@ -135,14 +148,18 @@ def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str = "lo
 
 @contextmanager
 def connect_data(
-    tls: SessionTLS, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    tls: SessionTLS,
+    context: ssl.SSLContext,
+    session: ssl.SSLSession | None = None,
+    *,
+    name: str | None = "localhost",
 ) -> Iterator[tuple[SSL.Connection, Client]]:
     """Open a data connection over a pair of sockets and end it with close_notify as a finished transfer does."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        server, client = tls.data_connection(ours), Client(context, session)
+        server, client = tls.data_connection(ours), Client(context, session, name)
         _shake(server, client, theirs)
         server.send(b"a file")
         assert client.read(theirs.recv(65536)) == b"a file"

@@ -128,7 +128,7 @@ def test_unfinished_handshake_is_not_resumed(pair: CertificatePair, authority: P
     """Before its handshake is complete a connection has resumed nothing."""
     tls, context = SessionTLS(pair), client_context(authority, TLS_1_3)
     session = connect_control(tls, context).client.tls.session
-    server = tls.serverConnectionForTLS(None)  # type: ignore[arg-type]
+    server = tls.control_connection(None)
     server.bio_write(Client(context, session).take(b""))
     with pytest.raises(SSL.WantReadError):
         server.do_handshake()
@@ -161,7 +161,7 @@ def test_describe(pair: CertificatePair, authority: Path, version: ssl.TLSVersio
 
 def _shake_in_memory(tls: SessionTLS, client: SSL.Connection, *, as_server: bool = False) -> SSL.Connection:
     """Complete a handshake of two pyOpenSSL connections and return one of them."""
-    server = tls.serverConnectionForTLS(None)  # type: ignore[arg-type]
+    server = tls.control_connection(None)
     client.set_connect_state()
     for _ in range(4):
         for end, other in ((client, server), (server, client)):

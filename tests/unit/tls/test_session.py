@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from zope.interface.verify import verifyObject
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session import SUITES_1_2, SessionTLS
@@ -42,18 +40,13 @@ def test_control_facts(pair: CertificatePair, authority: Path, version: ssl.TLSV
     assert (facts.version, facts.resumed) == (control.client.tls.version(), False)
 
 
-def test_creator_keeps_its_interface(pair: CertificatePair) -> None:
-    """What startTLS is given provides IOpenSSLServerConnectionCreator, so Twisted uses it without a shim."""
-    assert verifyObject(IOpenSSLServerConnectionCreator, SessionTLS(pair).control_connections)
-
-
 def test_no_reference_cycle(pair: CertificatePair) -> None:
     """A session's context, 50 KiB, goes with its last reference and does not wait for the garbage collector."""
     gc.collect()
     gc.disable()
     try:
         tls = SessionTLS(pair)
-        connection = tls.serverConnectionForTLS(None)  # type: ignore[arg-type]
+        connection = tls.control_connection(None)
         gone = weakref.ref(tls.context)
         del tls, connection
         assert gone() is None
@@ -193,7 +186,7 @@ def test_server_prefers_aes(pair: CertificatePair, authority: Path) -> None:
 
 def test_renegotiation_is_refused(pair: CertificatePair) -> None:
     """A TLS 1.2 client that asks for a new handshake inside the session gets none."""
-    server = SessionTLS(pair).serverConnectionForTLS(None)  # type: ignore[arg-type]
+    server = SessionTLS(pair).control_connection(None)
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
     client = SSL.Connection(context, None)
@@ -221,7 +214,7 @@ def test_no_certificate_is_requested(pair: CertificatePair, authority: Path) -> 
     )
     client = SSL.Connection(context, None)
     client.set_connect_state()
-    _shake(client, SessionTLS(pair).serverConnectionForTLS(None))  # type: ignore[arg-type]
+    _shake(client, SessionTLS(pair).control_connection(None))
     assert not requested
 
 

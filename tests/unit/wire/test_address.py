@@ -40,7 +40,8 @@ def test_eprt_with_any_delimiter(address: IPv4Address | IPv6Address, port: int, 
         with pytest.raises(AddressError):
             parse_eprt(argument)
     else:
-        assert parse_eprt(argument) == (protocol, HostPort(str(address), port))
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        assert parse_eprt(argument) == (protocol, HostPort(str(mapped or address), port))
 
 
 @given(st.text())
@@ -153,3 +154,9 @@ def test_passive_text_takes_an_ipv4_endpoint(host: str, port: int) -> None:
     """227 has no form for IPv6, for names or for port 0."""
     with pytest.raises(AddressError):
         passive_text(host, port)
+
+
+def test_eprt_with_an_ipv4_address_in_its_ipv6_mapping() -> None:
+    """The address is IPv4, spelt as the rest of the server spells it."""
+    assert parse_eprt("|2|::ffff:192.0.2.7|51400|") == (2, HostPort("192.0.2.7", 51400))
+    assert parse_eprt("|2|::ffff:c000:207|51400|") == (2, HostPort("192.0.2.7", 51400))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +17,9 @@ from ftpsd.wire.listing import (
     format_time,
     is_listable,
     list_line,
+    list_lines,
+    listable,
+    mlsd_lines,
     parse_time,
 )
 
@@ -30,7 +32,7 @@ def ns(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: 
 
 
 NOW = ns(2023, 11, 22, 12, 0)
-ENTRY = Entry("name", EntryType.FILE, 1234, ns(2023, 11, 21, 3, 57), 0o644, "fd01g2a", 1, "adfrw")
+ENTRY = Entry("name", EntryType.FILE, 1234, ns(2023, 11, 21, 3, 57), 0o644, (0xFD01, 0x2A), 1, "adfrw")
 
 
 def test_list_line() -> None:
@@ -50,7 +52,7 @@ def test_list_line() -> None:
 )
 def test_mode_letters(kind: EntryType, mode: int, letters: str) -> None:
     """The first letter is the entry's type, whatever file type bits the mode holds."""
-    assert list_line(replace(ENTRY, type=kind, mode=mode), NOW).split()[0] == letters
+    assert list_line(ENTRY._replace(type=kind, mode=mode), NOW).split()[0] == letters
 
 
 @pytest.mark.parametrize(
@@ -66,28 +68,62 @@ def test_mode_letters(kind: EntryType, mode: int, letters: str) -> None:
 )
 def test_year_or_clock(age: int, when: str) -> None:
     """Half a year back and a day ahead the clock is shown, beyond it the year."""
-    assert f" {when} name" in list_line(replace(ENTRY, modified_ns=NOW - age), NOW)
+    assert f" {when} name" in list_line(ENTRY._replace(modified_ns=NOW - age), NOW)
 
 
 def test_day_is_padded_with_a_space() -> None:
     """Days below ten take two columns, as `ls` writes them."""
-    assert " Nov  1 00:00 " in list_line(replace(ENTRY, modified_ns=ns(2023, 11, 1)), NOW)
+    assert " Nov  1 00:00 " in list_line(ENTRY._replace(modified_ns=ns(2023, 11, 1)), NOW)
+
+
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        name=st.text(),
+        type=st.sampled_from(EntryType),
+        size=st.integers(0, 1 << 63),
+        modified_ns=st.integers() | st.integers(NOW - 400 * DAY, NOW + 2 * DAY),
+        mode=st.integers(0, 0o7777),
+        file=st.none() | st.tuples(st.integers(0, 1 << 32), st.integers(0, 1 << 64)),
+        links=st.integers(1, 10_000),
+        perm=st.text("adefrwlmcp"),
+    )
+)
+
+
+@given(ENTRIES, st.sets(st.sampled_from(ALL_FACTS)))
+def test_lines_of_mlsd_are_facts_and_a_name(entries: list[Entry], wanted: set[str]) -> None:
+    """Many at a time they are what MLST says of each, whatever stands in a name."""
+    assert mlsd_lines(entries, wanted) == [f"{facts(entry, wanted)} {entry.name}" for entry in entries]
+
+
+@given(ENTRIES)
+def test_lines_of_list_do_not_depend_on_each_other(entries: list[Entry]) -> None:
+    """A batch is its entries one by one."""
+    assert list_lines(entries, NOW) == [list_line(entry, NOW) for entry in entries]
+
+
+@given(st.lists(st.text("ab\r\n\x7f\x85\u2028é")))
+def test_what_can_be_listed_of_a_batch(names: list[str]) -> None:
+    """A look at all names at once leaves out those that a look at each does."""
+    entries = [ENTRY._replace(name=name) for name in names]
+    assert listable(entries) == [entry for entry in entries if is_listable(entry.name)]
 
 
 def test_names_are_exact() -> None:
     """Spaces around a name are part of it."""
-    assert list_line(replace(ENTRY, name=" a  b "), NOW).endswith("03:57  a  b ")
+    assert list_line(ENTRY._replace(name=" a  b "), NOW).endswith("03:57  a  b ")
 
 
 def test_large_sizes() -> None:
     """A size beyond its column widens the line and loses nothing."""
-    assert " ftp      5000000000000 Nov " in list_line(replace(ENTRY, size=5_000_000_000_000), NOW)
+    assert " ftp      5000000000000 Nov " in list_line(ENTRY._replace(size=5_000_000_000_000), NOW)
 
 
 @given(st.integers(), st.integers())
 def test_every_time_can_be_listed(modified_ns: int, now_ns: int) -> None:
     """No time a file system can hold ends a listing."""
-    entry = replace(ENTRY, modified_ns=modified_ns)
+    entry = ENTRY._replace(modified_ns=modified_ns)
     assert re.search(r" [A-Z][a-z]{2} [ 123][0-9] ([0-9]{2}:[0-9]{2}| [0-9]{4}) name$", list_line(entry, now_ns))
     assert re.fullmatch(r"modify=[0-9]{14};", facts(entry, ["modify"]))
 
@@ -97,7 +133,7 @@ def test_times_agree_with_the_calendar(moment: datetime) -> None:
     """Days, minutes and seconds are those of the calendar, leap years included."""
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     modified = int(moment.timestamp()) * SECOND
-    line = list_line(replace(ENTRY, modified_ns=modified), modified)
+    line = list_line(ENTRY._replace(modified_ns=modified), modified)
     assert (format_time(modified), line[-17:-5]) == (
         f"{moment:%Y%m%d%H%M%S}",
         f"{moment:%b} {moment.day:>2} {moment:%H:%M}",
@@ -119,12 +155,12 @@ def test_wanted_facts_only() -> None:
 
 def test_facts_not_known_are_left_out() -> None:
     """An empty fact would state that nothing is permitted."""
-    assert facts(replace(ENTRY, perm="", unique=""), ["type", "perm", "unique"]) == "type=file;"
+    assert facts(ENTRY._replace(perm="", file=None), ["type", "perm", "unique"]) == "type=file;"
 
 
 def test_a_directory_has_no_size_fact() -> None:
     """The size fact is for files (RFC 3659, 7.5.7)."""
-    assert facts(replace(ENTRY, type=EntryType.DIRECTORY), ["type", "size"]) == "type=dir;"
+    assert facts(ENTRY._replace(type=EntryType.DIRECTORY), ["type", "size"]) == "type=dir;"
 
 
 @pytest.mark.parametrize(
@@ -138,22 +174,22 @@ def test_a_directory_has_no_size_fact() -> None:
 )
 def test_type_fact(kind: EntryType, fact: str) -> None:
     """Types have the names that clients know."""
-    assert facts(replace(ENTRY, type=kind), ["type"]) == fact
+    assert facts(ENTRY._replace(type=kind), ["type"]) == fact
 
 
 def test_type_name_replaces_the_type() -> None:
     """MLSD marks the listed directory itself and its parent."""
-    assert facts(replace(ENTRY, type=EntryType.DIRECTORY), ["type"], "cdir") == "type=cdir;"
+    assert facts(ENTRY._replace(type=EntryType.DIRECTORY), ["type"], "cdir") == "type=cdir;"
 
 
 def test_modify_has_whole_seconds() -> None:
     """The fraction of a modification time is cut off, not rounded up."""
-    assert facts(replace(ENTRY, modified_ns=ns(2023, 11, 21) + SECOND - 1), ["modify"]) == "modify=20231121000000;"
+    assert facts(ENTRY._replace(modified_ns=ns(2023, 11, 21) + SECOND - 1), ["modify"]) == "modify=20231121000000;"
 
 
 def test_mode_fact_has_permission_bits_only() -> None:
     """File type bits do not show in UNIX.mode."""
-    assert facts(replace(ENTRY, mode=0o100640), ["UNIX.mode"]) == "UNIX.mode=0640;"
+    assert facts(ENTRY._replace(mode=0o100640), ["UNIX.mode"]) == "UNIX.mode=0640;"
 
 
 @pytest.mark.parametrize(

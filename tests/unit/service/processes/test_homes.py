@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ftpsd.service.processes.homes import HomeTable, SharedAccount
+from ftpsd.service.processes.homes import HomeTable, SharedAccount, SharedAccounts
 from ftpsd.service.processes.lock import nameless_file
 from ftpsd.service.processes.table import TableFull
+from ftpsd.storage.ledger import NO_LEDGER
 from ftpsd.storage.quota.account import RECOUNT_AFTER
 from ftpsd.storage.quota.count import Event
 from ftpsd.storage.quota.usage import Quota, Usage
@@ -177,3 +178,32 @@ def test_homes_do_not_meet_and_do_not_move() -> None:
     assert [other.place_of(home) for home in reversed(homes)] == places[::-1]
     with pytest.raises(TableFull):
         other.place_of(Path("/srv/one-more"))
+
+
+def test_a_quota_in_one_process_is_one_in_the_other(tmp_path: Path) -> None:
+    """Nobody is left out of an account: who has no quota tells the account that another process has made."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    one, other = (SharedAccounts(table) for table in tables())
+    assert (one.is_empty, other.is_empty) == (True, True)
+    assert other.ledger(home) is NO_LEDGER
+    account = one.of(home)
+    assert (one.is_empty, other.is_empty) == (False, False)
+    assert other.ledger(elsewhere) is NO_LEDGER
+    with other.ledger(home).change() as change:
+        change.need_file()
+        (home / "file").write_bytes(b"12345")
+        change.came((home / "file").stat())
+    assert account.used == Usage(5, 1)
+
+
+def test_no_home_is_taken_for_one_that_is_there() -> None:
+    """Where the table is full too."""
+    one, other = tables(3)
+    homes = [Path(f"/srv/{number}") for number in range(3)]
+    assert not any(map(other.has, homes))
+    for home in homes:
+        one.place_of(home)
+        one.place_of(home)
+    assert all(map(other.has, homes))
+    assert not other.has(Path("/srv/one-more"))

@@ -1,0 +1,43 @@
+"""
+What the doctor has found: a level, a sentence, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How bad it is: a problem keeps clients out, a warning will or may."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; *remedy* is a command or a key to change."""
+
+    level: Level
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.text}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def ok(text: str) -> Finding:
+    """Return a line about what is as it should be."""
+    return Finding(Level.OK, text)
+
+
+def warning(text: str, remedy: str) -> Finding:
+    """Return a line about what some clients will notice."""
+    return Finding(Level.WARNING, text, remedy)
+
+
+def problem(text: str, remedy: str) -> Finding:
+    """Return a line about what keeps clients out."""
+    return Finding(Level.PROBLEM, text, remedy)

@@ -1,0 +1,275 @@
+"""
+RecodedStorage: an old tree whose names on disk are not UTF-8, shown as if they were.
+
+* A name on disk that is text in the tree's charset, and is written just so, is shown as that text. Any other is shown
+  byte for byte, as names that are not UTF-8 are everywhere. So every name on disk has exactly one spelling, and rules
+  around this storage cannot be passed by with another.
+* A name that the charset does not have is BAD_NAME: it could not be shown as what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
+from ftpsd.storage.quota.usage import Standing
+from ftpsd.wire.listing import Entry
+from ftpsd.wire.path import PathError, VirtualPath
+
+
+class StoredNames:
+    """The names of a tree; *encoding* is one that `ftpsd.wire.charset` accepts."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+
+    def shown(self, name: str) -> str:
+        """Return *name*, the bytes on disk as `decode_name` reads them, as the user sees it."""
+        if name.isascii():
+            return name
+        data = encode_name(name)
+        try:
+            text = data.decode(self._encoding)
+            if text.encode(self._encoding) == data and not any("\ud800" <= letter <= "\udfff" for letter in text):
+                return text
+        except UnicodeError:
+            pass
+        return data.decode("ascii", "surrogateescape")
+
+    def stored(self, name: str) -> str:
+        """Return *name* as it is on disk. Raises: BAD_NAME for one that nothing on this disk can have."""
+        if name.isascii():
+            return name
+        try:
+            return decode_name(name.encode(self._encoding))
+        except UnicodeError:
+            pass
+        try:
+            found = decode_name(name.encode("ascii", "surrogateescape"))
+        except UnicodeError:
+            raise StorageError(Kind.BAD_NAME) from None
+        if self.shown(found) != name:
+            raise StorageError(Kind.BAD_NAME)
+        return found
+
+
+class RecodedStorage:
+    """The tree *inner*, whose names on disk are in *encoding*."""
+
+    def __init__(self, inner: Storage, encoding: str) -> None:
+        self._inner = inner
+        self._names = StoredNames(encoding)
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            return self._entry(self._inner.stat(stored))
+
+    def read_entries(self, listing: Listing, count: int) -> list[Entry]:
+        """Return up to *count* further entries of *listing*, which is of the inner tree."""
+        with self._shown_errors():
+            return [self._entry(entry) for entry in listing.read(count)]
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path* for reading."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            return RecodedListing(self, self._inner.list(stored))
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open the file *path* for sending."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            return RecodedSource(self._inner.open_source(stored, offset), path)
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting."""
+        try:
+            stored = self._stored(path)
+        except StorageError:
+            return None
+        found = self._inner.read_cached(stored, limit)
+        if found is not None:
+            found.path = path
+        return found
+
+    def open_sink(
+        self,
+        path: VirtualPath,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unique: bool = False,
+        resumable: bool = True,
+        may_replace: bool = True,
+        may_create: bool = True,
+    ) -> Sink:
+        """Open an upload to *path*."""
+        if unique:
+            # Made here: what is below would cut a long name between two bytes of a letter.
+            try:
+                path = path.parent / unique_name(path.name)
+            except PathError:
+                raise StorageError(Kind.BAD_NAME, path) from None
+            offset, append, may_replace = 0, False, False
+        stored = self._stored_new(path)
+        with self._shown_errors():
+            sink = self._inner.open_sink(
+                stored,
+                offset=offset,
+                append=append,
+                resumable=resumable,
+                may_replace=may_replace,
+                may_create=may_create,
+            )
+        sink.path = path
+        return sink
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*."""
+        stored = self._stored_new(path)
+        with self._shown_errors():
+            self._inner.make_directory(stored)
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the empty directory *path*."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            self._inner.remove_directory(stored)
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file *path*."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            self._inner.remove_file(stored)
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+        """Rename *old* to *new*."""
+        source, target = self._stored(old), self._stored_new(new)
+        with self._shown_errors():
+            self._inner.rename(source, target, may_replace=may_replace)
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+        """Set the modification time."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            self._inner.set_modified(stored, modified_ns)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> None:
+        """Set the permission bits."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            self._inner.set_mode(stored, mode)
+
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return how much can be stored in the directory *path*."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            return self._inner.free_bytes(stored)
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands."""
+        stored = self._stored(path)
+        with self._shown_errors():
+            return self._inner.standing(stored)
+
+    def close(self) -> None:
+        """Release the tree."""
+        self._inner.close()
+
+    def _entry(self, entry: Entry) -> Entry:
+        return entry if entry.name.isascii() else entry._replace(name=self._names.shown(entry.name))
+
+    def _stored(self, path: VirtualPath) -> VirtualPath:
+        """Return *path* as it is on disk. Raises: BAD_NAME for one that nothing there can have."""
+        if all(name.isascii() for name in path.parts):
+            return path
+        try:
+            return VirtualPath(tuple(map(self._names.stored, path.parts)))
+        except (PathError, StorageError):
+            raise StorageError(Kind.BAD_NAME, path) from None
+
+    def _stored_new(self, path: VirtualPath) -> VirtualPath:
+        """Return the same for something that is to be made. Raises: BAD_NAME also for the server's own names."""
+        if is_reserved(path.name):
+            raise StorageError(Kind.BAD_NAME, path)
+        return self._stored(path)
+
+    @contextmanager
+    def _shown_errors(self) -> Iterator[None]:
+        """Let errors speak of names as the user sees them."""
+        try:
+            yield
+        except StorageError as error:
+            if error.path is not None:
+                with suppress(PathError, StorageError):
+                    error.path = VirtualPath(tuple(map(self._names.shown, error.path.parts)))
+            raise
+
+
+class RecodedSource:
+    """A download from a recoded tree, of the file the user calls *path*."""
+
+    def __init__(self, inner: Source, path: VirtualPath) -> None:
+        self._inner = inner
+        self._path = path
+        self.size = inner.size
+
+    # Attributes of the protocol that change while the file is read.
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._inner.offset
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._inner.offset = offset
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of the file, where it is known."""
+        return self._inner.sha256
+
+    @sha256.setter
+    def sha256(self, digest: str | None) -> None:
+        self._inner.sha256 = digest
+
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self._inner.digests
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill *buffer* from the offset on."""
+        try:
+            return self._inner.read_into(buffer)
+        except StorageError as error:
+            error.path = self._path
+            raise
+
+    def fileno(self) -> int | None:
+        """Return the descriptor."""
+        return self._inner.fileno()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._inner.close()
+
+
+class RecodedListing:
+    """A directory of a recoded tree."""
+
+    def __init__(self, storage: RecodedStorage, inner: Listing) -> None:
+        self._storage = storage
+        self._inner = inner
+
+    def read(self, count: int) -> list[Entry]:
+        """Return up to *count* further entries."""
+        return self._storage.read_entries(self._inner, count)
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._inner.close()

@@ -1,0 +1,114 @@
+"""
+Hosts for tests: certificates for any name from one authority, and virtual hosts for sessions in memory.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import trustme
+from twisted.cred.portal import Portal
+
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.config.users import UserRecord
+from ftpsd.control.hosts import Host, Hosts, Named
+from ftpsd.tls.certificates import CertificatePair
+from tests.dataclient import identity
+from tests.fakes import MemoryStorage
+from tests.sessions import MemoryRealm, Server, user_record
+from tests.unit.auth.workers import InlineWorkers
+from tests.unit.tls.clients import TLS_1_3, Client, client_context
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedFiles:
+    """The files of a certificate."""
+
+    certificate: Path
+    private_key: Path
+
+    def section(self) -> dict[str, str]:
+        """Return what a configuration says of them."""
+        return {"certificate": str(self.certificate), "private_key": str(self.private_key)}
+
+
+@cache
+def authority() -> trustme.CA:
+    """Return the authority that signs for every name."""
+    return trustme.CA()
+
+
+def trusted(folder: Path) -> Path:
+    """Write what clients trust into *folder*."""
+    path = folder / "authority.pem"
+    authority().cert_pem.write_to_path(path)
+    return path
+
+
+def issue(folder: Path, *names: str) -> IssuedFiles:
+    """Write a certificate for *names* into *folder*, with a key that nobody else can read."""
+    stem = names[0].replace("*", "any")
+    files = IssuedFiles(folder / f"{stem}.pem", folder / f"{stem}-key.pem")
+    issued = authority().issue_cert(*names)
+    for path, content in (
+        (files.certificate, b"".join(blob.bytes() for blob in issued.cert_chain_pems)),
+        (files.private_key, issued.private_key_pem.bytes()),
+    ):
+        path.write_bytes(content)
+        path.chmod(0o600)
+    return files
+
+
+@cache
+def pair_for(*names: str) -> CertificatePair:
+    """Return a certificate for *names*."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = issue(Path(folder), *names)
+        return CertificatePair.load(files.certificate, files.private_key)
+
+
+def named_client(name: str | None, *, is_strict: bool = True) -> Client:
+    """Return a TLS client that asks for *name*, or for none; one that is not strict takes a certificate without it."""
+    return Client(_context(is_strict and name is not None), name=name)
+
+
+@cache
+def _context(checks_name: bool) -> ssl.SSLContext:
+    context = client_context(identity()[1], TLS_1_3)
+    authority().configure_trust(context)
+    context.check_hostname = checks_name
+    return context
+
+
+def add_host(
+    server: Server,
+    *names: str,
+    certificate: CertificatePair | None = None,
+    user: UserRecord | None = None,
+    banner: str = "Another host.",
+) -> MemoryStorage:
+    """Give *server* a virtual host with a storage of its own, which is returned."""
+    user = user or user_record("carol")
+    storage = MemoryStorage()
+    checker = UsersChecker(
+        {user.name: user},
+        InlineWorkers(),
+        VerifiedCache(server.reactor),
+        server.reactor,
+        verify=lambda password, stored: password == stored,
+    )
+    host = Host(names[0], banner, {user.name: user}, Portal(MemoryRealm(storage), [checker]), certificate)
+    add_names(server, Named(host, certificate or server.runtime.certificate), *names)
+    return storage
+
+
+def add_names(server: Server, named: Named, *names: str) -> None:
+    """Let *names* stand for *named* on *server*."""
+    hosts = server.runtime.hosts
+    entries = [*hosts.names.items(), *((name, named) for name in names)]
+    server.runtime = replace(server.runtime, hosts=Hosts(hosts.default, entries))

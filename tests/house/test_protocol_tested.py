@@ -1,0 +1,28 @@
+"""docs/protocol.md has no line without a conversation on the wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsd.commands import TABLE
+from tests.e2e.conformance.registry import exercised, refused
+
+NAMES = sorted({name for command in TABLE for name in (command.verb, *command.aliases)})
+# Refused by nature: SMNT, MFCT. Off by default: CCC (security/test_clear_control.py), MODE Z and its options
+# (test_mode_z.py).
+# SITE and OPTS do nothing without a sub-command.
+NEVER_DONE = {"SMNT", "MFCT", "CCC", "OPTS MODE", "SITE", "OPTS"}
+# What no client can get wrong: whatever it adds is taken.
+NEVER_REFUSED = {"CLNT", "OPTS MLST"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_is_done_on_the_wire(name: str) -> None:
+    """Each verb, alias and sub-command of the table is in a conversation of tests/e2e/conformance that succeeds."""
+    assert name in (refused() if name in NEVER_DONE else exercised())
+
+
+@pytest.mark.parametrize("name", sorted({command.verb for command in TABLE} - NEVER_REFUSED))
+def test_every_command_is_refused_on_the_wire(name: str) -> None:
+    """And in one that is refused: wrongly written, too early, or about what is not there."""
+    assert name in refused()

@@ -1,0 +1,179 @@
+"""RANG and STOR: other bytes in the middle of a file, and nothing else is another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftpsd.commands.ranged import open_ranged
+from ftpsd.storage.base import Kind, Sink, Storage, StorageError
+from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.upload import UploadPolicy
+from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.permission import Permission
+from tests.fakes import MemoryStorage
+from tests.sessions import clear_server
+from tests.unit.commands.transfers import client_with, codes, download, upload
+
+FILE = VirtualPath.parse("/file")
+BIG = bytes(range(256)) * 4000
+
+
+@pytest.fixture(params=["memory", "disk"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A storage with `/file`, ten digits."""
+    if request.param == "memory":
+        memory = MemoryStorage()
+        memory.put("/file", b"0123456789")
+        return memory
+    (tmp_path / "file").write_bytes(b"0123456789")
+    return LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
+
+
+def content(storage: Storage, path: VirtualPath = FILE) -> bytes:
+    """Return what is published."""
+    source = storage.open_source(path)
+    buffer = bytearray(source.size)
+    source.read_into(memoryview(buffer))
+    source.close()
+    return bytes(buffer)
+
+
+def fill(sink: Sink, data: bytes) -> None:
+    """Write *data* and publish it."""
+    sink.write(memoryview(data))
+    sink.commit()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sent", "expected"),
+    [
+        (2, 5, b"abc", b"01abc56789"),
+        (0, 1, b"a", b"a123456789"),
+        (9, 10, b"a", b"012345678a"),
+        (8, 12, b"abcd", b"01234567abcd"),
+        (10, 12, b"ab", b"0123456789ab"),
+        (0, 10, b"abcdefghij", b"abcdefghij"),
+        (0, 12, b"abcdefghijkl", b"abcdefghijkl"),
+    ],
+)
+def test_only_the_range_changes(storage: Storage, start: int, end: int, sent: bytes, expected: bytes) -> None:
+    """Before it, behind it, and in the length, where the range does not go beyond it."""
+    sink = open_ranged(storage, FILE, start, end)
+    for byte in sent:
+        sink.write(memoryview(bytes([byte])))
+    sink.commit()
+    assert content(storage) == expected
+
+
+@pytest.mark.parametrize("sent", [b"", b"ab", b"abcd"])
+def test_another_length_changes_nothing(storage: Storage, sent: bytes) -> None:
+    """BAD_RANGE: the client has to send the full range."""
+    sink = open_ranged(storage, FILE, 2, 5)
+    with pytest.raises(StorageError) as refusal:
+        fill(sink, sent)
+    sink.abort()
+    assert refusal.value.kind is Kind.BAD_RANGE
+    assert content(storage) == b"0123456789"
+
+
+def test_a_range_behind_the_end(storage: Storage) -> None:
+    """BAD_OFFSET: there would be a hole."""
+    with pytest.raises(StorageError) as refusal:
+        open_ranged(storage, FILE, 11, 12)
+    assert refusal.value.kind is Kind.BAD_OFFSET
+
+
+def test_a_new_file(storage: Storage) -> None:
+    """Begins at 0."""
+    path = VirtualPath.parse("/new")
+    sink = open_ranged(storage, path, 0, 3)
+    sink.write(memoryview(b"abc"))
+    sink.commit()
+    assert content(storage, path) == b"abc"
+
+
+def test_two_at_once(storage: Storage) -> None:
+    """The later one is BUSY: it would take back what the first has changed outside of its range."""
+    first, second = open_ranged(storage, FILE, 0, 2), open_ranged(storage, FILE, 5, 7)
+    for sink in (first, second):
+        sink.write(memoryview(b"ab"))
+    first.commit()
+    with pytest.raises(StorageError) as refusal:
+        second.commit()
+    assert refusal.value.kind is Kind.BUSY
+    assert content(storage) == b"ab23456789"
+
+
+def test_beside_an_unfinished_new_version(storage: Storage) -> None:
+    """UNFINISHED: a client that goes on where it was interrupted would put its new end behind the old beginning."""
+    unfinished = storage.open_sink(FILE)
+    unfinished.write(memoryview(b"newer"))
+    unfinished.abort()
+    for start, end in ((2, 5), (5, 7), (10, 12)):
+        with pytest.raises(StorageError) as refusal:
+            open_ranged(storage, FILE, start, end)
+        assert refusal.value.kind is Kind.UNFINISHED
+    assert content(storage) == b"0123456789"
+    fill(storage.open_sink(FILE, offset=5), b"!")
+    assert content(storage) == b"newer!"
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_what_was_interrupted_is_no_beginning(storage: Storage, start: int) -> None:
+    """The file is as it was, and what comes next goes on from that."""
+    sink = open_ranged(storage, FILE, start, 9)
+    sink.write(memoryview(b"ab"))
+    sink.abort()
+    fill(storage.open_sink(FILE, append=True), b"!")
+    assert content(storage) == b"0123456789!"
+
+
+def test_on_the_wire() -> None:
+    """Large, with much before and behind it."""
+    client = client_with(file=BIG)
+    assert codes(upload(client, b"x" * 500_000, "RANG 1000 500999", "STOR file")) == ["350", "150", "226"]
+    assert client.server.memory.get("/file") == BIG[:1000] + b"x" * 500_000 + BIG[501_000:]
+
+
+def test_a_range_holds_once() -> None:
+    """The next upload is of the whole file."""
+    client = client_with(file=b"0123456789")
+    upload(client, b"ab", "RANG 1 2", "STOR file")
+    upload(client, b"new", "STOR file")
+    assert client.server.memory.get("/file") == b"new"
+
+
+def test_what_is_too_long_is_refused() -> None:
+    """554, and the session goes on."""
+    client = client_with(file=b"0123456789")
+    assert codes(upload(client, b"abc", "RANG 1 2", "STOR file")) == ["350", "150", "554"]
+    assert download(client, "RETR file")[0] == b"0123456789"
+
+
+def test_where_uploads_are_direct() -> None:
+    """504: in place, what is behind the range would be cut off."""
+    client = clear_server(uploads={"mode": "direct"}).logged_in()
+    client.agree()
+    client.say("RANG 0 1")
+    assert client.say("STOR file").startswith("504 ")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_done"),
+    [({"read", "overwrite"}, True), ({"overwrite"}, False), ({"read", "upload", "append"}, False)],
+)
+def test_permissions(allowed: set[str], is_done: bool) -> None:
+    """To read and to overwrite."""
+    memory = MemoryStorage()
+    memory.put("/file", b"0123456789")
+    rule = PathRule("/**", frozenset({Permission.LIST, *map(Permission, allowed)}))
+    guarded = GuardedStorage(memory, [rule])
+    if is_done:
+        open_ranged(guarded, FILE, 0, 1).abort()
+    else:
+        with pytest.raises(StorageError):
+            open_ranged(guarded, FILE, 0, 1)
+    assert memory.get("/file") == b"0123456789"

@@ -1,0 +1,61 @@
+"""ClientHello: the versions a client offers, and nothing from what is no hello."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3, offered_versions, record_length
+
+
+def hello(least: ssl.TLSVersion, most: ssl.TLSVersion) -> bytes:
+    """Return what OpenSSL's client says first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version, context.maximum_version = least, most
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="ftp.example.com")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "offered"),
+    [(V1_2, V1_2, {TLS_1_2}), (V1_3, V1_3, {TLS_1_3}), (V1_2, V1_3, {TLS_1_2, TLS_1_3})],
+)
+def test_a_client_is_understood(least: ssl.TLSVersion, most: ssl.TLSVersion, offered: set[int]) -> None:
+    """With and without the extension that TLS 1.3 brought."""
+    assert offered_versions(hello(least, most)) == offered
+
+
+def test_the_record_tells_its_length() -> None:
+    """So one who has its first five bytes knows how many to wait for."""
+    whole = hello(V1_2, V1_3)
+    assert record_length(whole[:5]) == len(whole)
+
+
+def test_a_part_offers_nothing() -> None:
+    """However much of it is there."""
+    whole = hello(V1_2, V1_3)
+    assert {offered_versions(whole[:end]) for end in range(len(whole))} == {frozenset()}
+
+
+@pytest.mark.parametrize("text", [b"", b"USER alice\r\n", b"\x16\x03\x01", b"\x16\x03\x01\x00\x00", b"\x80\x2e"])
+def test_what_is_no_hello_offers_nothing(text: bytes) -> None:
+    """Commands in clear, and records without anything in them."""
+    assert offered_versions(text) == frozenset()
+
+
+@given(st.data())
+def test_a_damaged_hello_does_no_harm(data: st.DataObject) -> None:
+    """Whatever bytes are changed: a set comes back."""
+    whole = bytearray(hello(V1_2, V1_3))
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    assert isinstance(offered_versions(bytes(whole)), frozenset)
