@@ -117,8 +117,10 @@ class Supervisor:
                 plain = listener.model_copy(update={"proxy_protocol": None})
                 opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
                 for port in opened:
-                    # Ours to keep open, theirs to accept from.
+                    # Ours to keep open, theirs to accept from. Twisted would shut the socket itself down, which is
+                    # everybody's, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
+                    port._shouldShutdown = False  # type: ignore[attr-defined]
                 self._control.append((listener_name(listener), opened))
             total = CollectorRegistry()
             total.register(self.sums)

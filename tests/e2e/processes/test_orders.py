@@ -19,7 +19,7 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash
 from tests.e2e.polling import eventually
 from tests.e2e.processes.conftest import TWO
-from tests.e2e.processes.pair import one_in_each
+from tests.e2e.processes.pair import both_serve, one_in_each, pids
 from tests.e2e.service.test_systemd import ACTIVATE, address, manager, wait_for
 from tests.tools import require_tool
 
@@ -124,6 +124,24 @@ def test_a_second_signal_cuts_both_off(own: Daemon) -> None:
     own.signal(signal.SIGTERM)
     assert own.ended() == 0
     assert [name for name in os.listdir(account.home) if name.startswith("file")] == []
+
+
+def test_who_is_late_to_stop_still_has_its_ports(own: Daemon) -> None:
+    """The supervisor closes its end of a control port alone: who has not heard yet accepts, and nothing fails."""
+    both_serve(own)
+    stopped = list(pids(own).values())
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        own.signal(signal.SIGTERM)
+        eventually(lambda: not own.is_ready, "the supervisor has closed its ports")
+        waiting = socket.create_connection((IPV4, own.ports.explicit), 10)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    waiting.close()
+    assert own.ended() == 0
+    assert "Traceback" not in own.stderr
 
 
 def test_a_signal_to_the_whole_group_is_one(own: Daemon) -> None:
