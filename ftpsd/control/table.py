@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ftpsd.wire.lines import CommandLine
@@ -80,15 +81,19 @@ class Command:
     @property
     def arity(self) -> Arity:
         """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
-        syntax = self.syntax.removeprefix(f"{self.under} <SP> ")
-        if "<SP>" in syntax.partition("[")[0]:
-            return Arity.REQUIRED
-        return Arity.OPTIONAL if "<SP>" in syntax else Arity.NONE
+        return _arity(self.syntax.removeprefix(f"{self.under} <SP> "))
 
     @property
     def summary(self) -> str:
         """What the command does, in one line: the first of its docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+
+@cache
+def _arity(syntax: str) -> Arity:
+    if "<SP>" in syntax.partition("[")[0]:
+        return Arity.REQUIRED
+    return Arity.OPTIONAL if "<SP>" in syntax else Arity.NONE
 
 
 class Family:

@@ -64,7 +64,7 @@ class Pace:
 
     def pause(self) -> float:
         """Return the seconds until the next bytes may move."""
-        return max((bucket.pause() for bucket in self._buckets), default=0.0)
+        return max(bucket.pause() for bucket in self._buckets) if self._buckets else 0.0
 
 
 NO_LIMIT = Pace()

@@ -43,7 +43,7 @@ def test_a_healthy_daemon(start_daemon: StartDaemon) -> None:
     assert of_level(lines, "problem") == []
     for fact in (
         "greets: 220 FTPS server ready.",
-        "TLS works: TLSv1.3",
+        "TLS works: TLSv1.2",
         f"the certificate chain is accepted by {daemon.tls.authority}",
         f"{account.name} can log in",
         "PASV answers 127.0.0.1",
