@@ -233,13 +233,13 @@ def test_what_is_no_client_hello(tls_daemon: Daemon, sent: bytes) -> None:
     """The connection ends, nothing of it is carried out, others are served."""
     with starting(tls_daemon) as plain:
         plain.sendall(sent)
-        plain.shutdown(socket.SHUT_WR)
         received = b""
         try:
+            plain.shutdown(socket.SHUT_WR)
             while piece := plain.recv(4096):
                 received += piece
-        except ConnectionError:
-            pass  # that is an end too
+        except OSError:
+            pass  # that is an end too; ENOTCONN: the server was quicker than our shutdown
         assert b"331" not in received
         assert b"530" not in received
     control(tls_daemon, EXPLICIT).close()
