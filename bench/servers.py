@@ -64,7 +64,7 @@ class Server:
 
     @property
     def is_peer(self) -> bool:
-        return self.protocol == "ftps" and self.name != "ftpsd"
+        return self.protocol == "ftps" and not self.name.startswith("ftpsd")
 
 
 def ftpsd(
@@ -79,6 +79,11 @@ def ftpsd(
     return serve_ftpsd(ground, ports, name=name, more=more, users=users)
 
 
+def ftpsd_of_two(ground: Ground, _: Programs, ports: Ports) -> Launch:
+    """The same, in two processes."""
+    return serve_ftpsd(ground, ports, name="ftpsd-2", processes=2)
+
+
 def serve_ftpsd(
     ground: Ground,
     ports: Ports,
@@ -87,8 +92,9 @@ def serve_ftpsd(
     more: str = "",
     users: str | None = None,
     is_durable: bool = False,
+    processes: int = 1,
 ) -> Launch:
-    """Return how ftpsd is started, with `uploads.durable` as *is_durable* says."""
+    """Return how ftpsd is started, with `uploads.durable` as *is_durable* says, in so many *processes*."""
     ours = f"users:\n  {USER}: {{password: '{ground.password_hash}', home: {ground.home}}}\n"
     ground.file(f"{name}/users.yaml", users or ours, 0o600)
     config = ground.file(
@@ -103,6 +109,7 @@ uploads: {{durable: {str(is_durable).lower()}}}
 audit: {{log: audit.jsonl}}
 metrics: {{address: {HOST}, port: {ports.other}}}
 drain_timeout: 0s
+processes: {processes}
 """,
     )
     return Launch([sys.executable, "-m", "ftpsd.cli", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
@@ -304,6 +311,7 @@ Subsystem sftp internal-sftp
 
 SERVERS: tuple[Server, ...] = (
     Server("ftpsd", ftpsd, "audit log on; logins: first one verified by crypt(3), then remembered for 60 s"),
+    Server("ftpsd-2", ftpsd_of_two, "the same with processes: 2; shown beside, no peer"),
     Server("vsftpd", vsftpd, "logs off; logins: PAM (pam_unix)"),
     Server("proftpd", proftpd, "logs off; logins: crypt(3) from a file"),
     Server("pure-ftpd", pure_ftpd, "logs off; logins: crypt(3) from /etc/shadow"),

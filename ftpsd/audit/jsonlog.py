@@ -17,6 +17,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
@@ -49,7 +50,8 @@ class JSONLog:
     """
     Write events to *target*; `put` is the sink to subscribe.
 
-    *failed* is called with the number of lines just lost, from either thread.
+    *failed* is called with the number of lines just lost, from either thread. *turn* is held around every write, where
+    others write to the same target.
     """
 
     _log = Logger()
@@ -60,8 +62,10 @@ class JSONLog:
         *,
         queue_limit: int = QUEUE_LIMIT,
         failed: Callable[[int], None] = lambda _count: None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._target = target
+        self._turn = nullcontext() if turn is None else turn
         self._limit = queue_limit
         self._failed = failed
         self._queue: SimpleQueue[tuple[Event, float] | _Order] = SimpleQueue()
@@ -173,7 +177,8 @@ class JSONLog:
         # What was cut off in the middle of a line must not swallow the next one.
         mend = b"\n" if self._torn else b""
         data = mend + b"".join(admission + events)
-        written, error = self._write_all(memoryview(data))
+        with self._turn:
+            written, error = self._write_all(memoryview(data))
         if written:
             self._torn = data[written - 1 : written] != b"\n"
         whole_lines = data.count(b"\n", 0, written) - min(written, len(mend))

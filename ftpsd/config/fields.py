@@ -57,6 +57,8 @@ _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
 _OURS: Final = ".ftpsd-"
 # More than file systems hold.
 MAX_FILES: Final = 10**12
+# More processors than one machine is likely to have.
+MAX_PROCESSES: Final = 256
 # Argon2id in PHC form, and crypt(3) hashes of older systems. Nothing else can be verified.
 PASSWORD_PATTERN: Final = r"^\$(argon2id|6|2[aby])\$[!-~]+$"
 
@@ -186,6 +188,15 @@ def check_transfer(value: object) -> int | Literal["auto"]:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256:
         return value
     raise ValueError(f"{describe(value)} is not a number of threads; write auto, or a number from 1 to 256")
+
+
+def check_processes(value: object) -> int | Literal["auto"]:
+    """Accept `auto` or a number of processes."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_PROCESSES:
+        return value
+    raise ValueError(f"{describe(value)} is no number of processes; write auto, or 1 to {MAX_PROCESSES}")
 
 
 def check_limit(value: object) -> int | None:
@@ -329,6 +340,11 @@ TransferThreads = Annotated[
     int | Literal["auto"],
     PlainValidator(check_transfer),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 256}]}),
+]
+Processes = Annotated[
+    int | Literal["auto"],
+    PlainValidator(check_processes),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_PROCESSES}]}),
 ]
 Password = Annotated[str, PlainValidator(check_password), WithJsonSchema(_text(PASSWORD_PATTERN))]
 Expiry = Annotated[

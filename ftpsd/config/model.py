@@ -33,6 +33,7 @@ from ftpsd.config.fields import (
     NotEmpty,
     Port,
     Ports,
+    Processes,
     ProxyNetwork,
     PublicAddress,
     SocketName,
@@ -204,6 +205,7 @@ class Config(Section):
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()
     workers: Workers = Workers()
+    processes: Processes = 1
 
     _document: Document | None = PrivateAttr(default=None)
 

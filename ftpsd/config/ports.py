@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ftpsd.config.document import Key
 from ftpsd.config.units import PortRange
@@ -50,6 +50,8 @@ class ConfigLike(Protocol):
     def passive(self) -> PassiveLike: ...
     @property
     def metrics(self) -> MetricsLike | None: ...
+    @property
+    def processes(self) -> int | Literal["auto"]: ...
 
 
 def misplaced(data: object) -> Iterator[tuple[Key, str]]:
@@ -72,6 +74,13 @@ def clashes(config: ConfigLike) -> Iterator[tuple[Key, str]]:
         key = ("listeners", index, "port" if listener.socket is None else "socket")
         for sentence in _listener_clashes(listener, config.listeners[:index], config.passive.ports):
             yield key, sentence
+    ports = len(config.passive.ports)
+    if config.processes != "auto" and config.processes > ports:
+        yield (
+            ("processes",),
+            f"{config.processes} processes need a passive port each, and passive.ports {config.passive.ports} "
+            f"has {ports}; widen passive.ports, or write {ports} here at most",
+        )
     metrics = config.metrics
     if metrics is None or not metrics.port:
         return

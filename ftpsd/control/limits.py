@@ -24,18 +24,15 @@ class SessionCounts:
         self._by_address: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
 
-    def reason_to_refuse(self, address: str, connections: int, per_address: int) -> str | None:
-        """Return why one more connection from *address* is too many, or None."""
+    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+        """Count a connection from *address*; or return why it is one too many, and count nothing."""
         if self.total >= connections:
             return "too-many-connections"
         if self._by_address[address] >= per_address:
             return "too-many-from-address"
-        return None
-
-    def opened(self, address: str) -> None:
-        """Count a connection."""
         self.total += 1
         self._by_address[address] += 1
+        return None
 
     def closed(self, address: str) -> None:
         """Count it no longer."""
@@ -76,11 +73,15 @@ class UserRates:
             key = (user, direction, user_rate)
             bucket = self._shared.get(key)
             if bucket is None:
-                bucket = self._shared[key] = Bucket(user_rate, self._clock)
+                bucket = self._shared[key] = self._bucket_of_user(user, direction, user_rate)
             buckets.append(bucket)
         if session_rate is not None:
             buckets.append(Bucket(session_rate, self._clock))
         return Pace(*buckets) if buckets else NO_LIMIT
+
+    def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
+        """Make the bucket that all sessions of *user* share."""
+        return Bucket(rate, self._clock)
 
 
 def _take_one(counter: Counter[str], key: str) -> None:

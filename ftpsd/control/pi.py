@@ -107,7 +107,8 @@ class ServerPI(Protocol):
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
         limits = runtime.config.limits
-        refusal = runtime.shared.counts.reason_to_refuse(peer, limits.connections, limits.connections_per_address)
+        refusal = runtime.shared.counts.admit(peer, limits.connections, limits.connections_per_address)
+        self._is_counted = refusal is None
         if self._starts_with_tls:
             # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
             self.session.has_buffer_size = self.session.dtp.is_protected = True
@@ -115,8 +116,6 @@ class ServerPI(Protocol):
         if refusal is not None:
             self._reject(refusal)
             return
-        self._is_counted = True
-        runtime.shared.counts.opened(peer)
         self._registry.add(self)
         self.transport.registerProducer(self, True)
         self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))

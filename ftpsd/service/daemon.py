@@ -17,7 +17,6 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -26,21 +25,22 @@ from ftpsd.admin.endpoint import admin_site
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.commands import TABLE
 from ftpsd.config.document import ConfigErrors
+from ftpsd.config.model import Listener
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
 from ftpsd.service.build import Loaded, build_runtime, load
 from ftpsd.service.listeners import (
-    BACKLOG,
     ListenProblem,
     bound_address,
     bound_port,
     listener_name,
+    open_admin_port,
     open_control,
-    why_not,
 )
 from ftpsd.service.logs import warn
-from ftpsd.service.parts import Parts
+from ftpsd.service.parts import Parts, Share
+from ftpsd.service.processes.place import Place, process_count
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
 
@@ -52,11 +52,14 @@ log = Logger()
 
 
 class Daemon(Service):
-    """The whole server, from one good configuration."""
+    """The whole server, from one good configuration; with a *share*, one of its processes (processes/member.py)."""
 
-    def __init__(self, loaded: Loaded, path: Path, reactor: Any) -> None:
+    # Whether it removes abandoned uploads: once for the server.
+    sweeps = True
+
+    def __init__(self, loaded: Loaded, path: Path, reactor: Any, share: Share | None = None) -> None:
         self.reactor = reactor
-        self.parts = Parts(loaded.config, reactor)
+        self.parts = Parts(loaded.config, reactor, share)
         self.runtime: Runtime = build_runtime(loaded, self.parts)
         self._warnings = loaded.warnings
         self.reloader = Reloader(path, self)
@@ -75,9 +78,8 @@ class Daemon(Service):
             ListenProblem: one of them cannot be opened; those opened before are closed again.
         """
         config = self.runtime.config
-        sockets = systemd.named_sockets()
         try:
-            for listener in config.listeners:
+            for number, listener in enumerate(config.listeners):
                 factory = ControlFactory(
                     listener_name(listener),
                     lambda: self.runtime,
@@ -85,11 +87,10 @@ class Daemon(Service):
                     self.parts.sessions,
                     starts_with_tls=listener.mode == "implicit",
                 )
-                opened = open_control(listener, factory, sockets, self.parts.bus, self.reactor)
+                opened = self.open_listener(number, listener, factory)
                 self._control += [(listener.mode, port) for port in opened]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
-            if config.metrics is not None:
-                self._admin = self._open_admin(config.metrics.address, config.metrics.port)
+            self._admin = self.open_admin()
             try:
                 self.parts.audit_log.start()
             except OSError as error:
@@ -98,13 +99,14 @@ class Daemon(Service):
             self._stop_listening()
             raise
 
-    def _open_admin(self, address: str, port: int) -> IListeningPort:
+    def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
+        """Open the *number*-th of the listeners."""
+        return open_control(listener, factory, systemd.named_sockets(), self.parts.bus, self.reactor)
+
+    def open_admin(self) -> IListeningPort | None:
+        """Open the port for metrics and health, where there is one."""
         site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status)
-        try:
-            listening: IListeningPort = self.reactor.listenTCP(port, site, BACKLOG, address)
-        except CannotListenError as error:
-            raise ListenProblem(f"metrics: {why_not(address, port, error)}") from None
-        return listening
+        return open_admin_port(self.runtime.config, site, self.reactor)
 
     def privilegedStartService(self) -> None:
         """Open the ports while twistd still has the rights to; ends the process with a clear line where that fails."""
@@ -122,6 +124,10 @@ class Daemon(Service):
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
+        self.tell_that_it_serves()
+
+    def tell_that_it_serves(self) -> None:
+        """Say it to the operator and to systemd."""
         warn(self._warnings)
         log.info("ftpsd serves {listeners}", listeners=self.describe())
         systemd.notify_ready(f"serving {self.describe()}")
@@ -195,6 +201,11 @@ def serve(config_path: Path) -> int:
     try:
         loaded = load(config_path)
         logs.begin(loaded.config.log.level)
+        if process_count(loaded.config) > 1:
+            # Imported by who needs it alone: it stands on this module.
+            from ftpsd.service.processes.supervisor import supervise
+
+            return supervise(loaded, config_path, reactor)
         daemon = Daemon(loaded, config_path, reactor)
         daemon.open()
     except ConfigErrors as problem:
@@ -208,20 +219,34 @@ def serve(config_path: Path) -> int:
     return 0
 
 
+def join(place: str) -> int:
+    """Serve as one of several processes, at the *place* that the supervisor has written; return the exit code."""
+    from twisted.internet import reactor
+
+    from ftpsd.service.processes.member import serve_at
+
+    return serve_at(Place.from_text(place), reactor)
+
+
 def make_service(config_path: Path) -> IService:
     """
-    Return the service that twistd runs.
+    Return the service that twistd runs: always in its one process.
 
     Raises:
         ConfigErrors: all that is wrong with the configuration.
     """
     from twisted.internet import reactor
 
-    daemon = Daemon(load(config_path), config_path, reactor)
+    loaded = load(config_path)
+    if process_count(loaded.config) > 1:
+        # twistd owns signals, log and background; a supervisor has to own them too.
+        sentence = "twistd runs one process; write processes: 1, or start the server with `ftpsd serve`"
+        raise ConfigErrors((loaded.config.complaint(("processes",), sentence),))
+    daemon = Daemon(loaded, config_path, reactor)
 
     def begin() -> None:
         # twistd's own handlers make it end by the signal, as if it had been killed; a clean stop is exit 0 here too.
-        _listen_for_stop(daemon, reactor, reactor.stop)
+        listen_for_stop(reactor, reactor.stop, daemon.cut)
         daemon.reloader.listen_for_hangup()
 
     # twistd may fork between here and the start: signals and threads belong behind it.
@@ -233,7 +258,7 @@ def _run(daemon: Daemon, reactor: Any) -> None:
     """Run the reactor until a signal has stopped the daemon."""
 
     def begin() -> None:
-        _listen_for_stop(daemon, reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()))
+        listen_for_stop(reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()), daemon.cut)
         daemon.reloader.listen_for_hangup()
         daemon.startService()
 
@@ -241,14 +266,14 @@ def _run(daemon: Daemon, reactor: Any) -> None:
     reactor.run()
 
 
-def _listen_for_stop(daemon: Daemon, reactor: Any, stop: Callable[[], object]) -> None:
-    """Call *stop*, which drains, at the first SIGINT or SIGTERM; the next cuts every session off."""
+def listen_for_stop(reactor: Any, stop: Callable[[], object], cut: Callable[[], object]) -> None:
+    """Call *stop*, which drains, at the first SIGINT or SIGTERM, and *cut*, which ends every session, at the next."""
     is_stopping = False
 
     def asked() -> None:
         nonlocal is_stopping
         if is_stopping:
-            daemon.cut()
+            cut()
         else:
             is_stopping = True
             stop()

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from ftpsd.audit.bus import AuditBus
-from ftpsd.config.model import Config, Listener
+from ftpsd.config.model import Config, Listener, ProxyProtocol
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.proxied import ProxiedControlPort, rejecting_data
 from ftpsd.control.transport import ControlTransport
@@ -90,7 +90,7 @@ class PassiveListeners:
 
 
 def open_control(
-    listener: Listener, factory: ControlFactory, sockets: dict[str, list[int]], bus: AuditBus, reactor: Any
+    listener: Listener, factory: IProtocolFactory, sockets: dict[str, list[int]], bus: AuditBus, reactor: Any
 ) -> list[IListeningPort]:
     """
     Open one configured listener.
@@ -100,10 +100,10 @@ def open_control(
     """
     if listener.socket is not None:
         passed = _passed(listener.socket, sockets)
-        return [_adopt(listener, descriptor, factory, bus, reactor) for descriptor in passed]
+        return [adopt(listener, descriptor, factory, bus, reactor) for descriptor in passed]
     try:
         if listener.proxy_protocol is not None:
-            port = ProxiedControlPort(listener.port, listener.address, factory, listener.proxy_protocol, bus, reactor)
+            port = _proxied(listener.proxy_protocol, listener.port, listener.address, factory, bus, reactor)
             port.startListening()
             return [port]
         return [_speaking_at_once(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address))]
@@ -113,6 +113,23 @@ def open_control(
             # A kernel without IPv6: the default address still means "everywhere".
             return open_control(listener.model_copy(update={"address": ANY_IPV4}), factory, sockets, bus, reactor)
         raise ListenProblem(why_not(listener.address, listener.port, error)) from None
+
+
+def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> IListeningPort | None:
+    """
+    Open the port of *site*, where the configuration has one.
+
+    Raises:
+        ListenProblem: it cannot be opened.
+    """
+    metrics = config.metrics
+    if metrics is None:
+        return None
+    try:
+        listening: IListeningPort = reactor.listenTCP(metrics.port, site, BACKLOG, metrics.address)
+    except CannotListenError as error:
+        raise ListenProblem(f"metrics: {why_not(metrics.address, metrics.port, error)}") from None
+    return listening
 
 
 def listener_name(listener: Listener) -> str:
@@ -143,15 +160,26 @@ def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
         ) from None
 
 
-def _adopt(listener: Listener, descriptor: int, factory: ControlFactory, bus: AuditBus, reactor: Any) -> IListeningPort:
+def adopt(
+    listener: Listener, descriptor: int, factory: IProtocolFactory, bus: AuditBus, reactor: Any
+) -> IListeningPort:
+    """Open *listener* on the socket *descriptor*, which stays open when the port is closed."""
     # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
     with socket.socket(fileno=os.dup(descriptor)) as passed:
         if listener.proxy_protocol is not None:
             host = passed.getsockname()[0]
-            port = ProxiedControlPort(0, host, factory, listener.proxy_protocol, bus, reactor)
+            port = _proxied(listener.proxy_protocol, 0, host, factory, bus, reactor)
             port.adopt(descriptor, passed.family)
             return port
         return _speaking_at_once(reactor.adoptStreamPort(descriptor, passed.family, factory))
+
+
+def _proxied(
+    settings: ProxyProtocol, port: int, host: str, factory: IProtocolFactory, bus: AuditBus, reactor: Any
+) -> ProxiedControlPort:
+    # Whoever accepts nothing opens its listeners without proxies (processes/supervisor.py).
+    assert isinstance(factory, ControlFactory)
+    return ProxiedControlPort(port, host, factory, settings, bus, reactor)
 
 
 def _speaking_at_once(port: Any) -> IListeningPort:

@@ -39,9 +39,13 @@ def warn(warnings: Sequence[ConfigError]) -> None:
         log.warn("and {count} warnings more; `ftpsd check` has them all", count=len(warnings) - MOST_WARNINGS)
 
 
-def begin(level: str, stream: TextIO | None = None) -> None:
-    """Send log events of *level* and above to *stream*, standard error by default."""
-    observer = FileLogObserver(stream or sys.stderr, format_event)
+def begin(level: str, stream: TextIO | None = None, *, process: str = "") -> None:
+    """Send log events of *level* and above to *stream*, standard error by default; *process* stands in every line."""
+
+    def format_line(event: LogEvent) -> str | None:
+        return format_event(event, f"{process}: " if process else "")
+
+    observer = FileLogObserver(stream or sys.stderr, format_line)
     globalLogBeginner.beginLoggingTo([filtered(observer, LogLevel.lookupByName(level))], redirectStandardIO=False)
 
 
@@ -60,12 +64,12 @@ def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
     return result
 
 
-def format_event(event: LogEvent) -> str | None:
-    """Return "time level text", with the traceback of a failure behind it."""
+def format_event(event: LogEvent, prefix: str = "") -> str | None:
+    """Return "time level text", *prefix* before the text, with the traceback of a failure behind it."""
     level = event.get("log_level")
     # A client's text must not begin a line of its own.
     text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
     failure = event.get("log_failure")
     if failure is not None:
         text = f"{text}\n{failure.getTraceback()}"
-    return f"{formatTime(event.get('log_time'))} {level.name if level else 'info'} {text}\n"
+    return f"{formatTime(event.get('log_time'))} {level.name if level else 'info'} {prefix}{text}\n"

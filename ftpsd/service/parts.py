@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from ftpsd import __version__
-from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.bus import AuditBus, Sink
+from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
+from ftpsd.config.units import PortRange
 from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.runtime import Shared
@@ -35,34 +39,54 @@ UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
 
 
-class Parts:
-    """Made once for the process, from the configuration it started with; *reactor* is Twisted's."""
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several processes has of the server (service/processes); *audit_turn* is held to write to the log."""
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    processes: int
+    ports: PortRange
+    counts: SessionCounts
+    rates: UserRates
+    audit_turn: AbstractContextManager[object]
+    accounts: QuotaAccounts
+
+
+class Parts:
+    """
+    Made once for the process, from the configuration it started with; *reactor* is Twisted's.
+
+    A process that serves alone has no *share*.
+    """
+
+    def __init__(self, config: Config, reactor: Any, share: Share | None = None) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
         self.login = WorkerPool("login", config.workers.login, LOGIN_QUEUE, call)
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
-        self.transfer = WorkerPool("transfer", transfer_threads(config), TRANSFER_QUEUE, call)
+        threads = transfer_threads(config, share.processes if share else 1)
+        self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
-        self.accounts = QuotaAccounts()
+        self.accounts = share.accounts if share else QuotaAccounts()
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed)
-        self.bus.subscribe(self.metrics)
-        self.bus.subscribe(self.audit_log.put)
-        self.counts = SessionCounts()
+        turn = share.audit_turn if share else None
+        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn)
+        for sink in (self.metrics, self.audit_log.put):
+            # What happens to the server as a whole is told once, by the supervisor.
+            self.bus.subscribe(_of_sessions(sink) if share else sink)
+        self.counts = share.counts if share else SessionCounts()
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = VerifiedCache(reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
-        first, last = config.passive.ports.first, config.passive.ports.last
+        ports = share.ports if share else config.passive.ports
         self.ports = PassivePorts(
-            first, last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout
+            ports.first, ports.last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout
         )
         self.passive_listeners.accept = self.ports.take
-        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, UserRates(reactor))
+        rates = share.rates if share else UserRates(reactor)
+        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates)
         self._watch()
 
     @property
@@ -106,6 +130,16 @@ class Parts:
         self.metrics.watch_worker_queues(lambda: {pool.name: pool.queued for pool in self.pools})
 
 
+def _of_sessions(sink: Sink) -> Sink:
+    """Return *sink* for the events that a session has caused."""
+
+    def take(event: Event, seconds: float) -> None:
+        if event.who is not DAEMON:
+            sink(event, seconds)
+
+    return take
+
+
 def raise_file_limit() -> int:
     """Allow as many open files as the system lets us, and return how many; a session needs up to four."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -119,8 +153,8 @@ def raise_file_limit() -> int:
     return hard
 
 
-def transfer_threads(config: Config) -> int:
+def transfer_threads(config: Config, processes: int = 1) -> int:
     """Return how many workers move bulk data: enough for every core, and for some storage that is slow to answer."""
     if config.workers.transfer == "auto":
-        return min(32, (os.cpu_count() or 1) + 4)
+        return min(32, -(-(os.cpu_count() or 1) // processes) + 4)
     return config.workers.transfer

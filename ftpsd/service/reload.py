@@ -10,6 +10,7 @@ metrics targets change with a restart; a reload that finds them changed says so.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,20 @@ from ftpsd.service.logs import warn
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
 
-NEEDS_RESTART = ("listeners", "metrics", "audit", "workers", "log")
+NEEDS_RESTART = ("listeners", "metrics", "audit", "workers", "log", "processes")
+
+INTERNAL_ERROR = "internal error"
 
 log = Logger()
 
 
 class Reloader:
-    """Reloads *daemon* from the file at *path*."""
+    """Reloads *daemon* from the file at *path*, which *read* reads."""
 
-    def __init__(self, path: Path, daemon: Daemon) -> None:
+    def __init__(self, path: Path, daemon: Daemon, read: Callable[[Path], Loaded] = load) -> None:
         self._path = path
         self._daemon = daemon
+        self._read = read
         self._is_running = False
         self._is_wanted = False
 
@@ -46,19 +50,21 @@ class Reloader:
         reactor = self._daemon.reactor
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reload))
 
-    def reload(self) -> Deferred[None]:
-        """Reload; one that is asked for meanwhile follows the one that runs."""
+    def reload(self) -> Deferred[str]:
+        """Reload and return what was wrong, "" for nothing; one that is asked for meanwhile follows."""
         if self._is_running:
             self._is_wanted = True
-            return succeed(None)
+            return succeed("")
         self._is_running = True
         systemd.notify_reloading()
         self._daemon.parts.audit_log.reopen()
         return (
-            self._daemon.parts.files.run(load, self._path).addCallbacks(self._loaded, self._failed).addBoth(self._over)
+            self._daemon.parts.files.run(self._read, self._path)
+            .addCallbacks(self._loaded, self._failed)
+            .addBoth(self._over)
         )
 
-    def _loaded(self, loaded: Loaded) -> None:
+    def _loaded(self, loaded: Loaded) -> str:
         daemon = self._daemon
         for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
@@ -67,26 +73,34 @@ class Reloader:
         daemon.parts.bus.publish(Reloaded(DAEMON))
         count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
         log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
+        return ""
 
-    def _failed(self, failure: Failure) -> None:
-        problem = failure.value
-        if isinstance(problem, ConfigErrors):
-            reasons = [str(error) for error in problem.errors]
-        else:
-            log.failure("reload failed", failure)
-            reasons = ["internal error"]
+    def _failed(self, failure: Failure) -> str:
+        reasons = why_refused(failure)
         for reason in reasons:
             log.error("reload failed, the old configuration stays: {reason}", reason=reason)
         self._daemon.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
+        return "; ".join(reasons)
 
-    def _over(self, result: object) -> None:
+    def _over(self, result: str | Failure) -> str:
         self._is_running = False
         systemd.notify_ready(f"serving {self._daemon.describe()}")
         if isinstance(result, Failure):
             log.failure("reload failed", result)
+            result = INTERNAL_ERROR
         if self._is_wanted:
             self._is_wanted = False
             self.reload()
+        return result
+
+
+def why_refused(failure: Failure) -> list[str]:
+    """Return why a configuration was not taken, a sentence for each reason."""
+    problem = failure.value
+    if isinstance(problem, ConfigErrors):
+        return [str(error) for error in problem.errors]
+    log.failure("reload failed", failure)
+    return [INTERNAL_ERROR]
 
 
 def changed_beyond_reload(old: Config, new: Config) -> list[str]:

@@ -45,7 +45,8 @@ class Upkeep:
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
         self._every(SWEEP_INTERVAL, self._count)
-        self._every(SWEEP_INTERVAL, self._sweep)
+        if self._daemon.sweeps:
+            self._every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.

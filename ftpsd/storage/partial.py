@@ -18,9 +18,8 @@ import os
 import re
 import secrets
 import stat
-import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -29,6 +28,7 @@ from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.origin import keep_origin, stored_origin
 from ftpsd.storage.syscalls import copy_range, rename_to_new, write_all
+from ftpsd.storage.turns import MAKING
 from ftpsd.storage.walk import Place
 
 # What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
@@ -41,7 +41,6 @@ _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _MODE = 0o600
 # Each retry means that another upload was published between our open and our lock.
 _ATTEMPTS = 16
-_MAKING = tuple(threading.Lock() for _ in range(64))
 
 
 def owner_prefix(owner: str) -> str:
@@ -171,9 +170,9 @@ def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> in
             return _make(target, name, ledger, beyond)
 
 
-def _making(name: bytes) -> threading.Lock:
+def _making(name: bytes) -> AbstractContextManager[object]:
     """Return the lock under which *name* is made and told of: nobody may write in it, or remove it, in between."""
-    return _MAKING[hash(name) % len(_MAKING)]
+    return MAKING.of(name)
 
 
 def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:

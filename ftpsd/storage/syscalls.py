@@ -11,11 +11,10 @@ import ctypes
 import errno
 import os
 import stat
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.turns import REPLACING
 from ftpsd.storage.walk import Place
 
 # One kernel call per this much, so that a copy of any size can be interrupted by the end of the process and shares
@@ -34,8 +33,6 @@ _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # gl
 if _renameat2 is not None:
     _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
     _renameat2.restype = ctypes.c_int
-
-_TURNS = tuple(threading.Lock() for _ in range(64))
 
 
 def write_all(fd: int, data: memoryview | bytes) -> None:
@@ -79,27 +76,14 @@ def _copy_by_hand(source: int, target: int, start: int, end: int) -> None:
         start += len(chunk)
 
 
-def turn(name: bytes) -> threading.Lock:
-    """
-    Return the lock under which *name* is looked at and then replaced.
-
-    One process serves a tree, so its own threads are all that must be kept apart. Names share locks; a turn is a few
-    system calls.
-    """
-    return _TURNS[_turn_of(name)]
+def turn(name: bytes) -> AbstractContextManager[object]:
+    """Return the lock under which *name* is looked at and then replaced; a turn is a few system calls."""
+    return REPLACING.of(name)
 
 
-@contextmanager
-def turns(first: bytes, second: bytes) -> Iterator[None]:
+def turns(first: bytes, second: bytes) -> AbstractContextManager[None]:
     """Hold the turns of two names, which may be the same or share a lock."""
-    with ExitStack() as held:
-        for number in sorted({_turn_of(first), _turn_of(second)}):  # one order for all, so that none waits in a ring
-            held.enter_context(_TURNS[number])
-        yield
-
-
-def _turn_of(name: bytes) -> int:
-    return hash(name) % len(_TURNS)
+    return REPLACING.of_both(first, second)
 
 
 def rename_to_new(old: Place, new: Place) -> None:

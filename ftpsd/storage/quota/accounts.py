@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
@@ -13,9 +13,12 @@ from ftpsd.storage.quota.usage import ENDLESS
 
 
 class QuotaAccounts:
-    """The accounts of a process, made when they are first asked for; every method may be called from any thread."""
+    """
+    The accounts of a process, made by *make* when they are first asked for; every method may be called from any thread.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[Path], QuotaAccount] = QuotaAccount) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._accounts: dict[str, QuotaAccount] = {}
         self.is_stopped = False
@@ -26,7 +29,7 @@ class QuotaAccounts:
         with self._lock:
             account = self._accounts.get(path)
             if account is None:
-                account = self._accounts[path] = QuotaAccount(Path(path))
+                account = self._accounts[path] = self._make(Path(path))
             return account
 
     @property

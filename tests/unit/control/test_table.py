@@ -232,11 +232,11 @@ def test_needs_are_put_into_words() -> None:
 def test_counts_forget_who_has_gone() -> None:
     """Nothing is kept for addresses and users without a session."""
     counts = SessionCounts()
-    counts.opened("198.51.100.7")
+    assert counts.admit("198.51.100.7", 1, 1) is None
     counts.log_in("alice", None)
     counts.log_out("alice")
     counts.closed("198.51.100.7")
-    assert (counts.total, counts.logged_in, counts.reason_to_refuse("198.51.100.7", 1, 1)) == (0, 0, None)
+    assert (counts.total, counts.logged_in, counts.admit("198.51.100.7", 1, 1)) == (0, 0, None)
 
 
 def test_a_login_beyond_the_limit_is_not_counted() -> None:
@@ -253,9 +253,10 @@ def test_users_without_a_limit() -> None:
     assert all(counts.log_in("alice", None) for _ in range(1000))
 
 
-def test_asking_counts_nothing() -> None:
-    """reason_to_refuse() for a thousand strangers keeps none of them."""
+def test_whoever_is_refused_is_not_counted() -> None:
+    """admit() with a thousand strangers too many keeps none of them, and says which limit it was."""
     counts = SessionCounts()
-    for number in range(1000):
-        counts.reason_to_refuse(f"198.51.100.{number}", 10, 10)
-    assert counts.total == 0
+    assert counts.admit("198.51.100.7", 1, 1) is None
+    refused = {counts.admit(f"198.51.100.{number}", 1, 1) for number in range(1000)}
+    assert (counts.total, refused) == (1, {"too-many-connections"})
+    assert counts.admit("198.51.100.7", 2, 1) == "too-many-from-address"

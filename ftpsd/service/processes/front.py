@@ -1,0 +1,83 @@
+"""
+The admin endpoint of several processes: all of them are asked before it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.web.server import NOT_DONE_YET, Request
+
+from ftpsd.admin.endpoint import AdminResource, Exposition
+from ftpsd.service.processes.child import Child
+from ftpsd.service.processes.sums import Sums
+
+ASKS_FIRST = (b"/", b"/metrics")
+
+
+class Rounds:
+    """Asks every process at once; whoever wants to know during a round waits for its end."""
+
+    def __init__(self, children: Callable[[], list[Child]], sums: Sums) -> None:
+        self._children = children
+        self._sums = sums
+
+    def ask(self) -> Deferred[None]:
+        """Bring sums and states up to date; who does not answer in time keeps its old numbers. Never fails."""
+        return DeferredList([child.look().addCallback(self._told, child) for child in self._children()]).addCallback(
+            lambda _: None
+        )
+
+    def _told(self, _: None, child: Child) -> None:
+        # It may have died over it, and then its last numbers have been put by.
+        if child.is_ready:
+            self._sums.told(child.index, child.families)
+
+
+class Front(AdminResource):
+    """All paths of the endpoint; *ask* brings up to date what they show."""
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        ready: Callable[[], bool],
+        status: Callable[[], Mapping[str, object]],
+        ask: Callable[[], Deferred[None]],
+    ) -> None:
+        super().__init__(exposition, ready, status)
+        self._ask = ask
+
+    def render(self, request: Request) -> Any:
+        """Answer *request*, some when the processes have answered."""
+        if request.path not in ASKS_FIRST:
+            return super().render(request)
+        has_gone = False
+
+        def gone(_: object) -> None:
+            nonlocal has_gone
+            has_gone = True
+
+        def answer(_: None) -> None:
+            if not has_gone:
+                request.write(super(Front, self).render(request))
+                request.finish()
+
+        request.notifyFinish().addErrback(gone)
+        self._ask().addCallback(answer)
+        return NOT_DONE_YET
+
+
+def status_of(children: list[Child], own: Mapping[str, object], sessions: Callable[[int], int]) -> dict[str, object]:
+    """Return what the status page shows: *own*, the numbers of all *children* added up, and a line for each."""
+    shown: dict[str, object] = {}
+    for child in children:
+        for key, value in child.status.items():
+            known = shown.get(key)
+            if isinstance(value, int) and isinstance(known, int):
+                shown[key] = known + value
+            else:
+                shown.setdefault(key, value)
+    lines = {child.name: f"pid {child.pid}, sessions: {sessions(child.index)}" for child in children}
+    return {**shown, **own, "processes": lines}

@@ -1,0 +1,1 @@
+"""The daemon as several processes: limits, metrics, reload, drain, and what happens when one dies."""
