@@ -168,8 +168,9 @@ def test_prot_c_is_refused(daemon: Daemon, way: Way, account: Account) -> None:
     assert guest.connection.ask("NOOP").startswith("200")
 
 
+@VERSIONS
 def test_a_transfer_before_prot_p_is_refused(daemon: Daemon, way: Way, account: Account, secret: Path) -> None:
-    """521 for every command that would use the data connection."""
+    """521 for every command that would use the data connection; implicit TLS protects it from the start."""
     connection = control(daemon, way)
     for line in (f"USER {account.name}", f"PASS {account.password}", "EPSV"):
         connection.ask(line)
