@@ -88,32 +88,32 @@ class Family(Generic[ChildT]):
         raise NotImplementedError
 
 
-class Counters(Family[Number]):
+class Numbers(Family[Number]):
+    """Single numbers of one name; *shown* is the library's family for them."""
+
+    shown: type[CounterMetricFamily] | type[GaugeMetricFamily]
+
+    def _make(self) -> Number:
+        return Number()
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Family.collect`."""
+        family = self.shown(self._name, self._explanation, labels=self._label_names)
+        for values, child in self._children.items():
+            family.add_metric(values, child.value)
+        yield family
+
+
+class Counters(Numbers):
     """Counters of one name, which the registry shows with `_total` behind it."""
 
-    def _make(self) -> Number:
-        return Number()
-
-    def collect(self) -> Iterator[Metric]:
-        """See `Family.collect`."""
-        family = CounterMetricFamily(self._name, self._explanation, labels=self._label_names)
-        for values, child in self._children.items():
-            family.add_metric(values, child.value)
-        yield family
+    shown = CounterMetricFamily
 
 
-class Gauges(Family[Number]):
+class Gauges(Numbers):
     """Gauges of one name."""
 
-    def _make(self) -> Number:
-        return Number()
-
-    def collect(self) -> Iterator[Metric]:
-        """See `Family.collect`."""
-        family = GaugeMetricFamily(self._name, self._explanation, labels=self._label_names)
-        for values, child in self._children.items():
-            family.add_metric(values, child.value)
-        yield family
+    shown = GaugeMetricFamily
 
 
 class Histograms(Family[Distribution]):

@@ -39,7 +39,15 @@ ENDED = -1
 # What sendfile(2) says when it is the file that cannot be read; no TCP socket says one of these.
 _OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EBADMSG, errno.EUCLEAN, errno.EREMOTEIO})
 
-_thread = local()
+
+class ThreadBuffer(local):
+    """A buffer of *size* bytes for each thread that asks for it."""
+
+    def __init__(self, size: int) -> None:
+        self.view = memoryview(bytearray(size))
+
+
+_received = ThreadBuffer(CHUNK)
 
 
 class Outcome(Enum):
@@ -251,7 +259,7 @@ class Receiving:
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
         deadline = monotonic() + budget
-        buffer = _buffer()
+        buffer = _received.view
         if self._first:
             first, self._first = self._first, b""
             self._keep(memoryview(first), is_last=False)
@@ -300,7 +308,7 @@ class ReceivingSmall:
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`. Ends with DONE also when the limit is reached."""
-        buffer = _buffer()
+        buffer = _received.view
         while True:
             received = channel.receive_into(buffer)
             if received == BLOCKED:
@@ -339,15 +347,6 @@ def file_pieces(source: Source, encoder: ToNetwork | None = None) -> Callable[[]
         return memoryview(encoder.feed(bytes(buffer[:count])))
 
     return produce
-
-
-def _buffer() -> memoryview:
-    """Return this thread's receive buffer."""
-    try:
-        return _thread.buffer  # type: ignore[no-any-return]
-    except AttributeError:
-        _thread.buffer = memoryview(bytearray(CHUNK))
-        return _thread.buffer  # type: ignore[no-any-return]
 
 
 def reason_of(error: SSL.Error) -> str:

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import os
 import socket
-from threading import local
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, RECORD, Outcome, Truncated, reason_of
+from ftpsd.data.quantum import BLOCKED, ENDED, RECORD, Outcome, ThreadBuffer, Truncated, reason_of
 
 # Bytes taken from the socket in one call.
 RECEIVED = 128 * 1024
 # What one bio_read returns at most; our flights are far smaller.
 FLIGHT = 64 * 1024
 
-_thread = local()
+# Apart from the one of `Receiving`, which is being filled meanwhile.
+_received = ThreadBuffer(RECEIVED)
 
 
 class Uplink:
@@ -106,7 +106,7 @@ class Uplink:
 
     def _receive(self) -> int:
         """Feed TLS from the socket; return how many bytes came, 0 at the end. Raises WantReadError for none yet."""
-        buffer = _buffer()
+        buffer = _received.view
         try:
             count = self._socket.recv_into(buffer)
         except BlockingIOError:
@@ -133,12 +133,3 @@ class Uplink:
             raise SSL.WantWriteError from None
         except OSError as error:
             raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from None
-
-
-def _buffer() -> memoryview:
-    """Return this thread's receive buffer."""
-    try:
-        return _thread.buffer  # type: ignore[no-any-return]
-    except AttributeError:
-        _thread.buffer = memoryview(bytearray(RECEIVED))
-        return _thread.buffer  # type: ignore[no-any-return]

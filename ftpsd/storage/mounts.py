@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.retold import RetoldSource
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -101,7 +103,7 @@ class MountedStorage:
         tree, inner, point = self._tree_of(path)
         with _seen_from(point):
             source = tree.open_source(inner, offset)
-        return source if point.is_root else MountedSource(source, point)
+        return source if point.is_root else RetoldSource(source, partial(_seen_from, point))
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if that needs no waiting."""
@@ -282,52 +284,6 @@ class MountedListing:
         self._mounts = []
         if self._inner is not None:
             self._inner.close()
-
-
-class MountedSource:
-    """A download from a mounted tree."""
-
-    def __init__(self, inner: Source, point: VirtualPath) -> None:
-        self._inner = inner
-        self._point = point
-        self.size = inner.size
-
-    # Attributes of the protocol that change while the file is read.
-    @property
-    def offset(self) -> int:
-        """Where the next read starts."""
-        return self._inner.offset
-
-    @offset.setter
-    def offset(self, offset: int) -> None:
-        self._inner.offset = offset
-
-    @property
-    def sha256(self) -> str | None:
-        """The digest of the file, where it is known."""
-        return self._inner.sha256
-
-    @sha256.setter
-    def sha256(self, digest: str | None) -> None:
-        self._inner.sha256 = digest
-
-    @property
-    def digests(self) -> bool:
-        """Whether the digest is known, or will be when all of the file has been read."""
-        return self._inner.digests
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill *buffer* from the offset on."""
-        with _seen_from(self._point):
-            return self._inner.read_into(buffer)
-
-    def fileno(self) -> int | None:
-        """Return the descriptor."""
-        return self._inner.fileno()
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._inner.close()
 
 
 class MountedSink:

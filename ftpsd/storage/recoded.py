@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.retold import RetoldSource
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import PathError, VirtualPath
 
@@ -83,7 +85,7 @@ class RecodedStorage:
         """Open the file *path* for sending."""
         stored = self._stored(path)
         with self._shown_errors():
-            return RecodedSource(self._inner.open_source(stored, offset), path)
+            return RetoldSource(self._inner.open_source(stored, offset), partial(_about, path))
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if that needs no waiting."""
@@ -210,55 +212,6 @@ class RecodedStorage:
             raise
 
 
-class RecodedSource:
-    """A download from a recoded tree, of the file the user calls *path*."""
-
-    def __init__(self, inner: Source, path: VirtualPath) -> None:
-        self._inner = inner
-        self._path = path
-        self.size = inner.size
-
-    # Attributes of the protocol that change while the file is read.
-    @property
-    def offset(self) -> int:
-        """Where the next read starts."""
-        return self._inner.offset
-
-    @offset.setter
-    def offset(self, offset: int) -> None:
-        self._inner.offset = offset
-
-    @property
-    def sha256(self) -> str | None:
-        """The digest of the file, where it is known."""
-        return self._inner.sha256
-
-    @sha256.setter
-    def sha256(self, digest: str | None) -> None:
-        self._inner.sha256 = digest
-
-    @property
-    def digests(self) -> bool:
-        """Whether the digest is known, or will be when all of the file has been read."""
-        return self._inner.digests
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill *buffer* from the offset on."""
-        try:
-            return self._inner.read_into(buffer)
-        except StorageError as error:
-            error.path = self._path
-            raise
-
-    def fileno(self) -> int | None:
-        """Return the descriptor."""
-        return self._inner.fileno()
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._inner.close()
-
-
 class RecodedListing:
     """A directory of a recoded tree."""
 
@@ -273,3 +226,13 @@ class RecodedListing:
     def close(self) -> None:
         """Let the directory go."""
         self._inner.close()
+
+
+@contextmanager
+def _about(path: VirtualPath) -> Iterator[None]:
+    """Let errors speak of *path*, as the user calls the file."""
+    try:
+        yield
+    except StorageError as error:
+        error.path = path
+        raise
