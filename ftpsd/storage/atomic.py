@@ -15,59 +15,46 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import StreamDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.origin import keep_origin
+from ftpsd.storage.partial import PARTIAL_MODE
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import rename_to_new, turn
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import UploadPolicy, UploadTerms
 from ftpsd.storage.walk import Place
 
 
 def open_atomic(
     place: Place,
+    published: os.stat_result | None,
     policy: UploadPolicy,
     owner: str,
-    *,
-    offset: int,
-    append: bool,
-    resumable: bool = True,
-    may_replace: bool,
-    may_create: bool,
+    terms: UploadTerms,
     ledger: Ledger = NO_LEDGER,
 ) -> AtomicSink:
-    """Open an upload to *place*, which the sink keeps."""
-    published = _published(place)
-    if published is None and not may_create:
+    """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
+    if published is None and not terms.may_create:
         raise StorageError(Kind.NOT_FOUND)
-    if published is not None and not may_replace:
-        raise StorageError(Kind.EXISTS)
-    if offset < 0:
+    if published is not None:
+        _require_replaceable(place, published)
+        if not terms.may_replace:
+            raise StorageError(Kind.EXISTS)
+    if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published)
-    begun = beginning.begin(None if append else offset, resumable=resumable)
+    begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
-        return AtomicSink(place, policy, begun, _Terms(may_replace, may_create, append, begun.published))
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What the upload may do to its target when it is published."""
-
-    may_replace: bool
-    may_create: bool
-    append: bool
-    published: os.stat_result | None  # the target at open
+        return AtomicSink(place, policy, begun, terms)
 
 
 class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
-    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: _Terms) -> None:
+    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: UploadTerms) -> None:
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial
@@ -77,10 +64,11 @@ class AtomicSink:
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
         self.path = place.path
         self.offset = begun.start
-        self.replaces = terms.published is not None
+        self.replaces = begun.published is not None
         self.sha256: str | None = None
         self._digest = StreamDigest.of_beginning(self._partial.fd, begun.start) if policy.digests else None
-        os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
+        if begun.start:  # else that is where a descriptor begins
+            os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
         self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
 
     def write(self, data: memoryview) -> None:
@@ -140,21 +128,23 @@ class AtomicSink:
     def _set_mode(self) -> None:
         now = self._place.lstat_or_none()
         mode = self._policy.file_mode if now is None else now.st_mode & 0o777
-        with suppress(PermissionError):  # vfat has no modes
-            os.fchmod(self._partial.fd, mode)
+        if mode != PARTIAL_MODE:
+            with suppress(PermissionError):  # vfat has no modes
+                os.fchmod(self._partial.fd, mode)
 
     def _publish(self) -> None:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
+        is_told = self._partial.ledger is not NO_LEDGER
         with turn(target.name), self._partial.ledger.change() as change:
-            published = os.fstat(self._partial.fd)
+            published = os.fstat(self._partial.fd) if is_told else None
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)
-                change.moved(published)
+                if published is not None:
+                    change.moved(published)
                 return
-            is_asked = terms.append or not terms.may_create or self._partial.ledger is not NO_LEDGER
-            now = target.lstat_or_none() if is_asked else None
-            if terms.append and not _is_same(now, terms.published):
+            now = target.lstat_or_none() if is_told or terms.append or not terms.may_create else None
+            if terms.append and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
@@ -166,7 +156,8 @@ class AtomicSink:
                 os.rename(self._partial.place.name, target.name, src_dir_fd=target.fd, dst_dir_fd=target.fd)
                 if now is not None:
                     change.went(now)
-            change.moved(published)
+            if published is not None:
+                change.moved(published)
 
     def _sync_name(self) -> None:
         try:
@@ -198,18 +189,16 @@ class AtomicSink:
         partial.hide()
 
 
-def _published(place: Place) -> os.stat_result | None:
-    """Describe the file that is to be replaced, None for a new one. Raises: DENIED when it is read-only."""
-    status = place.lstat_or_none()
-    if status is None:
-        return None
-    if stat.S_ISLNK(status.st_mode):  # swapped in since the walk
+def _require_replaceable(place: Place, published: os.stat_result) -> None:
+    """Raise DENIED when *published*, which is at *place*, is read-only."""
+    if stat.S_ISLNK(published.st_mode):  # swapped in since the walk
         raise StorageError(Kind.NOT_FOUND)
-    require_regular(status)
+    require_regular(published)
     # A rename asks only the directory. A file its operator made read-only is not replaced all the same.
+    if published.st_uid == os.geteuid() and published.st_mode & stat.S_IWUSR:
+        return
     if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(Kind.DENIED)
-    return status
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:

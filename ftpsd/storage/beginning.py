@@ -92,8 +92,8 @@ class Beginning:
         if partial is None:
             return self._beside()
         with partial:
+            partial.hide(partial.found)
             has_dropped = partial.empty(origin_of(self.published))
-            partial.hide()
         return Begun(partial, 0, self.published, has_dropped=has_dropped)
 
     def _beside(self) -> Begun:
@@ -116,11 +116,11 @@ class Beginning:
                 if not os.fstat(partial.fd).st_size and stored_origin(partial.fd) is None:
                     partial.unlink()  # made just now
                 raise StorageError(Kind.BAD_OFFSET)
+            partial.hide(partial.found)
             if start:
                 partial.truncate(start)
             else:
                 partial.empty(origin)
-            partial.hide()
         return self._with(partial, start, is_resumed=start > 0)
 
     def _take_over(self, wanted: int | None) -> Begun:

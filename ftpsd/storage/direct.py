@@ -14,7 +14,7 @@ from ftpsd.storage.digest import StreamDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import turn, write_all
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import UploadPolicy, UploadTerms
 from ftpsd.storage.walk import Place
 
 _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -22,23 +22,13 @@ _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTT
 _ATTEMPTS = 16
 
 
-def open_direct(
-    place: Place,
-    policy: UploadPolicy,
-    *,
-    offset: int,
-    append: bool,
-    may_replace: bool,
-    may_create: bool,
-    ledger: Ledger = NO_LEDGER,
-) -> DirectSink:
+def open_direct(place: Place, policy: UploadPolicy, terms: UploadTerms, ledger: Ledger = NO_LEDGER) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
-    flags = _WRITE | (os.O_APPEND if append else 0)
-    start = None if append else offset
+    start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
-        fd, is_new = _open(place, flags, start, change, may_replace=may_replace, may_create=may_create)
+        fd, is_new = _open(place, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
-    return DirectSink(place.keep(), policy, fd, start, ledger, is_append=append, replaces=not is_new)
+    return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, replaces=not is_new)
 
 
 def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) -> int:
@@ -59,42 +49,33 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
         raise
 
 
-def _open(
-    place: Place, flags: int, start: int | None, change: Change, *, may_replace: bool, may_create: bool
-) -> tuple[int, bool]:
+def _open(place: Place, terms: UploadTerms, change: Change) -> tuple[int, bool]:
     """Return the descriptor and whether the file is new."""
+    flags = _WRITE | (os.O_APPEND if terms.append else 0)
     is_allowed = False
     for _ in range(_ATTEMPTS):
-        if may_replace:
+        if terms.may_replace:
             try:
                 return os.open(place.name, flags, dir_fd=place.fd), False
             except FileNotFoundError:
-                if not may_create:
+                if not terms.may_create:
                     raise
-        elif not may_create:
+        elif not terms.may_create:
             raise StorageError(Kind.DENIED)
-        if start:
-            raise StorageError(Kind.EXISTS if _exists(place) else Kind.BAD_OFFSET)
+        if terms.offset and not terms.append:
+            raise StorageError(Kind.BAD_OFFSET if place.lstat_or_none() is None else Kind.EXISTS)
         if not is_allowed:
             change.need_file()
             is_allowed = True
         try:
             fd = os.open(place.name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=place.fd)
         except FileExistsError:
-            if not may_replace:
+            if not terms.may_replace:
                 raise
         else:
             change.came(os.fstat(fd))
             return fd, True
     raise StorageError(Kind.BUSY)
-
-
-def _exists(place: Place) -> bool:
-    try:
-        place.lstat()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 class DirectSink:

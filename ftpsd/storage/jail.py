@@ -37,7 +37,7 @@ from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, o
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import UploadPolicy, UploadTerms
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -131,29 +131,19 @@ class LocalJail:
             # Unlike a number that is free right now, it is still free when the upload is published.
             path = path.parent / unique_name(path.name)
             offset, append, may_replace = 0, False, False
-        with self._find_new(path, follow=True) as place:
-            self._ledger.require_counted()
-            if not self._uploads.atomic:
-                return open_direct(
-                    place,
-                    self._uploads,
-                    offset=offset,
-                    append=append,
-                    may_replace=may_replace,
-                    may_create=may_create,
-                    ledger=self._ledger,
-                )
-            return open_atomic(
-                place,
-                self._uploads,
-                self._owner,
-                offset=offset,
-                append=append,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-                ledger=self._ledger,
-            )
+        terms = UploadTerms(offset, append, resumable, may_replace, may_create)
+        with self._find_new(path, is_file=True) as place:
+            published = place.lstat_or_none()
+            if published is None or not stat.S_ISLNK(published.st_mode):
+                return self._open_sink(place, published, terms)
+        with self._find_new(path, is_file=True, follow=True) as place:
+            return self._open_sink(place, place.lstat_or_none(), terms)
+
+    def _open_sink(self, place: Place, published: os.stat_result | None, terms: UploadTerms) -> Sink:
+        self._ledger.require_counted()
+        if not self._uploads.atomic:
+            return open_direct(place, self._uploads, terms, self._ledger)
+        return open_atomic(place, published, self._uploads, self._owner, terms, self._ledger)
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
@@ -269,10 +259,10 @@ class LocalJail:
             raise StorageError(Kind.DENIED, path)
         return self._find(path)
 
-    def _find_new(self, path: VirtualPath, *, follow: bool = False) -> Place:
+    def _find_new(self, path: VirtualPath, *, is_file: bool = False, follow: bool = False) -> Place:
         """Find where something is to be made."""
         if path.is_root:
-            raise StorageError(Kind.EXISTS if not follow else Kind.IS_A_DIRECTORY, path)
+            raise StorageError(Kind.IS_A_DIRECTORY if is_file else Kind.EXISTS, path)
         if is_reserved(path.name):
             raise StorageError(Kind.BAD_NAME, path)
         return self._find(path, follow=follow)

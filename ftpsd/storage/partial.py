@@ -38,7 +38,7 @@ PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a
 _PLANTED = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_MODE = 0o600
+PARTIAL_MODE = 0o600
 # Each retry means that another upload was published between our open and our lock.
 _ATTEMPTS = 16
 
@@ -121,21 +121,22 @@ def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyo
     name = partial_name(owner, target.name)
     for _ in range(_ATTEMPTS):
         try:
-            fd = _open_or_make(target, name, ledger, beyond)
-        except FileExistsError:  # made by somebody else between two calls
+            fd, is_new = _open_or_make(target, name, ledger, beyond)
+        except (FileExistsError, FileNotFoundError):  # made or gone between two calls
             continue
         except OSError as error:
             if error.errno in _PLANTED:
                 return None
             raise
-        partial = Partial(target, name, fd, name, ledger)
+        partial = Partial(target, name, fd, name, ledger, is_new=is_new)
         with partial:
             if not partial.lock():
                 partial.close()
                 return None
-            if partial.is_named():
-                status = os.fstat(fd)
+            status = os.fstat(fd)
+            if partial.is_named(status):
                 if _is_ours(status):
+                    partial.found = status
                     return partial
                 if status.st_nlink == 1:
                     partial.close()
@@ -151,23 +152,27 @@ def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, bey
         name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
         with _making(name):
             fd = _make(target, name, ledger, beyond)
-        partial = Partial(target, name, fd, partial_name(owner, target.name), ledger)
+        partial = Partial(target, name, fd, partial_name(owner, target.name), ledger, is_new=True)
         with partial:
             partial.lock()  # where locks are missing, its modification time still keeps the sweep off
-            if partial.is_named():  # else the owner has removed the directory's leftovers in between
+            if partial.is_named(os.fstat(fd)):  # else the owner has removed the directory's leftovers in between
                 return partial
             partial.close()
     raise StorageError(Kind.BUSY)
 
 
-def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
-    if ledger is NO_LEDGER:  # then nobody asks which of the two it was
-        return os.open(name, _OPEN | os.O_CREAT, _MODE, dir_fd=target.fd)
+def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> tuple[int, bool]:
+    """Return the descriptor, and whether the file is new."""
+    if ledger is NO_LEDGER:
+        try:
+            return os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, PARTIAL_MODE, dir_fd=target.fd), True
+        except FileExistsError:
+            return os.open(name, _OPEN, dir_fd=target.fd), False
     with _making(name):
         try:
-            return os.open(name, _OPEN, dir_fd=target.fd)
+            return os.open(name, _OPEN, dir_fd=target.fd), False
         except FileNotFoundError:
-            return _make(target, name, ledger, beyond)
+            return _make(target, name, ledger, beyond), True
 
 
 def _making(name: bytes) -> AbstractContextManager[object]:
@@ -178,7 +183,7 @@ def _making(name: bytes) -> AbstractContextManager[object]:
 def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
     with ledger.change() as change:
         change.need_file(beyond=beyond)
-        fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=target.fd)
+        fd = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, PARTIAL_MODE, dir_fd=target.fd)
         try:
             change.came(os.fstat(fd))
         except BaseException:
@@ -190,12 +195,18 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
-    __slots__ = ("_findable", "fd", "ledger", "place", "size")
+    __slots__ = ("_findable", "fd", "found", "is_new", "ledger", "place", "size")
 
-    def __init__(self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER) -> None:
+    def __init__(
+        self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER, *, is_new: bool = False
+    ) -> None:
         self.place = Place(target.fd, name, target.path)  # the descriptor is the target's: never closed here
         self.fd = fd
         self.ledger = ledger
+        self.is_new = is_new  # made by us just now: there is nothing in it and nothing kept with it
+        # What it was when the lock was taken. Nobody else changes it from then on, so nobody asks the kernel again:
+        # each call of a worker is a struggle for the interpreter's lock, and of a small upload's 25 these were 5.
+        self.found: os.stat_result | None = None
         self._findable = findable  # the name its owner looks for
         self.size = 0  # set by truncate() or fill(), one of which comes before write()
 
@@ -207,18 +218,18 @@ class Partial:
             return False
         return True
 
-    def is_named(self) -> bool:
-        """Tell whether its name still means this file; only then is the lock worth anything."""
+    def is_named(self, status: os.stat_result) -> bool:
+        """Tell whether its name still means this file, which is *status*; only then is the lock worth anything."""
         try:
-            return os.path.samestat(self.place.lstat(), os.fstat(self.fd))
+            return os.path.samestat(self.place.lstat(), status)
         except FileNotFoundError:
             return False
 
-    def hide(self) -> None:
-        """Take back the mode that an attempt to publish it gave it."""
-        if os.fstat(self.fd).st_mode & 0o777 != _MODE:
+    def hide(self, status: os.stat_result | None = None) -> None:
+        """Take back the mode that an attempt to publish it gave it; *status* is what it is now."""
+        if (status or os.fstat(self.fd)).st_mode & 0o777 != PARTIAL_MODE:
             with suppress(PermissionError):  # vfat has no modes
-                os.fchmod(self.fd, _MODE)
+                os.fchmod(self.fd, PARTIAL_MODE)
 
     def unlink(self) -> None:
         """Remove it; only ever called with the lock held."""
@@ -247,7 +258,7 @@ class Partial:
 
     def empty(self, origin: bytes | None) -> bool:
         """Make it one of an upload that begins with nothing over *origin*; tell whether it was one with something."""
-        was_over = stored_origin(self.fd)
+        was_over = None if self.is_new else stored_origin(self.fd)
         has_dropped = self.truncate(0) > 0 or was_over is not None
         if was_over != origin:
             self.begin_over(origin)
@@ -264,10 +275,11 @@ class Partial:
         Only ever called with the lock held, before it is written.
         """
         with self.ledger.change() as change:
-            before = os.fstat(self.fd)
+            before = self.found or os.fstat(self.fd)
             if before.st_size != size:
                 os.ftruncate(self.fd, size)
             change.resized(before, before.st_size, size)
+        self.found = None
         self.size = size
         return before.st_size
 
@@ -339,7 +351,7 @@ def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, l
     try:
         # Looked at before the lock is taken, for a lock held for a moment sends an upload elsewhere, and again with
         # it.
-        if _is_idle(fd, older_than) and partial.lock() and partial.is_named() and _is_idle(fd, older_than):
+        if _is_idle(fd, older_than) and partial.lock() and partial.is_named(os.fstat(fd)) and _is_idle(fd, older_than):
             partial.unlink()
             return True
         return False

@@ -38,15 +38,17 @@ class Place:
     """
     One name in one open directory; the name need not exist.
 
-    As a context it closes the directory at the end, and makes every error a StorageError about *path*.
+    As a context it closes the directory at the end, and makes every error a StorageError about *path*. The descriptor
+    of a *root* is the root's, which is kept from closing it meanwhile.
     """
 
-    __slots__ = ("fd", "name", "path")
+    __slots__ = ("_root", "fd", "name", "path")
 
-    def __init__(self, fd: int, name: bytes, path: VirtualPath) -> None:
+    def __init__(self, fd: int, name: bytes, path: VirtualPath, root: Root | None = None) -> None:
         self.fd = fd
         self.name = name
         self.path = path
+        self._root = root
 
     def lstat(self) -> os.stat_result:
         """Describe the name itself, be it a link."""
@@ -69,14 +71,14 @@ class Place:
 
     def keep(self) -> Place:
         """Return the same place for good; the end of this one's context leaves it open."""
-        kept = Place(self.fd, self.name, self.path)
+        kept = Place(self.fd, self.name, self.path, self._root)
         self.fd = -1
         return kept
 
     def close(self) -> None:
         """Close the directory; idempotent."""
         fd, self.fd = self.fd, -1
-        if fd >= 0:
+        if fd >= 0 and self._root is None:
             os.close(fd)
 
     def __enter__(self) -> Place:
@@ -198,7 +200,7 @@ class Root:
     def _walk(self, names: list[bytes], path: VirtualPath, follow: bool) -> Place | list[bytes]:
         """Walk once along *names*; where that is not the end of it, return the names to walk along instead."""
         if not names:
-            return Place(os.open(b".", _STEP, dir_fd=self.fd), b".", path)
+            return Place(self.fd, b".", path, self)
         directory = self.fd
         last = len(names) - 1
         try:
@@ -221,7 +223,9 @@ class Root:
                 return _above(names[:last])
             if follow and (link := _link_or_none(directory, name)) is not None:
                 return self._splice(names, last, link)
-            place = Place(directory if last else os.open(b".", _STEP, dir_fd=directory), name, path)
+            if not last:
+                return Place(self.fd, name, path, self)
+            place = Place(directory, name, path)
             directory = self.fd  # it is the place's now
             return place
         finally:

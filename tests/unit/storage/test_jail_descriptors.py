@@ -44,7 +44,7 @@ class TestDescriptors:
         source.close()
         sink.abort()
         listing.close()
-        assert (len(ours), inherited) == (6, [])  # the root, a source, a partial and its directory, a directory twice
+        assert (len(ours), inherited) == (5, [])  # the root, a source, a partial, a directory twice
 
     def test_close_waits_for_who_is_inside(self, open_jail: OpenJail, home: Path) -> None:
         """The root's descriptor stays open as long as an operation holds it: its number means no other directory."""
