@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from bench.cases import all_cases
 from bench.cases.base import Case
+from bench.client import OFFER
 from bench.ground import FULL, QUICK, laid_out
 from bench.measure import BenchError
 from bench.packages import Missing, Programs, default_cache
@@ -37,6 +38,7 @@ def main() -> int:
     """Run what the command line says; return the exit code."""
     options = _parser().parse_args()
     signal.signal(signal.SIGTERM, _stop)
+    OFFER.is_open = options.tls == "any"
     if options.action == "profile":
         from bench.profiling import profile
 
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")
     parser.add_argument("--only", default="", help="cases or families, comma-separated, e.g. bulk,small-retr-1k-1")
     parser.add_argument("--servers", default="", help="servers, comma-separated; ftpsd is always among them")
+    parser.add_argument("--tls", choices=["1.3", "any"], default="1.3", help="what clients offer (%(default)s)")
     parser.add_argument("--list", action="store_true", help="list cases and servers and end")
     parser.add_argument("--output", type=Path, help="write the table there too")
     parser.add_argument("--json", type=Path, help="write every figure there")
@@ -92,7 +95,7 @@ def measure(options: argparse.Namespace) -> Results:
     with ExitStack() as stack:
         scale = QUICK if options.quick else FULL
         ground = stack.enter_context(laid_out(scale, options.directory))
-        results.scale = f"{rounds} rounds; {scale}"
+        results.scale = f"{rounds} rounds; {scale}; TLS {options.tls}"
         running = []
         for server in servers:
             try:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.client import CIPHER, HOST
+from bench.client import CIPHER, CIPHER_1_2, HOST, OFFER
 from bench.ground import USER, Ground
 from bench.measure import BenchError
 from bench.running import RunningServer
@@ -78,7 +78,7 @@ def upload(running: RunningServer, source: Path, path: str) -> list[str]:
 
 def _curl(running: RunningServer) -> list[str]:
     common = ["curl", "--silent", "--show-error", "--fail", "--insecure", "--max-time", "300"]
-    tls = ["--tlsv1.3", "--tls13-ciphers", CIPHER]
+    tls = ["--tls13-ciphers", CIPHER, *(["--ciphers", CIPHER_1_2] if OFFER.is_open else ["--tlsv1.3"])]
     login = ["--ssl-reqd", "--user", f"{USER}:{running.ground.password}"]
     return [*common, *tls, *(login if running.server.protocol == "ftps" else [])]
 
