@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from ftpsd import __version__
 from ftpsd.auth.passwords import verify
-from ftpsd.cli import main
+from ftpsd.cli.program import main
 from ftpsd.commands import TABLE
 from ftpsd.config.schema import json_schema
 from ftpsd.config.users import load_users
@@ -55,7 +55,7 @@ def test_the_version_is_told() -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`ftpsd --help` answers before Twisted, pydantic or cryptography are imported."""
     program = (
-        "import sys; from ftpsd.cli import main\n"
+        "import sys; from ftpsd.cli.program import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "sys.exit(','.join({'twisted', 'pydantic', 'cryptography', 'OpenSSL', 'yaml', 'rich'} & set(sys.modules)))"

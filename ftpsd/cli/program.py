@@ -3,7 +3,6 @@ The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
 `ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem.
-Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
 
@@ -11,29 +10,34 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.terminal import (
+    EXIT_DENIED,
+    EXIT_FINE,
+    EXIT_PROBLEM,
+    EXIT_WRONG,
+    FILE,
+    ask_password,
+    complain,
+    config_option,
+    counted,
+    hashed,
+    host_option,
+    password_option,
+    print_table,
+    users_file,
+)
+from ftpsd.cli.users import user
 
 if TYPE_CHECKING:
     from ftpsd.config.files import Findings
     from ftpsd.config.model import Config
-    from ftpsd.config.users import UserRecord
     from ftpsd.tls.certificates import CertificatePair
-
-EXIT_FINE: Final = 0
-EXIT_DENIED: Final = 1
-EXIT_PROBLEM: Final = 1
-EXIT_WRONG: Final = 2
-# Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
-LONGEST_LINE: Final = 4096
-
-_FILE: Final = click.Path(path_type=Path)
-_Command = Callable[..., Any]
 
 
 class Commands(click.Group):
@@ -62,17 +66,7 @@ def main() -> None:
     """Serve files over FTPS. `ftpsd demo` shows everything at once."""
 
 
-def config_option(*, required: bool) -> Callable[[_Command], _Command]:
-    """Return the option that names ftpsd.yaml."""
-    return click.option("--config", type=_FILE, metavar="FILE", required=required, help="The configuration file.")
-
-
-def host_option(command: _Command) -> _Command:
-    """Add the option that names a virtual host."""
-    return click.option("--host", metavar="NAME", help="A virtual host: its users, not the default host's.")(command)
-
-
-_password_option: Final = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+main.add_command(user)
 
 
 @main.command()
@@ -157,9 +151,9 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
 @main.command()
 @config_option(required=True)
 @click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
-@click.option("--ca", "authority", type=_FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
+@click.option("--ca", "authority", type=FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
 @click.option("--user", metavar="NAME", help="Log in as this user, with --password-stdin, and list the home.")
-@_password_option
+@password_option
 def doctor(config: Path, host: str | None, authority: Path | None, user: str | None, password_stdin: bool) -> None:
     """Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem."""
     from ftpsd.service.build import load
@@ -201,14 +195,14 @@ def print_commands(markdown: bool) -> None:
 
 
 @main.command("hash-password")
-@_password_option
+@password_option
 def print_password_hash(password_stdin: bool) -> None:
     """Print the Argon2id hash of a password, as users.yaml takes it."""
     click.echo(hashed(ask_password(password_stdin)))
 
 
 @main.command()
-@click.option("--directory", type=_FILE, metavar="DIR", help="Keep everything here; else it is temporary.")
+@click.option("--directory", type=FILE, metavar="DIR", help="Keep everything here; else it is temporary.")
 @click.option("--port", type=click.IntRange(0, 65535), default=2121, show_default=True, help="Explicit TLS; 0: any.")
 @click.option("--implicit-port", type=click.IntRange(0, 65535), default=2990, show_default=True, help="Implicit TLS.")
 @click.option("--passive-ports", default="3000-3050", show_default=True, metavar="RANGE", help="Data connections.")
@@ -234,192 +228,3 @@ def demo(
     from ftpsd.service.demo import demo as run
 
     sys.exit(run(directory, port, implicit_port, ports, metrics_port, user, password))
-
-
-@main.group()
-def user() -> None:
-    """Change or list the users in users.yaml; the running server takes them over on SIGHUP."""
-
-
-def users_options(command: _Command) -> _Command:
-    """Add the two ways to name the users file."""
-    command = host_option(command)
-    command = click.option("--users", type=_FILE, metavar="FILE", help="The users file, users.yaml.")(command)
-    return config_option(required=False)(command)
-
-
-@user.command("add")
-@click.argument("name")
-@click.option("--home", type=_FILE, required=True, metavar="DIR", help="The directory the user sees as /.")
-@click.option("--role", help="A role of the file; without one the user may do everything in the home.")
-@click.option("--create-home", is_flag=True, help="Make the directory, for its owner only.")
-@_password_option
-@users_options
-def add_user(
-    name: str,
-    home: Path,
-    role: str | None,
-    create_home: bool,
-    password_stdin: bool,
-    config: Path | None,
-    users: Path | None,
-    host: str | None,
-) -> None:
-    """Add the user NAME."""
-    from ftpsd.config.edit import locked
-
-    path, home = users_file(config, users, host), home.absolute()
-    more = {"role": role} if role is not None else {}
-    # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
-    with locked(path) as file:
-        file.add(name, {"home": str(home), **more})
-    password = hashed(ask_password(password_stdin))
-    with locked(path) as file:
-        file.add(name, {"password": password, "home": str(home), **more})
-        if create_home:
-            try:
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise click.UsageError(f"{home} cannot be made: {error.strerror}.") from None
-        file.save()
-    click.echo(f"added {name} to {path}")
-    if not home.is_dir():
-        click.echo(f"{home} does not exist yet; run: mkdir -p {home}", err=True)
-    elif create_home:
-        click.echo(f"{home} is there; ftpsd must be able to write in it, whoever it runs as", err=True)
-
-
-@user.command("password")
-@click.argument("name")
-@_password_option
-@users_options
-def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None, host: str | None) -> None:
-    """Set the password of the user NAME."""
-    from ftpsd.config.edit import locked
-
-    path = users_file(config, users, host)
-    # Tried before the password is asked for, as above.
-    with locked(path) as file:
-        file.require(name)
-    password = hashed(ask_password(password_stdin))
-    with locked(path) as file:
-        file.set_password(name, password)
-        file.save()
-    click.echo(f"changed the password of {name} in {path}")
-
-
-@user.command("remove")
-@click.argument("name")
-@users_options
-def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
-    """Remove the user NAME; the files in the home stay."""
-    from ftpsd.config.edit import locked
-
-    path = users_file(config, users, host)
-    with locked(path) as file:
-        file.remove(name)
-        file.save()
-    click.echo(f"removed {name} from {path}; the home was left as it is")
-
-
-@user.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a user.")
-@users_options
-def list_users(as_json: bool, config: Path | None, users: Path | None, host: str | None) -> None:
-    """List the users."""
-    from ftpsd.config.users import load_users
-
-    records = load_users(users_file(config, users, host)).users.values()
-    if as_json:
-        click.echo(json.dumps([described(record) for record in records], indent=2))
-        return
-    words: dict[object, str] = {True: "yes", False: "no", None: "never"}
-    rows = [[words.get(value) or str(value) for value in described(record).values()] for record in records]
-    print_table(("name", "home", "access", "enabled", "expires"), rows)
-
-
-def described(record: UserRecord) -> dict[str, Any]:
-    """Return what may be shown of a user: no hash."""
-    return {
-        "name": record.name,
-        "home": str(record.home),
-        "access": "full" if record.rules is None else counted(len(record.rules), "rule"),
-        "enabled": record.enabled,
-        "expires": None if record.expires is None else record.expires.isoformat(),
-    }
-
-
-def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
-    """Return the users file that the options name."""
-    if (config is None) == (users is None):
-        raise click.UsageError("Name the users file: --config FILE or --users FILE, one of the two.")
-    if users is not None:
-        if host is not None:
-            raise click.UsageError("--host goes with --config, which says where the users of a host are.")
-        return users
-    from ftpsd.config.model import load_config
-
-    assert config is not None
-    loaded = load_config(config)
-    if host is None:
-        return loaded.users
-    for section in loaded.virtual_hosts:
-        if host.lower() in section.names:
-            return section.users
-    known = ", ".join(name for section in loaded.virtual_hosts for name in section.names) or "none"
-    raise click.UsageError(f"{config} has no virtual host {host}; it has {known}.")
-
-
-def ask_password(from_stdin: bool) -> str:
-    """Return a password from one line of standard input, or from a prompt, asked for twice."""
-    if not from_stdin:
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))
-    line = sys.stdin.buffer.readline(LONGEST_LINE)
-    try:
-        return line.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise click.UsageError("The password on standard input is not UTF-8.") from None
-
-
-def hashed(password: str) -> str:
-    """Return the hash of *password*; clients cannot send control characters, so it may not hold any."""
-    from ftpsd.auth.passwords import hash_password
-
-    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in password):
-        raise click.UsageError("A password cannot hold control characters.")
-    try:
-        return hash_password(password)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: drawn on a terminal, else plain lines with tabs between the columns."""
-    if not sys.stdout.isatty():
-        for row in [header, *rows]:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def complain(lines: Iterable[object]) -> NoReturn:
-    """Print what is wrong and end."""
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(EXIT_WRONG)
-
-
-if __name__ == "__main__":
-    main(prog_name="ftpsd")

@@ -1,0 +1,1 @@
+"""The command line: `ftpsd`, also as `python -m ftpsd.cli`."""

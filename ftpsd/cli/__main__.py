@@ -1,0 +1,5 @@
+"""`python -m ftpsd.cli` is `ftpsd`."""
+
+from ftpsd.cli.program import main
+
+main(prog_name="ftpsd")

@@ -1,0 +1,109 @@
+"""
+What the commands share: options, prompts, tables and exit codes.
+
+Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+EXIT_FINE: Final = 0
+EXIT_DENIED: Final = 1
+EXIT_PROBLEM: Final = 1
+EXIT_WRONG: Final = 2
+# Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
+LONGEST_LINE: Final = 4096
+
+FILE: Final = click.Path(path_type=Path)
+Function = Callable[..., Any]
+
+
+def config_option(*, required: bool) -> Callable[[Function], Function]:
+    """Return the option that names ftpsd.yaml."""
+    return click.option("--config", type=FILE, metavar="FILE", required=required, help="The configuration file.")
+
+
+def host_option(command: Function) -> Function:
+    """Add the option that names a virtual host."""
+    return click.option("--host", metavar="NAME", help="A virtual host: its users, not the default host's.")(command)
+
+
+password_option: Final = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
+    """Return the users file that the options name."""
+    if (config is None) == (users is None):
+        raise click.UsageError("Name the users file: --config FILE or --users FILE, one of the two.")
+    if users is not None:
+        if host is not None:
+            raise click.UsageError("--host goes with --config, which says where the users of a host are.")
+        return users
+    from ftpsd.config.model import load_config
+
+    assert config is not None
+    loaded = load_config(config)
+    if host is None:
+        return loaded.users
+    for section in loaded.virtual_hosts:
+        if host.lower() in section.names:
+            return section.users
+    known = ", ".join(name for section in loaded.virtual_hosts for name in section.names) or "none"
+    raise click.UsageError(f"{config} has no virtual host {host}; it has {known}.")
+
+
+def ask_password(from_stdin: bool) -> str:
+    """Return a password from one line of standard input, or from a prompt, asked for twice."""
+    if not from_stdin:
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))
+    line = sys.stdin.buffer.readline(LONGEST_LINE)
+    try:
+        return line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.UsageError("The password on standard input is not UTF-8.") from None
+
+
+def hashed(password: str) -> str:
+    """Return the hash of *password*; clients cannot send control characters, so it may not hold any."""
+    from ftpsd.auth.passwords import hash_password
+
+    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in password):
+        raise click.UsageError("A password cannot hold control characters.")
+    try:
+        return hash_password(password)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, else plain lines with tabs between the columns."""
+    if not sys.stdout.isatty():
+        for row in [header, *rows]:
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def complain(lines: Iterable[object]) -> NoReturn:
+    """Print what is wrong and end."""
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(EXIT_WRONG)
