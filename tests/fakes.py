@@ -14,9 +14,10 @@ from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Unfini
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.walk import MAX_LINKS
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
-from tests.memory import Directory, File, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
+from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
 
@@ -59,8 +60,11 @@ class MemoryStorage:
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path*."""
         with self.tree.lock:
-            directory = self._directory(path)
-            return MemoryListing([entry_of(name, node) for name, node in directory.children.items()])
+            found = []
+            for name, node in self._directory(path).children.items():
+                with suppress(StorageError):  # a link that leads nowhere
+                    found.append(entry_of(name, self._node(path / name) if isinstance(node, Link) else node))
+            return MemoryListing(found)
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file *path*."""
@@ -92,17 +96,19 @@ class MemoryStorage:
         with self.tree.lock:
             if path.is_root:
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
-            directory = self._place_for_new(path)
-            published = directory.children.get(path.name)
+            there = self._followed(path)
+            directory = self._place_for_new(there)
+            published = directory.children.get(there.name)
+            assert not isinstance(published, Link)
             if isinstance(published, Directory):
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
             if published is None and not may_create:
                 raise StorageError(Kind.NOT_FOUND, path)
             if published is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, path)
-            begun = self._begin(path, directory, published, None if append else offset, resumable=resumable)
+            begun = self._begin(there, directory, published, None if append else offset, resumable=resumable)
             terms = _Terms(may_replace, may_create, append, published, published.data if published else b"")
-            return MemorySink(self.tree, path, directory, self._owner, begun, terms)
+            return MemorySink(self.tree, path, directory, (self._owner, there.name), begun, terms)
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
@@ -114,12 +120,25 @@ class MemoryStorage:
                 raise StorageError(Kind.EXISTS, path)
             directory.children[path.name] = Directory(modified_ns=self.tree.now_ns())
 
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*."""
+        with self.tree.lock:
+            if path.is_root:
+                raise StorageError(Kind.EXISTS, path)
+            self._node(target)
+            directory = self._place_for_new(path)
+            if self._followed(path.parent).is_within(self._followed(target)):
+                raise StorageError(Kind.CIRCULAR, path)
+            if path.name in directory.children:
+                raise StorageError(Kind.EXISTS, path)
+            directory.children[path.name] = Link(target)
+
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
         with self.tree.lock:
             above = self._above(path)
             node = self._node(path)
-            if isinstance(node, File):
+            if isinstance(node, File) or isinstance(above.children[path.name], Link):
                 raise StorageError(Kind.NOT_A_DIRECTORY, path)
             foreign = any(
                 owner != self._owner or partial.inode in self.tree.active
@@ -136,9 +155,9 @@ class MemoryStorage:
             if isinstance(above.children.get(path.name), Directory):
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
             is_discarded = self._discard(above, path.name)
-            if path.name in above.children or not is_discarded:
+            if path.name not in above.children and not is_discarded:
                 self._node(path)
-                del above.children[path.name]
+            above.children.pop(path.name, None)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
         """Rename *old* to *new*."""
@@ -146,7 +165,7 @@ class MemoryStorage:
             source = self._above(old)
             if new.is_root:
                 raise StorageError(Kind.EXISTS, new)
-            node = self._node(old)
+            node = source.children.get(old.name) or self._node(old)
             target = self._place_for_new(new)
             there = target.children.get(new.name)
             if there is not None and not may_replace:
@@ -154,7 +173,7 @@ class MemoryStorage:
             if isinstance(node, Directory):
                 if new != old and new.is_within(old):
                     raise StorageError(Kind.BAD_NAME, new)
-                if isinstance(there, File):
+                if isinstance(there, File | Link):
                     raise StorageError(Kind.NOT_A_DIRECTORY, new)
                 if there is not None and there is not node and there.children:
                     raise StorageError(Kind.NOT_EMPTY, new)
@@ -194,7 +213,7 @@ class MemoryStorage:
         if self._is_closed:
             raise StorageError(Kind.IO, path)
         node: File | Directory = self.tree.root
-        for name in path.parts:
+        for name in self._followed(path).parts:
             if len(encode_name(name)) > _NAME_MAX:
                 raise StorageError(Kind.BAD_NAME, path)
             if is_reserved(name):
@@ -203,8 +222,29 @@ class MemoryStorage:
                 raise StorageError(Kind.NOT_A_DIRECTORY, path)
             if name not in node.children:
                 raise StorageError(Kind.NOT_FOUND, path)
-            node = node.children[name]
+            below = node.children[name]
+            assert not isinstance(below, Link)
+            node = below
         return node
+
+    def _followed(self, path: VirtualPath) -> VirtualPath:
+        """Return where *path* leads."""
+        for _ in range(MAX_LINKS + 1):
+            link = self._first_link(path)
+            if link is None:
+                return path
+            depth, target = link
+            path = VirtualPath(target.parts + path.parts[depth:])
+        raise StorageError(Kind.TOO_MANY_LINKS, path)
+
+    def _first_link(self, path: VirtualPath) -> tuple[int, VirtualPath] | None:
+        """Return the depth of the first link in *path*, and where it leads."""
+        node: File | Directory | Link | None = self.tree.root
+        for depth, name in enumerate(path.parts, 1):
+            node = node.children.get(name) if isinstance(node, Directory) else None
+            if isinstance(node, Link):
+                return depth, node.target
+        return None
 
     def _directory(self, path: VirtualPath) -> Directory:
         node = self._node(path)
@@ -292,11 +332,18 @@ class MemorySink:
     """An upload into memory."""
 
     def __init__(
-        self, tree: MemoryTree, path: VirtualPath, directory: Directory, owner: str, begun: _Begun, terms: _Terms
+        self,
+        tree: MemoryTree,
+        path: VirtualPath,
+        directory: Directory,
+        key: tuple[str, str],
+        begun: _Begun,
+        terms: _Terms,
     ) -> None:
         self._tree = tree
         self._directory = directory
-        self._key = (owner, path.name)
+        self._key = key
+        self._name = key[1]
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
@@ -331,9 +378,9 @@ class MemorySink:
                     del self._directory.partials[self._key]
                 self.sha256 = sha256(self._partial.data).hexdigest()
                 self._partial.modified_ns = self._tree.now_ns()
-                replaced = self._directory.children.get(self.path.name)
-                self._partial.mode = 0o600 if replaced is None else replaced.mode
-                self._directory.children[self.path.name] = self._partial
+                replaced = self._directory.children.get(self._name)
+                self._partial.mode = replaced.mode if isinstance(replaced, File) else 0o600
+                self._directory.children[self._name] = self._partial
                 self._end()
             finally:
                 self.abort()
@@ -357,7 +404,7 @@ class MemorySink:
         self._tree.active.discard(self._partial.inode)
 
     def _check_terms(self) -> None:
-        now = self._directory.children.get(self.path.name)
+        now = self._directory.children.get(self._name)
         terms = self._terms
         if isinstance(now, Directory):
             raise StorageError(Kind.IS_A_DIRECTORY, self.path)

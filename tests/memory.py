@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from ftpsd.storage.entries import FULL_PERM
 from ftpsd.wire.listing import Entry, EntryType
+from ftpsd.wire.path import VirtualPath
 
 _inodes = itertools.count(1)
 
@@ -26,11 +27,18 @@ class File:
     origin: tuple[int, int, int] | None = None  # of a partial: the file it is to replace
 
 
+@dataclass(frozen=True)
+class Link:
+    """A link, by where it leads to from the root."""
+
+    target: VirtualPath
+
+
 @dataclass(eq=False)
 class Directory:
     """A directory, with the unfinished uploads to it by owner and name."""
 
-    children: dict[str, File | Directory] = field(default_factory=dict)
+    children: dict[str, File | Directory | Link] = field(default_factory=dict)
     partials: dict[tuple[str, str], File] = field(default_factory=dict)
     modified_ns: int = 0
     mode: int = 0o700

@@ -315,6 +315,15 @@ class DirectoryMade(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LinkMade(Event):
+    """*path* is a link that leads to *target*, both as the user says them (SITE SYMLINK)."""
+
+    event = "link-made"
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class DirectoryRemoved(Event):
     event = "directory-removed"
     path: str

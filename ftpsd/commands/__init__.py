@@ -13,6 +13,7 @@ from ftpsd.commands import (
     files,
     hosts,
     information,
+    links,
     listing,
     login,
     negotiation,
@@ -25,8 +26,8 @@ from ftpsd.commands import (
 from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
-    login, hosts, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, copying,
-    combining, information, negotiation,
+    login, hosts, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, links,
+    copying, combining, information, negotiation,
 )  # fmt: skip
 
 TABLE = CommandTable(module.family for module in _FAMILIES)

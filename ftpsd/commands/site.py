@@ -1,8 +1,4 @@
-"""
-SITE: what RFC 959 leaves to each server, in the forms that clients know from others.
-
-Links cannot be made (no SITE SYMLINK): where a link may lead is for the operator to decide.
-"""
+"""SITE: what RFC 959 leaves to each server, in the forms that clients know from others."""
 
 from __future__ import annotations
 

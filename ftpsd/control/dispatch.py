@@ -35,7 +35,7 @@ NOT_IMPLEMENTED = frozenset(
     | {"MAIL", "MLFL", "MRCP", "MRSQ", "MSAM", "MSND", "MSOM", "XRCP", "XRSQ", "XSEM", "XSEN"}
 )
 # RFC 959, 5.4 has 553 for commands that give a name; others say 550 to a name they cannot use.
-NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "COMB"})
+NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "SITE SYMLINK", "COMB"})
 
 STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_FOUND: Reply(550, "No such file or directory."),
@@ -52,6 +52,8 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.READ_ONLY: Reply(550, "Read-only file system."),
     Kind.BUSY: Reply(450, "File is busy, try again later."),
     Kind.TOO_MANY_LINKS: Reply(550, "Too many links."),
+    Kind.CIRCULAR: Reply(550, "A link cannot lead to a directory that it is in."),
+    Kind.NO_LINKS: Reply(550, "Links are not followed here, so none is made."),
     Kind.BAD_OFFSET: Reply(554, "Restart offset is beyond the end of the file."),
     Kind.UNFINISHED: Reply(554, "An upload of this file is unfinished; send the whole file anew."),
     Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),

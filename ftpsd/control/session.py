@@ -133,15 +133,15 @@ class Session:
         """Whether the control connection is under TLS; after CCC it is not, though data connections may be."""
         return self.tls is not None
 
-    def resolve(self, argument: str) -> VirtualPath:
+    def resolve(self, argument: str, base: VirtualPath | None = None) -> VirtualPath:
         """
-        Return the path *argument* names, seen from the working directory.
+        Return the path *argument* names, seen from *base*: the working directory when left out.
 
         Raises:
             ReplyError: 553, the name holds what no name may hold.
         """
         try:
-            return VirtualPath.parse(argument, self.directory)
+            return VirtualPath.parse(argument, self.directory if base is None else base)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
 

@@ -36,6 +36,8 @@ class Kind(Enum):
     READ_ONLY = auto()
     BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
+    CIRCULAR = auto()  # a link to a directory that the link is in
+    NO_LINKS = auto()  # no link is followed here, so none is made
     BAD_OFFSET = auto()
     UNFINISHED = auto()  # going on from a published file, of which this owner has an unfinished new version
     BAD_RANGE = auto()  # an upload into a range that is longer or shorter
@@ -238,6 +240,15 @@ class Storage(Protocol):
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*. Raises: COUNTING, see open_sink()."""
+
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """
+        Make *path* a symbolic link to the file or directory *target*.
+
+        It leads to *target* as long as neither has another name; nothing that is at *path* is ever replaced. Raises:
+        NOT_FOUND for a target that is not there, cannot be seen or is in another tree; CIRCULAR; NO_LINKS;
+        COUNTING, see open_sink().
+        """
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""

@@ -8,7 +8,8 @@ GuardedStorage: the one place where it is decided what a user may do.
 new
   is DENIED, which says nothing about what is there.
 * Rules are about the name by which the user reaches a file. A link is the operator's decision to show a file under
-  another name.
+  another name. Users make links only where all names have the same permissions: there a link gives nothing that its
+  target does not give, wherever either of them is moved.
 
 The first rule that matches a path decides; where none matches nothing is allowed. A pattern is an absolute path of
 components:
@@ -138,6 +139,13 @@ class GuardedStorage:
         if not self._at(path).allows(Permission.MKDIR):
             raise StorageError(Kind.DENIED, path)
         self._inner.make_directory(path)
+
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*; needs upload, list or read, and that these rules allow the same for all names."""
+        if not (self._rules.are_the_same_for_all and self._at(path).allows(Permission.UPLOAD)):
+            raise StorageError(Kind.DENIED, path)
+        self._require_seen(target)
+        self._inner.make_link(path, target)
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*; needs rmdir."""
@@ -338,6 +346,11 @@ class Rules:
             if len(self._below) < _REMEMBERED:
                 self._below[matches] = rules
         return rules
+
+    @property
+    def are_the_same_for_all(self) -> bool:
+        """Whether all names below the directory, however deep, have the same permissions."""
+        return self._decides_all() and len(set(self._inside())) == 1
 
     def may_inside(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for some name directly in this directory."""

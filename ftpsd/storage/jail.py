@@ -7,7 +7,8 @@ Why a path cannot leave the jail:
    follows no link and sees no `..` and no `/`; what is swapped during the walk can make it fail, not leave.
 3. Links are resolved by hand inside the walk, at most 40. A relative one counts from where it is, an absolute one only
    if it points into the real path of the root; `..` above the root and everything else that leads out is NOT_FOUND.
-   With symlinks="none" every link is.
+   With symlinks="none" every link is. The links made here are relative: they say the same to other programs, also to
+   those that see the home under another path.
 4. The last component: stat, list, open, set_modified and set_mode go where a link leads; remove and rename act on the
    link itself.
 5. Files are opened with O_NONBLOCK and looked at before they are read or written: only regular ones are.
@@ -31,14 +32,14 @@ from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.names import is_reserved, unique_name
+from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
 from ftpsd.storage.upload import UploadPolicy, UploadTerms
-from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks
+from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 
@@ -157,6 +158,30 @@ class LocalJail:
             if self._uploads.durable:
                 place.sync()
 
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*, which leads through the names of *target* as they are given."""
+        root = self._opened(path)
+        self._require_new(path)
+        if root.symlinks == "none":
+            raise StorageError(Kind.NO_LINKS, path)
+        place, there = root.locate(target, follow=True)
+        with place:
+            if stat.S_ISLNK(place.lstat().st_mode):  # swapped in since the walk
+                raise StorageError(Kind.NOT_FOUND)
+        place, here = root.locate(path)
+        with place:
+            self._ledger.require_counted()
+            del here[-1]
+            if here[: len(there)] == there:
+                raise StorageError(Kind.CIRCULAR)
+            text = relative_text(here, [encode_name(name) for name in target.parts])
+            with turn(place.name), self._ledger.change() as change:
+                change.need_file()
+                os.symlink(text, place.name, dir_fd=place.fd)
+                change.came(place.lstat())
+            if self._uploads.durable:
+                place.sync()
+
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
@@ -261,11 +286,16 @@ class LocalJail:
 
     def _find_new(self, path: VirtualPath, *, is_file: bool = False, follow: bool = False) -> Place:
         """Find where something is to be made."""
+        self._require_new(path, is_file=is_file)
+        return self._find(path, follow=follow)
+
+    @staticmethod
+    def _require_new(path: VirtualPath, *, is_file: bool = False) -> None:
+        """Refuse what never can be made."""
         if path.is_root:
             raise StorageError(Kind.IS_A_DIRECTORY if is_file else Kind.EXISTS, path)
         if is_reserved(path.name):
             raise StorageError(Kind.BAD_NAME, path)
-        return self._find(path, follow=follow)
 
     def _entry(self, place: Place) -> Entry | None:
         """Describe what is at *place*, None for a link."""

@@ -5,7 +5,8 @@ MountedStorage: a home and several other trees under one virtual tree.
   and sees paths as from its own root.
 * A mount point is the root of its tree, whatever the home has under that name. The directories above it are always
   there: where the home has none, or does not let the user see it, they hold the mount points and nothing else.
-* Neither a mount point nor a directory above one is deleted, renamed, replaced or made. A rename stays in one tree.
+* Neither a mount point nor a directory above one is deleted, renamed, replaced or made. A rename stays in one tree, and
+  so does a link; no link leads to what is above a mount point, where it would show what the mount hides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.retold import RetoldSource
 from ftpsd.wire.listing import Entry, EntryType
@@ -23,6 +25,7 @@ from ftpsd.wire.path import PathError, VirtualPath
 ROOT = VirtualPath()
 # What a directory that is only there for the mounts below it allows: to enter and to list it.
 _MADE_UP_PERM = "el"
+_NO_NAME = VirtualPath((RESERVED_PREFIX,))
 _NOT_THERE = frozenset({Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY})
 
 
@@ -149,6 +152,16 @@ class MountedStorage:
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
             tree.make_directory(inner)
+
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*; a target in another tree, a mount point and what is above one are as if not there."""
+        if self._points.is_held(path):
+            raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
+        tree, inner, point = self._tree_of(path)
+        # Asked for a name that nothing has, the tree answers as it does for every such name: hidden mounts do not show.
+        is_elsewhere = self._points.is_held(target) or self._points.find(target) != point
+        with self._making(path), _seen_from(point):
+            tree.make_link(inner, _NO_NAME if is_elsewhere else inside(target, point))
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""

@@ -136,6 +136,12 @@ class RecodedStorage:
         with self._shown_errors():
             self._inner.make_directory(stored)
 
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*, whose text is names as they are on disk."""
+        stored, stored_target = self._stored_new(path), self._stored(target)
+        with self._shown_errors():
+            self._inner.make_link(stored, stored_target)
+
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
         stored = self._stored(path)

@@ -169,6 +169,10 @@ class Root:
 
         Raises: NOT_FOUND also for what leads out of the jail or into a reserved name.
         """
+        return self.locate(path, follow=follow)[0]
+
+    def locate(self, path: VirtualPath, *, follow: bool = False) -> tuple[Place, list[bytes]]:
+        """Walk as find() does; return also the names from the root to there, of which the last alone can be a link."""
         try:
             names = [encode_name(name) for name in path.parts]
             for name in path.parts:
@@ -177,7 +181,7 @@ class Root:
             for _ in range(MAX_LINKS + 1):
                 found = self._walk(names, path, follow)
                 if isinstance(found, Place):
-                    return found
+                    return found, names
                 names = found
         except OSError as error:
             raise from_oserror(error, path) from error
@@ -256,6 +260,16 @@ _opening = Lock()
 # The device of each directory that was opened on a file system of this machine; about 100 bytes each.
 _near: dict[bytes, int] = {}
 _MOST_NEAR = 10_000
+
+
+def relative_text(directory: list[bytes], target: list[bytes]) -> bytes:
+    """Return what a link in *directory*, whose names are no links, has to say to lead to *target*."""
+    shared = 0
+    for ours, theirs in zip(directory, target, strict=False):
+        if ours != theirs:
+            break
+        shared += 1
+    return b"/".join([b".."] * (len(directory) - shared) + target[shared:])
 
 
 def _above(names: list[bytes]) -> list[bytes]:

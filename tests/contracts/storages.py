@@ -150,6 +150,9 @@ class Below:
     def make_directory(self, path: VirtualPath) -> None:
         self._inner.make_directory(self._at(path))
 
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        self._inner.make_link(self._at(path), self._at(target))
+
     def remove_directory(self, path: VirtualPath) -> None:
         self._inner.remove_directory(self._at(path))
 

@@ -68,6 +68,11 @@ def read(ftp: ftplib.FTP) -> None:
     assert download(ftp, "d/secret") == MINE
 
 
+def read_through(ftp: ftplib.FTP) -> None:
+    """Download by a link that was made while the names were being swapped."""
+    assert download(ftp, "inside") == MINE
+
+
 def look(ftp: ftplib.FTP) -> None:
     """List what is swapped: no name and no size is the outside's."""
     lines = listing(ftp, "MLSD d")
@@ -87,6 +92,11 @@ WORK: list[Callable[[ftplib.FTP], object]] = [
     lambda ftp: ftp.mkd("d/made"),
     lambda ftp: ftp.rmd("d/made"),
     lambda ftp: ftp.sendcmd("MFMT 20200101000000 d/secret"),
+    lambda ftp: ftp.sendcmd("SITE SYMLINK /d/secret /d/link"),
+    lambda ftp: ftp.sendcmd("SITE SYMLINK /d/secret /inside"),
+    read_through,
+    lambda ftp: ftp.delete("d/link"),
+    lambda ftp: ftp.delete("inside"),
     lambda ftp: listing(ftp, "LIST d"),
     lambda ftp: ftp.cwd("/d"),
     lambda ftp: ftp.rename("only-outside", "stolen"),

@@ -7,14 +7,13 @@ A ledger is an account seen through one user's limits: sessions of several users
 from __future__ import annotations
 
 import os
-import stat
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.ledger import Change, Ledger
 from ftpsd.storage.quota.count import Event
-from ftpsd.storage.quota.tally import DIRECTORY, GONE, identity
+from ftpsd.storage.quota.tally import DIRECTORY, GONE, counted_size, identity
 from ftpsd.storage.quota.usage import ENDLESS, Quota, Standing, Usage
 
 if TYPE_CHECKING:
@@ -88,13 +87,14 @@ class QuotaChange(Change):
 
     def came(self, status: os.stat_result) -> None:
         """Tell of a new name."""
-        self._tell(status, 1, _size(status))
+        self._tell(status, 1, counted_size(status))
 
     def going(self, status: os.stat_result) -> None:
         """Tell of what is about to be removed."""
-        if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+        size = counted_size(status)
+        if size is not None:
             name = identity(status)
-            self._going[name] = _size(status)
+            self._going[name] = size
             self._account.note(self._epoch, name, GONE)
 
     def went(self, status: os.stat_result) -> None:
@@ -104,7 +104,7 @@ class QuotaChange(Change):
 
     def moved(self, status: os.stat_result) -> None:
         """Tell of a new name for what was there."""
-        self._tell(status, 0, _size(status))
+        self._tell(status, 0, counted_size(status))
 
     def resized(self, status: os.stat_result, before: int, after: int) -> None:
         """Tell of a new size."""
@@ -116,13 +116,9 @@ class QuotaChange(Change):
         self._reserved += wanted
 
     def _tell(self, status: os.stat_result, sign: int, after: int | None) -> None:
-        name = identity(status)
-        if stat.S_ISDIR(status.st_mode):
+        name, size = identity(status), counted_size(status)
+        if size == DIRECTORY:
             self._events.append(Event(name, Usage(directories=sign), after, is_move_of_directory=sign == 0))
-        elif stat.S_ISREG(status.st_mode):
-            delta = Usage(sign * status.st_size, sign)
+        elif size is not None:
+            delta = Usage(sign * size, sign)
             self._events.append(Event(name, delta, after, has_two_names=status.st_nlink > 1))
-
-
-def _size(status: os.stat_result) -> int:
-    return DIRECTORY if stat.S_ISDIR(status.st_mode) else status.st_size

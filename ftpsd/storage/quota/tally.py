@@ -1,7 +1,8 @@
 """
 The tally: one walk through a tree, noting every file with its size and every directory.
 
-Links are not followed. One directory is open at a time, and 16 bytes are kept for each name.
+Links are not followed; each counts as an empty file, for clients can make them. One directory is open at a time, and 16
+bytes are kept for each name.
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ class Tally:
 def identity(status: os.stat_result) -> int:
     """Return a number that means the file of *status* as long as it is there."""
     return hash((status.st_dev, status.st_ino))
+
+
+def counted_size(status: os.stat_result) -> int | None:
+    """Return what counts as the size of a file, DIRECTORY for a directory, None for what does not count."""
+    match stat.S_IFMT(status.st_mode):
+        case stat.S_IFDIR:
+            return DIRECTORY
+        case stat.S_IFREG:
+            return status.st_size
+        case stat.S_IFLNK:
+            return 0
+        case _:
+            return None
 
 
 def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda: False) -> bool:
@@ -86,10 +100,11 @@ def _note(entry: os.DirEntry[str], path: VirtualPath, seen: Tally) -> bool:
         status = entry.stat(follow_symlinks=False)
     except OSError:  # removed since the directory was read
         return False
-    is_directory = stat.S_ISDIR(status.st_mode)
-    if is_directory or stat.S_ISREG(status.st_mode):
+    size = counted_size(status)
+    is_directory = size == DIRECTORY
+    if size is not None:
         # Each of several names of a file counts, so that their number is that of the names.
         has_two_names = not is_directory and status.st_nlink > 1
         seen.identities.append(hash((identity(status), path.parts, entry.name)) if has_two_names else identity(status))
-        seen.sizes.append(DIRECTORY if is_directory else status.st_size)
+        seen.sizes.append(size)
     return is_directory

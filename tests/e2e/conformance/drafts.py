@@ -181,7 +181,25 @@ OTHERS = (
         SITE CPFR file -> 350
         SITE CPTO copy -> 250
         RETR copy -> 150 226 : 0123456789
-        SITE SYMLINK file link -> 500|502
+        SITE SYMLINK file -> 501
+        SITE SYMLINK two words link -> 501
+        SITE SYMLINK missing link -> 550
+        SITE SYMLINK /file dir -> 550
+        SITE SYMLINK / link -> 550
+        SITE SYMLINK file a\x1bb -> 553
+        SITE SYMLINK file link -> 200 "/link" leads to "/file".
+        RETR link -> 150 226 : 0123456789
+        SIZE link -> 213 10
+        SITE SYMLINK file link -> 550
+        SITE SYMLINK dir "the folder" -> 200 "/the folder" leads to "/dir".
+        CWD the folder -> 250
+        CDUP -> 250
+        RMD the folder -> 550
+        DELE the folder -> 250
+        CWD dir -> 250
+        CDUP -> 250
+        DELE link -> 250
+        SIZE file -> 213 10
         SITE EXEC id -> 500|502
         """,
     ),

@@ -135,6 +135,21 @@ def _transferred(ftp: ftplib.FTP, command: str, sent: bytes | None) -> bytes:
     return received
 
 
+@WAYS
+def test_no_link_leads_out(ftp: ftplib.FTP, secret: Path, way: Way) -> None:
+    """A link to outside is not made, and none outside; what is answered does not depend on what there is."""
+    mine = secret.parent.parent / ftp_home(secret) / "mine"
+    mine.write_bytes(b"mine")
+    for path in ways_out(secret):
+        answers = {reply(ftp, f'SITE SYMLINK "{seen}" stolen') for seen in (path, path.replace("file", "none"))}
+        assert answers == {"550 No such file or directory."}, path
+        reply(ftp, f'SITE SYMLINK /mine "{path}"')
+        reply(ftp, f'SITE SYMLINK /mine "{path}/new"')
+    assert not (mine.parent / "stolen").is_symlink()
+    assert unchanged(secret)
+    assert sorted(os.listdir(mine.parent.parent / secret.parent.name)) == ["file"]
+
+
 def ftp_home(secret: Path) -> str:
     """Return the name of the home that lies beside *secret*."""
     return secret.parent.name.removesuffix("-secret")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -165,6 +166,16 @@ def test_commands_are_run_before_and_after(curl: Curl, home: Path, tmp_path: Pat
     source = make_file(tmp_path / "source", 1000)
     curl("part", "-T", source, "-Q", "-RNFR part", "-Q", "-RNTO done")
     assert [path.name for path in home.iterdir()] == ["done"]
+
+
+def test_links_are_made_by_commands(curl: Curl, home: Path, tmp_path: Path) -> None:
+    """-Q "SITE SYMLINK", after the upload that it leads to; the next download goes through it."""
+    source = make_file(tmp_path / "source", 1000)
+    curl("releases/2/file", "--ftp-create-dirs", "-T", source, "-Q", "-SITE SYMLINK /releases/2 /current")
+    assert os.readlink(home / "current") == "releases/2"
+    curl("current/file", "-o", tmp_path / "got", "-Q", 'SITE SYMLINK "releases/2/file" "two words"')
+    assert digest(home / "two words") == digest(tmp_path / "got") == digest(source)
+    curl("none", "-Q", "SITE SYMLINK missing link", succeeds=False)
 
 
 def test_text_is_converted(curl: Curl, home: Path, tmp_path: Path) -> None:

@@ -92,6 +92,19 @@ def test_files_are_moved_and_removed(lftp: Lftp, home: Path, tmp_path: Path) -> 
     assert sorted(digests(home)) == ["a/other"]
 
 
+def test_links_are_made(lftp: Lftp, home: Path) -> None:
+    """ln -s sends SITE SYMLINK: relative targets count from the link, names with spaces need quotes of their own."""
+    (home / "folder").mkdir()
+    for name in ("a file", "folder/inner"):
+        (home / name).write_bytes(b"data")
+    lftp("ln -s folder link", "ln -s inner folder/near", "quote SITE SYMLINK /folder /other")
+    lftp("cd folder", "ln -s '\"../a file\"' '\"a link\"'")
+    links = {"link": "folder", "folder/near": "inner", "other": "folder", "folder/a link": "../a file"}
+    assert {name: os.readlink(home / name) for name in links} == links
+    lftp(*(f"rm '{name}'" for name in links))
+    assert sorted(digests(home)) == ["a file", "folder/inner"]
+
+
 def test_times_survive(lftp: Lftp, home: Path, tmp_path: Path) -> None:
     """lftp sets the time of what it puts (MFMT) and takes that of what it gets (MDTM, MLSD)."""
     source = make_file(tmp_path / "source", 1000)

@@ -1,4 +1,4 @@
-"""SITE: modes, times, copies, the idle timeout; and MFF, PRET, LANG, CSID."""
+"""SITE: modes, times, copies, links, the idle timeout; and MFF, PRET, LANG, CSID."""
 
 from __future__ import annotations
 
@@ -62,11 +62,47 @@ def test_what_is_not_copied(ftp: ftplib.FTP, home: Path) -> None:
     assert (home / "file").read_bytes() == b"data"
 
 
-def test_nothing_makes_links(ftp: ftplib.FTP, home: Path) -> None:
-    """Where a link leads is the operator's decision."""
+def test_a_link_is_made(ftp: ftplib.FTP, home: Path) -> None:
+    """SITE SYMLINK: other programs see the same link, and DELE removes it alone."""
+    (home / "a file").write_bytes(b"data")
+    (home / "folder").mkdir()
+    assert reply(ftp, 'SITE SYMLINK "/a file" "folder/a link"') == '200 "/folder/a link" leads to "/a file".'
+    assert os.readlink(home / "folder/a link") == "../a file"
+    assert download(ftp, "folder/a link") == (home / "folder/a link").read_bytes() == b"data"
+    assert code(ftp, "DELE folder/a link") == 250
+    assert sorted(os.listdir(home)) == ["a file", "folder"]
+
+
+def test_a_link_to_a_directory(ftp: ftplib.FTP, home: Path) -> None:
+    """The release that is current: entered, written to, and exchanged for the next one."""
+    for name in ("1", "2"):
+        (home / "releases" / name).mkdir(parents=True)
+    assert code(ftp, "SITE SYMLINK releases/1 current") == 200
+    assert [code(ftp, line) for line in ("MKD current/made", "RNFR current/made", "RNTO current/there")] == [
+        257,
+        350,
+        250,
+    ]
+    assert code(ftp, "SITE SYMLINK releases/2 current") == 550
+    assert code(ftp, "SITE SYMLINK releases/2 next") == 200
+    assert [code(ftp, line) for line in ("RNFR next", "RNTO current")] == [350, 250]
+    assert os.readlink(home / "current") == "releases/2"
+    assert [code(ftp, line) for line in ("CWD current", "CWD there", "CWD /releases/1/there")] == [250, 550, 250]
+
+
+def test_links_that_are_not_made(ftp: ftplib.FTP, home: Path) -> None:
+    """Hard links, over what is there, to nothing, to outside."""
     (home / "file").write_bytes(b"data")
-    assert [code(ftp, line) for line in ("SITE SYMLINK file link", "SITE LINK file link")] == [500, 500]
-    assert not (home / "link").exists()
+    os.symlink("/etc", home / "out")
+    lines = (
+        "LINK file link",
+        "SYMLINK file file",
+        "SYMLINK none link",
+        "SYMLINK /etc/passwd link",
+        "SYMLINK out/passwd l",
+    )
+    assert [code(ftp, f"SITE {line}") for line in lines] == [500, 550, 550, 550, 550]
+    assert sorted(os.listdir(home)) == ["file", "out"]
 
 
 def test_help(ftp: ftplib.FTP) -> None:

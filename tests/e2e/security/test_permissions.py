@@ -85,6 +85,12 @@ LINES: dict[str, list[tuple[str, ...]]] = {
     "SITE UTIME": [(f"SITE UTIME {STAMP} {{}}",), (f"SITE UTIME {{}} {STAMP} {STAMP} {STAMP} UTC",)],
     "SITE CPFR": [("SITE CPFR {}",), ("SITE CPFR {}", "SITE CPTO /open/stolen")],
     "SITE CPTO": [("SITE CPFR /open/file", "SITE CPTO {}"), ("SITE CPFR /open/file", "SITE CPTO {}/new")],
+    "SITE SYMLINK": [
+        ('SITE SYMLINK "{}" /open/stolen',),
+        ('SITE SYMLINK "{}" /shown/stolen',),
+        ('SITE SYMLINK /open/file "{}"',),
+        ('SITE SYMLINK /open/folder "{}/new"',),
+    ],
     "SITE QUOTA": [("SITE QUOTA {}",)],
 }
 CASES = [(lines, *pair) for verb in LINES for lines in LINES[verb] for pair in PAIRS]
@@ -205,6 +211,8 @@ def test_what_is_denied_is_as_if_it_were_not_there(
         ((f"SITE UTIME {STAMP} {{}}",), "550 Permission denied."),
         (("SITE CPFR /open/file", "SITE CPTO {}"), "550 Permission denied."),
         (("SITE CPFR {}", "SITE CPTO /open/stolen"), "550 Permission denied."),
+        (("SITE SYMLINK {} /open/stolen",), "550 Permission denied."),
+        (("SITE SYMLINK /open/file {}",), "550 Permission denied."),
         (("HASH {}",), "550 Permission denied."),
         (("XSHA256 {}",), "550 Permission denied."),
         (("PRET RETR {}",), "550 Permission denied."),

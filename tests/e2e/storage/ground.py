@@ -13,12 +13,14 @@ NUMBERS = re.compile(r"(bytes|files|directories): ([0-9]+) of ")
 
 
 def used(home: Path) -> tuple[int, int, int]:
-    """Count the bytes, files and directories in *home*, hidden ones too."""
+    """Count the bytes, files and directories in *home*, hidden ones too; a link is an empty file."""
     sizes = []
     folders = 0
     for folder, inner, files in os.walk(home):
-        folders += len(inner)
-        sizes += [(Path(folder) / name).lstat().st_size for name in files]
+        found = [Path(folder) / name for name in inner + files]
+        links = [path for path in found if path.is_symlink()]
+        folders += sum(path.is_dir() for path in found if path not in links)
+        sizes += [0 if path in links else path.lstat().st_size for path in found if path in links or path.is_file()]
     return sum(sizes), len(sizes), folders
 
 

@@ -199,6 +199,21 @@ class TestBorders:
         assert (user.account.home / "own").read_bytes() == b"own"
         assert (user.trees[PLAIN] / "file").read_bytes() == PLAIN.encode()
 
+    def test_a_link_stays_in_its_tree(self, user: Mounted) -> None:
+        """To another tree, to a mount point or what is above one: answered like a link to nothing, and not made."""
+        for link, targets in [
+            ("/link", [PLAIN, f"{PLAIN}/file", f"{PLAIN}/none", "/projects", "/shared/hidden", "/none"]),
+            (f"{PLAIN}/link", ["/own", "/none", "/shared/file", f"{PLAIN}/none"]),
+        ]:
+            answers = {reply(user.ftp, f"SITE SYMLINK {target} {link}") for target in targets}
+            assert answers == {"550 No such file or directory."}
+        # Below /shared nobody may upload, in /shared/inbox not everywhere.
+        for point in (SHARED, INSIDE):
+            assert reply(user.ftp, f"SITE SYMLINK {point}/file {point}/link") == DENIED
+        assert reply(user.ftp, f"SITE SYMLINK file {PLAIN}/link").startswith("200 ")
+        assert reply(user.ftp, "SITE SYMLINK own link").startswith("200 ")
+        assert (download(user.ftp, f"{PLAIN}/link"), download(user.ftp, "link")) == (PLAIN.encode(), b"own")
+
     def test_a_copy_goes_anywhere(self, user: Mounted) -> None:
         """SITE CPFR and CPTO read in one tree and store in another, by the rules of both."""
         assert [code(user.ftp, line) for line in ("SITE CPFR /shared/file", f"SITE CPTO {PLAIN}/copy")] == [350, 250]

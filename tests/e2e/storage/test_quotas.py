@@ -152,6 +152,7 @@ class TestFiles:
             ("EPSV", "STOU new"),
             ("MKD new",),
             ("SITE CPFR file0", "SITE CPTO new"),
+            ("SITE SYMLINK folder0 new",),
         ],
     )
     def test_one_too_many(self, full: Bounded, lines: tuple[str, ...]) -> None:
@@ -192,6 +193,21 @@ class TestAccounting:
         assert [code(user.ftp, line) for line in ("MKD d", "RNFR a", "RNTO d/a")] == [257, 350, 250]
         assert told(user.ftp) == (SMALL + 100, 2, 1)
         assert [code(user.ftp, line) for line in ("RNFR d/a", "RNTO b")] == [350, 250]
+        assert told(user.ftp) == (SMALL, 1, 1)
+
+    def test_links(self, user: Bounded) -> None:
+        """A link is an empty file, to a directory too; DELE gives it back, and what it leads to stays."""
+        upload(user.ftp, "a", content(SMALL))
+        assert [code(user.ftp, line) for line in ("MKD d", "SITE SYMLINK a b", "SITE SYMLINK /d /d/../c")] == [
+            257,
+            200,
+            200,
+        ]
+        assert told(user.ftp) == (SMALL, 3, 1)
+        assert user.is_exact()
+        assert [code(user.ftp, line) for line in ("RNFR b", "RNTO d/b", "DELE c")] == [350, 250, 250]
+        assert told(user.ftp) == (SMALL, 2, 1)
+        assert code(user.ftp, "DELE d/b") == 250
         assert told(user.ftp) == (SMALL, 1, 1)
 
     def test_removing(self, user: Bounded) -> None:

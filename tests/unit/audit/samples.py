@@ -39,6 +39,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
     events.FileChanged(WHO, PATH, modified="20261121040000"),
     events.DirectoryMade(WHO, PATH),
+    events.LinkMade(WHO, PATH + ".link", PATH),
     events.DirectoryRemoved(WHO, PATH),
     events.QuotaExceeded(WHO, "STOR", PATH),
     events.StorageFailed(WHO, "open", PATH, "io"),

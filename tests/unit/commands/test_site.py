@@ -35,7 +35,7 @@ def mode(client: ControlClient, path: str) -> int:
 # --- SITE itself
 
 
-@pytest.mark.parametrize("line", ["SITE EXEC ls", "SITE SYMLINK a b", "SITE <script>", "SITE  "])
+@pytest.mark.parametrize("line", ["SITE EXEC ls", "SITE SYMLINKS a b", "SITE <script>", "SITE  "])
 def test_an_unknown_command(line: str) -> None:
     """500, and nothing of it is said again."""
     assert files().say(line) == "500 Unknown SITE command, see SITE HELP."

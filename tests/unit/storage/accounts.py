@@ -20,8 +20,11 @@ def fresh(home: Path) -> Usage:
     """Count what is in *home*, in another way than the account does."""
     used = Usage()
     for folder, directories, files in os.walk(home):
-        sizes = [os.lstat(os.path.join(folder, name)).st_size for name in files]
-        used += Usage(sum(sizes), len(files), len(directories))
+        paths = [Path(folder, name) for name in files + directories]
+        links = sum(path.is_symlink() for path in paths)
+        inner = [path for path in paths if path.is_dir() and not path.is_symlink()]
+        sizes = [path.lstat().st_size for path in paths if not path.is_symlink() and path not in inner]
+        used += Usage(sum(sizes), len(sizes) + links, len(inner))
     return used
 
 

@@ -294,6 +294,10 @@ class TestChanging:
     def test_making_is_denied(self) -> None:
         """MKD where it is not allowed is DENIED, whatever is there."""
         storage, _ = guarded(rule("/outbox/**", "list"))
+        kinds = {
+            kind_of(storage.make_link, at(path), at("/outbox/a")) for path in ("/outbox/new", "/inbox/old", "/x/y")
+        }
+        assert kinds == {Kind.DENIED}
         kinds = {kind_of(storage.make_directory, at(path)) for path in ("/outbox/new", "/inbox", "/nowhere/x")}
         assert kinds == {Kind.DENIED}
 

@@ -25,12 +25,14 @@ class TestDescriptors:
             (home / "link").symlink_to("d/a")
             (home / "out").symlink_to("../outside")
             for path in ("/d/a", "/link", "/out", "/d", "/no/such", "/d/a/b", "/"):
-                for call in (_upload, _interrupt, _download, _list, _stat, _remove):
+                for call in (_upload, _interrupt, _link, _download, _list, _stat, _remove):
                     with suppress(StorageError):
                         call(jail, path)
             for path in ("/d/a", "/link", "/out"):
                 with suppress(StorageError):
                     jail.remove_file(at(path))
+            for name in os.listdir(home / "d"):
+                jail.remove_file(at(f"/d/{name}"))
             jail.remove_directory(at("/d"))
             jail.close()
         assert len(os.listdir("/proc/self/fd")) == before
@@ -100,6 +102,12 @@ def _upload(jail: LocalJail, path: str) -> None:
 
 def _interrupt(jail: LocalJail, path: str) -> None:
     interrupt(jail, path, b"123")
+
+
+def _link(jail: LocalJail, path: str) -> None:
+    for link, target in ((f"{path}-link", path), (path, "/d"), ("/link/new", path), (f"{path}/new", "/")):
+        with suppress(StorageError):
+            jail.make_link(at(link), at(target))
 
 
 def _download(jail: LocalJail, path: str) -> None:

@@ -226,10 +226,11 @@ class TestHeld:
             kind_of(storage.rename, at(path), at("/other")),
             kind_of(storage.rename, at("/new"), at(path)),
             kind_of(storage.make_directory, at(path)),
+            kind_of(storage.make_link, at(path), at("/new")),
             kind_of(storage.open_sink, at(path)),
             kind_of(storage.open_sink, at(path), unique=True),
         ]
-        made = [Kind.EXISTS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.IS_A_DIRECTORY]
+        made = [Kind.EXISTS, Kind.EXISTS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.IS_A_DIRECTORY]
         assert kinds == [Kind.DENIED] * 3 + made
 
     def test_a_mount_that_is_hidden_does_not_show_by_its_refusals(self, home: MemoryStorage) -> None:
@@ -267,9 +268,44 @@ class TestHeld:
         """Denied, and not "no such directory", for the directory is there."""
         put(storage, "/shared/new", b"")
         assert kind_of(storage.make_directory, at(path)) is Kind.DENIED
+        target = "/shared/file" if path.startswith("/shared") else "/own"
+        assert kind_of(storage.make_link, at(path), at(target)) is Kind.DENIED
         assert kind_of(storage.open_sink, at(path)) is Kind.DENIED
         moved = "/shared/new" if path.startswith("/shared") else "/own"
         assert kind_of(storage.rename, at(moved), at(path)) is Kind.DENIED
+
+    @pytest.mark.parametrize(
+        ("link", "target"),
+        [("/link", "/real/own"), ("/shared/link", "/shared/d"), ("/shared/d/link", "/shared/file")],
+    )
+    def test_a_link_inside_a_tree(self, storage: MountedStorage, link: str, target: str) -> None:
+        """In the home and in a mount, links are made like everywhere."""
+        storage.make_link(at(link), at(target))
+        assert storage.stat(at(link)).unique == storage.stat(at(target)).unique
+
+    @pytest.mark.parametrize("path", [*HELD, "/shared/file", "/real/deep/file", "/shared/none", "/shared/x/none", "/"])
+    def test_a_link_stays_in_its_tree(self, storage: MountedStorage, path: str) -> None:
+        """
+        What is in another tree, or leads to one, is as if it were not there.
+
+        The home's own directory behind a mount point would show what the mount hides.
+        """
+        assert kind_of(storage.make_link, at("/link"), at(path)) is Kind.NOT_FOUND
+        assert kind_of(storage.stat, at("/link")) is Kind.NOT_FOUND
+
+    def test_no_link_leads_from_a_mount_home(self, storage: MountedStorage) -> None:
+        """The root of a mount has nothing above it."""
+        for target in ("/own", "/none", "/", "/shared/x/deep/file"):
+            assert kind_of(storage.make_link, at("/shared/link"), at(target)) is Kind.NOT_FOUND
+
+    @pytest.mark.parametrize("rules", [READER, [PathRule("/**", frozenset({Permission.UPLOAD, Permission.LIST}))]])
+    @pytest.mark.parametrize("link", ["/link", "/m/below"])
+    def test_a_hidden_mount_does_not_show_by_links(self, home: MemoryStorage, rules: list[PathRule], link: str) -> None:
+        """A target in it is answered like one that is not there, whether links could be made or not."""
+        trees = {at("/m"): GuardedStorage(MemoryStorage(), [])}
+        storage = MountedStorage(GuardedStorage(home, rules), trees)
+        kinds = {kind_of(storage.make_link, at(link), at(target)) for target in ("/m", "/m/x", "/none", "/none/x")}
+        assert len(kinds) == 1
 
     @pytest.mark.parametrize("path", ["/nowhere", "/shared/x"])
     def test_facts_of_what_is_made_up(self, storage: MountedStorage, path: str) -> None:

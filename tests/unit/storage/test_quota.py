@@ -30,7 +30,7 @@ class TestCounting:
     """What is counted."""
 
     def test_what_is_there(self, home: Path, outside: Path) -> None:
-        """Files with their sizes, hidden ones too, and directories; nothing behind links, and no links."""
+        """Files with their sizes, hidden ones too, directories, and links as empty files; nothing behind links."""
         (home / "d").mkdir()
         (home / "d" / "a").write_bytes(b"123")
         (home / ".ftpsd-0123456789abcdef-r0123456789abcdef0123456789abcdef").write_bytes(b"12")
@@ -39,7 +39,7 @@ class TestCounting:
         os.mkfifo(home / "fifo")
         account = QuotaAccount(home)
         assert account.count()
-        assert (account.used, account.is_counted) == (Usage(5, 2, 1), True)
+        assert (account.used, account.is_counted) == (Usage(5, 4, 1), True)
 
     def test_a_home_that_is_gone(self, home: Path) -> None:
         """Without a home nothing is counted, and nothing breaks."""
@@ -73,6 +73,7 @@ class TestCounting:
             lambda: storage.open_sink(at("/old"), append=True),
             lambda: storage.open_sink(at("/new"), unique=True),
             lambda: storage.make_directory(at("/d")),
+            lambda: storage.make_link(at("/link"), at("/old")),
             lambda: storage.free_bytes(at("/")),
             lambda: storage.standing(at("/")),
         ]
@@ -102,14 +103,46 @@ class TestCounting:
         assert account.count()
         assert account.used == fresh(home) == Usage(3, 1)
 
-    def test_a_link_that_is_removed_frees_nothing(self, home: Path, account: QuotaAccount) -> None:
-        """Links and special files count for nothing, so they free nothing."""
-        (home / "link").symlink_to("x")
+    def test_a_special_file_that_is_removed_frees_nothing(self, home: Path, account: QuotaAccount) -> None:
+        """Special files count for nothing, so they free nothing."""
         os.mkfifo(home / "fifo")
         storage = opened(home, account)
-        storage.remove_file(at("/link"))
         storage.remove_file(at("/fifo"))
         assert account.used == Usage()
+
+    def test_a_link_is_an_empty_file(self, home: Path, account: QuotaAccount) -> None:
+        """From when it is made until it is deleted or replaced; what it leads to counts once."""
+        storage = opened(home, account)
+        put(storage, "/a", b"123")
+        storage.make_link(at("/link"), at("/a"))
+        storage.make_link(at("/other"), at("/link"))
+        assert account.used == fresh(home) == Usage(3, 3)
+        storage.rename(at("/link"), at("/renamed"))
+        assert account.used == fresh(home) == Usage(3, 3)
+        storage.remove_file(at("/other"))
+        assert account.used == fresh(home) == Usage(3, 2)
+        storage.rename(at("/a"), at("/renamed"))
+        assert account.used == fresh(home) == Usage(3, 1)
+
+    def test_one_of_two_names_of_a_link(self, home: Path, account: QuotaAccount) -> None:
+        """A link that another program has given two names counts twice, as a file does."""
+        storage = opened(home, account)
+        (home / "a").symlink_to("x")
+        os.link(home / "a", home / "b", follow_symlinks=False)
+        assert account.count()
+        assert account.used == fresh(home) == Usage(0, 2)
+        storage.remove_file(at("/a"))
+        assert account.used == fresh(home) == Usage(0, 1)
+
+    def test_links_are_held_to_the_number_of_files(self, home: Path, account: QuotaAccount) -> None:
+        """Nobody fills a disk with links."""
+        storage = opened(home, account, Quota(files=2))
+        put(storage, "/a", b"")
+        storage.make_link(at("/link"), at("/a"))
+        assert kind_of(storage.make_link, at("/other"), at("/a")) is Kind.QUOTA
+        storage.remove_file(at("/link"))
+        storage.make_link(at("/other"), at("/a"))
+        assert names(storage) == ["a", "other"]
 
     def test_one_of_two_names_of_a_file(self, home: Path, account: QuotaAccount) -> None:
         """A file with two names counts twice, also when one name is renamed to the other, which does nothing."""

@@ -34,7 +34,7 @@ class Life:
     def step(self) -> None:
         """Do one thing; what is refused is done as far as it was."""
         with suppress(StorageError):
-            self._do(self._draw(12))
+            self._do(self._draw(13))
 
     def end(self) -> None:
         """Give up what is under way."""
@@ -65,6 +65,8 @@ class Life:
         elif what == 11:
             other = at(self.PATHS[self._draw(len(self.PATHS))])
             storage.rename(path, other, may_replace=self._draw(4) > 0)
+        elif what == 12:
+            storage.make_link(path, at(self.PATHS[self._draw(len(self.PATHS))]))
 
     def _write(self, index: int, data: memoryview) -> None:
         try:

@@ -70,7 +70,10 @@ LFTP = Client(
     source="Debian: lftp",
     how="`set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:ca-file ca.pem`, then `open ftp://HOST` for "
     "explicit TLS or `open ftps://HOST:990` for implicit. `reget`, `reput` and `mirror --continue` resume. `set "
-    "ftp:passive-mode no` makes it active: EPRT over IPv6, PORT over IPv4.",
+    "ftp:passive-mode no` makes it active: EPRT over IPv6, PORT over IPv4. `ln -s` makes links, of names with spaces "
+    "as in `ln -s '\"a b\"' link`. `mirror -R` makes links before what they lead to, which is refused, and does not "
+    "know them again afterwards: use `mirror -R --dereference` or `--no-symlinks`. `rm -r` goes through a link to a "
+    "directory and empties that; `rm` removes the link.",
     version=_version,
     commands=_commands,
     needs=("lftp",),
