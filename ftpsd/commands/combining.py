@@ -94,6 +94,8 @@ class Joining:
     def step(self) -> bool:
         """Join the next piece; True when all is published and the parts are deleted."""
         if self._next == len(self._parts):
+            if not self._sink.prepare():
+                return False
             self._sink.commit()
             self.sha256 = self._sink.sha256
             for path, entry in self._parts:

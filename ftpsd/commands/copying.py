@@ -90,6 +90,8 @@ class Copy:
             count -= got
         if self.bytes < source.size:
             return False
+        if not sink.prepare():
+            return False
         sink.commit()
         self.sha256 = sink.sha256
         return True

@@ -2,7 +2,8 @@
 Hosts: HOST, which chooses a virtual host before the login (RFC 7151).
 
 Under TLS the client has seen one certificate and trusts it for one host. So it stays with the hosts of that
-certificate: to reach one with another, it has to connect by that one's name.
+certificate: to reach one with another, it has to connect by that one's name. And if it has asked for a name in its TLS
+hello, that is its host, and HOST can only repeat it (RFC 7151, 3.2.2; ProFTPD refuses the same).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ async def host(session: Session, argument: str) -> Reply:
     tls = session.dtp.tls  # after CCC, too
     if tls is not None and named.host is not session.host and wanted is not tls.pair:
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
+    if tls is not None and tls.server_name is not None and named.host is not session.first_host:
+        raise ReplyError(504, "That is not the host you asked for in the TLS handshake.")
     session.user_name = None
     session.enter(named.host)
     return Reply(220, named.host.banner)

@@ -4,7 +4,7 @@ Uploads into a range of a file: RANG and STOR (draft-bryan-ftp-range, 4.3).
 Nothing outside the range changes, and nothing at all unless exactly as many bytes come as the range has. The upload is
 a copy of the file with other bytes in the middle, published as a whole; when the file has changed meanwhile, which
 two such uploads at once do to each other, the later one is refused. So this needs atomic uploads, and the permission
-to read.
+to read. What is behind the range is copied piece by piece when the upload has come in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from threading import Lock
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
 from ftpsd.wire.path import VirtualPath
 
+# Bytes copied by one call to a worker: about 10 ms in the page cache, 0.2 s on a slow disk.
+PIECE = 8 << 20
 CHUNK = 256 * 1024
 
 State = tuple[str, int, int]
@@ -64,15 +66,18 @@ class Rest:
         if _state_of(self._storage, self._path) != self._before:
             raise StorageError(Kind.BUSY, self._path)
 
-    def copy(self, sink: Sink) -> None:
-        """Write all of it to *sink*."""
-        buffer = memoryview(bytearray(min(CHUNK, self._left)))
-        while self._left:
-            count = self._old.read_into(buffer[: self._left])
+    def copy(self, sink: Sink) -> bool:
+        """Write the next piece of it to *sink*; True when all has been written."""
+        wanted = min(PIECE, self._left)
+        self._left -= wanted
+        buffer = memoryview(bytearray(min(CHUNK, wanted)))
+        while wanted:
+            count = self._old.read_into(buffer[:wanted])
             if count == 0:
                 raise StorageError(Kind.BUSY, self._path)
             sink.write(buffer[:count])
-            self._left -= count
+            wanted -= count
+        return not self._left
 
     def close(self) -> None:
         """Let the old file go."""
@@ -98,16 +103,25 @@ class RangedSink:
         self._inner.write(data)
         self._missing -= len(data)
 
-    def commit(self) -> None:
-        """See `Sink.commit`. Raises: BAD_RANGE for less than was announced, BUSY."""
+    def prepare(self) -> bool:
+        """Write a piece of what is behind the range. Raises: BAD_RANGE for less than was announced, BUSY."""
         try:
             if self._missing:
                 raise StorageError(Kind.BAD_RANGE, self.path)
-            rest = self._rest
+            return (self._rest is None or self._rest.copy(self._inner)) and self._inner.prepare()
+        except BaseException:
+            self.abort()
+            raise
+
+    def commit(self) -> None:
+        """See `Sink.commit`. Raises: BAD_RANGE for less than was announced, BUSY."""
+        while not self.prepare():
+            pass
+        rest = self._rest
+        try:
             if rest is None:
                 self._inner.commit()
             else:
-                rest.copy(self._inner)
                 with rest.publishing:
                     rest.require_unchanged()
                     self._inner.commit()

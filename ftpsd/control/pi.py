@@ -228,9 +228,8 @@ class ServerPI(Protocol):
             self._queue.pop()
             # The transfer answers 426 first, then ABOR its 226 (RFC 959, 4.1.3).
             self._queue.appendleft(line)
-            if session.transfer is None:
-                session.is_abort_wanted = True
-            else:
+            session.is_abort_wanted = True
+            if session.transfer is not None:
                 session.dtp.abort("aborted by the client")
 
     def _next(self) -> None:

@@ -272,6 +272,11 @@ class Session:
             self.enter(hosts.default)
         self._first_host = self.host
 
+    @property
+    def first_host(self) -> Host:
+        """Where the session began: with the connection, or with its TLS handshake."""
+        return self._first_host
+
     def start_over(self) -> None:
         """Be as after the connection, or after its TLS handshake (REIN; RFC 7151, 3.3)."""
         self.log_out()

@@ -26,7 +26,7 @@ from ftpsd.audit.events import (
     TLSFacts,
     TransferStarted,
 )
-from ftpsd.control.session import Session, TransferStatus
+from ftpsd.control.session import BUSY_PAUSE, Session, TransferStatus
 from ftpsd.data.connection import DataConnection, Lost
 from ftpsd.data.deflate import Inflating, deflated
 from ftpsd.data.dtp import DataError, Trouble
@@ -35,6 +35,7 @@ from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply
+from ftpsd.workers import PoolBusy
 
 # Files up to this size are read together with their open, and sent from the reactor thread: a second hand-over between
 # threads costs more than encrypting 64 KiB (0.03 ms).
@@ -98,25 +99,47 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
                 await running.carry(connection, rest, inline=False)
             await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
-            # From here the client's part is done: aborting or losing the control connection changes nothing any more.
+            # From here the client's part is done: losing the control connection changes nothing any more.
             if small.is_full:
-                await session.in_files(sink.commit)
+                is_committed = await session.in_files(_finish, sink)
             else:
-                await session.in_files(_store_small, sink, small.data, decoder)
-            is_committed = True
+                is_committed = await session.in_files(_store_small, sink, small.data, decoder)
+            while not is_committed:
+                is_committed = await _go_on(session, sink)
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
             await session.clean_up(_give_up, sink, unwritten)
 
 
-def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
-    """Write and commit a small file in one call to a worker."""
+def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> bool:
+    """Write *data*, which is empty then, and commit it, in one call to a worker; False when that takes longer."""
     if decoder is not None:
         data = bytearray(decoder.feed(bytes(data)) + decoder.finish())
     if data:
-        sink.write(memoryview(data))
+        with memoryview(data) as view:
+            sink.write(view)
+        data.clear()
+    return _finish(sink)
+
+
+def _finish(sink: Sink) -> bool:
+    """Do a piece of what is to be done before the upload can be committed, and commit it when that was all."""
+    if not sink.prepare():
+        return False
     sink.commit()
+    return True
+
+
+async def _go_on(session: Session, sink: Sink) -> bool:
+    """Do the next piece, which ABOR prevents; between two pieces others have their turn. True: it is committed."""
+    if session.is_abort_wanted:
+        raise Lost("aborted by the client", is_abort=True)
+    try:
+        return await session.in_files(_finish, sink)
+    except PoolBusy:
+        await session.sleep(BUSY_PAUSE)
+        return False
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:

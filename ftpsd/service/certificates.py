@@ -61,7 +61,7 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
 def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[ConfigError]:
     found = _strange_names(config, files.key, files.names, pair)
     if pair.not_after - datetime.now(UTC) < SOON:
-        message = f"valid only until {pair.not_after:%Y-%m-%d}; renew it and send ftpsd a SIGHUP"
+        message = f"valid only until {pair.not_after:%Y-%m-%d}; renew it"
         found.append(config.complaint((*files.key, "certificate"), message, "warning"))
     return found
 

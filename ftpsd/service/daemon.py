@@ -56,12 +56,14 @@ class Daemon(Service):
 
     # Whether it removes abandoned uploads: once for the server.
     sweeps = True
+    # Whether it looks for renewed certificates itself.
+    renews = True
 
     def __init__(self, loaded: Loaded, path: Path, reactor: Any, share: Share | None = None) -> None:
         self.reactor = reactor
         self.parts = Parts(loaded.config, reactor, share)
+        self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, self.parts)
-        self._warnings = loaded.warnings
         self.reloader = Reloader(path, self)
         self.upkeep = Upkeep(self)
         self._control: list[tuple[str, IListeningPort]] = []
@@ -128,7 +130,7 @@ class Daemon(Service):
 
     def tell_that_it_serves(self) -> None:
         """Say it to the operator and to systemd."""
-        warn(self._warnings)
+        warn(self.loaded.warnings)
         log.info("ftpsd serves {listeners}", listeners=self.describe())
         systemd.notify_ready(f"serving {self.describe()}")
 
@@ -138,9 +140,10 @@ class Daemon(Service):
 
     # --- change
 
-    def use(self, runtime: Runtime) -> None:
-        """Serve new sessions from *runtime*."""
-        self.runtime = runtime
+    def use(self, loaded: Loaded) -> None:
+        """Serve new sessions from *loaded*."""
+        self.runtime = build_runtime(loaded, self.parts)
+        self.loaded = loaded
         self.upkeep.refresh_addresses()
 
     # --- end

@@ -22,7 +22,7 @@ from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.config.document import ConfigErrors
 from ftpsd.config.model import Config
 from ftpsd.service import systemd
-from ftpsd.service.build import Loaded, build_runtime, load
+from ftpsd.service.build import Loaded, load
 from ftpsd.service.logs import warn
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Reloader:
         self._read = read
         self._is_running = False
         self._is_wanted = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a reload is under way."""
+        return self._is_running
 
     def listen_for_hangup(self) -> None:
         """Reload at every SIGHUP from now on."""
@@ -69,7 +74,7 @@ class Reloader:
         for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)
-        daemon.use(build_runtime(loaded, daemon.parts))
+        daemon.use(loaded)
         daemon.parts.bus.publish(Reloaded(DAEMON))
         count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
         log.info("reloaded {path}: {count} users", path=str(self._path), count=count)

@@ -1,6 +1,6 @@
 """
 Upkeep: what the daemon does by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes
-DNS names, sweeps uploads that nobody will resume and counts what quotas are about.
+DNS names, looks for renewed certificates, sweeps uploads that nobody will resume and counts what quotas are about.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
+from ftpsd.service.renewal import INTERVAL, Renewal
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
 
 if TYPE_CHECKING:
+    from ftpsd.service.build import Loaded
     from ftpsd.service.daemon import Daemon
 
 LAG_INTERVAL = 1.0
@@ -45,6 +47,8 @@ class Upkeep:
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
         self._every(SWEEP_INTERVAL, self._count)
+        if self._daemon.renews:
+            self._every(INTERVAL, Renewal(self._loaded, self._daemon.use, parts.files).look)
         if self._daemon.sweeps:
             self._every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
@@ -85,6 +89,9 @@ class Upkeep:
         call.clock = self._daemon.reactor
         self._calls.append(call)
         call.start(seconds)
+
+    def _loaded(self) -> Loaded | None:
+        return None if self._daemon.reloader.is_running else self._daemon.loaded
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._daemon.runtime.hosts.certificates.items()}

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
-from ftpsd.storage.digest import StreamDigest, keep_digest
+from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.origin import keep_origin
 from ftpsd.storage.partial import PARTIAL_MODE
@@ -66,7 +66,7 @@ class AtomicSink:
         self.offset = begun.start
         self.replaces = begun.published is not None
         self.sha256: str | None = None
-        self._digest = StreamDigest.of_beginning(self._partial.fd, begun.start) if policy.digests else None
+        self._digest = GrowingDigest(self._partial.fd, begun.start) if policy.digests else None
         if begun.start:  # else that is where a descriptor begins
             os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
         self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
@@ -78,14 +78,24 @@ class AtomicSink:
         self._is_broken = True
         try:
             self._partial.write(data)
+            if self._digest is not None:
+                self._digest.grew(data)
         except OSError as error:
             raise from_oserror(error, self.path) from error
         except StorageError as error:
             error.path = self.path
             raise
         self._is_broken = False
-        if self._digest is not None:
-            self._digest.update(data)
+
+    def prepare(self) -> bool:
+        """Read a piece of what there was before, for the digest; True when nothing of it is left."""
+        if self._partial.fd < 0 or self._is_broken:
+            raise StorageError(Kind.IO, self.path)
+        try:
+            return self._digest is None or self._digest.catch_up(PIECE)
+        except OSError as error:
+            self._is_broken = True
+            raise from_oserror(error, self.path) from error
 
     def commit(self) -> None:
         """Bring the bytes to the disk, then the name to the bytes."""
@@ -95,6 +105,8 @@ class AtomicSink:
         try:
             self._set_mode()
             if self._digest is not None:
+                while not self._digest.catch_up(PIECE):
+                    pass
                 self.sha256 = self._digest.hex()
                 keep_digest(self._partial.fd, self.sha256)
             if self._policy.durable:

@@ -176,6 +176,14 @@ class Sink(Protocol):
     def write(self, data: memoryview) -> None:
         """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""
 
+    def prepare(self) -> bool:
+        """
+        Do a piece, of about a tenth of a second, of what commit() would need long for; True when nothing of it is left.
+
+        All bytes have been written. Who does not ask for it has commit() do it in one go. Raises: StorageError, after
+        which only abort() makes sense.
+        """
+
     def commit(self) -> None:
         """Make the upload durable and published. Raises: StorageError with nothing half-published; the sink is over."""
 

@@ -8,6 +8,7 @@ bounded table in memory serves until the daemon ends.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -15,6 +16,11 @@ from collections import OrderedDict
 from threading import Lock
 
 ATTRIBUTE = "user.ftpsd.sha256"
+# Bytes read in one piece: about 10 ms from the page cache, 0.1 s from a slow disk.
+PIECE = 8 << 20
+# Bytes of what was there already that are read for each one that comes in. So an upload as long as a third of what it
+# goes on from has read all of that when it ends; of a shorter one the rest is read then.
+CATCH_UP = 4
 # About 2 MiB.
 MOST_REMEMBERED = 10_000
 _CHUNK = 1 << 20
@@ -56,23 +62,53 @@ class StreamDigest:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 
-    @classmethod
-    def of_beginning(cls, fd: int, count: int) -> StreamDigest:
-        """Begin behind the first *count* bytes of *fd*: what an upload that is resumed has already."""
-        digest = cls()
-        offset = 0
-        while offset < count:
-            piece = os.pread(fd, min(_CHUNK, count - offset), offset)
-            if not piece:
-                break
-            digest.update(piece)
-            offset += len(piece)
-        return digest
-
     def update(self, data: memoryview | bytes) -> None:
         """Take the next piece."""
         self._sha256.update(data)
 
     def hex(self) -> str:
         """Return the digest of all so far."""
+        return self._sha256.hexdigest()
+
+
+class GrowingDigest:
+    """
+    The SHA-256 of a file that grows behind the *present* bytes that it has already.
+
+    Those are read from *fd* piece by piece while others come in, and what is left of them at the end: all of 4 GiB at
+    once takes ten seconds, which no client waits for its 150.
+    """
+
+    def __init__(self, fd: int, present: int) -> None:
+        self._sha256 = hashlib.sha256()
+        self._fd = fd
+        self._length = present
+        self._done = 0
+        if present <= PIECE:
+            self.catch_up(PIECE)
+
+    def grew(self, data: memoryview) -> None:
+        """Take *data*, which has been written behind what there was."""
+        count = len(data)
+        self._length += count
+        if self._done + count == self._length:
+            self._sha256.update(data)
+            self._done += count
+        else:
+            self.catch_up(CATCH_UP * count)
+
+    def catch_up(self, most: int) -> bool:
+        """Read up to *most* bytes; True when none are left. Raises: OSError."""
+        while self._done < self._length and most > 0:
+            piece = os.pread(self._fd, min(_CHUNK, most, self._length - self._done), self._done)
+            if not piece:
+                raise OSError(errno.EIO, "the file has become shorter")
+            self._sha256.update(piece)
+            self._done += len(piece)
+            most -= len(piece)
+        return self._done == self._length
+
+    def hex(self) -> str:
+        """Return the digest of the whole file; nothing is left."""
+        assert self._done == self._length
         return self._sha256.hexdigest()

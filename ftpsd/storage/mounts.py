@@ -315,6 +315,11 @@ class MountedSink:
         with _seen_from(self._point):
             self._inner.write(data)
 
+    def prepare(self) -> bool:
+        """Do a piece of what publishing needs."""
+        with _seen_from(self._point):
+            return self._inner.prepare()
+
     def commit(self) -> None:
         """Publish."""
         with _seen_from(self._point):

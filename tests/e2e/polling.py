@@ -11,7 +11,7 @@ T = TypeVar("T")
 LOOK = 0.02
 
 
-def eventually(read: Callable[[], T], what: str, seconds: float = 20.0) -> T:
+def eventually(read: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """Return the first true value of *read*; fail with *what* when there is none within *seconds*."""
     deadline = time.monotonic() + seconds
     while not (value := read()):

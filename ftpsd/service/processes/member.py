@@ -43,6 +43,8 @@ log = Logger()
 class Member(Daemon):
     """The daemon at *place*; *version* is that of the configuration *loaded*."""
 
+    renews = False
+
     def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
         self.place = place
         self.sweeps = place.index == 0

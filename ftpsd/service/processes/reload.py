@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.service import systemd
-from ftpsd.service.build import load
+from ftpsd.service.build import Loaded, load
 from ftpsd.service.logs import warn
 from ftpsd.service.processes.child import Child
 from ftpsd.service.processes.link import Reload, ReopenLog
@@ -41,6 +41,20 @@ class SupervisorReload:
         """Reload at every SIGHUP from now on."""
         reactor = self._supervisor.reactor
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.begin))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no reload is under way."""
+        return not self._is_running
+
+    def renew(self, loaded: Loaded) -> None:
+        """Have every process take *loaded*, which is what they have but for the certificates."""
+
+        def handed(problems: list[str]) -> None:
+            for problem in problems:
+                log.error("{problem}", problem=problem)
+
+        Deferred.fromCoroutine(self._hand_out(loaded)).addErrback(why_refused).addCallback(handed)
 
     def begin(self) -> None:
         """Reload; one that is asked for meanwhile follows the one that runs."""
@@ -70,6 +84,11 @@ class SupervisorReload:
         for key in changed_beyond_reload(supervisor.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)
+        return await self._hand_out(loaded)
+
+    async def _hand_out(self, loaded: Loaded) -> list[str]:
+        """Have every process take *loaded*; return what was wrong."""
+        supervisor = self._supervisor
         supervisor.version = supervisor.snapshot.write(loaded)
         supervisor.loaded = loaded
         handed = [self._hand_to(child) for child in supervisor.ready_children()]

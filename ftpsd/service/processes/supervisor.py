@@ -42,6 +42,7 @@ from ftpsd.service.processes.reload import SupervisorReload
 from ftpsd.service.processes.snapshot import Snapshot
 from ftpsd.service.processes.sums import Sums
 from ftpsd.service.processes.table import LOCK_AUDIT, LOCK_CONFIGURATION, CountTable
+from ftpsd.service.renewal import INTERVAL, Renewal
 from ftpsd.workers import WorkerPool
 
 EXIT_DYING = 3
@@ -140,6 +141,8 @@ class Supervisor:
         for index in range(self.count):
             self._fill(index)
         self._every(ANSWER, self.rounds.ask)
+        renewal = Renewal(lambda: self.loaded if self.reload.is_idle else None, self.reload.renew, self.workers)
+        self._every(INTERVAL, renewal.look)
 
     @property
     def is_serving(self) -> bool:

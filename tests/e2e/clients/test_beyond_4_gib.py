@@ -173,6 +173,38 @@ def test_the_checksum_is_of_the_whole_upload(daemon: Daemon, way: Way, account: 
     assert daemon.wait_for_event("file-stored", user=account.name, result="complete")["sha256"] == digest(home / "huge")
 
 
+@pytest.mark.skipif(LARGE <= 64 * MIB, reason="reads 4 GiB for a checksum: FTPSD_TESTS_LARGE=1")
+def test_abor_ends_what_an_upload_needs_at_its_end(daemon: Daemon, way: Way, account: Account, home: Path) -> None:
+    """The 150 comes before any of the 4 GiB are read; ABOR while they are is 426, and the client goes on later."""
+    ftp = interrupted_upload(daemon, way, account)
+    connection, _ = begin(ftp, "STOR huge", after=f"REST {BORDER}")
+    connection.sendall(TAIL)
+    eventually(lambda: f"Transferring: {len(TAIL)} bytes" in ftp.sendcmd("STAT"), "the bytes have arrived")
+    finish(connection)
+    assert code(ftp, "ABOR") == 426
+    assert next_code(ftp) == 226
+    assert not (home / "huge").exists()
+    assert ftp.size("huge") == SIZE
+    ftp.close()
+
+
+@pytest.mark.skipif(LARGE <= 64 * MIB, reason="copies 4 GiB: FTPSD_TESTS_LARGE=1")
+def test_abor_ends_the_copy_behind_a_range(daemon: Daemon, way: Way, account: Account, home: Path) -> None:
+    """One byte of 4 GiB is replaced: the client does not wait for the end of the copy if it does not want to."""
+    make_huge(home / "huge")
+    ftp = log_in(daemon, way, account)
+    ftp.sendcmd("TYPE I")
+    connection, _ = begin(ftp, "STOR huge", after="RANG 0 0")
+    connection.sendall(b"x")
+    finish(connection)
+    assert code(ftp, "ABOR") == 426
+    assert next_code(ftp) == 226
+    assert [path.name for path in home.iterdir()] == ["huge"]
+    with open(home / "huge", "rb") as file:
+        assert file.read(1) == b"\0"
+    ftp.close()
+
+
 def test_an_upload_in_place_goes_on(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """`uploads.mode: direct`: the bytes are written behind what the file has, by STOR and by APPE."""
     daemon = start_daemon({"uploads": {"mode": "direct"}})

@@ -57,7 +57,16 @@ def test_no_counter_goes_backwards(own: Daemon) -> None:
     account = own.account()
     for number, ftp in enumerate(one_in_each(own, account)):
         upload(ftp, f"file{number}", content(1000))
-    history = [own.metrics()]
+    history: list[dict[str, float]] = []
+    uploaded = 'ftpsd_transfer_bytes_total{direction="upload"}'
+
+    def has_been_told() -> bool:
+        # What a process has counted since it was last asked dies with it, and a round that was under way during the
+        # upload, or a process that is late, has the numbers from before.
+        history.append(own.metrics())
+        return history[-1].get(uploaded) == 2000
+
+    eventually(has_been_told, "both processes have been asked since the uploads")
     before = pids(own)[0]
     os.kill(before, signal.SIGKILL)
 
@@ -71,7 +80,7 @@ def test_no_counter_goes_backwards(own: Daemon) -> None:
     def has_added_up() -> bool:
         # Whoever asks during a round gets its numbers, which may be from before the upload.
         history.append(own.metrics())
-        return history[-1]['ftpsd_transfer_bytes_total{direction="upload"}'] == 2500
+        return history[-1][uploaded] == 2500
 
     eventually(has_added_up, "what the dead process had counted is kept, and what is new added")
     backwards = {

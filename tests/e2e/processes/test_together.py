@@ -14,10 +14,10 @@ from tests.e2e.client import SECURE_WAYS, ControlConnection, content, download, 
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import PASSWORD, Daemon, password_hash
 from tests.e2e.haproxy import ProxiedDaemon
+from tests.e2e.hosted import OTHER, HostedDaemon, NamedFTP
 from tests.e2e.processes.conftest import TWO
 from tests.e2e.processes.pair import both_serve, server_of
 from tests.e2e.security.test_proxy import CLIENT, FORGER, HEADER, REJECTED, all_that_comes, arrive
-from tests.e2e.service.test_hosts import OTHER, HostedDaemon, NamedFTP
 
 MOST = 8
 # Bytes.

@@ -161,16 +161,26 @@ def test_a_session_does_not_move_to_another_certificate(sni: str | None, host: s
     assert client.session.host is before
 
 
-@pytest.mark.parametrize(("sni", "host"), [("localhost", SHARED), (None, SHARED), (OWN, OWN), (ALSO, "localhost")])
+@pytest.mark.parametrize(("sni", "host"), [(None, SHARED), (None, "localhost"), (OWN, OWN), (ALSO, "localhost")])
 def test_a_session_moves_where_its_certificate_is_shown(sni: str | None, host: str) -> None:
     """Also to another name of the host it is on."""
     assert secure(sni).say(f"HOST {host}").startswith("220 ")
 
 
+@pytest.mark.parametrize("sni", ["localhost", "elsewhere.example.test"])
+def test_host_does_not_contradict_sni(sni: str) -> None:
+    """504, though the certificate is the same: the client has said where it goes (RFC 7151, 3.2.2)."""
+    client = several().connect()
+    client.start_tls(named_client(sni, is_strict=False))
+    assert client.say(f"HOST {SHARED}").startswith("504 ")
+    assert client.say("HOST localhost").startswith("220 ")
+    assert is_on(client) == ""
+
+
 def test_rein_goes_back_to_the_host_of_the_handshake() -> None:
     """Under TLS the session began there."""
-    client = secure("localhost")
-    client.say(f"HOST {SHARED}")
+    client = secure(None)
+    assert client.say(f"HOST {SHARED}").startswith("220 ")
     client.say("REIN")
     assert is_on(client) == ""
     client = secure(OWN)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.commands.ranged import open_ranged
+from ftpsd.audit.events import FileStored, Result
+from ftpsd.commands.ranged import CHUNK, PIECE, open_ranged
+from ftpsd.control.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage, PathRule
 from ftpsd.storage.jail import LocalJail
@@ -14,7 +16,9 @@ from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
+from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
+from tests.unit.commands.huge import HugeStorage
 from tests.unit.commands.transfers import client_with, codes, download, upload
 
 FILE = VirtualPath.parse("/file")
@@ -136,6 +140,67 @@ def test_on_the_wire() -> None:
     client = client_with(file=BIG)
     assert codes(upload(client, b"x" * 500_000, "RANG 1000 500999", "STOR file")) == ["350", "150", "226"]
     assert client.server.memory.get("/file") == BIG[:1000] + b"x" * 500_000 + BIG[501_000:]
+
+
+class Behind:
+    """A client that has replaced the first byte of `/huge`, 20 MiB of zeros, and waits for the copy of the rest."""
+
+    def __init__(self) -> None:
+        self.storage = HugeStorage(2 * PIECE + CHUNK)
+        self.workers = QueueingWorkers()
+        self.client = clear_server(files=self.workers, storage=self.storage).logged_in()
+        data = self.client.connect_data()
+        self.client.send("RANG 0 0", "STOR huge")
+        self.workers.release(1)
+        data.send_and_close(b"x")
+        self.client.server.reactor.run_until(lambda: self.workers.waiting > 0)
+        self.workers.release(1)
+
+    def rest(self) -> list[str]:
+        """Let it come to an end; return the codes of the replies."""
+        self.workers.release()
+        return codes(self.client.replies())
+
+
+def test_the_rest_is_copied_piece_by_piece() -> None:
+    """Each is a call of its own, between which others have their turn."""
+    behind = Behind()
+    pieces = 1
+    while behind.workers.waiting:
+        behind.workers.release(1)
+        pieces += 1
+    assert pieces == 3
+    assert behind.rest() == ["350", "150", "226"]
+    assert behind.storage.get("/huge") == b"x" + bytes(behind.storage.size - 1)
+
+
+def test_abor_ends_the_copy_of_the_rest() -> None:
+    """426, then 226; the file is as it was, nothing stays open, and the audit log says who ended it."""
+    behind = Behind()
+    behind.client.send("ABOR")
+    assert behind.rest() == ["350", "150", "426", "226"]
+    assert behind.storage.get("/huge") == b""
+    assert behind.storage.tree.active == set()
+    (event,) = behind.client.server.published(FileStored)
+    assert (event.result, event.reason) == (Result.ABORTED, "aborted by the client")
+
+
+def test_the_copy_outlives_its_client() -> None:
+    """All that was sent has come in: a control connection that breaks then, as behind many a NAT, changes nothing."""
+    behind = Behind()
+    behind.client.hang_up()
+    behind.workers.release()
+    assert behind.storage.get("/huge") == b"x" + bytes(behind.storage.size - 1)
+
+
+def test_a_full_pool_delays_the_copy() -> None:
+    """It goes on when there is a place again."""
+    behind = Behind()
+    behind.workers.is_full = True
+    behind.workers.release(1)
+    behind.workers.is_full = False
+    behind.client.server.reactor.advance(BUSY_PAUSE)
+    assert behind.rest() == ["350", "150", "226"]
 
 
 def test_a_range_holds_once() -> None:

@@ -50,7 +50,11 @@ PHP = Client(
     version=lambda build: output("php", "-r", "echo PHP_VERSION;"),
     commands=script("php", SCRIPTS / "ftp.php"),
     needs=("php",),
-    cannot={"implicit": Inability("`ftp_ssl_connect` only knows AUTH TLS (PHP manual)")},
+    cannot={
+        "implicit": Inability(
+            "`ftp_ssl_connect` only knows AUTH TLS (php-src, `ext/ftp/ftp.c`: `ftp_open` waits for a greeting in clear)"
+        )
+    },
 )
 RUBY = Client(
     name="Ruby net-ftp",
@@ -91,8 +95,8 @@ NODE = Client(
     needs=("node",),
     files=(NODE_MODULES / "basic-ftp",),
     cannot={
-        "PORT": Inability("basic-ftp is passive only (its README)"),
-        "EPRT": Inability("basic-ftp is passive only (its README)"),
+        "PORT": Inability("basic-ftp is passive only (its README, and issue 25)"),
+        "EPRT": Inability("basic-ftp is passive only (its README, and issue 25)"),
         "NLST": Inability("basic-ftp lists with MLSD, or with LIST"),
     },
 )
@@ -120,8 +124,8 @@ GO = Client(
     files=(JLAFFAYE,),
     build=_build_go,
     cannot={
-        "PORT": Inability("jlaffaye/ftp is passive only (its README)"),
-        "EPRT": Inability("jlaffaye/ftp is passive only (its README)"),
+        "PORT": Inability("jlaffaye/ftp is passive only (its issue 29)"),
+        "EPRT": Inability("jlaffaye/ftp is passive only (its issue 29)"),
     },
 )
 ERLANG = Client(

@@ -1,0 +1,111 @@
+"""
+Renewal: certificates whose files have been replaced are taken over, without a reload.
+
+Files are looked at by their names every few seconds. What has changed is read when it looks the same twice, for
+programs that renew write the certificate and its key one after the other. All pairs are taken over together, or none:
+then the log says why, once, and the old ones serve on. Nothing else is read: a configuration that somebody is just
+writing takes effect with a reload alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ftpsd.config.files import certificate_files
+from ftpsd.config.model import Config
+from ftpsd.service.build import Loaded
+from ftpsd.service.certificates import Certificates, load_certificates
+from ftpsd.service.logs import warn
+from ftpsd.workers import PoolBusy, Workers
+
+# Seconds between two looks; a change is taken over after one or two. A look is a stat for each file.
+INTERVAL = 2.0
+
+Look = tuple[tuple[object, ...], ...]
+
+log = Logger()
+
+
+class Renewal:
+    """
+    Keeps the certificates of what *current* returns, None while it must not be changed, as new as their files.
+
+    *take* is given that with new certificates. Files are read by *workers*.
+    """
+
+    def __init__(
+        self, current: Callable[[], Loaded | None], take: Callable[[Loaded], object], workers: Workers
+    ) -> None:
+        self._current = current
+        self._take = take
+        self._workers = workers
+        self._last: Look = ()  # what the files looked like the last time
+        self._done: Look = ()  # what they looked like when they were last read
+
+    def look(self) -> Deferred[None]:
+        """Look at the files, and take over what is new; the Deferred never fails."""
+        loaded = self._current()
+        if loaded is None:
+            return succeed(None)
+
+        def read(certificates: Certificates | None) -> None:
+            if certificates is None:
+                return
+            if self._current() is loaded:
+                self._compare(loaded, certificates)
+            else:  # a reload came in between, with other files perhaps
+                self._done = ()
+
+        return self._workers.run(self._read, loaded.config).addCallback(read).addErrback(_failed)
+
+    def _read(self, config: Config) -> Certificates | None:
+        """Read the certificates if that is due. Blocks."""
+        before, self._last = self._last, _look(config)
+        if self._last != before or self._last == self._done:
+            return None
+        self._done = self._last
+        return load_certificates(config)
+
+    def _compare(self, loaded: Loaded, certificates: Certificates) -> None:
+        new = {key: pair.chain for key, pair in certificates.pairs.items()}
+        if new == {key: pair.chain for key, pair in loaded.certificates.pairs.items()}:
+            return
+        errors = [complaint for complaint in certificates.complaints if complaint.severity == "error"]
+        for error in errors:
+            log.warn("the new certificates are not taken, the old ones stay: {error}", error=error)
+        if errors:
+            return
+        warn([complaint for complaint in certificates.complaints if complaint.severity == "warning"])
+        for key, pair in certificates.pairs.items():
+            if new[key] != getattr(loaded.certificates.pairs.get(key), "chain", None):
+                log.info(
+                    "a new certificate for {names}, valid until {end}",
+                    names=", ".join(pair.names),
+                    end=pair.not_after.strftime("%Y-%m-%d"),
+                )
+        self._take(replace(loaded, certificates=certificates))
+
+
+def _failed(failure: Failure) -> None:
+    if not failure.check(PoolBusy):
+        log.failure("looking for new certificates failed", failure)
+
+
+def _look(config: Config) -> Look:
+    """Return what tells the certificate files from others. Links are followed: certbot's are links."""
+    paths = [path for files in certificate_files(config) for path in (files.certificate, files.private_key)]
+    found: list[tuple[object, ...]] = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            found.append((path, error.errno))
+        else:
+            found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(found)
