@@ -18,7 +18,6 @@ class TestDescriptors:
 
     def test_no_operation_leaves_one_open(self, open_jail: OpenJail, home: Path) -> None:
         """After all kinds of success and failure there are as many open descriptors as before."""
-        before = len(os.listdir("/proc/self/fd"))
         for atomic in (True, False):
             jail = open_jail(policy=UploadPolicy(atomic=atomic))
             jail.make_directory(at("/d"))
@@ -35,7 +34,7 @@ class TestDescriptors:
                 jail.remove_file(at(f"/d/{name}"))
             jail.remove_directory(at("/d"))
             jail.close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert _descriptors_of(home) == 0
 
     def test_none_is_inherited(self, jail: LocalJail, home: Path) -> None:
         """A program that the server starts gets none of them."""
@@ -58,16 +57,15 @@ class TestDescriptors:
 
     def test_sessions_in_one_home_share_its_descriptor(self, open_jail: OpenJail, home: Path) -> None:
         """Ten thousand sessions would need twice as many; the last one closes it."""
-        before = len(os.listdir("/proc/self/fd"))
         jails = [open_jail() for _ in range(3)]
         put(jails[0], "/a", b"1")
         assert [get(jail, "/a") for jail in jails] == [b"1"] * 3
-        assert len(os.listdir("/proc/self/fd")) == before + 1
+        assert _descriptors_of(home) == 1
         jails[0].close()
         assert get(jails[1], "/a") == b"1"
         for jail in jails:
             jail.close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert _descriptors_of(home) == 0
 
     def test_a_home_that_was_replaced_is_opened_anew(self, open_jail: OpenJail, home: Path) -> None:
         """Who logs in now sees what is there now; who is in stays in what they have seen."""
@@ -131,3 +129,7 @@ def _leads_into(fd: str, home: Path) -> bool:
         return os.readlink(f"/proc/self/fd/{fd}").startswith(str(home))
     except FileNotFoundError:
         return False
+
+
+def _descriptors_of(home: Path) -> int:
+    return sum(_leads_into(fd, home) for fd in os.listdir("/proc/self/fd"))
