@@ -155,6 +155,9 @@ class SessionTLS:
         connection = ServerConnection(self.context, sock, Role.DATA, self._full_handshakes)
         if self._chosen is not None:
             connection.set_context(self._chosen)
+        if not self.has_late_tickets:
+            # Nobody holds the tickets of TLS 1.3 back in a session of 1.2, and that session can be resumed in 1.2 only.
+            connection.set_options(SSL.OP_NO_TLSv1_3)
         return connection
 
 

@@ -54,6 +54,29 @@ def test_no_reference_cycle(pair: CertificatePair) -> None:
         gc.enable()
 
 
+def test_data_connections_are_no_newer_than_the_control_connection(pair: CertificatePair, authority: Path) -> None:
+    """A client that had TLS 1.2 on the control connection gets no tickets behind the handshake of an upload."""
+    tls = SessionTLS(pair)
+    connect_control(tls, client_context(authority, TLS_1_2))
+    speaks_both = client_context(authority, TLS_1_2)
+    speaks_both.maximum_version = TLS_1_3
+    assert not tls.has_late_tickets
+    with connect_data(tls, speaks_both) as (_server, client):
+        assert client.tls.version() == "TLSv1.2"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_control_facts_tickets_may_be_late(
+    pair: CertificatePair, authority: Path, version: ssl.TLSVersion
+) -> None:
+    """Behind CCC nothing tells which version it was: tickets are held back."""
+    tls = SessionTLS(pair)
+    control = connect_control(tls, client_context(authority, version))
+    del control
+    gc.collect()
+    assert tls.has_late_tickets
+
+
 def test_data_connection_does_not_block(pair: CertificatePair) -> None:
     """A data connection on a silent socket asks for readiness at once, in the server's role."""
     ours, theirs = socket.socketpair()
