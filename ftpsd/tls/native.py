@@ -57,15 +57,22 @@ def copying_reader(connection: SSL.Connection) -> Reader:
     return read
 
 
-def _can_read() -> bool:
-    """Tell whether all is there that `direct_reader` uses."""
-    connection = SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD), None)
-    return (
-        hasattr(connection, "_ssl")
-        and hasattr(connection, "_raise_ssl_error")
-        and hasattr(_lib, "SSL_read")
-        and hasattr(_ffi, "from_buffer")
-    )
+def session_reused(connection: SSL.Connection) -> bool:
+    """Tell whether the complete handshake of *connection* resumed a session; only where `CAN_TELL_REUSE`."""
+    return bool(_lib.SSL_session_reused(connection._ssl) == 1)
 
 
-reader: Final = direct_reader if _can_read() else copying_reader
+_example = SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD), None)
+
+CAN_TELL_REUSE: Final = hasattr(_example, "_ssl") and hasattr(_lib, "SSL_session_reused")
+
+reader: Final = (
+    direct_reader
+    if hasattr(_example, "_ssl")
+    and hasattr(_example, "_raise_ssl_error")
+    and hasattr(_lib, "SSL_read")
+    and hasattr(_ffi, "from_buffer")
+    else copying_reader
+)
+
+del _example
