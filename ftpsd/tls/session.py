@@ -26,7 +26,7 @@ from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, TLSFacts, describe, new_evidence
-from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3
+from ftpsd.wire.clienthello import TLS_1_2
 
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -88,14 +88,18 @@ class SessionTLS:
         self._chosen: SSL.Context | None = None
         self.is_choosy = False
         """Whether `meet` wants to know what the client offers."""
+        self._is_capped = False
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
 
     @property
     def has_late_tickets(self) -> bool:
-        """Whether session tickets are sent behind a handshake: in TLS 1.3."""
-        control = self._established_control
-        return control is None or control.get_protocol_version_name() == "TLSv1.3"
+        """
+        Whether session tickets may be sent behind a handshake: unless the context speaks TLS 1.2 only.
+
+        The version of the control connection would not do: a data connection could still choose 1.3.
+        """
+        return not self._is_capped
 
     @property
     def control_facts(self) -> TLSFacts | None:
@@ -112,18 +116,22 @@ class SessionTLS:
         """Set the newest version before the first connection: "1.2", "1.3", or "auto", see `meet`."""
         self.is_choosy = maximum_version == "auto" and self._minimum_version == "1.2"
         if maximum_version == "1.2":
-            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+            self._cap()
 
     def meet(self, offered: frozenset[int]) -> None:
         """
         Choose the version for a client that has *offered* these, before the first connection is made.
 
-        TLS 1.2 for a client that speaks both. Data connections have to resume the session, and most clients cannot do
+        TLS 1.2 for a client that speaks it. Data connections have to resume the session, and most clients cannot do
         that again and again in TLS 1.3: OpenSSL's drop a ticket once it was used (curl, Ruby, Node, Perl), JSSE too,
         and during an upload none of them reads the next one (data/uplink.py), so the second upload of a session fails.
         """
-        if TLS_1_2 in offered and TLS_1_3 in offered:
-            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        if TLS_1_2 in offered:
+            self._cap()
+
+    def _cap(self) -> None:
+        self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        self._is_capped = True
 
     def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
@@ -161,9 +169,6 @@ class SessionTLS:
         connection = ServerConnection(self.context, sock, Role.DATA, self._evidence)
         if self._chosen is not None:
             connection.set_context(self._chosen)
-        if not self.has_late_tickets:
-            # Nobody holds the tickets of TLS 1.3 back in a session of 1.2, and that session can be resumed in 1.2 only.
-            connection.set_options(SSL.OP_NO_TLSv1_3)
         return connection
 
 

@@ -13,6 +13,8 @@ from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session import SUITES_1_2, SessionTLS
+from ftpsd.wire.clienthello import TLS_1_2 as VERSION_1_2
+from ftpsd.wire.clienthello import TLS_1_3 as VERSION_1_3
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, client_context, connect_control, connect_data
 
 # OpenSSL's suites of security level 0, so that a client offers what it normally would not.
@@ -53,26 +55,37 @@ def test_no_reference_cycle(pair: CertificatePair) -> None:
         gc.enable()
 
 
-def test_data_connections_are_no_newer_than_the_control_connection(pair: CertificatePair, authority: Path) -> None:
-    """A client that had TLS 1.2 on the control connection gets no tickets behind the handshake of an upload."""
+@pytest.mark.parametrize(
+    ("maximum", "offered", "is_late"),
+    [
+        ("auto", {VERSION_1_2}, False),
+        ("auto", {VERSION_1_2, VERSION_1_3}, False),
+        ("auto", {VERSION_1_3}, True),
+        ("auto", set(), True),
+        ("1.2", {VERSION_1_2, VERSION_1_3}, False),
+    ],
+)
+def test_tickets_come_late_unless_every_connection_is_of_1_2(
+    pair: CertificatePair, authority: Path, maximum: str, offered: set[int], is_late: bool
+) -> None:
+    """Also a data connection that would take TLS 1.3 where the control connection did not gets 1.2."""
     tls = SessionTLS(pair)
-    connect_control(tls, client_context(authority, TLS_1_2))
+    tls.allow(maximum)
+    if tls.is_choosy:
+        tls.meet(frozenset(offered))
     speaks_both = client_context(authority, TLS_1_2)
     speaks_both.maximum_version = TLS_1_3
-    assert not tls.has_late_tickets
     with connect_data(tls, speaks_both) as (_server, client):
-        assert client.tls.version() == "TLSv1.2"
+        assert client.tls.version() == ("TLSv1.3" if is_late else "TLSv1.2")
+    assert tls.has_late_tickets == is_late
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_without_control_facts_tickets_may_be_late(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion
-) -> None:
-    """Behind CCC nothing tells which version it was: tickets are held back."""
+def test_a_control_connection_of_1_2_is_not_enough(pair: CertificatePair, authority: Path) -> None:
+    """With `tls.maximum_version: 1.3` the data connection may be newer: tickets are held back."""
     tls = SessionTLS(pair)
-    control = connect_control(tls, client_context(authority, version))
-    del control
-    gc.collect()
+    tls.allow("1.3")
+    control = connect_control(tls, client_context(authority, TLS_1_2))
+    assert control.client.tls.version() == "TLSv1.2"
     assert tls.has_late_tickets
 
 
