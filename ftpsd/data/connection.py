@@ -88,6 +88,7 @@ class DataConnection:
         self._timer: IDelayedCall | None = None
         self._break: IDelayedCall | None = None
         self._has_said_goodbye = False
+        self._has_answered = False
         self._uplink: Uplink | None = None
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
@@ -127,8 +128,15 @@ class DataConnection:
             if self._uplink is not None:
                 self._uplink.shake_hands()
             else:
+                if self._has_answered and self.tls.get_protocol_version_name() == "TLSv1.3":
+                    # The last step sends nothing that the client waits for, but a ticket: it leaves with the file, if
+                    # that is small. 2% of the processor time of 1 KiB for eight clients. In TLS 1.2 the client may be
+                    # waiting for what comes now. (The control connection's tickets and its end gained nothing.)
+                    self._socket.gather()
                 self.tls.do_handshake()
         except SSL.WantReadError:
+            self._has_answered = True
+            self._socket.release()
             self._socket.acknowledge_at_once()
             self._socket.watch(self._shake, read=True)
         except SSL.WantWriteError:
@@ -136,6 +144,8 @@ class DataConnection:
         except SSL.SysCallError:
             self._fail(Lost("the client closed the data connection before TLS was established"))
         except SSL.Error as error:
+            # The alert would be lost if the client's last bytes turned the close into a RST.
+            self._socket.release()
             reason = error.args[0][0][2] if error.args and error.args[0] else "unknown"
             self._fail(Lost(f"TLS handshake failed: {reason}"))
         else:
@@ -170,6 +180,8 @@ class DataConnection:
             self._go(State.WATCHED)
             if inline:
                 self._socket.gather()
+            else:
+                self._socket.release()
             self._transfer = transfer
             self._is_inline = inline
             self._pace = pace

@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable
 from time import monotonic
 
-from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, RECORD, Channel, Outcome, Truncated
+from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, Channel, Outcome, Truncated
 from ftpsd.storage.base import Sink
+from ftpsd.tls.native import RECORD
 from ftpsd.wire.ascii import FromNetwork
 
 # Bytes deflated in one call: 1 ms at zlib's default level, and less than a quantum at level 9.

@@ -20,6 +20,7 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from ftpsd.storage.base import Sink, Source, from_oserror
+from ftpsd.tls.native import RECORD, reader
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
 
 # Seconds of one quantum: long against a hand-over between threads (about 0.1 ms), short against a person's patience.
@@ -27,8 +28,6 @@ BUDGET = 0.010
 # Bytes handed to OpenSSL or taken from a file in one call. From 64 KiB to 256 KiB bulk downloads gain 6%, beyond
 # nothing.
 CHUNK = 256 * 1024
-# SSL_read returns at most one record, and pyOpenSSL allocates what is asked for.
-RECORD = 16 * 1024
 
 # A client must not take the rest of a file that was cut while it was sent for the whole: no proper end follows.
 SHRUNK = "the file became shorter while it was sent"
@@ -132,6 +131,7 @@ class SecureChannel:
     def __init__(self, tls: SSL.Connection) -> None:
         self.blocked_on = Outcome.WRITABLE
         self._tls = tls
+        self._read = reader(tls)
 
     def send(self, data: memoryview) -> int:
         """See `Channel.send`. All of *data* goes out or none: partial writes are off in the context."""
@@ -149,7 +149,7 @@ class SecureChannel:
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`. Only close_notify ends a file, a bare FIN truncates it (RFC 5246, 7.2.1)."""
         try:
-            return self._tls.recv_into(buffer, RECORD)
+            return self._read(buffer)
         except SSL.WantReadError:
             self.blocked_on = Outcome.READABLE
             return BLOCKED

@@ -55,6 +55,7 @@ class DataSocket:
         self._descriptor = sock.fileno()
         self._ready: Callable[[], None] | None = None
         self._reading = self._writing = False
+        self._is_gathering = False
         sock.setblocking(False)
         # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,8 +74,15 @@ class DataSocket:
 
     def gather(self) -> None:
         """Hold small pieces back until there is a full segment or the FIN: what is small then arrives at once."""
-        if CORK is not None:
+        if CORK is not None and not self._is_gathering:
+            self._is_gathering = True
             self.socket.setsockopt(socket.IPPROTO_TCP, CORK, 1)
+
+    def release(self) -> None:
+        """Hold nothing back any more, and send what was."""
+        if CORK is not None and self._is_gathering:
+            self._is_gathering = False
+            self.socket.setsockopt(socket.IPPROTO_TCP, CORK, 0)
 
     def unwatch(self) -> None:
         """Take the socket out of the reactor's hands."""

@@ -15,7 +15,8 @@ import socket
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, RECORD, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.tls.native import reader
 
 # Bytes taken from the socket in one call.
 RECEIVED = 128 * 1024
@@ -33,6 +34,7 @@ class Uplink:
         self.tls = tls
         self.blocked_on = Outcome.READABLE
         self._socket = sock
+        self._read = reader(tls)
         self._unsent = b""
         self._has_shut_down = False
 
@@ -68,7 +70,7 @@ class Uplink:
         """See `Channel.receive_into`."""
         while True:
             try:
-                return self.tls.recv_into(buffer, RECORD)
+                return self._read(buffer)
             except SSL.WantReadError:
                 try:
                     if not self._receive():

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
 
+from ftpsd.tls import native
+
 # A chain is some kilobytes. The bound keeps a wrong path (a log, a device) from being read into memory.
 MAX_FILE = 1024 * 1024
 
@@ -58,7 +60,7 @@ class CertificatePair:
         _check_dates(chain[0], certificate, now or datetime.now(UTC))
         loaded = _Loaded.convert(chain, key)
         try:
-            loaded.install(SSL.Context(SSL.TLS_SERVER_METHOD))
+            loaded.copy_to(SSL.Context(SSL.TLS_SERVER_METHOD))
         except SSL.Error as error:
             reason = _reason(error)
             raise CertificateError(f"{certificate} and {private_key}: OpenSSL refuses the pair ({reason}).") from None
@@ -88,13 +90,23 @@ class _Loaded:
     certificate: X509
     chain: tuple[X509, ...]
     key: PKey
+    is_shared: bool
 
     @classmethod
     def convert(cls, chain: tuple[x509.Certificate, ...], key: PrivateKey) -> _Loaded:
         first, *rest = (X509.from_cryptography(certificate) for certificate in chain)
-        return cls(first, tuple(rest), PKey.from_cryptography_key(key))
+        native_key = PKey.from_cryptography_key(key)
+        return cls(first, tuple(rest), native_key, native.can_share(first, native_key))
 
     def install(self, context: SSL.Context) -> None:
+        """Give *context* what another one has taken before."""
+        if self.is_shared:
+            native.share(context, self.certificate, self.chain, self.key)
+        else:
+            self.copy_to(context)
+
+    def copy_to(self, context: SSL.Context) -> None:
+        """Give *context* all of it by what pyOpenSSL promises, and check that it fits. Raises SSL.Error with why."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             context.use_certificate(self.certificate)

@@ -25,8 +25,8 @@ from weakref import ref
 from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, TLSFacts, describe, watch
-from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3
+from ftpsd.tls.resumption import Evidence, Role, ServerConnection, TLSFacts, describe, new_evidence
+from ftpsd.wire.clienthello import TLS_1_2
 
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -64,10 +64,16 @@ class SessionTLS:
     The TLS of one control session, made when TLS starts on it. Costs about 0.09 ms.
 
     *minimum_version* is "1.2" or "1.3". *choose* finds the certificate for the name a client asks for; without it, and
-    for a name it does not know, *pair* is shown.
+    for a name it does not know, *pair* is shown. *evidence*, if not the usual, tells resumed handshakes.
     """
 
-    def __init__(self, pair: CertificatePair, minimum_version: str = "1.2", choose: Choice | None = None) -> None:
+    def __init__(
+        self,
+        pair: CertificatePair,
+        minimum_version: str = "1.2",
+        choose: Choice | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         self.pair = pair
         """The certificate of the session: after the control connection's handshake, the one that was shown."""
         self.server_name: str | None = None
@@ -75,53 +81,61 @@ class SessionTLS:
         self._minimum_version = minimum_version
         self._choose = choose
         self._session_id = os.urandom(16)
-        self.context = make_context(pair, minimum_version, self._session_id)
+        self._evidence = evidence or new_evidence()
+        self.context = make_context(pair, minimum_version, self._session_id, self._evidence)
         if choose is not None:
             self.context.set_tlsext_servername_callback(hear_name)
         self._chosen: SSL.Context | None = None
         self.is_choosy = False
         """Whether `meet` wants to know what the client offers."""
-        self._full_handshakes = FullHandshakes()
+        self._is_capped = False
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
 
     @property
     def has_late_tickets(self) -> bool:
-        """Whether session tickets are sent behind a handshake: in TLS 1.3."""
-        facts = self.control_facts
-        return facts is None or facts.version == "TLSv1.3"
+        """
+        Whether session tickets may be sent behind a handshake: unless the context speaks TLS 1.2 only.
 
-    @property
-    def control_established(self) -> bool:
-        """Whether the control connection's handshake is complete, and the connection not yet gone."""
-        return self.control_facts is not None
+        The version of the control connection would not do: a data connection could still choose 1.3.
+        """
+        return not self._is_capped
 
     @property
     def control_facts(self) -> TLSFacts | None:
         """What the control connection's handshake agreed on; None before its completion and after the connection."""
+        control = self._established_control
+        return describe(control) if control is not None else None
+
+    @property
+    def _established_control(self) -> ServerConnection | None:
         control = self._control() if self._control is not None else None
-        return describe(control) if control is not None and control.is_complete else None
+        return control if control is not None and control.is_complete else None
 
     def allow(self, maximum_version: str) -> None:
         """Set the newest version before the first connection: "1.2", "1.3", or "auto", see `meet`."""
         self.is_choosy = maximum_version == "auto" and self._minimum_version == "1.2"
         if maximum_version == "1.2":
-            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+            self._cap()
 
     def meet(self, offered: frozenset[int]) -> None:
         """
         Choose the version for a client that has *offered* these, before the first connection is made.
 
-        TLS 1.2 for a client that speaks both. Data connections have to resume the session, and most clients cannot do
+        TLS 1.2 for a client that speaks it. Data connections have to resume the session, and most clients cannot do
         that again and again in TLS 1.3: OpenSSL's drop a ticket once it was used (curl, Ruby, Node, Perl), JSSE too,
         and during an upload none of them reads the next one (data/uplink.py), so the second upload of a session fails.
         """
-        if TLS_1_2 in offered and TLS_1_3 in offered:
-            self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        if TLS_1_2 in offered:
+            self._cap()
+
+    def _cap(self) -> None:
+        self.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        self._is_capped = True
 
     def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
-        control = ServerConnection(self.context, sock, Role.CONTROL, self._full_handshakes)
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._evidence)
         if self._choose is not None:
             control.named = self._show
         self._control = ref(control)
@@ -135,7 +149,7 @@ class SessionTLS:
         # OpenSSL asks again when the client has to send its hello a second time (RFC 8446, 4.1.4).
         if pair is not None and pair is not self.pair:
             self.pair = pair
-            self._chosen = make_context(pair, self._minimum_version, self._session_id)
+            self._chosen = make_context(pair, self._minimum_version, self._session_id, self._evidence)
             control.set_context(self._chosen)
 
     def data_connection(self, sock: socket.socket) -> SSL.Connection:
@@ -152,13 +166,13 @@ class SessionTLS:
         return self._data_connection(None)
 
     def _data_connection(self, sock: socket.socket | None) -> SSL.Connection:
-        connection = ServerConnection(self.context, sock, Role.DATA, self._full_handshakes)
+        connection = ServerConnection(self.context, sock, Role.DATA, self._evidence)
         if self._chosen is not None:
             connection.set_context(self._chosen)
         return connection
 
 
-def make_context(pair: CertificatePair, minimum_version: str, session_id: bytes) -> SSL.Context:
+def make_context(pair: CertificatePair, minimum_version: str, session_id: bytes, evidence: Evidence) -> SSL.Context:
     """Make a context whose sessions no other context can resume; *session_id* is 16 random bytes of the session."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(VERSIONS[minimum_version])
@@ -174,7 +188,7 @@ def make_context(pair: CertificatePair, minimum_version: str, session_id: bytes)
     context.set_session_id(session_id)
     context.set_timeout(SESSION_TIMEOUT)
     context.set_alpn_select_callback(select_protocol)
-    context.set_info_callback(watch)
+    evidence.collect(context)
     pair.install(context)
     return context
 

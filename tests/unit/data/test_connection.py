@@ -10,10 +10,11 @@ from ftpsd.data.connection import BUSY_PAUSE, MOVES, Lost, State
 from ftpsd.data.pace import Bucket, Pace
 from ftpsd.data.quantum import Outcome, Receiving, Sending, Truncated, whole
 from ftpsd.storage.base import Kind, StorageError
-from tests.dataclient import new_client
+from tests.dataclient import identity, new_client
 from tests.unit.data.channels import ListSink
 from tests.unit.data.line import STALL, Ending, Line, line_in
 from tests.unit.data.test_quantum import pieces, sink_of
+from tests.unit.tls.clients import TLS_1_2, Client, client_context
 
 OPEN_STATES = [state for state in State if state is not State.CLOSED]
 BIG = b"0123456789abcdef" * 65536
@@ -243,6 +244,50 @@ def test_a_client_that_does_not_speak_tls() -> None:
     assert isinstance(secured.error, Lost)
     assert str(secured.error).startswith("TLS handshake failed")
     assert line.connection.state is State.CLOSED
+
+
+def is_held_back(line: Line) -> bool:
+    """Tell whether the kernel keeps small pieces of *line* to itself for a while."""
+    return bool(line.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK))
+
+
+def test_a_ticket_leaves_with_a_small_file() -> None:
+    """Nobody waits for the ticket of TLS 1.3; what the client waits for in the handshake was not held back."""
+    line = Line().secured()
+    assert is_held_back(line)
+    line.carry(Sending(whole(b"small")), inline=True)
+    line.connection.finish(STALL)
+    assert line.client.read_all() == b"small"
+
+
+def test_a_transfer_that_takes_longer_holds_nothing_back() -> None:
+    """A listing or a file from a slow disk: the first bytes leave when they are there."""
+    line = Line.queued().secured()
+    line.carry(Sending(whole(b"small")))
+    assert not is_held_back(line)
+
+
+def test_a_full_handshake_of_1_2_holds_nothing_back() -> None:
+    """Its last step is one that the client waits for, perhaps to upload."""
+    line = Line()
+    secured = line.secure()
+    line.client.shake_hands(Client(client_context(identity()[1], TLS_1_2)))
+    assert secured.is_good
+    assert not is_held_back(line)
+
+
+def test_a_client_is_told_why_the_handshake_failed() -> None:
+    """Also in its last step, and when what it sends on would turn our close into a RST."""
+    line, tls = Line(), new_client()
+    secured = line.secure()
+    line.client.socket.sendall(tls.take(b""))
+    line.reactor.settle()
+    assert not is_held_back(line)
+    assert line.client.socket.recv(65536)
+    line.client.socket.sendall(b"\x17\x03\x03\x00\x20" + bytes(32) + b"and more")
+    line.run_until(lambda: secured.is_over)
+    assert str(secured.error).startswith("TLS handshake failed")
+    assert line.client.socket.recv(65536)
 
 
 # --- the transfer

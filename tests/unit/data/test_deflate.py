@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ftpsd.data.deflate import BROKEN, CUT, PIECE, TOO_LONG, Inflating, deflated
 from ftpsd.data.pace import UNLIMITED
-from ftpsd.data.quantum import CHUNK, RECORD, Outcome, Sending, Truncated
+from ftpsd.data.quantum import CHUNK, Outcome, Sending, Truncated
 from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.tls.native import RECORD
 from ftpsd.wire.ascii import FromNetwork
 from tests.unit.data.channels import ListSink, PlannedChannel, outcomes
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ftpsd.data.pace import UNLIMITED
 from ftpsd.data.quantum import (
     CHUNK,
-    RECORD,
     Outcome,
     Receiving,
     ReceivingSmall,
@@ -24,6 +23,7 @@ from ftpsd.data.quantum import (
     whole,
 )
 from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.tls.native import RECORD
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
 from tests.memory import MemorySource
 from tests.unit.data.channels import ListSink, PlannedChannel, outcomes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey
 
+from ftpsd.tls import native
 from ftpsd.tls.certificates import MAX_FILE, CertificateError, CertificatePair, PrivateKey
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -69,6 +73,15 @@ def certificate_for(
     )
 
 
+def with_intermediate(folder: Path) -> CertificatePair:
+    """Make a pair whose certificate an intermediate authority has signed."""
+    issued = trustme.CA().create_child_ca().issue_cert("localhost")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    return CertificatePair.load(chain, key)
+
+
 def pem(key: PrivateKey | dsa.DSAPrivateKey, form: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
     """Write a key in clear."""
     return key.private_bytes(Encoding.PEM, form, NoEncryption())
@@ -122,16 +135,37 @@ def test_key_is_not_shown(files: Files) -> None:
     assert "_loaded" not in text
 
 
-def test_chain_is_sent(tmp_path: Path) -> None:
-    """A client gets the intermediate certificates behind the server's."""
-    authority = trustme.CA().create_child_ca()
-    issued = authority.issue_cert("localhost")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    key.write_bytes(issued.private_key_pem.bytes())
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_chain_is_sent(tmp_path: Path, is_shared: bool) -> None:
+    """A client gets the intermediate certificates behind the server's, shared or copied."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    CertificatePair.load(chain, key).install(context)
-    assert len(_presented(context)) == len(issued.cert_chain_pems) == 2
+    pair = with_intermediate(tmp_path)
+    assert pair._loaded.is_shared, "the usual way"
+    replace(pair, _loaded=replace(pair._loaded, is_shared=is_shared)).install(context)
+    assert _presented(context) == list(pair.chain)
+    assert len(pair.chain) == 2
+
+
+def test_contexts_come_and_go(tmp_path: Path) -> None:
+    """Each context lets go of its own references to the shared certificates and key, and of no more."""
+    pair = with_intermediate(tmp_path)
+    for _ in range(5):
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        pair.install(context)
+        assert _presented(context) == list(pair.chain)
+        del context
+        gc.collect()
+
+
+def test_a_pair_that_openssl_refuses_later(files: Files) -> None:
+    """An error of its own, and nothing of it is left for whoever asks OpenSSL next."""
+    first = files.load()
+    other = ec.generate_private_key(ec.SECP256R1())
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    with pytest.raises(SSL.Error, match="refused"):
+        native.share(context, X509.from_cryptography(first.chain[0]), (), PKey.from_cryptography_key(other))
+    first.install(context)
+    assert _presented(context) == list(first.chain)
 
 
 def test_install_warns_of_nothing(files: Files, recwarn: pytest.WarningsRecorder) -> None:

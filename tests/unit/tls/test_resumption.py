@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
 
+from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.resumption import FullHandshakes, Role, ServerConnection, describe, is_resumed, watch
+from ftpsd.tls.resumption import (
+    AskedEvidence,
+    StateEvidence,
+    describe,
+    is_resumed,
+    new_evidence,
+)
 from ftpsd.tls.session import SessionTLS
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
 
 # TLS 1.2 with tickets, TLS 1.2 with session ids, TLS 1.3.
 KINDS = [(TLS_1_2, True), (TLS_1_2, False), (TLS_1_3, True)]
 
+NewSession = Callable[[], SessionTLS]
+
+
+@pytest.fixture(params=[AskedEvidence, StateEvidence])
+def new_session(request: pytest.FixtureRequest, pair: CertificatePair) -> NewSession:
+    """Make the TLS of a session; in turn with what OpenSSL says, and with what its states tell."""
+    return lambda: SessionTLS(pair, evidence=request.param())
+
 
 @pytest.mark.parametrize(("version", "tickets"), KINDS)
 def test_control_session_resumes(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+    new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool
 ) -> None:
     """A data connection that brings its control connection's session is resumed, and both ends say so."""
-    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    tls, context = new_session(), client_context(authority, version, tickets=tickets)
     control = connect_control(tls, context)
     with connect_data(tls, context, control.client.tls.session) as (server, client):
         assert is_resumed(server)
@@ -31,10 +47,10 @@ def test_control_session_resumes(
 
 @pytest.mark.parametrize(("version", "tickets"), KINDS)
 def test_new_session_does_not_count(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+    new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool
 ) -> None:
     """A data connection with a full handshake is not resumed."""
-    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    tls, context = new_session(), client_context(authority, version, tickets=tickets)
     connect_control(tls, context)
     with connect_data(tls, context) as (server, client):
         assert not is_resumed(server)
@@ -43,10 +59,10 @@ def test_new_session_does_not_count(
 
 @pytest.mark.parametrize(("version", "tickets"), KINDS)
 def test_other_control_session_does_not_resume(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+    new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool
 ) -> None:
     """A valid session of another control connection, same client and same certificate, gets a full handshake."""
-    mine, other = SessionTLS(pair), SessionTLS(pair)
+    mine, other = new_session(), new_session()
     context = client_context(authority, version, tickets=tickets)
     connect_control(mine, context)
     stolen = connect_control(other, context).client.tls.session
@@ -57,10 +73,10 @@ def test_other_control_session_does_not_resume(
 
 @pytest.mark.parametrize(("version", "tickets"), KINDS)
 def test_one_session_resumes_many_times(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool
+    new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool
 ) -> None:
     """The control connection's ticket serves for every transfer (lftp, curl and FileZilla bring the same one)."""
-    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    tls, context = new_session(), client_context(authority, version, tickets=tickets)
     session = connect_control(tls, context).client.tls.session
     for _ in range(4):
         with connect_data(tls, context, session) as (server, _client):
@@ -68,9 +84,9 @@ def test_one_session_resumes_many_times(
 
 
 @pytest.mark.parametrize(("version", "tickets"), KINDS)
-def test_data_session_resumes(pair: CertificatePair, authority: Path, version: ssl.TLSVersion, tickets: bool) -> None:
+def test_data_session_resumes(new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool) -> None:
     """The newest session, from the data connection before, resumes too (PHP, Go)."""
-    tls, context = SessionTLS(pair), client_context(authority, version, tickets=tickets)
+    tls, context = new_session(), client_context(authority, version, tickets=tickets)
     session = connect_control(tls, context).client.tls.session
     for _ in range(4):
         with connect_data(tls, context, session) as (server, client):
@@ -80,10 +96,10 @@ def test_data_session_resumes(pair: CertificatePair, authority: Path, version: s
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_session_of_unresumed_data_connection_resumes(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion
+    new_session: NewSession, authority: Path, version: ssl.TLSVersion
 ) -> None:
     """A session that began with a full data handshake of this control session may be resumed by the next transfer."""
-    tls, context = SessionTLS(pair), client_context(authority, version)
+    tls, context = new_session(), client_context(authority, version)
     connect_control(tls, context)
     with connect_data(tls, context) as (_server, client):
         session = client.tls.session
@@ -91,9 +107,9 @@ def test_session_of_unresumed_data_connection_resumes(
         assert is_resumed(server)
 
 
-def test_every_resumption_brings_a_new_ticket(pair: CertificatePair, authority: Path) -> None:
+def test_every_resumption_brings_a_new_ticket(new_session: NewSession, authority: Path) -> None:
     """In TLS 1.3 each resumed connection issues a fresh ticket, for clients that use one only once (JSSE)."""
-    tls, context = SessionTLS(pair), client_context(authority, TLS_1_3)
+    tls, context = new_session(), client_context(authority, TLS_1_3)
     session = connect_control(tls, context).client.tls.session
     assert session is not None
     with connect_data(tls, context, session) as (_server, client):
@@ -102,18 +118,18 @@ def test_every_resumption_brings_a_new_ticket(pair: CertificatePair, authority: 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_session_outlives_default_timeout(pair: CertificatePair, authority: Path, version: ssl.TLSVersion) -> None:
+def test_session_outlives_default_timeout(new_session: NewSession, authority: Path, version: ssl.TLSVersion) -> None:
     """The lifetime told to clients is days, where OpenSSL's default of 300 seconds ends long uploads."""
-    tls, context = SessionTLS(pair), client_context(authority, version)
+    tls, context = new_session(), client_context(authority, version)
     session = connect_control(tls, context).client.tls.session
     assert session is not None
     assert tls.context.get_timeout() == 30 * 24 * 3600
     assert session.ticket_lifetime_hint >= 7 * 24 * 3600
 
 
-def test_pyopenssl_client_resumes(pair: CertificatePair) -> None:
+def test_pyopenssl_client_resumes(new_session: NewSession) -> None:
     """The other build of OpenSSL, as a client, resumes and is recognised."""
-    tls = SessionTLS(pair)
+    tls = new_session()
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
     first = _shake_in_memory(tls, SSL.Connection(context, None))
@@ -124,9 +140,9 @@ def test_pyopenssl_client_resumes(pair: CertificatePair) -> None:
     assert is_resumed(_shake_in_memory(tls, second, as_server=True))
 
 
-def test_unfinished_handshake_is_not_resumed(pair: CertificatePair, authority: Path) -> None:
+def test_unfinished_handshake_is_not_resumed(new_session: NewSession, authority: Path) -> None:
     """Before its handshake is complete a connection has resumed nothing."""
-    tls, context = SessionTLS(pair), client_context(authority, TLS_1_3)
+    tls, context = new_session(), client_context(authority, TLS_1_3)
     session = connect_control(tls, context).client.tls.session
     server = tls.control_connection(None)
     server.bio_write(Client(context, session).take(b""))
@@ -135,11 +151,48 @@ def test_unfinished_handshake_is_not_resumed(pair: CertificatePair, authority: P
     assert not is_resumed(server)
 
 
-def test_absence_alone_proves_nothing(pair: CertificatePair) -> None:
-    """If OpenSSL renamed the state we look for, no connection would count as resumed, rather than every one."""
-    server = ServerConnection(SessionTLS(pair).context, None, Role.DATA, FullHandshakes())
-    watch(server, SSL.SSL_CB_HANDSHAKE_DONE, 1)
+def test_openssl_speaks_too_early(pair: CertificatePair, authority: Path) -> None:
+    """OpenSSL calls a session resumed when it has read the ticket: the client has proven nothing by then."""
+    tls, context = SessionTLS(pair, evidence=AskedEvidence()), client_context(authority, TLS_1_3)
+    session = connect_control(tls, context).client.tls.session
+    server = tls.buffered_data_connection()
+    server.bio_write(Client(context, session).take(b""))
+    with pytest.raises(SSL.WantReadError):
+        server.do_handshake()
+    assert native.session_reused(server)
     assert not is_resumed(server)
+
+
+def test_refused_handshake_is_not_resumed(new_session: NewSession, authority: Path) -> None:
+    """A client whose session is right and whose protocol is not has resumed nothing."""
+    tls, context = new_session(), client_context(authority, TLS_1_2)
+    session = connect_control(tls, context).client.tls.session
+    context.set_alpn_protocols(["http/1.1"])
+    server = tls.buffered_data_connection()
+    server.bio_write(Client(context, session).take(b""))
+    with pytest.raises(SSL.Error, match="no application protocol"):
+        server.do_handshake()
+    assert not is_resumed(server)
+
+
+def test_openssl_is_asked() -> None:
+    """With the pyOpenSSL and cryptography that are installed."""
+    assert native.CAN_TELL_REUSE
+    assert isinstance(new_evidence(), AskedEvidence)
+
+
+def test_absence_alone_proves_nothing(pair: CertificatePair, authority: Path) -> None:
+    """If OpenSSL renamed the state we look for, no connection would count as resumed, rather than every one."""
+
+    class Blind(StateEvidence):
+        def collect(self, context: SSL.Context) -> None:
+            """See no state at all."""
+
+    tls, context = SessionTLS(pair, evidence=Blind()), client_context(authority, TLS_1_3)
+    control = connect_control(tls, context)
+    with connect_data(tls, context, control.client.tls.session) as (server, client):
+        assert client.tls.session_reused
+        assert not is_resumed(server)
 
 
 def test_foreign_connection_is_not_resumed() -> None:
@@ -148,9 +201,9 @@ def test_foreign_connection_is_not_resumed() -> None:
 
 
 @pytest.mark.parametrize(("version", "name"), [(TLS_1_2, "TLSv1.2"), (TLS_1_3, "TLSv1.3")])
-def test_describe(pair: CertificatePair, authority: Path, version: ssl.TLSVersion, name: str) -> None:
+def test_describe(new_session: NewSession, authority: Path, version: ssl.TLSVersion, name: str) -> None:
     """The facts name the version, the suite and the resumption."""
-    tls, context = SessionTLS(pair), client_context(authority, version)
+    tls, context = new_session(), client_context(authority, version)
     session = connect_control(tls, context).client.tls.session
     with connect_data(tls, context, session) as (server, client):
         facts = describe(server)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.resumption import is_resumed
+from ftpsd.tls.resumption import AskedEvidence, StateEvidence, is_resumed
 from ftpsd.tls.session import SessionTLS
 from tests.hosts import authority as other_authority
 from tests.hosts import pair_for
@@ -25,10 +25,10 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
     return chosen
 
 
-@pytest.fixture
-def tls(pair: CertificatePair) -> SessionTLS:
-    """The TLS of a session that knows a second name."""
-    return SessionTLS(pair, choose=NAMES.get)
+@pytest.fixture(params=[AskedEvidence, StateEvidence])
+def tls(request: pytest.FixtureRequest, pair: CertificatePair) -> SessionTLS:
+    """The TLS of a session that knows a second name; both ways to tell that it was resumed."""
+    return SessionTLS(pair, choose=NAMES.get, evidence=request.param())
 
 
 def trusting(authority: Path, version: ssl.TLSVersion, *, tickets: bool = True) -> ssl.SSLContext:

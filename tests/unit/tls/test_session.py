@@ -13,6 +13,8 @@ from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session import SUITES_1_2, SessionTLS
+from ftpsd.wire.clienthello import TLS_1_2 as VERSION_1_2
+from ftpsd.wire.clienthello import TLS_1_3 as VERSION_1_3
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, client_context, connect_control, connect_data
 
 # OpenSSL's suites of security level 0, so that a client offers what it normally would not.
@@ -29,13 +31,12 @@ def test_control_connection_carries_data(pair: CertificatePair, authority: Path,
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_control_facts(pair: CertificatePair, authority: Path, version: ssl.TLSVersion) -> None:
-    """A control connection is established once its handshake is complete, and its facts say with what."""
+    """Once the handshake of the control connection is complete, its facts say with what it ended."""
     tls = SessionTLS(pair)
     before = tls.control_facts
     control = connect_control(tls, client_context(authority, version))
     facts = tls.control_facts
     assert before is None
-    assert tls.control_established
     assert facts is not None
     assert (facts.version, facts.resumed) == (control.client.tls.version(), False)
 
@@ -52,6 +53,40 @@ def test_no_reference_cycle(pair: CertificatePair) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("maximum", "offered", "is_late"),
+    [
+        ("auto", {VERSION_1_2}, False),
+        ("auto", {VERSION_1_2, VERSION_1_3}, False),
+        ("auto", {VERSION_1_3}, True),
+        ("auto", set(), True),
+        ("1.2", {VERSION_1_2, VERSION_1_3}, False),
+    ],
+)
+def test_tickets_come_late_unless_every_connection_is_of_1_2(
+    pair: CertificatePair, authority: Path, maximum: str, offered: set[int], is_late: bool
+) -> None:
+    """Also a data connection that would take TLS 1.3 where the control connection did not gets 1.2."""
+    tls = SessionTLS(pair)
+    tls.allow(maximum)
+    if tls.is_choosy:
+        tls.meet(frozenset(offered))
+    speaks_both = client_context(authority, TLS_1_2)
+    speaks_both.maximum_version = TLS_1_3
+    with connect_data(tls, speaks_both) as (_server, client):
+        assert client.tls.version() == ("TLSv1.3" if is_late else "TLSv1.2")
+    assert tls.has_late_tickets == is_late
+
+
+def test_a_control_connection_of_1_2_is_not_enough(pair: CertificatePair, authority: Path) -> None:
+    """With `tls.maximum_version: 1.3` the data connection may be newer: tickets are held back."""
+    tls = SessionTLS(pair)
+    tls.allow("1.3")
+    control = connect_control(tls, client_context(authority, TLS_1_2))
+    assert control.client.tls.version() == "TLSv1.2"
+    assert tls.has_late_tickets
 
 
 def test_data_connection_does_not_block(pair: CertificatePair) -> None:
