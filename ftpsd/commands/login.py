@@ -20,9 +20,9 @@ from ftpsd.wire.reply import Reply, ReplyError
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
 
-# Seconds added for each failed login of a session: nothing to a person, much to a guessing program. They begin with PASS
-# and not with the end of the hash, so that no hash shows by its price (bcrypt of an older system, none of a stranger)
-# that there is such a user.
+# Seconds added for each failed login of a session: nothing to a person, much to a guessing program. They begin with
+# PASS and not with the end of the hash, so that no hash tells by its price (bcrypt of an older system, ours alone for a
+# stranger) that there is such a user.
 DELAY_PER_FAILURE = 1.0
 MAX_DELAY = 3.0
 
