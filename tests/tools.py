@@ -1,5 +1,5 @@
 """
-The programs tests call that pip does not install: haproxy, lftp, promtool, systemd-analyze.
+The programs tests call that pip does not install: fail2ban, haproxy, lftp, promtool, systemd-analyze.
 
 On a laptop a missing one skips the test by the program's name. Where FTPSD_TESTS_REQUIRE_ALL=1 it fails, so that a
 build which has lost a tool does not stay green by testing less.

@@ -62,7 +62,8 @@ def verify(password: str, stored: str | None) -> bool:
     if stored is None or material is None:
         return _spend()
     if crypt.is_known(stored):
-        # These hashes are cheaper than ours. The difference may show only to somebody who knows the password.
+        # Cheaper than ours as a rule, which shows only to somebody who knows the password. A wrong one costs both; that
+        # it takes longer does not show, because refusals have a time of their own (commands/login.py).
         return crypt.verify(material, stored) or _spend()
     cost = _COST.match(stored)
     if cost is None or int(cost[1]) > MAX_MEMORY or int(cost[2]) > MAX_ITERATIONS:

@@ -20,7 +20,9 @@ from ftpsd.wire.reply import Reply, ReplyError
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
 
-# Seconds added for each failed login of a session: nothing to a person, much to a guessing program.
+# Seconds added for each failed login of a session: nothing to a person, much to a guessing program. They begin with
+# PASS and not with the end of the hash, so that no hash tells by its price (bcrypt of an older system, ours alone for a
+# stranger) that there is such a user.
 DELAY_PER_FAILURE = 1.0
 MAX_DELAY = 3.0
 
@@ -56,7 +58,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     except UnauthorizedLogin as error:
         reason = str(getattr(error, "reason", "refused"))
         session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
-        raise await _refusal(session) from None
+        raise await _refusal(session, started) from None
     assert isinstance(avatar, Avatar)
     if not session.is_open:
         log_out()
@@ -98,10 +100,11 @@ async def quit_(session: Session, argument: str) -> Reply:
     return Reply(221, "Goodbye.")
 
 
-async def _refusal(session: Session) -> ReplyError:
-    """Return the refusal of a login, after a delay that grows with every failure."""
+async def _refusal(session: Session, started: float) -> ReplyError:
+    """Return the refusal of a login that *started* then, after a delay that grows with every failure."""
     session.failed_logins += 1
-    await session.sleep(min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins))
+    until = started + min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins)
+    await session.sleep(max(0.0, until - session.runtime.shared.clock.seconds()))
     if session.failed_logins >= session.runtime.config.limits.failed_logins:
         session.close_after_reply("failed-logins")
         return ReplyError(421, "Login incorrect, too many failures.")

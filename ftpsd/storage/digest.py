@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 
 ATTRIBUTE = "user.ftpsd.sha256"
@@ -54,6 +55,19 @@ def keep_digest(fd: int, digest: str) -> None:
             _remembered[status.st_dev, status.st_ino] = value
             if len(_remembered) > MOST_REMEMBERED:
                 _remembered.popitem(last=False)
+
+
+def forget_digest(fd: int) -> None:
+    """
+    Keep no digest with the open file *fd* any more: its bytes are about to change.
+
+    Its time does not tell that for ever. Clients set times (MFMT), also back to the one that the digest belongs to.
+    """
+    with suppress(OSError, AttributeError):  # none kept, or a system without attributes
+        os.removexattr(fd, ATTRIBUTE)
+    status = os.fstat(fd)
+    with _table:
+        _remembered.pop((status.st_dev, status.st_ino), None)
 
 
 class StreamDigest:

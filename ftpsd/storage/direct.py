@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
-from ftpsd.storage.digest import StreamDigest, keep_digest
+from ftpsd.storage.digest import StreamDigest, forget_digest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import turn, write_all
@@ -182,6 +182,8 @@ class DirectSink:
         if self._has_begun:
             return
         self._has_begun = True
+        if self.replaces:
+            forget_digest(self._fd)
         with turn(self._place.name), self._ledger.change() as change:
             status = os.fstat(self._fd)
             if status.st_size > self.offset and not self._is_append:

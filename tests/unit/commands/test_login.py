@@ -114,6 +114,21 @@ def test_failures_are_answered_later_and_later() -> None:
         assert client.replies() == INCORRECT
 
 
+def test_a_refusal_does_not_tell_what_the_hash_cost() -> None:
+    """It comes one second after PASS, whether the hash took a tenth of that (Argon2id) or half of it (bcrypt)."""
+    for cost in (0.1, 0.5):
+        login = QueueingWorkers()
+        server = clear_server(login=login)
+        client = server.connect()
+        client.send("USER alice", "PASS wrong")
+        server.reactor.advance(cost)
+        login.release()
+        server.reactor.advance(0.9 - cost)
+        assert client.replies() == "331 Password required."
+        server.reactor.advance(0.2)
+        assert client.replies() == INCORRECT
+
+
 def test_the_third_failure_is_the_last() -> None:
     """421 and close after limits.failed_logins."""
     server = clear_server(limits={"failed_logins": 3})

@@ -117,3 +117,23 @@ def test_digests_can_be_turned_off(tmp_path: Path) -> None:
     jail = LocalJail.open(tmp_path, uploads=UploadPolicy(digests=False), owner="alice")
     assert upload(jail, DATA) is None
     assert known(jail) is None
+
+
+@pytest.mark.parametrize("has_attributes", [True, False], ids=["attribute", "memory"])
+def test_a_digest_does_not_come_back_with_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_attributes: bool
+) -> None:
+    """What was written in place has as many bytes as before, and then its old time again."""
+    if not has_attributes:
+        for name in ("getxattr", "setxattr", "removexattr"):
+            monkeypatch.delattr(os, name)
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice")
+    upload(jail, DATA)
+    jail.set_modified(FILE, 10**18)
+    assert known(jail) is not None
+    sink = jail.open_sink(FILE, offset=100_000)
+    sink.write(memoryview(bytes(200_000)))
+    sink.commit()
+    jail.set_modified(FILE, 10**18)
+    assert known(jail) is None
+    assert read(jail) == sha256(DATA[:100_000] + bytes(200_000)).hexdigest()
