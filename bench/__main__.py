@@ -1,7 +1,8 @@
 """
 The command line: `python -m bench` measures, `python -m bench profile CASE` looks into ftpsd.
 
-`python -m bench durable` shows what waiting for the disk costs. See README.md.
+`python -m bench durable` shows what waiting for the disk costs, `python -m bench show FILE...` what earlier runs wrote.
+See README.md.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ def main() -> int:
     if options.action == "profile":
         from bench.profiling import profile
 
-        return profile(options, chosen_cases(options.case or "small-retr-1k-1"))
+        return profile(options, chosen_cases(_case(options) or "small-retr-1k-1"))
     if options.action == "durable":
         from bench.durability import compare
 
-        return compare(options, chosen_cases(options.case or options.only or "small-stor"))
-    results = measure(options)
+        return compare(options, chosen_cases(_case(options) or options.only or "small-stor"))
+    results = shown(options) if options.action == "show" else measure(options)
     text = render(results)
     print(text)
     if options.output:
@@ -63,8 +64,8 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ftpsd beside other servers.")
-    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable"], default="run")
-    parser.add_argument("case", nargs="?", help="profile, durable: the case, e.g. small-stor-1k-1")
+    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable", "show"], default="run")
+    parser.add_argument("case", nargs="*", help="profile, durable: the case, e.g. small-stor-1k-1; show: files")
     parser.add_argument("--rounds", type=int, help=f"rounds over all servers ({ROUNDS}; {QUICK_ROUNDS} with --quick)")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")
     parser.add_argument("--only", default="", help="cases or families, comma-separated, e.g. bulk,small-retr-1k-1")
@@ -78,6 +79,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-fetch", action="store_true", help="compare only what is installed or in the cache")
     parser.add_argument("--directory", type=Path, help="where files are served from (/dev/shm)")
     return parser
+
+
+def _case(options: argparse.Namespace) -> str:
+    return ",".join(options.case)
+
+
+def shown(options: argparse.Namespace) -> Results:
+    """Return what earlier runs wrote with --json; of a case that several have, the last one's."""
+    results = Results(chosen_cases(options.only), chosen_servers(options.servers))
+    documents = [json.loads(Path(name).read_text()) for name in options.case]
+    for document in documents:
+        results.take(document)
+    found = {server for document in documents for case in document["cases"] for server in case["servers"]}
+    results.servers = [server for server in results.servers if server.name in found]
+    return results
 
 
 def measure(options: argparse.Namespace) -> Results:

@@ -44,6 +44,16 @@ class Ratio:
         return self.value >= metric.target if metric.better == "high" else self.value <= metric.target
 
 
+def _read_cell(told: dict[str, Any] | None) -> Cell:
+    """Return the cell that Results.document() has told."""
+    if told is None:
+        return Cell()
+    notes = tuple(told["notes"])
+    if not any(told["rounds"]):
+        return Cell(list(told["rounds"]), list(notes))
+    return Cell([values and Sample(values, notes) for values in told["rounds"]])
+
+
 class Results:
     """All cells of the table."""
 
@@ -80,6 +90,16 @@ class Results:
             if mine and theirs and theirs.values.get(metric.key) and metric.key in mine.values:
                 ratios.append(mine.values[metric.key] / theirs.values[metric.key])
         return Ratio(median(ratios), best[1].name) if ratios else None
+
+    def take(self, document: dict[str, Any]) -> None:
+        """Take over the cases of a *document* that an earlier run wrote, whole: ratios are those of one run."""
+        self.scale = "; ".join(filter(None, [self.scale, document["scale"]]))
+        self.missing |= document["missing"]
+        cases = {case.name: case for case in self.cases}
+        for told in document["cases"]:
+            case = cases.get(told["case"])
+            for server in self.servers if case is not None else ():
+                self._cells[told["case"], server.name] = _read_cell(told["servers"].get(server.name))
 
     def document(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
