@@ -129,9 +129,7 @@ class Realm:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
         if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
-        jail = LocalJail.open_cached(
-            user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks
-        )
+        jail = LocalJail.open_cached(user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user)
 
     def _open(self, user: UserRecord) -> Storage:

@@ -78,9 +78,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     return Reply(230, "Logged in.")
 
 
-@family.command(
-    "ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True
-)
+@family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def acct(session: Session, argument: str) -> Reply:
     """Name an account; no user needs one."""
     return Reply(202, "No account is needed.")

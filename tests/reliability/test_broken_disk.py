@@ -138,9 +138,7 @@ def test_what_the_disk_may_have_lost_is_not_gone_on_with(mortal: MortalDaemon, f
     assert leftovers(home) == []
 
 
-def test_what_was_written_before_a_full_disk_is_gone_on_with(
-    mortal: MortalDaemon, ftp: ftplib.FTP, home: Path
-) -> None:
+def test_what_was_written_before_a_full_disk_is_gone_on_with(mortal: MortalDaemon, ftp: ftplib.FTP, home: Path) -> None:
     """The partial has what came in before the first failed write, and the rest completes it."""
     data = LARGE * 10
     mortal.plan("ENOSPC", at=3, calls=["write"], times=1000)

@@ -33,7 +33,6 @@ SECONDS = 600 if LARGE > 64 * MIB else 60
 VERSIONS = {"TLSv1.2": ("--tlsv1.2", "--tls-max", "1.2"), "TLSv1.3": ("--tlsv1.3",)}
 
 
-
 def curl_version() -> str:
     """Return the version of the installed curl, "" for none."""
     program = shutil.which("curl")

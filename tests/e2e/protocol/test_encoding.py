@@ -18,6 +18,7 @@ from tests.tools import require_tool
 NAME = "中文 文件.txt"
 TAIL = "乗"  # its second byte is a backslash in GBK
 
+
 class OldDaemon:
     """A daemon with a user whose client writes *encoding*, and who has a mount whose names are stored in *stored*."""
 

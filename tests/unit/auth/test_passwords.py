@@ -120,7 +120,7 @@ def test_malformed_hash_matches_nothing(stored: str) -> None:
     assert not verify("correct horse", stored)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=60))
 def test_no_stored_text_raises(tail: str) -> None:
     """Whatever an operator's editor left behind the parameters, verification returns."""

@@ -133,9 +133,7 @@ def test_rein_goes_back() -> None:
     assert is_on(client) == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "host"), [(OWN, OWN), (SHARED, SHARED), (ALSO, ""), ("localhost", ""), (None, "")]
-)
+@pytest.mark.parametrize(("name", "host"), [(OWN, OWN), (SHARED, SHARED), (ALSO, ""), ("localhost", ""), (None, "")])
 def test_sni_chooses_the_host(name: str | None, host: str) -> None:
     """The name in the TLS hello is enough; RFC 7151 comes on top."""
     client = several().connect()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.data.deflate import BROKEN, CUT, PIECE, TOO_LONG, Inflating, deflated
@@ -44,7 +44,6 @@ def inflating(sink: ListSink, decoder: FromNetwork | None = None) -> Inflating:
 # --- downloads
 
 
-@settings(deadline=None)
 @given(data=st.lists(DATA, max_size=4), plan=PLANS, level=st.integers(0, 9), budget=BUDGETS, allowance=ALLOWANCES)
 def test_what_is_sent_inflates_to_the_file(
     data: list[bytes], plan: list[int], level: int, budget: float, allowance: int
@@ -87,7 +86,6 @@ def test_the_end_stays_the_end() -> None:
 # --- uploads
 
 
-@settings(deadline=None)
 @given(data=DATA, level=st.integers(0, 9), plan=PLANS, budget=BUDGETS, allowance=ALLOWANCES)
 def test_what_arrives_is_inflated(data: bytes, level: int, plan: list[int], budget: float, allowance: int) -> None:
     """Every byte once and in order, however the stream is cut; what is counted is the file."""
@@ -98,7 +96,6 @@ def test_what_arrives_is_inflated(data: bytes, level: int, plan: list[int], budg
     assert transfer.moved == len(data)
 
 
-@settings(deadline=None)
 @given(lines=st.lists(st.sampled_from([b"text", b"\r\n", b"\r", b"\n"]), max_size=50), plan=PLANS)
 def test_text_is_converted_behind_it(lines: list[bytes], plan: list[int]) -> None:
     """TYPE A is about the file, MODE Z about the way; also a last CR is kept."""

@@ -151,4 +151,4 @@ class PortsMachine(RuleBasedStateMachine):
 
 
 TestPorts: Any = PortsMachine.TestCase
-TestPorts.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPorts.settings = settings(max_examples=60, stateful_step_count=40)

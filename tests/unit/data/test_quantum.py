@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.data.pace import UNLIMITED
@@ -57,7 +57,6 @@ class ShrinkingSource(MemorySource):
 # --- sending
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=4000), max_size=6), PLANS, BUDGETS, ALLOWANCES)
 def test_every_byte_is_sent_once_and_in_order(
     data: list[bytes], plan: list[int], budget: float, allowance: int
@@ -68,7 +67,6 @@ def test_every_byte_is_sent_once_and_in_order(
     assert bytes(channel.sent) == b"".join(data)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=4000), max_size=6), PLANS, BUDGETS)
 def test_moved_counts_what_was_sent(data: list[bytes], plan: list[int], budget: float) -> None:
     """After every quantum `moved` is what the channel has taken."""
@@ -158,7 +156,6 @@ def test_a_file_that_shrank_is_truncated(encoder: ToNetwork | None) -> None:
         list(outcomes(transfer, PlannedChannel(), LONG, UNLIMITED))
 
 
-@settings(deadline=None)
 @given(DATA, st.integers(0, 6000), PLANS, BUDGETS, ALLOWANCES)
 def test_sendfile_sends_every_byte(data: bytes, offset: int, plan: list[int], budget: float, allowance: int) -> None:
     """However sendfile blocks and cuts, the client gets the file from its offset on."""
@@ -194,7 +191,6 @@ def test_sendfile_notices_a_file_that_shrank() -> None:
 # --- receiving
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), DATA, PLANS, BUDGETS, ALLOWANCES)
 def test_every_byte_is_written_once_and_in_order(
     first: bytes, data: bytes, plan: list[int], budget: float, allowance: int
@@ -206,7 +202,6 @@ def test_every_byte_is_written_once_and_in_order(
     assert bytes(sink.data) == first + data
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), DATA, PLANS, ALLOWANCES)
 def test_nothing_is_kept_between_quanta(first: bytes, data: bytes, plan: list[int], allowance: int) -> None:
     """After every quantum all that was received is with the sink, and `moved` counts it."""
@@ -216,7 +211,6 @@ def test_nothing_is_kept_between_quanta(first: bytes, data: bytes, plan: list[in
         assert len(sink.data) == len(first) + transfer.moved
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n"])), st.lists(st.integers(0, 3), max_size=40))
 def test_text_is_converted_across_quanta(parts: list[bytes], plan: list[int]) -> None:
     """A CR LF that is cut between two quanta is one line end."""

@@ -168,7 +168,7 @@ def test_a_relative_directory_is_printed_whole(
 
 def test_the_lines_survive_a_shell(tmp_path: Path) -> None:
     """Paths and passwords with blanks, quotes and dollars are printed so that a shell gives them back."""
-    ready = prepared(tmp_path / "it's a \"state\"", password="pa$$ 'word'")
+    ready = prepared(tmp_path / 'it\'s a "state"', password="pa$$ 'word'")
     curl = next(line for line in instructions(ready, is_kept=True).splitlines() if "--upload-file" in line)
     words = shlex.split(curl)
     assert words[words.index("--cacert") + 1] == str(ready.authority)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind
@@ -65,7 +65,6 @@ def test_what_cannot_be_seen_is_no_target() -> None:
         assert kind_of(storage.make_link, at("/link"), at(target)) is Kind.NOT_FOUND
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

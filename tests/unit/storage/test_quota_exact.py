@@ -82,7 +82,7 @@ def lives(home: Path, account: QuotaAccount, policy: UploadPolicy, draw: Callabl
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_the_account_is_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, policy: str, data: st.DataObject

@@ -119,9 +119,7 @@ def test_control_answers_ftp(
 @pytest.mark.parametrize(
     ("offers", "chosen"), [(("ftp-data",), "ftp-data"), (("ftp",), "ftp"), (("ftp", "ftp-data"), "ftp-data")]
 )
-def test_data_answers_ftp_data(
-    pair: CertificatePair, authority: Path, offers: tuple[str, ...], chosen: str
-) -> None:
+def test_data_answers_ftp_data(pair: CertificatePair, authority: Path, offers: tuple[str, ...], chosen: str) -> None:
     """A data connection chooses ftp-data, or ftp when that is all there is."""
     with connect_data(SessionTLS(pair), client_context(authority, TLS_1_3, offers=offers)) as (_server, client):
         assert client.tls.selected_alpn_protocol() == chosen
@@ -243,9 +241,11 @@ def test_no_certificate_is_requested(pair: CertificatePair, authority: Path) -> 
     requested: list[int] = []
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_info_callback(
-        lambda connection, where, _value: requested.append(where)
-        if connection.get_state_string() == b"SSLv3/TLS read server certificate request"
-        else None
+        lambda connection, where, _value: (
+            requested.append(where)
+            if connection.get_state_string() == b"SSLv3/TLS read server certificate request"
+            else None
+        )
     )
     client = SSL.Connection(context, None)
     client.set_connect_state()
@@ -254,9 +254,7 @@ def test_no_certificate_is_requested(pair: CertificatePair, authority: Path) -> 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_control_closes_with_close_notify(
-    pair: CertificatePair, authority: Path, version: ssl.TLSVersion
-) -> None:
+def test_control_closes_with_close_notify(pair: CertificatePair, authority: Path, version: ssl.TLSVersion) -> None:
     """The end of the control connection is a close_notify, without which GnuTLS clients report an error."""
     control = connect_control(SessionTLS(pair), client_context(authority, version))
     control.server.loseConnection()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.wire.charset import UTF8, charset_of
@@ -26,7 +26,6 @@ NAMES = st.lists(LETTERS, max_size=12).map("".join)
 
 @pytest.mark.parametrize("name", LEGACY)
 @given(text=NAMES)
-@settings(deadline=None)  # the first use of a charset takes a moment
 def test_every_name_comes_back(name: str, text: str) -> None:
     """What is written is read as what it was, so no two names are written alike."""
     charset = charset_of(name)
@@ -41,7 +40,6 @@ def test_utf_8_comes_back(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", LEGACY)
 @given(text=NAMES)
-@settings(deadline=None)  # the first use of a charset takes a moment
 def test_letters_are_not_commands(name: str, text: str) -> None:
     """No letter beyond ASCII brings a byte that ends a line or a word, or that is a slash."""
     data = charset_of(name).encode("".join(letter for letter in text if letter > "\x7f"))
