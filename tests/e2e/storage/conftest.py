@@ -11,11 +11,19 @@ from typing import Any
 import pytest
 
 from ftpsd.tls.authority import Demonstration
+from tests.e2e.client import CLEAR, EXPLICIT, Way
 from tests.e2e.daemon import SERVE, Daemon, Settings
 
 CLEAR_TOO = {"tls": {"require": "none"}}
 
 StartWith = Callable[..., Daemon]
+
+
+@pytest.fixture(params=[CLEAR, EXPLICIT], ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """In clear, and over TLS."""
+    chosen: Way = request.param
+    return chosen
 
 
 def prepared(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.tls.authority import Demonstration
-from tests.e2e.client import CLEAR, EXPLICIT, Sessions, Way, begin, code, content, next_code, reply, upload
+from tests.e2e.client import EXPLICIT, Sessions, Way, begin, code, content, next_code, reply, upload
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 from tests.e2e.storage.conftest import StartWith, prepared
@@ -34,13 +34,6 @@ def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) 
         daemon.stop()
     finally:
         daemon.kill()
-
-
-@pytest.fixture(params=[CLEAR, EXPLICIT], ids=str)
-def way(request: pytest.FixtureRequest) -> Way:
-    """In clear, and over TLS."""
-    chosen: Way = request.param
-    return chosen
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ import pytest
 
 from ftpsd.tls.authority import Demonstration
 from tests.e2e.client import (
-    CLEAR,
-    EXPLICIT,
     Sessions,
     Way,
     begin,
@@ -101,13 +99,6 @@ def house(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) ->
         assert "Traceback" not in daemon.stderr
     finally:
         daemon.kill()
-
-
-@pytest.fixture(params=[CLEAR, EXPLICIT], ids=str)
-def way(request: pytest.FixtureRequest) -> Way:
-    """In clear, and over TLS."""
-    chosen: Way = request.param
-    return chosen
 
 
 @pytest.fixture
