@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ftpsd.auth.realm import path_rules
 from ftpsd.config.users import Mount, Rule, UserRecord
-from ftpsd.storage.guarded import Rules
 from ftpsd.storage.mounts import MountPoints, inside
+from ftpsd.storage.rules import Rules
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL, Permission
 

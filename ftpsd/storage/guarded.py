@@ -10,60 +10,23 @@ new
 * Rules are about the name by which the user reaches a file. A link is the operator's decision to show a file under
   another name. Users make links only where all names have the same permissions: there a link gives nothing that its
   target does not give, wherever either of them is moved.
-
-The first rule that matches a path decides; where none matches nothing is allowed. A pattern is an absolute path of
-components:
-* `*` and `?` stand for characters inside one component; everything else, also `[`, is literal, and case counts.
-* `**` as the last component stands for the directory itself and everything below: `/outbox/**`. `/inbox/*` is one
-  level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
 from ftpsd.storage.entries import PARTIAL_PERM
 from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.rules import PathRule, Rules
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 
 _DIRECTORY = EntryType.DIRECTORY
-_NOTHING: frozenset[Permission] = frozenset()
-_TREE = "**"
-_ANY = frozenset({"*", _TREE})
-# A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
-_REMEMBERED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class PathRule:
-    """What is allowed on the paths that *pattern* matches. Raises: ValueError for a pattern that could never match."""
-
-    pattern: str
-    allow: frozenset[Permission]
-
-    def __post_init__(self) -> None:
-        parts = self.parts
-        if not self.pattern.startswith("/"):
-            raise ValueError(f"{self.pattern!r} does not begin with /")
-        if any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"{self.pattern!r} has an empty, . or .. component")
-        if any(_TREE in part for part in parts[:-1]) or (parts and _TREE in parts[-1] and parts[-1] != _TREE):
-            raise ValueError(f"{self.pattern!r}: ** can only be the whole last component")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The components of the pattern."""
-        inner = self.pattern.removeprefix("/").removesuffix("/")
-        return tuple(inner.split("/")) if inner else ()
-
-
-EVERYTHING = PathRule("/**", frozenset(Permission))
 
 
 class GuardedStorage:
@@ -281,145 +244,3 @@ _INSIDE = {
     "m": (Permission.MKDIR,),
     "p": (Permission.DELETE, Permission.RMDIR),
 }
-
-
-class Rules:
-    """
-    The rules as they look from one directory.
-
-    below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
-    see. Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with
-    plain names, * or **), so all that no rule says have one view, found by a look into a set: in a directory of 100,000
-    that is 10 ms, and to match every name against every rule 40 and more.
-    """
-
-    __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
-
-    def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
-        self._rules = tuple(rules)
-        self._below: dict[tuple[bool, ...], Rules] = {}
-        # The rule that decides about the directory itself, and what it allows.
-        self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
-        self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
-        # Whether something in the directory may be there that may not be listed.
-        self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
-        self.is_listed = Permission.LIST in self.allowed
-        firsts = {parts[0] for parts, _ in self._rules if parts} - _ANY
-        has_patterns = any("*" in first or "?" in first for first in firsts)
-        # The names that rules here say; None when some rule has to be matched against every name.
-        self._said = None if has_patterns else frozenset(firsts)
-        self._others: Rules | None = None
-
-    def allows(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for the directory itself."""
-        return permission in self.allowed
-
-    @classmethod
-    def of(cls, rules: Iterable[PathRule] | None) -> Rules:
-        """
-        Return the rules as they look from the root; None allows everything.
-
-        Sessions with the same rules share them, and the views of them: a login takes 15 us less.
-        """
-        return _EVERYTHING if rules is None else _rules_of(tuple(rules))
-
-    def at(self, parts: Iterable[str]) -> Rules:
-        """Return the rules as they look from further down."""
-        rules = self
-        for name in parts:
-            rules = rules.below(name)
-        return rules
-
-    def below(self, name: str) -> Rules:
-        """Return the rules as they look from the entry *name* of this directory."""
-        if self._said is not None and name not in self._said:
-            if self._others is None:
-                self._others = self._matching("")
-            return self._others
-        return self._matching(name)
-
-    def _matching(self, name: str) -> Rules:
-        matches = tuple([bool(parts) and component_matches(parts[0], name) for parts, _ in self._rules])
-        rules = self._below.get(matches)
-        if rules is None:
-            left = tuple(
-                (parts if parts[0] == _TREE else parts[1:], rule)
-                for (parts, rule), is_match in zip(self._rules, matches, strict=True)
-                if is_match
-            )
-            rules = self if left == self._rules else Rules(left)
-            if len(self._below) < _REMEMBERED:
-                self._below[matches] = rules
-        return rules
-
-    @property
-    def are_the_same_for_all(self) -> bool:
-        """Whether all names below the directory, however deep, have the same permissions."""
-        return self._decides_all() and len(set(self._inside())) == 1
-
-    def may_inside(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for some name directly in this directory."""
-        for parts, rule in self._rules:
-            if parts == (_TREE,) or (parts and parts[1:] in ((), (_TREE,))):
-                if permission in rule.allow:
-                    return True
-                if parts[0] in ("*", _TREE):
-                    return False
-        return False
-
-    def may_move(self) -> bool:
-        """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
-        return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
-
-    def may_move_to(self, other: Rules) -> bool:
-        """
-        Tell whether all that may be below here may be moved to below *other*.
-
-        Without that, a directory with something forbidden in it could be carried to where it is allowed.
-        """
-        ours, others = list(self._inside()), list(other._inside())
-        if any(Permission.RENAME not in allow for allow in ours + others):
-            return False
-        return self._decides_all() or not others
-
-    def _inside(self) -> Iterator[frozenset[Permission]]:
-        """Yield what the rules say that can decide about something below here."""
-        for parts, rule in self._rules:
-            if parts:
-                yield rule.allow
-            if parts == (_TREE,):
-                return
-
-    def _decides_all(self) -> bool:
-        return any(parts == (_TREE,) for parts, _ in self._rules)
-
-
-@lru_cache(maxsize=1024)
-def _rules_of(rules: tuple[PathRule, ...]) -> Rules:
-    return Rules((rule.parts, rule) for rule in rules)
-
-
-_EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
-
-
-def component_matches(pattern: str, name: str) -> bool:
-    """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
-    if pattern in _ANY:
-        return True
-    if "*" not in pattern and "?" not in pattern:
-        return pattern == name
-    at = place = 0
-    star = mark = -1  # where the last * was, and how much of the name it has taken so far
-    while place < len(name):
-        if at < len(pattern) and pattern[at] == "*":
-            star, mark = at, place
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", name[place]):
-            at += 1
-            place += 1
-        elif star >= 0:
-            mark += 1
-            at, place = star + 1, mark
-        else:
-            return False
-    return all(rest == "*" for rest in pattern[at:])

@@ -10,8 +10,9 @@ import pytest
 from ftpsd.audit.events import FileDeleted, FilesCombined
 from ftpsd.commands.combining import MOST_PARTS, PIECE, Joining
 from ftpsd.storage.base import Kind, Sink, StorageError
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.audit.events import FileChanged
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
+from ftpsd.storage.rules import PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage

@@ -6,7 +6,8 @@ import pytest
 
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
 from ftpsd.storage.base import StorageError
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
+from ftpsd.storage.rules import PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import LinkMade, QuotaExceeded
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from ftpsd.audit.events import DirectoryListed, Result
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
+from ftpsd.storage.rules import PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
+from ftpsd.storage.rules import PathRule
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server

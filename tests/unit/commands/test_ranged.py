@@ -10,8 +10,9 @@ from ftpsd.audit.events import FileStored, Result
 from ftpsd.commands.ranged import CHUNK, PIECE, open_ranged
 from ftpsd.control.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ftpsd.audit.events import FileSent, FileStored, Result
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage

@@ -11,7 +11,7 @@ import pytest
 
 from ftpsd.config.units import UNLIMITED
 from ftpsd.config.users import MAX_NAME, Mount, Quota, Rule, check_pattern
-from ftpsd.storage.guarded import PathRule
+from ftpsd.storage.rules import PathRule
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL, Permission
 from tests.unit.config.samples import FOLDER, HASH, users, users_complaints

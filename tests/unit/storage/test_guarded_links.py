@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.guarded import PathRule, Rules
+from ftpsd.storage.rules import PathRule, Rules
 from tests.contracts.storages import at, kind_of, names
 from tests.unit.storage.test_guarded import guarded, rule
 

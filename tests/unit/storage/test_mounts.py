@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Listing, StorageError, from_oserror
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage, MountPoints
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Storage, StorageError
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.permission import ALL, Permission
 from tests.contracts.storages import at, entries, interrupt, put

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
-from ftpsd.storage.guarded import GuardedStorage, PathRule
+from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.names import decode_name
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.recoded import RecodedStorage, StoredNames
+from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL
