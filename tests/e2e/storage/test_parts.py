@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ftplib
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from ftpsd.tls.authority import Demonstration
 from tests.e2e.client import EXPLICIT, Sessions, Way, begin, code, content, next_code, reply, upload
-from tests.e2e.daemon import Account, Daemon
+from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
+from tests.e2e.storage.bounded import Bounded, logged_in
 from tests.e2e.storage.conftest import StartWith, prepared
 from tests.e2e.storage.ground import published, store, told, used
 
@@ -36,40 +34,23 @@ def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) 
         daemon.kill()
 
 
-@dataclass(frozen=True)
-class Bounded:
-    """A user with a quota, and a session of theirs."""
-
-    daemon: Daemon
-    account: Account
-    sessions: Sessions
-    ftp: ftplib.FTP
-
-    @property
-    def home(self) -> Path:
-        return self.account.home
-
-    def put(self, **files: int) -> None:
-        """Upload files of these names and sizes."""
-        for name, size in files.items():
-            upload(self.ftp, name, content(size))
-
-    def ranged(self, name: str, first: int, last: int, data: bytes) -> str:
-        """Replace the bytes from *first* to *last* by *data*; return the last reply."""
-        assert code(self.ftp, "TYPE I") == 200
-        return store(self.ftp, f"STOR {name}", data, after=f"RANG {first} {last}")
-
-
 @pytest.fixture
 def user(bounded: Daemon, way: Way) -> Iterator[Bounded]:
     """A user nobody else uses, logged in; at the end the account must be exact, and the session alive."""
-    sessions = Sessions(bounded, way)
-    account = bounded.account()
-    bound = Bounded(bounded, account, sessions, sessions.log_in(account))
-    yield bound
-    assert told(bound.ftp) == used(bound.home)
-    assert code(bound.ftp, "NOOP") == 200
-    sessions.close()
+    with logged_in(bounded, way) as bound:
+        yield bound
+
+
+def put(user: Bounded, **files: int) -> None:
+    """Upload files of these names and sizes."""
+    for name, size in files.items():
+        upload(user.ftp, name, content(size))
+
+
+def ranged(user: Bounded, name: str, first: int, last: int, data: bytes) -> str:
+    """Replace the bytes from *first* to *last* by *data*; return the last reply."""
+    assert code(user.ftp, "TYPE I") == 200
+    return store(user.ftp, f"STOR {name}", data, after=f"RANG {first} {last}")
 
 
 class TestCombining:
@@ -77,7 +58,7 @@ class TestCombining:
 
     def test_it_fits_to_the_byte(self, user: Bounded) -> None:
         """Afterwards the parts are gone, and so are their bytes."""
-        user.put(one=SMALL, two=LARGE)
+        put(user, one=SMALL, two=LARGE)
         assert told(user.ftp) == (BYTES // 2, 2, 0)
         assert reply(user.ftp, "COMB all one two") == "250 Combined."
         assert (user.home / "all").read_bytes() == content(SMALL) + content(LARGE)
@@ -86,7 +67,7 @@ class TestCombining:
     @pytest.mark.parametrize("order", ["one two", "two one"])
     def test_one_byte_too_many(self, user: Bounded, order: str) -> None:
         """552, the parts are as they were, nothing else is there, and the audit log says so."""
-        user.put(one=SMALL + 1, two=LARGE)
+        put(user, one=SMALL + 1, two=LARGE)
         assert reply(user.ftp, f"COMB all {order}") == FULL
         assert published(user.home) == {"one": SMALL + 1, "two": LARGE}
         assert told(user.ftp) == used(user.home) == (SMALL + 1 + LARGE, 2, 0)
@@ -95,7 +76,7 @@ class TestCombining:
 
     def test_behind_what_is_there(self, user: Bounded) -> None:
         """What the target holds is copied too: it counts twice until the target is replaced."""
-        user.put(all=SMALL, one=LARGE)
+        put(user, all=SMALL, one=LARGE)
         assert reply(user.ftp, "COMB all one") == "250 Combined."
         assert (user.home / "all").read_bytes() == content(SMALL) + content(LARGE)
         assert told(user.ftp) == used(user.home) == (BYTES // 2, 1, 0)
@@ -103,7 +84,7 @@ class TestCombining:
     @pytest.mark.parametrize(("old", "part"), [(SMALL, LARGE + 1), (LARGE, SMALL + 1), (BYTES // 2 + 1, 10)])
     def test_behind_what_is_there_one_byte_too_many(self, user: Bounded, old: int, part: int) -> None:
         """552 in the copy of the target or in a part; both are as they were."""
-        user.put(all=old, one=part)
+        put(user, all=old, one=part)
         assert reply(user.ftp, "COMB all one") == FULL
         assert (user.home / "all").read_bytes() == content(old)
         assert (user.home / "one").read_bytes() == content(part)
@@ -111,7 +92,7 @@ class TestCombining:
 
     def test_one_file_too_many(self, user: Bounded) -> None:
         """With as many parts as there may be files no target can be made; one part fewer, and one can."""
-        user.put(a=1, b=2, c=3, d=4)
+        put(user, a=1, b=2, c=3, d=4)
         assert reply(user.ftp, "COMB all a b c d") == FULL
         assert told(user.ftp) == used(user.home) == (10, 4, 0)
         assert reply(user.ftp, "COMB d a b c") == "250 Combined."
@@ -120,11 +101,11 @@ class TestCombining:
 
     def test_the_room_that_was_freed_is_used_again(self, user: Bounded) -> None:
         """Refused, one file deleted, done: parts that were refused once are combined later."""
-        user.put(other=SMALL, one=SMALL, two=LARGE)
+        put(user, other=SMALL, one=SMALL, two=LARGE)
         assert reply(user.ftp, "COMB all one two") == FULL
         assert code(user.ftp, "DELE other") == 250
         assert reply(user.ftp, "COMB all one two") == "250 Combined."
-        user.put(more=BYTES // 2)
+        put(user, more=BYTES // 2)
         assert told(user.ftp) == (BYTES, 2, 0)
 
     def test_parts_in_folders(self, user: Bounded) -> None:
@@ -146,26 +127,26 @@ class TestRanges:
     )
     def test_it_fits_to_the_byte(self, user: Bounded, first: int, last: int) -> None:
         """Half of the quota twice."""
-        user.put(file=BYTES // 2)
+        put(user, file=BYTES // 2)
         new = content(last + 1 - first)
-        assert user.ranged("file", first, last, new).startswith("226")
+        assert ranged(user, "file", first, last, new).startswith("226")
         old = content(BYTES // 2)
         assert (user.home / "file").read_bytes() == old[:first] + new + old[last + 1 :]
         assert told(user.ftp) == used(user.home) == (BYTES // 2, 1, 0)
 
     def test_it_grows_to_the_byte(self, user: Bounded) -> None:
         """A range that goes beyond the end makes the file longer."""
-        user.put(file=LARGE)
+        put(user, file=LARGE)
         new = content(40_001)
-        assert user.ranged("file", LARGE - 1, 119_999, new[: 120_000 - LARGE + 1]).startswith("226")
+        assert ranged(user, "file", LARGE - 1, 119_999, new[: 120_000 - LARGE + 1]).startswith("226")
         assert told(user.ftp) == used(user.home) == (120_000, 1, 0)
 
     @pytest.mark.parametrize(("first", "last"), [(0, 9), (0, 99_999), (500, 99_999), (99_000, 100_000)])
     def test_one_byte_too_many(self, user: Bounded, first: int, last: int) -> None:
         """552 while it comes in, or behind the range; the file is as it was, and what came in is gone."""
         size = BYTES // 2 + 1
-        user.put(file=size)
-        assert user.ranged("file", first, last, content(last + 1 - first)) == FULL
+        put(user, file=size)
+        assert ranged(user, "file", first, last, content(last + 1 - first)) == FULL
         assert (user.home / "file").read_bytes() == content(size)
         assert told(user.ftp) == used(user.home) == (size, 1, 0)
         event = user.daemon.wait_for_event("quota-exceeded", user=user.account.name)
@@ -174,7 +155,7 @@ class TestRanges:
     @pytest.mark.parametrize("size", [BYTES // 2 + 1, 150_000])
     def test_no_room_for_what_is_before_the_range(self, user: Bounded, size: int) -> None:
         """552 instead of 150, and nothing changed."""
-        user.put(file=size)
+        put(user, file=size)
         assert code(user.ftp, "TYPE I") == 200
         assert [code(user.ftp, line) for line in ("EPSV", f"RANG {size} {size}")] == [229, 350]
         assert reply(user.ftp, "STOR file") == FULL
@@ -183,21 +164,21 @@ class TestRanges:
 
     def test_a_full_number_of_files(self, user: Bounded) -> None:
         """A file is replaced, not added."""
-        user.put(a=10, b=10, c=10, d=10)
-        assert user.ranged("d", 3, 4, b"xy").startswith("226")
+        put(user, a=10, b=10, c=10, d=10)
+        assert ranged(user, "d", 3, 4, b"xy").startswith("226")
         assert told(user.ftp) == used(user.home) == (40, 4, 0)
 
     @pytest.mark.parametrize("sent", [0, 10, SMALL - 1, SMALL + 1, LARGE])
     def test_another_length_gives_everything_back(self, user: Bounded, sent: int) -> None:
         """554, and not a byte of the copy is left or counted."""
-        user.put(file=LARGE)
-        assert user.ranged("file", 100, SMALL + 99, content(sent)).startswith("554")
+        put(user, file=LARGE)
+        assert ranged(user, "file", 100, SMALL + 99, content(sent)).startswith("554")
         assert (user.home / "file").read_bytes() == content(LARGE)
         assert told(user.ftp) == used(user.home) == (LARGE, 1, 0)
 
     def test_an_abort_gives_everything_back(self, user: Bounded) -> None:
         """ABOR in the middle of a large range."""
-        user.put(file=LARGE)
+        put(user, file=LARGE)
         assert code(user.ftp, "TYPE I") == 200
         growing, _ = begin(user.ftp, "STOR file", after="RANG 10 79999")
         growing.sendall(content(70_000))
@@ -219,10 +200,10 @@ class TestRestarts:
         account = daemon.account()
         sessions = Sessions(daemon, EXPLICIT)
         user = Bounded(daemon, account, sessions, sessions.log_in(account))
-        user.put(one=10_000, two=10_000, file=60_000)
+        put(user, one=10_000, two=10_000, file=60_000)
         assert reply(user.ftp, "COMB all one two") == "250 Combined."
-        assert user.ranged("file", 1, 100, content(100)).startswith("226")
-        assert user.ranged("file", 1, 100, content(99)).startswith("554")
+        assert ranged(user, "file", 1, 100, content(100)).startswith("226")
+        assert ranged(user, "file", 1, 100, content(99)).startswith("554")
         assert told(user.ftp) == used(user.home) == (80_000, 2, 0)
         growing, _ = begin(user.ftp, "STOR file", after="RANG 10 69999")
         growing.sendall(content(69_000))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ftplib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from ftpsd.tls.authority import Demonstration
-from tests.e2e.client import Sessions, Way, code, content, download, reply, upload
-from tests.e2e.daemon import Account, Daemon
+from tests.e2e.client import Way, code, content, download, reply, upload
+from tests.e2e.daemon import Daemon
+from tests.e2e.storage.bounded import Bounded, logged_in
 from tests.e2e.storage.conftest import prepared
 from tests.e2e.storage.ground import published, store, told, used
 
@@ -35,34 +34,11 @@ def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) 
         daemon.kill()
 
 
-@dataclass(frozen=True)
-class Bounded:
-    """A user with a quota, and a session of theirs."""
-
-    daemon: Daemon
-    account: Account
-    sessions: Sessions
-    ftp: ftplib.FTP
-
-    @property
-    def home(self) -> Path:
-        return self.account.home
-
-    def is_exact(self) -> bool:
-        """Tell whether what is counted is what is there."""
-        return told(self.ftp) == used(self.home)
-
-
 @pytest.fixture
 def user(bounded: Daemon, way: Way) -> Iterator[Bounded]:
     """A user nobody else uses, logged in; at the end the account must be exact, and the session alive."""
-    sessions = Sessions(bounded, way)
-    account = bounded.account()
-    bound = Bounded(bounded, account, sessions, sessions.log_in(account))
-    yield bound
-    assert bound.is_exact()
-    assert code(bound.ftp, "NOOP") == 200
-    sessions.close()
+    with logged_in(bounded, way) as bound:
+        yield bound
 
 
 class TestBytes:
