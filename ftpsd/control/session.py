@@ -12,6 +12,7 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
@@ -23,6 +24,7 @@ from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
 from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.tls.live import Holder, secret_of
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire import text as wire_text
 from ftpsd.wire.charset import UTF8, charset_of
@@ -92,8 +94,9 @@ class Session:
         self.failed_logins = 0
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
+        self._held: tuple[bytes, Holder] | None = None
 
-        self.dtp = ServerDTP(runtime.data, peer_host, local_host)
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, self.resumed_session)
         self.only_extended_passive = False
         self.is_ascii = False
         self.is_deflated = False
@@ -264,6 +267,8 @@ class Session:
         where it is.
         """
         assert self.tls is not None
+        self.tls.was_established()
+        self._hold_tls_session()
         hosts = self.runtime.hosts
         named = hosts.find(self.tls.server_name) if self.tls.server_name is not None else None
         if named is not None:
@@ -271,6 +276,36 @@ class Session:
         elif self.host.certificate is not self.tls.pair:
             self.enter(hosts.default)
         self._first_host = self.host
+
+    def resumed_session(self, connection: SSL.Connection) -> str | None:
+        """
+        Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
+
+        It counts for this session, and for any live one of the same user, from the same address, on the same host:
+        rclone and curl -Z use one cache for all of their connections.
+        """
+        tls = self.dtp.tls
+        if tls is not None and tls.is_own(connection):
+            return self.who.session
+        if tls is None or not tls.is_shared or self._held is None:
+            return None
+        secret = secret_of(connection)
+        holder = self.runtime.shared.live.resumed(secret, self._held[1]) if secret is not None else None
+        return holder.session if holder is not None else None
+
+    def _hold_tls_session(self) -> None:
+        """Let data connections of the same user resume the TLS session of this control connection."""
+        self._release_tls_session()
+        secret = self.dtp.tls.secret if self.dtp.tls is not None else None
+        if secret is not None and self.avatar is not None:
+            holder = Holder(self.who.session, self.host.account(self.avatar.user.name), self.peer_host)
+            self._held = secret, holder
+            self.runtime.shared.live.add(secret, holder)
+
+    def _release_tls_session(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self.runtime.shared.live.remove(*held)
 
     @property
     def first_host(self) -> Host:
@@ -294,6 +329,7 @@ class Session:
         self.avatar = avatar
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
+        self._hold_tls_session()
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
         self.choose_charset()
@@ -306,6 +342,7 @@ class Session:
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
         self.dtp.forget()
+        self._release_tls_session()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None

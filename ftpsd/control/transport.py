@@ -19,8 +19,8 @@ from twisted.internet import main, tcp
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.python.failure import Failure
 
+from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.session import SessionTLS
-from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
@@ -52,9 +52,9 @@ class ControlTransport(tcp.Server):
 
     _tls: SSL.Connection | None = None
     _handshake: SSL.Connection | None = None
-    # Wants to know the client's first record, and how much of it had come when we last looked.
+    # Wants to know the client's first record.
     _choosy: SessionTLS | None = None
-    _seen = 0
+    _hello: HelloLook | None = None
     # What the kernel did not take, and what waits for the end of the handshake.
     _unsent = b""
     _held = b""
@@ -66,8 +66,10 @@ class ControlTransport(tcp.Server):
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
-        self._choosy = tls if tls.is_choosy else None
-        if self._choosy is None:
+        self._choosy = tls if tls.waits_for_hello else None
+        if self._choosy is not None:
+            self._hello = HelloLook(self.socket)
+        else:
             self._handshake = tls.control_connection(self.socket)
         if self._unsent:
             # Our reply in clear comes before anything under TLS.
@@ -187,27 +189,13 @@ class ControlTransport(tcp.Server):
         return self._handshake is not None or self._choosy is not None
 
     def _look(self, tls: SessionTLS) -> bool:
-        """
-        Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come.
-
-        The kernel is told how much to wait for: a part that stays where it is would make the reactor spin. A client
-        that ends, or says something else, is OpenSSL's to judge.
-        """
-        try:
-            record = self.socket.recv(HEADER + RECORD, socket.MSG_PEEK)
-        except BlockingIOError:
+        """Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come."""
+        assert self._hello is not None
+        hello = self._hello.look()
+        if hello is None:
             return False
-        except OSError:
-            record = b""
-        wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
-        if self._seen < len(record) < min(wanted, HEADER + RECORD):
-            self._seen = len(record)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-            return False
-        if self._seen:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        tls.meet(offered_versions(record))
-        self._choosy, self._handshake = None, tls.control_connection(self.socket)
+        tls.choose_version(hello)
+        self._choosy, self._hello, self._handshake = None, None, tls.control_connection(self.socket)
         return True
 
     def _begins_in_clear(self) -> bool:

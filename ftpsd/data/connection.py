@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum, auto
+from functools import partial
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -25,6 +26,7 @@ from ftpsd.data.pace import NO_LIMIT, Pace
 from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer, Truncated
 from ftpsd.data.transport import DataSocket
 from ftpsd.data.uplink import Uplink
+from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
@@ -113,14 +115,22 @@ class DataConnection:
             if for_upload:
                 self._uplink = Uplink(self._socket.socket, tls.buffered_data_connection())
                 self.tls = self._uplink.tls
-            else:
+            elif not tls.is_shared:
                 self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, "the TLS handshake took too long")
             # The client speaks first, and most do so only after our 150.
             self._socket.acknowledge_at_once()
-            self._socket.watch(self._shake, read=True)
+            shake = self._shake if self.tls is not None else partial(self._look, tls, HelloLook(self._socket.socket))
+            self._socket.watch(shake, read=True)
         return result
+
+    def _look(self, tls: SessionTLS, look: HelloLook) -> None:
+        """Look at the client's first record, which tells the context, and begin the handshake."""
+        hello = look.look()
+        if hello is not None:
+            self.tls = tls.data_connection(self._socket.socket, hello)
+            self._shake()
 
     def _shake(self) -> None:
         assert self.tls is not None

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import cast
 
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -26,7 +27,6 @@ from ftpsd.data.active import Dialer
 from ftpsd.data.connection import DataConnection, Lost
 from ftpsd.data.ports import PassivePorts, Reservation
 from ftpsd.data.transport import DataSocket
-from ftpsd.tls.resumption import is_resumed
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
 
@@ -56,6 +56,9 @@ class DataError(Exception):
         self.reason = reason
 
 
+Whose = Callable[[SSL.Connection], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class DataSettings:
     """What the server-DTP needs beyond its session; times in seconds."""
@@ -73,13 +76,17 @@ class ServerDTP:
     The data side of one session.
 
     *peer_host* and *local_host* are the control connection's addresses. `tls` is set when the control connection is
-    secure, `is_protected` by PROT P.
+    secure, `is_protected` by PROT P. *whose* names the session whose TLS session a data connection resumes, None where
+    that does not count.
     """
 
-    def __init__(self, settings: DataSettings, peer_host: str, local_host: str) -> None:
+    def __init__(self, settings: DataSettings, peer_host: str, local_host: str, whose: Whose) -> None:
         self.tls: SessionTLS | None = None
         self.is_protected = False
         self.needs_resumption = True
+        self.whose = whose
+        self.resumed: str | None = None
+        """The session whose TLS session the last data connection has resumed."""
         self.mode: DataMode = "passive"
         self.connection: DataConnection | None = None
         self._settings = settings
@@ -171,7 +178,8 @@ class ServerDTP:
                 trouble = Trouble.NO_TLS if self.connection is connection else Trouble.ABORTED
                 raise DataError(trouble, str(lost)) from None
             assert connection.tls is not None
-            if self.needs_resumption and not is_resumed(connection.tls):
+            self.resumed = self.whose(connection.tls)
+            if self.needs_resumption and self.resumed is None:
                 raise DataError(
                     Trouble.NOT_RESUMED, "the data connection does not resume the control connection's TLS session"
                 )

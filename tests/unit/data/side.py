@@ -12,6 +12,7 @@ from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataError, DataSettings, ServerDTP, Trouble
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
+from ftpsd.tls.resumption import is_resumed
 from ftpsd.tls.session import SessionTLS
 from tests.dataclient import DataClient, identity
 from tests.reactor import Reactor, tcp_pair
@@ -59,7 +60,7 @@ class Side:
             connect_timeout=CONNECT,
             handshake_timeout=HANDSHAKE,
         )
-        self.dtp = ServerDTP(self.settings, HOST, HOST)
+        self.dtp = ServerDTP(self.settings, HOST, HOST, lambda connection: "own" if is_resumed(connection) else None)
         self.control: Any = None
 
     def protect(self) -> None:

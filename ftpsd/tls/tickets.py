@@ -1,0 +1,111 @@
+"""
+Contexts that many control sessions share, so that a client may use one TLS session cache for all of its connections.
+
+OpenSSL draws the keys of session tickets when a context is made. A context of this module is made anew after
+`lifetime`: what its keys can decrypt ends there. It lives as long as the last session that began with it, and no
+session keeps it longer than `MOST_SECONDS`: `TicketContext.expires` tells when that is over.
+
+* Shared contexts speak TLS 1.2 only. There the master secret of a resumed connection is that of the session it resumes,
+  which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each time.
+* Only clients that know tickets get one. Session ids would need OpenSSL's cache, which strangers could fill.
+* A data connection may present a ticket of another context than its control connection's, after the hour has passed:
+  the first bytes of a ticket name the key, and so the context, that it came from (RFC 5077, 4).
+* Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever
+  connection of the context fails next, in whatever thread, would get it. A client that is to be refused by its list of
+  protocols therefore never gets a shared context.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.contexts import make_context, select_known
+from ftpsd.wire.clienthello import HEADER
+
+# A ticket begins with the name of its key: 16 bytes (RFC 5077, 4, which OpenSSL follows).
+KEY_NAME: Final = 16
+MOST_SECONDS: Final = 24 * 3600.0
+
+_HANDSHAKE = 22
+_NEW_SESSION_TICKET = 4
+# type and length of a handshake message, lifetime and length of the ticket
+_BEFORE_TICKET = 1 + 3 + 4 + 2
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class TicketContext:
+    """A context that many sessions share; *expires* is on the reactor's clock, when its last session has to end."""
+
+    context: SSL.Context
+    key_name: bytes
+    expires: float
+
+
+class TicketContexts:
+    """
+    The shared contexts of a process, one for each certificate and least version, made anew every *lifetime* seconds.
+
+    All calls belong in the reactor thread.
+    """
+
+    def __init__(self, clock: IReactorTime, lifetime: float) -> None:
+        self.lifetime = lifetime
+        self._clock = clock
+        self._current: dict[tuple[int, str], TicketContext] = {}
+        self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
+
+    def current(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
+        """Return the context for new control connections that are shown *pair*. Makes one in about 1.5 ms if need be."""
+        key = id(pair), minimum_version
+        found = self._current.get(key)
+        if found is None:
+            found = self._make(pair, minimum_version)
+            self._current[key] = found
+            self._by_key[found.key_name] = found
+            # On time also where nobody connects. The call holds the pair, so its id stands for no other one meanwhile.
+            self._clock.callLater(self.lifetime, self._forget, key, pair)
+        return found
+
+    def issuer(self, ticket: bytes) -> TicketContext | None:
+        """Return the living context whose key *ticket* names."""
+        return self._by_key.get(ticket[:KEY_NAME])
+
+    def _forget(self, key: tuple[int, str], _pair: CertificatePair) -> None:
+        del self._current[key]
+
+    def _make(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
+        context = make_context(pair, minimum_version, os.urandom(16), select_known)
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        return TicketContext(context, _key_name(context), self._clock.seconds() + MOST_SECONDS)
+
+
+def _key_name(context: SSL.Context) -> bytes:
+    """
+    Return the name of the key with which *context* seals tickets.
+
+    OpenSSL gives it to nobody but clients, so a client in memory asks for a ticket, which TLS 1.2 sends in clear.
+    """
+    ours = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    ours.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client, server = SSL.Connection(ours, None), SSL.Connection(context, None)
+    client.set_connect_state()
+    server.set_accept_state()
+    last = b""
+    for speaker, listener in ((client, server), (server, client), (client, server), (server, client)):
+        try:
+            speaker.do_handshake()
+        except SSL.WantReadError:
+            pass
+        last = speaker.bio_read(1 << 16)
+        listener.bio_write(last)
+    if last[0] != _HANDSHAKE or last[HEADER] != _NEW_SESSION_TICKET:
+        raise AssertionError("a server that knows tickets ends a full handshake of TLS 1.2 with one (RFC 5077, 3.3)")
+    return last[HEADER + _BEFORE_TICKET :][:KEY_NAME]
