@@ -167,7 +167,7 @@ class ServerPI(Protocol):
         assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        session.tls = SessionTLS(certificate, self._runtime.tls)
+        session.tls = SessionTLS(certificate, self._runtime.tls, address=session.peer_host)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
         self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)

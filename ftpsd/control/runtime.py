@@ -9,7 +9,7 @@ after it is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -36,7 +36,7 @@ class Shared:
     files: Workers
     counts: SessionCounts
     rates: UserRates
-    live: LiveSessions = field(default_factory=LiveSessions)
+    live: LiveSessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Session:
         self.failed_logins = 0
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
-        self._held: tuple[bytes, Holder] | None = None
+        self._holder: Holder | None = None
 
         self.dtp = ServerDTP(runtime.data, peer_host, local_host, self.resumed_session)
         self.only_extended_passive = False
@@ -277,35 +277,38 @@ class Session:
             self.enter(hosts.default)
         self._first_host = self.host
 
-    def resumed_session(self, connection: SSL.Connection) -> str | None:
+    async def resumed_session(self, connection: SSL.Connection) -> str | None:
         """
         Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
 
         It counts for this session, and for any live one of the same user, from the same address, on the same host:
-        rclone and curl -Z use one cache for all of their connections.
+        rclone and curl -Z use one cache for all of their connections. One that is about to log in is waited for.
         """
         tls = self.dtp.tls
         if tls is not None and tls.is_own(connection):
             return self.who.session
-        if tls is None or not tls.is_shared or self._held is None:
+        if tls is None or not tls.is_shared or self._holder is None:
             return None
         secret = secret_of(connection)
-        holder = self.runtime.shared.live.resumed(secret, self._held[1]) if secret is not None else None
+        holder = await self.runtime.shared.live.resumed(secret, self._holder) if secret is not None else None
         return holder.session if holder is not None else None
 
     def _hold_tls_session(self) -> None:
-        """Let data connections of the same user resume the TLS session of this control connection."""
+        """Let data connections of the same user resume the TLS session of this control connection, once it has one."""
         self._release_tls_session()
-        secret = self.dtp.tls.secret if self.dtp.tls is not None else None
-        if secret is not None and self.avatar is not None:
-            holder = Holder(self.who.session, self.host.account(self.avatar.user.name), self.peer_host)
-            self._held = secret, holder
-            self.runtime.shared.live.add(secret, holder)
+        secret = self.tls.secret if self.tls is not None else None
+        if secret is not None:
+            self._holder = Holder(self.who.session, self.peer_host, secret, self._account)
+            self.runtime.shared.live.add(self._holder)
 
     def _release_tls_session(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self.runtime.shared.live.remove(*held)
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            self.runtime.shared.live.remove(holder)
+
+    @property
+    def _account(self) -> str | None:
+        return self.host.account(self.avatar.user.name) if self.avatar is not None else None
 
     @property
     def first_host(self) -> Host:
@@ -329,7 +332,8 @@ class Session:
         self.avatar = avatar
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
-        self._hold_tls_session()
+        if self._holder is not None:
+            self.runtime.shared.live.logged_in(self._holder, self._account)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
         self.choose_charset()
@@ -342,7 +346,8 @@ class Session:
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
         self.dtp.forget()
-        self._release_tls_session()
+        if self._holder is not None:
+            self.runtime.shared.live.logged_in(self._holder, None)
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
@@ -379,6 +384,7 @@ class Session:
         self.is_open = False
         who = self.who
         self.log_out()
+        self._release_tls_session()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
         if self._sleeping is not None:

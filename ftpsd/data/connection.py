@@ -112,25 +112,25 @@ class DataConnection:
         assert self.state in (State.CONNECTED, State.READY)
         result = self._wait()
         if self._failure is None:
-            if for_upload:
-                self._uplink = Uplink(self._socket.socket, tls.buffered_data_connection())
-                self.tls = self._uplink.tls
-            elif not tls.is_shared:
-                self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, "the TLS handshake took too long")
             # The client speaks first, and most do so only after our 150.
             self._socket.acknowledge_at_once()
-            shake = self._shake if self.tls is not None else partial(self._look, tls, HelloLook(self._socket.socket))
-            self._socket.watch(shake, read=True)
+            look = HelloLook(self._socket.socket)
+            self._socket.watch(partial(self._look, look, tls, for_upload=for_upload), read=True)
         return result
 
-    def _look(self, tls: SessionTLS, look: HelloLook) -> None:
+    def _look(self, look: HelloLook, tls: SessionTLS, *, for_upload: bool) -> None:
         """Look at the client's first record, which tells the context, and begin the handshake."""
         hello = look.look()
-        if hello is not None:
+        if hello is None:
+            return
+        if for_upload:
+            self._uplink = Uplink(self._socket.socket, tls.data_connection(None, hello))
+            self.tls = self._uplink.tls
+        else:
             self.tls = tls.data_connection(self._socket.socket, hello)
-            self._shake()
+        self._shake()
 
     def _shake(self) -> None:
         assert self.tls is not None

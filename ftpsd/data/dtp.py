@@ -13,10 +13,10 @@ The server-DTP of one session: from PASV or PORT to a data connection that is re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import cast
+from typing import Any, cast
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
@@ -56,7 +56,7 @@ class DataError(Exception):
         self.reason = reason
 
 
-Whose = Callable[[SSL.Connection], str | None]
+Whose = Callable[[SSL.Connection], Coroutine[Any, Any, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ class ServerDTP:
         self.tls: SessionTLS | None = None
         self.is_protected = False
         self.needs_resumption = True
-        self.whose = whose
+        self._whose = whose
+        self._verdict: Deferred[str | None] | None = None
         self.resumed: str | None = None
         """The session whose TLS session the last data connection has resumed."""
         self.mode: DataMode = "passive"
@@ -152,6 +153,8 @@ class ServerDTP:
             connection.abort(reason)
         if self._dialing is not None:
             self._dialing.cancel()
+        if self._verdict is not None:
+            self._verdict.cancel()
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.errback(DataError(Trouble.ABORTED, reason))
@@ -178,7 +181,13 @@ class ServerDTP:
                 trouble = Trouble.NO_TLS if self.connection is connection else Trouble.ABORTED
                 raise DataError(trouble, str(lost)) from None
             assert connection.tls is not None
-            self.resumed = self.whose(connection.tls)
+            try:
+                self._verdict = Deferred.fromCoroutine(self._whose(connection.tls))
+                self.resumed = await self._verdict
+            except CancelledError:
+                raise DataError(Trouble.ABORTED, "aborted") from None
+            finally:
+                self._verdict = None
             if self.needs_resumption and self.resumed is None:
                 raise DataError(
                     Trouble.NOT_RESUMED, "the data connection does not resume the control connection's TLS session"

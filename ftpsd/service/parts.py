@@ -26,6 +26,7 @@ from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
 
@@ -88,7 +89,7 @@ class Parts:
         self.passive_listeners.accept = self.ports.take
         rates = share.rates if share else UserRates(reactor)
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
-        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates)
+        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates, LiveSessions(reactor))
         self._watch()
 
     @property

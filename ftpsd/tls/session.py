@@ -2,13 +2,14 @@
 The TLS of one control session: its control connection and its data connections.
 
 A data connection must resume the TLS session of a control connection: its own, or another live one of the same user,
-address and host. There are two ways to tell.
+address and host. Having resumed some session of the right context proves nothing, for whoever reaches a data port can
+do a full handshake there, and resume that one the next time. So:
 
-* A client that speaks TLS 1.2 gets a context that many sessions share (`ftpsd.tls.tickets`), so clients with one cache
-  for all of their connections can resume (rclone, curl -Z). The master secret tells whose session was resumed.
-* Any other client gets a context of its session's own. OpenSSL draws the ticket keys when a context is made, and the
-  session id context is random: a ticket or session id of any other context is unknown here and leads to a full
-  handshake. `ftpsd.tls.resumption` tells the two apart.
+* In TLS 1.2 the master secret tells which session was resumed. A client that speaks TLS 1.2 gets a context that many
+  sessions share (`ftpsd.tls.tickets`), so one with a single cache for all of its connections works (rclone, curl -Z).
+* In TLS 1.3 the context is the session's own, and only the control connection, and what resumes, is ever given tickets
+  of it. OpenSSL draws the ticket keys when a context is made, and the session id context is random. A data connection
+  that is going to do a full handshake gets a context that is thrown away: its hello is tried out in memory first.
 
 A context never changes after its first connection. A new certificate therefore serves from the next control session on.
 
@@ -34,7 +35,7 @@ from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, TLSFacts, describe, is_resumed, new_evidence
 from ftpsd.tls.tickets import TicketContext, TicketContexts
-from ftpsd.wire.clienthello import TLS_1_2, ClientHello
+from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 
 # Returns the certificate for a name that a client asks for, None for a name nobody has configured.
 Choice = Callable[[str], CertificatePair | None]
@@ -60,31 +61,34 @@ class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it.
 
-    *pair* is what the client is shown, unless it asks for another name. *evidence*, if not the usual, tells resumed
-    handshakes of a context of the session's own.
+    *pair* is what the client at *address* is shown, unless it asks for another name. *evidence*, if not the usual,
+    tells resumed handshakes of a context of the session's own.
     """
 
     def __init__(
         self,
         pair: CertificatePair,
-        policy: TLSPolicy = TLSPolicy(),
-        evidence: Evidence | None = None,  # noqa: B008
+        policy: TLSPolicy = TLSPolicy(),  # noqa: B008  # frozen
+        evidence: Evidence | None = None,
+        *,
+        address: str = "",
     ) -> None:
         self.pair = pair
         """The certificate of the session: after the control connection's handshake, the one that was shown."""
         self.server_name: str | None = None
         """The name the client asked for on the control connection."""
+        self.secret: bytes | None = None
+        """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
+        self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
+        """Whether `choose_version` wants to know what the client offers before the control connection is made."""
         self._policy = policy
+        self._address = address
         self._evidence = evidence or new_evidence()
         self._session_id = os.urandom(16)
         self._shared: TicketContext | None = None
         self._own: SSL.Context | None = None
         self._chosen: SSL.Context | None = None
         self._is_capped = policy.maximum == "1.2"
-        self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
-        """Whether `choose_version` wants to know what the client offers before the control connection is made."""
-        self.secret: bytes | None = None
-        """The `secret_of` the control connection where its context is shared, from the end of its handshake."""
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
 
@@ -130,11 +134,15 @@ class SessionTLS:
             return
         self._is_capped = True
         tickets = self._policy.tickets
-        if tickets is not None and native.CAN_TELL_REUSE and _can_share(hello, Role.CONTROL):
-            if self._policy.choose is not None and hello.server_name is not None:
-                self.server_name = hello.server_name
-                self.pair = self._policy.choose(hello.server_name) or self.pair
-            self._shared = tickets.current(self.pair, self._policy.minimum)
+        if tickets is None or not native.CAN_TELL_REUSE or not is_ftp(hello.protocols, Role.CONTROL):
+            return
+        if self._policy.choose is not None and hello.server_name is not None:
+            self.server_name = hello.server_name
+            self.pair = self._policy.choose(hello.server_name) or self.pair
+        if hello.ticket is not None:
+            self._shared = tickets.for_all(self.pair, self._policy.minimum)
+        else:
+            self._shared = tickets.for_address(self.pair, self._policy.minimum, self._address)
 
     def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
@@ -147,38 +155,49 @@ class SessionTLS:
     def was_established(self) -> None:
         """Note that the control connection's handshake is complete."""
         control = self._control() if self._control is not None else None
-        if self._shared is not None and control is not None:
-            self.secret = secret_of(control)
+        self.secret = secret_of(control) if control is not None else None
 
-    def data_connection(self, sock: socket.socket, hello: ClientHello | None = None) -> SSL.Connection:
+    def data_connection(self, sock: socket.socket | None, hello: ClientHello = NOTHING) -> SSL.Connection:
         """
-        Make the server's end of a data connection over *sock*, which is connected and does not block.
+        Make the server's end of a data connection whose client says *hello*.
 
-        *hello* is what the client says there, asked for where `is_shared`. ftpsd is the server of TLS in active mode
-        too (RFC 4217, 7). The handshake belongs in the reactor thread: pyOpenSSL hands the exception of a refused ALPN
-        list to whichever thread next calls into the context.
+        *sock* is connected and does not block; without it the connection is over memory buffers, and what it wants to
+        send goes out when its owner says so. ftpsd is the server of TLS in active mode too (RFC 4217, 7). The handshake
+        belongs in the reactor thread: pyOpenSSL hands the exception of a refused ALPN list to whichever thread next
+        calls into the context.
         """
-        return self._data_connection(sock, hello)
-
-    def buffered_data_connection(self) -> SSL.Connection:
-        """Make the same over memory buffers: what it wants to send goes out when its owner says so."""
-        return self._data_connection(None, None)
-
-    def is_own(self, connection: SSL.Connection) -> bool:
-        """Tell whether the data *connection* resumes the very session of the control connection."""
-        if self._shared is None:
-            return is_resumed(connection)
-        return self.secret is not None and secret_of(connection) == self.secret
-
-    def _data_connection(self, sock: socket.socket | None, hello: ClientHello | None) -> SSL.Connection:
-        if self._shared is not None and hello is not None and _can_share(hello, Role.DATA):
+        if self._shared is not None and is_ftp(hello.protocols, Role.DATA):
             assert self._policy.tickets is not None
             issuer = self._policy.tickets.issuer(hello.ticket or b"") or self._shared
             return ServerConnection(issuer.context, sock, Role.DATA, self._evidence)
-        connection = ServerConnection(self._own_context(), sock, Role.DATA, self._evidence)
+        context = self._own_context()
+        if not self._is_capped and not self._resumes(context, hello):
+            context = self._make_context(self.pair)
+        connection = ServerConnection(context, sock, Role.DATA, self._evidence)
         if self._chosen is not None:
             connection.set_context(self._chosen)
         return connection
+
+    def is_own(self, connection: SSL.Connection) -> bool:
+        """Tell whether the data *connection* resumes the TLS session of this control connection."""
+        secret = secret_of(connection)
+        return is_resumed(connection) if secret is None else secret == self.secret
+
+    def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
+        """
+        Tell whether OpenSSL would let a client that says *hello* resume a session of *context*.
+
+        Not after it has asked for a second hello (RFC 8446, 4.1.4); no known client makes it ask.
+        """
+        if hello is NOTHING:
+            return False
+        trial = ServerConnection(context, None, Role.DATA, self._evidence)
+        trial.bio_write(hello.record)
+        try:
+            trial.do_handshake()
+        except SSL.Error:
+            pass  # it waits for more, or refuses the hello, as it will again
+        return self._evidence.is_resumed(trial)
 
     def _own_context(self) -> SSL.Context:
         """Return the context of this session alone. Costs about 0.09 ms when it is asked for first."""
@@ -186,12 +205,12 @@ class SessionTLS:
             self._own = self._make_context(self.pair)
             if self._policy.choose is not None:
                 self._own.set_tlsext_servername_callback(hear_name)
-            if self._is_capped:
-                self._own.set_max_proto_version(SSL.TLS1_2_VERSION)
         return self._own
 
     def _make_context(self, pair: CertificatePair) -> SSL.Context:
         context = make_context(pair, self._policy.minimum, self._session_id, select_protocol)
+        if self._is_capped:
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
         self._evidence.collect(context)
         return context
 
@@ -205,11 +224,6 @@ class SessionTLS:
             self.pair = pair
             self._chosen = self._make_context(pair)
             control.set_context(self._chosen)
-
-
-def _can_share(hello: ClientHello, role: Role) -> bool:
-    """Tell whether a client that says *hello* may use a shared context: see the rules of `ftpsd.tls.tickets`."""
-    return hello.ticket is not None and TLS_1_2 in hello.versions and is_ftp(hello.protocols, role)
 
 
 def hear_name(connection: SSL.Connection) -> None:

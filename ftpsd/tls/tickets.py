@@ -1,18 +1,22 @@
 """
-Contexts that many control sessions share, so that a client may use one TLS session cache for all of its connections.
+Contexts that several control sessions share, so that a client may use one TLS session cache for all of its connections.
 
-OpenSSL draws the keys of session tickets when a context is made. A context of this module is made anew after
-`lifetime`: what its keys can decrypt ends there. It lives as long as the last session that began with it, and no
-session keeps it longer than `MOST_SECONDS`: `TicketContext.expires` tells when that is over.
+Shared contexts speak TLS 1.2 only. There the master secret of a resumed connection is that of the session it resumes,
+which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each time. There are two kinds.
 
-* Shared contexts speak TLS 1.2 only. There the master secret of a resumed connection is that of the session it resumes,
-  which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each time.
-* Only clients that know tickets get one. Session ids would need OpenSSL's cache, which strangers could fill.
-* A data connection may present a ticket of another context than its control connection's, after the hour has passed:
-  the first bytes of a ticket name the key, and so the context, that it came from (RFC 5077, 4).
-* Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever
-  connection of the context fails next, in whatever thread, would get it. A client that is to be refused by its list of
-  protocols therefore never gets a shared context.
+* For clients that know tickets, one context for all. OpenSSL draws the keys of tickets when a context is made; this one
+  is made anew after `lifetime`, and what its keys can decrypt ends there. A data connection may present a ticket of
+  another context than its control connection's, after that time: the first bytes of a ticket name the key, and so the
+  context, that it came from (RFC 5077, 4).
+* For clients that know session ids only (curl before 8.12), one for each client address: their sessions fill
+  OpenSSL's cache, which strangers must not be able to do. It goes with its last session.
+
+A context lives as long as the last session that began with it, and no session keeps it longer than `MOST_SECONDS`:
+`TicketContext.expires` tells when that is over.
+
+Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever connection
+of the context fails next, in whatever thread, would get it. A client that is to be refused by its list of protocols
+therefore never gets a shared context.
 """
 
 from __future__ import annotations
@@ -39,18 +43,18 @@ _NEW_SESSION_TICKET = 4
 _BEFORE_TICKET = 1 + 3 + 4 + 2
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class TicketContext:
-    """A context that many sessions share; *expires* is on the reactor's clock, when its last session has to end."""
+    """A context that sessions share; *expires* is on the reactor's clock, when its last session has to end."""
 
     context: SSL.Context
-    key_name: bytes
     expires: float
+    key_name: bytes = b""
 
 
 class TicketContexts:
     """
-    The shared contexts of a process, one for each certificate and least version, made anew every *lifetime* seconds.
+    The shared contexts of a process; those for tickets are made anew every *lifetime* seconds.
 
     All calls belong in the reactor thread.
     """
@@ -58,33 +62,43 @@ class TicketContexts:
     def __init__(self, clock: IReactorTime, lifetime: float) -> None:
         self.lifetime = lifetime
         self._clock = clock
-        self._current: dict[tuple[int, str], TicketContext] = {}
+        # The pair is kept with the context, so that its id stands for no other one meanwhile.
+        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
+        self._by_address: WeakValueDictionary[tuple[str, str, str], TicketContext] = WeakValueDictionary()
 
-    def current(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
-        """Return the context for new control connections that are shown *pair*. Makes one in about 1.5 ms if need be."""
+    def for_all(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
+        """Return the context for clients that know tickets and are shown *pair*. Makes one in about 1.5 ms if need be."""
         key = id(pair), minimum_version
-        found = self._current.get(key)
-        if found is None:
-            found = self._make(pair, minimum_version)
-            self._current[key] = found
+        if key not in self._current:
+            found = self._make(pair, minimum_version, SSL.SESS_CACHE_OFF)
+            found.key_name = _key_name(found.context)
             self._by_key[found.key_name] = found
-            # On time also where nobody connects. The call holds the pair, so its id stands for no other one meanwhile.
-            self._clock.callLater(self.lifetime, self._forget, key, pair)
+            self._current[key] = pair, found
+            # On time also where nobody connects.
+            self._clock.callLater(self.lifetime, self._current.pop, key)
+        return self._current[key][1]
+
+    def for_address(self, pair: CertificatePair, minimum_version: str, address: str) -> TicketContext:
+        """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
+        key = pair.fingerprint, minimum_version, address
+        found = self._by_address.get(key)
+        if found is None or found.expires <= self._clock.seconds():
+            found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)
         return found
+
+    def __len__(self) -> int:
+        return len(self._current) + len(self._by_address)
 
     def issuer(self, ticket: bytes) -> TicketContext | None:
         """Return the living context whose key *ticket* names."""
         return self._by_key.get(ticket[:KEY_NAME])
 
-    def _forget(self, key: tuple[int, str], _pair: CertificatePair) -> None:
-        del self._current[key]
-
-    def _make(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
+    def _make(self, pair: CertificatePair, minimum_version: str, cache: int) -> TicketContext:
         context = make_context(pair, minimum_version, os.urandom(16), select_known)
         context.set_max_proto_version(SSL.TLS1_2_VERSION)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        return TicketContext(context, _key_name(context), self._clock.seconds() + MOST_SECONDS)
+        context.set_session_cache_mode(cache)
+        return TicketContext(context, self._clock.seconds() + MOST_SECONDS)
 
 
 def _key_name(context: SSL.Context) -> bytes:

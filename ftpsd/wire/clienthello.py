@@ -31,13 +31,14 @@ class ClientHello:
     What a client says first: the *versions* it offers, the *server_name* and the application *protocols* it asks for.
 
     *ticket* is the session ticket of TLS 1.2 that it presents, empty when it only asks for one, None when it knows no
-    tickets. *protocols* is None where it names none.
+    tickets. *protocols* is None where it names none. *record* is all of it, as it came.
     """
 
     versions: frozenset[int] = frozenset()
     server_name: str | None = None
     ticket: bytes | None = None
     protocols: tuple[bytes, ...] | None = None
+    record: bytes = b""
 
 
 # What is understood of anything that is not a whole ClientHello.
@@ -68,6 +69,7 @@ def client_hello(record: bytes) -> ClientHello:
             server_name=_server_name(found.get(_SERVER_NAME)),
             ticket=found.get(_TICKET),
             protocols=_protocols(found.get(_PROTOCOLS)),
+            record=record[:length],
         )
     except IndexError:
         return NOTHING

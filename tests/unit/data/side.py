@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -46,6 +47,11 @@ class Opening:
         return self.result.trouble
 
 
+async def whose(connection: SSL.Connection) -> str | None:
+    """Let a connection that resumes be the session's own."""
+    return "own" if is_resumed(connection) else None
+
+
 class Side:
     """The data side of a session, with a range of one port."""
 
@@ -60,7 +66,7 @@ class Side:
             connect_timeout=CONNECT,
             handshake_timeout=HANDSHAKE,
         )
-        self.dtp = ServerDTP(self.settings, HOST, HOST, lambda connection: "own" if is_resumed(connection) else None)
+        self.dtp = ServerDTP(self.settings, HOST, HOST, whose)
         self.control: Any = None
 
     def protect(self) -> None:
