@@ -9,7 +9,7 @@ after it is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -48,7 +48,7 @@ class Runtime:
     hosts: Hosts
     data: DataSettings
     public_address: Callable[[str, str], str]
-    tls: TLSPolicy = TLSPolicy()
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
 
     @property
     def users(self) -> Mapping[str, UserRecord]:

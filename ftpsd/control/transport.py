@@ -189,7 +189,7 @@ class ControlTransport(tcp.Server):
         return self._handshake is not None or self._choosy is not None
 
     def _look(self, tls: SessionTLS) -> bool:
-        """Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come."""
+        """Look at the client's first record before OpenSSL does, and begin the handshake; False: more has to come."""
         assert self._hello is not None
         hello = self._hello.look()
         if hello is None:

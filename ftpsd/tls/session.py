@@ -68,7 +68,7 @@ class SessionTLS:
     def __init__(
         self,
         pair: CertificatePair,
-        policy: TLSPolicy = TLSPolicy(),  # noqa: B008  # frozen
+        policy: TLSPolicy = TLSPolicy(),  # frozen
         evidence: Evidence | None = None,
         *,
         address: str = "",

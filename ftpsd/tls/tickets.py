@@ -68,7 +68,7 @@ class TicketContexts:
         self._by_address: WeakValueDictionary[tuple[str, str, str], TicketContext] = WeakValueDictionary()
 
     def for_all(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
-        """Return the context for clients that know tickets and are shown *pair*. Makes one in about 1.5 ms if need be."""
+        """Return the context for clients that know tickets and are shown *pair*. Makes one in 1.5 ms if need be."""
         key = id(pair), minimum_version
         if key not in self._current:
             found = self._make(pair, minimum_version, SSL.SESS_CACHE_OFF)

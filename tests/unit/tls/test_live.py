@@ -17,7 +17,7 @@ class Asked:
     """A question put to *live*: *answer* is what came back, "waits" until then."""
 
     def __init__(self, live: LiveSessions, secret: bytes, wanted: Holder) -> None:
-        self.answer: Holder | None | str = "waits"
+        self.answer: Holder | str | None = "waits"
         self.deferred = Deferred.fromCoroutine(live.resumed(secret, wanted))
         self.deferred.addBoth(self._take)
 
@@ -26,7 +26,7 @@ class Asked:
         """Whether there is no answer yet."""
         return self.answer == "waits"
 
-    def _take(self, answer: Holder | None | Failure) -> None:
+    def _take(self, answer: Holder | Failure | None) -> None:
         if isinstance(answer, Failure):
             answer.trap(CancelledError)
             self.answer = "cancelled"
