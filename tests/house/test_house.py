@@ -16,8 +16,10 @@ SOURCES = sorted((ROOT / "ftpsd").rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # [text](target), with or without a title; images too.
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
-TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest"
-DEMO_COMMAND = ".venv/bin/ftpsd demo"
+VENV = "python3 -m venv .venv && .venv/bin/pip install -q --require-hashes -r requirements"
+PROJECT = ".venv/bin/pip install -q --no-deps --no-build-isolation"
+TEST_COMMAND = f"{VENV}/test.txt && {PROJECT} -e . && .venv/bin/pytest"
+DEMO_COMMAND = f"{VENV}/run.txt && {PROJECT} . && .venv/bin/ftpsd demo"
 
 
 def shown(path: Path) -> str:

@@ -10,7 +10,8 @@ from tests.e2e.matrix.client import Client, Command, Inability, Job, output
 from tests.tools import ROOT
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-# .ci/run puts it there; on a laptop: npm install --prefix build/node basic-ftp
+# .ci/run puts it there, from the lock in requirements/node. On a laptop:
+# mkdir -p build/node && cp requirements/node/*.json build/node/ && npm ci --prefix build/node
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 JAR = Path("/usr/share/java/commons-net.jar")
 GOPATH = Path("/usr/share/gocode")
