@@ -198,6 +198,7 @@ class Config(Section):
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
+    default_type: Literal["binary", "ascii"] = "binary"
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()

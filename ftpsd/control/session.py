@@ -95,7 +95,7 @@ class Session:
 
         self.dtp = ServerDTP(runtime.data, peer_host, local_host)
         self.only_extended_passive = False
-        self.is_ascii = False
+        self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
         self.charset = UTF8
@@ -317,7 +317,7 @@ class Session:
         self.directory = ROOT
         self.rename_from = self.copy_from = None
         self._restart_offset, self._range_end = 0, None
-        self.is_ascii = False
+        self.is_ascii = self.runtime.config.default_type == "ascii"
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
         self.charset = UTF8

@@ -49,6 +49,25 @@ def test_files_are_binary_until_asked() -> None:
     assert not clear_server().logged_in().session.is_ascii
 
 
+def test_files_are_text_until_asked_where_the_operator_says_so() -> None:
+    """`default_type: ascii` is RFC 959's default, at the beginning and after REIN."""
+    client = clear_server(default_type="ascii").logged_in()
+    assert client.session.is_ascii
+    assert "TYPE A" in client.say("STAT")
+    client.say("TYPE I")
+    assert not client.session.is_ascii
+    client.say("REIN")
+    assert client.session.is_ascii
+
+
+def test_a_new_login_begins_with_binary_again() -> None:
+    """Nobody inherits TYPE A of the user before."""
+    client = clear_server().logged_in()
+    client.say("TYPE A")
+    client.say("REIN")
+    assert not client.session.is_ascii
+
+
 def test_syst() -> None:
     """List parsers of most clients look for UNIX; FluentFTP and WinSCP for product names."""
     assert clear_server().connect().say("SYST") == "215 UNIX Type: L8"
