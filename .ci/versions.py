@@ -73,7 +73,7 @@ def tried(name: str) -> Outcome:
     done = called(python, "-m", "pytest", *TESTS)
     lines = done.stdout.splitlines()
     if done.returncode:
-        print(done.stdout)
+        print(done.stdout[max(0, done.stdout.find("\n=")) :])
     closing = lines[-1].strip("= ") if lines else "no output"
     failures = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
     print(f"{name}: {closing} ({time.monotonic() - started:.0f} s)", flush=True)
@@ -85,7 +85,8 @@ def table(lock: dict[str, str], outcomes: dict[str, Outcome]) -> str:
     rows = [("package", "locked", *outcomes)]
     for package, version in sorted(lock.items()):
         others = [outcome.versions.get(package, "-") for outcome in outcomes.values()]
-        if any(other != version for other in others):
+        # Some are for other systems than this one and in neither.
+        if any(other not in {version, "-"} for other in others) or len(set(others)) > 1:
             rows.append((package, version, *("same" if other == version else other for other in others)))
     rows.append(("tests", "below", *("pass" if outcome.is_good else "FAIL" for outcome in outcomes.values())))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
