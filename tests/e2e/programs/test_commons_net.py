@@ -39,7 +39,7 @@ def test_a_text_comes_back_as_it_was(
         "FTP_CA": str(daemon.tls.authority),
     }
     environ |= {"FTP_USER": account.name, "FTP_PASSWORD": account.password}
-    words = [java, "-XX:TieredStopAtLevel=1", "-cp", JAR, SCRIPTS / "CommonsNet.java"]
+    words: list[str | Path] = [java, "-XX:TieredStopAtLevel=1", "-cp", JAR, SCRIPTS / "CommonsNet.java"]
     done = subprocess.run(words, cwd=work, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (account.home / "text").read_bytes() == stored
