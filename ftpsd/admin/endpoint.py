@@ -4,7 +4,7 @@ The admin endpoint: /metrics, /healthz, /readyz and the status page, over plain 
 It only reads (GET and HEAD) and shows no secret. A web page in somebody's browser must not read it through a name that
 it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered on
 the reactor thread; how much of its time scrapes may take, how long a request may last and how many connections there
-are is bounded by the constants below.
+are is bounded by the constants below, and what one connection may ask by channel.py.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from io import BytesIO
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from ftpsd.admin.channel import AdminChannel, AdminRequest
 from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
 
 # From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.
@@ -168,41 +167,6 @@ def addresses_of(here: IAddress) -> frozenset[str]:
         return frozenset()
     # An IPv4 client of a listener on "::".
     return frozenset({host.lower(), host.lower().removeprefix("::ffff:")})
-
-
-class AdminRequest(Request):
-    """A request that keeps no body and does not say what answers it."""
-
-    def gotLength(self, _length: int | None) -> None:
-        """Keep nothing, whatever length is announced: Twisted would fill a temporary file."""
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Drop *data*."""
-
-    def setHeader(self, name: bytes | str, value: bytes | str) -> None:
-        """Set a header, except the one that tells strangers which release to attack."""
-        if name not in (b"Server", b"server", "Server", "server"):
-            super().setHeader(name, value)  # type: ignore[no-untyped-call]
-
-
-class AdminChannel(http.HTTPChannel):
-    """One connection, counted, whose requests are complete in time or not at all."""
-
-    site: AdminSite
-
-    def resetTimeout(self) -> None:
-        """Grant no more time for a byte now and then."""
-
-    def connectionMade(self) -> None:
-        """Count the connection."""
-        self.site.connections += 1
-        super().connectionMade()  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Count the connection no more."""
-        self.site.connections -= 1
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class AdminSite(Site):

@@ -125,7 +125,7 @@ class Supervisor:
                 self._control.append((listener_name(listener), opened))
             total = CollectorRegistry()
             total.register(self.sums)
-            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.ask)
+            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh)
             self._admin = open_admin_port(config, AdminSite(front, None), self.reactor)
             try:
                 self.audit_log.start()
