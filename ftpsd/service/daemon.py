@@ -98,7 +98,7 @@ class Daemon(Service):
             except OSError as error:
                 raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
         except ListenProblem:
-            self._stop_listening()
+            self._close_ports()
             raise
 
     def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
@@ -152,7 +152,7 @@ class Daemon(Service):
         """Accept nothing more, let what runs finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
         if not self._is_serving:
-            self._stop_listening()
+            self._close_ports()
             return succeed(None)
         self._is_serving = False
         timeout = self.runtime.config.drain_timeout
@@ -186,12 +186,17 @@ class Daemon(Service):
         self.upkeep.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
+        self._close_ports()
         self.parts.stop()
 
     def _stop_listening(self) -> None:
+        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
         for _, port in self._control:
             port.stopListening()
         self._control.clear()
+
+    def _close_ports(self) -> None:
+        self._stop_listening()
         if self._admin is not None:
             self._admin.stopListening()
             self._admin = None

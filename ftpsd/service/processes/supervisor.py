@@ -132,7 +132,7 @@ class Supervisor:
             except OSError as error:
                 raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
         except ListenProblem:
-            self._stop_listening()
+            self._close_ports()
             raise
 
     def start(self) -> None:
@@ -246,6 +246,7 @@ class Supervisor:
         if self._has_begun:
             self.bus.publish(Stopped(DAEMON, "signal" if not self.exit_code else "processes-die"))
         log.info("ftpsd has stopped")
+        self._close_ports()
         self.workers.stop()
         self.audit_log.stop()
         self.reactor.stop()
@@ -255,6 +256,9 @@ class Supervisor:
             for port in ports:
                 port.stopListening()
         self._control.clear()
+
+    def _close_ports(self) -> None:
+        self._stop_listening()
         if self._admin is not None:
             self._admin.stopListening()
             self._admin = None
