@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -33,6 +33,11 @@ CONNECTIONS_LIMIT = 64
 SCRAPE_SHARE = 0.1
 
 MISDIRECTED_REQUEST = 421
+MISDIRECTED = (
+    b"The name in this request is not one of this server's. It answers to its addresses, to localhost, and to the "
+    b"names in metrics.names of ftpsd.yaml, which are the machine's own unless others are written there. Add the name "
+    b"you use to that list, or ask by address.\n"
+)
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # The formats scrapers take. What a client wrote in Accept itself goes no further: the library would repeat its version
@@ -51,14 +56,14 @@ def admin_site(
     ready: Callable[[], bool],
     status: Callable[[], Mapping[str, object]],
     *,
-    names: Collection[str] = (),
+    names: Container[str] = (),
     reactor: IReactorTime | None = None,
 ) -> Site:
     """
     Return the site that answers for the daemon.
 
-    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names that
-    requests may be addressed to, besides localhost and the address they arrived at.
+    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names, in
+    lower case, that requests may be addressed to, besides localhost and the address they arrived at.
     """
     exposition = Exposition(metrics_registry)
     return AdminSite(AdminResource(exposition, ready, status, names), reactor)
@@ -96,13 +101,13 @@ class AdminResource(Resource):
         exposition: Exposition,
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, object]],
-        names: Collection[str] = (),
+        names: Container[str] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._exposition = exposition
         self._ready = ready
         self._status = status
-        self._names = LOCAL_NAMES | {name.lower() for name in names}
+        self._names = names
         self._paths: dict[bytes, Callable[[Request], _Answer]] = {
             b"/": self._page,
             b"/metrics": self._metrics,
@@ -129,9 +134,8 @@ class AdminResource(Resource):
         hosts = request.requestHeaders.getRawHeaders("host", [])
         if len(hosts) > 1 or (not hosts and request.clientproto != b"HTTP/1.0"):
             return http.BAD_REQUEST, _TEXT, b"one Host header, please\n"
-        here: IAddress = request.getHost()
-        if hosts and host_name(hosts[0]) not in self._names | addresses_of(here):
-            return MISDIRECTED_REQUEST, _TEXT, b"this host answers for itself only\n"
+        if hosts and not self._is_ours(host_name(hosts[0]), request.getHost()):
+            return MISDIRECTED_REQUEST, _TEXT, MISDIRECTED
         answer = self._paths.get(request.path)
         if answer is None:
             return http.NOT_FOUND, _TEXT, b"not found\n"
@@ -139,6 +143,9 @@ class AdminResource(Resource):
             request.responseHeaders.setRawHeaders("Allow", ["GET, HEAD"])
             return http.NOT_ALLOWED, _TEXT, b"only GET and HEAD\n"
         return answer(request)
+
+    def _is_ours(self, name: str, here: IAddress) -> bool:
+        return name in LOCAL_NAMES or name in self._names or name in addresses_of(here)
 
     def _metrics(self, request: Request) -> _Answer:
         accept = ",".join(request.requestHeaders.getRawHeaders("accept", []))

@@ -107,7 +107,7 @@ class Daemon(Service):
 
     def open_admin(self) -> IListeningPort | None:
         """Open the port for metrics and health, where there is one."""
-        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status)
+        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status, names=self.upkeep.names)
         return open_admin_port(self.runtime.config, site, self.reactor)
 
     def privilegedStartService(self) -> None:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.config.document import ConfigErrors
-from ftpsd.config.model import Config
+from ftpsd.config.model import Config, Metrics
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, load
 from ftpsd.service.logs import warn
@@ -28,7 +28,7 @@ from ftpsd.service.logs import warn
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
 
-NEEDS_RESTART = ("listeners", "metrics", "audit", "workers", "log", "processes")
+NEEDS_RESTART = ("listeners", "audit", "workers", "log", "processes")
 
 INTERNAL_ERROR = "internal error"
 
@@ -111,8 +111,15 @@ def why_refused(failure: Failure) -> list[str]:
 def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     """Return the keys in which *new* differs from *old* and that only a restart can change."""
     keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
+    if _place(old.metrics) != _place(new.metrics):
+        keys.append("metrics")
     if old.passive.ports != new.passive.ports:
         keys.append("passive.ports")
     if old.passive.proxy_protocol != new.passive.proxy_protocol:
         keys.append("passive.proxy_protocol")
     return keys
+
+
+def _place(metrics: Metrics | None) -> tuple[str, int] | None:
+    """Return where *metrics* are served; under which names follows a reload."""
+    return None if metrics is None else (metrics.address, metrics.port)

@@ -5,7 +5,7 @@ The admin endpoint of several processes: all of them are asked before it answers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -64,8 +64,9 @@ class Front(AdminResource):
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, object]],
         ask: Callable[[], Deferred[None]],
+        names: Container[str],
     ) -> None:
-        super().__init__(exposition, ready, status)
+        super().__init__(exposition, ready, status, names)
         self._ask = ask
 
     def render(self, request: Request) -> Any:

@@ -28,10 +28,12 @@ from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.service import systemd
+from ftpsd.service.addresses import REFRESH
 from ftpsd.service.build import Loaded
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, listen_for_stop
 from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, open_admin_port, open_control
 from ftpsd.service.logs import warn
+from ftpsd.service.names import MetricsNames
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
 from ftpsd.service.processes.homes import HomeTable
@@ -74,6 +76,9 @@ class Supervisor:
         self.snapshot = Snapshot.create(ByteLock(self.table.fd, LOCK_CONFIGURATION))
         self.version = self.snapshot.write(loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
+        # DNS may take its time, and a reload must not wait for it.
+        self._asking = WorkerPool("names", 1, 1, reactor.callFromThread)
+        self.names = MetricsNames(lambda: self.loaded.config, self._asking)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, __version__)
         self._add_metrics(registry)
@@ -125,7 +130,7 @@ class Supervisor:
                 self._control.append((listener_name(listener), opened))
             total = CollectorRegistry()
             total.register(self.sums)
-            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh)
+            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
             self._admin = open_admin_port(config, AdminSite(front, None), self.reactor)
             try:
                 self.audit_log.start()
@@ -138,6 +143,8 @@ class Supervisor:
     def start(self) -> None:
         """Start every process."""
         self.workers.start()
+        self._asking.start()
+        self._every(REFRESH, self.names.refresh, now=True)
         for index in range(self.count):
             self._fill(index)
         self._every(ANSWER, self.rounds.ask)
@@ -265,11 +272,11 @@ class Supervisor:
 
     # --- by the clock, and for people
 
-    def _every(self, seconds: float, function: Any) -> None:
+    def _every(self, seconds: float, function: Any, *, now: bool = False) -> None:
         call = LoopingCall(function)
         call.clock = self.reactor
         self._calls.append(call)
-        call.start(seconds, now=False)
+        call.start(seconds, now=now)
 
     def _status(self) -> dict[str, object]:
         own = {

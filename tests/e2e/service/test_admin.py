@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import http.client
 import socket
 import subprocess
 import urllib.error
@@ -120,3 +121,25 @@ def resident(daemon: Daemon) -> int:
     assert daemon.process is not None
     status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def ask_as(daemon: Daemon, name: str) -> int:
+    """Return the code of the answer to a request that calls the server *name*."""
+    asking = http.client.HTTPConnection("127.0.0.1", daemon.ports.metrics, timeout=20)
+    try:
+        asking.request("GET", "/metrics", headers={"Host": f"{name}:{daemon.ports.metrics}"})
+        return asking.getresponse().status
+    finally:
+        asking.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_machine_answers_to_its_own_name(start_daemon: StartDaemon, processes: int) -> None:
+    """By default, in any case, and to those of the configuration after a reload, which replace it."""
+    own = start_daemon({"processes": processes})
+    here = socket.gethostname()
+    assert [ask_as(own, name) for name in (here, here.upper(), "ftps.example", "evil.example")] == [200, 200, 421, 421]
+    own.config_file.write_text(own.config_file.read_text().replace("metrics:\n", "metrics:\n  names: [FTPS.example]\n"))
+    own.reload()
+    assert "metrics has changed" not in own.stderr
+    assert [ask_as(own, name) for name in ("ftps.example", "evil.example", "localhost")] == [200, 421, 200]

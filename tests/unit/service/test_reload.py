@@ -161,6 +161,7 @@ def test_a_reload_without_dns_keeps_the_last_address(reloading: Reloading) -> No
         ({"banner": "x", "limits": {"connections": 5}, "uploads": {"durable": False}}, []),
         ({"listeners": [{"mode": "explicit", "port": 2121}]}, ["listeners"]),
         ({"metrics": {"port": 9999}}, ["metrics"]),
+        ({"metrics": {"names": ["ftps.example"]}}, []),
         ({"audit": {"log": "/var/log/other"}}, ["audit"]),
         ({"log": {"level": "debug"}, "workers": {"files": 9}}, ["workers", "log"]),
         ({"passive": {"ports": "4000-4010"}}, ["passive.ports"]),
