@@ -7,7 +7,6 @@ background.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from ftpsd.config.document import ConfigErrors
-from ftpsd.service import daemon
+from ftpsd.service import daemon, logs
 
 
 class Options(usage.Options):
@@ -37,5 +36,5 @@ def makeService(options: Options) -> IService:
         return daemon.make_service(Path(options["config"]))
     except ConfigErrors as problem:
         for error in problem.errors:
-            print(error, file=sys.stderr)
+            logs.tell_error(error)
         raise SystemExit(daemon.EXIT_BAD_CONFIGURATION) from None

@@ -10,7 +10,6 @@ fail. This is the one place that imports the reactor.
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ class Daemon(Service):
         try:
             self.open()
         except ListenProblem as problem:
-            print(problem, file=sys.stderr)
+            logs.tell_error(problem)
             raise SystemExit(EXIT_BAD_CONFIGURATION) from None
 
     def startService(self) -> None:
@@ -144,6 +143,7 @@ class Daemon(Service):
         """Serve new sessions from *loaded*."""
         self.runtime = build_runtime(loaded, self.parts)
         self.loaded = loaded
+        logs.use_level(loaded.config.log.level)
         self.upkeep.refresh_addresses()
 
     # --- end
@@ -218,10 +218,10 @@ def serve(config_path: Path) -> int:
         daemon.open()
     except ConfigErrors as problem:
         for error in problem.errors:
-            print(error, file=sys.stderr)
+            logs.tell_error(error)
         return EXIT_BAD_CONFIGURATION
     except ListenProblem as problem:
-        print(f"{config_path}: {problem}", file=sys.stderr)
+        logs.tell_error(f"{config_path}: {problem}")
         return EXIT_BAD_CONFIGURATION
     _run(daemon, reactor)
     return 0

@@ -28,7 +28,7 @@ from ftpsd.service.logs import warn
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
 
-NEEDS_RESTART = ("listeners", "audit", "workers", "log", "processes")
+NEEDS_RESTART = ("listeners", "audit", "workers", "processes")
 
 INTERNAL_ERROR = "internal error"
 

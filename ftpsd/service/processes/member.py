@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,9 @@ class Member(Daemon):
 def serve_at(place: Place, reactor: Any) -> int:
     """Serve at *place* until the supervisor says otherwise; return the exit code."""
     if place.version != __version__:
-        print(f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it")
+        logs.tell_error(
+            f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"
+        )
         return EXIT_BAD_CONFIGURATION
     for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
         os.set_inheritable(descriptor, False)
@@ -140,7 +141,7 @@ def serve_at(place: Place, reactor: Any) -> int:
     try:
         member.open()
     except ListenProblem as problem:
-        print(f"{place.path}: {problem}", file=sys.stderr)
+        logs.tell_error(f"{place.path}: {problem}")
         return EXIT_BAD_CONFIGURATION
 
     def begin() -> None:

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, load
-from ftpsd.service.logs import warn
+from ftpsd.service.logs import use_level, warn
 from ftpsd.service.processes.child import Child
 from ftpsd.service.processes.link import Reload, ReopenLog
 from ftpsd.service.reload import changed_beyond_reload, why_refused
@@ -91,6 +91,7 @@ class SupervisorReload:
         supervisor = self._supervisor
         supervisor.version = supervisor.snapshot.write(loaded)
         supervisor.loaded = loaded
+        use_level(loaded.config.log.level)
         handed = [self._hand_to(child) for child in supervisor.ready_children()]
         return [problem for _, problem in await DeferredList(handed) if problem]
 

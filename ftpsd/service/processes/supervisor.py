@@ -10,7 +10,6 @@ place falls empty too often, the server ends, and whoever started it decides wha
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from time import time
 from typing import Any
@@ -32,7 +31,7 @@ from ftpsd.service.addresses import REFRESH
 from ftpsd.service.build import Loaded
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, listen_for_stop
 from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, open_admin_port, open_control
-from ftpsd.service.logs import warn
+from ftpsd.service.logs import tell_error, warn
 from ftpsd.service.names import MetricsNames
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
@@ -293,7 +292,7 @@ def supervise(loaded: Loaded, path: Path, reactor: Any) -> int:
     try:
         supervisor.open()
     except ListenProblem as problem:
-        print(f"{path}: {problem}", file=sys.stderr)
+        tell_error(f"{path}: {problem}")
         return EXIT_BAD_CONFIGURATION
 
     def begin() -> None:

@@ -92,6 +92,20 @@ def test_limits_and_banner_change(own: Daemon) -> None:
     ftp.close()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_level_of_the_log_changes(start_daemon: StartDaemon, processes: int) -> None:
+    """With the reload, in every process: from then on there is nothing below it."""
+    own = start_daemon({"processes": processes})
+    own.reload()
+    eventually(lambda: own.stderr.count("info reloaded") == 1, "a reload is told")
+    own.config_file.write_text(own.config_file.read_text() + "log: {level: warn}\n")
+    own.reload()
+    before = own.stderr
+    own.reload()
+    assert own.stderr == before
+    assert "log has changed" not in before
+
+
 def test_a_new_certificate_is_shown(own: Daemon, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The next session gets it; one that runs keeps resuming the session it has."""
     files = tmp_path_factory.mktemp("renewed")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ftplib
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -71,6 +74,61 @@ def test_it_feeds_the_watchdog(start_daemon: StartDaemon, manager: socket.socket
     start_daemon(environ={"NOTIFY_SOCKET": address(manager), "WATCHDOG_USEC": "200000"})
     for _ in range(3):
         wait_for(manager, "WATCHDOG=1")
+
+
+def journal(file: Path) -> dict[str, str]:
+    """Return the environment in which *file*, which the daemon is to write to, is the journal."""
+    file.parent.mkdir(parents=True)
+    file.touch()
+    status = file.stat()
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """Information, warnings and errors can be told apart; `journalctl -p err` shows a reload that was refused."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stderr")
+    daemon = Daemon(folder, tls_files, {"processes": processes}, users=1, environ=environ)
+    try:
+        daemon.start()
+        daemon.users_file.write_text("[")
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: "reload failed" in daemon.stderr, "the reload is refused")
+        lines = daemon.stderr.splitlines()
+    finally:
+        daemon.kill()
+    assert {line[:3] for line in lines if "ftpsd serves" in line} == {"<6>"}
+    assert {line[:3] for line in lines if "reload failed" in line} == {"<3>"}
+    assert all(line.startswith("<") for line in lines)
+
+
+def test_a_start_that_fails_is_an_error_in_the_journal(tmp_path: Path, tls_files: Demonstration) -> None:
+    """What is wrong with the configuration has the priority of errors."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stderr")
+    daemon = Daemon(folder, tls_files, {"bannr": "x"}, users=1, environ=environ)
+    daemon.spawn()
+    assert daemon.ended() == 2
+    assert daemon.stderr.startswith(f"<3>{daemon.config_file}:")
+    daemon.kill()
+
+
+def test_audit_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: Demonstration) -> None:
+    """A refused login stands out; the JSON behind the mark is whole."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stdout")
+    daemon = Daemon(folder, tls_files, {"audit": {"log": "stdout"}}, users=1, environ=environ)
+    try:
+        daemon.start()
+        with pytest.raises(ftplib.error_perm):
+            log_in(daemon, EXPLICIT, replace(daemon.account(), password="wrong"))
+        daemon.stop()
+    finally:
+        daemon.kill()
+    lines = [(line[:3], json.loads(line[3:])["event"]) for line in (folder / "stdout").read_text().splitlines()]
+    assert ("<5>", "login-refused") in lines
+    assert ("<6>", "stopped") in lines
 
 
 @pytest.fixture
