@@ -24,18 +24,22 @@ from ftpsd.admin.endpoint import admin_site
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.commands import TABLE
 from ftpsd.config.document import ConfigErrors
-from ftpsd.config.model import Listener
+from ftpsd.config.model import Config, Listener
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
 from ftpsd.service.build import Loaded, build_runtime, load
 from ftpsd.service.listeners import (
     ListenProblem,
+    adopt,
     bound_address,
     bound_port,
+    close_unused,
     listener_name,
     open_admin_port,
     open_control,
+    passed_as,
+    port_of,
 )
 from ftpsd.service.logs import warn
 from ftpsd.service.parts import Parts, Share
@@ -81,15 +85,7 @@ class Daemon(Service):
         config = self.runtime.config
         try:
             for number, listener in enumerate(config.listeners):
-                factory = ControlFactory(
-                    listener_name(listener),
-                    lambda: self.runtime,
-                    TABLE,
-                    self.parts.sessions,
-                    starts_with_tls=listener.mode == "implicit",
-                )
-                opened = self.open_listener(number, listener, factory)
-                self._control += [(listener.mode, port) for port in opened]
+                self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             self._admin = self.open_admin()
             try:
@@ -99,10 +95,25 @@ class Daemon(Service):
         except ListenProblem:
             self._close_ports()
             raise
+        close_what_nobody_uses(config)
 
-    def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
+    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
         """Open the *number*-th of the listeners."""
-        return open_control(listener, factory, systemd.named_sockets(), self.parts.bus, self.reactor)
+        if listener.socket is not None:
+            passed = passed_as(listener.socket, systemd.named_sockets())
+            return [self.adopt(listener, descriptor) for descriptor in passed]
+        factory = self._factory(listener, listener.port)
+        return open_control(listener, factory, {}, self.parts.bus, self.reactor)
+
+    def adopt(self, listener: Listener, descriptor: int) -> IListeningPort:
+        """Open *listener* on a socket that is there already."""
+        factory = self._factory(listener, port_of(descriptor))
+        return adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
+
+    def _factory(self, listener: Listener, port: int) -> ControlFactory:
+        name = listener_name(listener, port)
+        is_implicit = listener.mode == "implicit"
+        return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)
 
     def open_admin(self) -> IListeningPort | None:
         """Open the port for metrics and health, where there is one."""
@@ -200,6 +211,13 @@ class Daemon(Service):
         if self._admin is not None:
             self._admin.stopListening()
             self._admin = None
+
+
+def close_what_nobody_uses(config: Config) -> None:
+    """Close the sockets of systemd's that no listener of *config* names, and say so."""
+    used = [listener.socket for listener in config.listeners if listener.socket is not None]
+    for sentence in close_unused(systemd.take_unused(used)):
+        log.warn("{sentence}", sentence=sentence)
 
 
 def serve(config_path: Path) -> int:

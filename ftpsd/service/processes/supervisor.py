@@ -29,8 +29,8 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH
 from ftpsd.service.build import Loaded
-from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, listen_for_stop
-from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, open_admin_port, open_control
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, listen_for_stop
+from ftpsd.service.listeners import ListenProblem, bound_port, open_admin_port, open_control
 from ftpsd.service.logs import tell_error, warn
 from ftpsd.service.names import MetricsNames
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
@@ -126,7 +126,7 @@ class Supervisor:
                     # everybody's, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
                     port._shouldShutdown = False  # type: ignore[attr-defined]
-                self._control.append((listener_name(listener), opened))
+                self._control.append((listener.mode, opened))
             total = CollectorRegistry()
             total.register(self.sums)
             front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
@@ -138,6 +138,7 @@ class Supervisor:
         except ListenProblem:
             self._close_ports()
             raise
+        close_what_nobody_uses(config)
 
     def start(self) -> None:
         """Start every process."""
@@ -161,8 +162,8 @@ class Supervisor:
 
     def describe(self) -> str:
         """Name the listeners, for people."""
-        modes = [(name.partition(":")[0], port) for name, ports in self._control for port in ports]
-        listeners = ", ".join(dict.fromkeys(f"{mode} on port {bound_port(port)}" for mode, port in modes))
+        opened = [(mode, port) for mode, ports in self._control for port in ports]
+        listeners = ", ".join(dict.fromkeys(f"{mode} on port {bound_port(port)}" for mode, port in opened))
         return f"{listeners}, in {self.count} processes"
 
     def _fill(self, index: int) -> None:
