@@ -33,7 +33,8 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """Return the service that twistd runs."""
     try:
-        return daemon.make_service(Path(options["config"]))
+        in_background = options.parent is not None and not options.parent["nodaemon"]
+        return daemon.make_service(Path(options["config"]), in_background=in_background)
     except ConfigErrors as problem:
         for error in problem.errors:
             logs.tell_error(error)

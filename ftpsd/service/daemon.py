@@ -28,6 +28,7 @@ from ftpsd.config.model import Config, Listener
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
+from ftpsd.service.announcement import announce
 from ftpsd.service.build import Loaded, build_runtime, load
 from ftpsd.service.listeners import (
     ListenProblem,
@@ -42,6 +43,8 @@ from ftpsd.service.listeners import (
     port_of,
 )
 from ftpsd.service.logs import warn
+from ftpsd.service.outcome import runtime_directory
+from ftpsd.service.outputs import open_audit_log
 from ftpsd.service.parts import Parts, Share
 from ftpsd.service.processes.place import Place, process_count
 from ftpsd.service.reload import Reloader
@@ -67,7 +70,7 @@ class Daemon(Service):
         self.parts = Parts(loaded.config, reactor, share)
         self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, self.parts)
-        self.reloader = Reloader(path, self)
+        self.reloader = Reloader(path, self, outcomes=runtime_directory())
         self.upkeep = Upkeep(self)
         self._control: list[tuple[str, IListeningPort]] = []
         self._admin: IListeningPort | None = None
@@ -88,10 +91,7 @@ class Daemon(Service):
                 self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             self._admin = self.open_admin()
-            try:
-                self.parts.audit_log.start()
-            except OSError as error:
-                raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
+            open_audit_log(self.parts.audit_log, config.audit.log)
         except ListenProblem:
             self._close_ports()
             raise
@@ -141,7 +141,8 @@ class Daemon(Service):
     def tell_that_it_serves(self) -> None:
         """Say it to the operator and to systemd."""
         warn(self.loaded.warnings)
-        log.info("ftpsd serves {listeners}", listeners=self.describe())
+        metrics_port = None if self._admin is None else bound_port(self._admin)
+        log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
         systemd.notify_ready(f"serving {self.describe()}")
 
     def describe(self) -> str:
@@ -254,9 +255,9 @@ def join(place: str) -> int:
     return serve_at(Place.from_text(place), reactor)
 
 
-def make_service(config_path: Path) -> IService:
+def make_service(config_path: Path, *, in_background: bool = False) -> IService:
     """
-    Return the service that twistd runs: always in its one process.
+    Return the service that twistd runs: always in its one process, which may be going into the background.
 
     Raises:
         ConfigErrors: all that is wrong with the configuration.
@@ -268,6 +269,9 @@ def make_service(config_path: Path) -> IService:
         # twistd owns signals, log and background; a supervisor has to own them too.
         sentence = "twistd runs one process; write processes: 1, or start the server with `ftpsd serve`"
         raise ConfigErrors((loaded.config.complaint(("processes",), sentence),))
+    if in_background and loaded.config.audit.log == "stdout":
+        sentence = "in the background standard output is /dev/null, and the log lost; write a file, or use twistd -n"
+        raise ConfigErrors((loaded.config.complaint(("audit", "log"), sentence),))
     daemon = Daemon(loaded, config_path, reactor)
 
     def begin() -> None:

@@ -28,11 +28,13 @@ from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH
+from ftpsd.service.announcement import announce
 from ftpsd.service.build import Loaded
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, listen_for_stop
 from ftpsd.service.listeners import ListenProblem, bound_port, open_admin_port, open_control
 from ftpsd.service.logs import tell_error, warn
 from ftpsd.service.names import MetricsNames
+from ftpsd.service.outputs import open_audit_log
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
 from ftpsd.service.processes.homes import HomeTable
@@ -131,10 +133,7 @@ class Supervisor:
             total.register(self.sums)
             front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
             self._admin = open_admin_port(config, AdminSite(front, None), self.reactor)
-            try:
-                self.audit_log.start()
-            except OSError as error:
-                raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
+            open_audit_log(self.audit_log, config.audit.log)
         except ListenProblem:
             self._close_ports()
             raise
@@ -185,7 +184,8 @@ class Supervisor:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
             warn(self.loaded.warnings)
-            log.info("ftpsd serves {listeners}", listeners=self.describe())
+            metrics_port = None if self._admin is None else bound_port(self._admin)
+            log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
             systemd.notify_ready(f"serving {self.describe()}")
             # systemd counts from READY=1 on.
             watchdog = systemd.watchdog_interval()
