@@ -2,7 +2,7 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, `ftpsd reload` that nobody answers.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
 
@@ -76,6 +76,32 @@ def serve(config: Path) -> None:
     from ftpsd.service import daemon
 
     sys.exit(daemon.serve(config))
+
+
+@main.command()
+@click.option("--pid", type=int, envvar="MAINPID", required=True, help="The server's process; else systemd's MAINPID.")
+@click.option("--timeout", type=float, default=50.0, show_default=True, help="Seconds to wait for the end of it.")
+def reload(pid: int, timeout: float) -> None:
+    """
+    Have the server read its files again; say why when it refuses them.
+
+    This is what `systemctl reload ftpsd` runs. Elsewhere set RUNTIME_DIRECTORY, for the server and for this command, to
+    a directory that the server's user may write. Ends with 2 when the old configuration stays.
+    """
+    from ftpsd.service.logs import tell_error
+    from ftpsd.service.outcome import NoAnswer, ask_for_reload, runtime_directory
+
+    directory = runtime_directory()
+    if directory is None:
+        raise click.UsageError("RUNTIME_DIRECTORY is not set: send the server SIGHUP, and look into its log.")
+    try:
+        outcome = ask_for_reload(pid, directory, timeout)
+    except NoAnswer as problem:
+        tell_error(problem)
+        sys.exit(EXIT_PROBLEM)
+    for line in outcome.problems:
+        tell_error(f"reload failed, the old configuration stays: {line}")
+    sys.exit(EXIT_WRONG if outcome.problems else EXIT_FINE)
 
 
 @main.command()

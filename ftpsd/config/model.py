@@ -43,7 +43,7 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
-from ftpsd.config.hosts import HostName, half_pairs, repeated_names
+from ftpsd.config.hosts import HostName, SpokenNames, half_pairs, repeated_names
 from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
 
@@ -173,6 +173,7 @@ class Metrics(Section):
 
     address: Address = "127.0.0.1"
     port: Port = 9121
+    names: SpokenNames = "auto"
 
 
 class Workers(Section):
