@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.wire.path import VirtualPath
 
 # Bytes copied by one call to a worker: about 10 ms in the page cache, 0.2 s on a slow disk.
@@ -32,13 +32,13 @@ def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Si
     except StorageError as error:
         if error.kind is not Kind.NOT_FOUND:
             raise
-        return RangedSink(storage.open_sink(path, offset=start, may_replace=False), end - start, None)
+        return RangedSink(storage.open_sink(path, Terms(offset=start, may_replace=False)), end - start, None)
     try:
         if before is None:  # published just now
             raise StorageError(Kind.BUSY, path)
         rest = Rest(storage, path, old, end, before)
         # Around the range is what is published, not what its owner left unfinished, and nothing in it is a beginning.
-        sink = storage.open_sink(path, offset=start, resumable=False, may_create=False)
+        sink = storage.open_sink(path, Terms(offset=start, resumable=False, may_create=False))
         return RangedSink(sink, end - start, rest)
     except BaseException:
         old.close()

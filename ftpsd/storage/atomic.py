@@ -16,7 +16,7 @@ import os
 import stat
 from contextlib import suppress
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
@@ -24,7 +24,7 @@ from ftpsd.storage.origin import keep_origin
 from ftpsd.storage.partial import PARTIAL_MODE
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import rename_to_new, turn
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
 
@@ -33,7 +33,7 @@ def open_atomic(
     published: os.stat_result | None,
     policy: UploadPolicy,
     owner: str,
-    terms: UploadTerms,
+    terms: Terms,
     ledger: Ledger = NO_LEDGER,
 ) -> AtomicSink:
     """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
@@ -54,7 +54,7 @@ def open_atomic(
 class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
-    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: UploadTerms) -> None:
+    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms) -> None:
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.digest import StreamDigest, forget_digest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import turn, write_all
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
 _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -22,7 +22,7 @@ _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTT
 _ATTEMPTS = 16
 
 
-def open_direct(place: Place, policy: UploadPolicy, terms: UploadTerms, ledger: Ledger = NO_LEDGER) -> DirectSink:
+def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger = NO_LEDGER) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
     start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
@@ -49,7 +49,7 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
         raise
 
 
-def _open(place: Place, terms: UploadTerms, change: Change) -> tuple[int, bool]:
+def _open(place: Place, terms: Terms, change: Change) -> tuple[int, bool]:
     """Return the descriptor and whether the file is new."""
     flags = _WRITE | (os.O_APPEND if terms.append else 0)
     is_allowed = False

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsd.audit.events import FileDeleted, FilesCombined
 from ftpsd.commands.combining import MOST_PARTS, PIECE, Joining
-from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.storage.base import Kind, Sink, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.rules import PathRule
@@ -136,7 +136,7 @@ def test_beside_an_unfinished_upload(tmp_path: Path) -> None:
     assert client.say("COMB all three").startswith("550 A newer upload of this file is unfinished")
     assert (tmp_path / "three").read_bytes() == b"three"
     with pytest.raises(StorageError) as refusal:
-        storage.open_sink(target, offset=len(ONE + TWO))
+        storage.open_sink(target, Terms(offset=len(ONE + TWO)))
     assert refusal.value.kind is Kind.UNFINISHED
 
 
@@ -191,9 +191,9 @@ def test_a_full_disk() -> None:
 class Stubborn(MemoryStorage):
     """Does not let `/two` be deleted, and changes `/one` when the target is published."""
 
-    def open_sink(self, path: VirtualPath, **terms: object) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Change a part."""
-        sink = super().open_sink(path, **terms)  # type: ignore[arg-type]
+        sink = super().open_sink(path, terms)
         commit = sink.commit
 
         def commit_and_change() -> None:

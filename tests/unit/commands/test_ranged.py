@@ -9,7 +9,7 @@ import pytest
 from ftpsd.audit.events import FileStored, Result
 from ftpsd.commands.ranged import CHUNK, PIECE, open_ranged
 from ftpsd.control.session import BUSY_PAUSE
-from ftpsd.storage.base import Kind, Sink, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.rules import PathRule
@@ -122,7 +122,7 @@ def test_beside_an_unfinished_new_version(storage: Storage) -> None:
             open_ranged(storage, FILE, start, end)
         assert refusal.value.kind is Kind.UNFINISHED
     assert content(storage) == b"0123456789"
-    fill(storage.open_sink(FILE, offset=5), b"!")
+    fill(storage.open_sink(FILE, Terms(offset=5)), b"!")
     assert content(storage) == b"newer!"
 
 
@@ -132,7 +132,7 @@ def test_what_was_interrupted_is_no_beginning(storage: Storage, start: int) -> N
     sink = open_ranged(storage, FILE, start, 9)
     sink.write(memoryview(b"ab"))
     sink.abort()
-    fill(storage.open_sink(FILE, append=True), b"!")
+    fill(storage.open_sink(FILE, Terms(append=True)), b"!")
     assert content(storage) == b"0123456789!"
 
 

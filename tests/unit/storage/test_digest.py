@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsd.storage.base import Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
@@ -94,7 +95,7 @@ def test_a_resumed_upload_knows_the_digest_of_the_whole(tmp_path: Path) -> None:
     first = jail.open_sink(FILE)
     first.write(memoryview(DATA[:100_000]))
     first.abort()
-    second = jail.open_sink(FILE, offset=90_000)
+    second = jail.open_sink(FILE, Terms(offset=90_000))
     second.write(memoryview(DATA[90_000:]))
     second.commit()
     assert second.sha256 == sha256(DATA).hexdigest()
@@ -131,7 +132,7 @@ def test_a_digest_does_not_come_back_with_the_time(
     upload(jail, DATA)
     jail.set_modified(FILE, 10**18)
     assert known(jail) is not None
-    sink = jail.open_sink(FILE, offset=100_000)
+    sink = jail.open_sink(FILE, Terms(offset=100_000))
     sink.write(memoryview(bytes(200_000)))
     sink.commit()
     jail.set_modified(FILE, 10**18)
