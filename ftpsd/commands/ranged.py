@@ -9,8 +9,6 @@ to read. What is behind the range is copied piece by piece when the upload has c
 
 from __future__ import annotations
 
-from threading import Lock
-
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.wire.path import VirtualPath
 
@@ -19,9 +17,6 @@ PIECE = 8 << 20
 CHUNK = 256 * 1024
 
 State = tuple[str, int, int]
-
-# Held from the last look at a file until it is replaced.
-_PUBLISHING = tuple(Lock() for _ in range(64))
 
 
 def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Sink:
@@ -38,7 +33,7 @@ def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Si
             raise StorageError(Kind.BUSY, path)
         rest = Rest(storage, path, old, end, before)
         # Around the range is what is published, not what its owner left unfinished, and nothing in it is a beginning.
-        sink = storage.open_sink(path, Terms(offset=start, resumable=False, may_create=False))
+        sink = storage.open_sink(path, Terms(offset=start, resumable=False, may_create=False, over_same=True))
         return RangedSink(sink, end - start, rest)
     except BaseException:
         old.close()
@@ -56,13 +51,8 @@ class Rest:
         self._left = max(0, old.size - end)
         old.offset = min(old.size, end)
 
-    @property
-    def publishing(self) -> Lock:
-        """What is held from `require_unchanged` until the file has been replaced."""
-        return _PUBLISHING[hash(self._path) % len(_PUBLISHING)]
-
     def require_unchanged(self) -> None:
-        """Raises: BUSY when the file is not any more what was opened."""
+        """Raises: BUSY when the file is not any more what was opened, be it before the sink was."""
         if _state_of(self._storage, self._path) != self._before:
             raise StorageError(Kind.BUSY, self._path)
 
@@ -119,12 +109,9 @@ class RangedSink:
             pass
         rest = self._rest
         try:
-            if rest is None:
-                self._inner.commit()
-            else:
-                with rest.publishing:
-                    rest.require_unchanged()
-                    self._inner.commit()
+            if rest is not None:
+                rest.require_unchanged()  # the sink looks for itself, at what it began with, when it replaces the file
+            self._inner.commit()
             self.sha256 = self._inner.sha256
         finally:
             self.abort()

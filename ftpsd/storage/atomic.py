@@ -4,9 +4,9 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
 * Readers of the target see the old whole file until that rename, and the new whole file after it.
 * What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
   the published file itself.
-* An upload that may not replace is published by a rename that cannot. An append is published only over the very file
-it
-  continued, or nothing if that is what it continued: it was allowed to add, and must not undo what came in meanwhile.
+* An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
+  the old file around its own (over_same), is published only over the very file it began with, or nothing if that is
+  what it began with: it must not undo what came in meanwhile.
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
 """
 
@@ -155,12 +155,13 @@ class AtomicSink:
                 if published is not None:
                     change.moved(published)
                 return
-            now = target.lstat_or_none() if is_told or terms.append or not terms.may_create else None
-            if terms.append and not _is_same(now, self._begun.published):
+            is_bound = terms.append or terms.over_same
+            now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
+            if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
-            if terms.append and now is None:
+            if is_bound and now is None:
                 rename_to_new(self._partial.place, target)
             else:
                 if now is not None:

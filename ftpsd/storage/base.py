@@ -149,6 +149,7 @@ class Terms:
     resumable: bool = True  # False: goes on from what is published alone, and is not gone on with when interrupted
     may_replace: bool = True  # False: a file of that name is EXISTS and stays as it is
     may_create: bool = True  # False: no such file is NOT_FOUND
+    over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
 
     def under_new_name(self) -> Terms:
         """Return the terms of a *unique* upload once its name has been chosen."""

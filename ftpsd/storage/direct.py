@@ -24,6 +24,8 @@ _ATTEMPTS = 16
 
 def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger = NO_LEDGER) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
+    if terms.over_same:  # what is written in place is there before anybody could look again
+        raise StorageError(Kind.UNSUPPORTED)
     start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
         fd, is_new = _open(place, terms, change)

@@ -289,6 +289,18 @@ class TestTogether:
         assert kind_of(second.commit) is Kind.BUSY
         assert get(storage, "/a") == b"log\none\n"
 
+    def test_upload_over_the_same_file_undoes_nobodys_upload(self, atomic: House) -> None:
+        """A file that changed during an upload which holds bytes of it is not replaced by that."""
+        storage = atomic.open("user")
+        put(storage, "/a", b"0123456789")
+        terms = Terms(offset=2, resumable=False, over_same=True)
+        first, second = (storage.open_sink(at("/a"), terms) for _ in range(2))
+        write(first, b"abcdefgh")
+        write(second, b"ABCDEFGH")
+        first.commit()
+        assert kind_of(second.commit) is Kind.BUSY
+        assert get(storage, "/a") == b"01abcdefgh"
+
     def test_append_to_nothing_undoes_nobodys_upload(self, atomic: House) -> None:
         """A file that appeared during an append to nothing stays."""
         storage = atomic.open("user")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ from ftpsd.control.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
@@ -110,6 +114,40 @@ def test_two_at_once(storage: Storage) -> None:
         second.commit()
     assert refusal.value.kind is Kind.BUSY
     assert content(storage) == b"ab23456789"
+
+
+class Interrupted(LocalJail):
+    """A jail in which something happens right behind a look."""
+
+    between: Callable[[], None] | None = None
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*, and then let it happen."""
+        entry = super().stat(path)
+        if self.between is not None:
+            self.between()
+        return entry
+
+
+@pytest.mark.parametrize("other", ["/file", "/link", "/mount/file"])
+def test_two_at_the_same_moment_under_two_names(tmp_path: Path, other: str) -> None:
+    """One that is published between the last look of the other and its rename is not undone: no name guards a file."""
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    policy = UploadPolicy()
+    mount = LocalJail.open(tmp_path, uploads=policy, owner="bob")
+    bob = MountedStorage(LocalJail.open(tmp_path, uploads=policy, owner="bob"), {VirtualPath.parse("/mount"): mount})
+    alice = Interrupted.open(tmp_path, uploads=policy, owner="alice")
+    assert isinstance(alice, Interrupted)
+    first, second = open_ranged(alice, FILE, 0, 2), open_ranged(bob, VirtualPath.parse(other), 5, 7)
+    for sink in (first, second):
+        sink.write(memoryview(b"ab"))
+    alice.between = second.commit
+    with pytest.raises(StorageError) as refusal:
+        first.commit()
+    assert refusal.value.kind is Kind.BUSY
+    assert content(bob) == b"01234ab789"
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 
 
 def test_beside_an_unfinished_new_version(storage: Storage) -> None:
