@@ -108,7 +108,7 @@ class AtomicSink:
                 while not self._digest.catch_up(PIECE):
                     pass
                 self.sha256 = self._digest.hex()
-                keep_digest(self._partial.fd, self.sha256)
+                keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
             if self._policy.durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)

@@ -10,7 +10,7 @@ to one worker at a time.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -118,8 +118,18 @@ class Source(Protocol):
     """One open file to send."""
 
     size: int  # bytes of the whole file when it was opened
-    offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def offset(self) -> int:
+        """
+        Where the next read starts: where the last one ended.
+
+        Nobody sets it. What is computed of the bytes that go by is of all of them, in order, or of none.
+        """
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the whole file, in hex, where it is known."""
 
     @property
     def digests(self) -> bool:
@@ -164,7 +174,12 @@ class CachedFile:
     content: bytes
     size: int
     sha256: str | None
-    offset: int = 0
+    _offset: int = field(default=0, init=False)
+
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._offset
 
     @property
     def digests(self) -> bool:
@@ -173,9 +188,9 @@ class CachedFile:
 
     def read_into(self, buffer: memoryview) -> int:
         """See `Source.read_into`."""
-        piece = self.content[self.offset : self.offset + len(buffer)]
+        piece = self.content[self._offset : self._offset + len(buffer)]
         buffer[: len(piece)] = piece
-        self.offset += len(piece)
+        self._offset += len(piece)
         return len(piece)
 
     def fileno(self) -> int | None:

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
-from ftpsd.storage.digest import StreamDigest, forget_digest, keep_digest
+from ftpsd.storage.digest import StreamDigest, begin_to_write, end_to_write
 from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import turn, write_all
@@ -84,7 +84,7 @@ class DirectSink:
     """An upload that is written in place."""
 
     __slots__ = (
-        "_digest", "_fd", "_has_begun", "_is_append", "_is_broken", "_ledger", "_place", "_policy", "offset", "path",
+        "_digest", "_fd", "_is_append", "_is_broken", "_ledger", "_mark", "_place", "_policy", "offset", "path",
         "replaces", "sha256",
     )  # fmt: skip
 
@@ -103,14 +103,14 @@ class DirectSink:
         self._policy = policy
         self._fd = fd
         self._ledger = ledger
-        self._has_begun = False
+        self._mark: bytes | None = None  # what stands where a digest was, as soon as it has begun to write
         self._is_append = is_append
         self._is_broken = False  # see AtomicSink
         self.path = place.path
         self.offset = offset
         self.replaces = replaces
         self.sha256: str | None = None
-        # What is written in place may be changed by others meanwhile; only what came from one hand has a digest.
+        # What is written in place may be changed by others meanwhile; only what came from one hand keeps its digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 
     def write(self, data: memoryview) -> None:
@@ -158,10 +158,11 @@ class DirectSink:
             self.abort()
             raise StorageError(Kind.IO, self.path)
         try:
-            self._begin()
+            mark = self._begin()
             if self._digest is not None:
-                self.sha256 = self._digest.hex()
-                keep_digest(self._fd, self.sha256)
+                digest = self._digest.hex()
+                if end_to_write(self._fd, mark, digest):
+                    self.sha256, self._mark = digest, None
             if self._policy.durable:
                 os.fsync(self._fd)
                 if not self.replaces:
@@ -177,18 +178,20 @@ class DirectSink:
         fd, self._fd = self._fd, -1
         self._place.close()
         if fd >= 0:
+            if self._mark is not None:
+                with suppress(OSError):
+                    end_to_write(fd, self._mark, None)
             os.close(fd)
 
-    def _begin(self) -> None:
+    def _begin(self) -> bytes:
         """Cut off what the upload replaces, but not before it is really there: many a data connection never comes."""
-        if self._has_begun:
-            return
-        self._has_begun = True
-        if self.replaces:
-            forget_digest(self._fd)
+        if self._mark is not None:
+            return self._mark
+        mark = self._mark = begin_to_write(self._fd)
         with turn(self._place.name), self._ledger.change() as change:
             status = os.fstat(self._fd)
             if status.st_size > self.offset and not self._is_append:
                 os.ftruncate(self._fd, self.offset)
                 if status.st_nlink:  # else it was deleted meanwhile, and told of with all of its bytes
                     change.resized(status, status.st_size, self.offset)
+        return mark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,26 @@ def test_another_length_changes_nothing(storage: Storage, sent: bytes) -> None:
     sink.abort()
     assert refusal.value.kind is Kind.BAD_RANGE
     assert content(storage) == b"0123456789"
+
+
+@pytest.mark.parametrize("sent", [b"ab", b"abc", b"abcd"])
+def test_one_that_fails_leaves_no_false_digest(tmp_path: Path, sent: bytes) -> None:
+    """What is behind the range was read to its end; that is not the whole file."""
+    (tmp_path / "file").write_bytes(BIG)
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
+    sink = open_ranged(jail, FILE, 2, 5)
+    with pytest.raises(StorageError):  # noqa: PT012
+        sink.write(memoryview(sent))
+        while not sink.prepare():
+            pass
+        (tmp_path / "file").touch()
+        sink.commit()
+    sink.abort()
+    source = jail.open_source(FILE)
+    assert source.sha256 is None
+    source.read_into(memoryview(bytearray(len(BIG) + 1)))
+    source.close()
+    assert source.sha256 == sha256(BIG).hexdigest()
 
 
 def test_a_range_behind_the_end(storage: Storage) -> None:
