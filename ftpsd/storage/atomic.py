@@ -59,6 +59,7 @@ class AtomicSink:
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
+        self._is_durable = policy.durable or terms.durable
         self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
@@ -109,7 +110,7 @@ class AtomicSink:
                     pass
                 self.sha256 = self._digest.hex()
                 keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
-            if self._policy.durable:
+            if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)
                 self._is_doubtful = False
@@ -117,7 +118,7 @@ class AtomicSink:
             self._is_published = True
             if self._begun.published is not None and self._begun.is_findable:
                 keep_origin(self._partial.fd, None)
-            if self._policy.durable:
+            if self._is_durable:
                 self._sync_name()
             self._partial.close()
         except OSError as error:

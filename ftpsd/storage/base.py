@@ -160,6 +160,7 @@ class Terms:
     may_replace: bool = True  # False: a file of that name is EXISTS and stays as it is
     may_create: bool = True  # False: no such file is NOT_FOUND
     over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
+    durable: bool = False  # True: on the disk when commit() returns, also where the storage leaves that to the system
 
     def under_new_name(self) -> Terms:
         """Return the terms of a *unique* upload once its name has been chosen."""

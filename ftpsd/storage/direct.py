@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.digest import StreamDigest, begin_to_write, end_to_write
@@ -30,6 +31,7 @@ def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger
     with turn(place.name), ledger.change() as change:
         fd, is_new = _open(place, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
+    policy = replace(policy, durable=True) if terms.durable else policy
     return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, replaces=not is_new)
 
 

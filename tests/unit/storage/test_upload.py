@@ -239,6 +239,16 @@ class TestDurable:
         put(open_jail(policy=UploadPolicy(durable=False)), "/a", b"1")
         assert calls.made == ["rename"]
 
+    @pytest.mark.parametrize("atomic", [True, False])
+    @pytest.mark.parametrize("append", [True, False])
+    def test_terms_say_durable(self, open_jail: OpenJail, calls: Calls, atomic: bool, append: bool) -> None:
+        """Then the disk is waited for whatever the policy says."""
+        jail = open_jail(policy=UploadPolicy(durable=False, atomic=atomic))
+        sink = jail.open_sink(at("/a"), Terms(append=append, durable=True))
+        write(sink, b"1")
+        sink.commit()
+        assert [call for call in calls.made if call != "rename"] == ["fsync file", "fsync directory"]
+
     def test_direct(self, open_jail: OpenJail, calls: Calls) -> None:
         """A direct upload syncs the file, and the directory when the name is new."""
         jail = open_jail(policy=UploadPolicy(atomic=False))
