@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import (
     DataConnectionOpened,
@@ -100,12 +103,10 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
-            if small.is_full:
-                is_committed = await session.in_files(_finish, sink)
-            else:
-                is_committed = await session.in_files(_store_small, sink, small.data, decoder)
+            step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
             while not is_committed:
-                is_committed = await _go_on(session, sink)
+                is_committed = await _take_step(session, step)
+                step = partial(_finish, sink)
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
@@ -131,15 +132,19 @@ def _finish(sink: Sink) -> bool:
     return True
 
 
-async def _go_on(session: Session, sink: Sink) -> bool:
-    """Do the next piece, which ABOR prevents; between two pieces others have their turn. True: it is committed."""
-    if session.is_abort_wanted:
-        raise Lost("aborted by the client", is_abort=True)
-    try:
-        return await session.in_files(_finish, sink)
-    except PoolBusy:
-        await session.sleep(BUSY_PAUSE)
-        return False
+async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
+    """
+    Call *step* in a worker, as soon as one can take it, unless ABOR comes first; return what it returns.
+
+    It waits for as long as the pool is full, also when the session has ended meanwhile: the upload is here, whole.
+    """
+    while True:
+        if session.is_abort_wanted:
+            raise Lost("aborted by the client", is_abort=True)
+        try:
+            return await session.in_files(step)
+        except PoolBusy:
+            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -228,4 +233,6 @@ def _judge(error: BaseException) -> tuple[Result, str]:
         return (Result.ABORTED if error.is_abort else Result.TRUNCATED), text
     if isinstance(error, StorageError):
         return Result.FAILED, str(error)
+    if isinstance(error, PoolBusy):
+        return Result.FAILED, "busy"
     return Result.FAILED, "internal error"

@@ -10,7 +10,7 @@ to one worker at a time.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -118,8 +118,18 @@ class Source(Protocol):
     """One open file to send."""
 
     size: int  # bytes of the whole file when it was opened
-    offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def offset(self) -> int:
+        """
+        Where the next read starts: where the last one ended.
+
+        Nobody sets it. What is computed of the bytes that go by is of all of them, in order, or of none.
+        """
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the whole file, in hex, where it is known."""
 
     @property
     def digests(self) -> bool:
@@ -135,6 +145,28 @@ class Source(Protocol):
         """Let the file go; idempotent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    What an upload begins with and may do to its target.
+
+    What it may do holds when it is opened and when it is committed, without a gap between looking and doing.
+    """
+
+    offset: int = 0  # bytes
+    append: bool = False  # goes on where the file ends; *offset* does not count
+    unique: bool = False  # published beside the path, under a name that no file has
+    resumable: bool = True  # False: goes on from what is published alone, and is not gone on with when interrupted
+    may_replace: bool = True  # False: a file of that name is EXISTS and stays as it is
+    may_create: bool = True  # False: no such file is NOT_FOUND
+    over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
+    durable: bool = False  # True: on the disk when commit() returns, also where the storage leaves that to the system
+
+    def under_new_name(self) -> Terms:
+        """Return the terms of a *unique* upload once its name has been chosen."""
+        return replace(self, offset=0, append=False, unique=False, may_replace=False)
+
+
 @dataclass(slots=True)
 class CachedFile:
     """A whole small file in memory, as a `Source`."""
@@ -143,7 +175,12 @@ class CachedFile:
     content: bytes
     size: int
     sha256: str | None
-    offset: int = 0
+    _offset: int = field(default=0, init=False)
+
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._offset
 
     @property
     def digests(self) -> bool:
@@ -152,9 +189,9 @@ class CachedFile:
 
     def read_into(self, buffer: memoryview) -> int:
         """See `Source.read_into`."""
-        piece = self.content[self.offset : self.offset + len(buffer)]
+        piece = self.content[self._offset : self._offset + len(buffer)]
         buffer[: len(piece)] = piece
-        self.offset += len(piece)
+        self._offset += len(piece)
         return len(piece)
 
     def fileno(self) -> int | None:
@@ -224,24 +261,10 @@ class Storage(Protocol):
         The one method that the reactor thread may call. None also for every error: `open_source` says what it is.
         """
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """
-        Open an upload to *path*.
+        Open an upload to *path* on *terms*.
 
-        *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *resumable* False: it goes on from what is published alone, and nobody goes on with it when it is
-        interrupted. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and stays
-        as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and doing.
         Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
         version; COUNTING: ask again in a moment, nothing has been done.
         """

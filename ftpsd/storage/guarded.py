@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.entries import PARTIAL_PERM
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.rules import PathRule, Rules
@@ -58,38 +59,20 @@ class GuardedStorage:
         """Return the small file *path* if that needs no waiting; needs read."""
         return self._inner.read_cached(path, limit) if self._at(path).allows(Permission.READ) else None
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload; needs upload for a new file, overwrite or append for one that exists."""
         allowed = self._at(path).allowed
-        may_create = may_create and Permission.UPLOAD in allowed
-        may_replace = may_replace and (Permission.APPEND if append else Permission.OVERWRITE) in allowed
-        if not may_create and (unique or not may_replace):
+        may_create = terms.may_create and Permission.UPLOAD in allowed
+        may_replace = terms.may_replace and (Permission.APPEND if terms.append else Permission.OVERWRITE) in allowed
+        if not may_create and (terms.unique or not may_replace):
             raise StorageError(Kind.DENIED, path)
         try:
-            sink = self._inner.open_sink(
-                path,
-                offset=offset,
-                append=append,
-                unique=unique,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = self._inner.open_sink(path, replace(terms, may_replace=may_replace, may_create=may_create))
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:
                 raise StorageError(Kind.DENIED, path, error.cause) from error
             raise
-        if unique and Permission.UPLOAD not in self._at(sink.path).allowed:
+        if terms.unique and Permission.UPLOAD not in self._at(sink.path).allowed:
             # The name that was chosen falls under another rule than the one that was asked for.
             sink.abort()
             with suppress(StorageError):

@@ -27,7 +27,7 @@ import stat
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, from_oserror
 from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
@@ -38,7 +38,7 @@ from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, o
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -116,23 +116,11 @@ class LocalJail:
             return None
         return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*, through links; in the way the policy says."""
-        if unique:
+        if terms.unique:
             # Unlike a number that is free right now, it is still free when the upload is published.
-            path = path.parent / unique_name(path.name)
-            offset, append, may_replace = 0, False, False
-        terms = UploadTerms(offset, append, resumable, may_replace, may_create)
+            path, terms = path.parent / unique_name(path.name), terms.under_new_name()
         with self._find_new(path, is_file=True) as place:
             published = place.lstat_or_none()
             if published is None or not stat.S_ISLNK(published.st_mode):
@@ -140,7 +128,7 @@ class LocalJail:
         with self._find_new(path, is_file=True, follow=True) as place:
             return self._open_sink(place, place.lstat_or_none(), terms)
 
-    def _open_sink(self, place: Place, published: os.stat_result | None, terms: UploadTerms) -> Sink:
+    def _open_sink(self, place: Place, published: os.stat_result | None, terms: Terms) -> Sink:
         self._ledger.require_counted()
         if not self._uploads.atomic:
             return open_direct(place, self._uploads, terms, self._ledger)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.retold import RetoldSource
@@ -118,31 +118,13 @@ class MountedStorage:
             found.path = path
         return found
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.IS_A_DIRECTORY, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
-            sink = tree.open_sink(
-                inner,
-                offset=offset,
-                append=append,
-                unique=unique,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = tree.open_sink(inner, terms)
         return sink if point.is_root else _mounted(sink, point)
 
     def make_directory(self, path: VirtualPath) -> None:

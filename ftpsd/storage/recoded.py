@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.retold import RetoldSource
@@ -98,35 +98,18 @@ class RecodedStorage:
             found.path = path
         return found
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
-        if unique:
+        if terms.unique:
             # Made here: what is below would cut a long name between two bytes of a letter.
             try:
                 path = path.parent / unique_name(path.name)
             except PathError:
                 raise StorageError(Kind.BAD_NAME, path) from None
-            offset, append, may_replace = 0, False, False
+            terms = terms.under_new_name()
         stored = self._stored_new(path)
         with self._shown_errors():
-            sink = self._inner.open_sink(
-                stored,
-                offset=offset,
-                append=append,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = self._inner.open_sink(stored, terms)
         sink.path = path
         return sink
 

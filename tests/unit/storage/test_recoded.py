@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.config.users import Mount, UserRecord
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
@@ -111,7 +111,7 @@ def test_errors_speak_of_the_name_that_is_shown(storage: Storage) -> None:
 
 def test_unique_names(storage: Storage, tree: bytes) -> None:
     """The name that is chosen is whole in the charset."""
-    sink = storage.open_sink(at(f"/{NAME * 60}.txt"), unique=True)
+    sink = storage.open_sink(at(f"/{NAME * 60}.txt"), Terms(unique=True))
     sink.commit()
     assert sink.path.name.startswith(NAME)
     assert os.listdir(tree) == [sink.path.name.encode("gbk")]
