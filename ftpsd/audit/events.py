@@ -172,13 +172,18 @@ class LoginRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class CommandDone(Event):
-    """*command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*."""
+    """
+    *command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*.
+
+    *reason* is why it was refused: the right that no rule gives, the name of an errno, or a sentence; no metric has it.
+    """
 
     event = "command"
     command: str
     argument: str
     code: int
     seconds: float
+    reason: str | None = None
 
 
 # Data connections

@@ -152,7 +152,7 @@ def _part(storage: Storage, path: VirtualPath) -> Entry:
     if entry.type is not EntryType.FILE:
         raise StorageError(Kind.NOT_REGULAR, path)
     if not {"r", "d"} <= set(entry.perm):
-        raise StorageError(Kind.DENIED, path)
+        raise StorageError(Kind.DENIED, path, why="rules or file system do not give read and delete")
     return entry
 
 

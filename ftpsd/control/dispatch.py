@@ -7,6 +7,8 @@ a verb. What nobody expected is logged with its traceback and answered 451; exce
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -92,22 +94,22 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
-        return _fitting(storage_reply(error), command)
+        return _fitting(storage_reply(error), command).because(error.reason)
     except DataError as error:
-        return DATA_REPLIES[error.trouble]
+        return DATA_REPLIES[error.trouble].because(error.reason)
     except PortsExhausted:
         return Reply(425, "All passive ports are in use for your address, try again later.")
-    except Lost:
-        return Reply(426, "Data connection lost, transfer aborted.")
+    except Lost as error:
+        return Reply(426, "Data connection lost, transfer aborted.").because(str(error))
     except CancelledError:
         return Reply(426, "The session has ended.")
     except PoolBusy:
-        return Reply(450, "The server is busy, try again later.")
+        return Reply(450, "The server is busy, try again later.").because("the worker pool is full")
     except Exception:
         log.failure(
             "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
         )
-        return Reply(451, "Internal error, the operator has been told.")
+        return Reply(451, "Internal error, the operator has been told.").because("internal error")
 
 
 def storage_reply(error: StorageError) -> Reply:
@@ -123,7 +125,7 @@ def storage_reply(error: StorageError) -> Reply:
 def _fitting(reply: Reply, command: Command | None) -> Reply:
     """Return *reply*, with 550 in the place of a 553 that the RFC does not have for *command*."""
     is_unlisted = reply.code == 553 and command is not None and command.verb not in NAMING
-    return Reply(550, reply.text) if is_unlisted else reply
+    return replace(reply, code=550) if is_unlisted else reply
 
 
 def guard(session: Session, command: Command | None, line: CommandLine) -> None:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
+# RFC 959, 4.2.1: replies of 4yz and 5yz mean that a command was not done.
+REFUSED = 400
 # Seconds for the last reply and close_notify to leave before the connection is cut.
 FAREWELL = 5.0
 
@@ -278,12 +280,12 @@ class ServerPI(Protocol):
             # Behind a 421 nothing more is said, whatever was still at work.
             self._send(reply)
         self._last_activity = now = self._clock.seconds()
-        if command is None:
-            done = CommandDone(session.who, "other", "", reply.code, now - started)
-        else:
-            argument = "***" if command.hides_argument and line.argument else line.argument
-            done = CommandDone(session.who, command.verb, argument, reply.code, now - started)
-        session.publish(done)
+        verb, argument = ("other", "") if command is None else (command.verb, line.argument)
+        if command is not None and command.hides_argument and argument:
+            argument = "***"
+        # What a reply says is reason enough where nobody has given another.
+        reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
+        session.publish(CommandDone(session.who, verb, argument, reply.code, now - started, reason))
         if is_aside:
             return
         self._is_busy = self._is_transferring = False

@@ -212,7 +212,7 @@ def _require_replaceable(place: Place, published: os.stat_result) -> None:
     if published.st_uid == os.geteuid() and published.st_mode & stat.S_IWUSR:
         return
     if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
-        raise StorageError(Kind.DENIED)
+        raise StorageError(Kind.DENIED, why="the file is read-only")
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:

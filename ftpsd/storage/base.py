@@ -47,18 +47,34 @@ class Kind(Enum):
 
 
 class StorageError(Exception):
-    """An operation that was not done; *path* is the virtual path, never a host path."""
+    """
+    An operation that was not done; *path* is the virtual path, never a host path.
 
-    def __init__(self, kind: Kind, path: VirtualPath | None = None, cause: OSError | None = None) -> None:
+    *why* says what decided, such as the right that no rule gives, where neither kind nor cause does.
+    """
+
+    def __init__(
+        self, kind: Kind, path: VirtualPath | None = None, cause: OSError | None = None, *, why: str | None = None
+    ) -> None:
         super().__init__(kind, path, cause)
         self.kind = kind
         self.path = path
         self.cause = cause
+        self.why = why
+
+    @property
+    def reason(self) -> str:
+        """What decided, for the log: a rule, the name of the errno, or else the kind."""
+        return self.why or self._errno or self.kind.name.lower().replace("_", " ")
+
+    @property
+    def _errno(self) -> str | None:
+        return None if self.cause is None else errno.errorcode.get(self.cause.errno or 0, "unknown errno")
 
     def __str__(self) -> str:
         where = "" if self.path is None else f" {self.path}"
-        why = "" if self.cause is None else f" ({errno.errorcode.get(self.cause.errno or 0, 'unknown errno')})"
-        return f"{self.kind.name}{where}{why}"
+        why = self.why or self._errno
+        return f"{self.kind.name}{where}" + (f" ({why})" if why else "")
 
 
 class UnfinishedUpload(StorageError):

@@ -62,34 +62,39 @@ class GuardedStorage:
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload; needs upload for a new file, overwrite or append for one that exists."""
         allowed = self._at(path).allowed
+        replacing = Permission.APPEND if terms.append else Permission.OVERWRITE
         may_create = terms.may_create and Permission.UPLOAD in allowed
-        may_replace = terms.may_replace and (Permission.APPEND if terms.append else Permission.OVERWRITE) in allowed
+        may_replace = terms.may_replace and replacing in allowed
         if not may_create and (terms.unique or not may_replace):
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         try:
             sink = self._inner.open_sink(path, replace(terms, may_replace=may_replace, may_create=may_create))
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:
-                raise StorageError(Kind.DENIED, path, error.cause) from error
+                raise StorageError(Kind.DENIED, path, error.cause, why=_lacks(Permission.UPLOAD)) from error
+            if error.kind is Kind.EXISTS and replacing not in allowed:
+                error.why = _lacks(replacing)
             raise
         if terms.unique and Permission.UPLOAD not in self._at(sink.path).allowed:
             # The name that was chosen falls under another rule than the one that was asked for.
             sink.abort()
             with suppress(StorageError):
                 self._inner.remove_file(sink.path)
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         return sink
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*; needs mkdir."""
         if not self._at(path).allows(Permission.MKDIR):
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.MKDIR))
         self._inner.make_directory(path)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*; needs upload, list or read, and that these rules allow the same for all names."""
-        if not (self._rules.are_the_same_for_all and self._at(path).allows(Permission.UPLOAD)):
-            raise StorageError(Kind.DENIED, path)
+        if not self._rules.are_the_same_for_all:
+            raise StorageError(Kind.DENIED, path, why="a link needs rules that are the same for all names")
+        if not self._at(path).allows(Permission.UPLOAD):
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         self._require_seen(target)
         self._inner.make_link(path, target)
 
@@ -108,10 +113,15 @@ class GuardedStorage:
         source = self._require(old, Permission.RENAME)
         target = self._at(new)
         if Permission.RENAME not in target.allowed:
-            raise StorageError(Kind.DENIED, new)
+            raise StorageError(Kind.DENIED, new, why=_lacks(Permission.RENAME))
         if not source.may_move_to(target) and self._inner.stat(old).type is not EntryType.FILE:
-            raise StorageError(Kind.DENIED, old)
-        self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+            raise StorageError(Kind.DENIED, old, why="other rules would hold for what is in the directory")
+        try:
+            self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+        except StorageError as error:
+            if error.kind is Kind.EXISTS and Permission.OVERWRITE not in target.allowed:
+                error.why = _lacks(Permission.OVERWRITE)
+            raise
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time; needs set-time."""
@@ -144,14 +154,15 @@ class GuardedStorage:
         """Return the rules at *path*. Raises: NOT_FOUND for what the user may neither list nor read."""
         rules = self._at(path)
         if not rules.allowed & {Permission.LIST, Permission.READ}:
-            raise StorageError(Kind.NOT_FOUND, path)
+            raise StorageError(Kind.NOT_FOUND, path, why="no rule allows list or read")
         return rules
 
     def _require(self, path: VirtualPath, permission: Permission) -> Rules:
         """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
         rules = self._at(path)
         if not rules.allows(permission):
-            raise StorageError(Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND, path)
+            kind = Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND
+            raise StorageError(kind, path, why=_lacks(permission))
         return rules
 
 
@@ -174,6 +185,11 @@ class GuardedListing:
     def close(self) -> None:
         """Let the directory go."""
         self._inner.close()
+
+
+def _lacks(permission: Permission) -> str:
+    """Say for the log which right is missing."""
+    return f"no rule allows {permission.value}"
 
 
 def narrowed(entry: Entry, rules: Rules) -> Entry:

@@ -235,7 +235,7 @@ class LocalJail:
     def set_mode(self, path: VirtualPath, mode: int) -> None:
         """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""
         if mode & ~0o777:
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
             self._chmod(place, mode)
 
@@ -269,7 +269,7 @@ class LocalJail:
     def _find_own(self, path: VirtualPath) -> Place:
         """Find what is to be removed or renamed itself."""
         if path.is_root:
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why="the root of a tree stays")
         return self._find(path)
 
     def _find_new(self, path: VirtualPath, *, is_file: bool = False, follow: bool = False) -> Place:

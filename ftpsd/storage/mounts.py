@@ -26,6 +26,8 @@ ROOT = VirtualPath()
 # What a directory that is only there for the mounts below it allows: to enter and to list it.
 _MADE_UP_PERM = "el"
 _NO_NAME = VirtualPath((RESERVED_PREFIX,))
+# Why, for the log.
+_HELD = "a mount point, or above one"
 _NOT_THERE = frozenset({Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY})
 
 
@@ -213,13 +215,13 @@ class MountedStorage:
             self.stat(path)
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND:
-                return StorageError(hidden, path)
-        return StorageError(seen, path)
+                return StorageError(hidden, path, why=_HELD)
+        return StorageError(seen, path, why=_HELD)
 
     def _real(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""
         if self._is_made_up(path):
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_HELD)
         return self._tree_of(path)
 
     def _is_made_up(self, path: VirtualPath) -> bool:
@@ -239,7 +241,7 @@ class MountedStorage:
             yield
         except StorageError as error:
             if error.kind in _NOT_THERE and self._is_made_up(path.parent):
-                raise StorageError(Kind.DENIED, path, error.cause) from error
+                raise StorageError(Kind.DENIED, path, error.cause, why=_HELD) from error
             raise
 
     def _entries(self, path: VirtualPath, names: Sequence[str]) -> Iterator[Entry]:

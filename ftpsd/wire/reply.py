@@ -8,7 +8,7 @@ so none of them can pass for a closing line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ftpsd.wire import text as wire_text
 from ftpsd.wire.charset import UTF8, Charset
@@ -24,12 +24,15 @@ class Reply:
 
     *text* is the first or only line. With *body* or *last* the reply is multi-line: "ddd-text", each line of *body*
     behind exactly one space, "ddd last".
+
+    *reason* is why a command was refused, for the audit log alone: it never reaches the client.
     """
 
     code: int
     text: str
     body: tuple[str, ...] = ()
     last: str | None = None
+    reason: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # RFC 2228 adds the 6yz replies to RFC 959's five classes.
@@ -40,6 +43,10 @@ class Reply:
     def code_class(self) -> str:
         """Return the class of the code, as in "2xx"."""
         return f"{self.code // 100}xx"
+
+    def because(self, reason: str) -> Reply:
+        """Return the same reply with its *reason*, unless it has one."""
+        return replace(self, reason=reason) if self.reason is None else self
 
     def to_bytes(self, charset: Charset = UTF8) -> bytes:
         """Encode the reply with its line ends, ready for the control connection; names in *charset*."""
@@ -52,11 +59,11 @@ class Reply:
 
 
 class ReplyError(Exception):
-    """End a command with this reply to the client."""
+    """End a command with this reply to the client; *reason* is for the audit log, which else has the text."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, reason: str | None = None) -> None:
         super().__init__(code, text)
-        self.reply = Reply(code, text)
+        self.reply = Reply(code, text, reason=reason)
 
 
 def _encode_line(line: str, charset: Charset) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.cli.program import reload
+from ftpsd.config.unit import STOP_TIMEOUT, installed_unit
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"
@@ -47,6 +48,13 @@ def test_the_service_is_locked_in() -> None:
     analyze = require_tool("systemd-analyze")
     scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", UNITS / "ftpsd.service")
     assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_check_knows_how_long_the_unit_waits() -> None:
+    """`ftpsd check` warns of a drain_timeout above TimeoutStopSec=, and reads the unit as systemd does."""
+    unit = installed_unit((UNITS,))
+    assert (unit.user, unit.stop_timeout) == ("ftpsd", STOP_TIMEOUT)
+    assert unit.serves(Path("/etc/ftpsd"))
 
 
 def test_both_sockets_have_the_names_the_configuration_uses() -> None:
