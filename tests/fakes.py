@@ -104,6 +104,8 @@ class MemoryStorage:
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
             if published is None and not may_create:
                 raise StorageError(Kind.NOT_FOUND, path)
+            if published is not None and not published.mode & 0o200:
+                raise StorageError(Kind.DENIED, path)
             if published is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, path)
             begun = self._begin(there, directory, published, None if append else offset, resumable=resumable)
@@ -159,17 +161,21 @@ class MemoryStorage:
                 self._node(path)
             above.children.pop(path.name, None)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         with self.tree.lock:
             source = self._above(old)
             if new.is_root:
                 raise StorageError(Kind.EXISTS, new)
             node = source.children.get(old.name) or self._node(old)
+            if not any_kind and not isinstance(node, File):
+                raise StorageError(Kind.DENIED, old)
             target = self._place_for_new(new)
             there = target.children.get(new.name)
             if there is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, new)
+            if isinstance(there, File) and there is not node and not there.mode & 0o200:
+                raise StorageError(Kind.DENIED, new)
             if isinstance(node, Directory):
                 if new != old and new.is_within(old):
                     raise StorageError(Kind.BAD_NAME, new)

@@ -268,11 +268,13 @@ class Storage(Protocol):
         The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
         """
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """
         Rename *old* to *new*, and forget what this owner left unfinished under *old*.
 
-        With *may_replace* False whatever is at *new* stays and the answer is EXISTS.
+        With *may_replace* False whatever is at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
+        file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
+        read-only is not replaced: DENIED.
         """
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:

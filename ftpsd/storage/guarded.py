@@ -120,15 +120,19 @@ class GuardedStorage:
         self._require(path, Permission.DELETE)
         self._inner.remove_file(path)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        """Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace."""
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        """
+        Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace.
+
+        No name may come to allow what the old one did not: else rename would give what the rules deny.
+        """
         source = self._require(old, Permission.RENAME)
         target = self._at(new)
-        if Permission.RENAME not in target.allowed:
+        if not source.may_move_file_to(target):
             raise StorageError(Kind.DENIED, new)
-        if not source.may_move_to(target) and self._inner.stat(old).type is not EntryType.FILE:
-            raise StorageError(Kind.DENIED, old)
-        self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+        may_replace = may_replace and Permission.OVERWRITE in target.allowed
+        any_kind = any_kind and source.may_move_to(target)
+        self._inner.rename(old, new, may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time; needs set-time."""

@@ -36,7 +36,7 @@ from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
-from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
+from ftpsd.storage.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
 from ftpsd.storage.syscalls import rename_to_new, turn, turns
 from ftpsd.storage.upload import UploadPolicy, UploadTerms
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
@@ -211,16 +211,19 @@ class LocalJail:
             os.unlink(place.name, dir_fd=place.fd)
             change.went(status)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
         with self._find_own(old) as source, self._find_new(new) as target:
             with turns(source.name, target.name), self._ledger.change() as change:
                 moved = source.lstat()
+                if not any_kind and not stat.S_ISREG(moved.st_mode):
+                    raise StorageError(Kind.DENIED, old)
                 if may_replace:
                     replaced = target.lstat_or_none()
                     if replaced is not None and os.path.samestat(moved, replaced):
                         replaced = None  # two names of one file: then rename(2) does nothing
                     if replaced is not None:
+                        require_writable(target, replaced)
                         change.going(replaced)
                     os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
                     if replaced is not None:

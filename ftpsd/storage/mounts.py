@@ -175,7 +175,7 @@ class MountedStorage:
         with _seen_from(point):
             tree.remove_file(inner)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
         tree, inner, point = self._changeable(old)
         if self._points.is_held(new):
@@ -183,7 +183,7 @@ class MountedStorage:
         if self._points.find(new) != point:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new), _seen_from(point):
-            tree.rename(inner, inside(new, point), may_replace=may_replace)
+            tree.rename(inner, inside(new, point), may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time."""

@@ -162,11 +162,11 @@ class RecodedStorage:
         with self._shown_errors():
             self._inner.remove_file(stored)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         source, target = self._stored(old), self._stored_new(new)
         with self._shown_errors():
-            self._inner.rename(source, target, may_replace=may_replace)
+            self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time."""

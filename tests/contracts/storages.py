@@ -159,8 +159,8 @@ class Below:
     def remove_file(self, path: VirtualPath) -> None:
         self._inner.remove_file(self._at(path))
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace)
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         self._inner.set_modified(self._at(path), modified_ns)

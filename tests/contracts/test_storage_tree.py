@@ -135,6 +135,26 @@ class TestRemoveAndRename:
         storage.rename(at("/a"), at("/b"))
         assert (names(storage), get(storage, "/b")) == (["b"], b"new")
 
+    def test_rename_over_a_read_only_file(self, storage: Storage) -> None:
+        """A file that its operator made read-only stays, whatever is to take its name."""
+        put(storage, "/a", b"new")
+        put(storage, "/b", b"old")
+        storage.set_mode(at("/b"), 0o444)
+        assert kind_of(storage.rename, at("/a"), at("/b")) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/b")) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/b"), append=True) is Kind.DENIED
+        assert (get(storage, "/a"), get(storage, "/b")) == (b"new", b"old")
+        storage.rename(at("/b"), at("/c"))
+        assert get(storage, "/c") == b"old"
+
+    def test_rename_of_a_file_only(self, storage: Storage) -> None:
+        """Where only files may go, a directory stays."""
+        put(storage, "/a", b"1")
+        storage.make_directory(at("/d"))
+        storage.rename(at("/a"), at("/b"), any_kind=False)
+        assert kind_of(storage.rename, at("/d"), at("/e"), any_kind=False) is Kind.DENIED
+        assert names(storage) == ["b", "d"]
+
     def test_rename_that_may_not_replace(self, storage: Storage) -> None:
         """Who may not replace leaves both files as they are."""
         put(storage, "/a", b"new")
