@@ -24,6 +24,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
@@ -37,7 +39,7 @@ from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
-from ftpsd.storage.syscalls import rename_to_new, turn, turns
+from ftpsd.storage.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.upload import UploadPolicy, UploadTerms
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.wire.listing import Entry
@@ -152,11 +154,13 @@ class LocalJail:
             self._ledger.require_counted()
             with turn(place.name), self._ledger.change() as change:
                 change.need_directory()
-                os.mkdir(place.name, 0o700, dir_fd=place.fd)
-                change.came(place.lstat())
-            self._chmod(place, self._uploads.directory_mode)
-            if self._uploads.durable:
-                place.sync()
+                make_directory(place, self._uploads.directory_mode)
+                made = place.lstat()
+                change.came(made)
+            with self._or_not_at_all(place, made):
+                self._give_mode(place, made)
+                if self._uploads.durable:
+                    sync_name(place)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*, which leads through the names of *target* as they are given."""
@@ -178,9 +182,11 @@ class LocalJail:
             with turn(place.name), self._ledger.change() as change:
                 change.need_file()
                 os.symlink(text, place.name, dir_fd=place.fd)
-                change.came(place.lstat())
-            if self._uploads.durable:
-                place.sync()
+                made = place.lstat()
+                change.came(made)
+            with self._or_not_at_all(place, made):
+                if self._uploads.durable:
+                    sync_name(place)
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
@@ -234,9 +240,9 @@ class LocalJail:
             # Else what was begun to replace the file would come to light as an upload to a name that is free now.
             self._discard_partial(source)
             if self._uploads.durable:
-                target.sync()
+                sync_name(target)
                 if old.parent != new.parent:
-                    source.sync()
+                    sync_name(source)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
         """Set the modification time of what *path* leads to."""
@@ -314,6 +320,26 @@ class LocalJail:
             return None
         entry = entry_of(name, status)
         return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
+
+    @contextmanager
+    def _or_not_at_all(self, place: Place, made: os.stat_result) -> Iterator[None]:
+        """Remove *made*, new at *place*, when something goes wrong: a command that is refused leaves nothing behind."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError), turn(place.name), self._ledger.change() as change:
+                if os.path.samestat(place.lstat(), made):
+                    change.going(made)
+                    (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(place.name, dir_fd=place.fd)
+                    change.went(made)
+            raise
+
+    def _give_mode(self, place: Place, made: os.stat_result) -> None:
+        """Give a new directory the bits that a umask took from it; one with special bits has its mode already."""
+        mode = self._uploads.directory_mode
+        if made.st_mode & 0o777 != mode and not made.st_mode & 0o7000:
+            with suppress(PermissionError):  # vfat has no modes
+                self._chmod(place, mode)
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""
