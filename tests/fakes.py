@@ -20,6 +20,8 @@ from ftpsd.wire.path import VirtualPath
 from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
+# What ext4 keeps: 1901 to 2446.
+FIRST_NS, LAST_NS = -(2**31) * 10**9, (2**34 - 2**31 - 1) * 10**9
 
 
 class MemoryStorage:
@@ -189,17 +191,19 @@ class MemoryStorage:
             del source.children[old.name]
             target.children[new.name] = node
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         with self.tree.lock:
-            self._node(path).modified_ns = modified_ns
+            kept = self._node(path).modified_ns = min(max(modified_ns, FIRST_NS), LAST_NS)
+            return kept
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         with self.tree.lock:
             if mode & ~0o777:
                 raise StorageError(Kind.DENIED, path)
             self._node(path).mode = mode
+            return mode
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return the room that is left."""

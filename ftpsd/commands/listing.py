@@ -116,9 +116,8 @@ async def _say(session: Session, title: str, lines: Lines) -> Reply:
         return Reply(code, title, tuple(first), "End.")
     try:
         await session.say(ReplyPart(tuple(first), code, title))
-        while not lines.is_complete:
-            if more := await _next(session, lines):
-                await session.say(ReplyPart(tuple(more)))
+        while more := await _next(session, lines):
+            await session.say(ReplyPart(tuple(more)))
     except BaseException:
         # The client cannot be told that what it has read is not all, but by the end of the connection.
         session.close_after_reply("listing-failed")

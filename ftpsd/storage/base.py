@@ -277,11 +277,15 @@ class Storage(Protocol):
         read-only is not replaced: DENIED.
         """
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        """Set the modification time, in nanoseconds since 1970 UTC."""
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """
+        Set the modification time, in nanoseconds since 1970 UTC; return the one that is kept.
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
-        """Set the permission bits, at most 0o777."""
+        File systems keep the years they can (ext4 1901 to 2446), some no fractions of a second.
+        """
+
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        """Set the permission bits, at most 0o777; return the mode, with what else is in it."""
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""

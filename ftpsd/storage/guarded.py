@@ -134,15 +134,15 @@ class GuardedStorage:
         any_kind = any_kind and source.may_move_to(target)
         self._inner.rename(old, new, may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time; needs set-time."""
         self._require(path, Permission.SET_TIME)
-        self._inner.set_modified(path, modified_ns)
+        return self._inner.set_modified(path, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits; needs chmod."""
         self._require(path, Permission.CHMOD)
-        self._inner.set_mode(path, mode)
+        return self._inner.set_mode(path, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in *path*; needs list or read, as stat() does."""

@@ -244,21 +244,22 @@ class LocalJail:
                 if old.parent != new.parent:
                     sync_name(source)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        """Set the modification time of what *path* leads to."""
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """Set the modification time of what *path* leads to; return the one that is kept."""
         with self._find(path, follow=True) as place:
             status = place.lstat()
             times = (status.st_atime_ns, modified_ns)
-            if stat.S_ISREG(status.st_mode) and set_time_of_file(place, times):
-                return
-            os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
+            if not (stat.S_ISREG(status.st_mode) and set_time_of_file(place, times)):
+                os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
+            return place.lstat().st_mtime_ns
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""
         if mode & ~0o777:
             raise StorageError(Kind.DENIED, path)
         with self._find(path, follow=True) as place:
             self._chmod(place, mode)
+            return stat.S_IMODE(place.lstat().st_mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*: what disk and quota leave."""

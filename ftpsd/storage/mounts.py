@@ -185,17 +185,17 @@ class MountedStorage:
         with self._making(new), _seen_from(point):
             tree.rename(inner, inside(new, point), may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_modified(inner, modified_ns)
+            return tree.set_modified(inner, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_mode(inner, mode)
+            return tree.set_mode(inner, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""

@@ -168,17 +168,17 @@ class RecodedStorage:
         with self._shown_errors():
             self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         stored = self._stored(path)
         with self._shown_errors():
-            self._inner.set_modified(stored, modified_ns)
+            return self._inner.set_modified(stored, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         stored = self._stored(path)
         with self._shown_errors():
-            self._inner.set_mode(stored, mode)
+            return self._inner.set_mode(stored, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""

@@ -201,10 +201,17 @@ class TestFacts:
         storage.set_modified(at("/a"), 1_234_567_890_123_456_789)
         assert storage.stat(at("/a")).modified_ns == 1_234_567_890_123_456_789
 
-    def test_mode_is_set(self, storage: Storage) -> None:
-        """SITE CHMOD sets the permission bits, also those that lock the owner out."""
+    @pytest.mark.parametrize("seconds", [-5_364_662_400, 0, 1_234_567_890, 253_402_300_799])
+    def test_the_time_that_is_kept_is_told(self, storage: Storage, seconds: int) -> None:
+        """File systems do not keep every year (ext4: neither 1800 nor 9999)."""
         put(storage, "/a", b"1")
-        storage.set_mode(at("/a"), 0o044)
+        kept = storage.set_modified(at("/a"), seconds * 10**9)
+        assert storage.stat(at("/a")).modified_ns == kept
+
+    def test_mode_is_set(self, storage: Storage) -> None:
+        """SITE CHMOD sets the permission bits, also those that lock the owner out, and tells them."""
+        put(storage, "/a", b"1")
+        assert storage.set_mode(at("/a"), 0o044) == 0o044
         assert storage.stat(at("/a")).mode & 0o777 == 0o044
 
     def test_set_user_id_is_refused(self, storage: Storage) -> None:
