@@ -20,6 +20,8 @@ from ftpsd.wire.path import VirtualPath
 from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
+# What ext4 keeps: 1901 to 2446.
+FIRST_NS, LAST_NS = -(2**31) * 10**9, (2**34 - 2**31 - 1) * 10**9
 
 
 class MemoryStorage:
@@ -93,6 +95,8 @@ class MemoryStorage:
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
             if published is None and not terms.may_create:
                 raise StorageError(Kind.NOT_FOUND, path)
+            if published is not None and not published.mode & 0o200:
+                raise StorageError(Kind.DENIED, path)
             if published is not None and not terms.may_replace:
                 raise StorageError(Kind.EXISTS, path)
             wanted = None if terms.append else terms.offset
@@ -148,17 +152,21 @@ class MemoryStorage:
                 self._node(path)
             above.children.pop(path.name, None)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         with self.tree.lock:
             source = self._above(old)
             if new.is_root:
                 raise StorageError(Kind.EXISTS, new)
             node = source.children.get(old.name) or self._node(old)
+            if not any_kind and not isinstance(node, File):
+                raise StorageError(Kind.DENIED, old)
             target = self._place_for_new(new)
             there = target.children.get(new.name)
             if there is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, new)
+            if isinstance(there, File) and there is not node and not there.mode & 0o200:
+                raise StorageError(Kind.DENIED, new)
             if isinstance(node, Directory):
                 if new != old and new.is_within(old):
                     raise StorageError(Kind.BAD_NAME, new)
@@ -172,17 +180,19 @@ class MemoryStorage:
             del source.children[old.name]
             target.children[new.name] = node
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         with self.tree.lock:
-            self._node(path).modified_ns = modified_ns
+            kept = self._node(path).modified_ns = min(max(modified_ns, FIRST_NS), LAST_NS)
+            return kept
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         with self.tree.lock:
             if mode & ~0o777:
                 raise StorageError(Kind.DENIED, path)
             self._node(path).mode = mode
+            return mode
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return the room that is left."""

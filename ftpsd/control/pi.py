@@ -35,7 +35,7 @@ from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 
 if TYPE_CHECKING:
     from ftpsd.control.transport import Transport
@@ -309,17 +309,21 @@ class ServerPI(Protocol):
 
     # --- replies
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply | ReplyPart) -> None:
         if self.session is not None and self.session.is_open:
             self.transport.write(reply.to_bytes(self.session.charset))
 
     def pauseProducing(self) -> None:
         """Run no further command: the client does not read its replies (IPushProducer)."""
         self._can_write = False
+        if self.session is not None:
+            self.session.room_changed(False)
 
     def resumeProducing(self) -> None:
         """Go on (IPushProducer)."""
         self._can_write = True
+        if self.session is not None:
+            self.session.room_changed(True)
         self._next()
 
     def stopProducing(self) -> None:

@@ -20,6 +20,7 @@ from ftpsd.auth.realm import Avatar
 from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
+from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
 from ftpsd.storage.base import Kind, Storage, StorageError
@@ -29,7 +30,7 @@ from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")
@@ -61,7 +62,7 @@ class Session:
     The state of one control connection.
 
     *peer_host* and *local_host* are literal addresses, IPv4 ones never in their IPv6 mapping. *reply* sends a
-    preliminary reply.
+    preliminary reply, or part of one.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Session:
         peer_host: str,
         local_host: str,
         listener: str,
-        reply: Callable[[Reply], None],
+        reply: Callable[[Reply | ReplyPart], None],
     ) -> None:
         self.runtime = runtime
         self.table = table
@@ -114,6 +115,8 @@ class Session:
         self.is_abort_wanted = False
 
         self._sleeping: Deferred[None] | None = None
+        self._has_room = True
+        self._room: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
         self.is_open = True
         self.close_reason: str | None = None
@@ -248,6 +251,35 @@ class Session:
         finally:
             self._sleeping = None
 
+    async def say(self, part: ReplyPart) -> None:
+        """
+        Send *part* of the reply to the current command, and wait until the client has taken what was sent before.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+            Lost: the client took nothing for `limits.stall_timeout`.
+        """
+        if not self.is_open:
+            raise CancelledError
+        self.reply(part)
+        if self._has_room:
+            return
+        self._room = Deferred()
+        limits, clock = self.runtime.config.limits, self.runtime.shared.clock
+        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost("the client took none of the reply"))
+        try:
+            await self._room
+        finally:
+            self._room = None
+            if stall.active():
+                stall.cancel()
+
+    def room_changed(self, has_room: bool) -> None:
+        """Let `say` wait, or go on: the control connection takes nothing more for now, or does again."""
+        self._has_room = has_room
+        if has_room and self._room is not None:
+            self._room.callback(None)
+
     # --- the host
 
     def enter(self, host: Host) -> None:
@@ -344,8 +376,9 @@ class Session:
         self.log_out()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
-        if self._sleeping is not None:
-            self._sleeping.cancel()
+        for waiting in (self._sleeping, self._room):
+            if waiting is not None:
+                waiting.cancel()
 
     def close_after_reply(self, reason: str) -> None:
         """End the session when the reply of the current command has been sent."""

@@ -22,7 +22,7 @@ from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.origin import keep_origin
 from ftpsd.storage.partial import PARTIAL_MODE
-from ftpsd.storage.source import require_regular
+from ftpsd.storage.source import require_regular, require_writable
 from ftpsd.storage.syscalls import rename_to_new, turn
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
@@ -208,11 +208,7 @@ def _require_replaceable(place: Place, published: os.stat_result) -> None:
     if stat.S_ISLNK(published.st_mode):  # swapped in since the walk
         raise StorageError(Kind.NOT_FOUND)
     require_regular(published)
-    # A rename asks only the directory. A file its operator made read-only is not replaced all the same.
-    if published.st_uid == os.geteuid() and published.st_mode & stat.S_IWUSR:
-        return
-    if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
-        raise StorageError(Kind.DENIED, why="the file is read-only")
+    require_writable(place, published)
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:

@@ -307,18 +307,24 @@ class Storage(Protocol):
         The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
         """
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """
         Rename *old* to *new*, and forget what this owner left unfinished under *old*.
 
-        With *may_replace* False whatever is at *new* stays and the answer is EXISTS.
+        With *may_replace* False whatever is at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
+        file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
+        read-only is not replaced: DENIED.
         """
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        """Set the modification time, in nanoseconds since 1970 UTC."""
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """
+        Set the modification time, in nanoseconds since 1970 UTC; return the one that is kept.
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
-        """Set the permission bits, at most 0o777."""
+        File systems keep the years they can (ext4 1901 to 2446), some no fractions of a second.
+        """
+
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        """Set the permission bits, at most 0o777; return the mode, with what else is in it."""
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""

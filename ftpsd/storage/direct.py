@@ -7,6 +7,7 @@ Whatever the client leaves undone stays in the target. Two uploads to one name a
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import replace
 
@@ -43,6 +44,8 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
                 os.fchmod(fd, policy.file_mode)
         status = os.fstat(fd)
         require_regular(status)
+        if not is_new and not status.st_mode & stat.S_IWUSR:  # root can write what its operator made read-only
+            raise StorageError(Kind.DENIED)
         start = status.st_size if start is None else start
         if not 0 <= start <= status.st_size:
             raise StorageError(Kind.BAD_OFFSET)

@@ -108,30 +108,36 @@ class GuardedStorage:
         self._require(path, Permission.DELETE)
         self._inner.remove_file(path)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        """Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace."""
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        """
+        Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace.
+
+        No name may come to allow what the old one did not: else rename would give what the rules deny.
+        """
         source = self._require(old, Permission.RENAME)
         target = self._at(new)
         if Permission.RENAME not in target.allowed:
             raise StorageError(Kind.DENIED, new, why=_lacks(Permission.RENAME))
-        if not source.may_move_to(target) and self._inner.stat(old).type is not EntryType.FILE:
-            raise StorageError(Kind.DENIED, old, why="other rules would hold for what is in the directory")
+        if not source.may_move_file_to(target):
+            raise StorageError(Kind.DENIED, new, why="the new name would allow what the old one does not")
+        may_replace = may_replace and Permission.OVERWRITE in target.allowed
+        any_kind = any_kind and source.may_move_to(target)
         try:
-            self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+            self._inner.rename(old, new, may_replace=may_replace, any_kind=any_kind)
         except StorageError as error:
             if error.kind is Kind.EXISTS and Permission.OVERWRITE not in target.allowed:
                 error.why = _lacks(Permission.OVERWRITE)
             raise
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time; needs set-time."""
         self._require(path, Permission.SET_TIME)
-        self._inner.set_modified(path, modified_ns)
+        return self._inner.set_modified(path, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits; needs chmod."""
         self._require(path, Permission.CHMOD)
-        self._inner.set_mode(path, mode)
+        return self._inner.set_mode(path, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in *path*; needs list or read, as stat() does."""

@@ -159,7 +159,7 @@ class MountedStorage:
         with _seen_from(point):
             tree.remove_file(inner)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
         tree, inner, point = self._changeable(old)
         if self._points.is_held(new):
@@ -167,19 +167,19 @@ class MountedStorage:
         if self._points.find(new) != point:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new), _seen_from(point):
-            tree.rename(inner, inside(new, point), may_replace=may_replace)
+            tree.rename(inner, inside(new, point), may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_modified(inner, modified_ns)
+            return tree.set_modified(inner, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_mode(inner, mode)
+            return tree.set_mode(inner, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""

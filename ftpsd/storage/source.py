@@ -28,6 +28,21 @@ def require_regular(status: os.stat_result) -> None:
         raise StorageError(Kind.IS_A_DIRECTORY if stat.S_ISDIR(status.st_mode) else Kind.NOT_REGULAR)
 
 
+def require_writable(place: Place, status: os.stat_result) -> None:
+    """
+    Refuse to replace a file that its operator made read-only: a rename asks only the directory.
+
+    *status* is what is at *place*; also root, who could write it, leaves it. Raises: DENIED.
+    """
+    if not stat.S_ISREG(status.st_mode) or (status.st_uid == os.geteuid() and status.st_mode & stat.S_IWUSR):
+        return
+    has_write = status.st_mode & stat.S_IWUSR and os.access(
+        place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids
+    )
+    if not has_write:
+        raise StorageError(Kind.DENIED, why="the file is read-only")
+
+
 class FileSource:
     """
     A regular file being sent.

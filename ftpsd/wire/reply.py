@@ -58,6 +58,25 @@ class Reply:
         return b"".join(_encode_line(line, charset) for line in lines)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyPart:
+    """
+    Hold the beginning, or more lines, of a reply too long to be one value.
+
+    With *code* and *text* it is the beginning, "ddd-text"; each line of *body* stands behind exactly one space. A
+    single-line `Reply` of the same code ends the reply.
+    """
+
+    body: tuple[str, ...]
+    code: int | None = None
+    text: str = ""
+
+    def to_bytes(self, charset: Charset = UTF8) -> bytes:
+        """Encode the lines with their ends; names in *charset*."""
+        first = [] if self.code is None else [f"{self.code}-{self.text}"]
+        return b"".join(_encode_line(line, charset) for line in (*first, *(f" {line}" for line in self.body)))
+
+
 class ReplyError(Exception):
     """End a command with this reply to the client; *reason* is for the audit log, which else has the text."""
 

@@ -141,14 +141,14 @@ class Below:
     def remove_file(self, path: VirtualPath) -> None:
         self._inner.remove_file(self._at(path))
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace)
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        self._inner.set_modified(self._at(path), modified_ns)
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        return self._inner.set_modified(self._at(path), modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
-        self._inner.set_mode(self._at(path), mode)
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        return self._inner.set_mode(self._at(path), mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         return self._inner.free_bytes(self._at(path))
