@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage
+from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.wire.listing import EntryType
 from tests.contracts.storages import at, entries, get, kind_of, names, put
 
@@ -142,7 +142,7 @@ class TestRemoveAndRename:
         storage.set_mode(at("/b"), 0o444)
         assert kind_of(storage.rename, at("/a"), at("/b")) is Kind.DENIED
         assert kind_of(storage.open_sink, at("/b")) is Kind.DENIED
-        assert kind_of(storage.open_sink, at("/b"), append=True) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/b"), Terms(append=True)) is Kind.DENIED
         assert (get(storage, "/a"), get(storage, "/b")) == (b"new", b"old")
         storage.rename(at("/b"), at("/c"))
         assert get(storage, "/c") == b"old"
