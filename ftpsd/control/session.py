@@ -127,8 +127,16 @@ class Session:
 
     @property
     def storage(self) -> Storage:
-        """The user's files, behind the permission check. Only after login."""
-        assert self.avatar is not None, "dispatch lets no command with Needs.LOGIN pass before login"
+        """
+        The user's files, behind the permission check. Only after login.
+
+        Raises:
+            CancelledError: the session has ended while the command was waiting for a worker.
+        """
+        if self.avatar is None:
+            if not self.is_open:
+                raise CancelledError
+            raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
         return self.avatar.storage
 
     @property
