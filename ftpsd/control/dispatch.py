@@ -38,6 +38,8 @@ NOT_IMPLEMENTED = frozenset(
 )
 # RFC 959, 5.4 has 553 for commands that give a name; others say 550 to a name they cannot use.
 NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "SITE SYMLINK", "COMB"})
+# Commands that agree on a data port; a client whose command was refused does not mean the port before it any more.
+AGREEING = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
 STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_FOUND: Reply(550, "No such file or directory."),
@@ -87,6 +89,8 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         assert command is not None
         return await command.function(session, line.argument)
     except ReplyError as error:
+        if command is not None and command.verb in AGREEING:
+            session.dtp.forget()
         return _fitting(error.reply, command)
     except StorageError as error:
         path = None if error.path is None else str(error.path)
