@@ -33,6 +33,7 @@ from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
+from ftpsd.data.trouble import Cause
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
@@ -232,7 +233,7 @@ class ServerPI(Protocol):
             self._queue.appendleft(line)
             session.is_abort_wanted = True
             if session.transfer is not None:
-                session.dtp.abort("aborted by the client")
+                session.dtp.abort(Cause.ABOR)
 
     def _next(self) -> None:
         """Run what is queued, one command after the other."""

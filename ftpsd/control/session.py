@@ -15,14 +15,15 @@ from typing import ParamSpec, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from ftpsd.audit.events import Event, Who
+from ftpsd.audit.events import DataConnectionRefused, Event, TLSFailed, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
-from ftpsd.data.connection import Lost
+from ftpsd.data.candidates import Refusal
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
+from ftpsd.data.trouble import Cause, Lost
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire import text as wire_text
@@ -94,7 +95,7 @@ class Session:
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
 
-        self.dtp = ServerDTP(runtime.data, peer_host, local_host)
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, self._data_refused)
         self.only_extended_passive = False
         self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
@@ -119,6 +120,8 @@ class Session:
         self._room: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
         self.is_open = True
+        self.end_cause = Cause.CLIENT_GONE
+        """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -274,7 +277,7 @@ class Session:
             return
         self._room = Deferred()
         limits, clock = self.runtime.config.limits, self.runtime.shared.clock
-        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost("the client took none of the reply"))
+        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
         try:
             await self._room
         finally:
@@ -326,6 +329,13 @@ class Session:
         """Tell the audit bus."""
         self.runtime.shared.bus.publish(event)
 
+    def _data_refused(self, refusal: Refusal) -> None:
+        """Tell of a data connection that was closed before it was used."""
+        self.publish(DataConnectionRefused(self.who, refusal.trouble.label, self.dtp.mode, refusal.detail))
+        failure = refusal.failure
+        if failure is not None:
+            self.publish(TLSFailed(self.who, "data", failure.reason, failure.alert, failure.detail))
+
     # --- login and end
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
@@ -345,7 +355,7 @@ class Session:
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
-        self.dtp.forget()
+        self.dtp.forget(Cause.LOGGED_OUT)
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
@@ -380,6 +390,7 @@ class Session:
     def end(self) -> None:
         """Give everything back: the connection is gone."""
         self.is_open = False
+        self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
         # What is still at work is this user's to the end; its event must say so.

@@ -15,7 +15,8 @@ import socket
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, truncated
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.tls.native import reader
 
 # Bytes taken from the socket in one call.
@@ -74,15 +75,15 @@ class Uplink:
             except SSL.WantReadError:
                 try:
                     if not self._receive():
-                        raise Truncated("the connection ended without close_notify") from None
+                        raise Truncated(Cause.NO_CLOSE_NOTIFY) from None
                 except SSL.WantReadError:
                     return BLOCKED
                 except SSL.SysCallError as error:
-                    raise Truncated(reason_of(error)) from None
+                    raise truncated(error) from None
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
-                raise Truncated(reason_of(error)) from None
+                raise truncated(error) from None
 
     def send(self, data: memoryview) -> int:
         """Nothing is sent over an uplink."""
