@@ -25,10 +25,10 @@ from ftpsd.audit.events import (
     SessionClosed,
     SessionOpened,
     TLSEstablished,
-    TLSFailed,
 )
 from ftpsd.control import border
 from ftpsd.control.dispatch import respond
+from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, tls_too_early
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
@@ -92,6 +92,8 @@ class ServerPI(Protocol):
         self._can_write = True
         self._is_closing = False
         self._is_counted = False
+        self._has_heard = False
+        self._ended: float | None = None
         self._handshake_started: float | None = None
         self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
@@ -146,19 +148,28 @@ class ServerPI(Protocol):
                 timer.cancel()
         self._timers.clear()
         self._queue.clear()
-        self._registry.discard(self)
         if session is None:
+            self._registry.discard(self)
             return
         if self._handshake_started is not None:
-            session.publish(TLSFailed(session.who, "control", "handshake-failed"))
-        who = session.who
+            session.publish(handshake_failed(session, reason, is_implicit=self._starts_with_tls))
         session.end()
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
+            self._ended = self._clock.seconds()
+        if not self._is_busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Be gone: nothing of the session is at work any more, and no event of its comes behind its end."""
+        session = self.session
+        assert session is not None
+        self._registry.discard(self)
+        if self._ended is not None:
             why = session.close_reason or "connection-lost"
-            seconds = self._clock.seconds() - session.started
-            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received))
+            seconds = self._ended - session.started
+            session.publish(SessionClosed(session.who, seconds, why, session.bytes_sent, session.bytes_received))
 
     # --- TLS
 
@@ -175,8 +186,14 @@ class ServerPI(Protocol):
         session.tls.allow(self._runtime.config.tls.maximum_version)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
-        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
+        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self._give_up)
         self.transport.start_tls(session.tls)
+
+    def _give_up(self) -> None:
+        """End a handshake that takes too long."""
+        assert self.session is not None
+        self.session.close_after_reply(TOO_LATE)
+        self.transport.abortConnection()
 
     def _stop_tls(self) -> None:
         """Go on in clear (CCC); data connections stay as they are, and resume the session that TLS had here."""
@@ -206,6 +223,13 @@ class ServerPI(Protocol):
         """Take bytes from the client."""
         if self._is_closing:
             return
+        if not self._has_heard:
+            self._has_heard = True
+            assert self.session is not None
+            if data.startswith(HELLO) and not self._starts_with_tls:
+                self.session.publish(tls_too_early(self.session))
+                self._time_out("tls-on-a-clear-port", TLS_TOO_EARLY)
+                return
         self._last_activity = self._clock.seconds()
         for line in self._lines.feed(data):
             self._queue.append(TOO_LONG if isinstance(line, LineTooLong) else line)
@@ -295,6 +319,7 @@ class ServerPI(Protocol):
         if session.avatar is not None:
             self._cancel_timer("login")
         if not session.is_open:
+            self._leave()
             return
         if session.idle_timeout != self._idle_timeout:
             self._check_idle()
@@ -346,7 +371,10 @@ class ServerPI(Protocol):
             self._time_out("stopping", "The server is shutting down.")
 
     def cut(self) -> None:
-        """End the connection now."""
+        """End the connection now: the server has waited for it long enough."""
+        assert self.session is not None
+        self.session.end_cause = Cause.CUT_OFF
+        self.session.close_after_reply("stopping")
         self.transport.abortConnection()
 
     def _time_out(self, reason: str, text: str) -> None:

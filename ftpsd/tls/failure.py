@@ -48,7 +48,7 @@ class TLSFailure:
 CLOSED: Final = TLSFailure("closed-in-handshake", None, "the client closed the connection in the middle of it")
 
 
-def failure_of(error: BaseException) -> TLSFailure:
+def failure_of(error: BaseException | None) -> TLSFailure:
     """Return what *error*, raised by a handshake, says."""
     if isinstance(error, SSL.SysCallError):
         number = error.args[0] if error.args else -1
