@@ -346,6 +346,7 @@ class Session:
         self.who = replace(self.who, user=user.name)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits

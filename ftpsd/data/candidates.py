@@ -76,11 +76,13 @@ class Agreement:
     """
     What holds for the data connection of a session, asked when it matters: PROT may come behind the connection.
 
+    With *fin_ends* an upload may end without close_notify.
     *refused* is told of every candidate that is closed, *linger* sees to the end of those that are ended properly.
     """
 
     tls: Callable[[], SessionTLS | None]
     needs_proof: Callable[[], bool]
+    fin_ends: Callable[[], bool]
     judge: Judge
     refused: Callable[[Refusal], None]
     linger: Callable[[DataConnection], None]
@@ -133,7 +135,7 @@ class Candidates:
         if tls is None:
             if self._waiter is not None:
                 self._win(connection)
-        elif self._waiter is not None or not tls.has_late_tickets:
+        elif self._waiter is not None or not self._needs_direction(tls):
             self._secure(connection, tls)
         else:
             self._commands[connection] = self._clock.callLater(WAIT_FOR_COMMAND, self._start_early, connection)
@@ -185,10 +187,15 @@ class Candidates:
         if tls is not None:
             self._secure(connection, tls)
 
+    def _needs_direction(self, tls: SessionTLS) -> bool:
+        """Tell whether uploads want more of their TLS than downloads: tickets held back, or records followed."""
+        return tls.has_late_tickets or self._agreement.fin_ends()
+
     def _secure(self, connection: DataConnection, tls: SessionTLS) -> None:
         self._stop_waiting_for_command(connection)
-        holds_back = self._is_upload and tls.has_late_tickets
-        secured = connection.secure(tls, self._handshake_timeout, for_upload=holds_back)
+        for_upload = self._is_upload and self._needs_direction(tls)
+        ends_by_fin = self._agreement.fin_ends()
+        secured = connection.secure(tls, self._handshake_timeout, for_upload=for_upload, ends_by_fin=ends_by_fin)
         secured.addCallbacks(lambda _: self._shaken(connection), lambda failure: self._failed(connection, failure))
 
     def _shaken(self, connection: DataConnection) -> None:

@@ -80,7 +80,7 @@ class DataConnection:
         self._break: IDelayedCall | None = None
         self._lingering: Lingering | None = None
         self._is_refused = False
-        self._has_answered = False
+        self._has_answered = self._ends_by_fin = False
         self._uplink: Uplink | None = None
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
@@ -91,19 +91,23 @@ class DataConnection:
 
     # --- before the transfer
 
-    def secure(self, tls: SessionTLS, timeout: float, *, for_upload: bool = False) -> Deferred[None]:
+    def secure(
+        self, tls: SessionTLS, timeout: float, *, for_upload: bool = False, ends_by_fin: bool = False
+    ) -> Deferred[None]:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
         With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
-        Fails with `Lost` after *timeout* seconds or when the client gives up.
+        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds, or when the client
+        gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
         result = self._wait()
         if self._failure is None:
+            self._ends_by_fin = ends_by_fin
             if for_upload:
-                self._uplink = Uplink(self._socket.socket, tls.buffered_data_connection())
-                self.tls = self._uplink.tls
+                self.tls = tls.buffered_data_connection()
+                self._uplink = Uplink(self._socket.socket, self.tls, ends_by_fin=ends_by_fin)
             else:
                 self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
@@ -141,7 +145,7 @@ class DataConnection:
             self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
         else:
             self._stop_timer()
-            self._channel = self._uplink or SecureChannel(self.tls)
+            self._channel = self._uplink or SecureChannel(self.tls, ends_by_fin=self._ends_by_fin)
             self.is_secure = True
             self._go(State.READY)
             self._succeed()

@@ -62,6 +62,7 @@ class ServerDTP:
         self.tls: SessionTLS | None = None
         self.is_protected = False
         self.needs_resumption = True
+        self.fin_ends_uploads = False
         self.judge: Judge = judge_by_resumption
         self.mode: DataMode = "passive"
         self.connection: DataConnection | None = None
@@ -72,6 +73,7 @@ class ServerDTP:
         self._agreement = Agreement(
             tls=lambda: self.tls if self.is_protected else None,
             needs_proof=lambda: self.needs_resumption,
+            fin_ends=lambda: self.fin_ends_uploads,
             judge=lambda connection: self.judge(connection),
             refused=refused,
             linger=self.tails.add,

@@ -120,11 +120,12 @@ class ClearChannel:
 
 
 class SecureChannel:
-    """A data connection under TLS (PROT P)."""
+    """A data connection under TLS (PROT P); with *ends_by_fin* a FIN ends an upload as close_notify does."""
 
-    def __init__(self, tls: SSL.Connection) -> None:
+    def __init__(self, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
         self.blocked_on = Outcome.WRITABLE
         self._tls = tls
+        self._ends_by_fin = ends_by_fin
         self._read = reader(tls)
 
     def send(self, data: memoryview) -> int:
@@ -153,7 +154,10 @@ class SecureChannel:
         except SSL.ZeroReturnError:
             return ENDED
         except SSL.Error as error:
-            raise truncated(error) from None
+            cut = truncated(error)
+            if self._ends_by_fin and cut.cause is Cause.NO_CLOSE_NOTIFY:
+                return ENDED
+            raise cut from None
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """See `Channel.send_file`."""
