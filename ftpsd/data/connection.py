@@ -98,7 +98,7 @@ class DataConnection:
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
         With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
-        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds, or when the client
+        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
         gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)

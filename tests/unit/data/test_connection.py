@@ -9,6 +9,7 @@ import pytest
 from ftpsd.data.connection import BUSY_PAUSE, MOVES, State
 from ftpsd.data.pace import Bucket, Pace
 from ftpsd.data.quantum import Outcome, Receiving, Sending, whole
+from ftpsd.data.transport import QUICK_ACK
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import Kind, StorageError
 from tests.dataclient import identity, new_client
@@ -431,3 +432,17 @@ def test_a_transfer_held_back_by_its_rate_is_no_stall() -> None:
     for _ in range(164):
         line.reactor.advance(1)
     assert carried.is_good
+
+
+@pytest.mark.skipif(QUICK_ACK is None, reason="TCP_QUICKACK is Linux's")
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_upload_that_waits_has_acknowledged(inline: bool) -> None:
+    """A client that leaves Nagle on (ftplib) holds close_notify back until then: 40 ms for each small file."""
+    line = Line().secured()
+    line.carry(Receiving(sink_of(ListSink())), inline=inline)
+    for _ in range(3):
+        line.client.send(b"data")
+        line.reactor.settle()
+        # By itself the kernel waits, once we have sent something, for data to send the acknowledgement with.
+        assert QUICK_ACK is not None
+        assert line.socket.socket.getsockopt(socket.IPPROTO_TCP, QUICK_ACK) == 1
