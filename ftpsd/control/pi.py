@@ -28,13 +28,12 @@ from ftpsd.audit.events import (
 )
 from ftpsd.control import border
 from ftpsd.control.dispatch import respond
-from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, tls_too_early
+from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
 from ftpsd.data.trouble import Cause
-from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 
@@ -176,24 +175,13 @@ class ServerPI(Protocol):
     def _start_tls(self) -> None:
         session = self.session
         assert session is not None
-        hosts = self._runtime.hosts
-        certificate = session.host.certificate or hosts.default.certificate
-        assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        choose = hosts.certificate_for if hosts.has_names else None
-        session.tls = SessionTLS(certificate, self._runtime.config.tls.minimum_version, choose)
-        session.tls.allow(self._runtime.config.tls.maximum_version)
-        session.dtp.tls = session.tls
+        session.tls = session.dtp.tls = new_tls(session)
         self._handshake_started = self._clock.seconds()
-        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self._give_up)
+        limit = self._runtime.config.limits.handshake_timeout
+        self._set_timer("handshake", limit, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
-
-    def _give_up(self) -> None:
-        """End a handshake that takes too long."""
-        assert self.session is not None
-        self.session.close_after_reply(TOO_LATE)
-        self.transport.abortConnection()
 
     def _stop_tls(self) -> None:
         """Go on in clear (CCC); data connections stay as they are, and resume the session that TLS had here."""
@@ -374,7 +362,11 @@ class ServerPI(Protocol):
         """End the connection now: the server has waited for it long enough."""
         assert self.session is not None
         self.session.end_cause = Cause.CUT_OFF
-        self.session.close_after_reply("stopping")
+        self._abort("stopping")
+
+    def _abort(self, reason: str) -> None:
+        assert self.session is not None
+        self.session.close_after_reply(reason)
         self.transport.abortConnection()
 
     def _time_out(self, reason: str, text: str) -> None:

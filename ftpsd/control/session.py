@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from ftpsd.audit.events import DataConnectionRefused, Event, TLSFailed, Who
+from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
+from ftpsd.control.handshakes import data_refused
 from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
-from ftpsd.data.candidates import Refusal
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
 from ftpsd.data.trouble import Cause, Lost
@@ -95,7 +96,7 @@ class Session:
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
 
-        self.dtp = ServerDTP(runtime.data, peer_host, local_host, self._data_refused)
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
         self.only_extended_passive = False
         self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
@@ -328,13 +329,6 @@ class Session:
     def publish(self, event: Event) -> None:
         """Tell the audit bus."""
         self.runtime.shared.bus.publish(event)
-
-    def _data_refused(self, refusal: Refusal) -> None:
-        """Tell of a data connection that was closed before it was used."""
-        self.publish(DataConnectionRefused(self.who, refusal.trouble.label, self.dtp.mode, refusal.detail))
-        failure = refusal.failure
-        if failure is not None:
-            self.publish(TLSFailed(self.who, "data", failure.reason, failure.alert, failure.detail))
 
     # --- login and end
 

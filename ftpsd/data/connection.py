@@ -366,7 +366,8 @@ class DataConnection:
         if self.state is State.CLOSED:
             return
         self._stop_timer()
-        self._stop_break()
+        if self._break is not None and self._break.active():
+            self._break.cancel()
         if self._lingering is not None:
             self._lingering.stop()
         self._go(State.CLOSED)
@@ -389,11 +390,6 @@ class DataConnection:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
-
-    def _stop_break(self) -> None:
-        pause, self._break = self._break, None
-        if pause is not None and pause.active():
-            pause.cancel()
 
 
 def _ignore(count: int) -> None:
