@@ -186,14 +186,17 @@ def test_226_and_the_end_of_an_empty_upload(daemon: Daemon, account: Account, ho
 
 
 @pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
-@pytest.mark.parametrize("size", [0, 1000, 200_000])
-def test_ftplib_reads_why_it_is_refused(daemon: Daemon, way: Way, account: Account, size: int) -> None:
+@pytest.mark.parametrize(("size", "is_passive"), [(0, True), (1000, True), (200_000, True), (1000, False)])
+def test_ftplib_reads_why_it_is_refused(
+    daemon: Daemon, way: Way, account: Account, size: int, is_passive: bool
+) -> None:
     """Python's own client, which cannot resume, ends each data connection with unwrap(): it must not fail there."""
     (account.home / "file").write_bytes(content(1000))
     ftp = ftplib.FTP_TLS(context=tls_context(daemon, way.version), timeout=TIMEOUT)
     ftp.connect(IPV4, daemon.ports.explicit)
     ftp.login(account.name, account.password)
     ftp.prot_p()
+    ftp.set_pasv(is_passive)
     with pytest.raises(ftplib.error_perm, match="522 The data connection must resume"):
         ftp.storbinary("STOR new", io.BytesIO(content(size)))
     with pytest.raises(ftplib.error_perm, match="522 The data connection must resume"):
