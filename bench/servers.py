@@ -236,7 +236,7 @@ def pure_ftpd(ground: Ground, programs: Programs, ports: Ports) -> Launch:
 def pyftpdlib(ground: Ground, _: Programs, ports: Ports) -> Launch:
     """Its asynchronous server (epoll, one process), logs off; passwords are compared in clear."""
     if importlib.util.find_spec("pyftpdlib") is None:
-        raise Missing("pip install ftpsd[bench]")
+        raise Missing("pip install --require-hashes -r requirements/bench.txt")
     both = ground.file("pyftpdlib/both.pem", ground.certificate.read_text() + ground.private_key.read_text(), 0o600)
     argv = [sys.executable, "-m", "bench.pyftpdlib_server", HOST, str(ports.control)]
     argv += [str(ports.first), str(ports.last), str(both), USER, ground.password, str(ground.home)]

@@ -7,7 +7,6 @@ background.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from ftpsd.config.document import ConfigErrors
-from ftpsd.service import daemon
+from ftpsd.service import daemon, logs
 
 
 class Options(usage.Options):
@@ -34,8 +33,9 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """Return the service that twistd runs."""
     try:
-        return daemon.make_service(Path(options["config"]))
+        in_background = options.parent is not None and not options.parent["nodaemon"]
+        return daemon.make_service(Path(options["config"]), in_background=in_background)
     except ConfigErrors as problem:
         for error in problem.errors:
-            print(error, file=sys.stderr)
+            logs.tell_error(error)
         raise SystemExit(daemon.EXIT_BAD_CONFIGURATION) from None

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, UnfinishedUpload
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Terms, UnfinishedUpload
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
@@ -20,6 +20,8 @@ from ftpsd.wire.path import VirtualPath
 from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255
+# What ext4 keeps: 1901 to 2446.
+FIRST_NS, LAST_NS = -(2**31) * 10**9, (2**34 - 2**31 - 1) * 10**9
 
 
 class MemoryStorage:
@@ -78,21 +80,10 @@ class MemoryStorage:
 
     def read_cached(self, path: VirtualPath, limit: int) -> None: ...
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
-        if unique:
-            path = path.parent / unique_name(path.name)
-            offset, append, may_replace = 0, False, False
+        if terms.unique:
+            path, terms = path.parent / unique_name(path.name), terms.under_new_name()
         with self.tree.lock:
             if path.is_root:
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
@@ -102,12 +93,14 @@ class MemoryStorage:
             assert not isinstance(published, Link)
             if isinstance(published, Directory):
                 raise StorageError(Kind.IS_A_DIRECTORY, path)
-            if published is None and not may_create:
+            if published is None and not terms.may_create:
                 raise StorageError(Kind.NOT_FOUND, path)
-            if published is not None and not may_replace:
+            if published is not None and not published.mode & 0o200:
+                raise StorageError(Kind.DENIED, path)
+            if published is not None and not terms.may_replace:
                 raise StorageError(Kind.EXISTS, path)
-            begun = self._begin(there, directory, published, None if append else offset, resumable=resumable)
-            terms = _Terms(may_replace, may_create, append, published, published.data if published else b"")
+            wanted = None if terms.append else terms.offset
+            begun = self._begin(there, directory, published, wanted, resumable=terms.resumable)
             return MemorySink(self.tree, path, directory, (self._owner, there.name), begun, terms)
 
     def make_directory(self, path: VirtualPath) -> None:
@@ -159,17 +152,21 @@ class MemoryStorage:
                 self._node(path)
             above.children.pop(path.name, None)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         with self.tree.lock:
             source = self._above(old)
             if new.is_root:
                 raise StorageError(Kind.EXISTS, new)
             node = source.children.get(old.name) or self._node(old)
+            if not any_kind and not isinstance(node, File):
+                raise StorageError(Kind.DENIED, old)
             target = self._place_for_new(new)
             there = target.children.get(new.name)
             if there is not None and not may_replace:
                 raise StorageError(Kind.EXISTS, new)
+            if isinstance(there, File) and there is not node and not there.mode & 0o200:
+                raise StorageError(Kind.DENIED, new)
             if isinstance(node, Directory):
                 if new != old and new.is_within(old):
                     raise StorageError(Kind.BAD_NAME, new)
@@ -183,17 +180,19 @@ class MemoryStorage:
             del source.children[old.name]
             target.children[new.name] = node
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         with self.tree.lock:
-            self._node(path).modified_ns = modified_ns
+            kept = self._node(path).modified_ns = min(max(modified_ns, FIRST_NS), LAST_NS)
+            return kept
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         with self.tree.lock:
             if mode & ~0o777:
                 raise StorageError(Kind.DENIED, path)
             self._node(path).mode = mode
+            return mode
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return the room that is left."""
@@ -307,25 +306,21 @@ class MemoryStorage:
             directory.partials[key] = partial
         self.tree.active.add(partial.inode)
         is_resumed = is_findable and start > 0
-        return _Begun(partial, start, is_resumed, is_findable, wanted == 0 and own is not None and not is_held)
+        has_dropped = wanted == 0 and own is not None and not is_held
+        return _Begun(
+            partial, start, published, published.data if published else None, is_resumed, is_findable, has_dropped
+        )
 
 
 @dataclass(frozen=True)
 class _Begun:
     partial: File
     start: int
+    published: File | None
+    published_data: bytes | None
     is_resumed: bool
     is_findable: bool
     has_dropped: bool
-
-
-@dataclass(frozen=True)
-class _Terms:
-    may_replace: bool
-    may_create: bool
-    append: bool
-    published: File | None
-    published_data: bytes
 
 
 class MemorySink:
@@ -338,7 +333,7 @@ class MemorySink:
         directory: Directory,
         key: tuple[str, str],
         begun: _Begun,
-        terms: _Terms,
+        terms: Terms,
     ) -> None:
         self._tree = tree
         self._directory = directory
@@ -350,7 +345,7 @@ class MemorySink:
         self._is_over = False
         self.path = path
         self.offset = begun.start
-        self.replaces = terms.published is not None
+        self.replaces = begun.published is not None
         self.sha256: str | None = None
 
     def write(self, data: memoryview) -> None:
@@ -397,7 +392,7 @@ class MemorySink:
             self._end()
             begun, partials = self._begun, self._directory.partials
             came_in = begun.is_resumed or len(self._partial.data) > self.offset
-            is_wanted = came_in or (begun.has_dropped and self._terms.published is not None)
+            is_wanted = came_in or (begun.has_dropped and begun.published is not None)
             if begun.is_findable and is_wanted:
                 partials.setdefault(self._key, self._partial)
             elif partials.get(self._key) is self._partial:
@@ -409,12 +404,13 @@ class MemorySink:
 
     def _check_terms(self) -> None:
         now = self._directory.children.get(self._name)
-        terms = self._terms
+        begun, terms = self._begun, self._terms
         if isinstance(now, Directory):
             raise StorageError(Kind.IS_A_DIRECTORY, self.path)
         if now is not None and not terms.may_replace:
             raise StorageError(Kind.EXISTS, self.path)
-        if terms.append and (now is not terms.published or (now is not None and now.data != terms.published_data)):
+        is_same = now is begun.published and (now is None or now.data == begun.published_data)
+        if (terms.append or terms.over_same) and not is_same:
             raise StorageError(Kind.BUSY, self.path)
         if now is None and not terms.may_create:
             raise StorageError(Kind.NOT_FOUND, self.path)

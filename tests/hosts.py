@@ -56,7 +56,7 @@ def issue(folder: Path, *names: str) -> IssuedFiles:
     files = IssuedFiles(folder / f"{stem}.pem", folder / f"{stem}-key.pem")
     issued = authority().issue_cert(*names)
     for path, content in (
-        (files.certificate, b"".join(blob.bytes() for blob in issued.cert_chain_pems)),
+        (files.certificate, b"".join(blob.bytes() for blob in (*issued.cert_chain_pems, authority().cert_pem))),
         (files.private_key, issued.private_key_pem.bytes()),
     ):
         path.write_bytes(content)

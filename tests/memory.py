@@ -67,15 +67,20 @@ class MemorySource:
     def __init__(self, data: bytes, offset: int) -> None:
         self._data = data
         self.size = len(data)
-        self.offset = offset
+        self._offset = offset
         self.sha256: str | None = sha256(data).hexdigest()
         self.digests = True
 
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._offset
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer*."""
-        piece = self._data[self.offset : self.offset + len(buffer)]
+        piece = self._data[self._offset : self._offset + len(buffer)]
         buffer[: len(piece)] = piece
-        self.offset += len(piece)
+        self._offset += len(piece)
         return len(piece)
 
     def fileno(self) -> int | None:

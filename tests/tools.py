@@ -1,5 +1,6 @@
 """
-The programs tests call that pip does not install: fail2ban, haproxy, lftp, promtool, systemd-analyze.
+The programs tests call that pip does not install: fail2ban, haproxy, lftp, promtool, systemd-analyze; and a folder that
+other users can enter.
 
 On a laptop a missing one skips the test by the program's name. Where FTPSD_TESTS_REQUIRE_ALL=1 it fails, so that a
 build which has lost a tool does not stay green by testing less.
@@ -10,6 +11,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,3 +38,14 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("FTPSD_TESTS_REQUIRE_ALL") == "1":
         pytest.fail(f"{what}, and FTPSD_TESTS_REQUIRE_ALL=1", pytrace=False)
     pytest.skip(what)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder that every user of the machine can enter: pytest's own are closed, by each of its runs anew."""
+    folder = Path(tempfile.mkdtemp(prefix="ftpsd-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

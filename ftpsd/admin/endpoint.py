@@ -4,25 +4,24 @@ The admin endpoint: /metrics, /healthz, /readyz and the status page, over plain 
 It only reads (GET and HEAD) and shows no secret. A web page in somebody's browser must not read it through a name that
 it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered on
 the reactor thread; how much of its time scrapes may take, how long a request may last and how many connections there
-are is bounded by the constants below.
+are is bounded by the constants below, and what one connection may ask by channel.py.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from io import BytesIO
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from ftpsd.admin.channel import AdminChannel, AdminRequest
 from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
 
 # From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.
@@ -34,6 +33,11 @@ CONNECTIONS_LIMIT = 64
 SCRAPE_SHARE = 0.1
 
 MISDIRECTED_REQUEST = 421
+MISDIRECTED = (
+    b"The name in this request is not one of this server's. It answers to its addresses, to localhost, and to the "
+    b"names in metrics.names of ftpsd.yaml, which are the machine's own unless others are written there. Add the name "
+    b"you use to that list, or ask by address.\n"
+)
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # The formats scrapers take. What a client wrote in Accept itself goes no further: the library would repeat its version
@@ -52,14 +56,14 @@ def admin_site(
     ready: Callable[[], bool],
     status: Callable[[], Mapping[str, object]],
     *,
-    names: Collection[str] = (),
+    names: Container[str] = (),
     reactor: IReactorTime | None = None,
 ) -> Site:
     """
     Return the site that answers for the daemon.
 
-    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names that
-    requests may be addressed to, besides localhost and the address they arrived at.
+    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names, in
+    lower case, that requests may be addressed to, besides localhost and the address they arrived at.
     """
     exposition = Exposition(metrics_registry)
     return AdminSite(AdminResource(exposition, ready, status, names), reactor)
@@ -97,13 +101,13 @@ class AdminResource(Resource):
         exposition: Exposition,
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, object]],
-        names: Collection[str] = (),
+        names: Container[str] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._exposition = exposition
         self._ready = ready
         self._status = status
-        self._names = LOCAL_NAMES | {name.lower() for name in names}
+        self._names = names
         self._paths: dict[bytes, Callable[[Request], _Answer]] = {
             b"/": self._page,
             b"/metrics": self._metrics,
@@ -130,9 +134,8 @@ class AdminResource(Resource):
         hosts = request.requestHeaders.getRawHeaders("host", [])
         if len(hosts) > 1 or (not hosts and request.clientproto != b"HTTP/1.0"):
             return http.BAD_REQUEST, _TEXT, b"one Host header, please\n"
-        here: IAddress = request.getHost()
-        if hosts and host_name(hosts[0]) not in self._names | addresses_of(here):
-            return MISDIRECTED_REQUEST, _TEXT, b"this host answers for itself only\n"
+        if hosts and not self._is_ours(host_name(hosts[0]), request.getHost()):
+            return MISDIRECTED_REQUEST, _TEXT, MISDIRECTED
         answer = self._paths.get(request.path)
         if answer is None:
             return http.NOT_FOUND, _TEXT, b"not found\n"
@@ -140,6 +143,9 @@ class AdminResource(Resource):
             request.responseHeaders.setRawHeaders("Allow", ["GET, HEAD"])
             return http.NOT_ALLOWED, _TEXT, b"only GET and HEAD\n"
         return answer(request)
+
+    def _is_ours(self, name: str, here: IAddress) -> bool:
+        return name in LOCAL_NAMES or name in self._names or name in addresses_of(here)
 
     def _metrics(self, request: Request) -> _Answer:
         accept = ",".join(request.requestHeaders.getRawHeaders("accept", []))
@@ -168,41 +174,6 @@ def addresses_of(here: IAddress) -> frozenset[str]:
         return frozenset()
     # An IPv4 client of a listener on "::".
     return frozenset({host.lower(), host.lower().removeprefix("::ffff:")})
-
-
-class AdminRequest(Request):
-    """A request that keeps no body and does not say what answers it."""
-
-    def gotLength(self, _length: int | None) -> None:
-        """Keep nothing, whatever length is announced: Twisted would fill a temporary file."""
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Drop *data*."""
-
-    def setHeader(self, name: bytes | str, value: bytes | str) -> None:
-        """Set a header, except the one that tells strangers which release to attack."""
-        if name not in (b"Server", b"server", "Server", "server"):
-            super().setHeader(name, value)  # type: ignore[no-untyped-call]
-
-
-class AdminChannel(http.HTTPChannel):
-    """One connection, counted, whose requests are complete in time or not at all."""
-
-    site: AdminSite
-
-    def resetTimeout(self) -> None:
-        """Grant no more time for a byte now and then."""
-
-    def connectionMade(self) -> None:
-        """Count the connection."""
-        self.site.connections += 1
-        super().connectionMade()  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Count the connection no more."""
-        self.site.connections -= 1
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class AdminSite(Site):

@@ -145,9 +145,13 @@ class TLSEstablished(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSFailed(Event):
+    """*alert* is the alert that ended the handshake and who sent it, *detail* says more to the operator."""
+
     event = "tls-failed"
     channel: Channel
     reason: str
+    alert: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +176,18 @@ class LoginRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class CommandDone(Event):
-    """*command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*."""
+    """
+    *command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*.
+
+    *reason* is why it was refused: the right that no rule gives, the name of an errno, or a sentence; no metric has it.
+    """
 
     event = "command"
     command: str
     argument: str
     code: int
     seconds: float
+    reason: str | None = None
 
 
 # Data connections

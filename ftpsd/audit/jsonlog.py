@@ -25,6 +25,7 @@ from typing import Literal
 from twisted.logger import Logger
 
 from ftpsd.audit.events import Event
+from ftpsd.audit.journal import ERROR, leads_to_journal, priority_of
 from ftpsd.audit.jsonline import encode_event, encode_lost
 
 Target = Path | Literal["stdout"]
@@ -73,6 +74,7 @@ class JSONLog:
         self._stopping = threading.Event()
         self._accepting = True
         self._fd = -1
+        self._is_journal = False
         # Three counters with one writer each, so that no lock is needed: the reactor thread counts the first, the
         # writer the others.
         self._overflowed = 0
@@ -98,6 +100,7 @@ class JSONLog:
         Raises: OSError when the file cannot be opened.
         """
         self._fd = self._open()
+        self._is_journal = leads_to_journal(self._fd)
         self._thread = threading.Thread(target=self._write_until_stopped, name="ftpsd-audit-log", daemon=True)
         self._thread.start()
 
@@ -145,7 +148,7 @@ class JSONLog:
         for item in self._items():
             if isinstance(item, tuple):
                 try:
-                    lines.append(encode_event(*item))
+                    lines.append(self._mark(priority_of(item[0])) + encode_event(*item))
                 except Exception:
                     # A field that JSON cannot hold is a bug of ours; it costs its own line, not the log.
                     self._lose(1, f"the event {item[0].event} does not fit a line")
@@ -173,7 +176,7 @@ class JSONLog:
     def _write(self, events: list[bytes]) -> None:
         """Write the lines *events*, behind the admission of earlier losses if there is one to make."""
         unannounced = self.lost - self._announced
-        admission = [encode_lost(unannounced, time.time())] if unannounced else []
+        admission = [self._mark(ERROR) + encode_lost(unannounced, time.time())] if unannounced else []
         # What was cut off in the middle of a line must not swallow the next one.
         mend = b"\n" if self._torn else b""
         data = mend + b"".join(admission + events)
@@ -190,6 +193,9 @@ class JSONLog:
             whole_lines -= len(admission)
         if error is not None:
             self._lose(len(events) - whole_lines, error.strerror or type(error).__name__)
+
+    def _mark(self, priority: int) -> bytes:
+        return b"<%d>" % priority if self._is_journal else b""
 
     def _write_all(self, data: memoryview) -> tuple[int, OSError | None]:
         """Return how many bytes were written, and what kept the rest out."""

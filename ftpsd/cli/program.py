@@ -2,7 +2,7 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, `ftpsd reload` that nobody answers.
 Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
 """
 
@@ -28,6 +28,7 @@ from ftpsd.cli.terminal import (
     counted,
     hashed,
     host_option,
+    named_account,
     password_option,
     print_table,
     users_file,
@@ -79,26 +80,51 @@ def serve(config: Path) -> None:
 
 
 @main.command()
-@config_option(required=True)
-def check(config: Path) -> None:
-    """Look at the configuration and every file it names; say all that is wrong."""
-    from ftpsd.config.files import examine
-    from ftpsd.config.model import load_config
-    from ftpsd.service.certificates import load_certificates
+@click.option("--pid", type=int, envvar="MAINPID", required=True, help="The server's process; else systemd's MAINPID.")
+@click.option("--timeout", type=float, default=50.0, show_default=True, help="Seconds to wait for the end of it.")
+def reload(pid: int, timeout: float) -> None:
+    """
+    Have the server read its files again; say why when it refuses them.
 
-    loaded = load_config(config)
-    findings = examine(loaded)
-    certificates = load_certificates(loaded, [error for error in findings.complaints if error.severity == "error"])
-    complaints = (*findings.complaints, *certificates.complaints)
-    errors = [error for error in complaints if error.severity == "error"]
-    warnings = [warning for warning in complaints if warning.severity == "warning"]
+    This is what `systemctl reload ftpsd` runs. Elsewhere set RUNTIME_DIRECTORY, for the server and for this command, to
+    a directory that the server's user may write. Ends with 2 when the old configuration stays.
+    """
+    from ftpsd.service.logs import tell_error
+    from ftpsd.service.outcome import NoAnswer, ask_for_reload, runtime_directory
+
+    directory = runtime_directory()
+    if directory is None:
+        raise click.UsageError("RUNTIME_DIRECTORY is not set: send the server SIGHUP, and look into its log.")
+    try:
+        outcome = ask_for_reload(pid, directory, timeout)
+    except NoAnswer as problem:
+        tell_error(problem)
+        sys.exit(EXIT_PROBLEM)
+    for line in outcome.problems:
+        tell_error(f"reload failed, the old configuration stays: {line}")
+    sys.exit(EXIT_WRONG if outcome.problems else EXIT_FINE)
+
+
+@main.command()
+@config_option(required=True)
+@click.option("--as", "account", metavar="USER", help="The daemon's user, for root: access is tried as this one.")
+def check(config: Path, account: str | None) -> None:
+    """Look at the configuration and every file it names; say all that is wrong."""
+    from ftpsd.service.checking import checked
+
+    result = checked(config, named_account(account))
+    errors = [error for error in result.complaints if error.severity == "error"]
+    warnings = [warning for warning in result.complaints if warning.severity == "warning"]
     for line in [*errors, *warnings]:
         click.echo(line, err=True)
-    if errors or findings.users is None:
+    inspection = result.inspection
+    if errors or inspection.findings.users is None:
         total = f"{counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
         click.echo(f"{config} is not good: {total}", err=True)
         sys.exit(EXIT_WRONG)
-    click.echo(summary(loaded, findings, certificates.main, str(config), len(warnings)))
+    main_pair = inspection.certificates.main
+    tried = f"; access tried as {result.account.name}" if result.is_tried_as_another else ""
+    click.echo(summary(inspection.config, inspection.findings, main_pair, str(config), len(warnings)) + tried)
 
 
 def summary(config: Config, findings: Findings, pair: CertificatePair | None, name: str, warnings: int) -> str:
@@ -167,7 +193,7 @@ def doctor(config: Path, host: str | None, authority: Path | None, user: str | N
         raise click.UsageError(f"--ca: {authority} is no file.")
     login = None if user is None else Login(user, ask_password(from_stdin=True))
     levels = []
-    for finding in examine(load(config), host, authority, login):
+    for finding in examine(load(config), config, host, authority, login):
         levels.append(finding.level)
         click.echo(finding)
     sys.exit(EXIT_PROBLEM if Level.PROBLEM in levels else EXIT_FINE)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from ftpsd.config.owner import Account
 
 EXIT_FINE: Final = 0
 EXIT_DENIED: Final = 1
@@ -56,6 +59,18 @@ def users_file(config: Path | None, users: Path | None, host: str | None = None)
             return section.users
     known = ", ".join(name for section in loaded.virtual_hosts for name in section.names) or "none"
     raise click.UsageError(f"{config} has no virtual host {host}; it has {known}.")
+
+
+def named_account(name: str | None) -> Account | None:
+    """Return the user of this machine that an option names, None for no name."""
+    from ftpsd.config.owner import account_called
+
+    if name is None:
+        return None
+    try:
+        return account_called(name)
+    except (KeyError, OverflowError):
+        raise click.UsageError(f"This machine has no user {name}.") from None
 
 
 def ask_password(from_stdin: bool) -> str:

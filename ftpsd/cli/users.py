@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ from ftpsd.cli.terminal import (
     counted,
     hashed,
     host_option,
+    named_account,
     password_option,
     print_table,
     users_file,
 )
 
 if TYPE_CHECKING:
+    from ftpsd.config.owner import Account
     from ftpsd.config.users import UserRecord
 
 
@@ -41,7 +44,8 @@ def users_options(command: Function) -> Function:
 @click.argument("name")
 @click.option("--home", type=FILE, required=True, metavar="DIR", help="The directory the user sees as /.")
 @click.option("--role", help="A role of the file; without one the user may do everything in the home.")
-@click.option("--create-home", is_flag=True, help="Make the directory, for its owner only.")
+@click.option("--create-home", is_flag=True, help="Make the directory, for the daemon's user only.")
+@click.option("--owner", metavar="USER", help="The daemon's user, whose the new home is; else it is found out.")
 @password_option
 @users_options
 def add_user(
@@ -49,6 +53,7 @@ def add_user(
     home: Path,
     role: str | None,
     create_home: bool,
+    owner: str | None,
     password_stdin: bool,
     config: Path | None,
     users: Path | None,
@@ -57,6 +62,9 @@ def add_user(
     """Add the user NAME."""
     from ftpsd.config.edit import locked
 
+    account = named_account(owner)
+    if account is not None and not create_home:
+        raise click.UsageError("--owner goes with --create-home, which makes something to own.")
     path, home = users_file(config, users, host), home.absolute()
     more = {"role": role} if role is not None else {}
     # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
@@ -65,17 +73,32 @@ def add_user(
     password = hashed(ask_password(password_stdin))
     with locked(path) as file:
         file.add(name, {"password": password, "home": str(home), **more})
-        if create_home:
-            try:
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise click.UsageError(f"{home} cannot be made: {error.strerror}.") from None
+        made = _made(home, account, [path] if config is None else [config, path]) if create_home else ""
         file.save()
     click.echo(f"added {name} to {path}")
     if not home.is_dir():
         click.echo(f"{home} does not exist yet; run: mkdir -p {home}", err=True)
-    elif create_home:
-        click.echo(f"{home} is there; ftpsd must be able to write in it, whoever it runs as", err=True)
+    elif made:
+        click.echo(made, err=True)
+
+
+def _made(home: Path, account: Account | None, files: list[Path]) -> str:
+    """Make *home* for *account*, else for the user of the daemon that reads *files*; return what to say of it."""
+    from ftpsd.config.making import make_home, owner_of_homes
+    from ftpsd.config.owner import account_of
+
+    account = account or owner_of_homes(home, files)
+    try:
+        is_new = make_home(home, account)
+        there = account_of(home.stat().st_uid)
+    except OSError as error:
+        raise click.UsageError(f"{home} cannot be made: {error.strerror}.") from None
+    if is_new:
+        return f"{home} belongs to {there.name}, as whom the daemon runs; --owner names another"
+    if there.uid == account.uid:
+        return f"{home} was there, and belongs to {there.name}, as whom the daemon runs"
+    run = f"chown {account.name}: {shlex.quote(str(home))}"
+    return f"{home} was there and belongs to {there.name}, but the daemon runs as {account.name}; run: {run}"
 
 
 @user.command("password")

@@ -3,7 +3,9 @@ COMB: parts that were uploaded at once, by several connections, become one file 
 
 The target grows hidden and is published whole, behind what it held before; only then are the parts deleted. Whatever
 goes wrong before that leaves target and parts as they were. A part that changed meanwhile stays: its new bytes are
-nowhere else. Between publishing and the last deletion the parts can survive a power cut, never get lost by it.
+nowhere else. Between publishing and the last deletion the parts can survive a power cut, never get lost by it: the
+target is on the disk before the first goes, also where uploads are not (`uploads.durable: false`). The parts may be
+there for long.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import FileDeleted, FilesCombined
 from ftpsd.control.table import Family, Needs
-from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -150,7 +152,7 @@ def _part(storage: Storage, path: VirtualPath) -> Entry:
     if entry.type is not EntryType.FILE:
         raise StorageError(Kind.NOT_REGULAR, path)
     if not {"r", "d"} <= set(entry.perm):
-        raise StorageError(Kind.DENIED, path)
+        raise StorageError(Kind.DENIED, path, why="rules or file system do not give read and delete")
     return entry
 
 
@@ -165,13 +167,13 @@ def _stat_or_none(storage: Storage, path: VirtualPath) -> Entry | None:
 def _open_target(storage: Storage, path: VirtualPath) -> Sink:
     """Open what the parts go into, behind what it holds."""
     try:
-        return storage.open_sink(path, append=True, may_create=False)
+        return storage.open_sink(path, Terms(append=True, may_create=False, durable=True))
     except StorageError as error:
         if error.kind not in (Kind.NOT_FOUND, Kind.DENIED):
             raise
     # It is new. An append to what is not there would go on with an upload that its owner left unfinished; and what is
     # there of joined parts that were not published must not be taken for the beginning of an upload.
-    return storage.open_sink(path, resumable=False, may_replace=False)
+    return storage.open_sink(path, Terms(resumable=False, may_replace=False, durable=True))
 
 
 def _refuse_twice(files: Sequence[tuple[VirtualPath, Entry | None]]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import FileCopied
 from ftpsd.control.table import Family, Needs
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.wire.listing import EntryType
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -70,7 +70,7 @@ class Copy:
         self._source = storage.open_source(old)
         try:
             # What is there of a copy that was not finished must not be taken for the beginning of an upload.
-            self._sink = storage.open_sink(new, resumable=False)
+            self._sink = storage.open_sink(new, Terms(resumable=False))
         except BaseException:
             self._source.close()
             raise

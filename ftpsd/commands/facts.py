@@ -2,7 +2,7 @@
 Facts that a client changes: MFF and MFCT (draft-somers-ftp-mfxx), and the same in the forms of SITE UTIME and CHMOD.
 
 All the facts of one command are changed or none: everything is read before anything is done, and what was done is
-taken back when the rest is refused.
+taken back when the rest is refused. Replies and the audit log tell what is kept, which file systems round.
 """
 
 from __future__ import annotations
@@ -37,20 +37,19 @@ async def mff(session: Session, argument: str) -> Reply:
     if not name or not facts.endswith(";"):
         raise ReplyError(501, 'MFF takes facts that end with ";", a space and a name.')
     modified, mode = None, None
-    said = []
     for fact in facts[:-1].split(";"):
         key, _, value = fact.partition("=")
         match key.lower():
             case "modify":
                 modified = time_of(value)
-                said.append(f"Modify={format_time(modified)};")
             case "unix.mode":
                 mode = mode_of(value)
-                said.append(f"UNIX.mode={mode:04o};")
             case _:
                 raise ReplyError(504, "Only the facts modify and UNIX.mode can be changed.")
-    path = await change(session, name, modified, mode)
-    return Reply(213, f"{''.join(said)} {path}")
+    changed = await change(session, name, modified, mode)
+    kept = {"modify": f"Modify={changed.modified};", "unix.mode": f"UNIX.mode={changed.mode};"}
+    said = "".join(kept[fact.partition("=")[0].lower()] for fact in facts[:-1].split(";"))
+    return Reply(213, f"{said} {changed.path}")
 
 
 @family.command("MFCT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx")
@@ -65,19 +64,18 @@ async def mfct(session: Session, argument: str) -> Reply:
     raise ReplyError(504, "Times of creation cannot be set here, use MFMT for the time of the last change.")
 
 
-async def change(session: Session, name: str, modified_ns: int | None, mode: int | None) -> VirtualPath:
-    """Change the time or the permission bits of *name*, or both, tell the audit log, and return its path."""
+async def change(session: Session, name: str, modified_ns: int | None, mode: int | None) -> FileChanged:
+    """Change the time or the permission bits of *name*, or both, and return what the audit log is told."""
     path = session.resolve(name)
-    await session.in_files(_change, session.storage, path, modified_ns, mode)
-    session.publish(
-        FileChanged(
-            session.who,
-            str(path),
-            modified=None if modified_ns is None else format_time(modified_ns),
-            mode=None if mode is None else f"{mode:04o}",
-        )
+    modified_ns, mode = await session.in_files(_change, session.storage, path, modified_ns, mode)
+    changed = FileChanged(
+        session.who,
+        str(path),
+        modified=None if modified_ns is None else format_time(modified_ns),
+        mode=None if mode is None else f"{mode:04o}",
     )
-    return path
+    session.publish(changed)
+    return changed
 
 
 def time_of(value: str) -> int:
@@ -95,15 +93,18 @@ def mode_of(value: str) -> int:
     return int(value, 8)
 
 
-def _change(storage: Storage, path: VirtualPath, modified_ns: int | None, mode: int | None) -> None:
-    """Change both or neither. Runs in a worker."""
+def _change(
+    storage: Storage, path: VirtualPath, modified_ns: int | None, mode: int | None
+) -> tuple[int | None, int | None]:
+    """Change both or neither; return what is kept. Runs in a worker."""
     before = storage.stat(path).modified_ns if modified_ns is not None and mode is not None else None
     if modified_ns is not None:
-        storage.set_modified(path, modified_ns)
+        modified_ns = storage.set_modified(path, modified_ns)
     if mode is not None:
         try:
-            storage.set_mode(path, mode)
+            mode = storage.set_mode(path, mode)
         except StorageError:
             if before is not None:
                 storage.set_modified(path, before)
             raise
+    return modified_ns, mode

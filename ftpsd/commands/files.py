@@ -152,7 +152,6 @@ async def _set_modified(session: Session, time_value: str, name: str) -> Reply:
     except ValueError:
         raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
     path = session.resolve(name)
-    await session.in_files(session.storage.set_modified, path, modified)
-    text = format_time(modified)
-    session.publish(FileChanged(session.who, str(path), modified=text))
-    return Reply(213, f"Modify={text}; {path}")
+    kept = format_time(await session.in_files(session.storage.set_modified, path, modified))
+    session.publish(FileChanged(session.who, str(path), modified=kept))
+    return Reply(213, f"Modify={kept}; {path}")

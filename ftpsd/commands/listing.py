@@ -1,8 +1,10 @@
 """
 Listings: LIST, NLST, MLSD, MLST, STAT.
 
-A directory is read, rendered and sent piece by piece, so a million entries need no more memory than a hundred. Wild
-cards are matched in the last component only and by a matcher that cannot explode.
+A directory is read, rendered and sent piece by piece, so a million entries need no more memory than a hundred; on the
+control connection too, where the next piece waits until the client has taken the last one. A listing is whole, or it is
+no success: clients that mirror delete what it leaves out. Wild cards are matched in the last component only and by a
+matcher that cannot explode.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
+from ftpsd.control.session import BUSY_PAUSE
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.data.quantum import Sending, whole
@@ -22,15 +25,14 @@ from ftpsd.storage.base import Kind, Listing, Storage, StorageError
 from ftpsd.wire.charset import Charset
 from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, list_lines, listable, mlsd_lines
 from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
+from ftpsd.workers import PoolBusy
 
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
 
 # Entries rendered in one go: about 16 KiB of text, one TLS record.
 BATCH = 200
-# What STAT of a directory shows on the control connection at most.
-MAX_STAT_ENTRIES = 1000
 # `ls` options that clients send before the name or instead of one (WinSCP tries "-a" first).
 OPTIONS = re.compile(r"(-[A-Za-z0-9]*(\s+|$))+")
 
@@ -73,8 +75,9 @@ async def nlst(session: Session, argument: str) -> Reply:
 async def mlsd(session: Session, argument: str) -> Reply:
     """List a directory for programs."""
     path = session.resolve(argument) if argument else session.directory
+    query = Query(path, is_file_welcome=False)
     try:
-        return await _send(session, Query(path, is_file_welcome=False), partial(mlsd_lines, wanted=session.facts))
+        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.facts))
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
@@ -96,9 +99,38 @@ async def stat(session: Session, argument: str) -> Reply:
         return Reply(211, "Status:", _status(session), "End.")
     if session.avatar is None:
         raise ReplyError(530, "Log in with USER and PASS first.")
-    query = await session.in_files(_interpret, session.storage, session, argument)
-    lines = await session.in_files(_stat_lines, session.storage, query)
-    return Reply(213, f"Status of {query.path}:", lines, "End.")
+    storage = session.storage
+    query = await session.in_files(_interpret, storage, session, argument)
+    lines = Lines(_Opened(storage, query), partial(list_lines, now_ns=time.time_ns()))
+    try:
+        return await _say(session, f"Status of {query.path}:", lines)
+    finally:
+        await _close(session, lines)
+
+
+async def _say(session: Session, title: str, lines: Lines) -> Reply:
+    """Say the listing on the control connection; return its last line, or all of it where it is short."""
+    first = await session.in_files(lines.first)
+    code = 213 if lines.is_of_file else 212
+    if lines.is_complete:
+        return Reply(code, title, tuple(first), "End.")
+    try:
+        await session.say(ReplyPart(tuple(first), code, title))
+        while more := await _next(session, lines):
+            await session.say(ReplyPart(tuple(more)))
+    except BaseException:
+        # The client cannot be told that what it has read is not all, but by the end of the connection.
+        session.close_after_reply("listing-failed")
+        raise
+    return Reply(code, "End.")
+
+
+async def _next(session: Session, lines: Lines) -> list[str]:
+    while True:
+        try:
+            return await session.in_files(lines.read)
+        except PoolBusy:
+            await session.sleep(BUSY_PAUSE)
 
 
 def _status(session: Session) -> tuple[str, ...]:
@@ -116,85 +148,105 @@ def _status(session: Session) -> tuple[str, ...]:
 
 
 async def _list(session: Session, argument: str, rendering: Callable[[Query], Render]) -> Reply:
-    query = await session.in_files(_interpret, session.storage, session, argument)
-    return await _send(session, query, rendering(query))
+    storage = session.storage  # the session has none any more when its client leaves meanwhile
+    query = await session.in_files(_interpret, storage, session, argument)
+    return await _send(session, storage, query, rendering(query))
 
 
-async def _send(session: Session, query: Query, render: Render) -> Reply:
+async def _send(session: Session, storage: Storage, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
     session.take_restart_offset()
-    pieces = Pieces(_Opened(session.storage, query), render, session.charset)
+    pieces = Pieces(Lines(_Opened(storage, query), render), session.charset)
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
-        transfer = Sending(in_mode(session, whole(first) if pieces.is_complete else pieces))
+        transfer = Sending(in_mode(session, whole(first) if pieces.lines.is_complete else pieces))
         opening = "Here comes the directory listing."
-        inline = pieces.is_complete and not session.is_deflated
+        inline = pieces.lines.is_complete and not session.is_deflated
         await send(session, account, transfer, opening=opening, size=None, inline=inline)
     finally:
-        await _close(session, pieces)
+        await _close(session, pieces.lines)
     return Reply(226, "Listing complete.")
 
 
-async def _close(session: Session, pieces: Pieces) -> None:
-    if not pieces.is_complete:
-        await session.clean_up(pieces.close)
+async def _close(session: Session, lines: Lines) -> None:
+    if not lines.is_complete:
+        await session.clean_up(lines.close)
 
 
 def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
     def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
         return DirectoryListed(
-            session.who, str(path), account.bytes, seconds, result, pieces.entries, reason, account.tls
+            session.who, str(path), account.bytes, seconds, result, pieces.lines.count, reason, account.tls
         )
 
     return event
 
 
-class Pieces:
-    """A listing as pieces of text; every call blocks and belongs in a worker."""
+class Lines:
+    """A listing as lines; every call blocks and belongs in a worker."""
 
-    def __init__(self, listing: Listing, render: Render, charset: Charset) -> None:
-        self._charset = charset
+    def __init__(self, opened: _Opened, render: Render) -> None:
         self.is_complete = False
-        self.entries = 0
-        self._listing = listing
+        self.count = 0
+        self._opened = opened
         self._render = render
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether it is about the file that the path names."""
+        return self._opened.is_file
+
+    def first(self) -> list[str]:
+        """Return the lines of at least 64 KiB, or all."""
+        found: list[str] = []
+        length = 0
+        try:
+            while length < SMALL and (more := self.read()):
+                found += more
+                length += sum(map(len, more))
+        except BaseException:
+            self.close()
+            raise
+        return found
+
+    def read(self) -> list[str]:
+        """Return the next batch, empty only at the end: a batch without a single name to show is passed over."""
+        while entries := self._opened.read(BATCH):
+            if lines := self._render(listable(entries)):
+                self.count += len(lines)
+                return lines
+        self.is_complete = True
+        self.close()
+        return []
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._opened.close()
+
+
+class Pieces:
+    """The same as pieces of text."""
+
+    def __init__(self, lines: Lines, charset: Charset) -> None:
+        self.lines = lines
+        self._charset = charset
         self._first = b""
 
     def first(self) -> bytes:
-        """Return up to 64 KiB, kept for the first piece when it is not all."""
-        text = bytearray()
-        try:
-            while len(text) < SMALL:
-                piece = self._read()
-                if not piece:
-                    self.is_complete = True
-                    break
-                text += piece
-            else:
-                self._first = bytes(text)
-        finally:
-            if not self._first:
-                self.close()
-        return bytes(text)
+        """Return about 64 KiB or all, kept for the first piece when it is not all."""
+        text = self._text(self.lines.first())
+        if not self.lines.is_complete:
+            self._first = text
+        return text
 
     def __call__(self) -> memoryview:
         """Return the next piece, empty at the end."""
         first, self._first = self._first, b""
-        return memoryview(first or self._read())
+        return memoryview(first or self._text(self.lines.read()))
 
-    def close(self) -> None:
-        """Let the directory go."""
-        self._listing.close()
-
-    def _read(self) -> bytes:
-        """Return the next batch, empty only at the end: a batch without a single name to show is passed over."""
-        while entries := self._listing.read(BATCH):
-            if lines := self._render(listable(entries)):
-                self.entries += len(lines)
-                lines.append("")
-                return self._charset.encode("\r\n".join(lines))
-        return b""
+    def _text(self, lines: list[str]) -> bytes:
+        return self._charset.encode("\r\n".join((*lines, ""))) if lines else b""
 
 
 class _Opened:
@@ -204,11 +256,11 @@ class _Opened:
         self._storage = storage
         self._query = query
         self._listing: Listing | None = None
-        self._is_done = False
+        self.is_file = False
 
     def read(self, count: int) -> list[Entry]:
         """See `Listing.read`."""
-        if self._is_done:
+        if self.is_file:
             return []
         if self._listing is None:
             try:
@@ -217,8 +269,9 @@ class _Opened:
                 takes_file = self._query.is_file_welcome and self._query.pattern is None
                 if error.kind is not Kind.NOT_A_DIRECTORY or not takes_file:
                     raise
-                self._is_done = True
-                return [self._storage.stat(self._query.path)._replace(name=self._query.path.name)]
+                entry = self._storage.stat(self._query.path)
+                self.is_file = True
+                return [entry._replace(name=self._query.path.name)]
         pattern = self._query.pattern
         while entries := self._listing.read(count):
             if pattern is not None:
@@ -257,16 +310,3 @@ def _exists(storage: Storage, path: VirtualPath) -> bool:
     except StorageError:
         return False
     return True
-
-
-def _stat_lines(storage: Storage, query: Query) -> tuple[str, ...]:
-    """Render the answer of STAT with a path. Runs in a worker."""
-    opened = _Opened(storage, query)
-    now_ns = time.time_ns()
-    lines: list[str] = []
-    try:
-        while len(lines) < MAX_STAT_ENTRIES and (entries := opened.read(BATCH)):
-            lines += list_lines(listable(entries), now_ns)
-    finally:
-        opened.close()
-    return tuple(lines[:MAX_STAT_ENTRIES])

@@ -58,7 +58,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     except UnauthorizedLogin as error:
         reason = str(getattr(error, "reason", "refused"))
         session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
-        raise await _refusal(session, started) from None
+        raise await _refusal(session, started, reason) from None
     assert isinstance(avatar, Avatar)
     if not session.is_open:
         log_out()
@@ -98,12 +98,12 @@ async def quit_(session: Session, argument: str) -> Reply:
     return Reply(221, "Goodbye.")
 
 
-async def _refusal(session: Session, started: float) -> ReplyError:
-    """Return the refusal of a login that *started* then, after a delay that grows with every failure."""
+async def _refusal(session: Session, started: float, reason: str) -> ReplyError:
+    """Return the refusal of a login that *started* then, for *reason*, after a delay that grows with every failure."""
     session.failed_logins += 1
     until = started + min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins)
     await session.sleep(max(0.0, until - session.runtime.shared.clock.seconds()))
     if session.failed_logins >= session.runtime.config.limits.failed_logins:
         session.close_after_reply("failed-logins")
-        return ReplyError(421, "Login incorrect, too many failures.")
-    return ReplyError(530, "Login incorrect.")
+        return ReplyError(421, "Login incorrect, too many failures.", reason)
+    return ReplyError(530, "Login incorrect.", reason)

@@ -1,8 +1,8 @@
 """
 Transfer parameters: TYPE, STRU, MODE, REST, ALLO, OPTS and its sub-commands UTF8, MLST and MODE, CLNT.
 
-Files are sent as they are (TYPE I) until the client asks for TYPE A. RFC 959 has it the other way round, but a client
-that forgets TYPE must not get its archives rewritten.
+Files are sent as they are (TYPE I) until the client asks for TYPE A. RFC 959 (3.1.1.1, 5.1) begins with TYPE A, but a
+client that forgets TYPE must not get its archives rewritten. `default_type: ascii` is for clients that rely on the RFC.
 """
 
 from __future__ import annotations

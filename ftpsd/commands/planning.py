@@ -15,6 +15,9 @@ from ftpsd.wire.reply import Reply, ReplyError
 if TYPE_CHECKING:
     from ftpsd.control.session import Session
 
+# Which of the two it is the entry does not tell.
+_NOT_GIVEN = "rules or file system do not give the right"
+
 family = Family("planning")
 
 
@@ -63,7 +66,7 @@ def _check_upload(storage: Storage, path: VirtualPath, letter: str) -> None:
         if entry.type is EntryType.DIRECTORY:
             raise StorageError(Kind.IS_A_DIRECTORY, path)
         if letter not in entry.perm:
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_NOT_GIVEN)
         return
     try:
         above = storage.stat(path.parent)
@@ -74,4 +77,4 @@ def _check_upload(storage: Storage, path: VirtualPath, letter: str) -> None:
     if above.type is not EntryType.DIRECTORY:
         raise StorageError(Kind.NOT_A_DIRECTORY, path)
     if "c" not in above.perm:
-        raise StorageError(Kind.DENIED, path)
+        raise StorageError(Kind.DENIED, path, why=_NOT_GIVEN)

@@ -9,9 +9,8 @@ to read. What is behind the range is copied piece by piece when the upload has c
 
 from __future__ import annotations
 
-from threading import Lock
-
-from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 
 # Bytes copied by one call to a worker: about 10 ms in the page cache, 0.2 s on a slow disk.
@@ -20,50 +19,36 @@ CHUNK = 256 * 1024
 
 State = tuple[str, int, int]
 
-# Held from the last look at a file until it is replaced.
-_PUBLISHING = tuple(Lock() for _ in range(64))
-
 
 def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Sink:
     """Open an upload of the bytes from *start* to before *end*. Raises: BAD_OFFSET behind the end of the file."""
-    before = _state_of(storage, path)  # first, so that it is older than all that is read
+    before = _stat_or_none(storage, path)  # first, so that it is older than all that is read
+    rest = _open_rest(storage, path, end, before)
+    if rest is None:
+        return RangedSink(storage.open_sink(path, Terms(offset=start, may_replace=False)), end - start, None)
     try:
-        old = storage.open_source(path)
-    except StorageError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            raise
-        return RangedSink(storage.open_sink(path, offset=start, may_replace=False), end - start, None)
-    try:
-        if before is None:  # published just now
-            raise StorageError(Kind.BUSY, path)
-        rest = Rest(storage, path, old, end, before)
         # Around the range is what is published, not what its owner left unfinished, and nothing in it is a beginning.
-        sink = storage.open_sink(path, offset=start, resumable=False, may_create=False)
+        sink = storage.open_sink(path, Terms(offset=start, resumable=False, may_create=False, over_same=True))
         return RangedSink(sink, end - start, rest)
     except BaseException:
-        old.close()
+        rest.close()
         raise
 
 
 class Rest:
-    """What a file holds behind a range, and how it looked when it was opened."""
+    """What is left of a file, which was opened behind a range of it, and how it looked before that."""
 
-    def __init__(self, storage: Storage, path: VirtualPath, old: Source, end: int, before: State) -> None:
+    def __init__(self, storage: Storage, path: VirtualPath, old: Source, before: Entry) -> None:
         self._storage = storage
         self._path = path
         self._old = old
-        self._before = before
-        self._left = max(0, old.size - end)
-        old.offset = min(old.size, end)
-
-    @property
-    def publishing(self) -> Lock:
-        """What is held from `require_unchanged` until the file has been replaced."""
-        return _PUBLISHING[hash(self._path) % len(_PUBLISHING)]
+        self._before = _state_of(before)
+        self._left = old.size - old.offset
 
     def require_unchanged(self) -> None:
-        """Raises: BUSY when the file is not any more what was opened."""
-        if _state_of(self._storage, self._path) != self._before:
+        """Raises: BUSY when the file is not any more what was opened, be it before the sink was."""
+        now = _stat_or_none(self._storage, self._path)
+        if now is None or _state_of(now) != self._before:
             raise StorageError(Kind.BUSY, self._path)
 
     def copy(self, sink: Sink) -> bool:
@@ -119,12 +104,9 @@ class RangedSink:
             pass
         rest = self._rest
         try:
-            if rest is None:
-                self._inner.commit()
-            else:
-                with rest.publishing:
-                    rest.require_unchanged()
-                    self._inner.commit()
+            if rest is not None:
+                rest.require_unchanged()  # the sink looks for itself, at what it began with, when it replaces the file
+            self._inner.commit()
             self.sha256 = self._inner.sha256
         finally:
             self.abort()
@@ -136,12 +118,31 @@ class RangedSink:
             self._rest.close()
 
 
-def _state_of(storage: Storage, path: VirtualPath) -> State | None:
-    """Return what tells a file from another, and from itself when it has been changed; None for none."""
+def _open_rest(storage: Storage, path: VirtualPath, end: int, before: Entry | None) -> Rest | None:
+    """Open what is behind *end* in the file that was *before*, None where none is published. Raises: BUSY."""
     try:
-        entry = storage.stat(path)
+        old = storage.open_source(path, 0 if before is None else min(before.size, end))
+    except StorageError as error:
+        if error.kind is Kind.NOT_FOUND:
+            return None
+        if error.kind is Kind.BAD_OFFSET:  # shorter than just now
+            raise StorageError(Kind.BUSY, path) from error
+        raise
+    if before is None:  # published just now
+        old.close()
+        raise StorageError(Kind.BUSY, path)
+    return Rest(storage, path, old, before)
+
+
+def _stat_or_none(storage: Storage, path: VirtualPath) -> Entry | None:
+    try:
+        return storage.stat(path)
     except StorageError as error:
         if error.kind is not Kind.NOT_FOUND:
             raise
         return None
+
+
+def _state_of(entry: Entry) -> State:
+    """Return what tells a file from another, and from itself when it has been changed."""
     return entry.unique, entry.size, entry.modified_ns

@@ -14,7 +14,7 @@ from ftpsd.commands.ranged import open_ranged
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.data.quantum import Sending, SendingFile, Transfer, file_pieces, whole
-from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.wire.ascii import ToNetwork
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -60,7 +60,7 @@ async def stor(session: Session, argument: str) -> Reply:
     path = session.resolve(argument)
     offset, end = session.take_range()
     if end is None:
-        return await _store(session, path, offset=offset)
+        return await _store(session, path, Terms(offset=offset))
     if session.runtime.config.uploads.mode != "atomic":
         raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
     sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
@@ -73,7 +73,7 @@ async def appe(session: Session, argument: str) -> Reply:
     path = session.resolve(argument)
     # REST before APPE has no meaning; clients that send it mean the end of the file.
     _refuse_range(session)
-    return await _store(session, path, append=True)
+    return await _store(session, path, Terms(append=True))
 
 
 @family.command("STOU [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -81,7 +81,7 @@ async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
     _refuse_range(session)
     path = session.resolve(argument) if argument.strip() else session.directory / "upload"
-    return await _store(session, path, unique=True)
+    return await _store(session, path, Terms(unique=True))
 
 
 @family.command("ABOR", needs=Needs.LOGIN, rfc="959", interrupts=Interrupts.ABORTS)
@@ -92,11 +92,9 @@ async def abor(session: Session, argument: str) -> Reply:
     return Reply(226, "Nothing is being transferred now.")
 
 
-async def _store(
-    session: Session, path: VirtualPath, *, offset: int = 0, append: bool = False, unique: bool = False
-) -> Reply:
-    sink = await session.when_counted(session.storage.open_sink, path, offset=offset, append=append, unique=unique)
-    return await _receive(session, sink, unique=unique)
+async def _store(session: Session, path: VirtualPath, terms: Terms) -> Reply:
+    sink = await session.when_counted(session.storage.open_sink, path, terms)
+    return await _receive(session, sink, unique=terms.unique)
 
 
 async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Reply:

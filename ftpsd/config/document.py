@@ -28,6 +28,8 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from ftpsd.config.hints import Quoted, hint_for
+
 Key = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
@@ -49,6 +51,7 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 # What YAML 1.2 calls c-printable (section 5.1): both of PyYAML's readers then refuse the same text at the same place.
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_QUOTES: Final = ("'", '"')
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -163,7 +166,7 @@ def parse(text: str, file: str) -> Document:
     try:
         root = composer.compose(_events(loader))
     except yaml.MarkedYAMLError as error:
-        raise ConfigErrors([*composer.errors, _syntax(file, error)]) from error
+        raise ConfigErrors([*composer.errors, _syntax(file, text, error, composer.last_quoted)]) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # A \U escape beyond Unicode rises as ValueError or OverflowError from PyYAML's own scanner.
         raise ConfigErrors([*composer.errors, ConfigError(file, 0, 0, "", f"not YAML: {shown(str(error))}")]) from error
@@ -201,6 +204,7 @@ class _Composer:
         self.file = file
         self.errors: list[ConfigError] = []
         self.refused: set[Key] = set()
+        self.last_quoted: Quoted | None = None
         self._stack: list[_Open] = []
         self._root: Node | None = None
         self._documents = 0
@@ -215,6 +219,8 @@ class _Composer:
                 node = Node(value, mark.line + 1, mark.column + 1, mark.index, event.end_mark.index)
                 if event.anchor is not None or event.tag is not None:
                     self._refuse_properties(event)
+                if event.style in _QUOTES:
+                    self.last_quoted = Quoted(mark.line, mark.column, event.end_mark.line, event.end_mark.column)
                 self._attach(node, event.value)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 self._open(event, kind is MappingStartEvent)
@@ -325,7 +331,10 @@ def _place(before: str) -> tuple[int, int]:
     return len(breaks) + 1, len(before) - (breaks[-1].end() if breaks else 0) + 1
 
 
-def _syntax(file: str, error: yaml.MarkedYAMLError) -> ConfigError:
+def _syntax(file: str, text: str, error: yaml.MarkedYAMLError, last_quoted: Quoted | None) -> ConfigError:
+    hint = hint_for(text, error, last_quoted)
+    if hint is not None:
+        return ConfigError(file, hint.line + 1, hint.column + 1, "", f"not YAML: {hint.text}")
     mark = error.problem_mark or error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     context = f" {error.context}" if error.context else ""

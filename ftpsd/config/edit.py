@@ -145,6 +145,10 @@ def _replace(path: Path, data: bytes, before: os.stat_result | None) -> None:
                 if (before.st_uid, before.st_gid) != (os.geteuid(), os.fstat(descriptor).st_gid):
                     os.fchown(descriptor, before.st_uid, before.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            elif os.geteuid() == 0 and (group := os.stat(path.parent).st_gid) != 0:
+                # A new file in a folder of root:ftpsd is for the daemon to read, as that folder is.
+                os.fchown(descriptor, -1, group)
+                os.fchmod(descriptor, 0o640)
             stream.write(data)
             stream.flush()
             os.fsync(descriptor)

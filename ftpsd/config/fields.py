@@ -73,6 +73,10 @@ def check_path(value: object, info: ValidationInfo) -> Path:
     """Resolve the name of a file or folder against the folder of the configuration file."""
     if isinstance(value, Path):
         path = value
+    elif value is None:
+        raise ValueError("nothing is not a path (a ~ without quotes is nothing in YAML); write the path out")
+    elif isinstance(value, str) and value.startswith("~"):
+        raise ValueError(f"{describe(value)} begins with ~, which only a shell knows; write the path out, from / on")
     elif isinstance(value, str) and value.strip():
         if "\0" in value:
             raise ValueError("a path cannot hold NUL")

@@ -1,5 +1,6 @@
 """
-Whether the files that a configuration names are there, readable, and closed to others.
+Whether the files that a configuration names are there, readable, and closed to others; with what is dubious about the
+values in them (`doubts.py`), the homes (`homes.py`) and who can change the files (`ownership.py`).
 
 Every complaint stands at the key that names the file and ends with the command to run. Nothing is changed, and the
 contents of keys and certificates are not looked at: what they say is the business of `ftpsd.tls`.
@@ -15,9 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftpsd.config.document import ConfigError, ConfigErrors, Key
+from ftpsd.config.doubts import doubts_about, doubts_about_users
+from ftpsd.config.homes import overlapping
 from ftpsd.config.hosts import PairFiles, named_pairs, repeated_names
 from ftpsd.config.model import Config, in_order
+from ftpsd.config.owner import trusted_owners
+from ftpsd.config.ownership import weaknesses
 from ftpsd.config.ports import clashes
+from ftpsd.config.unit import Unit, installed_unit
 from ftpsd.config.users import Users, load_users
 
 
@@ -26,14 +32,19 @@ class Findings:
     """
     Hold what was found out; *users* None means that the users file cannot be used.
 
-    *directories* are those of the complaints that one user's home or mount is missing, which concerns no other user.
+    *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration.
     """
 
     complaints: tuple[ConfigError, ...]
     users: Users | None
-    directories: frozenset[ConfigError] = frozenset()
+    of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
+
+    @property
+    def everybody(self) -> list[Users]:
+        """The users files that could be read, each once."""
+        return list({id(users): users for users in (self.users, *self.hosts) if users is not None}.values())
 
 
 def check_files(config: Config) -> tuple[ConfigError, ...]:
@@ -41,22 +52,35 @@ def check_files(config: Config) -> tuple[ConfigError, ...]:
     return examine(config).complaints
 
 
-def examine(config: Config) -> Findings:
-    """Look at every file that *config* names, and read the users files. Blocks."""
+def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | None = None) -> Findings:
+    """
+    Look at every file that *config* names, and read the users files. Blocks.
+
+    *trusted* are the numbers of the users who may own these files, *unit* is what systemd runs the daemon by.
+    """
     own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
     own += [error for files in certificate_files(config) for error in _certificate(config, files)]
     own += _audit_log(config)
+    own += doubts_about(config, installed_unit() if unit is None else unit)
+    own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
     theirs: list[ConfigError] = []
-    directories: list[ConfigError] = []
+    of_one_user: list[ConfigError] = []
     for key, path in users_files(config):
         own += _users_mode(config, key, path)
         if path not in files:
             files[path], errors, missing = _users(path)
             theirs += in_order([*errors, *missing])
-            directories += missing
+            of_one_user += (error for error in missing if error.severity == "error")
+    theirs += overlapping([users for users in files.values() if users is not None], _secrets(config))
     hosts = tuple(files[host.users] for host in config.virtual_hosts)
-    return Findings((*in_order(own), *theirs), files[config.users], frozenset(directories), hosts)
+    return Findings((*in_order(own), *by_file(theirs)), files[config.users], frozenset(of_one_user), hosts)
+
+
+def by_file(errors: list[ConfigError]) -> list[ConfigError]:
+    """Sort complaints by their place, those of one file after those of another, each of them once."""
+    files = list(dict.fromkeys(error.file for error in errors))
+    return [error for file in files for error in in_order([each for each in errors if each.file == file])]
 
 
 def users_files(config: Config) -> list[tuple[Key, Path]]:
@@ -82,7 +106,7 @@ def certificate_files(config: Config) -> list[PairFiles]:
 
 
 def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
-    """Read a users file; return it, None where it cannot be used, with complaints about it and about directories."""
+    """Read a users file; return it, None where it cannot be used, with complaints about it and about single users."""
     # One that cannot be read is told at the key that names it.
     if _file_problem(path) is not None:
         return None, [], []
@@ -90,7 +114,29 @@ def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigErro
         users = load_users(path)
     except ConfigErrors as problem:
         return None, list(problem.errors), []
-    return users, [], list(_directories(users))
+    return users, [], [*_directories(users), *doubts_about_users(users)]
+
+
+def _secrets(config: Config) -> list[Path]:
+    """Return the files that no user may be shown."""
+    keys = [files.private_key for files in certificate_files(config)]
+    return [*([Path(config.file)] if config.file else []), *(path for _, path in users_files(config)), *keys]
+
+
+def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
+    """Look who else can change the configuration, the users and the keys."""
+    told: set[Path] = set()
+    for key, path in users_files(config):
+        for weakness in weaknesses(path, trusted, told=told):
+            # The mode of the users file itself is told by _users_mode, more strictly.
+            if weakness.path != Path(os.path.realpath(path)) or weakness.is_foreign:
+                yield config.complaint(key, weakness.message, weakness.severity)
+    for files in certificate_files(config):
+        for weakness in weaknesses(files.private_key, trusted, told=told, is_shared=True):
+            yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
+    if config.file:
+        for weakness in weaknesses(Path(config.file), trusted, told=told):
+            yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
 
 
 def _certificate(config: Config, files: PairFiles) -> Iterator[ConfigError]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -22,6 +24,11 @@ from ftpsd.config.units import describe
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:\*\.{_LABEL}\.)?{_LABEL}(?:\.{_LABEL})*")
 _SCHEMA: Final = {"type": "string", "pattern": r"^(\*\.)?[A-Za-z0-9.-]+$"}
+# What a scraper may call the machine: also "ftpsd_1", as containers are called, and an address behind NAT.
+_SPOKEN: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+_SPOKEN_SCHEMA: Final = {
+    "oneOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$"}}],
+}
 
 
 def check_host_name(value: object) -> str:
@@ -34,6 +41,27 @@ def check_host_name(value: object) -> str:
     raise ValueError(f"{describe(value)} is not the name of a host; write one such as ftp.example.com or *.example.com")
 
 
+def check_spoken_names(value: object) -> Literal["auto"] | tuple[str, ...]:
+    """Accept `auto`, or a list of names and addresses as they stand in a Host header; return them in lower case."""
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{describe(value)} is no list of names; write one such as [ftp.example.com], or auto")
+    return tuple(_check_spoken(each) for each in value)
+
+
+def _check_spoken(value: object) -> str:
+    if isinstance(value, str):
+        if _SPOKEN.fullmatch(value):
+            return value.lower()
+        with suppress(ValueError):
+            return str(IPv6Address(value))
+    raise ValueError(f"{describe(value)} is not the name of a host; write one such as ftp.example.com, without a port")
+
+
+SpokenNames = Annotated[
+    Literal["auto"] | tuple[str, ...], PlainValidator(check_spoken_names), WithJsonSchema(_SPOKEN_SCHEMA)
+]
 HostName = Annotated[str, PlainValidator(check_host_name), WithJsonSchema(_SCHEMA)]
 
 

@@ -44,7 +44,7 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
-from ftpsd.config.hosts import HostName, half_pairs, repeated_names
+from ftpsd.config.hosts import HostName, SpokenNames, half_pairs, repeated_names
 from ftpsd.config.ports import clashes, misplaced
 from ftpsd.config.units import PortRange
 
@@ -175,6 +175,7 @@ class Metrics(Section):
 
     address: Address = "127.0.0.1"
     port: Port = 9121
+    names: SpokenNames = "auto"
 
 
 class Workers(Section):
@@ -200,6 +201,7 @@ class Config(Section):
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
+    default_type: Literal["binary", "ascii"] = "binary"
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()

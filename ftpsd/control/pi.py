@@ -25,23 +25,25 @@ from ftpsd.audit.events import (
     SessionClosed,
     SessionOpened,
     TLSEstablished,
-    TLSFailed,
 )
 from ftpsd.control import border
 from ftpsd.control.dispatch import respond
+from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.data.transport import plain_address
-from ftpsd.tls.session import SessionTLS
+from ftpsd.data.trouble import Cause
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 
 if TYPE_CHECKING:
     from ftpsd.control.transport import Transport
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
+# RFC 959, 4.2.1: replies of 4yz and 5yz mean that a command was not done.
+REFUSED = 400
 # Seconds for the last reply and close_notify to leave before the connection is cut.
 FAREWELL = 5.0
 
@@ -89,6 +91,8 @@ class ServerPI(Protocol):
         self._can_write = True
         self._is_closing = False
         self._is_counted = False
+        self._has_heard = False
+        self._ended: float | None = None
         self._handshake_started: float | None = None
         self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
@@ -143,34 +147,40 @@ class ServerPI(Protocol):
                 timer.cancel()
         self._timers.clear()
         self._queue.clear()
-        self._registry.discard(self)
         if session is None:
+            self._registry.discard(self)
             return
         if self._handshake_started is not None:
-            session.publish(TLSFailed(session.who, "control", "handshake-failed"))
-        who = session.who
+            session.publish(handshake_failed(session, reason, is_implicit=self._starts_with_tls))
         session.end()
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
+            self._ended = self._clock.seconds()
+        if not self._is_busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Be gone: nothing of the session is at work any more, and no event of its comes behind its end."""
+        session = self.session
+        assert session is not None
+        self._registry.discard(self)
+        if self._ended is not None:
             why = session.close_reason or "connection-lost"
-            seconds = self._clock.seconds() - session.started
-            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received))
+            seconds = self._ended - session.started
+            session.publish(SessionClosed(session.who, seconds, why, session.bytes_sent, session.bytes_received))
 
     # --- TLS
 
     def _start_tls(self) -> None:
         session = self.session
         assert session is not None
-        hosts = self._runtime.hosts
-        certificate = session.host.certificate or hosts.default.certificate
-        assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        session.tls = SessionTLS(certificate, self._runtime.tls, address=session.peer_host)
-        session.dtp.tls = session.tls
+        session.tls = session.dtp.tls = new_tls(session)
         self._handshake_started = self._clock.seconds()
-        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
+        limit = self._runtime.config.limits.handshake_timeout
+        self._set_timer("handshake", limit, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:
@@ -204,6 +214,13 @@ class ServerPI(Protocol):
         """Take bytes from the client."""
         if self._is_closing:
             return
+        if not self._has_heard:
+            self._has_heard = True
+            assert self.session is not None
+            if data.startswith(HELLO) and not self._starts_with_tls:
+                self.session.publish(tls_too_early(self.session))
+                self._time_out("tls-on-a-clear-port", TLS_TOO_EARLY)
+                return
         self._last_activity = self._clock.seconds()
         for line in self._lines.feed(data):
             self._queue.append(TOO_LONG if isinstance(line, LineTooLong) else line)
@@ -231,7 +248,7 @@ class ServerPI(Protocol):
             self._queue.appendleft(line)
             session.is_abort_wanted = True
             if session.transfer is not None:
-                session.dtp.abort("aborted by the client")
+                session.dtp.abort(Cause.ABOR)
 
     def _next(self) -> None:
         """Run what is queued, one command after the other."""
@@ -279,12 +296,12 @@ class ServerPI(Protocol):
             # Behind a 421 nothing more is said, whatever was still at work.
             self._send(reply)
         self._last_activity = now = self._clock.seconds()
-        if command is None:
-            done = CommandDone(session.who, "other", "", reply.code, now - started)
-        else:
-            argument = "***" if command.hides_argument and line.argument else line.argument
-            done = CommandDone(session.who, command.verb, argument, reply.code, now - started)
-        session.publish(done)
+        verb, argument = ("other", "") if command is None else (command.verb, line.argument)
+        if command is not None and command.hides_argument and argument:
+            argument = "***"
+        # What a reply says is reason enough where nobody has given another.
+        reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
+        session.publish(CommandDone(session.who, verb, argument, reply.code, now - started, reason))
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
@@ -293,6 +310,7 @@ class ServerPI(Protocol):
         if session.avatar is not None:
             self._cancel_timer("login")
         if not session.is_open:
+            self._leave()
             return
         if session.idle_timeout != self._idle_timeout:
             self._check_idle()
@@ -308,17 +326,21 @@ class ServerPI(Protocol):
 
     # --- replies
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply | ReplyPart) -> None:
         if self.session is not None and self.session.is_open:
             self.transport.write(reply.to_bytes(self.session.charset))
 
     def pauseProducing(self) -> None:
         """Run no further command: the client does not read its replies (IPushProducer)."""
         self._can_write = False
+        if self.session is not None:
+            self.session.room_changed(False)
 
     def resumeProducing(self) -> None:
         """Go on (IPushProducer)."""
         self._can_write = True
+        if self.session is not None:
+            self.session.room_changed(True)
         self._next()
 
     def stopProducing(self) -> None:
@@ -348,7 +370,14 @@ class ServerPI(Protocol):
             self._time_out("tls-session-expired", "This TLS session is a day old, connect again.")
 
     def cut(self) -> None:
-        """End the connection now."""
+        """End the connection now: the server has waited for it long enough."""
+        assert self.session is not None
+        self.session.end_cause = Cause.CUT_OFF
+        self._abort("stopping")
+
+    def _abort(self, reason: str) -> None:
+        assert self.session is not None
+        self.session.close_after_reply(reason)
         self.transport.abortConnection()
 
     def _time_out(self, reason: str, text: str) -> None:

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
-from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
+from ftpsd.control.handshakes import data_refused
 from ftpsd.control.hosts import Host
+from ftpsd.control.ownership import Ownership
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
+from ftpsd.data.trouble import Cause, Lost
 from ftpsd.storage.base import Kind, Storage, StorageError
-from ftpsd.tls.live import Holder, secret_of
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire import text as wire_text
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.listing import ALL_FACTS
 from ftpsd.wire.path import PathError, VirtualPath
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")
@@ -63,7 +65,7 @@ class Session:
     The state of one control connection.
 
     *peer_host* and *local_host* are literal addresses, IPv4 ones never in their IPv6 mapping. *reply* sends a
-    preliminary reply.
+    preliminary reply, or part of one.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Session:
         peer_host: str,
         local_host: str,
         listener: str,
-        reply: Callable[[Reply], None],
+        reply: Callable[[Reply | ReplyPart], None],
     ) -> None:
         self.runtime = runtime
         self.table = table
@@ -94,11 +96,12 @@ class Session:
         self.failed_logins = 0
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
-        self._holder: Holder | None = None
 
-        self.dtp = ServerDTP(runtime.data, peer_host, local_host, self.resumed_session)
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
+        self.ownership = Ownership(self)
+        self.dtp.judge = self.ownership.resumed_by
         self.only_extended_passive = False
-        self.is_ascii = False
+        self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
         self.charset = UTF8
@@ -117,8 +120,12 @@ class Session:
         self.is_abort_wanted = False
 
         self._sleeping: Deferred[None] | None = None
+        self._has_room = True
+        self._room: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
         self.is_open = True
+        self.end_cause = Cause.CLIENT_GONE
+        """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -127,8 +134,16 @@ class Session:
 
     @property
     def storage(self) -> Storage:
-        """The user's files, behind the permission check. Only after login."""
-        assert self.avatar is not None, "dispatch lets no command with Needs.LOGIN pass before login"
+        """
+        The user's files, behind the permission check. Only after login.
+
+        Raises:
+            CancelledError: the session has ended while the command was waiting for a worker.
+        """
+        if self.avatar is None:
+            if not self.is_open:
+                raise CancelledError
+            raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
         return self.avatar.storage
 
     @property
@@ -251,6 +266,35 @@ class Session:
         finally:
             self._sleeping = None
 
+    async def say(self, part: ReplyPart) -> None:
+        """
+        Send *part* of the reply to the current command, and wait until the client has taken what was sent before.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+            Lost: the client took nothing for `limits.stall_timeout`.
+        """
+        if not self.is_open:
+            raise CancelledError
+        self.reply(part)
+        if self._has_room:
+            return
+        self._room = Deferred()
+        limits, clock = self.runtime.config.limits, self.runtime.shared.clock
+        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
+        try:
+            await self._room
+        finally:
+            self._room = None
+            if stall.active():
+                stall.cancel()
+
+    def room_changed(self, has_room: bool) -> None:
+        """Let `say` wait, or go on: the control connection takes nothing more for now, or does again."""
+        self._has_room = has_room
+        if has_room and self._room is not None:
+            self._room.callback(None)
+
     # --- the host
 
     def enter(self, host: Host) -> None:
@@ -268,7 +312,7 @@ class Session:
         """
         assert self.tls is not None
         self.tls.was_established()
-        self._hold_tls_session()
+        self.ownership.hold()
         hosts = self.runtime.hosts
         named = hosts.find(self.tls.server_name) if self.tls.server_name is not None else None
         if named is not None:
@@ -276,39 +320,6 @@ class Session:
         elif self.host.certificate is not self.tls.pair:
             self.enter(hosts.default)
         self._first_host = self.host
-
-    async def resumed_session(self, connection: SSL.Connection) -> str | None:
-        """
-        Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
-
-        It counts for this session, and for any live one of the same user, from the same address, on the same host:
-        rclone and curl -Z use one cache for all of their connections. One that is about to log in is waited for.
-        """
-        tls = self.dtp.tls
-        if tls is not None and tls.is_own(connection):
-            return self.who.session
-        if tls is None or not tls.is_shared or self._holder is None:
-            return None
-        secret = secret_of(connection)
-        holder = await self.runtime.shared.live.resumed(secret, self._holder) if secret is not None else None
-        return holder.session if holder is not None else None
-
-    def _hold_tls_session(self) -> None:
-        """Let data connections of the same user resume the TLS session of this control connection, once it has one."""
-        self._release_tls_session()
-        secret = self.tls.secret if self.tls is not None else None
-        if secret is not None:
-            self._holder = Holder(self.who.session, self.peer_host, secret, self._account)
-            self.runtime.shared.live.add(self._holder)
-
-    def _release_tls_session(self) -> None:
-        holder, self._holder = self._holder, None
-        if holder is not None:
-            self.runtime.shared.live.remove(holder)
-
-    @property
-    def _account(self) -> str | None:
-        return self.host.account(self.avatar.user.name) if self.avatar is not None else None
 
     @property
     def first_host(self) -> Host:
@@ -332,10 +343,10 @@ class Session:
         self.avatar = avatar
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
-        if self._holder is not None:
-            self.runtime.shared.live.logged_in(self._holder, self._account)
+        self.ownership.changed()
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits
@@ -345,21 +356,20 @@ class Session:
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
-        self.dtp.forget()
-        if self._holder is not None:
-            self.runtime.shared.live.logged_in(self._holder, None)
+        self.dtp.forget(Cause.LOGGED_OUT)
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
             self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
         self.avatar = None
+        self.ownership.changed()
         self.user_name = None
         self.who = replace(self.who, user=None)
         self.directory = ROOT
         self.rename_from = self.copy_from = None
         self._restart_offset, self._range_end = 0, None
-        self.is_ascii = False
+        self.is_ascii = self.runtime.config.default_type == "ascii"
         self.is_deflated = False
         self.deflate_level = DEFLATE_LEVEL
         self.charset = UTF8
@@ -382,13 +392,15 @@ class Session:
     def end(self) -> None:
         """Give everything back: the connection is gone."""
         self.is_open = False
+        self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
-        self._release_tls_session()
+        self.ownership.end()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
-        if self._sleeping is not None:
-            self._sleeping.cancel()
+        for waiting in (self._sleeping, self._room):
+            if waiting is not None:
+                waiting.cancel()
 
     def close_after_reply(self, reason: str) -> None:
         """End the session when the reply of the current command has been sent."""

@@ -15,6 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import (
     DataConnectionOpened,
@@ -28,10 +32,10 @@ from ftpsd.audit.events import (
     TransferStarted,
 )
 from ftpsd.control.session import BUSY_PAUSE, Session, TransferStatus
-from ftpsd.data.connection import DataConnection, Lost
+from ftpsd.data.connection import DataConnection
 from ftpsd.data.deflate import Inflating, deflated
-from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.quantum import Receiving, ReceivingSmall, Transfer
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.wire.ascii import FromNetwork
@@ -101,12 +105,10 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
-            if small.is_full:
-                is_committed = await session.in_files(_finish, sink)
-            else:
-                is_committed = await session.in_files(_store_small, sink, small.data, decoder)
+            step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
             while not is_committed:
-                is_committed = await _go_on(session, sink)
+                is_committed = await _take_step(session, step)
+                step = partial(_finish, sink)
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
@@ -132,15 +134,19 @@ def _finish(sink: Sink) -> bool:
     return True
 
 
-async def _go_on(session: Session, sink: Sink) -> bool:
-    """Do the next piece, which ABOR prevents; between two pieces others have their turn. True: it is committed."""
-    if session.is_abort_wanted:
-        raise Lost("aborted by the client", is_abort=True)
-    try:
-        return await session.in_files(_finish, sink)
-    except PoolBusy:
-        await session.sleep(BUSY_PAUSE)
-        return False
+async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
+    """
+    Call *step* in a worker, as soon as one can take it, unless ABOR comes first; return what it returns.
+
+    It waits for as long as the pool is full, also when the session has ended meanwhile: the upload is here, whole.
+    """
+    while True:
+        if session.is_abort_wanted:
+            raise Lost(Cause.ABOR, is_abort=True)
+        try:
+            return await session.in_files(step)
+        except PoolBusy:
+            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -177,13 +183,12 @@ class _Running:
         session.transfer = None
         result, reason = Result.COMPLETE, None
         if error is not None:
-            result, reason = _judge(error)
-            # After the reply, see above; a connection that is still good for nothing must not linger.
-            session.after_reply(session.dtp.forget)
-        if isinstance(error, DataError):
-            session.publish(
-                DataConnectionRefused(session.who, error.trouble.name.lower().replace("_", "-"), session.dtp.mode)
-            )
+            result, reason = _judge(error, session.end_cause)
+            # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
+            is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
+            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+        if isinstance(error, DataError) and not error.is_told:
+            session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
         session.publish(self._account.event(self._account, seconds, result, reason))
 
@@ -191,7 +196,9 @@ class _Running:
         """Return the data connection, checked and secured."""
         session = self._session
         if session.is_abort_wanted:
-            raise DataError(Trouble.ABORTED, "aborted by the client")
+            raise aborted(Cause.ABOR)
+        if not session.is_open:
+            raise aborted(session.end_cause)
         started = self._clock.seconds()
         connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))
@@ -223,8 +230,8 @@ class _Running:
             session.bytes_sent += count
 
 
-def _judge(error: BaseException) -> tuple[Result, str]:
-    """Return the result and the reason the audit log shows for *error*."""
+def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result, str]:
+    """Return the result and the reason the audit log shows for *error*; *end* is that of the session."""
     if isinstance(error, DataError):
         return RESULTS.get(error.trouble, Result.REFUSED), error.reason
     if isinstance(error, Lost):
@@ -232,4 +239,8 @@ def _judge(error: BaseException) -> tuple[Result, str]:
         return (Result.ABORTED if error.is_abort else Result.TRUNCATED), text
     if isinstance(error, StorageError):
         return Result.FAILED, str(error)
+    if isinstance(error, PoolBusy):
+        return Result.FAILED, "busy"
+    if isinstance(error, CancelledError):
+        return Result.ABORTED, end
     return Result.FAILED, "internal error"

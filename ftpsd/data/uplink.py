@@ -15,7 +15,9 @@ import socket
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, truncated
+from ftpsd.data.records import Records
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.tls.native import reader
 
 # Bytes taken from the socket in one call.
@@ -28,15 +30,20 @@ _received = ThreadBuffer(RECEIVED)
 
 
 class Uplink:
-    """One data connection, for receiving: handshake, `Channel`, goodbye. Its holder is the holder of the socket."""
+    """
+    One data connection, for receiving: handshake, `Channel`, goodbye. Its holder is the holder of the socket.
 
-    def __init__(self, sock: socket.socket, tls: SSL.Connection) -> None:
+    With *ends_by_fin* a FIN between two records ends the upload as close_notify does.
+    """
+
+    def __init__(self, sock: socket.socket, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
         self.tls = tls
         self.blocked_on = Outcome.READABLE
         self._socket = sock
         self._read = reader(tls)
         self._unsent = b""
         self._has_shut_down = False
+        self._records = Records() if ends_by_fin else None
 
     def shake_hands(self) -> None:
         """
@@ -74,15 +81,17 @@ class Uplink:
             except SSL.WantReadError:
                 try:
                     if not self._receive():
-                        raise Truncated("the connection ended without close_notify") from None
+                        if self._records is not None and self._records.is_between:
+                            return ENDED
+                        raise Truncated(Cause.NO_CLOSE_NOTIFY) from None
                 except SSL.WantReadError:
                     return BLOCKED
                 except SSL.SysCallError as error:
-                    raise Truncated(reason_of(error)) from None
+                    raise truncated(error) from None
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
-                raise Truncated(reason_of(error)) from None
+                raise truncated(error) from None
 
     def send(self, data: memoryview) -> int:
         """Nothing is sent over an uplink."""
@@ -116,6 +125,8 @@ class Uplink:
         except OSError as error:
             raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from None
         if count:
+            if self._records is not None:
+                self._records.feed(buffer[:count])
             self.tls.bio_write(buffer[:count])
         return count
 

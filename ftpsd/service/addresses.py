@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ftpsd.config.doubts import is_private, out_of_reach
 from ftpsd.config.model import Passive
 from ftpsd.workers import Workers
 
@@ -88,6 +89,8 @@ class PublicAddresses:
             if before not in addresses:
                 self._resolved[name] = addresses[0]
                 log.info("passive mode announces {address} for {name}", address=addresses[0], name=name)
+                if is_private(addresses[0]):
+                    log.warn("passive mode: {name}: {why}", name=name, why=out_of_reach(addresses[0]))
 
         def missing(failure: Failure) -> None:
             kept = self._resolved.get(name)

@@ -15,15 +15,15 @@ from twisted.cred.portal import Portal
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.document import ConfigError, ConfigErrors
-from ftpsd.config.files import examine
-from ftpsd.config.model import Config, load_config
+from ftpsd.config.model import Config
 from ftpsd.config.users import Users
 from ftpsd.control.hosts import Host, Hosts, Named
 from ftpsd.control.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
 from ftpsd.service.addresses import PublicAddresses
-from ftpsd.service.certificates import Certificates, load_certificates
+from ftpsd.service.certificates import Certificates
+from ftpsd.service.inspection import inspect
 from ftpsd.service.parts import Parts
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
@@ -54,8 +54,8 @@ def load(path: Path) -> Loaded:
     """
     Read ftpsd.yaml, the users and the certificates, and look at every file they name. Blocks.
 
-    A home or mount that is missing, because somebody mistyped it or a file server is down, keeps out the user it
-    belongs to and nobody else: that is a warning here.
+    A home or mount that is missing or closed to the daemon, because somebody mistyped it or a file server is down,
+    keeps out the user it belongs to and nobody else, and so does a hash that is not whole: that is a warning here.
 
     Raises:
         ConfigErrors: all that is wrong, each with its place.
@@ -82,15 +82,12 @@ def _uncollected() -> Iterator[None]:
 
 
 def _load(path: Path) -> Loaded:
-    config = load_config(path)
-    findings = examine(config)
+    inspection = inspect(path)
+    config, findings, certificates = inspection.config, inspection.findings, inspection.certificates
     found = [
-        replace(complaint, severity="warning") if complaint in findings.directories else complaint
-        for complaint in findings.complaints
+        replace(complaint, severity="warning") if complaint in inspection.of_one_user else complaint
+        for complaint in inspection.complaints
     ]
-    errors = [complaint for complaint in found if complaint.severity == "error"]
-    certificates = load_certificates(config, errors)
-    found += certificates.complaints
     errors = [complaint for complaint in found if complaint.severity == "error"]
     hosts = tuple(users for users in findings.hosts if users is not None)
     if errors or findings.users is None or len(hosts) < len(config.virtual_hosts):

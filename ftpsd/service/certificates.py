@@ -14,6 +14,7 @@ from ftpsd.config.files import certificate_files
 from ftpsd.config.hosts import PairFiles
 from ftpsd.config.model import Config
 from ftpsd.tls.certificates import CertificateError, CertificatePair
+from ftpsd.tls.chain import doubts_about_chain
 from ftpsd.tls.names import covers
 
 MAIN: Key = ("tls",)
@@ -60,9 +61,10 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
 
 def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[ConfigError]:
     found = _strange_names(config, files.key, files.names, pair)
+    sentences = list(doubts_about_chain(pair.chain))
     if pair.not_after - datetime.now(UTC) < SOON:
-        message = f"valid only until {pair.not_after:%Y-%m-%d}; renew it"
-        found.append(config.complaint((*files.key, "certificate"), message, "warning"))
+        sentences.append(f"valid only until {pair.not_after:%Y-%m-%d}; renew it")
+    found += (config.complaint((*files.key, "certificate"), sentence, "warning") for sentence in sentences)
     return found
 
 

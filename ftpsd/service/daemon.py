@@ -10,7 +10,6 @@ fail. This is the one place that imports the reactor.
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,26 +24,35 @@ from ftpsd.admin.endpoint import admin_site
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.commands import TABLE
 from ftpsd.config.document import ConfigErrors
-from ftpsd.config.model import Listener
+from ftpsd.config.model import Config, Listener
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.runtime import Runtime
 from ftpsd.service import logs, systemd
+from ftpsd.service.announcement import announce
 from ftpsd.service.build import Loaded, build_runtime, load
 from ftpsd.service.listeners import (
     ListenProblem,
+    adopt,
     bound_address,
     bound_port,
+    close_unused,
     listener_name,
     open_admin_port,
     open_control,
+    passed_as,
+    port_of,
 )
 from ftpsd.service.logs import warn
+from ftpsd.service.outcome import runtime_directory
+from ftpsd.service.outputs import open_audit_log
 from ftpsd.service.parts import Parts, Share
 from ftpsd.service.processes.place import Place, process_count
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
+# Seconds for what was cut off to come to its end; a disk that hangs must not keep the daemon.
+CUT_PATIENCE = 5.0
 # How often a draining daemon looks whether the last session has gone, in seconds.
 DRAIN_LOOK = 0.1
 
@@ -64,7 +72,7 @@ class Daemon(Service):
         self.parts = Parts(loaded.config, reactor, share)
         self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, self.parts)
-        self.reloader = Reloader(path, self)
+        self.reloader = Reloader(path, self, outcomes=runtime_directory())
         self.upkeep = Upkeep(self)
         self._control: list[tuple[str, IListeningPort]] = []
         self._admin: IListeningPort | None = None
@@ -82,32 +90,36 @@ class Daemon(Service):
         config = self.runtime.config
         try:
             for number, listener in enumerate(config.listeners):
-                factory = ControlFactory(
-                    listener_name(listener),
-                    lambda: self.runtime,
-                    TABLE,
-                    self.parts.sessions,
-                    starts_with_tls=listener.mode == "implicit",
-                )
-                opened = self.open_listener(number, listener, factory)
-                self._control += [(listener.mode, port) for port in opened]
+                self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             self._admin = self.open_admin()
-            try:
-                self.parts.audit_log.start()
-            except OSError as error:
-                raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
+            open_audit_log(self.parts.audit_log, config.audit.log)
         except ListenProblem:
-            self._stop_listening()
+            self._close_ports()
             raise
+        close_what_nobody_uses(config)
 
-    def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
+    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
         """Open the *number*-th of the listeners."""
-        return open_control(listener, factory, systemd.named_sockets(), self.parts.bus, self.reactor)
+        if listener.socket is not None:
+            passed = passed_as(listener.socket, systemd.named_sockets())
+            return [self.adopt(listener, descriptor) for descriptor in passed]
+        factory = self._factory(listener, listener.port)
+        return open_control(listener, factory, {}, self.parts.bus, self.reactor)
+
+    def adopt(self, listener: Listener, descriptor: int) -> IListeningPort:
+        """Open *listener* on a socket that is there already."""
+        factory = self._factory(listener, port_of(descriptor))
+        return adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
+
+    def _factory(self, listener: Listener, port: int) -> ControlFactory:
+        name = listener_name(listener, port)
+        is_implicit = listener.mode == "implicit"
+        return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)
 
     def open_admin(self) -> IListeningPort | None:
         """Open the port for metrics and health, where there is one."""
-        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status)
+        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status, names=self.upkeep.names)
         return open_admin_port(self.runtime.config, site, self.reactor)
 
     def privilegedStartService(self) -> None:
@@ -116,7 +128,7 @@ class Daemon(Service):
         try:
             self.open()
         except ListenProblem as problem:
-            print(problem, file=sys.stderr)
+            logs.tell_error(problem)
             raise SystemExit(EXIT_BAD_CONFIGURATION) from None
 
     def startService(self) -> None:
@@ -131,7 +143,8 @@ class Daemon(Service):
     def tell_that_it_serves(self) -> None:
         """Say it to the operator and to systemd."""
         warn(self.loaded.warnings)
-        log.info("ftpsd serves {listeners}", listeners=self.describe())
+        metrics_port = None if self._admin is None else bound_port(self._admin)
+        log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
         systemd.notify_ready(f"serving {self.describe()}")
 
     def describe(self) -> str:
@@ -144,6 +157,7 @@ class Daemon(Service):
         """Serve new sessions from *loaded*."""
         self.runtime = build_runtime(loaded, self.parts)
         self.loaded = loaded
+        logs.use_level(loaded.config.log.level)
         self.upkeep.refresh_addresses()
 
     # --- end
@@ -152,7 +166,7 @@ class Daemon(Service):
         """Accept nothing more, let what runs finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
         if not self._is_serving:
-            self._stop_listening()
+            self._close_ports()
             return succeed(None)
         self._is_serving = False
         timeout = self.runtime.config.drain_timeout
@@ -181,20 +195,34 @@ class Daemon(Service):
         if sessions:
             log.warn("stopping: {count} sessions were cut off", count=len(sessions))
             self.cut()
-            await deferLater(self.reactor, DRAIN_LOOK)
+            # What was at work comes back from its workers and says how it ended.
+            while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
+                await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
+        self._close_ports()
         self.parts.stop()
 
     def _stop_listening(self) -> None:
+        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
         for _, port in self._control:
             port.stopListening()
         self._control.clear()
+
+    def _close_ports(self) -> None:
+        self._stop_listening()
         if self._admin is not None:
             self._admin.stopListening()
             self._admin = None
+
+
+def close_what_nobody_uses(config: Config) -> None:
+    """Close the sockets of systemd's that no listener of *config* names, and say so."""
+    used = [listener.socket for listener in config.listeners if listener.socket is not None]
+    for sentence in close_unused(systemd.take_unused(used)):
+        log.warn("{sentence}", sentence=sentence)
 
 
 def serve(config_path: Path) -> int:
@@ -213,10 +241,10 @@ def serve(config_path: Path) -> int:
         daemon.open()
     except ConfigErrors as problem:
         for error in problem.errors:
-            print(error, file=sys.stderr)
+            logs.tell_error(error)
         return EXIT_BAD_CONFIGURATION
     except ListenProblem as problem:
-        print(f"{config_path}: {problem}", file=sys.stderr)
+        logs.tell_error(f"{config_path}: {problem}")
         return EXIT_BAD_CONFIGURATION
     _run(daemon, reactor)
     return 0
@@ -231,9 +259,9 @@ def join(place: str) -> int:
     return serve_at(Place.from_text(place), reactor)
 
 
-def make_service(config_path: Path) -> IService:
+def make_service(config_path: Path, *, in_background: bool = False) -> IService:
     """
-    Return the service that twistd runs: always in its one process.
+    Return the service that twistd runs: always in its one process, which may be going into the background.
 
     Raises:
         ConfigErrors: all that is wrong with the configuration.
@@ -245,6 +273,9 @@ def make_service(config_path: Path) -> IService:
         # twistd owns signals, log and background; a supervisor has to own them too.
         sentence = "twistd runs one process; write processes: 1, or start the server with `ftpsd serve`"
         raise ConfigErrors((loaded.config.complaint(("processes",), sentence),))
+    if in_background and loaded.config.audit.log == "stdout":
+        sentence = "in the background standard output is /dev/null, and the log lost; write a file, or use twistd -n"
+        raise ConfigErrors((loaded.config.complaint(("audit", "log"), sentence),))
     daemon = Daemon(loaded, config_path, reactor)
 
     def begin() -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from ftpsd.data.transport import DataPort, DataSocket
 
 BACKLOG = 1024
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 class ListenProblem(Exception):
@@ -99,7 +101,7 @@ def open_control(
         ListenProblem: it cannot be opened.
     """
     if listener.socket is not None:
-        passed = _passed(listener.socket, sockets)
+        passed = passed_as(listener.socket, sockets)
         return [adopt(listener, descriptor, factory, bus, reactor) for descriptor in passed]
     try:
         if listener.proxy_protocol is not None:
@@ -132,9 +134,9 @@ def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> ILi
     return listening
 
 
-def listener_name(listener: Listener) -> str:
-    """Return what audit log and metrics call *listener*."""
-    return f"{listener.mode}:{listener.socket or listener.port}"
+def listener_name(listener: Listener, port: int | None = None) -> str:
+    """Return what audit log and metrics call *listener*, whose socket, where systemd has opened it, is on *port*."""
+    return f"{listener.mode}:{port or listener.socket or listener.port}"
 
 
 def bound_address(port: IListeningPort) -> str:
@@ -149,7 +151,13 @@ def bound_port(port: IListeningPort) -> int:
     return number
 
 
-def _passed(name: str, sockets: dict[str, list[int]]) -> list[int]:
+def passed_as(name: str, sockets: dict[str, list[int]]) -> list[int]:
+    """
+    Return the descriptors of those of systemd's *sockets* that are called *name*.
+
+    Raises:
+        ListenProblem: there is none.
+    """
     try:
         return sockets[name]
     except KeyError:
@@ -165,13 +173,54 @@ def adopt(
 ) -> IListeningPort:
     """Open *listener* on the socket *descriptor*, which stays open when the port is closed."""
     # The descriptor stays ours: a listener that is closed on reload must leave systemd's socket as it was.
-    with socket.socket(fileno=os.dup(descriptor)) as passed:
+    with _checked(descriptor) as passed:
+        # A server that did not use it has closed it (close_unused), and it is still systemd's.
+        if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            passed.listen(BACKLOG)
         if listener.proxy_protocol is not None:
             host = passed.getsockname()[0]
             port = _proxied(listener.proxy_protocol, 0, host, factory, bus, reactor)
             port.adopt(descriptor, passed.family)
             return port
         return _speaking_at_once(reactor.adoptStreamPort(descriptor, passed.family, factory))
+
+
+def port_of(descriptor: int) -> int:
+    """Return the port of the socket *descriptor*."""
+    with _checked(descriptor) as passed:
+        number: int = passed.getsockname()[1]
+        return number
+
+
+def close_unused(sockets: dict[str, list[int]]) -> list[str]:
+    """
+    Close *sockets* of systemd's that no listener uses, and return a sentence for each.
+
+    systemd keeps them open too, so closing ours would leave clients waiting for a greeting that never comes: the
+    sockets themselves are shut down, and clients are refused.
+    """
+    told = []
+    for name, descriptors in sockets.items():
+        for descriptor in descriptors:
+            where = ""
+            with socket.socket(fileno=descriptor) as passed, suppress(OSError):
+                if passed.family in INTERNET:
+                    where = f" (port {passed.getsockname()[1]})"
+                passed.shutdown(socket.SHUT_RDWR)
+            told.append(
+                f"the socket {name}{where} that systemd has opened is used by no listener, and is closed: "
+                f"write {{mode: explicit or implicit, socket: {name}}} into listeners, or mask its socket unit"
+            )
+    return told
+
+
+def _checked(descriptor: int) -> socket.socket:
+    """Return the TCP socket *descriptor*, by a descriptor of its own."""
+    passed = socket.socket(fileno=os.dup(descriptor))
+    if passed.family in INTERNET and passed.type == socket.SOCK_STREAM:
+        return passed
+    passed.close()
+    raise ListenProblem("a socket that systemd passed is no TCP socket; its unit needs ListenStream= with a port")
 
 
 def _proxied(

@@ -23,12 +23,24 @@ from twisted.logger import (
 )
 from zope.interface import provider
 
+from ftpsd.audit.journal import CRITICAL, DEBUG, ERROR, INFO, WARNING, leads_to_journal, marked
 from ftpsd.config.document import ConfigError
 
+STANDARD_ERROR = 2
 # When a file server is down, thousands of homes are missing at once.
 MOST_WARNINGS = 20
 
+PRIORITIES = {
+    LogLevel.debug: DEBUG,
+    LogLevel.info: INFO,
+    LogLevel.warn: WARNING,
+    LogLevel.error: ERROR,
+    LogLevel.critical: CRITICAL,
+}
+
 log = Logger()
+
+_level: NamedConstant = LogLevel.info
 
 
 def warn(warnings: Sequence[ConfigError]) -> None:
@@ -42,29 +54,45 @@ def warn(warnings: Sequence[ConfigError]) -> None:
 def begin(level: str, stream: TextIO | None = None, *, process: str = "") -> None:
     """Send log events of *level* and above to *stream*, standard error by default; *process* stands in every line."""
 
+    is_journal = stream is None and leads_to_journal(STANDARD_ERROR)
+
     def format_line(event: LogEvent) -> str | None:
-        return format_event(event, f"{process}: " if process else "")
+        text = format_event(event, f"{process}: " if process else "")
+        return marked(text, PRIORITIES[event.get("log_level") or LogLevel.info]) if is_journal else text
 
+    use_level(level)
     observer = FileLogObserver(stream or sys.stderr, format_line)
-    globalLogBeginner.beginLoggingTo([filtered(observer, LogLevel.lookupByName(level))], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([filtered(observer)], redirectStandardIO=False)
 
 
-def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
-    """Return *observer* behind a filter: our events from *level* on, Twisted's from `warn` on."""
+def use_level(level: str) -> None:
+    """Log events of *level* and above from now on."""
+    global _level
+    _level = LogLevel.lookupByName(level)
+
+
+def tell_error(line: object) -> None:
+    """Write *line* to standard error, for the operator of a server that does not start."""
+    text = str(line)
+    print(marked(text, ERROR) if leads_to_journal(STANDARD_ERROR) else text, file=sys.stderr)
+
+
+def filtered(observer: ILogObserver, level: NamedConstant | None = None) -> ILogObserver:
+    """Return *observer* behind a filter: our events from *level* (or `use_level`'s) on, Twisted's from `warn` on."""
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
         own = event.get("log_level", LogLevel.info)
         namespace = str(event.get("log_namespace", ""))
         is_foreign = namespace.partition(".")[0] != "ftpsd"
-        if own >= level and (not is_foreign or own >= LogLevel.warn):
+        if own >= (level or _level) and (not is_foreign or own >= LogLevel.warn):
             observer(event)
 
     result: ILogObserver = observe
     return result
 
 
-def format_event(event: LogEvent, prefix: str = "") -> str | None:
+def format_event(event: LogEvent, prefix: str = "") -> str:
     """Return "time level text", *prefix* before the text, with the traceback of a failure behind it."""
     level = event.get("log_level")
     # A client's text must not begin a line of its own.

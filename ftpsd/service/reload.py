@@ -10,7 +10,8 @@ metrics targets change with a restart; a reload that finds them changed says so.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,17 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.config.document import ConfigErrors
-from ftpsd.config.model import Config
+from ftpsd.config.model import Config, Metrics
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, load
 from ftpsd.service.logs import warn
+from ftpsd.service.outcome import Outcome
+from ftpsd.workers import Workers
 
 if TYPE_CHECKING:
     from ftpsd.service.daemon import Daemon
 
-NEEDS_RESTART = ("listeners", "metrics", "audit", "workers", "log", "processes")
+NEEDS_RESTART = ("listeners", "audit", "workers", "processes")
 
 INTERNAL_ERROR = "internal error"
 
@@ -36,12 +39,15 @@ log = Logger()
 
 
 class Reloader:
-    """Reloads *daemon* from the file at *path*, which *read* reads."""
+    """Reloads *daemon* from the file at *path*, which *read* reads; how that ended is told in *outcomes*."""
 
-    def __init__(self, path: Path, daemon: Daemon, read: Callable[[Path], Loaded] = load) -> None:
+    def __init__(
+        self, path: Path, daemon: Daemon, read: Callable[[Path], Loaded] = load, outcomes: Path | None = None
+    ) -> None:
         self._path = path
         self._daemon = daemon
         self._read = read
+        self._outcomes = outcomes
         self._is_running = False
         self._is_wanted = False
 
@@ -61,15 +67,18 @@ class Reloader:
             self._is_wanted = True
             return succeed("")
         self._is_running = True
+        began = time.monotonic()
         systemd.notify_reloading()
         self._daemon.parts.audit_log.reopen()
         return (
             self._daemon.parts.files.run(self._read, self._path)
             .addCallbacks(self._loaded, self._failed)
-            .addBoth(self._over)
+            .addErrback(why_refused)
+            .addCallback(self._tell, began)
+            .addCallback(self._over)
         )
 
-    def _loaded(self, loaded: Loaded) -> str:
+    def _loaded(self, loaded: Loaded) -> list[str]:
         daemon = self._daemon
         for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
@@ -78,25 +87,44 @@ class Reloader:
         daemon.parts.bus.publish(Reloaded(DAEMON))
         count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
         log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
-        return ""
+        return []
 
-    def _failed(self, failure: Failure) -> str:
+    def _failed(self, failure: Failure) -> list[str]:
         reasons = why_refused(failure)
         for reason in reasons:
             log.error("reload failed, the old configuration stays: {reason}", reason=reason)
         self._daemon.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
-        return "; ".join(reasons)
+        return reasons
 
-    def _over(self, result: str | Failure) -> str:
+    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
+        """Say how it ended to systemd, and to whoever waits for that."""
+        systemd.notify_ready(status_after_reload(self._daemon.describe(), problems))
+        return write_outcome(self._daemon.parts.files, self._outcomes, Outcome(began, tuple(problems)))
+
+    def _over(self, problems: list[str]) -> str:
         self._is_running = False
-        systemd.notify_ready(f"serving {self._daemon.describe()}")
-        if isinstance(result, Failure):
-            log.failure("reload failed", result)
-            result = INTERNAL_ERROR
         if self._is_wanted:
             self._is_wanted = False
             self.reload()
-        return result
+        return "; ".join(problems)
+
+
+def status_after_reload(listeners: str, problems: Sequence[str]) -> str:
+    """Return what `systemctl status` shows behind a reload."""
+    refused = f"; the last reload was refused: {problems[0]}" if problems else ""
+    return f"serving {listeners}{refused}"
+
+
+def write_outcome(workers: Workers, directory: Path | None, outcome: Outcome) -> Deferred[list[str]]:
+    """Write *outcome* where somebody may wait for it, if anywhere; return its problems, however that ends."""
+    problems = list(outcome.problems)
+    if directory is None:
+        return succeed(problems)
+
+    def failed(failure: Failure) -> None:
+        log.warn("`ftpsd reload` is not told: {why}", why=failure.getErrorMessage())
+
+    return workers.run(outcome.write, directory).addErrback(failed).addCallback(lambda _: problems)
 
 
 def why_refused(failure: Failure) -> list[str]:
@@ -111,8 +139,15 @@ def why_refused(failure: Failure) -> list[str]:
 def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     """Return the keys in which *new* differs from *old* and that only a restart can change."""
     keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
+    if _place(old.metrics) != _place(new.metrics):
+        keys.append("metrics")
     if old.passive.ports != new.passive.ports:
         keys.append("passive.ports")
     if old.passive.proxy_protocol != new.passive.proxy_protocol:
         keys.append("passive.proxy_protocol")
     return keys
+
+
+def _place(metrics: Metrics | None) -> tuple[str, int] | None:
+    """Return where *metrics* are served; under which names follows a reload."""
+    return None if metrics is None else (metrics.address, metrics.port)

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 
 # sd_listen_fds(3): SD_LISTEN_FDS_START, right behind standard error.
 FIRST_DESCRIPTOR = 3
@@ -106,6 +106,11 @@ def named_sockets() -> dict[str, list[int]]:
     return {name: list(descriptors) for name, descriptors in _SOCKETS.items()}
 
 
+def take_unused(used: Collection[str]) -> dict[str, list[int]]:
+    """Return the descriptors of all sockets but those *used*, by name; they are the caller's from then on."""
+    return {name: _SOCKETS.pop(name) for name in sorted(_SOCKETS.keys() - set(used))}
+
+
 def _announced(environ: Mapping[str, str], first: int) -> list[str]:
     """Return the name of every socket passed to this process, in the order of the descriptors."""
     names = environ.get("LISTEN_FDNAMES", "").split(":") if environ.get("LISTEN_FDNAMES") else []
@@ -113,7 +118,7 @@ def _announced(environ: Mapping[str, str], first: int) -> list[str]:
         # twistd imports the endpoints before any plugin. They drop the two variables for the right process only, and
         # leave the names, so as many sockets as there are names came to us; looked at, because nothing else vouches.
         come_late = "twisted.internet.endpoints" in sys.modules
-        return names if come_late and all(_listens(first + index) for index in range(len(names))) else []
+        return names if come_late and all(_may_listen(first + index) for index in range(len(names))) else []
     try:
         for_us = int(environ["LISTEN_PID"]) == os.getpid()
         count = int(environ["LISTEN_FDS"])
@@ -124,12 +129,23 @@ def _announced(environ: Mapping[str, str], first: int) -> list[str]:
     return names if len(names) == count else [NAMELESS] * count
 
 
-def _listens(descriptor: int) -> bool:
+def _may_listen(descriptor: int) -> bool:
+    """Tell whether *descriptor* is a socket that listens, or one that a server which did not use it has shut down."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
-            return bool(copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return True
+            return copy.type == socket.SOCK_STREAM and not _has_peer(copy)
     except OSError:
         return False
+
+
+def _has_peer(connection: socket.socket) -> bool:
+    try:
+        connection.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _lines(*assignments: str) -> str:

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
+from ftpsd.service.names import MetricsNames
 from ftpsd.service.renewal import INTERVAL, Renewal
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.upload import sweep_partials
@@ -39,6 +40,7 @@ class Upkeep:
         self._calls: list[LoopingCall] = []
         self._expected: float | None = None
         self._started = time()
+        self.names = MetricsNames(lambda: daemon.runtime.config, daemon.parts.upkeep)
 
     def start(self) -> None:
         """Begin."""
@@ -46,6 +48,7 @@ class Upkeep:
         parts.metrics.watch_certificates(self._certificates)
         self._every(LAG_INTERVAL, self._measure_lag)
         self._every(REFRESH, self.refresh_addresses)
+        self._every(REFRESH, self.names.refresh)
         self._every(SWEEP_INTERVAL, self._count)
         if self._daemon.renews:
             self._every(INTERVAL, Renewal(self._loaded, self._daemon.use, parts.files).look)

@@ -4,9 +4,9 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
 * Readers of the target see the old whole file until that rename, and the new whole file after it.
 * What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
   the published file itself.
-* An upload that may not replace is published by a rename that cannot. An append is published only over the very file
-it
-  continued, or nothing if that is what it continued: it was allowed to add, and must not undo what came in meanwhile.
+* An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
+  the old file around its own (over_same), is published only over the very file it began with, or nothing if that is
+  what it began with: it must not undo what came in meanwhile.
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
 """
 
@@ -16,15 +16,15 @@ import os
 import stat
 from contextlib import suppress
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.origin import keep_origin
 from ftpsd.storage.partial import PARTIAL_MODE
-from ftpsd.storage.source import require_regular
+from ftpsd.storage.source import require_regular, require_writable
 from ftpsd.storage.syscalls import rename_to_new, turn
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
 
@@ -33,7 +33,7 @@ def open_atomic(
     published: os.stat_result | None,
     policy: UploadPolicy,
     owner: str,
-    terms: UploadTerms,
+    terms: Terms,
     ledger: Ledger = NO_LEDGER,
 ) -> AtomicSink:
     """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
@@ -54,11 +54,12 @@ def open_atomic(
 class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
-    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: UploadTerms) -> None:
+    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms) -> None:
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
+        self._is_durable = policy.durable or terms.durable
         self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
@@ -108,8 +109,8 @@ class AtomicSink:
                 while not self._digest.catch_up(PIECE):
                     pass
                 self.sha256 = self._digest.hex()
-                keep_digest(self._partial.fd, self.sha256)
-            if self._policy.durable:
+                keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
+            if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)
                 self._is_doubtful = False
@@ -117,7 +118,7 @@ class AtomicSink:
             self._is_published = True
             if self._begun.published is not None and self._begun.is_findable:
                 keep_origin(self._partial.fd, None)
-            if self._policy.durable:
+            if self._is_durable:
                 self._sync_name()
             self._partial.close()
         except OSError as error:
@@ -155,12 +156,13 @@ class AtomicSink:
                 if published is not None:
                     change.moved(published)
                 return
-            now = target.lstat_or_none() if is_told or terms.append or not terms.may_create else None
-            if terms.append and not _is_same(now, self._begun.published):
+            is_bound = terms.append or terms.over_same
+            now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
+            if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
-            if terms.append and now is None:
+            if is_bound and now is None:
                 rename_to_new(self._partial.place, target)
             else:
                 if now is not None:
@@ -206,11 +208,7 @@ def _require_replaceable(place: Place, published: os.stat_result) -> None:
     if stat.S_ISLNK(published.st_mode):  # swapped in since the walk
         raise StorageError(Kind.NOT_FOUND)
     require_regular(published)
-    # A rename asks only the directory. A file its operator made read-only is not replaced all the same.
-    if published.st_uid == os.geteuid() and published.st_mode & stat.S_IWUSR:
-        return
-    if not os.access(place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids):
-        raise StorageError(Kind.DENIED)
+    require_writable(place, published)
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:

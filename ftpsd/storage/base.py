@@ -10,7 +10,7 @@ to one worker at a time.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -47,18 +47,34 @@ class Kind(Enum):
 
 
 class StorageError(Exception):
-    """An operation that was not done; *path* is the virtual path, never a host path."""
+    """
+    An operation that was not done; *path* is the virtual path, never a host path.
 
-    def __init__(self, kind: Kind, path: VirtualPath | None = None, cause: OSError | None = None) -> None:
+    *why* says what decided, such as the right that no rule gives, where neither kind nor cause does.
+    """
+
+    def __init__(
+        self, kind: Kind, path: VirtualPath | None = None, cause: OSError | None = None, *, why: str | None = None
+    ) -> None:
         super().__init__(kind, path, cause)
         self.kind = kind
         self.path = path
         self.cause = cause
+        self.why = why
+
+    @property
+    def reason(self) -> str:
+        """What decided, for the log: a rule, the name of the errno, or else the kind."""
+        return self.why or self._errno or self.kind.name.lower().replace("_", " ")
+
+    @property
+    def _errno(self) -> str | None:
+        return None if self.cause is None else errno.errorcode.get(self.cause.errno or 0, "unknown errno")
 
     def __str__(self) -> str:
         where = "" if self.path is None else f" {self.path}"
-        why = "" if self.cause is None else f" ({errno.errorcode.get(self.cause.errno or 0, 'unknown errno')})"
-        return f"{self.kind.name}{where}{why}"
+        why = self.why or self._errno
+        return f"{self.kind.name}{where}" + (f" ({why})" if why else "")
 
 
 class UnfinishedUpload(StorageError):
@@ -118,8 +134,18 @@ class Source(Protocol):
     """One open file to send."""
 
     size: int  # bytes of the whole file when it was opened
-    offset: int  # where the next read starts
-    sha256: str | None  # of the whole file, in hex, where it is known
+
+    @property
+    def offset(self) -> int:
+        """
+        Where the next read starts: where the last one ended.
+
+        Nobody sets it. What is computed of the bytes that go by is of all of them, in order, or of none.
+        """
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the whole file, in hex, where it is known."""
 
     @property
     def digests(self) -> bool:
@@ -135,6 +161,28 @@ class Source(Protocol):
         """Let the file go; idempotent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    What an upload begins with and may do to its target.
+
+    What it may do holds when it is opened and when it is committed, without a gap between looking and doing.
+    """
+
+    offset: int = 0  # bytes
+    append: bool = False  # goes on where the file ends; *offset* does not count
+    unique: bool = False  # published beside the path, under a name that no file has
+    resumable: bool = True  # False: goes on from what is published alone, and is not gone on with when interrupted
+    may_replace: bool = True  # False: a file of that name is EXISTS and stays as it is
+    may_create: bool = True  # False: no such file is NOT_FOUND
+    over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
+    durable: bool = False  # True: on the disk when commit() returns, also where the storage leaves that to the system
+
+    def under_new_name(self) -> Terms:
+        """Return the terms of a *unique* upload once its name has been chosen."""
+        return replace(self, offset=0, append=False, unique=False, may_replace=False)
+
+
 @dataclass(slots=True)
 class CachedFile:
     """A whole small file in memory, as a `Source`."""
@@ -143,7 +191,12 @@ class CachedFile:
     content: bytes
     size: int
     sha256: str | None
-    offset: int = 0
+    _offset: int = field(default=0, init=False)
+
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._offset
 
     @property
     def digests(self) -> bool:
@@ -152,9 +205,9 @@ class CachedFile:
 
     def read_into(self, buffer: memoryview) -> int:
         """See `Source.read_into`."""
-        piece = self.content[self.offset : self.offset + len(buffer)]
+        piece = self.content[self._offset : self._offset + len(buffer)]
         buffer[: len(piece)] = piece
-        self.offset += len(piece)
+        self._offset += len(piece)
         return len(piece)
 
     def fileno(self) -> int | None:
@@ -224,24 +277,10 @@ class Storage(Protocol):
         The one method that the reactor thread may call. None also for every error: `open_source` says what it is.
         """
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """
-        Open an upload to *path*.
+        Open an upload to *path* on *terms*.
 
-        *append* goes on where the file ends and ignores *offset*; *unique* publishes beside *path* under a name that
-        no file has. *resumable* False: it goes on from what is published alone, and nobody goes on with it when it is
-        interrupted. *may_replace* False: a file of that name, now or when the upload is committed, is EXISTS and stays
-        as it is. *may_create* False: no such file is NOT_FOUND. Both hold without a gap between looking and doing.
         Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
         version; COUNTING: ask again in a moment, nothing has been done.
         """
@@ -268,18 +307,24 @@ class Storage(Protocol):
         The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
         """
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """
         Rename *old* to *new*, and forget what this owner left unfinished under *old*.
 
-        With *may_replace* False whatever is at *new* stays and the answer is EXISTS.
+        With *may_replace* False whatever is at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
+        file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
+        read-only is not replaced: DENIED.
         """
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        """Set the modification time, in nanoseconds since 1970 UTC."""
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """
+        Set the modification time, in nanoseconds since 1970 UTC; return the one that is kept.
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
-        """Set the permission bits, at most 0o777."""
+        File systems keep the years they can (ext4 1901 to 2446), some no fractions of a second.
+        """
+
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        """Set the permission bits, at most 0o777; return the mode, with what else is in it."""
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""

@@ -7,14 +7,16 @@ Whatever the client leaves undone stays in the target. Two uploads to one name a
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
+from dataclasses import replace
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
-from ftpsd.storage.digest import StreamDigest, forget_digest, keep_digest
+from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
+from ftpsd.storage.digest import StreamDigest, begin_to_write, end_to_write
 from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.source import require_regular
 from ftpsd.storage.syscalls import turn, write_all
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
 
 _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -22,12 +24,15 @@ _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTT
 _ATTEMPTS = 16
 
 
-def open_direct(place: Place, policy: UploadPolicy, terms: UploadTerms, ledger: Ledger = NO_LEDGER) -> DirectSink:
+def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger = NO_LEDGER) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
+    if terms.over_same:  # what is written in place is there before anybody could look again
+        raise StorageError(Kind.UNSUPPORTED)
     start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
         fd, is_new = _open(place, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
+    policy = replace(policy, durable=True) if terms.durable else policy
     return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, replaces=not is_new)
 
 
@@ -39,6 +44,8 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
                 os.fchmod(fd, policy.file_mode)
         status = os.fstat(fd)
         require_regular(status)
+        if not is_new and not status.st_mode & stat.S_IWUSR:  # root can write what its operator made read-only
+            raise StorageError(Kind.DENIED)
         start = status.st_size if start is None else start
         if not 0 <= start <= status.st_size:
             raise StorageError(Kind.BAD_OFFSET)
@@ -49,7 +56,7 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
         raise
 
 
-def _open(place: Place, terms: UploadTerms, change: Change) -> tuple[int, bool]:
+def _open(place: Place, terms: Terms, change: Change) -> tuple[int, bool]:
     """Return the descriptor and whether the file is new."""
     flags = _WRITE | (os.O_APPEND if terms.append else 0)
     is_allowed = False
@@ -82,7 +89,7 @@ class DirectSink:
     """An upload that is written in place."""
 
     __slots__ = (
-        "_digest", "_fd", "_has_begun", "_is_append", "_is_broken", "_ledger", "_place", "_policy", "offset", "path",
+        "_digest", "_fd", "_is_append", "_is_broken", "_ledger", "_mark", "_place", "_policy", "offset", "path",
         "replaces", "sha256",
     )  # fmt: skip
 
@@ -101,14 +108,14 @@ class DirectSink:
         self._policy = policy
         self._fd = fd
         self._ledger = ledger
-        self._has_begun = False
+        self._mark: bytes | None = None  # what stands where a digest was, as soon as it has begun to write
         self._is_append = is_append
         self._is_broken = False  # see AtomicSink
         self.path = place.path
         self.offset = offset
         self.replaces = replaces
         self.sha256: str | None = None
-        # What is written in place may be changed by others meanwhile; only what came from one hand has a digest.
+        # What is written in place may be changed by others meanwhile; only what came from one hand keeps its digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 
     def write(self, data: memoryview) -> None:
@@ -156,10 +163,11 @@ class DirectSink:
             self.abort()
             raise StorageError(Kind.IO, self.path)
         try:
-            self._begin()
+            mark = self._begin()
             if self._digest is not None:
-                self.sha256 = self._digest.hex()
-                keep_digest(self._fd, self.sha256)
+                digest = self._digest.hex()
+                if end_to_write(self._fd, mark, digest):
+                    self.sha256, self._mark = digest, None
             if self._policy.durable:
                 os.fsync(self._fd)
                 if not self.replaces:
@@ -175,18 +183,20 @@ class DirectSink:
         fd, self._fd = self._fd, -1
         self._place.close()
         if fd >= 0:
+            if self._mark is not None:
+                with suppress(OSError):
+                    end_to_write(fd, self._mark, None)
             os.close(fd)
 
-    def _begin(self) -> None:
+    def _begin(self) -> bytes:
         """Cut off what the upload replaces, but not before it is really there: many a data connection never comes."""
-        if self._has_begun:
-            return
-        self._has_begun = True
-        if self.replaces:
-            forget_digest(self._fd)
+        if self._mark is not None:
+            return self._mark
+        mark = self._mark = begin_to_write(self._fd)
         with turn(self._place.name), self._ledger.change() as change:
             status = os.fstat(self._fd)
             if status.st_size > self.offset and not self._is_append:
                 os.ftruncate(self._fd, self.offset)
                 if status.st_nlink:  # else it was deleted meanwhile, and told of with all of its bytes
                     change.resized(status, status.st_size, self.offset)
+        return mark

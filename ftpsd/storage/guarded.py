@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.entries import PARTIAL_PERM
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.rules import PathRule, Rules
@@ -58,55 +59,42 @@ class GuardedStorage:
         """Return the small file *path* if that needs no waiting; needs read."""
         return self._inner.read_cached(path, limit) if self._at(path).allows(Permission.READ) else None
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload; needs upload for a new file, overwrite or append for one that exists."""
         allowed = self._at(path).allowed
-        may_create = may_create and Permission.UPLOAD in allowed
-        may_replace = may_replace and (Permission.APPEND if append else Permission.OVERWRITE) in allowed
-        if not may_create and (unique or not may_replace):
-            raise StorageError(Kind.DENIED, path)
+        replacing = Permission.APPEND if terms.append else Permission.OVERWRITE
+        may_create = terms.may_create and Permission.UPLOAD in allowed
+        may_replace = terms.may_replace and replacing in allowed
+        if not may_create and (terms.unique or not may_replace):
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         try:
-            sink = self._inner.open_sink(
-                path,
-                offset=offset,
-                append=append,
-                unique=unique,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = self._inner.open_sink(path, replace(terms, may_replace=may_replace, may_create=may_create))
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND and Permission.UPLOAD not in allowed:
-                raise StorageError(Kind.DENIED, path, error.cause) from error
+                raise StorageError(Kind.DENIED, path, error.cause, why=_lacks(Permission.UPLOAD)) from error
+            if error.kind is Kind.EXISTS and replacing not in allowed:
+                error.why = _lacks(replacing)
             raise
-        if unique and Permission.UPLOAD not in self._at(sink.path).allowed:
+        if terms.unique and Permission.UPLOAD not in self._at(sink.path).allowed:
             # The name that was chosen falls under another rule than the one that was asked for.
             sink.abort()
             with suppress(StorageError):
                 self._inner.remove_file(sink.path)
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         return sink
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*; needs mkdir."""
         if not self._at(path).allows(Permission.MKDIR):
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.MKDIR))
         self._inner.make_directory(path)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*; needs upload, list or read, and that these rules allow the same for all names."""
-        if not (self._rules.are_the_same_for_all and self._at(path).allows(Permission.UPLOAD)):
-            raise StorageError(Kind.DENIED, path)
+        if not self._rules.are_the_same_for_all:
+            raise StorageError(Kind.DENIED, path, why="a link needs rules that are the same for all names")
+        if not self._at(path).allows(Permission.UPLOAD):
+            raise StorageError(Kind.DENIED, path, why=_lacks(Permission.UPLOAD))
         self._require_seen(target)
         self._inner.make_link(path, target)
 
@@ -120,25 +108,36 @@ class GuardedStorage:
         self._require(path, Permission.DELETE)
         self._inner.remove_file(path)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        """Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace."""
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        """
+        Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace.
+
+        No name may come to allow what the old one did not: else rename would give what the rules deny.
+        """
         source = self._require(old, Permission.RENAME)
         target = self._at(new)
         if Permission.RENAME not in target.allowed:
-            raise StorageError(Kind.DENIED, new)
-        if not source.may_move_to(target) and self._inner.stat(old).type is not EntryType.FILE:
-            raise StorageError(Kind.DENIED, old)
-        self._inner.rename(old, new, may_replace=may_replace and Permission.OVERWRITE in target.allowed)
+            raise StorageError(Kind.DENIED, new, why=_lacks(Permission.RENAME))
+        if not source.may_move_file_to(target):
+            raise StorageError(Kind.DENIED, new, why="the new name would allow what the old one does not")
+        may_replace = may_replace and Permission.OVERWRITE in target.allowed
+        any_kind = any_kind and source.may_move_to(target)
+        try:
+            self._inner.rename(old, new, may_replace=may_replace, any_kind=any_kind)
+        except StorageError as error:
+            if error.kind is Kind.EXISTS and Permission.OVERWRITE not in target.allowed:
+                error.why = _lacks(Permission.OVERWRITE)
+            raise
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time; needs set-time."""
         self._require(path, Permission.SET_TIME)
-        self._inner.set_modified(path, modified_ns)
+        return self._inner.set_modified(path, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits; needs chmod."""
         self._require(path, Permission.CHMOD)
-        self._inner.set_mode(path, mode)
+        return self._inner.set_mode(path, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in *path*; needs list or read, as stat() does."""
@@ -161,14 +160,15 @@ class GuardedStorage:
         """Return the rules at *path*. Raises: NOT_FOUND for what the user may neither list nor read."""
         rules = self._at(path)
         if not rules.allowed & {Permission.LIST, Permission.READ}:
-            raise StorageError(Kind.NOT_FOUND, path)
+            raise StorageError(Kind.NOT_FOUND, path, why="no rule allows list or read")
         return rules
 
     def _require(self, path: VirtualPath, permission: Permission) -> Rules:
         """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
         rules = self._at(path)
         if not rules.allows(permission):
-            raise StorageError(Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND, path)
+            kind = Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND
+            raise StorageError(kind, path, why=_lacks(permission))
         return rules
 
 
@@ -191,6 +191,11 @@ class GuardedListing:
     def close(self) -> None:
         """Let the directory go."""
         self._inner.close()
+
+
+def _lacks(permission: Permission) -> str:
+    """Say for the log which right is missing."""
+    return f"no rule allows {permission.value}"
 
 
 def narrowed(entry: Entry, rules: Rules) -> Entry:

@@ -24,10 +24,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftpsd.storage.atomic import open_atomic
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, from_oserror
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, from_oserror
 from ftpsd.storage.cached import read_cached
 from ftpsd.storage.direct import open_direct
 from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
@@ -36,9 +38,9 @@ from ftpsd.storage.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.openat2 import is_near
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
 from ftpsd.storage.quota.usage import Standing
-from ftpsd.storage.source import READ_FILE, FileSource, require_regular, set_time_of_file
-from ftpsd.storage.syscalls import rename_to_new, turn, turns
-from ftpsd.storage.upload import UploadPolicy, UploadTerms
+from ftpsd.storage.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
+from ftpsd.storage.syscalls import make_directory, rename_to_new, sync_name, turn, turns
+from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -116,23 +118,11 @@ class LocalJail:
             return None
         return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*, through links; in the way the policy says."""
-        if unique:
+        if terms.unique:
             # Unlike a number that is free right now, it is still free when the upload is published.
-            path = path.parent / unique_name(path.name)
-            offset, append, may_replace = 0, False, False
-        terms = UploadTerms(offset, append, resumable, may_replace, may_create)
+            path, terms = path.parent / unique_name(path.name), terms.under_new_name()
         with self._find_new(path, is_file=True) as place:
             published = place.lstat_or_none()
             if published is None or not stat.S_ISLNK(published.st_mode):
@@ -140,7 +130,7 @@ class LocalJail:
         with self._find_new(path, is_file=True, follow=True) as place:
             return self._open_sink(place, place.lstat_or_none(), terms)
 
-    def _open_sink(self, place: Place, published: os.stat_result | None, terms: UploadTerms) -> Sink:
+    def _open_sink(self, place: Place, published: os.stat_result | None, terms: Terms) -> Sink:
         self._ledger.require_counted()
         if not self._uploads.atomic:
             return open_direct(place, self._uploads, terms, self._ledger)
@@ -152,11 +142,13 @@ class LocalJail:
             self._ledger.require_counted()
             with turn(place.name), self._ledger.change() as change:
                 change.need_directory()
-                os.mkdir(place.name, 0o700, dir_fd=place.fd)
-                change.came(place.lstat())
-            self._chmod(place, self._uploads.directory_mode)
-            if self._uploads.durable:
-                place.sync()
+                make_directory(place, self._uploads.directory_mode)
+                made = place.lstat()
+                change.came(made)
+            with self._or_not_at_all(place, made):
+                self._give_mode(place, made)
+                if self._uploads.durable:
+                    sync_name(place)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*, which leads through the names of *target* as they are given."""
@@ -178,9 +170,11 @@ class LocalJail:
             with turn(place.name), self._ledger.change() as change:
                 change.need_file()
                 os.symlink(text, place.name, dir_fd=place.fd)
-                change.came(place.lstat())
-            if self._uploads.durable:
-                place.sync()
+                made = place.lstat()
+                change.came(made)
+            with self._or_not_at_all(place, made):
+                if self._uploads.durable:
+                    sync_name(place)
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
@@ -211,16 +205,19 @@ class LocalJail:
             os.unlink(place.name, dir_fd=place.fd)
             change.went(status)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
         with self._find_own(old) as source, self._find_new(new) as target:
             with turns(source.name, target.name), self._ledger.change() as change:
                 moved = source.lstat()
+                if not any_kind and not stat.S_ISREG(moved.st_mode):
+                    raise StorageError(Kind.DENIED, old)
                 if may_replace:
                     replaced = target.lstat_or_none()
                     if replaced is not None and os.path.samestat(moved, replaced):
                         replaced = None  # two names of one file: then rename(2) does nothing
                     if replaced is not None:
+                        require_writable(target, replaced)
                         change.going(replaced)
                     os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
                     if replaced is not None:
@@ -231,25 +228,26 @@ class LocalJail:
             # Else what was begun to replace the file would come to light as an upload to a name that is free now.
             self._discard_partial(source)
             if self._uploads.durable:
-                target.sync()
+                sync_name(target)
                 if old.parent != new.parent:
-                    source.sync()
+                    sync_name(source)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        """Set the modification time of what *path* leads to."""
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """Set the modification time of what *path* leads to; return the one that is kept."""
         with self._find(path, follow=True) as place:
             status = place.lstat()
             times = (status.st_atime_ns, modified_ns)
-            if stat.S_ISREG(status.st_mode) and set_time_of_file(place, times):
-                return
-            os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
+            if not (stat.S_ISREG(status.st_mode) and set_time_of_file(place, times)):
+                os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
+            return place.lstat().st_mtime_ns
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""
         if mode & ~0o777:
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
             self._chmod(place, mode)
+            return stat.S_IMODE(place.lstat().st_mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*: what disk and quota leave."""
@@ -281,7 +279,7 @@ class LocalJail:
     def _find_own(self, path: VirtualPath) -> Place:
         """Find what is to be removed or renamed itself."""
         if path.is_root:
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why="the root of a tree stays")
         return self._find(path)
 
     def _find_new(self, path: VirtualPath, *, is_file: bool = False, follow: bool = False) -> Place:
@@ -311,6 +309,26 @@ class LocalJail:
             return None
         entry = entry_of(name, status)
         return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
+
+    @contextmanager
+    def _or_not_at_all(self, place: Place, made: os.stat_result) -> Iterator[None]:
+        """Remove *made*, new at *place*, when something goes wrong: a command that is refused leaves nothing behind."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError), turn(place.name), self._ledger.change() as change:
+                if os.path.samestat(place.lstat(), made):
+                    change.going(made)
+                    (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(place.name, dir_fd=place.fd)
+                    change.went(made)
+            raise
+
+    def _give_mode(self, place: Place, made: os.stat_result) -> None:
+        """Give a new directory the bits that a umask took from it; one with special bits has its mode already."""
+        mode = self._uploads.directory_mode
+        if made.st_mode & 0o777 != mode and not made.st_mode & 0o7000:
+            with suppress(PermissionError):  # vfat has no modes
+                self._chmod(place, mode)
 
     def _chmod(self, place: Place, mode: int) -> None:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.retold import RetoldSource
@@ -26,6 +26,8 @@ ROOT = VirtualPath()
 # What a directory that is only there for the mounts below it allows: to enter and to list it.
 _MADE_UP_PERM = "el"
 _NO_NAME = VirtualPath((RESERVED_PREFIX,))
+# Why, for the log.
+_HELD = "a mount point, or above one"
 _NOT_THERE = frozenset({Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY})
 
 
@@ -118,31 +120,13 @@ class MountedStorage:
             found.path = path
         return found
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.IS_A_DIRECTORY, Kind.DENIED)
         tree, inner, point = self._tree_of(path)
         with self._making(path), _seen_from(point):
-            sink = tree.open_sink(
-                inner,
-                offset=offset,
-                append=append,
-                unique=unique,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = tree.open_sink(inner, terms)
         return sink if point.is_root else _mounted(sink, point)
 
     def make_directory(self, path: VirtualPath) -> None:
@@ -175,7 +159,7 @@ class MountedStorage:
         with _seen_from(point):
             tree.remove_file(inner)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
         tree, inner, point = self._changeable(old)
         if self._points.is_held(new):
@@ -183,19 +167,19 @@ class MountedStorage:
         if self._points.find(new) != point:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new), _seen_from(point):
-            tree.rename(inner, inside(new, point), may_replace=may_replace)
+            tree.rename(inner, inside(new, point), may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_modified(inner, modified_ns)
+            return tree.set_modified(inner, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         tree, inner, point = self._real(path)
         with _seen_from(point):
-            tree.set_mode(inner, mode)
+            return tree.set_mode(inner, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""
@@ -231,13 +215,13 @@ class MountedStorage:
             self.stat(path)
         except StorageError as error:
             if error.kind is Kind.NOT_FOUND:
-                return StorageError(hidden, path)
-        return StorageError(seen, path)
+                return StorageError(hidden, path, why=_HELD)
+        return StorageError(seen, path, why=_HELD)
 
     def _real(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
         """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""
         if self._is_made_up(path):
-            raise StorageError(Kind.DENIED, path)
+            raise StorageError(Kind.DENIED, path, why=_HELD)
         return self._tree_of(path)
 
     def _is_made_up(self, path: VirtualPath) -> bool:
@@ -257,7 +241,7 @@ class MountedStorage:
             yield
         except StorageError as error:
             if error.kind in _NOT_THERE and self._is_made_up(path.parent):
-                raise StorageError(Kind.DENIED, path, error.cause) from error
+                raise StorageError(Kind.DENIED, path, error.cause, why=_HELD) from error
             raise
 
     def _entries(self, path: VirtualPath, names: Sequence[str]) -> Iterator[Entry]:

@@ -1,24 +1,30 @@
 """
 RecodedStorage: an old tree whose names on disk are not UTF-8, shown as if they were.
 
-* A name on disk that is text in the tree's charset, and is written just so, is shown as that text. Any other is shown
-  byte for byte, as names that are not UTF-8 are everywhere. So every name on disk has exactly one spelling, and rules
-  around this storage cannot be passed by with another.
-* A name that the charset does not have is BAD_NAME: it could not be shown as what it was.
+* A name on disk that is text in the tree's charset, is written just so and holds no control character (latin-1 has 32
+  of them above ASCII) is shown as that text. Any other is shown byte for byte, as names that are not UTF-8 are
+  everywhere. So every name on disk has exactly one spelling, and rules around this storage cannot be passed by with
+  another.
+* Each name that is asked for has to be the one under which its bytes are shown; else it is BAD_NAME. That a charset has
+  bytes for it is not enough: in Shift JIS and EUC-JP two letters can share theirs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.retold import RetoldSource
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import PathError, VirtualPath
+
+# Surrogates carry raw bytes, and to a name with a control character no path leads.
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class StoredNames:
@@ -34,7 +40,7 @@ class StoredNames:
         data = encode_name(name)
         try:
             text = data.decode(self._encoding)
-            if text.encode(self._encoding) == data and not any("\ud800" <= letter <= "\udfff" for letter in text):
+            if text.encode(self._encoding) == data and not _UNSHOWN.search(text):
                 return text
         except UnicodeError:
             pass
@@ -44,17 +50,19 @@ class StoredNames:
         """Return *name* as it is on disk. Raises: BAD_NAME for one that nothing on this disk can have."""
         if name.isascii():
             return name
-        try:
-            return decode_name(name.encode(self._encoding))
-        except UnicodeError:
-            pass
-        try:
-            found = decode_name(name.encode("ascii", "surrogateescape"))
-        except UnicodeError:
-            raise StorageError(Kind.BAD_NAME) from None
-        if self.shown(found) != name:
+        found = self._written(name)
+        if found is None or self.shown(found) != name:
             raise StorageError(Kind.BAD_NAME)
         return found
+
+    def _written(self, name: str) -> str | None:
+        """Return *name* in the charset, or as the raw bytes it stands for; None for neither."""
+        for encoding, errors in ((self._encoding, "strict"), ("ascii", "surrogateescape")):
+            try:
+                return decode_name(name.encode(encoding, errors))
+            except UnicodeError:
+                continue
+        return None
 
 
 class RecodedStorage:
@@ -98,35 +106,18 @@ class RecodedStorage:
             found.path = path
         return found
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
-        if unique:
+        if terms.unique:
             # Made here: what is below would cut a long name between two bytes of a letter.
             try:
                 path = path.parent / unique_name(path.name)
             except PathError:
                 raise StorageError(Kind.BAD_NAME, path) from None
-            offset, append, may_replace = 0, False, False
+            terms = terms.under_new_name()
         stored = self._stored_new(path)
         with self._shown_errors():
-            sink = self._inner.open_sink(
-                stored,
-                offset=offset,
-                append=append,
-                resumable=resumable,
-                may_replace=may_replace,
-                may_create=may_create,
-            )
+            sink = self._inner.open_sink(stored, terms)
         sink.path = path
         return sink
 
@@ -154,23 +145,23 @@ class RecodedStorage:
         with self._shown_errors():
             self._inner.remove_file(stored)
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         source, target = self._stored(old), self._stored_new(new)
         with self._shown_errors():
-            self._inner.rename(source, target, may_replace=may_replace)
+            self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         stored = self._stored(path)
         with self._shown_errors():
-            self._inner.set_modified(stored, modified_ns)
+            return self._inner.set_modified(stored, modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         stored = self._stored(path)
         with self._shown_errors():
-            self._inner.set_mode(stored, mode)
+            return self._inner.set_mode(stored, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""

@@ -24,18 +24,10 @@ class RetoldSource:
         """Where the next read starts."""
         return self._inner.offset
 
-    @offset.setter
-    def offset(self, offset: int) -> None:
-        self._inner.offset = offset
-
     @property
     def sha256(self) -> str | None:
         """The digest of the file, where it is known."""
         return self._inner.sha256
-
-    @sha256.setter
-    def sha256(self, digest: str | None) -> None:
-        self._inner.sha256 = digest
 
     @property
     def digests(self) -> bool:

@@ -13,9 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 
 from ftpsd.wire.permission import Permission
 
+Parts = tuple[str, ...]
+
+# What can be done with a file that is there.
+_OF_FILES = frozenset(
+    {
+        Permission.READ,
+        Permission.OVERWRITE,
+        Permission.APPEND,
+        Permission.DELETE,
+        Permission.SET_TIME,
+        Permission.CHMOD,
+    }
+)
 _NOTHING: frozenset[Permission] = frozenset()
 _TREE = "**"
 _ANY = frozenset({"*", _TREE})
@@ -137,16 +151,42 @@ class Rules:
         """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
         return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
+    def may_move_file_to(self, other: Rules) -> bool:
+        """Tell whether a file may be renamed from here to *other*: it gets no right there that it has not here."""
+        renames = Permission.RENAME in self.allowed and Permission.RENAME in other.allowed
+        return renames and other.allowed & _OF_FILES <= self.allowed
+
     def may_move_to(self, other: Rules) -> bool:
         """
-        Tell whether all that may be below here may be moved to below *other*.
+        Tell whether a directory may be renamed from here to *other*, whatever may be in it.
 
         Without that, a directory with something forbidden in it could be carried to where it is allowed.
         """
         ours, others = list(self._inside()), list(other._inside())
-        if any(Permission.RENAME not in allow for allow in ours + others):
+        if any(Permission.RENAME not in allow for allow in (self.allowed, other.allowed, *ours, *others)):
             return False
-        return self._decides_all() or not others
+        if self._rules == other._rules:
+            return True
+        is_decided = self._decides_all() or not others
+        return is_decided and other.allowed <= self.allowed and self._gives_all_of(other)
+
+    def _gives_all_of(self, other: Rules) -> bool:
+        """Tell whether each name below here has every permission that the same name has below *other*."""
+        seen: list[Parts] = []
+        for parts, rule in other._rules:
+            if not any(_covers(earlier, parts) for earlier in seen) and not self._gives(rule.allow, parts):
+                return False
+            seen.append(parts)
+        return True
+
+    def _gives(self, wanted: frozenset[Permission], pattern: Parts) -> bool:
+        """Tell whether all that *pattern* may match has at least the permissions *wanted* here."""
+        for parts, rule in self._rules:
+            if _may_meet(parts, pattern) and not wanted <= rule.allow:
+                return False
+            if _covers(parts, pattern):
+                return True
+        return not wanted
 
     def _inside(self) -> Iterator[frozenset[Permission]]:
         """Yield what the rules say that can decide about something below here."""
@@ -166,6 +206,33 @@ def _rules_of(rules: tuple[PathRule, ...]) -> Rules:
 
 
 _EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
+
+
+def _may_meet(first: Parts, second: Parts) -> bool:
+    """Tell whether some path may match both patterns; of two with wildcards in one component it is assumed."""
+    for ours, theirs in zip(first, second, strict=False):
+        if _TREE in (ours, theirs):
+            return True
+        if not (component_matches(ours, theirs) or component_matches(theirs, ours) or _are_wild(ours, theirs)):
+            return False
+    longer = max(first, second, key=len)[min(len(first), len(second)) :]
+    return longer in ((), (_TREE,))
+
+
+def _covers(first: Parts, second: Parts) -> bool:
+    """Tell whether *first* surely matches all that *second* matches."""
+    for ours, theirs in zip_longest(first, second):
+        if ours == _TREE:
+            return True
+        if ours is None or theirs in (None, _TREE):
+            return False
+        if ours not in ("*", theirs) and (_are_wild(theirs) or not component_matches(ours, theirs)):
+            return False
+    return True
+
+
+def _are_wild(*components: str) -> bool:
+    return all("*" in component or "?" in component for component in components)
 
 
 def component_matches(pattern: str, name: str) -> bool:

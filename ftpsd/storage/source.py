@@ -28,6 +28,21 @@ def require_regular(status: os.stat_result) -> None:
         raise StorageError(Kind.IS_A_DIRECTORY if stat.S_ISDIR(status.st_mode) else Kind.NOT_REGULAR)
 
 
+def require_writable(place: Place, status: os.stat_result) -> None:
+    """
+    Refuse to replace a file that its operator made read-only: a rename asks only the directory.
+
+    *status* is what is at *place*; also root, who could write it, leaves it. Raises: DENIED.
+    """
+    if not stat.S_ISREG(status.st_mode) or (status.st_uid == os.geteuid() and status.st_mode & stat.S_IWUSR):
+        return
+    has_write = status.st_mode & stat.S_IWUSR and os.access(
+        place.name, os.W_OK, dir_fd=place.fd, effective_ids=os.access in os.supports_effective_ids
+    )
+    if not has_write:
+        raise StorageError(Kind.DENIED, why="the file is read-only")
+
+
 class FileSource:
     """
     A regular file being sent.
@@ -35,7 +50,7 @@ class FileSource:
     Its SHA-256 is known when it was kept with the file, or as soon as all of it has been read.
     """
 
-    __slots__ = ("_digest", "_fd", "_status", "offset", "path", "sha256", "size")
+    __slots__ = ("_digest", "_fd", "_offset", "_status", "path", "sha256", "size")
 
     def __init__(self, place: Place, offset: int, *, digests: bool = True) -> None:
         """Open the file at *place*. Raises: OSError with ELOOP when it is a link."""
@@ -54,12 +69,17 @@ class FileSource:
             self.close()
             raise
         self.size = status.st_size
-        self.offset = offset
+        self._offset = offset
         self._status = status
         if digests:
             self.sha256 = stored_digest(self._fd, status)
             if self.sha256 is None and offset == 0:
                 self._digest = StreamDigest()
+
+    @property
+    def offset(self) -> int:
+        """Where the next read starts; only a read moves it, or the digest would be of other bytes than the file's."""
+        return self._offset
 
     @property
     def digests(self) -> bool:
@@ -69,13 +89,13 @@ class FileSource:
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         try:
-            count = os.preadv(self._fd, (buffer,), self.offset)
+            count = os.preadv(self._fd, (buffer,), self._offset)
         except OSError as error:
             raise from_oserror(error, self.path) from error
-        self.offset += count
+        self._offset += count
         if self._digest is not None:
             self._digest.update(buffer[:count])
-            if self.offset >= self.size:
+            if self._offset >= self.size:
                 self._keep_digest(self._digest)
         return count
 
@@ -87,9 +107,12 @@ class FileSource:
         """Keep the digest of what was read, if the file is still what was opened."""
         self._digest = None
         now, then = os.fstat(self._fd), self._status
-        if self.offset == self.size and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns):
+        if self._offset == self.size and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns):
             self.sha256 = digest.hex()
-            keep_digest(self._fd, self.sha256)
+            # What was written in place may have its old time again (MFMT). Its ctime nobody sets; another name, another
+            # mode and another reader's digest change it too, and then it is computed once more some day.
+            if now.st_ctime_ns == then.st_ctime_ns:
+                keep_digest(self._fd, self.sha256, now)
 
     def close(self) -> None:
         """Close the file."""
@@ -110,7 +133,8 @@ def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:
         digest = stored_digest(fd, status)
         os.utime(fd, ns=times)
         if digest is not None:
-            keep_digest(fd, digest)
+            # Where somebody begins to write in place meanwhile, there is none any more, and none comes back.
+            keep_digest(fd, digest, os.fstat(fd), only_again=True)
     finally:
         os.close(fd)
     return True

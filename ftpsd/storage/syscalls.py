@@ -1,5 +1,6 @@
 """
-System calls made whole: all the bytes are written or copied, and a rename replaces nothing it was not to replace.
+System calls made whole: all the bytes are written or copied, a rename replaces nothing it was not to replace, and a
+directory is made with its mode.
 
 `rename` replaces what it finds. Looking first leaves a gap; RENAME_NOREPLACE, or `link` where that is missing, leaves
 none.
@@ -12,6 +13,7 @@ import errno
 import os
 import stat
 from contextlib import AbstractContextManager
+from threading import Lock
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.turns import REPLACING
@@ -28,6 +30,9 @@ _COPY_BY_HAND = frozenset(
 
 _RENAME_NOREPLACE = 1  # renameat2(2)
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+# The umask is the process's, not the thread's. All else that creates files says their modes, and needs no umask.
+_UMASK = Lock()
 
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28; not on macOS
 if _renameat2 is not None:
@@ -74,6 +79,41 @@ def _copy_by_hand(source: int, target: int, start: int, end: int) -> None:
         os.lseek(target, start, os.SEEK_SET)
         write_all(target, chunk)
         start += len(chunk)
+
+
+def make_directory(place: Place, mode: int) -> None:
+    """
+    Make a directory with the permission bits *mode*, whatever the process's umask.
+
+    In a set-group-id directory the kernel hands group and bit down. A chmod would have to repeat that bit, which
+    systemd's RestrictSUIDSGID= refuses, or take it away. So there the directory is made with the right mode at once.
+    """
+    if os.fstat(place.fd).st_mode & stat.S_ISGID:
+        with _UMASK:
+            before = os.umask(0)
+            try:
+                os.mkdir(place.name, mode, dir_fd=place.fd)
+            finally:
+                os.umask(before)
+    else:
+        os.mkdir(place.name, mode, dir_fd=place.fd)
+
+
+def sync_name(place: Place) -> None:
+    """Make what happened to the name *place* survive a power cut."""
+    try:
+        place.sync()
+    except PermissionError:
+        # A directory that may be written but not read cannot be opened for that. A rename changes the inode of what is
+        # renamed too, and the journals of ext4 and XFS bring both to the disk or neither.
+        try:
+            fd = os.open(place.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+        except OSError:  # a link, or not readable either
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def turn(name: bytes) -> AbstractContextManager[object]:

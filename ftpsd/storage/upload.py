@@ -41,17 +41,6 @@ class UploadPolicy:
         return 0o777 & ~self.umask
 
 
-@dataclass(frozen=True, slots=True)
-class UploadTerms:
-    """What an upload begins with and may do to its target: see `Storage.open_sink`."""
-
-    offset: int = 0  # bytes
-    append: bool = False
-    resumable: bool = True
-    may_replace: bool = True
-    may_create: bool = True
-
-
 def sweep_partials(
     root: Path,
     older_than_seconds: float,

@@ -64,7 +64,7 @@ def create(directory: Path, *, now: datetime | None = None) -> Demonstration:
     if authority is None:
         authority = _make_authority(files.authority, authority_key, now)
     server = _load(files.certificate, files.private_key, now)
-    if server is None or not _is_signed(server, authority):
+    if server is None or not _is_signed(server, authority) or authority.chain[0] not in server.chain:
         _make_server(files, authority, now)
     return files
 
@@ -128,7 +128,9 @@ def _make_server(files: Demonstration, authority: CertificatePair, now: datetime
         .sign(authority.key, SHA256())
     )
     _write(files.private_key, _key_bytes(key), KEY_MODE)
-    _write(files.certificate, built.public_bytes(Encoding.PEM), CERTIFICATE_MODE)
+    # With the authority behind it the file is a whole chain, so nobody has to wonder whether something is missing.
+    chain = built.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM)
+    _write(files.certificate, chain, CERTIFICATE_MODE)
 
 
 def _builder(

@@ -25,6 +25,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 from weakref import ref
 
 from OpenSSL import SSL
@@ -36,6 +37,9 @@ from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, TLSFacts, describe, is_resumed, new_evidence
 from ftpsd.tls.tickets import TicketContext, TicketContexts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
+
+# SSL_state_string_long of TLS_ST_BEFORE, in OpenSSL 1.1.0 to 4.0.
+UNHEARD: Final = b"before SSL initialization"
 
 # Returns the certificate for a name that a client asks for, None for a name nobody has configured.
 Choice = Callable[[str], CertificatePair | None]
@@ -107,6 +111,18 @@ class SessionTLS:
         return self._shared is not None
 
     @property
+    def has_heard(self) -> bool:
+        """Whether anything has come for the control connection's handshake."""
+        control = self._control() if self._control is not None else None
+        return control is not None and control.get_state_string() != UNHEARD
+
+    @property
+    def control_facts(self) -> TLSFacts | None:
+        """What the control connection's handshake agreed on; None before its completion and after the connection."""
+        control = self._control() if self._control is not None else None
+        return describe(control) if control is not None and control.is_complete else None
+
+    @property
     def context(self) -> SSL.Context:
         """The context of the control connection; one of the session's own is made when it is asked for first."""
         return self._shared.context if self._shared is not None else self._own_context()
@@ -115,12 +131,6 @@ class SessionTLS:
     def expires(self) -> float | None:
         """When the session has to end, on the reactor's clock, for its ticket keys to end; None for no such time."""
         return self._shared.expires if self._shared is not None else None
-
-    @property
-    def control_facts(self) -> TLSFacts | None:
-        """What the control connection's handshake agreed on; None before its completion and after the connection."""
-        control = self._control() if self._control is not None else None
-        return describe(control) if control is not None and control.is_complete else None
 
     def choose_version(self, hello: ClientHello) -> None:
         """

@@ -3,17 +3,19 @@ Text: how names and sentences become bytes, and which characters may stand in th
 
 A name is `str` holding UTF-8; a byte that is not UTF-8 survives as a surrogate escape, so every name on disk has
 exactly one spelling here and comes back byte for byte. The locale is never asked.
-A control character is C0 or DEL: what ends a line, moves a cursor or starts an escape sequence. Paths refuse them,
-listings skip names that hold them, replies show them as "?".
+A control character is C0, DEL or C1: what ends a line, moves a cursor or starts an escape sequence; U+009B does that as
+ESC [ does, also in terminals that read UTF-8. Paths refuse them, listings skip names that hold them, replies show them
+as "?". U+2028, U+2029 and the characters that turn the direction of text are no controls: FTP and terminals end no line
+there, and honest names hold them.
 """
 
 from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # U+DC80 to U+DCFF carry raw bytes; every other surrogate has no byte form at all.
-_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 
 
 def decode(data: bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
@@ -123,26 +123,8 @@ class Below:
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         return self._inner.open_source(self._at(path), offset)
 
-    def open_sink(
-        self,
-        path: VirtualPath,
-        *,
-        offset: int = 0,
-        append: bool = False,
-        unique: bool = False,
-        resumable: bool = True,
-        may_replace: bool = True,
-        may_create: bool = True,
-    ) -> Sink:
-        sink = self._inner.open_sink(
-            self._at(path),
-            offset=offset,
-            append=append,
-            unique=unique,
-            resumable=resumable,
-            may_replace=may_replace,
-            may_create=may_create,
-        )
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
+        sink = self._inner.open_sink(self._at(path), terms)
         assert sink.path.is_within(self._top)
         sink.path = VirtualPath(sink.path.parts[len(self._top.parts) :])
         return sink
@@ -159,14 +141,14 @@ class Below:
     def remove_file(self, path: VirtualPath) -> None:
         self._inner.remove_file(self._at(path))
 
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True) -> None:
-        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace)
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace, any_kind=any_kind)
 
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> None:
-        self._inner.set_modified(self._at(path), modified_ns)
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        return self._inner.set_modified(self._at(path), modified_ns)
 
-    def set_mode(self, path: VirtualPath, mode: int) -> None:
-        self._inner.set_mode(self._at(path), mode)
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        return self._inner.set_mode(self._at(path), mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         return self._inner.free_bytes(self._at(path))
@@ -211,7 +193,7 @@ def put(
     storage: Storage, path: str, data: bytes, *, offset: int = 0, append: bool = False, may_replace: bool = True
 ) -> Sink:
     """Upload *data* to *path* and return the sink, which is over."""
-    sink = storage.open_sink(at(path), offset=offset, append=append, may_replace=may_replace)
+    sink = storage.open_sink(at(path), Terms(offset=offset, append=append, may_replace=may_replace))
     write(sink, data)
     sink.commit()
     return sink
@@ -219,7 +201,7 @@ def put(
 
 def interrupt(storage: Storage, path: str, data: bytes, *, offset: int = 0, append: bool = False) -> None:
     """Begin an upload of *data* to *path* and break it off."""
-    sink = storage.open_sink(at(path), offset=offset, append=append)
+    sink = storage.open_sink(at(path), Terms(offset=offset, append=append))
     write(sink, data)
     sink.abort()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsd.storage.base import Kind
+from ftpsd.storage.base import Kind, Terms
 from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
 
 
@@ -32,7 +32,7 @@ class TestHidden:
         storage = atomic.open("user")
         put(storage, "/a", b"old content")
         for offset, append in [(3, False), (0, True)]:
-            sink = storage.open_sink(at("/a"), offset=offset, append=append)
+            sink = storage.open_sink(at("/a"), Terms(offset=offset, append=append))
             write(sink, b"new")
             assert get(storage, "/a") == b"old content"
             sink.abort()
@@ -109,7 +109,7 @@ class TestResume:
         """An offset beyond the partial is BAD_OFFSET, and the partial stays."""
         storage = atomic.open("user")
         interrupt(storage, "/a", b"12345")
-        assert kind_of(storage.open_sink, at("/a"), offset=6) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=6)) is Kind.BAD_OFFSET
         assert storage.stat(at("/a")).size == 5
 
     def test_append_goes_on(self, atomic: House) -> None:
@@ -131,7 +131,7 @@ class TestResume:
         """A second interruption right at the beginning does not lose the first part."""
         storage = atomic.open("user")
         interrupt(storage, "/a", b"12345")
-        storage.open_sink(at("/a"), offset=5).abort()
+        storage.open_sink(at("/a"), Terms(offset=5)).abort()
         assert storage.stat(at("/a")).size == 5
 
     def test_offset_zero_starts_over(self, atomic: House) -> None:
@@ -145,7 +145,7 @@ class TestResume:
         """Another user's upload of that name does not touch the partial."""
         storage, other = atomic.open("user"), atomic.open("other")
         interrupt(storage, "/a", b"12345")
-        assert kind_of(other.open_sink, at("/a"), offset=5) is Kind.BAD_OFFSET
+        assert kind_of(other.open_sink, at("/a"), Terms(offset=5)) is Kind.BAD_OFFSET
         interrupt(other, "/a", b"other")
         put(storage, "/a", b"6", offset=5)
         assert get(storage, "/a") == b"123456"
@@ -172,7 +172,7 @@ class TestResume:
         interrupt(storage, "/a", b"12345")
         storage.rename(at("/a"), at("/b"))
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
-        assert kind_of(storage.open_sink, at("/a"), offset=3) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=3)) is Kind.BAD_OFFSET
 
     def test_own_leftovers_do_not_hold_a_directory(self, atomic: House) -> None:
         """RMD of a directory that looks empty to its user works."""
@@ -231,7 +231,7 @@ class TestTogether:
         storage = atomic.open("user")
         dead = storage.open_sink(at("/a"))
         write(dead, b"12345")
-        alive = storage.open_sink(at("/a"), offset=5)
+        alive = storage.open_sink(at("/a"), Terms(offset=5))
         write(alive, b"678")
         write(dead, b"late")
         dead.abort()
@@ -243,7 +243,7 @@ class TestTogether:
         storage = atomic.open("user")
         dead = storage.open_sink(at("/a"))
         write(dead, b"12345")
-        assert kind_of(storage.open_sink, at("/a"), append=True) is Kind.BUSY
+        assert kind_of(storage.open_sink, at("/a"), Terms(append=True)) is Kind.BUSY
         dead.abort()
         put(storage, "/a", b"6", append=True)
         assert get(storage, "/a") == b"123456"
@@ -262,7 +262,7 @@ class TestTogether:
     def test_upload_that_may_not_replace_loses_the_race(self, atomic: House) -> None:
         """A file that appears during the upload is not replaced by somebody who may not."""
         storage = atomic.open("user")
-        sink = storage.open_sink(at("/a"), may_replace=False)
+        sink = storage.open_sink(at("/a"), Terms(may_replace=False))
         write(sink, b"mine")
         put(atomic.open("other"), "/a", b"theirs")
         assert kind_of(sink.commit) is Kind.EXISTS
@@ -272,7 +272,7 @@ class TestTogether:
         """A file that is removed during the upload does not come back by somebody who may not create it."""
         storage = atomic.open("user")
         put(storage, "/a", b"old")
-        sink = storage.open_sink(at("/a"), may_create=False)
+        sink = storage.open_sink(at("/a"), Terms(may_create=False))
         write(sink, b"mine")
         atomic.open("other").remove_file(at("/a"))
         assert kind_of(sink.commit) is Kind.NOT_FOUND
@@ -282,17 +282,29 @@ class TestTogether:
         """A file that changed during an append is not replaced by the old one and its addition."""
         storage = atomic.open("user")
         put(storage, "/a", b"log\n")
-        first, second = (storage.open_sink(at("/a"), append=True) for _ in range(2))
+        first, second = (storage.open_sink(at("/a"), Terms(append=True)) for _ in range(2))
         write(first, b"one\n")
         write(second, b"two\n")
         first.commit()
         assert kind_of(second.commit) is Kind.BUSY
         assert get(storage, "/a") == b"log\none\n"
 
+    def test_upload_over_the_same_file_undoes_nobodys_upload(self, atomic: House) -> None:
+        """A file that changed during an upload which holds bytes of it is not replaced by that."""
+        storage = atomic.open("user")
+        put(storage, "/a", b"0123456789")
+        terms = Terms(offset=2, resumable=False, over_same=True)
+        first, second = (storage.open_sink(at("/a"), terms) for _ in range(2))
+        write(first, b"abcdefgh")
+        write(second, b"ABCDEFGH")
+        first.commit()
+        assert kind_of(second.commit) is Kind.BUSY
+        assert get(storage, "/a") == b"01abcdefgh"
+
     def test_append_to_nothing_undoes_nobodys_upload(self, atomic: House) -> None:
         """A file that appeared during an append to nothing stays."""
         storage = atomic.open("user")
-        sink = storage.open_sink(at("/a"), append=True)
+        sink = storage.open_sink(at("/a"), Terms(append=True))
         write(sink, b"one\n")
         put(atomic.open("other"), "/a", b"theirs")
         assert kind_of(sink.commit) is Kind.BUSY

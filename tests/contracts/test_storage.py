@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage
+from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.wire.listing import EntryType
 from ftpsd.wire.path import VirtualPath
 from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
@@ -168,12 +168,12 @@ class TestSink:
     def test_offset_outside_is_refused(self, storage: Storage, offset: int) -> None:
         """An upload cannot begin beyond the end, and the file stays as it was."""
         put(storage, "/a", b"0123456789")
-        assert kind_of(storage.open_sink, at("/a"), offset=offset) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=offset)) is Kind.BAD_OFFSET
         assert get(storage, "/a") == b"0123456789"
 
     def test_offset_into_nothing_is_refused(self, storage: Storage) -> None:
         """Without a file there is nothing to go on with, and nothing is left behind."""
-        assert kind_of(storage.open_sink, at("/a"), offset=1) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=1)) is Kind.BAD_OFFSET
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
 
     def test_append_goes_on_at_the_end(self, storage: Storage) -> None:
@@ -196,7 +196,7 @@ class TestSink:
     def test_unique_leaves_the_file_of_that_name(self, storage: Storage) -> None:
         """STOU publishes beside the file, under a name it tells, and keeps the extension."""
         put(storage, "/a.txt", b"old")
-        sink = storage.open_sink(at("/a.txt"), unique=True)
+        sink = storage.open_sink(at("/a.txt"), Terms(unique=True))
         write(sink, b"new")
         sink.commit()
         assert (get(storage, "/a.txt"), get(storage, str(sink.path))) == (b"old", b"new")
@@ -205,7 +205,7 @@ class TestSink:
 
     def test_unique_names_differ(self, storage: Storage) -> None:
         """Two STOU at once have two names."""
-        sinks = [storage.open_sink(at("/a"), unique=True) for _ in range(2)]
+        sinks = [storage.open_sink(at("/a"), Terms(unique=True)) for _ in range(2)]
         for sink in sinks:
             sink.commit()
         assert len({sink.path for sink in sinks}) == 2
@@ -214,7 +214,7 @@ class TestSink:
         """Who may not replace is refused before a byte is taken, also at an offset and when appending."""
         put(storage, "/a", b"old")
         for offset, append in [(0, False), (3, False), (0, True)]:
-            kind = kind_of(storage.open_sink, at("/a"), offset=offset, append=append, may_replace=False)
+            kind = kind_of(storage.open_sink, at("/a"), Terms(offset=offset, append=append, may_replace=False))
             assert kind is Kind.EXISTS
         assert get(storage, "/a") == b"old"
 
@@ -225,13 +225,13 @@ class TestSink:
 
     def test_may_not_create(self, storage: Storage) -> None:
         """Who may not create finds nothing to replace, and nothing appears."""
-        assert kind_of(storage.open_sink, at("/a"), may_create=False) is Kind.NOT_FOUND
+        assert kind_of(storage.open_sink, at("/a"), Terms(may_create=False)) is Kind.NOT_FOUND
         assert names(storage) == []
 
     def test_may_not_create_but_replace(self, storage: Storage) -> None:
         """Who may not create may replace."""
         put(storage, "/a", b"old")
-        sink = storage.open_sink(at("/a"), may_create=False)
+        sink = storage.open_sink(at("/a"), Terms(may_create=False))
         write(sink, b"new")
         sink.commit()
         assert get(storage, "/a") == b"new"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage
+from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.wire.listing import EntryType
 from tests.contracts.storages import at, entries, get, kind_of, names, put
 
@@ -135,6 +135,26 @@ class TestRemoveAndRename:
         storage.rename(at("/a"), at("/b"))
         assert (names(storage), get(storage, "/b")) == (["b"], b"new")
 
+    def test_rename_over_a_read_only_file(self, storage: Storage) -> None:
+        """A file that its operator made read-only stays, whatever is to take its name."""
+        put(storage, "/a", b"new")
+        put(storage, "/b", b"old")
+        storage.set_mode(at("/b"), 0o444)
+        assert kind_of(storage.rename, at("/a"), at("/b")) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/b")) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/b"), Terms(append=True)) is Kind.DENIED
+        assert (get(storage, "/a"), get(storage, "/b")) == (b"new", b"old")
+        storage.rename(at("/b"), at("/c"))
+        assert get(storage, "/c") == b"old"
+
+    def test_rename_of_a_file_only(self, storage: Storage) -> None:
+        """Where only files may go, a directory stays."""
+        put(storage, "/a", b"1")
+        storage.make_directory(at("/d"))
+        storage.rename(at("/a"), at("/b"), any_kind=False)
+        assert kind_of(storage.rename, at("/d"), at("/e"), any_kind=False) is Kind.DENIED
+        assert names(storage) == ["b", "d"]
+
     def test_rename_that_may_not_replace(self, storage: Storage) -> None:
         """Who may not replace leaves both files as they are."""
         put(storage, "/a", b"new")
@@ -181,10 +201,17 @@ class TestFacts:
         storage.set_modified(at("/a"), 1_234_567_890_123_456_789)
         assert storage.stat(at("/a")).modified_ns == 1_234_567_890_123_456_789
 
-    def test_mode_is_set(self, storage: Storage) -> None:
-        """SITE CHMOD sets the permission bits, also those that lock the owner out."""
+    @pytest.mark.parametrize("seconds", [-5_364_662_400, 0, 1_234_567_890, 253_402_300_799])
+    def test_the_time_that_is_kept_is_told(self, storage: Storage, seconds: int) -> None:
+        """File systems do not keep every year (ext4: neither 1800 nor 9999)."""
         put(storage, "/a", b"1")
-        storage.set_mode(at("/a"), 0o044)
+        kept = storage.set_modified(at("/a"), seconds * 10**9)
+        assert storage.stat(at("/a")).modified_ns == kept
+
+    def test_mode_is_set(self, storage: Storage) -> None:
+        """SITE CHMOD sets the permission bits, also those that lock the owner out, and tells them."""
+        put(storage, "/a", b"1")
+        assert storage.set_mode(at("/a"), 0o044) == 0o044
         assert storage.stat(at("/a")).mode & 0o777 == 0o044
 
     def test_set_user_id_is_refused(self, storage: Storage) -> None:

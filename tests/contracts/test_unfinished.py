@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage, StorageError, UnfinishedUpload
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms, UnfinishedUpload
 from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
 
 OLD, NEW = b"old!", b"0123456789"
@@ -27,7 +27,7 @@ def storage(atomic: House) -> Storage:
 def refusal(storage: Storage, *, offset: int = 0, append: bool = False) -> UnfinishedUpload:
     """Return how an upload to "/a" is refused."""
     with pytest.raises(StorageError) as caught:
-        storage.open_sink(at("/a"), offset=offset, append=append)
+        storage.open_sink(at("/a"), Terms(offset=offset, append=append))
     assert isinstance(caught.value, UnfinishedUpload)
     assert caught.value.kind is Kind.UNFINISHED
     assert caught.value.path is not None
@@ -167,7 +167,7 @@ class TestOtherFile:
         """What comes next under a free name is another upload, and nothing is there to go on with."""
         atomic.open("other").remove_file(at("/a"))
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
-        assert kind_of(storage.open_sink, at("/a"), offset=4) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=4)) is Kind.BAD_OFFSET
         put(storage, "/a", b"+", append=True)
         assert get(storage, "/a") == b"+"
 
@@ -189,23 +189,23 @@ class TestContinuations:
         storage = atomic.open("user")
         put(storage, "/a", OLD)
         interrupt(storage, "/a", b"567", offset=offset, append=append)
-        assert kind_of(storage.open_sink, at("/a"), offset=5) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=5)) is Kind.BAD_OFFSET
         put(storage, "/a", b"+", append=True)
         assert get(storage, "/a") == OLD + b"+"
 
     def test_unfinished_copy_is_not_gone_on_with(self, atomic: House) -> None:
         """A copy made on the server has no client that knows its bytes."""
         storage = atomic.open("user")
-        sink = storage.open_sink(at("/a"), resumable=False)
+        sink = storage.open_sink(at("/a"), Terms(resumable=False))
         write(sink, b"copied")
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
         sink.abort()
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
-        assert kind_of(storage.open_sink, at("/a"), offset=3) is Kind.BAD_OFFSET
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=3)) is Kind.BAD_OFFSET
 
     def test_unfinished_copy_leaves_an_unfinished_upload(self, storage: Storage) -> None:
         """Nor does it take the place of one."""
-        sink = storage.open_sink(at("/a"), resumable=False)
+        sink = storage.open_sink(at("/a"), Terms(resumable=False))
         write(sink, b"copied")
         sink.abort()
         put(storage, "/a", NEW[4:], offset=4)
@@ -213,7 +213,7 @@ class TestContinuations:
 
     def test_copy_onto_it_is_another_file(self, storage: Storage) -> None:
         """A copy that was made replaces the file as any upload does."""
-        sink = storage.open_sink(at("/a"), resumable=False)
+        sink = storage.open_sink(at("/a"), Terms(resumable=False))
         write(sink, b"copied")
         sink.commit()
         assert refusal(storage, offset=4).length == 6
@@ -229,7 +229,7 @@ class TestAtWork:
         put(storage, "/a", OLD)
         dead = storage.open_sink(at("/a"))
         write(dead, NEW[:6])
-        alive = storage.open_sink(at("/a"), offset=4)
+        alive = storage.open_sink(at("/a"), Terms(offset=4))
         write(alive, NEW[4:])
         dead.abort()
         alive.commit()
@@ -243,8 +243,8 @@ class TestAtWork:
         dead = storage.open_sink(at("/a"))
         if arrived:
             write(dead, NEW[:arrived])
-        assert kind_of(storage.open_sink, at("/a"), offset=4) is Kind.BUSY
-        assert kind_of(storage.open_sink, at("/a"), append=True) is Kind.BUSY
+        assert kind_of(storage.open_sink, at("/a"), Terms(offset=4)) is Kind.BUSY
+        assert kind_of(storage.open_sink, at("/a"), Terms(append=True)) is Kind.BUSY
         dead.abort()
         assert get(storage, "/a") == OLD
 
@@ -254,7 +254,7 @@ class TestAtWork:
         put(storage, "/a", OLD)
         first = storage.open_sink(at("/a"))
         write(first, NEW[:6])
-        second = storage.open_sink(at("/a"), offset=4)
+        second = storage.open_sink(at("/a"), Terms(offset=4))
         write(second, NEW[4:8])
         first.abort()
         second.abort()

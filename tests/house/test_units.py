@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ftpsd.cli.program import reload
+from ftpsd.config.unit import STOP_TIMEOUT, installed_unit
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"
@@ -36,16 +38,23 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         shutil.copy(unit, tmp_path)
     # verify looks for the program; what is tested here is not where it is installed.
     service = tmp_path / "ftpsd.service"
-    service.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", service.read_text(), flags=re.MULTILINE))
+    service.write_text(re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", service.read_text(), flags=re.MULTILINE))
     verified = run(require_tool("systemd-analyze"), "verify", "--man=no", *sorted(tmp_path.glob("ftpsd*.s*")))
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def test_the_service_is_locked_in() -> None:
-    """`systemd-analyze security` scores an exposure of 2.0 or less."""
+    """`systemd-analyze security` scores an exposure of 1.3 or less."""
     analyze = require_tool("systemd-analyze")
-    scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", UNITS / "ftpsd.service")
+    scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=13", UNITS / "ftpsd.service")
     assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_check_knows_how_long_the_unit_waits() -> None:
+    """`ftpsd check` warns of a drain_timeout above TimeoutStopSec=, and reads the unit as systemd does."""
+    unit = installed_unit((UNITS,))
+    assert (unit.user, unit.stop_timeout) == ("ftpsd", STOP_TIMEOUT)
+    assert unit.serves(Path("/etc/ftpsd"))
 
 
 def test_both_sockets_have_the_names_the_configuration_uses() -> None:
@@ -55,6 +64,45 @@ def test_both_sockets_have_the_names_the_configuration_uses() -> None:
         for path in UNITS.glob("*.socket")
     }
     assert named == {"ftpsd.socket": ["explicit"], "ftpsd-implicit.socket": ["implicit"]}
+
+
+def test_stopped_means_stopped() -> None:
+    """The sockets are stopped with the service, or the next client would start it; a restart leaves them open."""
+    service = (UNITS / "ftpsd.service").read_text()
+    sockets = sorted(path.name for path in UNITS.glob("*.socket"))
+    (stopped,) = re.findall(r"^PropagatesStopTo=(.*)$", service, flags=re.MULTILINE)
+    (started,) = re.findall(r"^Sockets=(.*)$", service, flags=re.MULTILINE)
+    assert sorted(stopped.split()) == sorted(started.split()) == sockets
+    # It would close them in a restart, too.
+    assert not any("PartOf=" in path.read_text() for path in UNITS.glob("*.socket"))
+
+
+def test_a_refused_reload_is_one_that_failed() -> None:
+    """`systemctl reload` waits for the command that waits for the server, and systemd waits longer than that does."""
+    service = (UNITS / "ftpsd.service").read_text()
+    assert "\nExecReload=/opt/ftpsd/bin/ftpsd reload --pid $MAINPID\n" in service
+    (timeout,) = (option.default for option in reload.params if option.name == "timeout")
+    (seconds,) = re.findall(r"^TimeoutStartSec=(\d+)s$", service, flags=re.MULTILINE)
+    assert timeout < int(seconds)
+
+
+def test_the_audit_log_is_kept() -> None:
+    """The journal takes every line, and /var/log/ftpsd may be written, where nothing can be run."""
+    service = (UNITS / "ftpsd.service").read_text()
+    assert "\nLogRateLimitIntervalSec=0\n" in service
+    assert "\nLogsDirectory=ftpsd\nLogsDirectoryMode=0750\n" in service
+    assert re.search(r"^NoExecPaths=.*/var/log/ftpsd", service, flags=re.MULTILINE)
+
+
+def test_the_documented_install_makes_its_folders() -> None:
+    """Debian 12 has no /etc/sysusers.d; and a unit in /etc/systemd/system cannot be masked."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (block,) = re.findall(r"^## Install under systemd.*?```sh\n(.*?)```", page, flags=re.MULTILINE | re.DOTALL)
+    files = [line for line in block.splitlines() if "systemd/" in line]
+    assert {line.split()[0] for line in files} == {"install"}
+    assert all(" -D " in line and " /usr/local/lib/" in line.replace("-t ", " ") for line in files)
+    for path in [*UNITS.glob("ftpsd*.s*"), *UNITS.glob("*/*.conf")]:
+        assert str(path.relative_to(ROOT)) in block
 
 
 def test_tls_handshakes_are_possible() -> None:

@@ -10,24 +10,33 @@ from pathlib import Path
 from ftpsd.service.build import Loaded
 from ftpsd.service.doctor.finding import Finding, warning
 from ftpsd.service.doctor.identity import look_at_addresses, look_at_certificate
-from ftpsd.service.doctor.machine import look_at_machine
+from ftpsd.service.doctor.machine import daemons_at, look_at_machine
 from ftpsd.service.doctor.probe import Login, doors, visit
+from ftpsd.service.doctor.rights import look_at_homes
 
 
-def examine(loaded: Loaded, host: str | None, authority: Path | None, login: Login | None) -> Iterator[Finding]:
+def examine(
+    loaded: Loaded, path: Path, host: str | None, authority: Path | None, login: Login | None
+) -> Iterator[Finding]:
     """
-    Yield everything that is found about the daemon of *loaded*. Blocks, on DNS and on the daemon itself.
+    Yield everything that is found about the daemon of *loaded*, read from *path*. Blocks, on DNS and on the daemon.
 
     *host* is what clients call the server, *authority* a file with the certificates they trust, *login* who is to log
     in at each listener.
     """
     config = loaded.config
+    found = doors(config)
+    ports = [door.port for door in found]
+    homes = look_at_homes(loaded, path, daemons_at(ports))
+    said = {finding.text for finding in homes}
     for complaint in loaded.warnings:
-        yield warning(f"{complaint.key}: {complaint.message}", "")
+        text = f"{complaint.key}: {complaint.message}"
+        if text not in said:
+            yield warning(text, "")
+    yield from homes
     if loaded.certificate is not None:
         yield from look_at_certificate(loaded.certificate, host)
     yield from look_at_addresses(config)
-    found = doors(config)
-    yield from look_at_machine(config, [door.port for door in found])
+    yield from look_at_machine(config, ports)
     for door in found:
         yield from visit(door, loaded.certificate, authority, login)

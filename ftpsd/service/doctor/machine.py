@@ -24,13 +24,19 @@ INIT = 1
 def look_at_machine(config: Config, control_ports: list[int], proc: Path = PROC) -> Iterator[Finding]:
     """Yield what is found about files and ports; *control_ports* are those of the running daemon."""
     table = listening(proc)
-    daemons: set[int] = set()
-    if table is not None:
-        inodes = set().union(*(table.get(port, set()) for port in control_ports))
-        daemons = set().union(*owners(inodes, proc).values()) - {INIT}
+    daemons = daemons_at(control_ports, proc)
     yield look_at_files(config, daemons, proc)
     yield from look_at_ports(config.passive.ports, table, daemons, proc)
     yield from look_at_outgoing(config.passive.ports, proc)
+
+
+def daemons_at(control_ports: list[int], proc: Path = PROC) -> set[int]:
+    """Return the processes that listen on *control_ports*, as far as this user may see them."""
+    table = listening(proc)
+    if table is None:
+        return set()
+    inodes = set().union(*(table.get(port, set()) for port in control_ports))
+    return set().union(*owners(inodes, proc).values()) - {INIT}
 
 
 def look_at_files(config: Config, daemons: set[int], proc: Path = PROC) -> Finding:

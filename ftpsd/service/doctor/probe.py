@@ -132,7 +132,7 @@ def _door(config: Config, listener: Listener) -> Door:
     port = USUAL_PORT[listener.mode] if listener.socket is not None else listener.port
     anywhere = listener.socket is not None or listener.address in (ANY_IPV4, ANY_IPV6)
     return Door(
-        name=listener_name(listener),
+        name=listener_name(listener, port),
         is_implicit=listener.mode == "implicit",
         host=LOOPBACK if anywhere else listener.address,
         port=port,

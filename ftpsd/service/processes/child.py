@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+    ProcessDone,
+    ProcessExitedAlready,
+    ProcessTerminated,
+)
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -158,6 +164,8 @@ class Child(ProcessProtocol):
                 self.missed = 0
 
             def missed(failure: Failure) -> None:
+                if failure.check(ConnectionDone, ConnectionLost):
+                    return  # it has ended, which is told by itself
                 self.missed += 1
                 log.warn("{name} does not answer: {why}", name=self.name, why=failure.getErrorMessage())
                 if self.missed >= MOST_MISSED:

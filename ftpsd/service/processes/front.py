@@ -4,25 +4,44 @@ The admin endpoint of several processes: all of them are asked before it answers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.web.server import NOT_DONE_YET, Request
 
-from ftpsd.admin.endpoint import AdminResource, Exposition
+from ftpsd.admin.endpoint import SCRAPE_SHARE, AdminResource, Exposition
 from ftpsd.service.processes.child import Child
 from ftpsd.service.processes.sums import Sums
 
 ASKS_FIRST = (b"/", b"/metrics")
+# Seconds. A process that hangs makes a round take long; the numbers of the others must not be old for its sake.
+OLD_AT_MOST = 1.0
 
 
 class Rounds:
     """Asks every process at once; whoever wants to know during a round waits for its end."""
 
-    def __init__(self, children: Callable[[], list[Child]], sums: Sums) -> None:
+    def __init__(
+        self, children: Callable[[], list[Child]], sums: Sums, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
         self._children = children
         self._sums = sums
+        self._seconds = seconds
+        self._good_until = 0.0
+
+    def refresh(self) -> Deferred[None]:
+        """Ask unless the last round is good still; rounds take the processes no more time than scrapes may."""
+        began = self._seconds()
+        if began < self._good_until:
+            return succeed(None)
+
+        def over(_: None) -> None:
+            ended = self._seconds()
+            self._good_until = ended + min((ended - began) * (1 / SCRAPE_SHARE - 1), OLD_AT_MOST)
+
+        return self.ask().addCallback(over)
 
     def ask(self) -> Deferred[None]:
         """Bring sums and states up to date; who does not answer in time keeps its old numbers. Never fails."""
@@ -45,8 +64,9 @@ class Front(AdminResource):
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, object]],
         ask: Callable[[], Deferred[None]],
+        names: Container[str],
     ) -> None:
-        super().__init__(exposition, ready, status)
+        super().__init__(exposition, ready, status, names)
         self._ask = ask
 
     def render(self, request: Request) -> Any:

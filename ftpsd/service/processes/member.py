@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.config.model import Listener
-from ftpsd.control.factory import ControlFactory
 from ftpsd.service import logs
 from ftpsd.service.build import Loaded
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
-from ftpsd.service.listeners import ListenProblem, adopt
+from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.parts import Share
 from ftpsd.service.processes.fair import FairPort
 from ftpsd.service.processes.homes import HomeTable, SharedAccounts
@@ -69,11 +67,11 @@ class Member(Daemon):
 
     # --- what is different in one of several
 
-    def open_listener(self, number: int, listener: Listener, factory: ControlFactory) -> list[IListeningPort]:
+    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
         """Take the sockets that were inherited; closed when we stop, they must not stay open in our hands."""
         opened: list[IListeningPort] = []
         for descriptor in self.place.listeners[number]:
-            port = adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
+            port = self.adopt(listener, descriptor)
             opened.append(FairPort(port, lambda: self.table.surplus, self.reactor))
             os.close(descriptor)
         return opened
@@ -128,7 +126,9 @@ class Member(Daemon):
 def serve_at(place: Place, reactor: Any) -> int:
     """Serve at *place* until the supervisor says otherwise; return the exit code."""
     if place.version != __version__:
-        print(f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it")
+        logs.tell_error(
+            f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"
+        )
         return EXIT_BAD_CONFIGURATION
     for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
         os.set_inheritable(descriptor, False)
@@ -140,7 +140,7 @@ def serve_at(place: Place, reactor: Any) -> int:
     try:
         member.open()
     except ListenProblem as problem:
-        print(f"{place.path}: {problem}", file=sys.stderr)
+        logs.tell_error(f"{place.path}: {problem}")
         return EXIT_BAD_CONFIGURATION
 
     def begin() -> None:

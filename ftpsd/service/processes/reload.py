@@ -6,6 +6,7 @@ to the processes, to all of them the same.
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -15,10 +16,11 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.service import systemd
 from ftpsd.service.build import Loaded, load
-from ftpsd.service.logs import warn
+from ftpsd.service.logs import use_level, warn
+from ftpsd.service.outcome import Outcome, runtime_directory
 from ftpsd.service.processes.child import Child
 from ftpsd.service.processes.link import Reload, ReopenLog
-from ftpsd.service.reload import changed_beyond_reload, why_refused
+from ftpsd.service.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
 
 if TYPE_CHECKING:
     from ftpsd.service.processes.supervisor import Supervisor
@@ -36,6 +38,7 @@ class SupervisorReload:
         self._supervisor = supervisor
         self._is_running = False
         self._is_wanted = False
+        self._outcomes = runtime_directory()
 
     def listen_for_hangup(self) -> None:
         """Reload at every SIGHUP from now on."""
@@ -62,8 +65,9 @@ class SupervisorReload:
             self._is_wanted = True
             return
         self._is_running = True
+        began = time.monotonic()
         systemd.notify_reloading()
-        Deferred.fromCoroutine(self._reload()).addErrback(why_refused).addCallback(self._tell)
+        Deferred.fromCoroutine(self._reload()).addErrback(why_refused).addCallback(self._tell, began)
 
     def catch_up(self, child: Child) -> None:
         """Have *child*, which has begun with an older configuration, take the one that was taken meanwhile."""
@@ -91,6 +95,7 @@ class SupervisorReload:
         supervisor = self._supervisor
         supervisor.version = supervisor.snapshot.write(loaded)
         supervisor.loaded = loaded
+        use_level(loaded.config.log.level)
         handed = [self._hand_to(child) for child in supervisor.ready_children()]
         return [problem for _, problem in await DeferredList(handed) if problem]
 
@@ -107,7 +112,7 @@ class SupervisorReload:
 
         return child.ask(Reload, PATIENCE).addCallbacks(answered, failed)
 
-    def _tell(self, problems: list[str]) -> None:
+    def _tell(self, problems: list[str], began: float) -> Deferred[None]:
         supervisor = self._supervisor
         for problem in problems:
             log.error("reload failed: {problem}", problem=problem)
@@ -116,8 +121,12 @@ class SupervisorReload:
         else:
             supervisor.bus.publish(Reloaded(DAEMON))
             log.info("reloaded {path}", path=str(supervisor.path))
+        systemd.notify_ready(status_after_reload(supervisor.describe(), problems))
+        outcome = Outcome(began, tuple(problems))
+        return write_outcome(supervisor.workers, self._outcomes, outcome).addCallback(self._over)
+
+    def _over(self, _: object) -> None:
         self._is_running = False
-        systemd.notify_ready(f"serving {supervisor.describe()}")
         if self._is_wanted:
             self._is_wanted = False
             self.begin()

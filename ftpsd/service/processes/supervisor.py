@@ -10,7 +10,6 @@ place falls empty too often, the server ends, and whoever started it decides wha
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from time import time
 from typing import Any
@@ -28,10 +27,14 @@ from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.service import systemd
+from ftpsd.service.addresses import REFRESH
+from ftpsd.service.announcement import announce
 from ftpsd.service.build import Loaded
-from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, listen_for_stop
-from ftpsd.service.listeners import ListenProblem, bound_port, listener_name, open_admin_port, open_control
-from ftpsd.service.logs import warn
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, listen_for_stop
+from ftpsd.service.listeners import ListenProblem, bound_port, open_admin_port, open_control
+from ftpsd.service.logs import tell_error, warn
+from ftpsd.service.names import MetricsNames
+from ftpsd.service.outputs import open_audit_log
 from ftpsd.service.processes.child import ANSWER, Child, Deaths
 from ftpsd.service.processes.front import Front, Rounds, status_of
 from ftpsd.service.processes.homes import HomeTable
@@ -74,6 +77,9 @@ class Supervisor:
         self.snapshot = Snapshot.create(ByteLock(self.table.fd, LOCK_CONFIGURATION))
         self.version = self.snapshot.write(loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
+        # DNS may take its time, and a reload must not wait for it.
+        self._asking = WorkerPool("names", 1, 1, reactor.callFromThread)
+        self.names = MetricsNames(lambda: self.loaded.config, self._asking)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, __version__)
         self._add_metrics(registry)
@@ -122,22 +128,22 @@ class Supervisor:
                     # everybody's, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
                     port._shouldShutdown = False  # type: ignore[attr-defined]
-                self._control.append((listener_name(listener), opened))
+                self._control.append((listener.mode, opened))
             total = CollectorRegistry()
             total.register(self.sums)
-            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.ask)
+            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
             self._admin = open_admin_port(config, AdminSite(front, None), self.reactor)
-            try:
-                self.audit_log.start()
-            except OSError as error:
-                raise ListenProblem(f"audit.log: {config.audit.log} cannot be opened: {error.strerror}") from None
+            open_audit_log(self.audit_log, config.audit.log)
         except ListenProblem:
-            self._stop_listening()
+            self._close_ports()
             raise
+        close_what_nobody_uses(config)
 
     def start(self) -> None:
         """Start every process."""
         self.workers.start()
+        self._asking.start()
+        self._every(REFRESH, self.names.refresh, now=True)
         for index in range(self.count):
             self._fill(index)
         self._every(ANSWER, self.rounds.ask)
@@ -155,8 +161,8 @@ class Supervisor:
 
     def describe(self) -> str:
         """Name the listeners, for people."""
-        modes = [(name.partition(":")[0], port) for name, ports in self._control for port in ports]
-        listeners = ", ".join(dict.fromkeys(f"{mode} on port {bound_port(port)}" for mode, port in modes))
+        opened = [(mode, port) for mode, ports in self._control for port in ports]
+        listeners = ", ".join(dict.fromkeys(f"{mode} on port {bound_port(port)}" for mode, port in opened))
         return f"{listeners}, in {self.count} processes"
 
     def _fill(self, index: int) -> None:
@@ -178,7 +184,8 @@ class Supervisor:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
             warn(self.loaded.warnings)
-            log.info("ftpsd serves {listeners}", listeners=self.describe())
+            metrics_port = None if self._admin is None else bound_port(self._admin)
+            log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
             systemd.notify_ready(f"serving {self.describe()}")
             # systemd counts from READY=1 on.
             watchdog = systemd.watchdog_interval()
@@ -246,6 +253,7 @@ class Supervisor:
         if self._has_begun:
             self.bus.publish(Stopped(DAEMON, "signal" if not self.exit_code else "processes-die"))
         log.info("ftpsd has stopped")
+        self._close_ports()
         self.workers.stop()
         self.audit_log.stop()
         self.reactor.stop()
@@ -255,17 +263,20 @@ class Supervisor:
             for port in ports:
                 port.stopListening()
         self._control.clear()
+
+    def _close_ports(self) -> None:
+        self._stop_listening()
         if self._admin is not None:
             self._admin.stopListening()
             self._admin = None
 
     # --- by the clock, and for people
 
-    def _every(self, seconds: float, function: Any) -> None:
+    def _every(self, seconds: float, function: Any, *, now: bool = False) -> None:
         call = LoopingCall(function)
         call.clock = self.reactor
         self._calls.append(call)
-        call.start(seconds, now=False)
+        call.start(seconds, now=now)
 
     def _status(self) -> dict[str, object]:
         own = {
@@ -282,7 +293,7 @@ def supervise(loaded: Loaded, path: Path, reactor: Any) -> int:
     try:
         supervisor.open()
     except ListenProblem as problem:
-        print(f"{path}: {problem}", file=sys.stderr)
+        tell_error(f"{path}: {problem}")
         return EXIT_BAD_CONFIGURATION
 
     def begin() -> None:

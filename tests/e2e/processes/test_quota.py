@@ -69,6 +69,31 @@ def test_who_may_not_overwrite_does_not(own: Daemon) -> None:
     assert (account.home / "file").read_bytes() == content(1000 + codes.index("226"))
 
 
+def test_ranges_of_one_file(own: Daemon) -> None:
+    """Eight uploads into ranges of one file at once, in both processes: each that was answered 226 is there."""
+    account = own.account()
+    (account.home / "file").write_bytes(bytes(CLIENTS * SIZE))
+
+    def store(number: int) -> str:
+        ftp = log_in(own, EXPLICIT, account)
+        ftp.sendcmd(f"RANG {number * SIZE} {(number + 1) * SIZE - 1}")
+        try:
+            return upload(ftp, "file", bytes([number + 1]) * SIZE)[:3]
+        except ftplib.Error as error:
+            return str(error)[:3]
+        finally:
+            ftp.close()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        codes = list(pool.map(store, range(CLIENTS)))
+    assert set(codes) <= {"226", "450"}
+    assert "226" in codes
+    data = (account.home / "file").read_bytes()
+    for number, code in enumerate(codes):
+        expected = number + 1 if code == "226" else 0
+        assert set(data[number * SIZE : (number + 1) * SIZE]) == {expected}
+
+
 def test_what_one_deletes_the_other_may_use(own: Daemon) -> None:
     """Room that one process gives back is there for the other at once, of bytes and of files."""
     with_quota(own, {"bytes": LIMIT, "files": 2})

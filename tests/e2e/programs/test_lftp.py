@@ -143,3 +143,22 @@ def test_a_large_file_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path) -
     assert digest(home / "file") == digest(tmp_path / "got") == digest(source)
     for path in (home / "file", tmp_path / "got", source):
         path.unlink()
+
+
+@pytest.mark.parametrize("count", [10, 1500, 5000])
+def test_a_mirror_by_stat_deletes_nothing(lftp: Lftp, home: Path, tmp_path: Path, count: int) -> None:
+    """With use-stat-for-list lftp takes what STAT says for all there is, and `mirror --delete` deletes the rest."""
+    for folder in (home / "tree", tmp_path / "copy"):
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"file-{number}").write_bytes(b"1")
+        (folder / "sub").mkdir()
+    (tmp_path / "copy" / "not on the server").write_bytes(b"1")
+    (home / "tree" / "new").write_bytes(b"new")
+    log = tmp_path / "log"
+    said = ["set ftp:use-stat-for-list yes", "set ftp:use-mlsd no", f"debug -o {log} 9"]
+    lftp(*said, "mirror --delete --only-missing tree copy")
+    assert "---> STAT" in log.read_text()
+    assert "---> LIST" not in log.read_text()
+    expected = {f"file-{number}" for number in range(count)} | {"sub", "new"}
+    assert set(os.listdir(tmp_path / "copy")) == expected

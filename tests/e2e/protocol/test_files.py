@@ -6,10 +6,24 @@ import ftplib
 import os
 from pathlib import Path
 
+import pytest
+
+from ftpsd.wire.listing import format_time
 from tests.e2e.client import code, reply
 
 # 2021-02-03 04:05:06 UTC
 SECONDS, STAMP = 1612325106, "20210203040506"
+
+
+@pytest.mark.parametrize("line", ["MFMT {} file", "MDTM {} file", "MFF Modify={}; file"])
+@pytest.mark.parametrize("stamp", ["18000101000000", "19700101000000", "20380119031408", "99991231235959"])
+def test_the_time_that_is_kept_is_told(ftp: ftplib.FTP, home: Path, line: str, stamp: str) -> None:
+    """ext4 keeps the years 1901 to 2446: the reply says what was kept, as MDTM does."""
+    (home / "file").write_bytes(b"1")
+    said = reply(ftp, line.format(stamp))
+    kept = format_time(os.stat(home / "file").st_mtime_ns)
+    assert f"Modify={kept};" in said
+    assert reply(ftp, "MDTM file") == f"213 {kept}"
 
 
 def test_a_file_is_deleted(ftp: ftplib.FTP, home: Path) -> None:

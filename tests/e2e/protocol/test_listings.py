@@ -132,8 +132,22 @@ def test_stat_lists_over_the_control_connection(ftp: ftplib.FTP, tree: Path) -> 
     """STAT with a path needs no data connection, and no line looks like the end."""
     lines = reply(ftp, "STAT folder").split("\n")
     assert "inner.csv" in lines[1]
-    assert lines[0].startswith("213-")
-    assert lines[-1].startswith("213 ")
+    assert lines[0].startswith("212-")
+    assert lines[-1].startswith("212 ")
+    assert reply(ftp, "STAT folder/inner.csv").startswith("213-")
+
+
+def test_stat_lists_all_of_a_large_directory(ftp: ftplib.FTP, home: Path) -> None:
+    """More than one part, and the next command is answered behind it."""
+    names = [f"file-{number:05}" for number in range(5000)]
+    for name in names:
+        (home / name).touch()
+    lines = reply(ftp, "STAT").split("\n")
+    assert lines[0].startswith("211-")
+    lines = reply(ftp, "STAT /").split("\n")
+    assert sorted(line.rpartition(" ")[2] for line in lines[1:-1]) == names
+    assert lines[-1] == "212 End."
+    assert code(ftp, "NOOP") == 200
 
 
 def test_stat_tells_the_state_of_the_session(ftp: ftplib.FTP) -> None:
@@ -143,7 +157,7 @@ def test_stat_tells_the_state_of_the_session(ftp: ftplib.FTP) -> None:
 
 def test_a_file_that_looks_like_a_reply_does_not_end_stat(ftp: ftplib.FTP, home: Path) -> None:
     """A name at the start of a line could be taken for the end of a multi-line reply."""
-    (home / "213 End.").write_bytes(b"")
+    (home / "212 End.").write_bytes(b"")
     assert len(reply(ftp, "STAT *End.").split("\n")) == 3
     assert code(ftp, "NOOP") == 200
 

@@ -57,7 +57,9 @@ def test_a_directory_may_be_called_so_too(ftp: ftplib.FTP, name: str) -> None:
     assert ftp.pwd() == f"/{name}"
 
 
-@pytest.mark.parametrize("name", ["tab\there", "bell\a", "escape\x1b[31m", "delete\x7f", "cr\rhere"])
+@pytest.mark.parametrize(
+    "name", ["tab\there", "bell\a", "escape\x1b[31m", "delete\x7f", "cr\rhere", "csi\x9b31m", "nel\x85", "pad\x80"]
+)
 def test_control_characters_are_refused(ftp: ftplib.FTP, home: Path, name: str) -> None:
     """A new name cannot hold what would forge a line of a listing, a reply or a log."""
     assert ftp.sock is not None
@@ -69,6 +71,7 @@ def test_control_characters_are_refused(ftp: ftplib.FTP, home: Path, name: str) 
 def test_a_name_that_breaks_lines_is_not_listed(ftp: ftplib.FTP, home: Path) -> None:
     """What another program has put there cannot forge a line of a listing."""
     (home / "one\r\nfake").touch()
+    (home / "csi\x9b2J").touch()
     (home / "two").touch()
     assert listing(ftp, "NLST") == ["two"]
 

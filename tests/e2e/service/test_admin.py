@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ftplib
+import http.client
+import socket
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +95,51 @@ def test_a_foreign_host_header_is_refused(daemon: Daemon) -> None:
     )
     with pytest.raises(urllib.error.HTTPError, match="421"):
         urllib.request.urlopen(request, timeout=20)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("reads", [False, True], ids=["silent", "reads"])
+def test_requests_sent_ahead_take_no_memory(start_daemon: StartDaemon, processes: int, reads: bool) -> None:
+    """100,000 requests in one go, with or without somebody who takes the answers; others are answered meanwhile."""
+    own = start_daemon({"processes": processes})
+    before = resident(own)
+    with socket.create_connection(("127.0.0.1", own.ports.metrics), 20) as greedy:
+        greedy.setblocking(False)
+        left = memoryview(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000)
+        for _ in range(300):
+            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                left = left[greedy.send(left) :] if left else left
+            with suppress(BlockingIOError, ConnectionResetError):
+                if reads:
+                    greedy.recv(1 << 20)
+            assert own.get("/healthz")[0] == 200
+    assert resident(own) - before < 8 * 1024 * 1024
+
+
+def resident(daemon: Daemon) -> int:
+    """Return the most memory that *daemon* has had so far, in bytes."""
+    assert daemon.process is not None
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def ask_as(daemon: Daemon, name: str) -> int:
+    """Return the code of the answer to a request that calls the server *name*."""
+    asking = http.client.HTTPConnection("127.0.0.1", daemon.ports.metrics, timeout=20)
+    try:
+        asking.request("GET", "/metrics", headers={"Host": f"{name}:{daemon.ports.metrics}"})
+        return asking.getresponse().status
+    finally:
+        asking.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_machine_answers_to_its_own_name(start_daemon: StartDaemon, processes: int) -> None:
+    """By default, in any case, and to those of the configuration after a reload, which replace it."""
+    own = start_daemon({"processes": processes})
+    here = socket.gethostname()
+    assert [ask_as(own, name) for name in (here, here.upper(), "ftps.example", "evil.example")] == [200, 200, 421, 421]
+    own.config_file.write_text(own.config_file.read_text().replace("metrics:\n", "metrics:\n  names: [FTPS.example]\n"))
+    own.reload()
+    assert "metrics has changed" not in own.stderr
+    assert [ask_as(own, name) for name in ("ftps.example", "evil.example", "localhost")] == [200, 421, 200]

@@ -121,11 +121,22 @@ def test_the_wait_has_an_end(start_daemon: StartDaemon, way: Way) -> None:
     assert "cut off" in own.stderr
 
 
-def test_it_is_not_ready_any_more(own: Daemon, ftp: ftplib.FTP) -> None:
-    """A load balancer that asks /readyz sends nobody here."""
-    connection, _ = begin(ftp, "STOR file")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_health_and_metrics_answer_until_the_end(start_daemon: StartDaemon, processes: int) -> None:
+    """A load balancer is told 503 and sends nobody here; Prometheus watches the transfers end."""
+    own = start_daemon({"processes": processes})
+    busy = log_in(own, EXPLICIT, own.account())
+    connection, _ = begin(busy, "STOR file")
     assert own.get("/readyz")[0] == 200
     own.signal(signal.SIGTERM)
-    eventually(lambda: not own.is_ready, "not ready")
+    eventually(lambda: refuses_new_sessions(own), "new sessions are refused")
+    assert own.get("/readyz") == (503, "not ready")
+    assert own.get("/healthz")[0] == 200
+    assert "not ready" in own.get("/")[1]
+    assert own.metrics()['ftpsd_transfers_in_progress{direction="upload"}'] == 1
     finish(connection)
-    assert next_code(ftp) == 226
+    assert next_code(busy) == 226
+    busy.close()
+    assert own.ended() == 0
+    with pytest.raises(OSError, match="refused"):
+        own.get("/readyz")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import create
+from ftpsd.tls.authority import Demonstration, create
 from tests.e2e.client import EXPLICIT, IPV4, control, log_in, reply, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash
 from tests.e2e.polling import eventually
+from tests.tools import ROOT
 
 SUCCESSFUL = "ftpsd_config_last_reload_successful"
 
@@ -83,6 +88,37 @@ def test_a_broken_configuration_changes_nothing(own: Daemon) -> None:
     log_in(own, EXPLICIT, own.account()).close()
 
 
+def asked_for(daemon: Daemon) -> subprocess.CompletedProcess[str]:
+    """Run `ftpsd reload` as systemd does, and return how it ended."""
+    assert daemon.process is not None
+    environ = {**os.environ, "RUNTIME_DIRECTORY": str(daemon.folder), "MAINPID": str(daemon.process.pid)}
+    command = [sys.executable, "-m", "ftpsd.cli", "reload"]
+    return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_who_asks_for_a_reload_is_told_how_it_ends(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """0 when it is taken; 2 and the reason when it is refused; 1 when nobody answers."""
+    folder = tmp_path / "own"
+    environ = {"RUNTIME_DIRECTORY": str(folder)}
+    daemon = Daemon(folder, tls_files, {"processes": processes}, users=1, environ=environ)
+    try:
+        daemon.start()
+        good = daemon.users_file.read_text()
+        assert (asked_for(daemon).returncode, daemon.metrics()[SUCCESSFUL]) == (0, 1)
+        daemon.users_file.write_text("users: [")
+        refused = asked_for(daemon)
+        assert refused.returncode == 2
+        assert f"the old configuration stays: {daemon.users_file}:" in refused.stderr
+        daemon.users_file.write_text(good)
+        taken = asked_for(daemon)
+        assert (taken.returncode, taken.stderr) == (0, "")
+        daemon.stop()
+        assert asked_for(daemon).returncode == 1
+    finally:
+        daemon.kill()
+
+
 def test_limits_and_banner_change(own: Daemon) -> None:
     """New sessions see the new configuration."""
     own.config_file.write_text(own.config_file.read_text() + "banner: Something new.\n")
@@ -90,6 +126,20 @@ def test_limits_and_banner_change(own: Daemon) -> None:
     ftp = log_in(own, EXPLICIT, own.account())
     assert ftp.getwelcome() == "220 Something new."
     ftp.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_level_of_the_log_changes(start_daemon: StartDaemon, processes: int) -> None:
+    """With the reload, in every process: from then on there is nothing below it."""
+    own = start_daemon({"processes": processes})
+    own.reload()
+    eventually(lambda: own.stderr.count("info reloaded") == 1, "a reload is told")
+    own.config_file.write_text(own.config_file.read_text() + "log: {level: warn}\n")
+    own.reload()
+    before = own.stderr
+    own.reload()
+    assert own.stderr == before
+    assert "log has changed" not in before
 
 
 def test_a_new_certificate_is_shown(own: Daemon, tmp_path_factory: pytest.TempPathFactory) -> None:

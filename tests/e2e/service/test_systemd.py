@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ftplib
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -73,19 +77,71 @@ def test_it_feeds_the_watchdog(start_daemon: StartDaemon, manager: socket.socket
         wait_for(manager, "WATCHDOG=1")
 
 
-@pytest.fixture
-def activated(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
-    """A daemon whose listeners were opened for it; systemd passes them in no order that means anything."""
-    listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
-    daemon = Daemon(tmp_path / "activated", tls_files, {"listeners": listeners}, users=4)
+def journal(file: Path) -> dict[str, str]:
+    """Return the environment in which *file*, which the daemon is to write to, is the journal."""
+    file.parent.mkdir(parents=True)
+    file.touch()
+    status = file.stat()
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """Information, warnings and errors can be told apart; `journalctl -p err` shows a reload that was refused."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stderr")
+    daemon = Daemon(folder, tls_files, {"processes": processes}, users=1, environ=environ)
+    try:
+        daemon.start()
+        daemon.users_file.write_text("[")
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: "reload failed" in daemon.stderr, "the reload is refused")
+        lines = daemon.stderr.splitlines()
+    finally:
+        daemon.kill()
+    assert {line[:3] for line in lines if "ftpsd serves" in line} == {"<6>"}
+    assert {line[:3] for line in lines if "reload failed" in line} == {"<3>"}
+    assert all(line.startswith("<") for line in lines)
+
+
+def test_a_start_that_fails_is_an_error_in_the_journal(tmp_path: Path, tls_files: Demonstration) -> None:
+    """What is wrong with the configuration has the priority of errors."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stderr")
+    daemon = Daemon(folder, tls_files, {"bannr": "x"}, users=1, environ=environ)
+    daemon.spawn()
+    assert daemon.ended() == 2
+    assert daemon.stderr.startswith(f"<3>{daemon.config_file}:")
+    daemon.kill()
+
+
+def test_audit_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: Demonstration) -> None:
+    """A refused login stands out; the JSON behind the mark is whole."""
+    folder = tmp_path / "own"
+    environ = journal(folder / "stdout")
+    daemon = Daemon(folder, tls_files, {"audit": {"log": "stdout"}}, users=1, environ=environ)
+    try:
+        daemon.start()
+        with pytest.raises(ftplib.error_perm):
+            log_in(daemon, EXPLICIT, replace(daemon.account(), password="wrong"))
+        daemon.stop()
+    finally:
+        daemon.kill()
+    lines = [(line[:3], json.loads(line[3:])["event"]) for line in (folder / "stdout").read_text().splitlines()]
+    assert ("<5>", "login-refused") in lines
+    assert ("<6>", "stopped") in lines
+
+
+@contextmanager
+def with_sockets(daemon: Daemon, names: Mapping[str, int]) -> Iterator[Daemon]:
+    """Run *daemon* with listening sockets of these *names*, on these ports, that stay open as systemd's do."""
     with ExitStack() as stack:
         stack.callback(daemon.kill)
-        implicit = stack.enter_context(socket.create_server(("127.0.0.1", daemon.ports.implicit)))
-        explicit = stack.enter_context(socket.create_server(("127.0.0.1", daemon.ports.explicit)))
-        descriptors = [implicit.fileno(), explicit.fileno()]
-        before = [sys.executable, ACTIVATE, "implicit:explicit", ",".join(map(str, descriptors))]
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
+        descriptors = []
+        for port in names.values():
+            descriptors.append(stack.enter_context(socket.create_server(("127.0.0.1", port))).fileno())
+            os.set_inheritable(descriptors[-1], True)
+        before = [sys.executable, ACTIVATE, ":".join(names), ",".join(map(str, descriptors))]
         daemon.spawn(pass_fds=descriptors, before=before)
         eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
         assert daemon.exit_code is None, daemon.stderr
@@ -94,8 +150,23 @@ def activated(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
             daemon.stop()
 
 
+@pytest.fixture(params=[1, 2], ids=["alone", "two-processes"])
+def activated(request: pytest.FixtureRequest, tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
+    """A daemon whose listeners were opened for it; systemd passes them in no order that means anything."""
+    listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
+    changes = {"listeners": listeners, "processes": request.param}
+    daemon = Daemon(tmp_path / "activated", tls_files, changes, users=4)
+    with with_sockets(daemon, {"implicit": daemon.ports.implicit, "explicit": daemon.ports.explicit}):
+        yield daemon
+
+
+def counts(daemon: Daemon, sample: str) -> bool:
+    """Tell whether the metrics of *daemon* have *sample*."""
+    return sample in daemon.metrics()
+
+
 def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
-    """Explicit and implicit by their names, and passive ports on the same address."""
+    """Explicit and implicit by their names, and passive ports on the same address; log and metrics know the ports."""
     for way in (EXPLICIT, IMPLICIT):
         account = activated.account()
         (account.home / "file").write_bytes(content(100_000))
@@ -104,6 +175,11 @@ def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
         assert read_all(connection) == content(100_000)
         assert next_code(ftp) == 226
         ftp.close()
+        port = activated.ports.implicit if way is IMPLICIT else activated.ports.explicit
+        name = f"{way.mode}:{port}"
+        activated.wait_for_event("logged-in", user=account.name, listener=name)
+        sample = f'ftpsd_connections_total{{listener="{name}",result="accepted"}}'
+        eventually(partial(counts, activated, sample), "the listener is counted by its port")
 
 
 def test_sockets_it_was_passed_stay_open_for_the_next(activated: Daemon) -> None:
@@ -111,3 +187,35 @@ def test_sockets_it_was_passed_stay_open_for_the_next(activated: Daemon) -> None
     activated.stop()
     with socket.create_connection(("127.0.0.1", activated.ports.explicit), 10):
         pass
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_socket_that_nobody_uses_is_closed(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """Its clients are refused instead of waiting for a greeting, and the log says so; a later server may use it."""
+    explicit = {"mode": "explicit", "socket": "explicit"}
+    changes = {"listeners": [explicit], "processes": processes}
+    daemon = Daemon(tmp_path / "own", tls_files, changes, users=1)
+    with with_sockets(daemon, {"implicit": daemon.ports.implicit, "explicit": daemon.ports.explicit}):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", daemon.ports.implicit), 20)
+        assert f"warn the socket implicit (port {daemon.ports.implicit}) that systemd has opened" in daemon.stderr
+        log_in(daemon, EXPLICIT, daemon.account()).close()
+
+
+def test_a_socket_that_was_closed_is_opened_again(tmp_path: Path, tls_files: Demonstration) -> None:
+    """The next server, with another configuration, gets the same sockets and uses this one."""
+    listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
+    daemon = Daemon(tmp_path / "own", tls_files, {"listeners": listeners}, users=1)
+    with socket.create_server(("127.0.0.1", daemon.ports.implicit)) as implicit:
+        implicit.shutdown(socket.SHUT_RDWR)
+        with socket.create_server(("127.0.0.1", daemon.ports.explicit)) as explicit:
+            descriptors = [explicit.fileno(), implicit.fileno()]
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, True)
+            before = [sys.executable, ACTIVATE, "explicit:implicit", ",".join(map(str, descriptors))]
+            try:
+                daemon.spawn(pass_fds=descriptors, before=before)
+                eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
+                log_in(daemon, IMPLICIT, daemon.account()).close()
+            finally:
+                daemon.kill()

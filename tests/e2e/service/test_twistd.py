@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.e2e.client import EXPLICIT, IMPLICIT, content, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
+from tests.e2e.polling import eventually
 from tests.tools import require_tool
 
 
@@ -43,6 +46,31 @@ def test_a_mistake_ends_it(own: Daemon) -> None:
     own.spawn()
     assert own.ended() == 2
     assert f"{own.config_file}:1:" in own.stderr
+
+
+def test_the_background_has_no_standard_output(own: Daemon) -> None:
+    """An audit log that would be thrown away there ends it before it goes: exit code 2, and what to write."""
+    own.stop()
+    own.config_file.write_text(own.config_file.read_text().replace("audit.jsonl", "stdout"))
+    pidfile = own.folder / "twistd.pid"
+    command = [require_tool("twistd"), f"--pidfile={pidfile}", "ftpsd", "--config", str(own.config_file)]
+    done = subprocess.run(command, cwd=own.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "audit.log: in the background standard output is /dev/null" in done.stderr
+    assert not pidfile.exists()
+
+
+def test_the_background_writes_a_file(own: Daemon) -> None:
+    """As configured; SIGTERM ends it there too."""
+    own.stop()
+    events = len(own.audit('"started"'))
+    pidfile = own.folder / "twistd.pid"
+    command = [require_tool("twistd"), f"--pidfile={pidfile}", "ftpsd", "--config", str(own.config_file)]
+    done = subprocess.run(command, cwd=own.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: own.is_ready and len(own.audit('"started"')) == events + 1, "it serves, and says so")
+    os.kill(int(pidfile.read_text()), signal.SIGTERM)
+    eventually(lambda: len(own.audit('"stopped"')) == events + 1 and not pidfile.exists(), "it has stopped")
 
 
 def test_it_asks_for_a_configuration() -> None:

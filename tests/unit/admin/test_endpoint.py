@@ -192,6 +192,13 @@ def test_host_of_a_stranger_is_refused(daemon: Daemon, host: str, path: str) -> 
     assert daemon.ask(path, host=host).code == 421
 
 
+def test_a_stranger_is_told_what_to_do(daemon: Daemon) -> None:
+    """The answer names the key where the name belongs, and repeats nothing that was sent."""
+    answer = daemon.ask("/metrics", host="prometheus-calls-it-so.example")
+    assert b"metrics.names" in answer.body
+    assert b"calls-it-so" not in answer.body
+
+
 def test_missing_host_is_a_bad_request(daemon: Daemon) -> None:
     """HTTP/1.1 without Host is refused; a probe that still speaks HTTP/1.0 has none to send."""
     assert daemon.send(b"GET /healthz HTTP/1.1\r\n\r\n").code == 400

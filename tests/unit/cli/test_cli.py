@@ -41,8 +41,10 @@ def site(tmp_path: Path) -> Path:
 
 
 def write_certificate(site: Path, lasting: timedelta) -> None:
-    certificate = trustme.CA().issue_cert("a.example.com", not_after=datetime.now(UTC) + lasting)
-    (site / "tls/fullchain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    ca = trustme.CA()
+    certificate = ca.issue_cert("a.example.com", not_after=datetime.now(UTC) + lasting)
+    chain = (*certificate.cert_chain_pems, ca.cert_pem)
+    (site / "tls/fullchain.pem").write_bytes(b"".join(blob.bytes() for blob in chain))
     (site / "tls/privkey.pem").write_bytes(certificate.private_key_pem.bytes())
     (site / "tls/privkey.pem").chmod(0o600)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.storage.base import Source
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 from tests.fakes import MemoryStorage
 
@@ -22,6 +23,11 @@ class HugeStorage(MemoryStorage):
         self.read = 0
         self.put("/huge", b"")
 
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe the file with the size that it seems to have."""
+        entry = super().stat(path)
+        return entry._replace(size=self.size) if path.name == "huge" else entry
+
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file, whatever its name."""
         super().open_source(path).close()
@@ -33,15 +39,20 @@ class HugeSource:
 
     def __init__(self, storage: HugeStorage, offset: int) -> None:
         self.size = storage.size
-        self.offset = offset
+        self._offset = offset
         self.sha256 = storage.sha256
         self.digests = storage.sha256 is not None
         self._storage = storage
 
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._offset
+
     def read_into(self, buffer: memoryview) -> int:
         """Leave *buffer* as it is: zeros."""
-        count = max(0, min(len(buffer), self._storage.ends_at - self.offset))
-        self.offset += count
+        count = max(0, min(len(buffer), self._storage.ends_at - self._offset))
+        self._offset += count
         self._storage.read += count
         return count
 

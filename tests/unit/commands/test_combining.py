@@ -9,7 +9,7 @@ import pytest
 
 from ftpsd.audit.events import FileDeleted, FilesCombined
 from ftpsd.commands.combining import MOST_PARTS, PIECE, Joining
-from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.storage.base import Kind, Sink, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.rules import PathRule
@@ -136,7 +136,7 @@ def test_beside_an_unfinished_upload(tmp_path: Path) -> None:
     assert client.say("COMB all three").startswith("550 A newer upload of this file is unfinished")
     assert (tmp_path / "three").read_bytes() == b"three"
     with pytest.raises(StorageError) as refusal:
-        storage.open_sink(target, offset=len(ONE + TWO))
+        storage.open_sink(target, Terms(offset=len(ONE + TWO)))
     assert refusal.value.kind is Kind.UNFINISHED
 
 
@@ -188,12 +188,48 @@ def test_a_full_disk() -> None:
     assert names(client) == before
 
 
+@pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_parts_go_when_the_target_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool, atomic: bool
+) -> None:
+    """Also where uploads are not durable: a power cut behind the deletion would take the only copy there is."""
+    for name in ("one", "two", "all")[: 3 if is_there else 2]:
+        (tmp_path / name).write_bytes(name.encode())
+    made: list[str] = []
+    sync, unlink = os.fsync, os.unlink
+
+    def fsync(fd: int) -> None:
+        made.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{fd}')).name}")
+        # All the bytes are there to be synced.
+        assert os.fstat(fd).st_size == 6 + 3 * is_there or os.path.isdir(f"/proc/self/fd/{fd}")
+        sync(fd)
+
+    def removed(name: bytes, **options: int) -> None:
+        made.append(f"unlink {name.decode()}")
+        unlink(name, **options)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "unlink", removed)
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=atomic, durable=False), owner="alice")
+    target, *parts = (VirtualPath.parse(path) for path in ("/all", "/one", "/two"))
+    joining = Joining(jail, target, parts)
+    while not joining.step():
+        pass
+    joining.close()
+    assert (tmp_path / "all").read_bytes() == b"all" * is_there + b"onetwo"
+    file, *directory, first, second = made
+    assert file.startswith("fsync .ftpsd-" if atomic else "fsync all")
+    assert directory == ([f"fsync {tmp_path.name}"] if atomic or not is_there else [])
+    assert (first, second) == ("unlink one", "unlink two")
+
+
 class Stubborn(MemoryStorage):
     """Does not let `/two` be deleted, and changes `/one` when the target is published."""
 
-    def open_sink(self, path: VirtualPath, **terms: object) -> Sink:
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Change a part."""
-        sink = super().open_sink(path, **terms)  # type: ignore[arg-type]
+        sink = super().open_sink(path, terms)
         commit = sink.commit
 
         def commit_and_change() -> None:

@@ -51,6 +51,19 @@ def test_facts_are_changed(said: str, answer: str, after: tuple[int, int]) -> No
     assert facts(client) == after
 
 
+@pytest.mark.parametrize("line", ["MFMT {} a file", "MDTM {} a file", "MFF modify={}; a file"])
+@pytest.mark.parametrize("year", [1800, 9999])
+def test_the_time_that_is_kept_is_told(line: str, year: int) -> None:
+    """The reply and the audit log say what MDTM and MLST will say, not what the client asked for."""
+    client = files()
+    said = client.say(line.format(f"{year}0101000000"))
+    kept = client.say("MDTM a file").removeprefix("213 ")
+    assert not kept.startswith(str(year))
+    assert f"Modify={kept};" in said
+    (event,) = client.server.published(FileChanged)
+    assert event.modified == kept
+
+
 def test_a_change_is_published() -> None:
     """One event with both."""
     client = files()

@@ -9,33 +9,16 @@ import pytest
 from ftpsd.audit.events import DirectoryListed, Result
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
-from tests.memory import Directory, File
+from tests.memory import File
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
+from tests.unit.commands.listings import LINE, among, large, tree
 
-# 2024-01-02 03:04:05 UTC, in nanoseconds.
-MOMENT = 1_704_164_645 * 1_000_000_000
-LINE = re.compile(r"[-d][rwx-]{9} +\d+ ftp +ftp +\d+ \w{3} [ \d]\d +(\d{4}|\d\d:\d\d) (.+)")
 FACTS = re.compile(
     r"type=(file|dir);(size=\d+;)?modify=\d{14}(\.\d+)?;perm=[a-z]*;unique=[^;]+;UNIX\.mode=0\d{3}; (.+)"
 )
-
-
-def among(*paths: str) -> ControlClient:
-    """Return a client among these files."""
-    server = clear_server()
-    for path in paths:
-        server.memory.put(path, b"data")
-        server.memory.set_modified(VirtualPath.parse(path), MOMENT)
-    return server.logged_in()
-
-
-def tree() -> ControlClient:
-    """Return a client among some files."""
-    return among("/a.csv", "/b.csv", "/c.txt", "/dir/inner.csv", "/dir/other", "/-file", "/*star", "/.hidden")
 
 
 def listed(client: ControlClient, line: str) -> list[str]:
@@ -252,35 +235,6 @@ def test_mlst_of_nothing() -> None:
     assert tree().say("MLST missing") == "550 No such file or directory."
 
 
-# --- STAT
-
-
-def test_stat_of_a_directory() -> None:
-    """213, the lines of LIST on the control connection, no data port needed."""
-    lines = tree().say("STAT dir").split("\n")
-    assert (lines[0][:4], lines[-1][:4]) == ("213-", "213 ")
-    assert sorted(LINE.fullmatch(line[1:])[2] for line in lines[1:-1]) == ["inner.csv", "other"]  # type: ignore[index]
-
-
-def test_stat_needs_a_login_for_a_path() -> None:
-    """A stranger may ask for the state of the session only."""
-    client = clear_server().connect()
-    assert client.say("STAT /").startswith("530 ")
-    assert client.say("STAT").startswith("211-")
-
-
-def test_stat_is_bounded() -> None:
-    """The control connection is no place for a million lines."""
-    assert len(among(*(f"/f{number}" for number in range(1200))).say("STAT").split("\n")) < 20
-    assert len(among(*(f"/f{number}" for number in range(1200))).say("STAT /").split("\n")) == 1002
-
-
-def test_a_name_in_stat_forges_no_reply() -> None:
-    """A file called like a last line stays inside (it has a space in front)."""
-    lines = among("/213 End.").say("STAT /").split("\n")
-    assert [line for line in lines if line.startswith("213 ")] == lines[-1:]
-
-
 # --- what is not shown
 
 
@@ -316,15 +270,6 @@ def test_names_that_are_not_utf8() -> None:
 
 
 # --- large directories and events
-
-
-def large() -> ControlClient:
-    client = clear_server().logged_in()
-    children = client.server.memory.tree.root.children
-    for number in range(5000):
-        children[f"file-{number:05}"] = File(b"", MOMENT)
-    children["dir"] = Directory()
-    return client
 
 
 @pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD"])

@@ -6,7 +6,7 @@ import pytest
 
 from ftpsd.commands import TABLE
 from ftpsd.wire.listing import ALL_FACTS
-from tests.sessions import Server, clear_server
+from tests.sessions import ControlClient, Server, clear_server
 
 
 def features(server: Server, *, peer: str = "198.51.100.7", host: str = "203.0.113.1") -> list[str]:
@@ -47,6 +47,29 @@ def test_what_strangers_may_ask(line: str) -> None:
 def test_files_are_binary_until_asked() -> None:
     """A client that forgets TYPE does not get its archives rewritten."""
     assert not clear_server().logged_in().session.is_ascii
+
+
+def type_in_force(client: ControlClient) -> str:
+    """Return the TYPE that STAT tells."""
+    return client.say("STAT").partition("TYPE ")[2][:1]
+
+
+def test_files_are_text_until_asked_where_the_operator_says_so() -> None:
+    """`default_type: ascii` is RFC 959's default."""
+    client = clear_server(default_type="ascii").logged_in()
+    assert type_in_force(client) == "A"
+    client.say("TYPE I")
+    assert type_in_force(client) == "I"
+
+
+@pytest.mark.parametrize(("default_type", "code"), [("ascii", "A"), ("binary", "I")])
+def test_a_new_login_begins_with_the_default_again(default_type: str, code: str) -> None:
+    """No user inherits the TYPE of the user before (REIN)."""
+    client = clear_server(default_type=default_type).logged_in()
+    client.say("TYPE I" if default_type == "ascii" else "TYPE A")
+    client.say("REIN")
+    client.log_in()
+    assert type_in_force(client) == code
 
 
 def test_syst() -> None:

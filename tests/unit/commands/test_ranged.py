@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,13 @@ import pytest
 from ftpsd.audit.events import FileStored, Result
 from ftpsd.commands.ranged import CHUNK, PIECE, open_ranged
 from ftpsd.control.session import BUSY_PAUSE
-from ftpsd.storage.base import Kind, Sink, Storage, StorageError
+from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import Permission
 from tests.fakes import MemoryStorage
@@ -84,6 +89,26 @@ def test_another_length_changes_nothing(storage: Storage, sent: bytes) -> None:
     assert content(storage) == b"0123456789"
 
 
+@pytest.mark.parametrize("sent", [b"ab", b"abc", b"abcd"])
+def test_one_that_fails_leaves_no_false_digest(tmp_path: Path, sent: bytes) -> None:
+    """What is behind the range was read to its end; that is not the whole file."""
+    (tmp_path / "file").write_bytes(BIG)
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
+    sink = open_ranged(jail, FILE, 2, 5)
+    with pytest.raises(StorageError):  # noqa: PT012
+        sink.write(memoryview(sent))
+        while not sink.prepare():
+            pass
+        (tmp_path / "file").touch()
+        sink.commit()
+    sink.abort()
+    source = jail.open_source(FILE)
+    assert source.sha256 is None
+    source.read_into(memoryview(bytearray(len(BIG) + 1)))
+    source.close()
+    assert source.sha256 == sha256(BIG).hexdigest()
+
+
 def test_a_range_behind_the_end(storage: Storage) -> None:
     """BAD_OFFSET: there would be a hole."""
     with pytest.raises(StorageError) as refusal:
@@ -112,6 +137,40 @@ def test_two_at_once(storage: Storage) -> None:
     assert content(storage) == b"ab23456789"
 
 
+class Interrupted(LocalJail):
+    """A jail in which something happens right behind a look."""
+
+    between: Callable[[], None] | None = None
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*, and then let it happen."""
+        entry = super().stat(path)
+        if self.between is not None:
+            self.between()
+        return entry
+
+
+@pytest.mark.parametrize("other", ["/file", "/link", "/mount/file"])
+def test_two_at_the_same_moment_under_two_names(tmp_path: Path, other: str) -> None:
+    """One that is published between the last look of the other and its rename is not undone: no name guards a file."""
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    policy = UploadPolicy()
+    mount = LocalJail.open(tmp_path, uploads=policy, owner="bob")
+    bob = MountedStorage(LocalJail.open(tmp_path, uploads=policy, owner="bob"), {VirtualPath.parse("/mount"): mount})
+    alice = Interrupted.open(tmp_path, uploads=policy, owner="alice")
+    assert isinstance(alice, Interrupted)
+    first, second = open_ranged(alice, FILE, 0, 2), open_ranged(bob, VirtualPath.parse(other), 5, 7)
+    for sink in (first, second):
+        sink.write(memoryview(b"ab"))
+    alice.between = second.commit
+    with pytest.raises(StorageError) as refusal:
+        first.commit()
+    assert refusal.value.kind is Kind.BUSY
+    assert content(bob) == b"01234ab789"
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+
+
 def test_beside_an_unfinished_new_version(storage: Storage) -> None:
     """UNFINISHED: a client that goes on where it was interrupted would put its new end behind the old beginning."""
     unfinished = storage.open_sink(FILE)
@@ -122,7 +181,7 @@ def test_beside_an_unfinished_new_version(storage: Storage) -> None:
             open_ranged(storage, FILE, start, end)
         assert refusal.value.kind is Kind.UNFINISHED
     assert content(storage) == b"0123456789"
-    fill(storage.open_sink(FILE, offset=5), b"!")
+    fill(storage.open_sink(FILE, Terms(offset=5)), b"!")
     assert content(storage) == b"newer!"
 
 
@@ -132,7 +191,7 @@ def test_what_was_interrupted_is_no_beginning(storage: Storage, start: int) -> N
     sink = open_ranged(storage, FILE, start, 9)
     sink.write(memoryview(b"ab"))
     sink.abort()
-    fill(storage.open_sink(FILE, append=True), b"!")
+    fill(storage.open_sink(FILE, Terms(append=True)), b"!")
     assert content(storage) == b"0123456789!"
 
 

@@ -16,15 +16,19 @@ from ftpsd.audit.events import (
     StorageFailed,
     TransferStarted,
 )
+from ftpsd.control.session import BUSY_PAUSE
+from ftpsd.control.transfer import _judge
+from ftpsd.data.candidates import GRACE
 from ftpsd.storage.base import Kind, Listing, Source, StorageError
 from ftpsd.wire.listing import Entry, EntryType
 from ftpsd.wire.path import VirtualPath
+from ftpsd.workers import PoolBusy
 from tests.dataclient import new_client
 from tests.fakes import MemoryStorage
 from tests.memory import MemorySource, MemoryTree
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, Server, clear_server
-from tests.unit.control.running import arrive_in_clear, downloading, finish
+from tests.unit.control.running import BIG, arrive_in_clear, downloading, finish
 
 # --- the end
 
@@ -99,14 +103,14 @@ def protected(**arguments: Any) -> ControlClient:
     return client
 
 
-def test_a_connection_that_does_not_resume_is_told_first() -> None:
-    """522 is on the control connection before the data connection is cut; not a byte of the file goes out."""
+def test_a_connection_that_does_not_resume_is_told() -> None:
+    """522 when no other connection has come for some seconds; the data connection ends properly, without a byte."""
     client = protected()
     data = client.connect_data(resume=False)
-    replies = client.say("RETR file").split("\n")
-    assert [reply[:3] for reply in replies] == ["150", "522"]
-    with pytest.raises(AssertionError, match="without close_notify"):
-        data.read_all()
+    assert client.say("RETR file").startswith("150 ")
+    client.server.reactor.advance(GRACE)
+    assert client.replies().startswith("522 ")
+    assert data.read_all() == b""
 
 
 def test_a_connection_that_does_not_resume_is_published() -> None:
@@ -114,6 +118,7 @@ def test_a_connection_that_does_not_resume_is_published() -> None:
     client = protected()
     client.connect_data(resume=False)
     client.say("RETR file")
+    client.server.reactor.advance(GRACE)
     assert [event.reason for event in client.server.published(DataConnectionRefused)] == ["not-resumed"]
     assert [event.result for event in client.server.published(FileSent)] == [Result.REFUSED]
 
@@ -156,7 +161,8 @@ def test_an_empty_upload_without_tls_is_refused() -> None:
     data = arrive_in_clear(client, reservation)
     data.close()
     client.send("STOR new")
-    client.server.reactor.run_until(lambda: not client.pi.is_busy)
+    client.server.reactor.run_until(lambda: bool(client.server.published(DataConnectionRefused)))
+    client.server.reactor.advance(GRACE)
     assert client.replies().split("\n")[-1].startswith("425 ")
     with pytest.raises(StorageError):
         client.server.memory.get("/new")
@@ -259,6 +265,73 @@ def test_a_busy_pool_does_not_unsay_a_stored_file() -> None:
     assert client.replies().split("\n")[-1] == "226 Transfer complete."
 
 
+@pytest.mark.parametrize("hangs_up", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "sent", "stored"),
+    [
+        ([], b"data", b"data"),
+        ([], BIG, BIG),
+        (["TYPE A"], b"a\r\nb", b"a\nb"),
+        (["TYPE A"], b"a\r\n" * 99_999, b"a\n" * 99_999),
+    ],
+    ids=["small", "large", "small-text", "large-text"],
+)
+def test_a_busy_pool_delays_an_upload_that_is_here(
+    settings: list[str], sent: bytes, stored: bytes, hangs_up: bool
+) -> None:
+    """The queue is full when all of it has come in: it waits, also for a client that has gone, and is stored once."""
+    files = QueueingWorkers()
+    server = clear_server(files=files)
+    client = server.logged_in()
+    for line in settings:
+        client.say(line)
+    data = client.connect_data()
+    client.send("STOR new")
+    files.release(1)
+    files.is_full = True
+    data.send_and_close(sent)
+    server.reactor.run_until(lambda: client.session.bytes_received == len(sent))
+    for _ in range(3):
+        server.reactor.turn(0.01)
+        server.reactor.advance(BUSY_PAUSE)
+    assert (server.published(FileStored), files.waiting) == ([], 0)
+    if hangs_up:
+        client.hang_up()
+    files.is_full = False
+    server.reactor.advance(BUSY_PAUSE)
+    server.reactor.run_until(lambda: files.waiting > 0)
+    files.release()
+    assert server.memory.get("/new") == stored
+    assert [event.result for event in server.published(FileStored)] == [Result.COMPLETE]
+    assert hangs_up or client.replies().split("\n")[-1] == "226 Transfer complete."
+
+
+def test_abor_ends_the_wait_for_a_busy_pool() -> None:
+    """426, then 226; nothing is stored, and the audit log says who ended it."""
+    files = QueueingWorkers()
+    server = clear_server(files=files)
+    client = server.logged_in()
+    data = client.connect_data()
+    client.send("STOR new")
+    files.release(1)
+    files.is_full = True
+    data.send_and_close(b"data")
+    server.reactor.run_until(lambda: client.session.transfer is not None and client.session.bytes_received == 4)
+    client.send("ABOR")
+    server.reactor.advance(BUSY_PAUSE)
+    files.is_full = False
+    server.reactor.advance(5)
+    files.release()
+    assert [line[:3] for line in client.replies().split("\n")[-2:]] == ["426", "226"]
+    (event,) = server.published(FileStored)
+    assert (event.result, event.reason) == (Result.ABORTED, "aborted by the client")
+
+
+def test_what_a_busy_pool_refuses_is_called_busy() -> None:
+    """The large upload whose first piece no worker can take: 450, and the audit log says why."""
+    assert _judge(PoolBusy("files")) == (Result.FAILED, "busy")
+
+
 def test_a_busy_pool_leaves_no_upload_open() -> None:
     """When the queue is full, a broken upload is still given up: its partial is free for the next attempt."""
     files = QueueingWorkers()
@@ -342,4 +415,6 @@ def test_a_stranger_cannot_resume_what_he_has_not() -> None:
     assert reservation is not None
     data = arrive_in_clear(client, reservation)
     data.shake_hands(new_client(other.tls.tls.session))
-    assert client.say("RETR file").split("\n")[-1].startswith("522 ")
+    client.say("RETR file")
+    client.server.reactor.advance(GRACE)
+    assert client.replies().startswith("522 ")

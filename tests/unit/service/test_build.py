@@ -11,6 +11,7 @@ import pytest
 from ftpsd.config.document import ConfigErrors
 from ftpsd.service.build import load
 from ftpsd.service.daemon import Daemon
+from ftpsd.tls.authority import create
 from tests.unit.service.site import USERS, PortReactor, Site
 
 
@@ -61,7 +62,8 @@ def test_a_certificate_that_is_missing(site: Site, name: str) -> None:
 
 def test_a_key_of_another_certificate(site: Site) -> None:
     """The pair is checked together, at the certificate's key."""
-    shutil.copy(site.folder / "tls" / "ca-key.pem", site.folder / "tls" / "server-key.pem")
+    other = create(site.folder / "other")
+    shutil.copy(other.private_key, site.folder / "tls" / "server-key.pem")
     (complaint,) = complaints(site)
     assert complaint.startswith(f"{site.path}:5:16: tls.certificate: ")
     assert "is not the private key of the certificate" in complaint

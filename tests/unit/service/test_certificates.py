@@ -139,7 +139,8 @@ def test_a_name_the_certificate_does_not_hold(site: HostSite) -> None:
 def test_a_certificate_that_ends_soon(site: HostSite) -> None:
     """The same warning for every pair."""
     issued = authority().issue_cert(B, not_after=datetime.now(UTC) + timedelta(days=5))
-    (site.folder / "tls" / f"{B}.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    chain = (*issued.cert_chain_pems, authority().cert_pem)
+    (site.folder / "tls" / f"{B}.pem").write_bytes(b"".join(blob.bytes() for blob in chain))
     (site.folder / "tls" / f"{B}-key.pem").write_bytes(issued.private_key_pem.bytes())
     (warning,) = warnings(site)
     assert "virtual_hosts[0].certificate: valid only until" in warning

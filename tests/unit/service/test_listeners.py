@@ -11,6 +11,7 @@ import pytest
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import ConnectionRejected, Event, Who
+from ftpsd.audit.labels import NAME
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config, Listener, ProxyProtocol
 from ftpsd.control.factory import ControlFactory
@@ -19,8 +20,10 @@ from ftpsd.service.listeners import (
     PassiveListeners,
     bound_address,
     bound_port,
+    close_unused,
     listener_name,
     open_control,
+    port_of,
 )
 from tests.reactor import PATIENCE, Reactor
 from tests.sessions import configuration
@@ -85,15 +88,40 @@ def test_a_socket_that_was_not_passed(sockets: dict[str, list[int]], have: str) 
 
 
 @pytest.mark.parametrize(
-    ("listener", "name"),
+    ("listener", "port", "name"),
     [
-        (Listener(mode="explicit", port=21), "explicit:21"),
-        (Listener(mode="implicit", socket="implicit"), "implicit:implicit"),
+        (Listener(mode="explicit", port=21), None, "explicit:21"),
+        (Listener(mode="implicit", socket="implicit"), 990, "implicit:990"),
     ],
 )
-def test_names_of_listeners(listener: Listener, name: str) -> None:
-    """What audit log and metrics call them."""
-    assert listener_name(listener) == name
+def test_names_of_listeners(listener: Listener, port: int | None, name: str) -> None:
+    """What audit log and metrics call them: by the port, also of a socket that has a name, for a label has one form."""
+    assert listener_name(listener, port) == name
+    assert NAME.fullmatch(name)
+
+
+def test_a_socket_that_is_no_tcp_socket() -> None:
+    """A sentence that says what its unit needs."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as passed,
+        pytest.raises(ListenProblem, match="ListenStream="),
+    ):
+        port_of(passed.fileno())
+
+
+def test_a_socket_that_nobody_uses() -> None:
+    """Clients are refused although somebody else keeps it open; what cannot be shut down is closed all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as kept, socket.socket(socket.AF_UNIX) as other:
+        port = kept.getsockname()[1]
+        passed = {"implicit": [os.dup(kept.fileno())], "odd": [os.dup(other.fileno())]}
+        first, second = close_unused(passed)
+        assert f"the socket implicit (port {port})" in first
+        assert "the socket odd that" in second
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), PATIENCE)
+        for descriptors in passed.values():
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptors[0])
 
 
 @pytest.mark.parametrize("has_socket", [True, False], ids=["socket", "port"])

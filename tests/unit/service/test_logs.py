@@ -9,7 +9,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.python.failure import Failure
 
 from ftpsd.config.document import ConfigError
-from ftpsd.service.logs import MOST_WARNINGS, filtered, format_event, warn
+from ftpsd.service.logs import MOST_WARNINGS, filtered, format_event, use_level, warn
 
 
 def passes(level: str, namespace: str, threshold: str) -> bool:
@@ -38,6 +38,20 @@ def passes(level: str, namespace: str, threshold: str) -> bool:
 def test_what_is_logged(level: str, namespace: str, threshold: str, expected: bool) -> None:
     """Twisted's chatter about every port is left out, its warnings are not."""
     assert passes(level, namespace, threshold) is expected
+
+
+def test_the_level_can_change() -> None:
+    """A reload takes it over."""
+    seen: list[LogEvent] = []
+    observer = filtered(cast(ILogObserver, seen.append))
+    event = {"log_level": LogLevel.debug, "log_namespace": "ftpsd.service.daemon"}
+    try:
+        for level in ("info", "debug", "error"):
+            use_level(level)
+            observer({**event, "level": level})
+    finally:
+        use_level("info")
+    assert [event["level"] for event in seen] == ["debug"]
 
 
 def test_another_package_is_not_ours() -> None:

@@ -161,14 +161,15 @@ def test_a_reload_without_dns_keeps_the_last_address(reloading: Reloading) -> No
         ({"banner": "x", "limits": {"connections": 5}, "uploads": {"durable": False}}, []),
         ({"listeners": [{"mode": "explicit", "port": 2121}]}, ["listeners"]),
         ({"metrics": {"port": 9999}}, ["metrics"]),
+        ({"metrics": {"names": ["ftps.example"]}}, []),
         ({"audit": {"log": "/var/log/other"}}, ["audit"]),
-        ({"log": {"level": "debug"}, "workers": {"files": 9}}, ["workers", "log"]),
+        ({"log": {"level": "debug"}, "workers": {"files": 9}}, ["workers"]),
         ({"passive": {"ports": "4000-4010"}}, ["passive.ports"]),
         ({"passive": {"public_address": "192.0.2.1"}}, []),
         ({"passive": {"proxy_protocol": {"trusted": ["192.0.2.1"]}}}, ["passive.proxy_protocol"]),
     ],
 )
 def test_what_only_a_restart_changes(changed: dict[str, object], keys: list[str]) -> None:
-    """Listeners, metrics, audit, pools, log and the passive range."""
+    """Listeners, metrics, audit, pools and the passive range."""
     old: Config = configuration()
     assert changed_beyond_reload(old, configuration(**changed)) == keys

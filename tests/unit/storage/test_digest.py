@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsd.storage.base import Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.path import VirtualPath
@@ -94,7 +95,7 @@ def test_a_resumed_upload_knows_the_digest_of_the_whole(tmp_path: Path) -> None:
     first = jail.open_sink(FILE)
     first.write(memoryview(DATA[:100_000]))
     first.abort()
-    second = jail.open_sink(FILE, offset=90_000)
+    second = jail.open_sink(FILE, Terms(offset=90_000))
     second.write(memoryview(DATA[90_000:]))
     second.commit()
     assert second.sha256 == sha256(DATA).hexdigest()
@@ -131,9 +132,82 @@ def test_a_digest_does_not_come_back_with_the_time(
     upload(jail, DATA)
     jail.set_modified(FILE, 10**18)
     assert known(jail) is not None
-    sink = jail.open_sink(FILE, offset=100_000)
+    sink = jail.open_sink(FILE, Terms(offset=100_000))
     sink.write(memoryview(bytes(200_000)))
     sink.commit()
     jail.set_modified(FILE, 10**18)
     assert known(jail) is None
     assert read(jail) == sha256(DATA[:100_000] + bytes(200_000)).hexdigest()
+
+
+def test_an_offset_is_not_settable(jail: LocalJail) -> None:
+    """Read from elsewhere on, the digest would be that of a part, and be kept with the whole."""
+    upload(jail, DATA)
+    for source in (jail.open_source(FILE), jail.open_source(FILE, 10), jail.read_cached(FILE, 1 << 20)):
+        assert source is not None
+        with pytest.raises(AttributeError):
+            source.offset = 5  # type: ignore[misc]
+        source.close()
+
+
+def test_what_is_read_in_part_has_no_digest(jail: LocalJail, tmp_path: Path) -> None:
+    """From the middle to the end, and from the beginning to the middle."""
+    (tmp_path / "file").write_bytes(DATA)
+    for offset, length in ((1, len(DATA)), (0, len(DATA) - 1)):
+        source = jail.open_source(FILE, offset)
+        source.read_into(memoryview(bytearray(length)))
+        assert source.sha256 is None
+        source.close()
+        assert known(jail) is None
+
+
+def test_a_reader_keeps_no_digest_of_what_was_written_meanwhile(tmp_path: Path) -> None:
+    """In place, behind what it has read already; the file has its old size, and is given its old time."""
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice")
+    (tmp_path / "file").write_bytes(DATA)
+    jail.set_modified(FILE, 10**18)
+    source = jail.open_source(FILE)
+    buffer = memoryview(bytearray(100_000))
+    source.read_into(buffer)
+    sink = jail.open_sink(FILE, Terms(offset=100_000))
+    sink.write(memoryview(bytes(200_000)))
+    sink.commit()
+    jail.set_modified(FILE, 10**18)
+    while source.read_into(buffer):
+        pass
+    source.close()
+    assert known(jail) is None
+
+
+@pytest.mark.parametrize("has_attributes", [True, False], ids=["attribute", "memory"])
+@pytest.mark.parametrize("append", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_that_write_in_place_keep_no_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int], append: bool, has_attributes: bool
+) -> None:
+    """Each knows what it has written, and the file is neither."""
+    if not has_attributes:
+        for name in ("getxattr", "setxattr", "removexattr"):
+            monkeypatch.delattr(os, name)
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice")
+    sinks = [jail.open_sink(FILE), jail.open_sink(FILE, Terms(append=append))]
+    for half in (DATA[:1000], DATA[1000:2000]):
+        for sink, byte in zip(sinks, (b"1", b"2"), strict=True):
+            sink.write(memoryview(byte + half))
+    for number in order:
+        sinks[number].commit()
+    assert known(jail) is None
+    whole = sha256((tmp_path / "file").read_bytes()).hexdigest()
+    assert read(jail) == whole
+
+
+def test_one_that_gives_up_in_place_leaves_no_digest(tmp_path: Path) -> None:
+    """Neither its own, nor that of another upload which it has written over."""
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice")
+    first, second = jail.open_sink(FILE), jail.open_sink(FILE)
+    for sink in (second, first):
+        sink.write(memoryview(DATA))
+    first.commit()
+    second.abort()
+    assert known(jail) is None
+    assert os.listxattr(tmp_path / "file") == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Sink, StorageError
+from ftpsd.storage.base import Kind, Sink, StorageError, Terms
 from ftpsd.storage.digest import CATCH_UP, PIECE, GrowingDigest
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
@@ -109,7 +109,7 @@ def commit_at_once(sink: Sink) -> None:
 @pytest.mark.parametrize("publish", [prepare_and_commit, commit_at_once])
 def test_a_resumed_upload(jail: LocalJail, tmp_path: Path, publish: Callable[[Sink], None]) -> None:
     """The digest is that of the whole file, told, and kept with it."""
-    sink = jail.open_sink(FILE, offset=len(HEAD) - 3)
+    sink = jail.open_sink(FILE, Terms(offset=len(HEAD) - 3))
     sink.write(memoryview(b"new end"))
     publish(sink)
     expected = sha256(HEAD[:-3] + b"new end").hexdigest()
@@ -121,7 +121,7 @@ def test_a_resumed_upload(jail: LocalJail, tmp_path: Path, publish: Callable[[Si
 
 def test_given_up_between_two_pieces_it_can_be_resumed(jail: LocalJail, tmp_path: Path) -> None:
     """Nothing is published, and all that came in is still there."""
-    sink = jail.open_sink(FILE, append=True)
+    sink = jail.open_sink(FILE, Terms(append=True))
     sink.write(memoryview(b"more"))
     assert not sink.prepare()
     sink.abort()
@@ -131,7 +131,7 @@ def test_given_up_between_two_pieces_it_can_be_resumed(jail: LocalJail, tmp_path
 
 def test_preparing_what_is_over_is_refused(jail: LocalJail) -> None:
     """IO, as commit() is."""
-    sink = jail.open_sink(FILE, append=True)
+    sink = jail.open_sink(FILE, Terms(append=True))
     sink.abort()
     with pytest.raises(StorageError) as refusal:
         sink.prepare()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule, Rules, component_matches
 from ftpsd.wire.permission import Permission
@@ -232,7 +232,7 @@ class TestUpload:
     def test_append_only_user_does_not_overwrite_in_a_race(self) -> None:
         """Who may only append does not bring back the old content of a file that was replaced meanwhile."""
         storage, inner = guarded(rule("/inbox/**", "append"))
-        sink = storage.open_sink(at("/inbox/old"), append=True)
+        sink = storage.open_sink(at("/inbox/old"), Terms(append=True))
         write(sink, b"mine")
         put(inner, "/inbox/old", b"theirs")
         assert kind_of(sink.commit) is Kind.BUSY
@@ -248,20 +248,20 @@ class TestUpload:
     def test_unique_needs_upload(self) -> None:
         """STOU needs upload and no more."""
         storage, _ = guarded(rule("/inbox/**", "upload"), rule("/outbox/**", "overwrite append list"))
-        storage.open_sink(at("/inbox/old"), unique=True).commit()
-        assert kind_of(storage.open_sink, at("/outbox/a"), unique=True) is Kind.DENIED
+        storage.open_sink(at("/inbox/old"), Terms(unique=True)).commit()
+        assert kind_of(storage.open_sink, at("/outbox/a"), Terms(unique=True)) is Kind.DENIED
 
     def test_unique_name_does_not_slip_under_another_rule(self) -> None:
         """The name that is chosen must be allowed as well."""
         storage, inner = guarded(rule("/inbox/old-*", "list"), rule("/inbox/**", "upload"))
-        assert kind_of(storage.open_sink, at("/inbox/old"), unique=True) is Kind.DENIED
+        assert kind_of(storage.open_sink, at("/inbox/old"), Terms(unique=True)) is Kind.DENIED
         assert names(inner, "/inbox") == ["old"]
 
     def test_caller_may_ask_for_less(self) -> None:
         """may_replace and may_create of the caller hold where the rules give more."""
         storage, _ = guarded(rule("/**", "all"))
-        assert kind_of(storage.open_sink, at("/inbox/old"), may_replace=False) is Kind.EXISTS
-        assert kind_of(storage.open_sink, at("/inbox/new"), may_create=False) is Kind.NOT_FOUND
+        assert kind_of(storage.open_sink, at("/inbox/old"), Terms(may_replace=False)) is Kind.EXISTS
+        assert kind_of(storage.open_sink, at("/inbox/new"), Terms(may_create=False)) is Kind.NOT_FOUND
 
 
 class TestChanging:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind
+from ftpsd.storage.base import Kind, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.wire.listing import EntryType
@@ -52,7 +52,7 @@ class TestEscape:
             kind_of(jail.list, at("/link")),
             kind_of(jail.open_source, secret),
             kind_of(jail.open_sink, new),
-            kind_of(jail.open_sink, secret, append=True),
+            kind_of(jail.open_sink, secret, Terms(append=True)),
             kind_of(jail.make_directory, new),
             kind_of(jail.remove_directory, new),
             kind_of(jail.remove_file, secret),
@@ -98,7 +98,7 @@ class TestFileEscape:
         (home / "link").symlink_to(outside / "secret")
         jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False))
         assert kind_of(jail.open_sink, at("/link")) is Kind.NOT_FOUND
-        assert kind_of(jail.open_sink, at("/link"), append=True) is Kind.NOT_FOUND
+        assert kind_of(jail.open_sink, at("/link"), Terms(append=True)) is Kind.NOT_FOUND
         assert (outside / "secret").read_bytes() == SECRET
 
     @pytest.mark.parametrize("atomic", [True, False])
@@ -345,7 +345,7 @@ class TestSpecialFiles:
         kinds = [
             kind_of(jail.open_source, at(special)),
             kind_of(jail.open_sink, at(special)),
-            kind_of(jail.open_sink, at(special), append=True),
+            kind_of(jail.open_sink, at(special), Terms(append=True)),
             kind_of(jail.set_mode, at(special), 0o777),
         ]
         assert kinds == [Kind.NOT_REGULAR] * 4

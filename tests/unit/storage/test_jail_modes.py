@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +13,12 @@ import pytest
 
 from ftpsd.storage.base import Kind
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.upload import UploadPolicy
-from tests.contracts.storages import at, get, kind_of, put
+from tests import confined
+from tests.contracts.storages import at, get, kind_of, names, put
+from tests.unit.storage.accounts import opened
 from tests.unit.storage.conftest import OpenJail
 
 
@@ -35,6 +42,62 @@ class TestModes:
         jail.make_directory(at("/d"))
         jail.set_mode(at("/d"), 0o750)
         assert (home / "d").stat().st_mode & 0o7777 == 0o2750
+
+    @pytest.mark.parametrize("umask", [0o077, 0o027, 0o002])
+    def test_directory_in_a_shared_one_under_the_unit(self, home: Path, umask: int) -> None:
+        """Where systemd refuses every chmod with a special bit, MKD hands group and bit down all the same."""
+        if not confined.is_possible():
+            pytest.skip("no seccomp filter for this machine")
+        home.chmod(0o2770)
+        os.chown(home, -1, os.getgid())
+        script = (
+            "import os, pathlib, tests.confined; tests.confined.confine(); os.umask(0o077)\n"
+            "from ftpsd.storage.jail import LocalJail\n"
+            "from ftpsd.storage.upload import UploadPolicy\n"
+            "from ftpsd.wire.path import VirtualPath\n"
+            f"jail = LocalJail.open(pathlib.Path({str(home)!r}), uploads=UploadPolicy(umask={umask}), owner='u')\n"
+            "jail.make_directory(VirtualPath(('d',)))\n"
+            "assert os.umask(0) == 0o077\n"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+        assert (home / "d").stat().st_mode & 0o7777 == 0o2777 & ~umask
+
+    @pytest.mark.parametrize("call", ["fchmod", "fsync"])
+    def test_refused_directory_leaves_nothing(self, home: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+        """What fails behind the mkdir takes the directory away again, also from the quota's count."""
+        account = QuotaAccount(home)
+        account.count()
+        jail = opened(home, account, Quota(files=9), policy=UploadPolicy(umask=0o002))
+        before = os.umask(0o077)
+
+        def fails(*arguments: object) -> None:
+            raise OSError(errno.EIO, "broken")
+
+        monkeypatch.setattr(os, call, fails)
+        try:
+            assert kind_of(jail.make_directory, at("/d")) is Kind.IO
+        finally:
+            os.umask(before)
+        assert list(home.iterdir()) == []
+        standing = jail.standing(at("/"))
+        assert standing is not None
+        assert standing.used.directories == 0
+
+    def test_making_and_renaming_in_an_inbox_that_cannot_be_read(
+        self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None]
+    ) -> None:
+        """A directory that may only be written to takes durable directories, links and renames."""
+        jail = open_jail(policy=UploadPolicy())
+        unprivileged()
+        jail.set_mode(at("/"), 0o300)
+        jail.make_directory(at("/d"))
+        jail.rename(at("/d"), at("/e"))
+        jail.make_link(at("/link"), at("/e"))
+        jail.rename(at("/link"), at("/e/link"))
+        jail.set_mode(at("/"), 0o700)
+        assert names(jail) == ["e"]
+        assert names(jail, "/e") == []
+        jail.remove_file(at("/e/link"))
 
     def test_file_that_its_owner_cannot_read_gets_a_mode(
         self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]

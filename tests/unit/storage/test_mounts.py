@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Listing, StorageError, from_oserror
+from ftpsd.storage.base import Kind, Listing, StorageError, Terms, from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage, MountPoints
@@ -88,7 +88,7 @@ class TestTrees:
 
     def test_a_unique_name_is_told_in_full(self, storage: MountedStorage, shared: MemoryStorage) -> None:
         """STOU answers with the name that the user finds the file under."""
-        sink = storage.open_sink(at("/shared/d/new"), unique=True)
+        sink = storage.open_sink(at("/shared/d/new"), Terms(unique=True))
         write(sink, b"1")
         sink.commit()
         assert sink.path.parent == at("/shared/d")
@@ -102,7 +102,7 @@ class TestTrees:
             tree.make_directory(VirtualPath(folder.parts[:depth]))
         storage = MountedStorage(MemoryStorage(), {point: tree})
         path = VirtualPath((*point.parts, *folder.parts, "x" * 125))
-        assert kind_of(storage.open_sink, path, unique=True) is Kind.BAD_NAME
+        assert kind_of(storage.open_sink, path, Terms(unique=True)) is Kind.BAD_NAME
         assert not tree.tree.active
 
     def test_errors_name_the_path_of_the_user(self, storage: MountedStorage) -> None:
@@ -229,7 +229,7 @@ class TestHeld:
             kind_of(storage.make_directory, at(path)),
             kind_of(storage.make_link, at(path), at("/new")),
             kind_of(storage.open_sink, at(path)),
-            kind_of(storage.open_sink, at(path), unique=True),
+            kind_of(storage.open_sink, at(path), Terms(unique=True)),
         ]
         made = [Kind.EXISTS, Kind.EXISTS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.IS_A_DIRECTORY]
         assert kinds == [Kind.DENIED] * 3 + made

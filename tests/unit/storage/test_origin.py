@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage import origin
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.origin import keep_origin, origin_of, stored_origin
 from ftpsd.storage.quota.account import QuotaAccount
@@ -70,7 +70,7 @@ def test_another_program_has_written_into_the_file(unfinished: LocalJail, home: 
     """Also in place, with the same size."""
     (home / "a").write_bytes(b"OLD!")
     os.utime(home / "a", (1, 1))
-    assert kind_of(unfinished.open_sink, at("/a"), offset=4) is Kind.UNFINISHED
+    assert kind_of(unfinished.open_sink, at("/a"), Terms(offset=4)) is Kind.UNFINISHED
 
 
 def test_where_there_are_no_attributes(open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +84,8 @@ def test_where_there_are_no_attributes(open_jail: OpenJail, home: Path, monkeypa
     jail = open_jail()
     put(jail, "/a", OLD)
     interrupt(jail, "/a", NEW[:6])
-    assert kind_of(jail.open_sink, at("/a"), offset=4) is Kind.UNFINISHED
-    assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.UNFINISHED
+    assert kind_of(jail.open_sink, at("/a"), Terms(offset=4)) is Kind.UNFINISHED
+    assert kind_of(jail.open_sink, at("/a"), Terms(append=True)) is Kind.UNFINISHED
     put(jail, "/a", NEW)
     put(jail, "/a", b"+", append=True)
     interrupt(jail, "/b", NEW[:6])
@@ -119,7 +119,7 @@ def test_an_old_one_is_forgotten(open_jail: OpenJail, home: Path, age: int) -> N
         put(jail, "/a", b"+", append=True)
         assert get(jail, "/a") == OLD + b"+"
     else:
-        assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.UNFINISHED
+        assert kind_of(jail.open_sink, at("/a"), Terms(append=True)) is Kind.UNFINISHED
 
 
 def test_no_resuming_means_no_partial(open_jail: OpenJail, home: Path) -> None:
@@ -143,12 +143,12 @@ def test_quota_counts_it_and_lets_it_be_finished(home: Path) -> None:
     put(jail, "/a", OLD)
     interrupt(jail, "/a", NEW[:6])
     assert account.used == Usage(len(OLD) + 6, 2)
-    assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.UNFINISHED
-    assert kind_of(jail.open_sink, at("/a"), offset=7) is Kind.UNFINISHED
+    assert kind_of(jail.open_sink, at("/a"), Terms(append=True)) is Kind.UNFINISHED
+    assert kind_of(jail.open_sink, at("/a"), Terms(offset=7)) is Kind.UNFINISHED
     assert account.used == Usage(len(OLD) + 6, 2)
     put(jail, "/a", NEW[4:], offset=4)
     assert (get(jail, "/a"), account.used) == (NEW, Usage(len(NEW), 1))
-    sink = jail.open_sink(at("/a"), resumable=False)
+    sink = jail.open_sink(at("/a"), Terms(resumable=False))
     write(sink, b"co")
     assert account.used == Usage(len(NEW) + 2, 2)
     sink.abort()
@@ -183,7 +183,7 @@ def test_an_upload_that_cannot_be_opened_holds_nothing(
         with monkeypatch.context() as patched:
             patched.setattr(os, call, fail)
             try:
-                jail.open_sink(at("/a"), offset=offset).abort()
+                jail.open_sink(at("/a"), Terms(offset=offset)).abort()
                 error = None
             except StorageError as caught:
                 error = caught  # which keeps the frames, and all that is in them, alive

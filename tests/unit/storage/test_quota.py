@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage
+from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
@@ -70,8 +70,8 @@ class TestCounting:
         storage = opened(home, account, quota)
         calls: list[Callable[[], object]] = [
             lambda: storage.open_sink(at("/old")),
-            lambda: storage.open_sink(at("/old"), append=True),
-            lambda: storage.open_sink(at("/new"), unique=True),
+            lambda: storage.open_sink(at("/old"), Terms(append=True)),
+            lambda: storage.open_sink(at("/new"), Terms(unique=True)),
             lambda: storage.make_directory(at("/d")),
             lambda: storage.make_link(at("/link"), at("/old")),
             lambda: storage.free_bytes(at("/")),
@@ -266,7 +266,7 @@ class TestPartials:
         """What an append goes on from is copied, and there must be room for that, too."""
         storage = opened(home, account, Quota(bytes=10))
         put(storage, "/a", b"x" * 6)
-        assert kind_of(storage.open_sink, at("/a"), append=True) is Kind.QUOTA
+        assert kind_of(storage.open_sink, at("/a"), Terms(append=True)) is Kind.QUOTA
         assert account.used == fresh(home) == Usage(6, 1)
 
     def test_the_sweep_makes_room(self, home: Path, account: QuotaAccount) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftpsd.storage.base import Sink, StorageError
+from ftpsd.storage.base import Sink, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota, Usage
@@ -46,7 +46,7 @@ class Life:
         path = at(self.PATHS[self._draw(len(self.PATHS))])
         data = memoryview(b"x" * self._draw(60))
         if what <= 3:
-            sink = storage.open_sink(path, offset=self._draw(2) * self._draw(40), append=self._draw(3) == 0)
+            sink = storage.open_sink(path, Terms(offset=self._draw(2) * self._draw(40), append=self._draw(3) == 0))
             self._sinks.append(sink)
             if self._draw(3):
                 sink.write(data)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import encodings
 import os
+import pkgutil
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.config.users import Mount, UserRecord
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
@@ -20,17 +24,43 @@ from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.recoded import RecodedStorage, StoredNames
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.upload import UploadPolicy
+from ftpsd.wire.charset import charset_of
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.permission import ALL
 from tests.contracts.storages import at, get, kind_of, names, put
 
 NAME = "中文"
+# In these Python writes letters with more than one byte.
+MANY_LETTERS = [
+    "big5",
+    "big5hkscs",
+    "cp932",
+    "cp949",
+    "cp950",
+    "euc_jis_2004",
+    "euc_jisx0213",
+    "euc_jp",
+    "euc_kr",
+    "gb18030",
+    "gb2312",
+    "gbk",
+    "johab",
+    "shift_jis",
+]
 
 
 def is_component(name: str | bytes) -> bool:
     """Tell whether a directory can hold *name*."""
     data = name.encode() if isinstance(name, str) else name
     return data not in (b".", b"..") and b"/" not in data and b"\0" not in data
+
+
+def is_sendable(name: str) -> bool:
+    """Tell whether a client can send *name*: a component whose surrogates all stand for bytes."""
+    try:
+        return is_component(name.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False
 
 
 @pytest.fixture
@@ -54,11 +84,66 @@ def test_every_name_on_disk_comes_back(encoding: str, data: bytes) -> None:
     assert known.stored(known.shown(name)) == name
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(is_component))
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(is_component))
 def test_every_name_of_the_charset_comes_back(text: str) -> None:
     """What can be stored is shown as what it was."""
     known = StoredNames("gb18030")
     assert known.shown(known.stored(text)) == text
+
+
+@cache
+def is_accepted(codec: str) -> bool:
+    """Tell whether the configuration takes *codec* for a tree."""
+    try:
+        return not charset_of(codec).is_utf8
+    except ValueError:
+        return False
+
+
+OF_PYTHON = sorted({module.name for module in pkgutil.iter_modules(encodings.__path__)} - {"unicode_escape"})
+
+
+@given(codec=st.sampled_from(OF_PYTHON).filter(is_accepted), data=st.data())
+def test_in_every_charset_a_name_has_one_spelling(codec: str, data: st.DataObject) -> None:
+    """Whatever codec and text: two names never mean the same bytes, and no bytes are without a name."""
+    known = StoredNames(codec)
+    on_disk = decode_name(data.draw(st.binary(min_size=1, max_size=12).filter(is_component)))
+    assert known.stored(known.shown(on_disk)) == on_disk
+    text = data.draw(st.text(min_size=1, max_size=4).filter(is_sendable))
+    with suppress(StorageError):
+        assert known.shown(known.stored(text)) == text
+
+
+@pytest.mark.parametrize("codec", MANY_LETTERS)
+def test_no_two_letters_share_their_bytes(codec: str) -> None:
+    """Letter by letter, in the charsets in which Python writes several as one."""
+    known, seen = StoredNames(codec), dict[str, str]()
+    for letter in map(chr, (*range(0x80, 0xD800), *range(0xE000, 0x10000))):
+        with suppress(StorageError):
+            assert seen.setdefault(known.stored(letter), letter) == letter
+    assert len(seen) > 6000
+
+
+@pytest.mark.parametrize(
+    ("codec", "shown", "second"),
+    [
+        ("cp932", "～", "〜"),
+        ("cp932", "￢", "¬"),
+        ("shift_jis", "\\", "¥"),
+        ("euc_jp", "~", "‾"),
+        ("cp950", "￥", "¥"),
+    ],
+)
+def test_no_second_letter_passes_a_rule_by(tmp_path: Path, codec: str, shown: str, second: str) -> None:
+    """Neither reads nor deletes, overwrites or renames what a rule denies under the letter that is shown."""
+    jail = RecodedStorage(LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="u"), codec)
+    put(jail, f"/{shown}", b"secret")
+    denied = GuardedStorage(jail, [PathRule(f"/{shown}", frozenset()), PathRule("/**", ALL)])
+    path = at(f"/{second}")
+    for attempt in (denied.open_source, denied.remove_file, denied.open_sink, denied.stat):
+        assert kind_of(attempt, path) is Kind.BAD_NAME
+    assert kind_of(denied.rename, path, at("/mine")) is Kind.BAD_NAME
+    assert get(jail, f"/{shown}") == b"secret"
 
 
 def test_files_are_stored_in_the_charset(storage: Storage, tree: bytes) -> None:
@@ -102,6 +187,14 @@ def test_names_the_charset_does_not_have(storage: Storage, name: str) -> None:
     assert kind_of(storage.stat, at(f"/{name}")) is Kind.BAD_NAME
 
 
+def test_bytes_that_the_charset_calls_controls_are_raw(tmp_path: Path) -> None:
+    """In latin-1 0x85 is a control character, which no name holds: the file is shown, and reached, byte for byte."""
+    (tmp_path / "a\udc85b").write_bytes(b"1")
+    storage = RecodedStorage(LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="u"), "latin-1")
+    assert names(storage) == ["a\udc85b"]
+    assert get(storage, "/a\udc85b") == b"1"
+
+
 def test_errors_speak_of_the_name_that_is_shown(storage: Storage) -> None:
     """For the audit log."""
     with pytest.raises(StorageError) as caught:
@@ -111,7 +204,7 @@ def test_errors_speak_of_the_name_that_is_shown(storage: Storage) -> None:
 
 def test_unique_names(storage: Storage, tree: bytes) -> None:
     """The name that is chosen is whole in the charset."""
-    sink = storage.open_sink(at(f"/{NAME * 60}.txt"), unique=True)
+    sink = storage.open_sink(at(f"/{NAME * 60}.txt"), Terms(unique=True))
     sink.commit()
     assert sink.path.name.startswith(NAME)
     assert os.listdir(tree) == [sink.path.name.encode("gbk")]

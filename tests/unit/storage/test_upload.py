@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Sink
+from ftpsd.storage.base import Kind, Sink, Terms
 from ftpsd.storage.partial import PARTIAL_NAME
 from ftpsd.storage.upload import UploadPolicy, sweep_partials
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
@@ -44,7 +44,7 @@ class TestPartial:
     def test_it_is_private_again_when_it_was_not_published(self, open_jail: OpenJail, home: Path) -> None:
         """A failed commit leaves no partial with the mode of a file."""
         jail = open_jail(policy=UploadPolicy(umask=0, durable=False))
-        sink = jail.open_sink(at("/a"), may_replace=False)
+        sink = jail.open_sink(at("/a"), Terms(may_replace=False))
         write(sink, b"mine")
         (home / "a").write_bytes(b"theirs")
         assert kind_of(sink.commit) is Kind.EXISTS
@@ -87,7 +87,7 @@ class TestPartial:
         (partial,) = partials(home)
         os.utime(partial, (time.time() - 61,) * 2)
         assert kind_of(jail.stat, at("/a")) is Kind.NOT_FOUND
-        assert kind_of(jail.open_sink, at("/a"), offset=3) is Kind.BAD_OFFSET
+        assert kind_of(jail.open_sink, at("/a"), Terms(offset=3)) is Kind.BAD_OFFSET
 
     @pytest.mark.parametrize("planted", ["link", "directory", "fifo", "foreign file"])
     def test_something_else_under_its_name(self, open_jail: OpenJail, home: Path, outside: Path, planted: str) -> None:
@@ -124,7 +124,7 @@ class TestPartial:
         """An upload that failed while it was being opened does not keep the partial locked."""
         jail = open_jail()
         interrupt(jail, "/a", b"123")
-        assert kind_of(jail.open_sink, at("/a"), offset=4) is Kind.BAD_OFFSET
+        assert kind_of(jail.open_sink, at("/a"), Terms(offset=4)) is Kind.BAD_OFFSET
         put(jail, "/a", b"4", append=True)
         assert get(jail, "/a") == b"1234"
 
@@ -239,6 +239,16 @@ class TestDurable:
         put(open_jail(policy=UploadPolicy(durable=False)), "/a", b"1")
         assert calls.made == ["rename"]
 
+    @pytest.mark.parametrize("atomic", [True, False])
+    @pytest.mark.parametrize("append", [True, False])
+    def test_terms_say_durable(self, open_jail: OpenJail, calls: Calls, atomic: bool, append: bool) -> None:
+        """Then the disk is waited for whatever the policy says."""
+        jail = open_jail(policy=UploadPolicy(durable=False, atomic=atomic))
+        sink = jail.open_sink(at("/a"), Terms(append=append, durable=True))
+        write(sink, b"1")
+        sink.commit()
+        assert [call for call in calls.made if call != "rename"] == ["fsync file", "fsync directory"]
+
     def test_direct(self, open_jail: OpenJail, calls: Calls) -> None:
         """A direct upload syncs the file, and the directory when the name is new."""
         jail = open_jail(policy=UploadPolicy(atomic=False))
@@ -265,7 +275,7 @@ class TestDurable:
         assert (names(jail), get(jail, "/a")) == (["a"], b"old")
         # Of the one that was to replace a file an empty one is left: the old file is not its beginning.
         assert [path.stat().st_size for path in partials(home)] == [0]
-        assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.UNFINISHED
+        assert kind_of(jail.open_sink, at("/a"), Terms(append=True)) is Kind.UNFINISHED
         assert kind_of(jail.stat, at("/b")) is Kind.NOT_FOUND
 
     def test_failed_rename_keeps_the_partial(self, open_jail: OpenJail, home: Path, calls: Calls) -> None:
@@ -344,7 +354,7 @@ class TestFullDisk:
         """An append to a file that cannot be copied fails before the first byte and leaves the room as it was."""
         jail = open_jail()
         put(jail, "/a", bytes(600 << 10))
-        assert kind_of(jail.open_sink, at("/a"), append=True) is Kind.NO_SPACE
+        assert kind_of(jail.open_sink, at("/a"), Terms(append=True)) is Kind.NO_SPACE
         assert os.listdir(small) == ["a"]
         put(jail, "/b", bytes(300 << 10))
 

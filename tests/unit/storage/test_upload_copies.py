@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage import syscalls
-from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.syscalls import copy_range, rename_by_link
 from ftpsd.storage.walk import Place, Root
@@ -71,7 +71,7 @@ class TestRenameByLink:
 
     def test_upload_does_not_replace(self, open_jail: OpenJail, home: Path) -> None:
         """A file that appeared meanwhile stays."""
-        sink = open_jail().open_sink(at("/a"), may_replace=False)
+        sink = open_jail().open_sink(at("/a"), Terms(may_replace=False))
         write(sink, b"mine")
         (home / "a").write_bytes(b"theirs")
         assert kind_of(sink.commit) is Kind.EXISTS
@@ -165,7 +165,7 @@ class TestMany:
             for count in range(40):
                 size = _length(jail)
                 try:
-                    sink = jail.open_sink(at("/a"), offset=size)
+                    sink = jail.open_sink(at("/a"), Terms(offset=size))
                 except StorageError as error:
                     if error.kind not in (Kind.BAD_OFFSET, Kind.BUSY, Kind.NOT_FOUND, Kind.UNFINISHED):
                         wrong.append(error)

@@ -67,7 +67,7 @@ def test_names_are_exact(name: str) -> None:
     assert VirtualPath.parse(name).parts == (name,)
 
 
-@pytest.mark.parametrize("character", ["\0", "\n", "\r", "\t", "\x1b", "\x7f"])
+@pytest.mark.parametrize("character", ["\0", "\n", "\r", "\t", "\x1b", "\x7f", "\x80", "\x9b", "\x9f"])
 def test_control_characters_are_refused(character: str) -> None:
     """A control character is refused, even in a name that ".." takes back."""
     with pytest.raises(PathError):

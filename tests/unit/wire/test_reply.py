@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\r\n\0\x1b\x85\u2028\udcff "))
 
@@ -61,6 +61,13 @@ def test_raw_bytes_come_back() -> None:
 def test_iac_is_doubled() -> None:
     """A raw byte FF in a name does not start a Telnet command (RFC 854)."""
     assert Reply(257, '"/\udcff"').to_bytes() == b'257 "/\xff\xff"\r\n'
+
+
+def test_parts_make_one_reply() -> None:
+    """A reply in parts is, to the byte, the reply as one value."""
+    parts = (ReplyPart(("a", "212 b"), 212, "Status:"), ReplyPart(()), ReplyPart(("c\n",)), Reply(212, "End."))
+    whole = Reply(212, "Status:", ("a", "212 b", "c\n"), "End.")
+    assert b"".join(part.to_bytes() for part in parts) == whole.to_bytes()
 
 
 @pytest.mark.parametrize(("code", "code_class"), [(150, "1xx"), (226, "2xx"), (350, "3xx"), (421, "4xx"), (550, "5xx")])

@@ -15,13 +15,15 @@ def test_every_byte_string_survives(data: bytes) -> None:
     assert encode(decode(data)) == data
 
 
-@pytest.mark.parametrize("character", ["\0", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f"])
+@pytest.mark.parametrize("character", ["\0", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9b", "\x9f"])
 def test_control_characters_are_found(character: str) -> None:
-    """C0 and DEL are control characters wherever they stand."""
+    """C0, DEL and C1 are control characters wherever they stand."""
     assert has_control(f"a{character}b")
 
 
-@pytest.mark.parametrize("name", ["", " ", "Übersicht", '100% "sure"', "\u3000", "\udcff", "a\u0301", "\u2028", "\x85"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "Übersicht", '100% "sure"', "\u3000", "\udcff", "a\u0301", "\u2028", "\u202e", "\xa0"]
+)
 def test_other_characters_are_not_controls(name: str) -> None:
     """Spaces of any script, raw bytes and separators above ASCII are part of honest names."""
     assert not has_control(name)

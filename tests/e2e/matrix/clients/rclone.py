@@ -42,10 +42,13 @@ def _commands(job: Job) -> list[Command]:
     settings = f'host={job.host},port={job.port},user={job.user},pass="{_obscured(job.password)}",{tls}=true'
     if job.operations == (("list",),):
         settings += ",disable_mlsd=true"
+    is_whole_tree = len(job.operations) > 3
+    if is_whole_tree:
+        settings += ",concurrency=1"
     remote = f":ftp,{settings}:"
     words = ["env", f"SSL_CERT_FILE={job.authority}", "rclone", "--config=", "--retries=1", "--low-level-retries=1"]
-    if len(job.operations) > 3:
-        return [Command([*words, "--transfers=1", "--checkers=1", "copy", "many", remote])]
+    if is_whole_tree:
+        return [Command([*words, "copy", "many", remote])]
     commands = [Command([*words, *_words(each, remote)]) for each in job.operations or (("list",),)]
     if job.operations[:1] == (("time", "file"),):
         [whole] = commands
@@ -63,8 +66,12 @@ RCLONE = Client(
     source="Debian: rclone",
     how="`explicit_tls = true`, or `tls = true` for implicit, in the remote of type `ftp`. A private "
     "authority is given as "
-    "`SSL_CERT_FILE=ca.pem` in the environment. It opens a session for every transfer and checker at once: "
-    "`limits.sessions_per_user` must allow `--transfers` + `--checkers` + 1, or set rclone's `concurrency`.",
+    "`SSL_CERT_FILE=ca.pem` in the environment. Set `concurrency = 1`: all sessions of rclone share one cache of TLS "
+    "sessions, so with several at once a data connection resumes the TLS session of another control connection and is "
+    "refused with 522. rclone tries three times, then leaves the file out and exits 1; `--transfers 1` alone is not "
+    "enough, since directories are listed in parallel. With *offered* for its user rclone works in parallel: "
+    "`concurrency` then is to be at most `limits.sessions_per_user`, beyond which files fail after half a minute of "
+    "tries.",
     version=_version,
     commands=_commands,
     needs=("rclone",),

@@ -87,7 +87,9 @@ public final class CommonsNet {
         must(ftp.login(System.getenv("FTP_USER"), System.getenv("FTP_PASSWORD")), ftp);
         ftp.execPBSZ(0);
         ftp.execPROT("P");
-        ftp.setFileType(FTP.BINARY_FILE_TYPE);
+        if (!"default".equals(System.getenv("FTP_TYPE"))) {
+            ftp.setFileType(FTP.BINARY_FILE_TYPE);
+        }
         if (System.getenv("FTP_DATA").equals("passive")) {
             ftp.enterLocalPassiveMode();
         } else {

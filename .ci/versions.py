@@ -1,0 +1,111 @@
+"""
+Run the unit and contract tests with the lowest versions that pyproject.toml allows, and with the newest that there are.
+
+Prints each version beside the locked one where they differ, and what each run found. The lowest are locked too
+(requirements/floors.txt), so a failure with them comes from a change of this project and fails the build. A failure
+with the newest comes from somebody else's release: it is told, and the build goes on with the locked versions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import venv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "build" / "versions"
+LOCK = ROOT / "requirements" / "test.txt"
+INSTALLS = {
+    "floors": [["--require-hashes", "-r", "requirements/floors.txt"], ["--no-deps", "--no-build-isolation", "-e", "."]],
+    "newest": [["--upgrade", "-e", ".[test]"]],
+}
+TESTS = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "tests/unit", "tests/contracts"]
+# Both runs together take three minutes on two processors; one that hangs must end within CI's time.
+SECONDS = 900
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one run found, and with which versions."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    closing: str = "not run"
+    is_good: bool = False
+    failures: list[str] = field(default_factory=list)
+
+
+def normalized(name: str) -> str:
+    """Return a package's name in its one spelling (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(text: str) -> dict[str, str]:
+    """Return the versions of a lock."""
+    return {normalized(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)}
+
+
+def called(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in the project's folder; return what it printed, both streams in one."""
+    return subprocess.run(
+        arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS
+    )
+
+
+def tried(name: str) -> Outcome:
+    """Install the versions called *name* into a virtualenv of their own, and run the tests there."""
+    folder = HERE / name
+    venv.create(folder, clear=True, with_pip=True)
+    python = folder / "bin" / "python"
+    for words in INSTALLS[name]:
+        done = called(python, "-m", "pip", "install", "-q", *words)
+        if done.returncode:
+            print(done.stdout)
+            return Outcome(closing="cannot be installed")
+    listed = called(python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check")
+    found: list[dict[str, str]] = json.loads(listed.stdout)
+    versions = {normalized(package["name"]): package["version"] for package in found}
+    started = time.monotonic()
+    done = called(python, "-m", "pytest", *TESTS)
+    lines = done.stdout.splitlines()
+    if done.returncode:
+        print(done.stdout[max(0, done.stdout.find("\n=")) :])
+    closing = lines[-1].strip("= ") if lines else "no output"
+    failures = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    print(f"{name}: {closing} ({time.monotonic() - started:.0f} s)", flush=True)
+    return Outcome(versions, closing, done.returncode == 0, failures)
+
+
+def table(lock: dict[str, str], outcomes: dict[str, Outcome]) -> str:
+    """Return the packages whose version is not the locked one in each run, with the outcomes below."""
+    rows = [("package", "locked", *outcomes)]
+    for package, version in sorted(lock.items()):
+        others = [outcome.versions.get(package, "-") for outcome in outcomes.values()]
+        # Some are for other systems than this one and in neither.
+        if any(other not in {version, "-"} for other in others) or len(set(others)) > 1:
+            rows.append((package, version, *("same" if other == version else other for other in others)))
+    rows.append(("tests", "below", *("pass" if outcome.is_good else "FAIL" for outcome in outcomes.values())))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def main() -> int:
+    """Try both, tell what differs, and return 1 where the floors do not hold."""
+    outcomes = {name: tried(name) for name in INSTALLS}
+    print("\nVersions that are not the locked ones, and the unit and contract tests with them:\n")
+    print(table(locked(LOCK.read_text()), outcomes))
+    for name, outcome in outcomes.items():
+        print(f"\n{name}: {outcome.closing}", *outcome.failures, sep="\n  ")
+    if not outcomes["newest"].is_good:
+        print("\nWARNING: the newest versions break something. What is locked is not touched by that.")
+    if not outcomes["floors"].is_good:
+        print("\nThe lowest versions that pyproject.toml allows do not pass: raise them there, then requirements/lock.")
+    return 0 if outcomes["floors"].is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

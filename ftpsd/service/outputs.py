@@ -1,0 +1,41 @@
+"""
+Where the audit log goes when that is standard output: a place that keeps it, or the operator is told.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from twisted.logger import Logger
+
+from ftpsd.audit.jsonlog import STANDARD_OUTPUT, JSONLog, Target
+from ftpsd.service.listeners import ListenProblem
+
+log = Logger()
+
+
+def open_audit_log(audit_log: JSONLog, target: Target) -> None:
+    """
+    Begin to write *audit_log*, which goes to *target*.
+
+    Raises:
+        ListenProblem: nothing can be written there.
+    """
+    if target == "stdout":
+        # The first file or socket that is opened would get its number, and the log.
+        if sys.__stdout__ is None:
+            raise ListenProblem("audit.log: standard output is closed; write a file there")
+        if leads_nowhere(STANDARD_OUTPUT):
+            log.warn("audit.log is stdout, and that is /dev/null: the audit log is thrown away; write a file there")
+    try:
+        audit_log.start()
+    except OSError as error:
+        raise ListenProblem(f"audit.log: {target} cannot be opened: {error.strerror}") from None
+
+
+def leads_nowhere(descriptor: int) -> bool:
+    """Tell whether *descriptor* is /dev/null."""
+    status = os.fstat(descriptor)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev

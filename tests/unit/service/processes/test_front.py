@@ -1,0 +1,57 @@
+"""The endpoint of several processes: how often they are asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from ftpsd.service.processes.front import OLD_AT_MOST, Rounds
+
+
+class Member:
+    """A process that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self.asked: list[Deferred[None]] = []
+
+    def look(self) -> Deferred[None]:
+        answer: Deferred[None] = Deferred()
+        self.asked.append(answer)
+        return answer
+
+
+def rounds(member: Member, clock: Clock) -> Rounds:
+    """Return the rounds of one *member*."""
+    children: Any = lambda: [member]  # noqa: E731
+    sums: Any = None
+    return Rounds(children, sums, clock.seconds)
+
+
+def test_a_scraper_in_a_loop_does_not_keep_the_processes_busy() -> None:
+    """A round of 0.05 s is good for 0.45 s more: a tenth of the time, as for a server of one process."""
+    member, clock = Member(), Clock()
+    asking = rounds(member, clock)
+    asking.refresh()
+    clock.advance(0.05)
+    member.asked[0].callback(None)
+    clock.advance(0.44)
+    asking.refresh()
+    assert len(member.asked) == 1
+    clock.advance(0.02)
+    asking.refresh()
+    assert len(member.asked) == 2
+
+
+def test_one_that_hangs_makes_no_old_numbers() -> None:
+    """However long a round took, the next is due a second later."""
+    member, clock = Member(), Clock()
+    asking = rounds(member, clock)
+    asking.refresh()
+    clock.advance(5)
+    member.asked[0].callback(None)
+    clock.advance(OLD_AT_MOST)
+    asking.refresh()
+    assert len(member.asked) == 2
