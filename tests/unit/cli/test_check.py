@@ -155,12 +155,13 @@ def test_a_mount_that_holds_the_servers_secrets(site: Site) -> None:
 
 
 def test_the_same_home_twice(site: Site) -> None:
-    """Also by two names; at the second user."""
+    """Also by two names; at the second user, once for all of them."""
     (site.folder / "other").symlink_to("home")
     site.write_users(user() + "  bob:\n    home: other\n")
-    assert checked(site) == [
-        "users.yaml:5:11: warning: users.bob.home: other is the home of alice too: each can change what the other has"
-    ]
+    place = "users.yaml:5:11: warning: users.bob.home: other is the home of alice too"
+    assert checked(site) == [f"{place}: each can change what the others have"]
+    site.write_users(user() + "  bob:\n    home: other\n  carol:\n    home: home\n")
+    assert checked(site) == [f"{place} and of 1 more: each can change what the others have"]
 
 
 def test_a_home_inside_a_home(site: Site) -> None:
