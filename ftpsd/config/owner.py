@@ -60,8 +60,8 @@ def daemon_account(files: Sequence[Path], unit: Unit | None = None) -> Account:
         return account_of(os.geteuid())
     unit = installed_unit() if unit is None else unit
     if any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
-        return _named(unit.user or "root") or account_of(ROOT)
-    usual = _named(USUAL)
+        return account_or_none(unit.user or "root") or account_of(ROOT)
+    usual = account_or_none(USUAL)
     if usual is not None and (_is_related(usual, files) or all(may_read(usual, file) for file in files)):
         return usual
     return _member(files) or account_of(ROOT)
@@ -69,7 +69,7 @@ def daemon_account(files: Sequence[Path], unit: Unit | None = None) -> Account:
 
 def trusted_owners(*accounts: Account) -> frozenset[int]:
     """Return who may own what the daemon believes: root, the user of this process, the daemon's."""
-    usual = _named(USUAL)
+    usual = account_or_none(USUAL)
     known = accounts if usual is None else (*accounts, usual)
     return frozenset({ROOT, os.geteuid(), *(account.uid for account in known)})
 
@@ -121,7 +121,8 @@ def _statuses(files: Sequence[Path]) -> list[os.stat_result]:
     return found
 
 
-def _named(name: str) -> Account | None:
+def account_or_none(name: str) -> Account | None:
+    """Return the user of that name, if there is one."""
     try:
         return _account(pwd.getpwnam(name))
     except KeyError:
