@@ -58,13 +58,21 @@ def daemon_account(files: Sequence[Path], unit: Unit | None = None) -> Account:
     """Return the user the daemon runs as that reads *files*, its configuration. Blocks."""
     if os.geteuid() != ROOT:
         return account_of(os.geteuid())
-    unit = installed_unit() if unit is None else unit
-    if any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
-        return account_or_none(unit.user or "root") or account_of(ROOT)
+    named = account_of_unit(files, unit)
+    if named is not None:
+        return named
     usual = account_or_none(USUAL)
     if usual is not None and (_is_related(usual, files) or all(may_read(usual, file) for file in files)):
         return usual
     return _member(files) or account_of(ROOT)
+
+
+def account_of_unit(files: Sequence[Path], unit: Unit | None = None) -> Account | None:
+    """Return the user by whom the installed *unit* runs the daemon, None where that does not serve *files*. Blocks."""
+    unit = installed_unit() if unit is None else unit
+    if not any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
+        return None
+    return account_or_none(unit.user or "root") or account_of(ROOT)
 
 
 def trusted_owners(*accounts: Account) -> frozenset[int]:

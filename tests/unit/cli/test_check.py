@@ -137,11 +137,14 @@ def test_a_home_that_is_the_whole_machine(site: Site, home: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("home", "secret"), [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml")]
+    ("home", "secret"),
+    [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml"), ("log", "log/audit.log")],
 )
 def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: str) -> None:
-    """Configuration, users file and private keys are no user's to read: an error."""
+    """Configuration, users file, private keys and audit log are no user's to read: an error."""
     (site.folder / "linked").symlink_to(site.folder)
+    (site.folder / "log").mkdir()
+    site.replace("/audit.log", "/log/audit.log")
     site.write_users(user(home=str(site.folder / home)))
     line, _ = checked(site, 2)
     assert "users.alice.home: " in line
