@@ -58,7 +58,7 @@ def names_of(found: Iterable[os.DirEntry[str]]) -> list[str]:
     return [one.name for one in found] if _LOCALE_IS_OURS else [name_of(one) for one in found]
 
 
-def as_system_takes(names: Sequence[str]) -> Sequence[str] | Sequence[bytes]:
+def as_system_takes(names: Sequence[str]) -> Sequence[str | bytes]:
     """Return *names* in a form that system calls do not read by the locale."""
     return names if _LOCALE_IS_OURS else [encode_name(name) for name in names]
 
