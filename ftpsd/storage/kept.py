@@ -40,14 +40,18 @@ class Kept:
 
     def take_over(self, place: Place, old: os.stat_result) -> int:
         """Give it what the file at *place*, which is *old*, has; return its permission bits. Raises: OSError."""
-        self._take_owner(old)
-        # By O_PATH, and the name that /proc has for it: an ACL may be read, and replaced, where the bytes may not.
-        fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+        mode = old.st_mode & 0o777
+        # By O_PATH, and the name that /proc has for it: the names of attributes, and an ACL, may be read where the bytes
+        # may not.
         try:
+            fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+        except FileNotFoundError:  # deleted since
+            return mode
+        try:
+            self._take_owner(old)
             acl = self._take_attributes(f"/proc/self/fd/{fd}")
         finally:
             os.close(fd)
-        mode = old.st_mode & 0o777
         return mode if acl is None else mode & ~0o070 | _group_of(acl) << 3
 
     def give_back(self) -> None:

@@ -7,13 +7,14 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftpsd.commands.combining import Joining
 from ftpsd.commands.copying import Copy
 from ftpsd.commands.ranged import open_ranged
-from ftpsd.storage.base import Kind, Storage
+from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.kept import ACL, MOST_BYTES
 from ftpsd.storage.upload import UploadPolicy
@@ -175,10 +176,10 @@ def test_an_acl_that_cannot_be_kept_leaves_no_more(
     """The mask in the mode was for users of the ACL; without it the group has what its own entry gave."""
     setxattr = os.setxattr
 
-    def fails(file: int, name: str, value: bytes) -> None:
+    def fails(file: int, name: str, *value: Any) -> None:
         if name == ACL:
             raise PermissionError
-        setxattr(file, name, value)
+        setxattr(file, name, *value)
 
     monkeypatch.setattr(os, "setxattr", fails)
     store(jail)
@@ -190,7 +191,7 @@ def test_too_much_is_not_kept(jail: LocalJail, old: Path, told: Told, monkeypatc
     """File systems have room for gigabytes of attributes; a new version takes a mebibyte."""
     monkeypatch.setattr(os, "listxattr", lambda file: [f"user.{number}" for number in range(100)])
     monkeypatch.setattr(os, "getxattr", lambda file, name: b"x" * (MOST_BYTES // 50))
-    monkeypatch.setattr(os, "setxattr", lambda file, name, value: None)
+    monkeypatch.setattr(os, "setxattr", lambda file, name, *value: None)
     store(jail)
     assert told == [("attributes", "/file")]
 
@@ -200,7 +201,7 @@ def test_an_upload_that_is_not_published_gives_all_back(jail: LocalJail, with_ac
     if os.geteuid() == 0:
         os.chown(with_acl, NOBODY, OTHER_GROUP)
     with_acl.rename(home / "aside")
-    sink = jail.open_sink(at("/file"), may_replace=False)
+    sink = jail.open_sink(at("/file"), Terms(may_replace=False))
     write(sink, b"new")
     (home / "aside").rename(with_acl)
     assert kind_of(sink.commit) is Kind.EXISTS
