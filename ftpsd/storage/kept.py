@@ -41,8 +41,7 @@ class Kept:
     def take_over(self, place: Place, old: os.stat_result) -> int:
         """Give it what the file at *place*, which is *old*, has; return its permission bits. Raises: OSError."""
         mode = old.st_mode & 0o777
-        # By O_PATH, and the name that /proc has for it: the names of attributes, and an ACL, may be read where the bytes
-        # may not.
+        # By O_PATH, and the name that /proc has for it: an ACL may be read where the bytes may not.
         try:
             fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
         except FileNotFoundError:  # deleted since
