@@ -63,7 +63,8 @@ class MemoryStorage:
         """Open the directory *path*."""
         with self.tree.lock:
             found = []
-            for name, node in self._directory(path).children.items():
+            for name in sorted(children := self._directory(path).children):
+                node = children[name]
                 with suppress(StorageError):  # a link that leads nowhere
                     found.append(entry_of(name, self._node(path / name) if isinstance(node, Link) else node))
             return MemoryListing(found)

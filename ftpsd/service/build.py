@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twisted.cred.portal import Portal
+from twisted.logger import Logger
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Quotas, Realm
@@ -25,9 +26,12 @@ from ftpsd.service.addresses import PublicAddresses
 from ftpsd.service.certificates import Certificates
 from ftpsd.service.inspection import inspect
 from ftpsd.service.parts import Parts
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import Tell, UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session import TLSPolicy
+from ftpsd.wire.path import VirtualPath
+
+log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         keep_partial=uploads.keep_partial,
         umask=uploads.umask,
         digests=config.audit.sha256,
+        tell=tell_once(),
     )
     limits = config.limits
     dialer = Dialer(config.active.source_port, limits.data_connect_timeout, parts.reactor)
@@ -134,6 +139,19 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         ),
         public_address=PublicAddresses(config.passive, parts.upkeep, parts.resolved),
     )
+
+
+def tell_once() -> Tell:
+    """Return what warns of each thing that new versions of files do not keep, the first time it happens."""
+    told: set[str] = set()
+
+    def tell(what: str, path: VirtualPath) -> None:
+        if what not in told:
+            told.add(what)
+            text = "an upload over {path} could not keep the file's {what}; further ones are not logged"
+            log.warn(text, path=str(path), what=what)
+
+    return tell
 
 
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:

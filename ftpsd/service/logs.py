@@ -6,6 +6,7 @@ What clients do is the audit log's business. Twisted's own chatter (every port t
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -37,6 +38,7 @@ PRIORITIES = {
     LogLevel.error: ERROR,
     LogLevel.critical: CRITICAL,
 }
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 log = Logger()
 
@@ -95,8 +97,8 @@ def filtered(observer: ILogObserver, level: NamedConstant | None = None) -> ILog
 def format_event(event: LogEvent, prefix: str = "") -> str:
     """Return "time level text", *prefix* before the text, with the traceback of a failure behind it."""
     level = event.get("log_level")
-    # A client's text must not begin a line of its own.
-    text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
+    # A client's text must neither begin a line of its own nor say anything to a terminal.
+    text = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], formatEvent(event))
     failure = event.get("log_failure")
     if failure is not None:
         text = f"{text}\n{failure.getTraceback()}"

@@ -7,6 +7,7 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
 * An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
   the old file around its own (over_same), is published only over the very file it began with, or nothing if that is
   what it began with: it must not undo what came in meanwhile.
+* A new version of a file keeps of it what the process may give (kept.py).
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
 """
 
@@ -19,6 +20,7 @@ from contextlib import suppress
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
+from ftpsd.storage.kept import Kept
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.origin import keep_origin
 from ftpsd.storage.partial import PARTIAL_MODE
@@ -67,6 +69,7 @@ class AtomicSink:
         self.offset = begun.start
         self.replaces = begun.published is not None
         self.sha256: str | None = None
+        self._kept = Kept(self._partial.fd)
         self._digest = GrowingDigest(self._partial.fd, begun.start) if policy.digests else None
         if begun.start:  # else that is where a descriptor begins
             os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
@@ -134,16 +137,23 @@ class AtomicSink:
         if self._partial.fd >= 0:
             with suppress(OSError):  # what cannot be kept or removed now is left to the sweep
                 if not self._is_published:
+                    self._kept.give_back()
                     self._keep_or_unlink()
             self._partial.close()
         self._place.close()
 
     def _set_mode(self) -> None:
+        """Give it the mode of a new file, or all of the old one's that can be kept."""
         now = self._place.lstat_or_none()
-        mode = self._policy.file_mode if now is None else now.st_mode & 0o777
+        if now is None or not stat.S_ISREG(now.st_mode):
+            mode = self._policy.file_mode
+        else:
+            mode = self._kept.take_over(self._place, now)
         if mode != PARTIAL_MODE:
             with suppress(PermissionError):  # vfat has no modes
                 os.fchmod(self._partial.fd, mode)
+        for what in sorted(self._kept.lost):
+            self._policy.tell(what, self.path)
 
     def _publish(self) -> None:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""

@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.names import RESERVED_PREFIX
@@ -25,6 +28,9 @@ from ftpsd.wire.path import PathError, VirtualPath
 ROOT = VirtualPath()
 # What a directory that is only there for the mounts below it allows: to enter and to list it.
 _MADE_UP_PERM = "el"
+# Entries that are read at a time.
+_BATCH = 200
+_name = attrgetter("name")
 _NO_NAME = VirtualPath((RESERVED_PREFIX,))
 # Why, for the log.
 _HELD = "a mount point, or above one"
@@ -261,24 +267,24 @@ class MountedListing:
     def __init__(self, inner: Listing | None, point: VirtualPath, mounts: list[Entry], hidden: frozenset[str]) -> None:
         self._inner = inner
         self._point = point
-        self._mounts = mounts
         self._hidden = hidden
+        # Both are sorted by name, so this is too; a directory too large to be sorted keeps its order.
+        self._entries = merge(self._others(), mounts, key=_name) if mounts else self._others()
 
     def read(self, count: int) -> list[Entry]:
         """Return up to *count* further entries."""
-        if self._mounts:
-            entries, self._mounts = self._mounts[:count], self._mounts[count:]
-            return entries
+        return list(islice(self._entries, count))
+
+    def _others(self) -> Iterator[Entry]:
         with _seen_from(self._point):
-            while self._inner is not None and (entries := self._inner.read(count)):
-                others = [entry for entry in entries if entry.name not in self._hidden]
-                if others:
-                    return others
-        return []
+            while self._inner is not None and (entries := self._inner.read(_BATCH)):
+                for entry in entries:
+                    if entry.name not in self._hidden:
+                        yield entry
 
     def close(self) -> None:
         """Let the directory go."""
-        self._mounts = []
+        self._entries = iter(())
         if self._inner is not None:
             self._inner.close()
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ftpsd.storage.base import Kind, StorageError
 
@@ -56,6 +56,11 @@ def name_of(found: os.DirEntry[str]) -> str:
 def names_of(found: Iterable[os.DirEntry[str]]) -> list[str]:
     """Return the names of directory entries as text."""
     return [one.name for one in found] if _LOCALE_IS_OURS else [name_of(one) for one in found]
+
+
+def as_system_takes(names: Sequence[str]) -> Sequence[str | bytes]:
+    """Return *names* in a form that system calls do not read by the locale."""
+    return names if _LOCALE_IS_OURS else [encode_name(name) for name in names]
 
 
 def unique_name(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftpsd.storage.base import StorageError
@@ -18,6 +18,12 @@ from ftpsd.storage.names import name_of
 from ftpsd.storage.partial import PARTIAL_NAME, discard_partial
 from ftpsd.storage.walk import Place, Root
 from ftpsd.wire.path import PathError, VirtualPath
+
+Tell = Callable[[str, VirtualPath], None]
+
+
+def _tell_nobody(what: str, path: VirtualPath) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class UploadPolicy:
     keep_partial: float = 86400.0  # seconds an interrupted upload can be resumed; 0: not at all
     umask: int = 0o077
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
+    tell: Tell = field(default=_tell_nobody, compare=False)  # what the new version of a file could not keep of the old
 
     @property
     def file_mode(self) -> int:

@@ -164,6 +164,15 @@ class TestSink:
         sink = put(storage, "/a", b"abc", offset=3)
         assert (sink.offset, get(storage, "/a")) == (3, b"012abc")
 
+    @pytest.mark.parametrize(
+        ("offset", "data", "stored"), [(3, b"ab", b"012ab"), (3, b"", b"012"), (10, b"ab", b"0123456789ab")]
+    )
+    def test_what_is_behind_an_upload_goes(self, storage: Storage, offset: int, data: bytes, stored: bytes) -> None:
+        """A file of REST and STOR ends with the upload, also where that is shorter than what was there."""
+        put(storage, "/a", b"0123456789")
+        put(storage, "/a", data, offset=offset)
+        assert get(storage, "/a") == stored
+
     @pytest.mark.parametrize("offset", [11, 2**62, -1])
     def test_offset_outside_is_refused(self, storage: Storage, offset: int) -> None:
         """An upload cannot begin beyond the end, and the file stays as it was."""

@@ -76,7 +76,15 @@ class TestDirectories:
         """However it is cut, every name comes once."""
         for number in range(25):
             put(storage, f"/{number}", b"")
-        assert sorted(e.name for e in entries(storage, count=7)) == sorted(map(str, range(25)))
+        assert [e.name for e in entries(storage, count=7)] == sorted(map(str, range(25)))
+
+    def test_listing_is_sorted(self, storage: Storage) -> None:
+        """By the codes of the letters: capitals first, and whatever is not ASCII last."""
+        expected = ["-", "0", "A", "Z", "a", "a.b", "a0", "b", "é", "中"]
+        for name in sorted(expected, key=hash):
+            put(storage, f"/{name}", b"") if name != "b" else storage.make_directory(at("/b"))
+        for count in (3, 100):
+            assert [e.name for e in entries(storage, count=count)] == expected
 
     def test_empty_directory_lists_nothing(self, storage: Storage) -> None:
         """An empty directory is at its end at once, and stays there."""

@@ -128,6 +128,19 @@ def test_mlst_without_a_path_is_about_the_working_directory(ftp: ftplib.FTP, tre
     assert re.search(r"type=(c?dir);.* /folder$", reply(ftp, "MLST").split("\n")[1], re.IGNORECASE)
 
 
+@pytest.mark.parametrize("count", [0, 20, 3000])
+def test_listings_are_sorted(ftp: ftplib.FTP, home: Path, count: int) -> None:
+    """By the codes of the letters, as vsftpd, ProFTPD, Pure-FTPd and pyftpdlib have it."""
+    expected = sorted([f"{number * 7919 % 10_007}" for number in range(count)] + ["B", "a", "é", "Z.txt", "a b"])
+    for name in sorted(expected, key=lambda name: name[::-1]):
+        (home / name).touch()
+    assert listing(ftp, "NLST") == expected
+    assert [line.partition("; ")[2] for line in listing(ftp, "MLSD")] == expected
+    wanted = [name.rpartition(" ")[2] for name in expected]
+    assert [line.rpartition(" ")[2] for line in listing(ftp, "LIST")] == wanted
+    assert [line.rpartition(" ")[2] for line in reply(ftp, "STAT /").split("\n")[1:-1]] == wanted
+
+
 def test_stat_lists_over_the_control_connection(ftp: ftplib.FTP, tree: Path) -> None:
     """STAT with a path needs no data connection, and no line looks like the end."""
     lines = reply(ftp, "STAT folder").split("\n")

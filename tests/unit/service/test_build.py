@@ -8,11 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.config.document import ConfigErrors
-from ftpsd.service.build import load
+from ftpsd.service.build import load, tell_once
 from ftpsd.service.daemon import Daemon
 from ftpsd.tls.authority import create
+from ftpsd.wire.path import VirtualPath
 from tests.tools import reachable_folder
 from tests.unit.service.site import USERS, PortReactor, Site
 
@@ -150,3 +152,16 @@ def test_a_runtime_follows_its_configuration(site: Site) -> None:
     assert (data.dialer, data.connect_timeout, data.handshake_timeout) == (None, 7.0, 8.0)
     assert daemon.runtime.certificate is loaded.certificate
     assert daemon.parts.ports.range == range(3000, 3051)
+
+
+def test_what_new_versions_do_not_keep_is_logged_once() -> None:
+    """Each thing for the first upload, however many follow."""
+    with capturedLogs() as events:
+        tell = tell_once()
+        for number in range(3):
+            tell("group", VirtualPath((f"file-{number}",)))
+            tell("ACL", VirtualPath(("other",)))
+    assert [formatEvent(event) for event in events] == [
+        f"an upload over {path} could not keep the file's {what}; further ones are not logged"
+        for path, what in (("/file-0", "group"), ("/other", "ACL"))
+    ]

@@ -101,3 +101,12 @@ def test_a_client_cannot_forge_a_line() -> None:
     )
     assert line is not None
     assert line.count("\n") == 1
+
+
+def test_a_client_says_nothing_to_a_terminal() -> None:
+    """Escape codes, C1 ones too, are written out."""
+    line = format_event(
+        {"log_level": LogLevel.info, "log_format": "{name}", "name": "\x1b[2J\x9b1mé\r", "log_time": 0.0}
+    )
+    assert line is not None
+    assert line.endswith(" info \\x1b[2J\\x9b1mé\\r\n")
