@@ -99,6 +99,7 @@ def test_a_wrong_password_costs_one_derivation() -> None:
     assert spent == [WORK]
 
 
+@pytest.mark.slow
 def test_a_user_who_is_not_there_takes_the_time_of_a_wrong_password() -> None:
     """Counted work is real work: half of its time is the least that a machine with other work may show."""
     assert cost("wrong", None) > 0.5 * cost("wrong", GOOD)
@@ -205,6 +206,7 @@ def test_cache_holds_no_password() -> None:
     assert first.keys().isdisjoint(second)
 
 
+@pytest.mark.slow
 def test_two_verifications_at_once_both_end() -> None:
     """OpenSSL's lanes deadlock when two derivations run at once; the daemon has two login workers."""
     stored = hash_password("secret")
