@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from tests.tools import ROOT, require_tool
+
+pytestmark = pytest.mark.slow
 
 
 def test_mypy_strict_has_nothing_to_say() -> None:

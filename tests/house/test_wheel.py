@@ -13,6 +13,8 @@ import pytest
 
 from tests.tools import ROOT
 
+pytestmark = pytest.mark.slow
+
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 

@@ -273,6 +273,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".users.yaml.lock", "users.yaml"]
 
 
+@pytest.mark.slow
 def test_many_at_once_lose_nobody(tmp_path: Path) -> None:
     """Processes that edit one file at the same time take turns."""
     path = write(tmp_path, FILE)

@@ -258,6 +258,7 @@ def test_all_mistakes_of_all_users_come_at_once() -> None:
     assert [line.split(":")[1] for line in lines] == ["2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_users_load_quickly(tmp_path: Path) -> None:
     """A large site starts and reloads without a pause anybody notices (0.8 s where this was measured)."""
     text = "roles: {p: {rules: [{path: /, allow: all}]}}\nusers:\n" + "".join(

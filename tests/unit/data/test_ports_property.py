@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -11,6 +12,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ftpsd.data.ports import WAIT_FOR_PORT, PassivePorts, PortsExhausted, Reservation
+
+pytestmark = pytest.mark.slow
 
 FIRST, LAST = 5000, 5002
 BROKEN = 5001

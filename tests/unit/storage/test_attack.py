@@ -21,6 +21,8 @@ from ftpsd.storage.upload import UploadPolicy, sweep_partials
 from tests.contracts.storages import at, entries, get, put
 from tests.unit.storage.conftest import FAST, SECRET, OpenJail
 
+pytestmark = pytest.mark.slow
+
 DURATION = 2.0
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): there is always something under the name
 _AT_FDCWD = -100

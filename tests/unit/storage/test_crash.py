@@ -15,6 +15,8 @@ from ftpsd.storage.upload import UploadPolicy
 from tests.contracts.storages import at, get, kind_of, names, put, write
 from tests.unit.storage.conftest import OpenJail
 
+pytestmark = pytest.mark.slow
+
 
 def killed(work: Callable[[Callable[[], None]], None], after: int = 1) -> None:
     """Run *work* in a child and SIGKILL it when it has told *after* times that it came further."""

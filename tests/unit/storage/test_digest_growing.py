@@ -64,6 +64,7 @@ def test_what_is_much_is_read_piece_by_piece(tmp_path: Path) -> None:
     assert grown.is_right()
 
 
+@pytest.mark.slow
 def test_it_is_read_while_others_come_in(tmp_path: Path) -> None:
     """A third as much as there was, and all of it has been read."""
     grown = Grown(tmp_path / "file", HEAD)

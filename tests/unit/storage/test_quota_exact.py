@@ -20,6 +20,8 @@ from ftpsd.storage.upload import UploadPolicy
 from tests.contracts.storages import at, write
 from tests.unit.storage.accounts import POLICIES, fresh, opened
 
+pytestmark = pytest.mark.slow
+
 
 class Life:
     """A user's doings, drawn from numbers; *sinks* are uploads under way."""

@@ -99,6 +99,7 @@ class TestRenameByLink:
 class TestMany:
     """Uploads from many threads at once."""
 
+    @pytest.mark.slow
     def test_readers_see_whole_files_only(self, open_jail: OpenJail) -> None:
         """While one name is uploaded over and over, every download is one whole version."""
         put(open_jail(), "/a", b"0" * 20_000)

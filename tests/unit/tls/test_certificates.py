@@ -146,6 +146,7 @@ def test_chain_is_sent(tmp_path: Path, is_shared: bool) -> None:
     assert len(pair.chain) == 2
 
 
+@pytest.mark.slow
 def test_contexts_come_and_go(tmp_path: Path) -> None:
     """Each context lets go of its own references to the shared certificates and key, and of no more."""
     pair = with_intermediate(tmp_path)

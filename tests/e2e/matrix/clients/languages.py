@@ -112,7 +112,9 @@ JAVA = Client(
     "`setFileType(BINARY_FILE_TYPE)`, `enterLocalPassiveMode()`. Without `setFileType` it sends no `TYPE` and converts "
     "line ends: see `default_type` in [configuration.md](configuration.md#default_type).",
     version=_debian("libcommons-net-java"),
-    commands=lambda job: [Command(["java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{job.build}", "CommonsNet"])],
+    commands=lambda job: [
+        Command(["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{JAR}:{job.build}", "CommonsNet"])
+    ],
     needs=("java", "javac"),
     files=(JAR,),
     build=_build_java,
