@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_refused_reload_is_one_that_failed() -> None:
     """`systemctl reload` waits for the command that waits for the server, and systemd waits longer than that does."""
     service = (UNITS / "ftpsd.service").read_text()
     assert "\nExecReload=/opt/ftpsd/bin/ftpsd reload --pid $MAINPID\n" in service
-    (timeout,) = (option.default for option in reload.params if option.name == "timeout")
+    timeout: Any = next(option.default for option in reload.params if option.name == "timeout")
     (seconds,) = re.findall(r"^TimeoutStartSec=(\d+)s$", service, flags=re.MULTILINE)
     assert timeout < int(seconds)
 
