@@ -110,14 +110,14 @@ class AdminChannel(http.HTTPChannel):
 
     def _go_on_later(self) -> None:
         if self._next is None and self.persistent:
-            self._next = self.callLater(0, self._go_on)
+            self._next = self.callLater(0, self._go_on)  # type: ignore[no-untyped-call]
 
     def _go_on(self) -> None:
         self._next = None
         if self._waitingForTransport:
             return  # for resumeProducing
         self.paused = False
-        self.dataReceived(b"")
+        self.dataReceived(b"")  # type: ignore[no-untyped-call]
         if not self.paused and not self._handlingRequest:
             self._network.resumeProducing()
 

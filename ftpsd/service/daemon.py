@@ -78,6 +78,7 @@ class Daemon(Service):
         self._control: list[tuple[str, IListeningPort]] = []
         self._admin: IListeningPort | None = None
         self._is_serving = False
+        self._is_alone = share is None
 
     # --- start
 
@@ -94,7 +95,7 @@ class Daemon(Service):
                 self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             self._admin = self.open_admin()
-            open_audit_log(self.parts.audit_log, config.audit.log)
+            open_audit_log(self.parts.audit_log, config.audit.log, warns=self._is_alone)
         except ListenProblem:
             self._close_ports()
             raise

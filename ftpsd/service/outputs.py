@@ -16,9 +16,9 @@ from ftpsd.service.listeners import ListenProblem
 log = Logger()
 
 
-def open_audit_log(audit_log: JSONLog, target: Target) -> None:
+def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) -> None:
     """
-    Begin to write *audit_log*, which goes to *target*.
+    Begin to write *audit_log*, which goes to *target*; one of several processes *warns* of what they all find.
 
     Raises:
         ListenProblem: nothing can be written there.
@@ -27,7 +27,7 @@ def open_audit_log(audit_log: JSONLog, target: Target) -> None:
         # The first file or socket that is opened would get its number, and the log.
         if sys.__stdout__ is None:
             raise ListenProblem("audit.log: standard output is closed; write a file there")
-        if leads_nowhere(STANDARD_OUTPUT):
+        if warns and leads_nowhere(STANDARD_OUTPUT):
             log.warn("audit.log is stdout, and that is /dev/null: the audit log is thrown away; write a file there")
     try:
         audit_log.start()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,22 +67,57 @@ def test_both_sockets_have_the_names_the_configuration_uses() -> None:
     assert named == {"ftpsd.socket": ["explicit"], "ftpsd-implicit.socket": ["implicit"]}
 
 
-def test_stopped_means_stopped() -> None:
-    """The sockets are stopped with the service, or the next client would start it; a restart leaves them open."""
+def stop_post(tmp_path: Path, job: str, exit_status: str) -> str:
+    """Run what the service runs when it has stopped, while systemd has *job*; return what it asks systemctl for."""
+    (line,) = re.findall(
+        r"^ExecStopPost=-\+/bin/sh -c '(.*)'$", (UNITS / "ftpsd.service").read_text(), flags=re.MULTILINE
+    )
+    asked = tmp_path / "asked"
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$1" = list-jobs ] && echo "{job}" || echo "$*" >> {asked}\n')
+    systemctl.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "EXIT_STATUS": exit_status}
+    done = subprocess.run(["sh", "-c", line.replace("$$", "$")], env=environ, timeout=60)
+    assert done.returncode == 0
+    return asked.read_text() if asked.exists() else ""
+
+
+STOPS = "stop --no-block ftpsd.socket ftpsd-implicit.socket\n"
+
+
+@pytest.mark.parametrize(
+    ("job", "exit_status", "asked"),
+    [
+        ("123 ftpsd.service stop running", "0", STOPS),
+        ("123 ftpsd.service stop running", "KILL", STOPS),
+        ("", "2", STOPS),
+        ("123 ftpsd.service restart running", "0", ""),
+        ("123 other.service stop running", "0", ""),
+        ("", "KILL", ""),
+        ("", "3", ""),
+    ],
+    ids=["stop", "stop-killed", "bad-configuration", "restart", "other", "crash", "processes-die"],
+)
+def test_stopped_means_stopped(tmp_path: Path, job: str, exit_status: str, asked: str) -> None:
+    """The sockets are stopped with the service, or the next client would start it; in a restart they stay open."""
+    assert stop_post(tmp_path, job, exit_status) == asked
+
+
+def test_all_sockets_are_started_and_stopped_with_the_service() -> None:
+    """And by nothing that a restart would reach too."""
     service = (UNITS / "ftpsd.service").read_text()
     sockets = sorted(path.name for path in UNITS.glob("*.socket"))
-    (stopped,) = re.findall(r"^PropagatesStopTo=(.*)$", service, flags=re.MULTILINE)
     (started,) = re.findall(r"^Sockets=(.*)$", service, flags=re.MULTILINE)
-    assert sorted(stopped.split()) == sorted(started.split()) == sockets
-    # It would close them in a restart, too.
-    assert not any("PartOf=" in path.read_text() for path in UNITS.glob("*.socket"))
+    assert sorted(started.split()) == sorted(STOPS.split()[2:]) == sockets
+    for path in UNITS.glob("ftpsd*.s*"):
+        assert not re.search(r"^(PartOf|BindsTo|PropagatesStopTo)=", path.read_text(), flags=re.MULTILINE)
 
 
 def test_a_refused_reload_is_one_that_failed() -> None:
     """`systemctl reload` waits for the command that waits for the server, and systemd waits longer than that does."""
     service = (UNITS / "ftpsd.service").read_text()
     assert "\nExecReload=/opt/ftpsd/bin/ftpsd reload --pid $MAINPID\n" in service
-    (timeout,) = (option.default for option in reload.params if option.name == "timeout")
+    timeout: Any = next(option.default for option in reload.params if option.name == "timeout")
     (seconds,) = re.findall(r"^TimeoutStartSec=(\d+)s$", service, flags=re.MULTILINE)
     assert timeout < int(seconds)
 

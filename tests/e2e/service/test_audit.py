@@ -5,12 +5,15 @@ from __future__ import annotations
 import ftplib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftpsd.tls.authority import Demonstration
 from tests.e2e.client import EXPLICIT, Sessions, Way, content, control, download, listing, reply, upload
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.polling import eventually
 
 SECRET = "hunter2-the-wrong-one"
 
@@ -120,3 +123,28 @@ def test_every_line_is_one_object(daemon: Daemon, events: list[dict[str, Any]]) 
         assert line.isascii()
         event = json.loads(line)
         assert all(isinstance(value, str | int | float | bool) for value in event.values()), line
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_standard_output_that_is_closed_is_refused(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """Its number would be that of some file or socket of the server's: exit code 2, and what to write."""
+    daemon = Daemon(tmp_path / "own", tls_files, {"audit": {"log": "stdout"}, "processes": processes}, users=1)
+    try:
+        daemon.spawn(before=["sh", "-c", 'exec "$@" >&-', "sh"])
+        assert daemon.ended() == 2
+        assert "audit.log: standard output is closed" in daemon.stderr
+    finally:
+        daemon.kill()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_log_that_is_thrown_away_is_told(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
+    """Where standard output is /dev/null there is one warning, and the server serves."""
+    daemon = Daemon(tmp_path / "own", tls_files, {"audit": {"log": "stdout"}, "processes": processes}, users=1)
+    try:
+        daemon.spawn(before=["sh", "-c", 'exec "$@" >/dev/null', "sh"])
+        eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
+        daemon.stop()
+        assert daemon.stderr.count("the audit log is thrown away") == 1
+    finally:
+        daemon.kill()

@@ -44,8 +44,9 @@ class Connection:
         """Let the reactor turn; unlike in Clock.advance, what a call puts off is due in the turn behind."""
         for _ in range(count):
             for call in [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]:
-                function, arguments = call.func, call.args
-                call.cancel()
+                due: Any = call
+                function, arguments = due.func, due.args
+                due.cancel()
                 function(*arguments)
 
 
