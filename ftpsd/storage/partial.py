@@ -195,7 +195,7 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
-    __slots__ = ("_findable", "fd", "found", "is_new", "ledger", "place", "size")
+    __slots__ = ("fd", "findable", "found", "is_new", "ledger", "place", "size")
 
     def __init__(
         self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER, *, is_new: bool = False
@@ -207,7 +207,7 @@ class Partial:
         # What it was when the lock was taken. Nobody else changes it from then on, so nobody asks the kernel again:
         # each call of a worker is a struggle for the interpreter's lock, and of a small upload's 25 these were 5.
         self.found: os.stat_result | None = None
-        self._findable = findable  # the name its owner looks for
+        self.findable = findable  # the name its owner looks for
         self.size = 0  # set by truncate() or fill(), one of which comes before write()
 
     def lock(self) -> bool:
@@ -241,10 +241,10 @@ class Partial:
 
     def become_findable(self) -> bool:
         """Take the name its owner looks for, unless another partial has it; tell whether it is findable now."""
-        if self.place.name != self._findable:
+        if self.place.name != self.findable:
             with self.ledger.change() as change:
                 try:
-                    rename_to_new(self.place, Place(self.place.fd, self._findable, self.place.path))
+                    rename_to_new(self.place, Place(self.place.fd, self.findable, self.place.path))
                 except FileExistsError:
                     return False
                 change.moved(os.fstat(self.fd))

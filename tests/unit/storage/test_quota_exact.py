@@ -160,10 +160,10 @@ def test_what_moves_during_a_count(home: Path, moment: int, old: str, new: str) 
 
 
 def test_two_uploads_at_the_edge(home: Path) -> None:
-    """Two threads that upload at once get exactly what there is between them."""
+    """Two threads that upload at once get exactly what there is between them, and give it back."""
     account = QuotaAccount(home)
     assert account.count()
-    together = threading.Barrier(2)
+    together, over = threading.Barrier(2), threading.Barrier(3)
 
     def upload(name: str) -> None:
         sink = opened(home, account, Quota(bytes=100_000)).open_sink(at(name))
@@ -171,11 +171,16 @@ def test_two_uploads_at_the_edge(home: Path) -> None:
         with suppress(StorageError):
             while True:
                 write(sink, b"x" * 7)
+        over.wait()
+        over.wait()
         sink.abort()
 
     threads = [threading.Thread(target=upload, args=(name,)) for name in ("/a", "/b")]
     for thread in threads:
         thread.start()
+    over.wait()
+    assert account.used == fresh(home) == Usage(100_000, 2)
+    over.wait()
     for thread in threads:
         thread.join()
-    assert account.used == fresh(home) == Usage(100_000, 2)
+    assert account.used == fresh(home) == Usage()
