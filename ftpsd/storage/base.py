@@ -31,6 +31,7 @@ class Kind(Enum):
     NO_SPACE = auto()
     QUOTA = auto()
     COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
+    UNCOUNTED = auto()  # how much there is cannot be counted: something there cannot be looked at
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()

@@ -34,9 +34,9 @@ class QuotaLedger(Ledger):
         return QuotaChange(self._account, self._quota)
 
     def require_counted(self) -> None:
-        """Refuse what needs room until the first count is over; who has no quota needs to know nothing."""
+        """Refuse what needs room until a first count has come to its end; without a quota nothing needs to be known."""
         if self._quota != ENDLESS and not self._account.is_counted:
-            raise StorageError(Kind.COUNTING)
+            raise StorageError(Kind.COUNTING if self._account.unseen is None else Kind.UNCOUNTED)
 
     def free_bytes(self) -> int | None:
         """Return how many bytes may still come."""

@@ -11,6 +11,7 @@ import pytest
 from ftpsd.storage.upload import sweep_partials
 from tests.contracts.storages import at, get, interrupt, put, write
 from tests.unit.storage.conftest import OpenJail
+from tests.unit.storage.wells import Well
 
 DAY = 86_400.0
 RANDOM_NAME = ".ftpsd-" + "a" * 16 + "-r" + "b" * 32
@@ -106,13 +107,12 @@ def test_second_name_of_a_published_file_goes(home: Path) -> None:
     assert (sweep_partials(home, DAY), (home / "a").read_bytes()) == (1, b"1")
 
 
-def test_depth_is_bounded(home: Path) -> None:
-    """Below max_depth nothing is looked at."""
-    (home / "d/e").mkdir(parents=True)
-    for directory in ("", "d", "d/e"):
-        (home / directory / RANDOM_NAME).write_bytes(b"1")
-    age(home, 2 * DAY)
-    assert sweep_partials(home, DAY, max_depth=1) == 2
+def test_no_depth_is_too_deep(home: Path) -> None:
+    """Also where no path leads to any more: clients rename trees into others."""
+    with Well(home, 300, "x" * 200) as well:
+        for depth in (0, 1, 70, 300):
+            well.put(depth, RANDOM_NAME, b"1")
+        assert sweep_partials(home, 0) == 4
 
 
 def test_it_can_be_stopped(home: Path) -> None:
