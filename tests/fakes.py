@@ -191,8 +191,9 @@ class MemoryStorage:
         with self.tree.lock:
             if mode & ~0o777:
                 raise StorageError(Kind.DENIED, path)
-            self._node(path).mode = mode
-            return mode
+            node = self._node(path)
+            node.mode = mode | (0o700 if isinstance(node, Directory) else 0)
+            return node.mode
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return the room that is left."""

@@ -325,7 +325,11 @@ class Storage(Protocol):
         """
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
-        """Set the permission bits, at most 0o777; return the mode, with what else is in it."""
+        """
+        Set the permission bits, at most 0o777; return the mode, with what else is in it.
+
+        Directories keep all rights of their owner, which is the server: it must see what is in them.
+        """
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""

@@ -17,6 +17,9 @@ from ftpsd.storage.partial import PARTIAL_NAME, discard_partial
 from ftpsd.storage.walk import Place
 from ftpsd.wire.path import VirtualPath
 
+# What is in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
+OWNER_OF_DIRECTORY = 0o700
+
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
@@ -36,7 +39,7 @@ class UploadPolicy:
     @property
     def directory_mode(self) -> int:
         """The permission bits of a new directory."""
-        return 0o777 & ~self.umask
+        return OWNER_OF_DIRECTORY | 0o777 & ~self.umask
 
 
 def sweep_partials(
