@@ -159,6 +159,7 @@ class AtomicSink:
                 rename_to_new(self._partial.place, target)
                 if published is not None:
                     change.moved(published)
+                    self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same
             now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
@@ -176,6 +177,7 @@ class AtomicSink:
                     change.went(now)
             if published is not None:
                 change.moved(published)
+                self._partial.take_back(change)
 
     def _sync_name(self) -> None:
         try:

@@ -165,16 +165,16 @@ class Beginning:
             start = status.st_size if wanted is None else wanted
             if start > status.st_size:
                 raise StorageError(Kind.BAD_OFFSET)
-            return Begun(self._copy_of(source, start), start, status, is_findable=False)
+            return Begun(self._copy_of(source, start, is_loan=True), start, status, is_findable=False)
         finally:
             os.close(source)
 
-    def _copy_of(self, source: int, count: int) -> Partial:
-        """Return a partial that begins as *source* does."""
+    def _copy_of(self, source: int, count: int, *, is_loan: bool = False) -> Partial:
+        """Return a partial that begins as *source* does, see `Partial.fill`."""
         partial = self._random()
         with partial:
             try:
-                partial.fill(source, count)
+                partial.fill(source, count, is_loan=is_loan)
             except BaseException:
                 partial.unlink()
                 raise

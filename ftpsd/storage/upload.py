@@ -13,10 +13,13 @@ from pathlib import Path
 
 from ftpsd.storage.descent import Descent
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.partial import PARTIAL_NAME, discard_partial
+from ftpsd.storage.partial import PARTIAL_NAME, RANDOM_NAME, discard_partial
 from ftpsd.storage.walk import Place
 from ftpsd.wire.path import VirtualPath
 
+# Seconds. What a dead process was at work in, and nobody goes on with, keeps no room for longer; an upload that has
+# just made one holds its lock by then.
+UNFINDABLE_FOR = 60.0
 # What is in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
 OWNER_OF_DIRECTORY = 0o700
 
@@ -53,7 +56,8 @@ def sweep_partials(
     Remove the partials below *root* that nobody is at work in and that did not change for *older_than_seconds*;
     return how many.
 
-    Links are not followed; *is_stopped* is asked before each name. Runs for as long as a walk of the whole tree takes,
+    Those that only their upload knows go as soon as it is over. Links are not followed; *is_stopped* is asked before
+    each name. Runs for as long as a walk of the whole tree takes,
     so give it a thread of its own. Raises: OSError when *root* cannot be opened.
     """
     removed = 0
@@ -63,5 +67,6 @@ def sweep_partials(
         name = found.entry.name
         if PARTIAL_NAME.fullmatch(name):
             directory = Place(found.directory, b".", VirtualPath())  # the descent's to close
-            removed += discard_partial(directory, name.encode(), older_than_seconds, ledger=ledger)
+            age = min(older_than_seconds, UNFINDABLE_FOR) if RANDOM_NAME.fullmatch(name) else older_than_seconds
+            removed += discard_partial(directory, name.encode(), age, ledger=ledger)
     return removed

@@ -154,6 +154,12 @@ class SharedAccount(QuotaAccount):
             return self._usage(self._place + USED)
 
     @property
+    def counted(self) -> Usage:
+        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        with self._table.lock:
+            return self._usage(self._place + USED) + self._reserved_by_all()
+
+    @property
     def is_counted(self) -> bool:
         """Tell whether a count has come to its end, in any process."""
         return self._words[self._place + COUNTED_AT] != 0

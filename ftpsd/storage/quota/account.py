@@ -71,6 +71,12 @@ class QuotaAccount:
             return self._used
 
     @property
+    def counted(self) -> Usage:
+        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        with self._lock:
+            return self._used + self._reserved
+
+    @property
     def is_counted(self) -> bool:
         """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
         return self._counted_at is not None

@@ -261,13 +261,6 @@ class TestPartials:
         put(storage, "/a", b"3")
         assert account.used == fresh(home) == Usage(3, 3)
 
-    def test_an_append_is_refused_before_it_copies(self, home: Path, account: QuotaAccount) -> None:
-        """What an append goes on from is copied, and there must be room for that, too."""
-        storage = opened(home, account, Quota(bytes=10))
-        put(storage, "/a", b"x" * 6)
-        assert kind_of(storage.open_sink, at("/a"), Terms(append=True)) is Kind.QUOTA
-        assert account.used == fresh(home) == Usage(6, 1)
-
     def test_the_sweep_makes_room(self, home: Path, account: QuotaAccount) -> None:
         """What is swept is counted no longer."""
         storage = opened(home, account)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Storage, Terms
+from ftpsd.storage.base import Kind, Sink, Storage, Terms
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import Quota, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
@@ -21,6 +22,60 @@ def account(home: Path) -> QuotaAccount:
     account = QuotaAccount(home)
     assert account.count()
     return account
+
+
+class TestGrowing:
+    """What an upload goes on from is there twice until it is complete, and counts once."""
+
+    @pytest.mark.parametrize("terms", [Terms(append=True), Terms(offset=8)])
+    def test_only_what_is_new_needs_room(self, home: Path, account: QuotaAccount, terms: Terms) -> None:
+        """To the last byte, and not beyond; while it goes on, the rest can be used for something else."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 8)
+        sink = storage.open_sink(at("/a"), terms)
+        assert (account.used.bytes, account.counted.bytes, storage.free_bytes(at("/"))) == (16, 8, 2)
+        write(sink, b"y")
+        put(storage, "/b", b"z")
+        assert account.count()
+        assert (account.used.bytes, account.counted.bytes, storage.free_bytes(at("/"))) == (18, 10, 0)
+        sink.commit()
+        assert (account.used, account.counted) == (fresh(home), fresh(home)) == (Usage(10, 2), Usage(10, 2))
+        sink = storage.open_sink(at("/a"), Terms(append=True))
+        assert kind_of(write, sink, b"!") is Kind.QUOTA
+        sink.abort()
+        assert account.used == account.counted == fresh(home) == Usage(10, 2)
+
+    def test_a_short_beginning_of_a_long_file(self, home: Path, account: QuotaAccount) -> None:
+        """The old file goes when the new one is complete; until then all new bytes are on top of it."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 8)
+        put(storage, "/a", b"yy", offset=2)
+        assert account.used == account.counted == fresh(home) == Usage(4, 1)
+
+    @pytest.mark.parametrize("end", [lambda sink: sink.abort(), lambda sink: None], ids=["given-up", "forgotten"])
+    def test_what_does_not_replace_it_counts(
+        self, home: Path, account: QuotaAccount, end: Callable[[Sink], object]
+    ) -> None:
+        """Where something is left of it, that counts like every other file."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 8)
+        sink = storage.open_sink(at("/a"), Terms(append=True))
+        end(sink)
+        del sink
+        gc.collect()
+        assert account.used == account.counted == fresh(home)
+
+    def test_copies_are_bounded(self, home: Path, account: QuotaAccount) -> None:
+        """Many at once would fill the disk: with them, no more than twice the quota is there."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 6)
+        sinks = [storage.open_sink(at("/a"), Terms(append=True)) for _ in range(2)]
+        assert kind_of(storage.open_sink, at("/a"), Terms(append=True)) is Kind.QUOTA
+        assert fresh(home).bytes == 18
+        for sink in sinks:
+            sink.abort()
+        put(storage, "/a", b"x" * 4, append=True)
+        assert account.used == account.counted == fresh(home) == Usage(10, 1)
 
 
 class TestRefused:

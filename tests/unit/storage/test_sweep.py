@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.upload import UNFINDABLE_FOR, sweep_partials
 from tests.contracts.storages import at, get, interrupt, put, write
 from tests.unit.storage.conftest import OpenJail
 from tests.unit.storage.wells import Well
@@ -105,6 +105,14 @@ def test_second_name_of_a_published_file_goes(home: Path) -> None:
     (home / RANDOM_NAME).hardlink_to(home / "a")
     age(home, 2 * DAY)
     assert (sweep_partials(home, DAY), (home / "a").read_bytes()) == (1, b"1")
+
+
+@pytest.mark.parametrize(("seconds", "removed"), [(UNFINDABLE_FOR - 30, 0), (UNFINDABLE_FOR + 1, 1)])
+def test_what_nobody_finds_goes_soon(home: Path, seconds: float, removed: int) -> None:
+    """The copy that an append of a dead process has left: nobody goes on with it, and its room is wanted."""
+    (home / RANDOM_NAME).write_bytes(b"1")
+    age(home, seconds)
+    assert sweep_partials(home, DAY) == removed
 
 
 def test_no_depth_is_too_deep(home: Path) -> None:
