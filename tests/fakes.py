@@ -192,8 +192,9 @@ class MemoryStorage:
         with self.tree.lock:
             if mode & ~0o777:
                 raise StorageError(Kind.DENIED, path)
-            self._node(path).mode = mode
-            return mode
+            node = self._node(path)
+            node.mode = mode | (0o700 if isinstance(node, Directory) else 0)
+            return node.mode
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return the room that is left."""
@@ -344,6 +345,8 @@ class MemorySink:
         self._partial = begun.partial
         self._terms = terms
         self._is_over = False
+        self._taken = 0
+        self._is_refused = False
         self.path = path
         self.offset = begun.start
         self.replaces = begun.published is not None
@@ -358,7 +361,9 @@ class MemorySink:
                 taken = data[: self._tree.room]
                 self._tree.room -= len(taken)
                 self._partial.data += bytes(taken)
+                self._taken += len(taken)
                 if len(taken) < len(data):
+                    self._is_refused = True
                     raise StorageError(Kind.NO_SPACE, self.path)
             else:
                 self._partial.data += bytes(data)
@@ -394,6 +399,10 @@ class MemorySink:
             begun, partials = self._begun, self._directory.partials
             came_in = begun.is_resumed or len(self._partial.data) > self.offset
             is_wanted = came_in or (begun.has_dropped and begun.published is not None)
+            if self._is_refused and self._tree.room is not None:
+                self._tree.room += self._taken + (begun.start if begun.is_resumed else 0)
+                self._partial.data = b""
+                is_wanted = begun.published is not None
             if begun.is_findable and is_wanted:
                 partials.setdefault(self._key, self._partial)
             elif partials.get(self._key) is self._partial:

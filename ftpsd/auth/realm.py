@@ -178,7 +178,8 @@ class Realm:
     def _count_later(self, user: UserRecord) -> None:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
-            self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home).addErrback(_not_counted)
+            counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
+            counting.addCallbacks(_tell, _not_counted)
 
 
 def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
@@ -186,10 +187,17 @@ def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
     return None if rules is None else [PathRule(rule.path, rule.allow) for rule in rules]
 
 
-def _count_if_due(accounts: QuotaAccounts, home: Path) -> None:
+def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
+    """Count *home* when that is due, and say what is in the way of it."""
     account: QuotaAccount = accounts.of(home)
-    if account.is_due:
-        account.count(is_stopped=lambda: accounts.is_stopped)
+    if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
+        return []
+    return accounts.uncounted([home])
+
+
+def _tell(complaints: list[str]) -> None:
+    for complaint in complaints:
+        log.warn("{complaint}", complaint=complaint)
 
 
 def _not_counted(failure: Failure) -> None:

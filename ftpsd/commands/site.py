@@ -45,12 +45,14 @@ async def site_help(session: Session, argument: str) -> Reply:
     "CHMOD <SP> <mode> <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", features=("SITE CHMOD",)
 )
 async def site_chmod(session: Session, argument: str) -> Reply:
-    """Set the permission bits of a file or directory."""
+    """Set the permission bits of a file or directory; directories keep all rights of their owner."""
     mode, _, name = argument.partition(" ")
     if not name:
         raise ReplyError(501, "SITE CHMOD takes a mode in octal and a name.")
-    await change(session, name, None, mode_of(mode))
-    return Reply(200, "Mode changed.")
+    wanted = mode_of(mode)
+    changed = await change(session, name, None, wanted)
+    is_kept = int(changed.mode or "0", 8) & 0o777 == wanted
+    return Reply(200, "Mode changed." if is_kept else f"Mode changed, to {changed.mode}.")
 
 
 @family.command(

@@ -51,6 +51,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NO_SPACE: Reply(452, "No space left on the server."),
     Kind.QUOTA: Reply(552, "Quota exceeded."),
     Kind.COUNTING: Reply(450, "What is stored is still being counted, try again in a moment."),
+    Kind.UNCOUNTED: Reply(451, "What is stored cannot be counted, so nothing is added; the operator has been told."),
     Kind.BAD_NAME: Reply(553, "File name not allowed."),
     Kind.NOT_REGULAR: Reply(550, "Not a plain file."),
     Kind.READ_ONLY: Reply(550, "Read-only file system."),
@@ -66,7 +67,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
 # The storage's own failures; the others say what the client asked for. The operator learns of each.
-SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY})
+SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY, Kind.UNCOUNTED})
 
 DATA_REPLIES: dict[Trouble, Reply] = {
     Trouble.NO_PORT: Reply(425, "Use PASV or PORT first."),

@@ -110,8 +110,8 @@ class Upkeep:
         runtime, parts = self._daemon.runtime, self._daemon.parts
         everybody = [user for host in runtime.hosts.all for user in host.users.values()]
         homes = [user.home for user in everybody if user.quota is not None]
-        return parts.upkeep.run(parts.accounts.count_due, homes).addCallbacks(
-            lambda _: None, lambda failure: log.failure("counting for quotas failed", failure)
+        return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
+            _warn, lambda failure: log.failure("counting for quotas failed", failure)
         )
 
     def _sweep(self) -> Deferred[None]:
@@ -126,6 +126,17 @@ class Upkeep:
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
         )
+
+
+def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:
+    """Count *homes* as far as that is due, and say of which it cannot be done."""
+    accounts.count_due(homes)
+    return accounts.uncounted(homes)
+
+
+def _warn(complaints: list[str]) -> None:
+    for complaint in complaints:
+        log.warn("{complaint}", complaint=complaint)
 
 
 def _sweep(directories: list[Path], keep: float, accounts: QuotaAccounts) -> int:

@@ -9,6 +9,7 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
   what it began with: it must not undo what came in meanwhile.
 * A new version of a file keeps of it what the process may give (kept.py).
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
+* What was refused for want of room goes as well. Its owner sees no partial, and the room would be missing for all else.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from typing import NoReturn
 
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
 from ftpsd.storage.beginning import Beginning, Begun
 from ftpsd.storage.digest import PIECE, GrowingDigest, keep_digest
 from ftpsd.storage.kept import Kept
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.origin import keep_origin
+from ftpsd.storage.origin import keep_origin, note_refusal
 from ftpsd.storage.partial import PARTIAL_MODE
-from ftpsd.storage.source import require_regular, require_writable
+from ftpsd.storage.source import READ_FILE, require_regular, require_writable
 from ftpsd.storage.syscalls import rename_to_new, turn
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.storage.walk import Place
@@ -65,6 +67,7 @@ class AtomicSink:
         self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
+        self._is_refused = False  # whether there was no room for it
         self.path = place.path
         self.offset = begun.start
         self.replaces = begun.published is not None
@@ -84,11 +87,8 @@ class AtomicSink:
             self._partial.write(data)
             if self._digest is not None:
                 self._digest.grew(data)
-        except OSError as error:
-            raise from_oserror(error, self.path) from error
-        except StorageError as error:
-            error.path = self.path
-            raise
+        except (OSError, StorageError) as error:
+            self._fail(error)
         self._is_broken = False
 
     def prepare(self) -> bool:
@@ -124,11 +124,8 @@ class AtomicSink:
             if self._is_durable:
                 self._sync_name()
             self._partial.close()
-        except OSError as error:
-            raise from_oserror(error, self.path) from error
-        except StorageError as error:
-            error.path = self.path
-            raise
+        except (OSError, StorageError) as error:
+            self._fail(error)
         finally:
             self.abort()
 
@@ -141,6 +138,13 @@ class AtomicSink:
                     self._keep_or_unlink()
             self._partial.close()
         self._place.close()
+
+    def _fail(self, error: OSError | StorageError) -> NoReturn:
+        """Raise what *error* means, and remember when it is that there is no room."""
+        said = from_oserror(error, self.path) if isinstance(error, OSError) else error
+        said.path = self.path
+        self._is_refused = self._is_refused or said.kind in (Kind.QUOTA, Kind.NO_SPACE)
+        raise said from (error if said is not error else None)
 
     def _set_mode(self) -> None:
         """Give it the mode of a new file, or all of the old one's that can be kept."""
@@ -165,6 +169,7 @@ class AtomicSink:
                 rename_to_new(self._partial.place, target)
                 if published is not None:
                     change.moved(published)
+                    self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same
             now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
@@ -182,6 +187,7 @@ class AtomicSink:
                     change.went(now)
             if published is not None:
                 change.moved(published)
+                self._partial.take_back(change)
 
     def _sync_name(self) -> None:
         try:
@@ -195,13 +201,14 @@ class AtomicSink:
         """Decide what becomes of a partial that was not published; the lock is still held."""
         begun, partial = self._begun, self._partial
         came_in = partial.size > begun.start or begun.is_resumed
-        is_worth_it = came_in and not self._is_doubtful
+        is_worth_it = came_in and not self._is_doubtful and not self._is_refused
         # Of a new version of a published file it is worth knowing that there was one: else its client comes back, asks
         # for the SIZE, and goes on from the old version.
         is_worth_knowing = begun.published is not None and (came_in or begun.has_dropped)
         is_wanted = begun.is_findable and self._policy.keep_partial > 0 and (is_worth_it or is_worth_knowing)
         # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
-        if not is_wanted or not partial.become_findable():
+        is_noted = is_wanted and self._is_refused and self._note_refusal()
+        if not is_wanted or is_noted or not partial.become_findable():
             partial.unlink()
             return
         if not is_worth_it:
@@ -211,6 +218,19 @@ class AtomicSink:
                 partial.unlink()
                 raise
         partial.hide()
+
+    def _note_refusal(self) -> bool:
+        """Note with the published file that there was no room for this one; False where only the partial can say so."""
+        published = self._begun.published
+        try:
+            fd = os.open(self._place.name, READ_FILE, dir_fd=self._place.fd)
+        except OSError:
+            return False
+        try:
+            is_same = published is not None and os.path.samestat(os.fstat(fd), published)
+            return is_same and note_refusal(fd, self._partial.findable)
+        finally:
+            os.close(fd)
 
 
 def _require_replaceable(place: Place, published: os.stat_result) -> None:

@@ -31,6 +31,7 @@ class Kind(Enum):
     NO_SPACE = auto()
     QUOTA = auto()
     COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
+    UNCOUNTED = auto()  # how much there is cannot be counted: something there cannot be looked at
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()
@@ -336,7 +337,11 @@ class Storage(Protocol):
         """
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
-        """Set the permission bits, at most 0o777; return the mode, with what else is in it."""
+        """
+        Set the permission bits, at most 0o777; return the mode, with what else is in it.
+
+        Directories keep all rights of their owner, which is the server: it must see what is in them.
+        """
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""

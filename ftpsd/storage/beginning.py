@@ -10,7 +10,8 @@ from there. When it was their new version that was interrupted, old bytes must n
   always: it may mean "add to the old file" or "go on".
 * The owner finds only that again which came from the client alone. What is begun with bytes of a published file is
   thrown away when it is interrupted; the published file still has them.
-* A partial may be empty and say only that a new version was begun of which nothing is left.
+* A partial may be empty and say only that a new version was begun of which nothing is left. So may an attribute of the
+  published file, when there was no room (origin.py).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.storage.ledger import Ledger
-from ftpsd.storage.origin import origin_of, stored_origin
-from ftpsd.storage.partial import Partial, claim_partial, look_at_partial, random_partial
+from ftpsd.storage.origin import is_refusal_noted, origin_of, stored_origin
+from ftpsd.storage.partial import Partial, claim_partial, look_at_partial, partial_name, random_partial
 from ftpsd.storage.source import READ_FILE, require_regular
 from ftpsd.storage.walk import Place
 
@@ -159,19 +160,21 @@ class Beginning:
         try:
             status = os.fstat(source)
             require_regular(status)
+            if wanted != 0 and is_refusal_noted(source, partial_name(self.owner, self.place.name), self.keep):
+                raise UnfinishedUpload(0, is_append=wanted is None)
             start = status.st_size if wanted is None else wanted
             if start > status.st_size:
                 raise StorageError(Kind.BAD_OFFSET)
-            return Begun(self._copy_of(source, start), start, status, is_findable=False)
+            return Begun(self._copy_of(source, start, is_loan=True), start, status, is_findable=False)
         finally:
             os.close(source)
 
-    def _copy_of(self, source: int, count: int) -> Partial:
-        """Return a partial that begins as *source* does."""
+    def _copy_of(self, source: int, count: int, *, is_loan: bool = False) -> Partial:
+        """Return a partial that begins as *source* does, see `Partial.fill`."""
         partial = self._random()
         with partial:
             try:
-                partial.fill(source, count)
+                partial.fill(source, count, is_loan=is_loan)
             except BaseException:
                 partial.unlink()
                 raise

@@ -40,7 +40,7 @@ from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, o
 from ftpsd.storage.quota.usage import Standing
 from ftpsd.storage.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
 from ftpsd.storage.syscalls import make_directory, rename_to_new, sync_name, turn, turns
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.upload import OWNER_OF_DIRECTORY, UploadPolicy
 from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.wire.listing import Entry
 from ftpsd.wire.path import VirtualPath
@@ -242,7 +242,11 @@ class LocalJail:
             return place.lstat().st_mtime_ns
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
-        """Set the permission bits of what *path* leads to. Raises: DENIED for set-user-id and its like."""
+        """
+        Set the permission bits of what *path* leads to; directories keep all of their owner's.
+
+        Raises: DENIED for set-user-id and its like.
+        """
         if mode & ~0o777:
             raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
@@ -334,7 +338,8 @@ class LocalJail:
         """Set the permission bits of the file or directory at *place*, which need not be readable."""
         status = place.lstat()
         if stat.S_ISDIR(status.st_mode):
-            mode |= status.st_mode & 0o7000  # set-group-id is how a shared directory hands down its group
+            # Set-group-id is how a shared directory hands down its group.
+            mode |= OWNER_OF_DIRECTORY | status.st_mode & 0o7000
         else:
             require_regular(status)
         try:

@@ -38,6 +38,16 @@ class Change:
         """Ask for *count* more bytes; return how many of them may be written."""
         return count
 
+    def may_lend(self, count: int) -> bool:
+        """Tell whether a copy of *count* bytes may be there for a while without counting."""
+        return True
+
+    def lend(self, count: int) -> None:
+        """Let *count* bytes that this change brings about not count, until they are taken back."""
+
+    def take_back(self, count: int) -> None:
+        """Let *count* bytes that were lent count again, in one with what else this change brings about."""
+
     def came(self, status: os.stat_result) -> None:
         """Tell of a name that is there now."""
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.names import RESERVED_PREFIX
 from ftpsd.storage.origin import keep_origin, stored_origin
 from ftpsd.storage.syscalls import copy_range, rename_to_new, write_all
@@ -33,6 +33,9 @@ from ftpsd.storage.walk import Place
 
 # What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
 PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a-f]{{32}}|r[0-9a-f]{{32}})")
+
+# Those among them that are found by no owner.
+RANDOM_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-r[0-9a-f]{{32}}")
 
 # Something that is not a partial stands under its name.
 _PLANTED = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
@@ -195,7 +198,7 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
-    __slots__ = ("_findable", "fd", "found", "is_new", "ledger", "place", "size")
+    __slots__ = ("fd", "findable", "found", "is_new", "ledger", "lent", "place", "size")
 
     def __init__(
         self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER, *, is_new: bool = False
@@ -207,7 +210,8 @@ class Partial:
         # What it was when the lock was taken. Nobody else changes it from then on, so nobody asks the kernel again:
         # each call of a worker is a struggle for the interpreter's lock, and of a small upload's 25 these were 5.
         self.found: os.stat_result | None = None
-        self._findable = findable  # the name its owner looks for
+        self.findable = findable  # the name its owner looks for
+        self.lent = 0  # bytes of it that do not count, for they are about to replace the same ones
         self.size = 0  # set by truncate() or fill(), one of which comes before write()
 
     def lock(self) -> bool:
@@ -238,13 +242,19 @@ class Partial:
             change.going(status)
             os.unlink(self.place.name, dir_fd=self.place.fd)
             change.went(status)
+            self.take_back(change)
+
+    def take_back(self, change: Change) -> None:
+        """Let all of it count, or nothing of it any more; part of the change that makes it so."""
+        lent, self.lent = self.lent, 0
+        change.take_back(lent)
 
     def become_findable(self) -> bool:
         """Take the name its owner looks for, unless another partial has it; tell whether it is findable now."""
-        if self.place.name != self._findable:
+        if self.place.name != self.findable:
             with self.ledger.change() as change:
                 try:
-                    rename_to_new(self.place, Place(self.place.fd, self._findable, self.place.path))
+                    rename_to_new(self.place, Place(self.place.fd, self.findable, self.place.path))
                 except FileExistsError:
                     return False
                 change.moved(os.fstat(self.fd))
@@ -283,10 +293,15 @@ class Partial:
         self.size = size
         return before.st_size
 
-    def fill(self, source: int, count: int) -> None:
-        """Make it the first *count* bytes of the descriptor *source*; it is empty. Raises: QUOTA."""
+    def fill(self, source: int, count: int, *, is_loan: bool = False) -> None:
+        """
+        Make it the first *count* bytes of the descriptor *source*; it is empty.
+
+        With *is_loan* it is about to replace *source*, and these bytes do not count twice until then. Raises: QUOTA.
+        """
         with self.ledger.change() as change:
-            if change.need_bytes(count) < count:
+            is_loan = is_loan and change.may_lend(count)
+            if not is_loan and change.need_bytes(count) < count:
                 raise StorageError(Kind.QUOTA)
             before = os.fstat(self.fd)
             try:
@@ -294,6 +309,9 @@ class Partial:
             finally:
                 self.size = os.fstat(self.fd).st_size
                 change.resized(before, before.st_size, self.size)
+                if is_loan:
+                    change.lend(self.size)
+                    self.lent = self.size
 
     def write(self, data: memoryview) -> None:
         """Write all of *data* behind what it has. Raises: OSError, or QUOTA with as much written as there was room."""
@@ -335,6 +353,9 @@ class Partial:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+        if self.lent:  # it was neither published nor removed
+            with self.ledger.change() as change:
+                self.take_back(change)
 
     def __del__(self) -> None:
         self.close()

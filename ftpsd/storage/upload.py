@@ -7,17 +7,21 @@ How an atomic upload grows and is published is in atomic.py, how one is written 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ftpsd.storage.base import StorageError
+from ftpsd.storage.descent import Descent
 from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.names import name_of
-from ftpsd.storage.partial import PARTIAL_NAME, discard_partial
-from ftpsd.storage.walk import Place, Root
-from ftpsd.wire.path import PathError, VirtualPath
+from ftpsd.storage.partial import PARTIAL_NAME, RANDOM_NAME, discard_partial
+from ftpsd.storage.walk import Place
+from ftpsd.wire.path import VirtualPath
+
+# Seconds. What a dead process was at work in, and nobody goes on with, keeps no room for longer; an upload that has
+# just made one holds its lock by then.
+UNFINDABLE_FOR = 60.0
+# What is in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
+OWNER_OF_DIRECTORY = 0o700
 
 Tell = Callable[[str, VirtualPath], None]
 
@@ -45,14 +49,13 @@ class UploadPolicy:
     @property
     def directory_mode(self) -> int:
         """The permission bits of a new directory."""
-        return 0o777 & ~self.umask
+        return OWNER_OF_DIRECTORY | 0o777 & ~self.umask
 
 
 def sweep_partials(
     root: Path,
     older_than_seconds: float,
     *,
-    max_depth: int = 64,
     is_stopped: Callable[[], bool] = lambda: False,
     ledger: Ledger = NO_LEDGER,
 ) -> int:
@@ -60,32 +63,17 @@ def sweep_partials(
     Remove the partials below *root* that nobody is at work in and that did not change for *older_than_seconds*;
     return how many.
 
-    Links are not followed. One directory is open at a time; *is_stopped* is asked before each. Runs for as long as a
-    walk of the whole tree takes, so give it a thread of its own.
+    Those that only their upload knows go as soon as it is over. Links are not followed; *is_stopped* is asked before
+    each name. Runs for as long as a walk of the whole tree takes,
+    so give it a thread of its own. Raises: OSError when *root* cannot be opened.
     """
     removed = 0
-    jail = Root(os.fsencode(root), "none")
-    pending = [VirtualPath()]
-    while pending and not is_stopped():
-        path = pending.pop()
-        try:
-            fd = jail.open_directory(path)
-        except StorageError:  # gone, or not ours to read
-            continue
-        directory = Place(fd, b".", path)
-        try:
-            for found in _scan(fd):
-                if PARTIAL_NAME.fullmatch(found.name):
-                    removed += discard_partial(directory, found.name.encode(), older_than_seconds, ledger=ledger)
-                elif len(path.parts) < max_depth and found.is_dir(follow_symlinks=False):
-                    with suppress(PathError):  # no upload can have come there
-                        pending.append(path / name_of(found))
-        finally:
-            directory.close()
+    for found in Descent(os.fsencode(root)):
+        if is_stopped():
+            break
+        name = found.entry.name
+        if PARTIAL_NAME.fullmatch(name):
+            directory = Place(found.directory, b".", VirtualPath())  # the descent's to close
+            age = min(older_than_seconds, UNFINDABLE_FOR) if RANDOM_NAME.fullmatch(name) else older_than_seconds
+            removed += discard_partial(directory, name.encode(), age, ledger=ledger)
     return removed
-
-
-def _scan(fd: int) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in the directory *fd*, as far as it can be read."""
-    with suppress(OSError), os.scandir(fd) as found:
-        yield from found

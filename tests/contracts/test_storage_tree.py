@@ -222,6 +222,13 @@ class TestFacts:
         assert storage.set_mode(at("/a"), 0o044) == 0o044
         assert storage.stat(at("/a")).mode & 0o777 == 0o044
 
+    @pytest.mark.parametrize("mode", [0o000, 0o300, 0o500, 0o077, 0o755])
+    def test_directories_keep_the_rights_of_their_owner(self, storage: Storage, mode: int) -> None:
+        """The server must see what is in them, or it would not count for a quota."""
+        storage.make_directory(at("/d"))
+        assert storage.set_mode(at("/d"), mode) & 0o777 == mode | 0o700
+        assert storage.stat(at("/d")).mode & 0o777 == mode | 0o700
+
     def test_set_user_id_is_refused(self, storage: Storage) -> None:
         """Nobody makes a set-user-id program through FTP."""
         put(storage, "/a", b"1")

@@ -7,7 +7,7 @@ Faults inside the daemon: its storage's system calls, each of which can be made 
 A plan is a file, `PLAN` in the daemon's folder, which the test replaces whenever it likes; counting begins anew with
 each plan. Only the workers that touch files are counted, not the reactor, the logins or the audit log. What was done
 is written to `DONE`, one line a fault. `HALF` of a write means that half of the bytes are written and told so, as a
-disk does that is nearly full. "HALF+ENOSPC" is one after the other.
+disk does that is nearly full. "HALF+EIO" is one after the other.
 """
 
 from __future__ import annotations

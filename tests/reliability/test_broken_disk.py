@@ -138,11 +138,22 @@ def test_what_the_disk_may_have_lost_is_not_gone_on_with(mortal: MortalDaemon, f
     assert leftovers(home) == []
 
 
-def test_what_was_written_before_a_full_disk_is_gone_on_with(mortal: MortalDaemon, ftp: ftplib.FTP, home: Path) -> None:
+@pytest.mark.parametrize("verb", ["STOR", "APPE"])
+def test_what_was_written_before_a_full_disk_goes(mortal: MortalDaemon, ftp: ftplib.FTP, home: Path, verb: str) -> None:
+    """Its room is wanted for something else."""
+    mortal.plan("ENOSPC", at=3, calls=["write"], times=1000)
+    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(LARGE * 10, verb=verb))).startswith("452")
+    mortal.forget_plan()
+    assert leftovers(home) == []
+
+
+def test_what_was_written_before_a_broken_disk_is_gone_on_with(
+    mortal: MortalDaemon, ftp: ftplib.FTP, home: Path
+) -> None:
     """The partial has what came in before the first failed write, and the rest completes it."""
     data = LARGE * 10
-    mortal.plan("ENOSPC", at=3, calls=["write"], times=1000)
-    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(data))).startswith("452")
+    mortal.plan("EIO", at=3, calls=["write"], times=1000)
+    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(data))).startswith("451")
     mortal.forget_plan()
     length = ftp.size("file")
     assert length is not None
@@ -202,13 +213,13 @@ def test_a_directory_that_cannot_be_made(mortal: MortalDaemon, ftp: ftplib.FTP, 
 @pytest.mark.parametrize("mode", ["atomic", "direct"])
 @pytest.mark.parametrize("size", [len(SMALL), len(LARGE)])
 def test_nothing_is_written_twice(start_mortal: StartMortal, mode: str, size: int) -> None:
-    """A disk that takes half of a write, no more, and then all: what is kept has no byte twice, and is gone on with."""
+    """A disk that takes half of a write, breaks, and then takes all: what is kept has no byte twice."""
     daemon = start_mortal({"uploads": {"mode": mode}})
     account = daemon.account()
     ftp = log_in(daemon, EXPLICIT, account)
     ftp.sendcmd("TYPE I")
-    daemon.plan("HALF+ENOSPC", calls=["write"])
-    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(LARGE[:size]))).startswith("452")
+    daemon.plan("HALF+EIO", calls=["write"])
+    assert attempt(ftp, replace(OPERATIONS["large"], do=stor(LARGE[:size]))).startswith("451")
     daemon.forget_plan()
     (name,) = leftovers(account.home)
     length = ftp.size("file")

@@ -67,18 +67,15 @@ def test_an_overwrite_fills_the_disk(ftp: ftplib.FTP, full: Path, verb: str) -> 
     assert download(ftp, "file") == OLD
 
 
-def test_what_had_room_is_gone_on_with(ftp: ftplib.FTP, full: Path) -> None:
-    """When there is room again the upload goes on where the disk was full."""
+def test_what_had_no_room_gives_it_back(ftp: ftplib.FTP, full: Path) -> None:
+    """Nobody sees what came in of it, and something smaller fits at once."""
     (full / "filler").write_bytes(bytes(ROOM // 2))
-    data = TOO_MUCH[: ROOM * 3 // 4]
-    assert uploaded(ftp, data).startswith("452")
-    length = ftp.size("file")
-    assert length is not None
-    assert 0 < length < len(data)
-    (full / "filler").unlink()
-    assert uploaded(ftp, data[length:], rest=length).startswith("226")
-    assert published(full) == {"file": data}
-    assert leftovers(full, "file") == []
+    assert uploaded(ftp, TOO_MUCH[: ROOM * 3 // 4]).startswith("452")
+    assert leftovers(full, "filler") == []
+    assert code(ftp, "SIZE file") == 550
+    data = TOO_MUCH[: ROOM * 3 // 8]
+    assert uploaded(ftp, data).startswith("226")
+    assert (full / "file").read_bytes() == data
 
 
 @pytest.mark.parametrize("size", [1, 60_000])

@@ -154,6 +154,12 @@ class SharedAccount(QuotaAccount):
             return self._usage(self._place + USED)
 
     @property
+    def counted(self) -> Usage:
+        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        with self._table.lock:
+            return self._usage(self._place + USED) + self._reserved_by_all()
+
+    @property
     def is_counted(self) -> bool:
         """Tell whether a count has come to its end, in any process."""
         return self._words[self._place + COUNTED_AT] != 0
@@ -161,6 +167,8 @@ class SharedAccount(QuotaAccount):
     @property
     def is_due(self) -> bool:
         """Tell whether it is time to count."""
+        if self._is_in_vain():
+            return False
         counted_at, took, was_refused, _, counting = self._words[self._place + COUNTED_AT : self._place + OWN]
         if counting or counted_at <= LONG_AGO:
             return not counting
@@ -187,9 +195,13 @@ class SharedAccount(QuotaAccount):
                 if changes is not None:
                     walks += 1
                     started, seen = self._now(), Tally()
-                    if not tally(self.directory, seen, is_stopped):
+                    is_whole = tally(self.directory, seen, is_stopped)
+                    if not is_whole and (seen.unseen is None or self._changes_when_quiet() == changes):
+                        self._missed = seen.unseen
+                        self._has_missed(began / NANO)
                         return False
-                    if self._take(Count(0).sum(seen), changes, started):
+                    if is_whole and self._take(Count(0).sum(seen), changes, started):
+                        self._tried_at, self.unseen = None, None
                         return True
                 time.sleep(PAUSE)
             return False

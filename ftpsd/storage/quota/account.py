@@ -6,6 +6,8 @@ The account of one home.
 * It lives in memory. What was written down could be wrong after a crash, or after the operator or another program has
   changed the home; a count of what is there cannot, and costs some microseconds a file.
 * A count holds up nobody's operation, and no operation the count: how the two come together is in count.py.
+* What cannot be looked at is not nothing. A count that has passed something by counts nothing: until one has come to
+  its end, nobody may store what a quota could forbid; after that what was counted before, and kept exact, holds.
 """
 
 from __future__ import annotations
@@ -47,6 +49,9 @@ class QuotaAccount:
         self._used = Usage()
         self._reserved = Usage()
         self._counted_at: float | None = None
+        self._tried_at: float | None = None  # when a count had passed something by
+        self.unseen: str | None = None  # the first that the last count could not look at
+        self._missed: str | None = None  # the same, of a walk under way
         self._took = 0.0
         self._was_refused = False
         self._is_counting = False
@@ -66,6 +71,12 @@ class QuotaAccount:
             return self._used
 
     @property
+    def counted(self) -> Usage:
+        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        with self._lock:
+            return self._used + self._reserved
+
+    @property
     def is_counted(self) -> bool:
         """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
         return self._counted_at is not None
@@ -73,10 +84,18 @@ class QuotaAccount:
     @property
     def is_due(self) -> bool:
         """Tell whether it is time to count."""
+        if self._is_counting or self._is_in_vain():
+            return False
         if self._counted_at is None:
-            return not self._is_counting
+            return True
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
-        return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE) and not self._is_counting
+        return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE)
+
+    def _is_in_vain(self) -> bool:
+        """Tell whether a count would come too soon after one that has passed something by."""
+        if self._tried_at is None:
+            return False
+        return self._clock() - self._tried_at < max(RECOUNT_AFTER_REFUSAL, self._took / RECOUNT_SHARE)
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
@@ -95,9 +114,10 @@ class QuotaAccount:
                 if self._count_all(is_stopped, patience, may_be_spoilt=start == STARTS):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
+                    self._tried_at, self.unseen = None, None
                     self._was_refused = False
                     return True
-                if is_stopped():
+                if self._has_missed(began) or is_stopped():
                     break
             return False
         finally:
@@ -121,7 +141,7 @@ class QuotaAccount:
             if not self._have_earlier_ended(patience):
                 return False
         for walk in range(1, WALKS + 1):
-            if not tally(self.directory, seen, is_stopped):
+            if not tally(self.directory, seen, is_stopped) and seen.unseen is None:
                 return False
             with self._lock:
                 count.ended_at = self._next_epoch()
@@ -133,10 +153,23 @@ class QuotaAccount:
                     break
                 if walk < WALKS:
                     count.go_on()
+                    seen.unseen = None  # what was moved under the walk's feet is looked for again
+        if seen.unseen is not None:
+            self._missed = seen.unseen
+            return False
         found = count.sum(seen)
         with self._lock:
             self._used = found + count.since
             self._count = None
+        return True
+
+    def _has_missed(self, began: float) -> bool:
+        """Tell whether the walk that ended just now has passed something by; then the next one waits."""
+        if self._missed is None:
+            return False
+        self.unseen, self._missed = self._missed, None
+        self._tried_at = self._clock()
+        self._took = self._tried_at - began
         return True
 
     def _next_epoch(self) -> int:

@@ -12,6 +12,11 @@ from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.usage import ENDLESS
 
 
+def _complaint(account: QuotaAccount) -> str:
+    holds = "what was counted before holds" if account.is_counted else "until it can, nothing is stored there"
+    return f"{account.directory} cannot be counted for its quota, for {account.unseen} in it cannot be read; {holds}"
+
+
 class QuotaAccounts:
     """
     The accounts of a process, made by *make* when they are first asked for; every method may be called from any thread.
@@ -42,6 +47,10 @@ class QuotaAccounts:
         with self._lock:
             account = self._accounts.get(os.path.realpath(directory)) if self._accounts else None
         return NO_LEDGER if account is None else account.ledger(ENDLESS)
+
+    def uncounted(self, homes: Iterable[Path]) -> list[str]:
+        """Say of those of *homes* that could not be counted what is wrong with them, for the operator."""
+        return [_complaint(account) for account in map(self.of, set(homes)) if account.unseen is not None]
 
     def stop(self) -> None:
         """Have every count end soon."""

@@ -34,9 +34,9 @@ class QuotaLedger(Ledger):
         return QuotaChange(self._account, self._quota)
 
     def require_counted(self) -> None:
-        """Refuse what needs room until the first count is over; who has no quota needs to know nothing."""
+        """Refuse what needs room until a first count has come to its end; without a quota nothing needs to be known."""
         if self._quota != ENDLESS and not self._account.is_counted:
-            raise StorageError(Kind.COUNTING)
+            raise StorageError(Kind.COUNTING if self._account.unseen is None else Kind.UNCOUNTED)
 
     def free_bytes(self) -> int | None:
         """Return how many bytes may still come."""
@@ -46,7 +46,7 @@ class QuotaLedger(Ledger):
     def standing(self) -> Standing | None:
         """Return what there is and may be."""
         self.require_counted()
-        return None if self._quota == ENDLESS else Standing(self._account.used, self._quota)
+        return None if self._quota == ENDLESS else Standing(self._account.counted, self._quota)
 
 
 class QuotaChange(Change):
@@ -84,6 +84,24 @@ class QuotaChange(Change):
         granted = self._account.reserve_bytes(count, self._quota)
         self._reserved += Usage(bytes=granted)
         return granted
+
+    def may_lend(self, count: int) -> bool:
+        """
+        Tell whether there is room for a copy that is about to replace what it is of.
+
+        It is above the quota, but all there is stays below twice the quota: else many copies at once would fill the
+        disk. Copies that are made at the same moment do not see each other.
+        """
+        most = self._quota.bytes
+        return most is None or self._account.used.bytes + count <= 2 * most
+
+    def lend(self, count: int) -> None:
+        """Let bytes not count: when the change ends, as many less are set aside as there are more."""
+        self._reserved += Usage(bytes=count)
+
+    def take_back(self, count: int) -> None:
+        """Let them count again."""
+        self._reserved += Usage(bytes=-count)
 
     def came(self, status: os.stat_result) -> None:
         """Tell of a new name."""

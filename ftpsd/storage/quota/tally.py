@@ -1,8 +1,8 @@
 """
 The tally: one walk through a tree, noting every file with its size and every directory.
 
-Links are not followed; each counts as an empty file, for clients can make them. One directory is open at a time, and 16
-bytes are kept for each name.
+Links are not followed; each counts as an empty file, for clients can make them. 16 bytes are kept for each name. What
+cannot be looked at is not nothing: a tally that has passed something by is none.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ import stat
 import time
 from array import array
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ftpsd.storage.base import StorageError
-from ftpsd.storage.names import name_of
-from ftpsd.storage.walk import Root
-from ftpsd.wire.path import PathError, VirtualPath
+from ftpsd.storage.descent import Descent, Found
 
 # What stands for the size of what has none.
 DIRECTORY = -1
@@ -31,12 +27,13 @@ _STRIDE = 500
 _REST = 0.001
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tally:
-    """What a walk saw: who it was, and how large or DIRECTORY."""
+    """What a walk saw: who it was, and how large or DIRECTORY; and the first that it could not look at."""
 
     identities: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
+    unseen: str | None = None
 
 
 def identity(status: os.stat_result) -> int:
@@ -61,50 +58,40 @@ def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda:
     """
     Walk through *directory*, which does not count itself, and add to *seen*.
 
-    False when *is_stopped*, or when it is not there.
+    False when *is_stopped*, when it is not there, or when something in it could not be looked at, which *seen* tells.
     """
-    try:
-        root = Root(os.fsencode(directory), "none")
-    except OSError:
+    if is_stopped():
         return False
     looked_at = 0
-    pending = [VirtualPath()]
-    while pending:
-        if is_stopped():
-            return False
-        path = pending.pop()
-        try:
-            fd = root.open_directory(path)
-        except StorageError:  # gone, or not ours to read
-            continue
-        try:
-            # A directory that cannot be read to its end was removed meanwhile, and so was told.
-            with suppress(OSError), os.scandir(fd) as found:
-                for entry in found:
-                    looked_at += 1
-                    if looked_at % _STRIDE == 0:
-                        if is_stopped():
-                            return False
-                        time.sleep(_REST)
-                    if _note(entry, path, seen):
-                        with suppress(PathError):  # no operation of ours can have come there
-                            pending.append(path / name_of(entry))
-        finally:
-            os.close(fd)
-    return True
-
-
-def _note(entry: os.DirEntry[str], path: VirtualPath, seen: Tally) -> bool:
-    """Note *entry* of the directory *path*; tell whether it is a directory."""
+    descent = Descent(os.fsencode(directory))
     try:
-        status = entry.stat(follow_symlinks=False)
-    except OSError:  # removed since the directory was read
+        for found in descent:
+            looked_at += 1
+            if is_stopped():
+                return False
+            if looked_at % _STRIDE == 0:
+                time.sleep(_REST)
+            try:
+                _note(found, seen)
+            except FileNotFoundError:  # removed since the directory was read
+                pass
+            except OSError:
+                descent.miss(found.entry.name)
+    except FileNotFoundError:
         return False
+    except OSError:
+        descent.unseen = "."
+    seen.unseen = seen.unseen or descent.unseen
+    return seen.unseen is None
+
+
+def _note(found: Found, seen: Tally) -> None:
+    status = found.entry.stat(follow_symlinks=False)
     size = counted_size(status)
-    is_directory = size == DIRECTORY
-    if size is not None:
-        # Each of several names of a file counts, so that their number is that of the names.
-        has_two_names = not is_directory and status.st_nlink > 1
-        seen.identities.append(hash((identity(status), path.parts, entry.name)) if has_two_names else identity(status))
-        seen.sizes.append(size)
-    return is_directory
+    if size is None:
+        return
+    # Each of several names of a file counts, so that their number is that of the names.
+    has_two_names = size != DIRECTORY and status.st_nlink > 1
+    one = hash((identity(status), found.inside, found.entry.name)) if has_two_names else identity(status)
+    seen.identities.append(one)
+    seen.sizes.append(size)

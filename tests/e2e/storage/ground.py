@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from tests.e2e.client import begin, finish, reply
+from tests.e2e.polling import eventually
 
 NUMBERS = re.compile(r"(bytes|files|directories): ([0-9]+) of ")
 
@@ -39,6 +40,16 @@ def store(ftp: ftplib.FTP, command: str, data: bytes, *, after: str | None = Non
     except OSError:  # the server has answered, and reads no more
         connection.close()
     return ftp.getmultiline()
+
+
+def interrupted(ftp: ftplib.FTP, command: str, data: bytes) -> None:
+    """Upload *data*, and end that by ABOR."""
+    connection, _ = begin(ftp, command)
+    connection.sendall(data)
+    eventually(lambda: f"Transferring: {len(data)} bytes" in reply(ftp, "STAT"), "the bytes have arrived")
+    ftp.putcmd("ABOR")
+    assert [ftp.getmultiline()[:3] for _ in range(2)] == ["426", "226"]
+    connection.close()
 
 
 def published(home: Path) -> dict[str, int]:

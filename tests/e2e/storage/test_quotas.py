@@ -13,7 +13,7 @@ from tests.e2e.client import Way, code, content, download, reply, upload
 from tests.e2e.daemon import Daemon
 from tests.e2e.storage.bounded import Bounded, logged_in
 from tests.e2e.storage.conftest import prepared
-from tests.e2e.storage.ground import published, store, told, used
+from tests.e2e.storage.ground import interrupted, published, store, told, used
 
 BYTES, FILES = 200_000, 4
 QUOTA = {"quota": {"bytes": BYTES, "files": FILES}}
@@ -66,15 +66,24 @@ class TestBytes:
         assert told(user.ftp) == (BYTES, 2, 0)
         assert store(user.ftp, "STOR c", b"x") == FULL
 
-    def test_what_came_in_is_resumed_when_there_is_room(self, user: Bounded) -> None:
-        """The partial counts and belongs to the user, who makes room and goes on."""
+    @pytest.mark.parametrize("command", ["STOR more", "APPE more", "STOU more", "STOR old", "APPE old"])
+    def test_what_was_refused_gives_its_room_back(self, user: Bounded, command: str) -> None:
+        """Nothing of it is left: what fits is stored at once, to the last byte."""
         upload(user.ftp, "old", content(SMALL))
-        assert store(user.ftp, "STOR more", content(BYTES)) == FULL
+        before = told(user.ftp)
+        assert store(user.ftp, command, content(BYTES)) == FULL
+        assert (told(user.ftp), published(user.home)) == (before, {"old": SMALL})
+        upload(user.ftp, "rest", content(BYTES - SMALL))
+        assert told(user.ftp)[0] == BYTES
+
+    def test_also_where_it_was_gone_on_with(self, user: Bounded) -> None:
+        """What had come in before an interruption is part of what has no room."""
+        upload(user.ftp, "old", content(SMALL))
+        interrupted(user.ftp, "STOR more", content(LARGE))
         there = user.ftp.size("more")
-        assert there == BYTES - SMALL
-        assert code(user.ftp, "DELE old") == 250
-        assert store(user.ftp, "STOR more", content(BYTES)[there:], after=f"REST {there}")[:3] == "226"
-        assert download(user.ftp, "more") == content(BYTES)
+        assert there
+        assert store(user.ftp, "STOR more", content(BYTES)[there:], after=f"REST {there}") == FULL
+        assert told(user.ftp) == (SMALL, 1, 0)
 
     def test_a_copy_on_the_server(self, user: Bounded) -> None:
         """SITE CPTO stores like an upload, and is refused like one."""
@@ -85,21 +94,13 @@ class TestBytes:
         assert user.daemon.wait_for_event("quota-exceeded", user=user.account.name)["command"] == "SITE CPTO"
 
     def test_an_append(self, user: Bounded) -> None:
-        """What is appended must fit beside the file it is appended to, which stays as it was."""
+        """Only what is appended must fit, however large the file is; refused, it leaves that as it was."""
         upload(user.ftp, "old", content(LARGE))
-        assert reply_to_upload(user.ftp, "APPE old", b"x" * (BYTES - LARGE + 1)) == FULL
+        assert store(user.ftp, "APPE old", b"x" * (BYTES - LARGE + 1)) == FULL
         assert (user.home / "old").read_bytes() == content(LARGE)
-        upload(user.ftp, "small", content(SMALL))
-        upload(user.ftp, "small", b"end", verb="APPE")
-        assert published(user.home) == {"old": LARGE, "small": SMALL + 3}
-
-
-def reply_to_upload(ftp: ftplib.FTP, command: str, data: bytes) -> str:
-    """Upload *data* and return the final reply, also where the upload is refused before it begins."""
-    try:
-        return store(ftp, command, data)
-    except AssertionError as refusal:
-        return str(refusal).split("\n")[0]
+        upload(user.ftp, "old", b"x" * (BYTES - LARGE), verb="APPE")
+        assert told(user.ftp) == (BYTES, 1, 0)
+        assert store(user.ftp, "APPE old", b"x") == FULL
 
 
 class TestFiles:
@@ -182,8 +183,8 @@ class TestAccounting:
     def test_removing(self, user: Bounded) -> None:
         """DELE and RMD give back; so does RMD of a directory that only holds an unfinished upload."""
         assert code(user.ftp, "MKD d") == 257
-        assert store(user.ftp, "STOR d/more", content(BYTES + 1)) == FULL
-        assert told(user.ftp) == (BYTES, 1, 1)
+        interrupted(user.ftp, "STOR d/more", content(LARGE))
+        assert told(user.ftp) == (LARGE, 1, 1)
         assert code(user.ftp, "RMD d") == 250
         upload(user.ftp, "a", content(SMALL))
         assert code(user.ftp, "DELE a") == 250
@@ -214,6 +215,6 @@ class TestAccounting:
         for thread in threads:
             thread.join()
         assert sorted(answer[:3] for answer in answers) in (["226", "552"], ["552", "552"])
-        assert used(user.home)[0] == BYTES
+        assert used(user.home)[0] == LARGE * sum(answer[:3] == "226" for answer in answers)
         assert all(told(ftp) == used(user.home) for ftp in others)
         assert [code(ftp, "NOOP") for ftp in others] == [200, 200]

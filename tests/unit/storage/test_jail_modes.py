@@ -36,6 +36,13 @@ class TestModes:
             os.umask(before)
         assert [(home / name).stat().st_mode & 0o777 for name in ("file", "d")] == [0o664, 0o775]
 
+    def test_no_umask_takes_a_directory_from_the_server(self, open_jail: OpenJail, home: Path) -> None:
+        """Files may be as the operator likes."""
+        jail = open_jail(policy=UploadPolicy(umask=0o577, durable=False))
+        put(jail, "/file", b"")
+        jail.make_directory(at("/d"))
+        assert [(home / name).stat().st_mode & 0o777 for name in ("file", "d")] == [0o200, 0o700]
+
     def test_directory_hands_down_its_group(self, jail: LocalJail, home: Path) -> None:
         """MKD and SITE CHMOD keep the set-group-id bit of a shared directory."""
         home.chmod(0o2770)
@@ -88,8 +95,8 @@ class TestModes:
     ) -> None:
         """A directory that may only be written to takes durable directories, links and renames."""
         jail = open_jail(policy=UploadPolicy())
+        home.chmod(0o300)
         unprivileged()
-        jail.set_mode(at("/"), 0o300)
         jail.make_directory(at("/d"))
         jail.rename(at("/d"), at("/e"))
         jail.make_link(at("/link"), at("/e"))
@@ -114,10 +121,11 @@ class TestModes:
         self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
     ) -> None:
         """Search permission is enough for a path that is known."""
+        (home / "d").mkdir()
+        (home / "d" / "a").write_bytes(b"1")
+        (home / "d" / "a").chmod(0o644)
+        (home / "d").chmod(0o311)
         unprivileged()
-        jail.make_directory(at("/d"))
-        put(jail, "/d/a", b"1")
-        jail.set_mode(at("/d"), 0o300)
         assert (get(jail, "/d/a"), kind_of(jail.list, at("/d"))) == (b"1", Kind.DENIED)
 
     def test_durable_upload_into_an_inbox_that_cannot_be_read(
@@ -125,8 +133,8 @@ class TestModes:
     ) -> None:
         """A directory that may only be written to takes durable uploads."""
         jails = [open_jail(policy=UploadPolicy(atomic=atomic)) for atomic in (True, False)]
+        home.chmod(0o300)
         unprivileged()
-        jails[0].set_mode(at("/"), 0o300)
         for number, jail in enumerate(jails):
             put(jail, f"/{number}", b"1")
             assert get(jail, f"/{number}") == b"1"
@@ -147,7 +155,7 @@ class TestModes:
         self, jail: LocalJail, home: Path, unprivileged: Callable[[], None]
     ) -> None:
         """The file system's refusal is DENIED."""
+        home.chmod(0o500)
         unprivileged()
-        jail.set_mode(at("/"), 0o500)
         kinds = [kind_of(jail.open_sink, at("/a")), kind_of(jail.make_directory, at("/d"))]
         assert kinds == [Kind.DENIED] * 2

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.upload import UNFINDABLE_FOR, sweep_partials
 from tests.contracts.storages import at, get, interrupt, put, write
 from tests.unit.storage.conftest import OpenJail
+from tests.unit.storage.wells import Well
 
 DAY = 86_400.0
 RANDOM_NAME = ".ftpsd-" + "a" * 16 + "-r" + "b" * 32
@@ -106,13 +107,20 @@ def test_second_name_of_a_published_file_goes(home: Path) -> None:
     assert (sweep_partials(home, DAY), (home / "a").read_bytes()) == (1, b"1")
 
 
-def test_depth_is_bounded(home: Path) -> None:
-    """Below max_depth nothing is looked at."""
-    (home / "d/e").mkdir(parents=True)
-    for directory in ("", "d", "d/e"):
-        (home / directory / RANDOM_NAME).write_bytes(b"1")
-    age(home, 2 * DAY)
-    assert sweep_partials(home, DAY, max_depth=1) == 2
+@pytest.mark.parametrize(("seconds", "removed"), [(UNFINDABLE_FOR - 30, 0), (UNFINDABLE_FOR + 1, 1)])
+def test_what_nobody_finds_goes_soon(home: Path, seconds: float, removed: int) -> None:
+    """The copy that an append of a dead process has left: nobody goes on with it, and its room is wanted."""
+    (home / RANDOM_NAME).write_bytes(b"1")
+    age(home, seconds)
+    assert sweep_partials(home, DAY) == removed
+
+
+def test_no_depth_is_too_deep(home: Path) -> None:
+    """Also where no path leads to any more: clients rename trees into others."""
+    with Well(home, 300, "x" * 200) as well:
+        for depth in (0, 1, 70, 300):
+            well.put(depth, RANDOM_NAME, b"1")
+        assert sweep_partials(home, 0) == 4
 
 
 def test_it_can_be_stopped(home: Path) -> None:

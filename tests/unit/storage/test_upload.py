@@ -329,26 +329,33 @@ class TestFullDisk:
         sink.abort()
 
     def test_old_file_and_others_are_unharmed(self, small: Path, open_jail: OpenJail) -> None:
-        """A full disk publishes nothing; what came in is resumable when there is room again."""
+        """A full disk publishes nothing, and what came in gives its room back at once."""
         jail, other = open_jail(), open_jail(owner="other")
         put(jail, "/a", b"old")
         put(other, "/ballast", bytes(512 << 10))
         running = other.open_sink(at("/running"))
         write(running, b"before")
         sink = jail.open_sink(at("/a"))
-        data = os.urandom(700 << 10)
-        assert kind_of(write, sink, data) is Kind.NO_SPACE
+        assert kind_of(write, sink, bytes(700 << 10)) is Kind.NO_SPACE
         sink.abort()
         assert (get(jail, "/a"), names(jail)) == (b"old", ["a", "ballast"])
-        other.remove_file(at("/ballast"))
+        put(other, "/more", bytes(400 << 10))
         write(running, b" and after")
         running.commit()
         assert get(other, "/running") == b"before and after"
-        jail.remove_file(at("/running"))
-        (partial,) = partials(small)
-        came_in = partial.stat().st_size
-        put(jail, "/a", data[came_in:], offset=came_in)
-        assert get(jail, "/a") == data
+
+    @pytest.mark.parametrize("call", ["fsync", "rename"])
+    def test_full_at_the_end_leaves_nothing(
+        self, open_jail: OpenJail, home: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        """File systems that find room late say so at the fsync, or have none for the name."""
+
+        def full(*arguments: object, **options: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, call, full)
+        assert kind_of(put, open_jail(policy=UploadPolicy()), "/a", b"data") is Kind.NO_SPACE
+        assert os.listdir(home) == []
 
     def test_copy_that_does_not_fit_leaves_nothing(self, small: Path, open_jail: OpenJail) -> None:
         """An append to a file that cannot be copied fails before the first byte and leaves the room as it was."""
@@ -378,4 +385,5 @@ class TestFullDisk:
         sink = storage.open_sink(at("/b"))
         assert kind_of(write, sink, b"1234567890") is Kind.NO_SPACE
         sink.abort()
-        assert (names(storage), storage.stat(at("/b")).size) == (["a"], 5)
+        assert (names(storage), storage.free_bytes(at("/"))) == (["a"], 5)
+        assert kind_of(storage.stat, at("/b")) is Kind.NOT_FOUND
