@@ -32,6 +32,7 @@ from ftpsd.control.dispatch import respond
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
+from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.data.transport import plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
@@ -155,7 +156,8 @@ class ServerPI(Protocol):
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
-            why = session.close_reason or "connection-lost"
+            lost = "records-without-data" if reason.check(RecordsWithoutData) else "connection-lost"
+            why = session.close_reason or lost
             seconds = self._clock.seconds() - session.started
             session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received))
 

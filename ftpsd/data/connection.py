@@ -150,7 +150,7 @@ class DataConnection:
             self._fail(Lost(f"TLS handshake failed: {reason}"))
         else:
             self._stop_timer()
-            self._channel = self._uplink or SecureChannel(self.tls)
+            self._channel = self._uplink or SecureChannel(self.tls, self._socket.socket)
             self.is_secure = True
             self._go(State.READY)
             self._succeed()

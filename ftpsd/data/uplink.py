@@ -15,8 +15,8 @@ import socket
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, Truncated, reason_of
-from ftpsd.tls.native import reader
+from ftpsd.data.quantum import BLOCKED, ENDED, NO_DATA, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.tls.native import MOST_WITHOUT_DATA, reader, unread
 
 # Bytes taken from the socket in one call.
 RECEIVED = 128 * 1024
@@ -35,6 +35,7 @@ class Uplink:
         self.blocked_on = Outcome.READABLE
         self._socket = sock
         self._read = reader(tls)
+        self._without_data = 0
         self._unsent = b""
         self._has_shut_down = False
 
@@ -68,21 +69,37 @@ class Uplink:
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`."""
-        while True:
+        has_received = False
+        while self._without_data <= MOST_WITHOUT_DATA:
             try:
-                return self._read(buffer)
+                received = self._read(buffer)
             except SSL.WantReadError:
-                try:
-                    if not self._receive():
-                        raise Truncated("the connection ended without close_notify") from None
-                except SSL.WantReadError:
+                if unread(self.tls):
+                    # A record without data; behind it there are more, of which the reactor would not tell.
+                    self._without_data += 1
+                elif has_received or not self._has_received():
+                    # All that has come is inside OpenSSL: from here on the reactor tells of more.
                     return BLOCKED
-                except SSL.SysCallError as error:
-                    raise Truncated(reason_of(error)) from None
+                has_received = True
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
                 raise Truncated(reason_of(error)) from None
+            else:
+                self._without_data = 0
+                return received
+        raise Truncated(NO_DATA)
+
+    def _has_received(self) -> bool:
+        """Feed TLS from the socket; False: nothing is there. Raises `Truncated`."""
+        try:
+            if not self._receive():
+                raise Truncated("the connection ended without close_notify")
+        except SSL.WantReadError:
+            return False
+        except SSL.SysCallError as error:
+            raise Truncated(reason_of(error)) from None
+        return True
 
     def send(self, data: memoryview) -> int:
         """Nothing is sent over an uplink."""
