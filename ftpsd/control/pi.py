@@ -2,7 +2,8 @@
 The server-PI: one control connection, from greeting to close_notify.
 
 * One command runs at a time, in the order received; each gets exactly one final reply. Only commands that `interrupt`
-  (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read.
+  (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read. After a few
+  commands other connections have their turn (`budget.py`).
 * What arrived in clear is never executed inside TLS: when TLS starts, line buffer and queue are emptied.
 * A client that does not read its replies is not read from either.
 """
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.audit.events import (
+    CommandCounted,
     CommandDone,
     ConnectionRejected,
     SessionClosed,
@@ -28,6 +30,7 @@ from ftpsd.audit.events import (
     TLSFailed,
 )
 from ftpsd.control import border
+from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
@@ -85,6 +88,8 @@ class ServerPI(Protocol):
         self._clock = runtime.shared.clock
         self._lines = LineBuffer()
         self._queue: deque[CommandLine] = deque()
+        self._budget = TurnBudget(self._clock, self._next)
+        self._before_login = BeforeLogin()
         self._is_busy = False
         self._is_transferring = False
         self._is_draining = False
@@ -145,6 +150,7 @@ class ServerPI(Protocol):
             if timer.active():
                 timer.cancel()
         self._timers.clear()
+        self._budget.stop()
         self._queue.clear()
         self._registry.discard(self)
         if session is None:
@@ -159,7 +165,8 @@ class ServerPI(Protocol):
             lost = "records-without-data" if reason.check(RecordsWithoutData) else "connection-lost"
             why = session.close_reason or lost
             seconds = self._clock.seconds() - session.started
-            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received))
+            unlogged = self._before_login.unlogged or None
+            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received, unlogged))
 
     # --- TLS
 
@@ -208,6 +215,8 @@ class ServerPI(Protocol):
         if self._is_closing:
             return
         self._last_activity = self._clock.seconds()
+        if not self._queue:
+            self._budget.renew()
         for line in self._lines.feed(data):
             self._queue.append(TOO_LONG if isinstance(line, LineTooLong) else line)
             if self._is_busy and not isinstance(line, LineTooLong):
@@ -224,7 +233,7 @@ class ServerPI(Protocol):
         command = self._table.find(line.verb)
         if command is None or not self._is_transferring or line.argument:
             return
-        if command.interrupts is Interrupts.ANSWERS and self._can_write:
+        if command.interrupts is Interrupts.ANSWERS and self._can_write and self._budget.take():
             self._queue.pop()
             self._run(command, line, is_aside=True)
         elif command.interrupts is Interrupts.ABORTS and not (len(self._queue) > 1 and self._is_abort(self._queue[0])):
@@ -241,11 +250,13 @@ class ServerPI(Protocol):
         if self._is_draining:
             return
         self._is_draining = True
-        while self._queue and not self._is_busy and self._can_write and not self._is_closing:
+        while self._queue and not self._is_busy and self._can_write and not self._is_closing and self._budget.take():
             line = self._queue.popleft()
             if line is TOO_LONG:
                 self._send(Reply(500, "Command line too long."))
                 self._close("line-too-long")
+            elif self._before_login.is_spent:
+                self._time_out("too-many-commands", "Too many commands without a login.")
             else:
                 self._is_busy = True
                 self._run(*self._table.match(line))
@@ -287,7 +298,12 @@ class ServerPI(Protocol):
             argument = "***"
         # What a reply says is reason enough where nobody has given another.
         reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
-        session.publish(CommandDone(session.who, verb, argument, reply.code, now - started, reason))
+        kind = CommandDone
+        if session.avatar is not None:
+            self._before_login.logged_in()
+        elif not self._before_login.note():
+            kind = CommandCounted
+        session.publish(kind(session.who, verb, argument, reply.code, now - started, reason))
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
