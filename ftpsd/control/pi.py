@@ -36,7 +36,7 @@ from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.transport import RecordsWithoutData
-from ftpsd.data.transport import plain_address
+from ftpsd.data.transport import keep_alive, plain_address
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
@@ -110,7 +110,7 @@ class ServerPI(Protocol):
         peer = plain_address(self.transport.getPeer().host)
         local = plain_address(self.transport.getHost().host)
         self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+        keep_alive(self.transport.getHandle())
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
