@@ -15,7 +15,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -35,6 +35,7 @@ from ftpsd.control.dispatch import respond
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
+from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.data.transport import keep_alive, plain_address
 from ftpsd.tls.session import SessionTLS
@@ -97,10 +98,11 @@ class ServerPI(Protocol):
         self._can_write = True
         self._is_closing = False
         self._is_counted = False
+        self._is_lingering = False
         self._handshake_started: float | None = None
         self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
-        self._timers: dict[str, IDelayedCall] = {}
+        self._timers = Timers(self._clock)
 
     # --- the connection
 
@@ -117,17 +119,19 @@ class ServerPI(Protocol):
         limits = runtime.config.limits
         refusal = runtime.shared.counts.admit(peer, limits.connections, limits.connections_per_address)
         self._is_counted = refusal is None
+        if refusal is not None:
+            self._reject(refusal)
+            return
         if self._starts_with_tls:
             # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
             self.session.has_buffer_size = self.session.dtp.is_protected = True
             self._start_tls()
-        if refusal is not None:
-            self._reject(refusal)
-            return
         self._registry.add(self)
         self.transport.registerProducer(self, True)
-        self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))
-        self._set_timer("idle", limits.idle_timeout, self._check_idle)
+        self._timers.set(
+            "login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long.")
+        )
+        self._timers.set("idle", limits.idle_timeout, self._check_idle)
         self.session.publish(SessionOpened(self.session.who))
         if not self._starts_with_tls:
             self._greet()
@@ -137,19 +141,27 @@ class ServerPI(Protocol):
         self._send(Reply(220, self.session.host.banner))
 
     def _reject(self, reason: str) -> None:
-        """Say 421 in the greeting's place: a reset would make clients retry at once (rclone)."""
+        """
+        Say 421 in the greeting's place: a reset would make clients retry at once (rclone).
+
+        In clear that is said and done in one turn. Under TLS it takes a context and the client's time, so few linger.
+        """
         assert self.session is not None
         self.session.publish(ConnectionRejected(self.session.who, reason))
+        if self._starts_with_tls:
+            self._is_lingering = self._runtime.shared.counts.may_linger(self.session.peer_host)
+            if not self._is_lingering:
+                self._is_closing = True
+                self.transport.loseConnection()
+                return
+            self.transport.when_client_speaks(self._start_tls)
         self._send(REJECTIONS[reason])
         self._close(reason)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Give everything back."""
         session = self.session
-        for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
-        self._timers.clear()
+        self._timers.stop()
         self._budget.stop()
         self._queue.clear()
         self._registry.discard(self)
@@ -159,6 +171,9 @@ class ServerPI(Protocol):
             session.publish(TLSFailed(session.who, "control", "handshake-failed"))
         who = session.who
         session.end()
+        if self._is_lingering:
+            self._is_lingering = False
+            self._runtime.shared.counts.lingered(session.peer_host)
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
@@ -183,7 +198,7 @@ class ServerPI(Protocol):
         session.tls.allow(self._runtime.config.tls.maximum_version)
         session.dtp.tls = session.tls
         self._handshake_started = self._clock.seconds()
-        self._set_timer("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
+        self._timers.set("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
         self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:
@@ -197,7 +212,7 @@ class ServerPI(Protocol):
         session = self.session
         assert session is not None
         assert self._handshake_started is not None
-        self._cancel_timer("handshake")
+        self._timers.cancel("handshake")
         seconds = self._clock.seconds() - self._handshake_started
         self._handshake_started = None
         facts = session.tls.control_facts if session.tls is not None else None
@@ -310,7 +325,7 @@ class ServerPI(Protocol):
         self._lines.has_ff = session.charset.has_ff
         session.reply_was_sent()
         if session.avatar is not None:
-            self._cancel_timer("login")
+            self._timers.cancel("login")
         if not session.is_open:
             return
         if session.idle_timeout != self._idle_timeout:
@@ -381,7 +396,7 @@ class ServerPI(Protocol):
         if remaining <= 0:
             self._time_out("idle", "Idle for too long, closing the control connection.")
         else:
-            self._set_timer("idle", remaining, self._check_idle)
+            self._timers.set("idle", remaining, self._check_idle)
 
     def _close(self, reason: str) -> None:
         """Send what is to be sent, then close_notify and FIN."""
@@ -395,14 +410,5 @@ class ServerPI(Protocol):
             self.transport.resumeProducing()
         if self._is_counted:
             self.transport.unregisterProducer()
-        self._set_timer("farewell", FAREWELL, self.transport.abortConnection)
+        self._timers.set("farewell", FAREWELL, self.transport.abortConnection)
         self.transport.loseConnection()
-
-    def _set_timer(self, name: str, seconds: float, function: object) -> None:
-        self._cancel_timer(name)
-        self._timers[name] = self._clock.callLater(seconds, function)  # type: ignore[arg-type]
-
-    def _cancel_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()

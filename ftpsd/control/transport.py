@@ -14,6 +14,7 @@ The TCP transport of control connections, with TLS on the connection's own socke
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -41,6 +42,7 @@ class RecordsWithoutData(ConnectionLost):
 class Transport(Protocol):
     """What a `ServerPI` asks of its transport; the names are Twisted's."""
 
+    def when_client_speaks(self, begin: Callable[[], object]) -> None: ...
     def start_tls(self, tls: SessionTLS) -> None: ...
     def stop_tls(self) -> None: ...
     def write(self, data: bytes) -> None: ...
@@ -54,7 +56,6 @@ class Transport(Protocol):
     def getHost(self) -> Any: ...
     def getHandle(self) -> Any: ...
     def setTcpNoDelay(self, enabled: bool) -> None: ...
-    def setTcpKeepAlive(self, enabled: bool) -> None: ...
 
 
 class ControlTransport(tcp.Server):
@@ -62,6 +63,8 @@ class ControlTransport(tcp.Server):
 
     _tls: SSL.Connection | None = None
     _handshake: SSL.Connection | None = None
+    # Starts TLS when the client's first byte is there.
+    _begin: Callable[[], object] | None = None
     # Wants to know the client's first record, and how much of it had come when we last looked.
     _choosy: SessionTLS | None = None
     _seen = 0
@@ -75,6 +78,10 @@ class ControlTransport(tcp.Server):
     _are_records_left = False
     _without_data = 0
     _forgotten = 0
+
+    def when_client_speaks(self, begin: Callable[[], object]) -> None:
+        """Call *begin*, which starts TLS, when the client's first byte is there; what is written leaves behind that."""
+        self._begin = begin
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
@@ -170,6 +177,11 @@ class ControlTransport(tcp.Server):
         """Take what has arrived."""
         if self._has_said_goodbye:
             return self._forget()
+        if self._begin is not None:
+            if not self._has_more():
+                return main.CONNECTION_DONE
+            begin, self._begin = self._begin, None
+            begin()
         if self._choosy is not None and not self._look(self._choosy):
             return None
         if self._handshake is not None:
@@ -212,7 +224,7 @@ class ControlTransport(tcp.Server):
 
     @property
     def _is_shaking(self) -> bool:
-        return self._handshake is not None or self._choosy is not None
+        return self._handshake is not None or self._choosy is not None or self._begin is not None
 
     def _look(self, tls: SessionTLS) -> bool:
         """
@@ -237,6 +249,13 @@ class ControlTransport(tcp.Server):
         tls.meet(offered_versions(record))
         self._choosy, self._handshake = None, tls.control_connection(self.socket)
         return True
+
+    def _has_more(self) -> bool:
+        """Tell whether the client goes on, where the socket can be read."""
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _begins_in_clear(self) -> bool:
         """Tell whether the client went on in clear, or has gone, without a single record after our close_notify."""
@@ -324,5 +343,5 @@ class ControlTransport(tcp.Server):
                 self._tls.shutdown()
             except SSL.Error:
                 pass
-        self._tls = self._handshake = self._choosy = self._left = None
+        self._tls = self._handshake = self._choosy = self._left = self._begin = None
         super().connectionLost(reason)
