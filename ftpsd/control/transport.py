@@ -29,6 +29,8 @@ from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
+# With what TLS 1.2 and 1.3 add to the data (RFC 5246, 6.2.3).
+SEALED = HEADER + RECORD + 2048
 # The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
 RECORD_TYPES = range(20, 24)
 # Bytes that a client may send behind our close_notify: what it had under way.
@@ -65,8 +67,9 @@ class ControlTransport(tcp.Server):
     _handshake: SSL.Connection | None = None
     # Starts TLS when the client's first byte is there.
     _begin: Callable[[], object] | None = None
-    # Wants to know the client's first record, and how much of it had come when we last looked.
+    # Wants to know the client's first record.
     _choosy: SessionTLS | None = None
+    # How much of a record had come when we last looked.
     _seen = 0
     # What the kernel did not take, and what waits for the end of the handshake.
     _unsent = b""
@@ -77,6 +80,8 @@ class ControlTransport(tcp.Server):
     _left: SSL.Connection | None = None
     _are_records_left = False
     _without_data = 0
+    # OpenSSL has read a part of a record.
+    _is_inside = False
     _forgotten = 0
 
     def when_client_speaks(self, begin: Callable[[], object]) -> None:
@@ -191,10 +196,11 @@ class ControlTransport(tcp.Server):
         tls = self._tls or self._left
         if tls is None:
             return self._read_in_clear()
+        if not self._is_inside and not self._has_whole_record():
+            return None
         try:
             data = tls.recv(RECORD)
         except (SSL.WantReadError, SSL.WantWriteError):
-            # A record that comes in parts is counted too: a command has far fewer parts.
             self._without_data += 1
             return RecordsWithoutData() if self._without_data > MOST_WITHOUT_DATA else None
         except SSL.ZeroReturnError:
@@ -206,8 +212,45 @@ class ControlTransport(tcp.Server):
         except SSL.Error:
             return main.CONNECTION_LOST
         self._without_data = 0
+        self._is_inside = False
         self.protocol.dataReceived(data)
         return None
+
+    def _has_whole_record(self) -> bool:
+        """
+        Tell whether the next record is there, so that a read without data is one that brought a record without data.
+
+        A record that comes in parts is so no flood, and costs one read. What OpenSSL has to judge is for it to read.
+        """
+        try:
+            record = self.socket.recv(SEALED, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            record = b""
+        wanted = HEADER
+        if len(record) >= HEADER:
+            wanted += int.from_bytes(record[HEADER - 2 : HEADER], "big")
+        if record[:1] and record[0] in RECORD_TYPES and wanted <= SEALED:
+            if self._waits(len(record), wanted):
+                return False
+            self._is_inside = len(record) < wanted
+        return True
+
+    def _waits(self, come: int, wanted: int) -> bool:
+        """
+        Let the kernel wait until *wanted* bytes are there, of which so many have *come*; False: there is no more.
+
+        A part that stays where it is would make the reactor spin.
+        """
+        if self._seen < come < wanted:
+            self._seen = come
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            return True
+        if self._seen:
+            self._seen = 0
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        return False
 
     def _read_in_clear(self) -> Exception | None:
         """Twisted would take four times as much, with all its commands, in one turn."""
@@ -230,8 +273,7 @@ class ControlTransport(tcp.Server):
         """
         Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come.
 
-        The kernel is told how much to wait for: a part that stays where it is would make the reactor spin. A client
-        that ends, or says something else, is OpenSSL's to judge.
+        A client that ends, or says something else, is OpenSSL's to judge.
         """
         try:
             record = self.socket.recv(HEADER + RECORD, socket.MSG_PEEK)
@@ -240,12 +282,8 @@ class ControlTransport(tcp.Server):
         except OSError:
             record = b""
         wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
-        if self._seen < len(record) < min(wanted, HEADER + RECORD):
-            self._seen = len(record)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+        if self._waits(len(record), min(wanted, HEADER + RECORD)):
             return False
-        if self._seen:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         tls.meet(offered_versions(record))
         self._choosy, self._handshake = None, tls.control_connection(self.socket)
         return True

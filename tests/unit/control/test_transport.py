@@ -7,8 +7,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,12 +16,10 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.control.transport import MOST_FORGOTTEN, RECORD, ControlTransport, RecordsWithoutData
-from ftpsd.tls.native import MOST_WITHOUT_DATA
+from ftpsd.control.transport import MOST_FORGOTTEN, RECORD, ControlTransport
 from ftpsd.tls.session import SessionTLS
 from tests.dataclient import identity
 from tests.reactor import Reactor, tcp_pair
-from tests.records import RawClient, logging_context
 
 LARGE = b"x" * 4_000_000
 
@@ -421,25 +417,3 @@ def test_forgetting_ends(ends: Ends) -> None:
             sent += ends.client.send(bytes(RECORD))
     assert ends.protocol.lost is not None
     assert sent > MOST_FORGOTTEN
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_turn_takes_one_record_without_data(ends: Ends, version: ssl.TLSVersion, tmp_path: Path) -> None:
-    """And not all that lie in the socket; after a number of them the connection ends with a reason of its own."""
-    ends.transport.start_tls(SessionTLS(identity()[0]))
-    context = logging_context(identity()[1], version, tmp_path / "keys")
-    done: list[RawClient] = []
-    ends.client.settimeout(5)
-    shaking = Thread(target=lambda: done.append(RawClient(ends.client, context, tmp_path / "keys")))
-    shaking.start()
-    ends.reactor.run_until(lambda: bool(done) and ends.protocol.handshakes == 1)
-    shaking.join()
-    sealer = done[0].sealer()
-    record = sealer.empty_handed()
-    ends.client.sendall(record + b"".join(sealer.empty_handed() for _ in range(200)))
-    turns = 0
-    while ends.protocol.lost is None:
-        turns += ends.reactor.turn(5)
-    assert turns == MOST_WITHOUT_DATA + 1
-    assert ends.protocol.lost.check(RecordsWithoutData)
-    assert ends.protocol.received == b""
