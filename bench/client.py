@@ -36,10 +36,15 @@ OFFER = Offer()
 
 
 class Session:
-    """One control connection under TLS; use `log_in` before anything else."""
+    """
+    One control connection under TLS; use `log_in` before anything else.
 
-    def __init__(self, port: int) -> None:
+    With *nagle* its sockets keep Nagle's algorithm on, as those of ftplib and most scripts and devices do.
+    """
+
+    def __init__(self, port: int, *, nagle: bool = False) -> None:
         self.data_connections = 0
+        self._nagle = nagle
         self.resumed = 0
         self._received = b""
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -48,7 +53,7 @@ class Session:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2 if OFFER.is_open else ssl.TLSVersion.TLSv1_3
         if OFFER.is_open:
             self.context.set_ciphers(CIPHER_1_2)
-        self._socket: socket.socket = _connected(port)
+        self._socket: socket.socket = _connected(port, nagle=nagle)
         self._tls: ssl.SSLSession | None = None
         self._expect(220)
 
@@ -99,6 +104,15 @@ class Session:
         """Upload *content*."""
         data = self.open(f"STOR {path}")
         data.sendall(content)
+        if self._nagle:
+            # As ftplib does. A FIN now would send what Nagle holds back.
+            try:
+                data.unwrap()
+            except (ssl.SSLError, OSError):
+                pass
+            data.close()
+            self._expect(226)
+            return
         data.setblocking(False)
         try:
             # close_notify goes out at once; the server's own is not waited for, some send none.
@@ -129,7 +143,7 @@ class Session:
         found = PORT.search(text)
         if found is None:
             raise BenchError(f"EPSV: {text}")
-        data = _connected(int(found[1]), buffer)
+        data = _connected(int(found[1]), buffer, nagle=self._nagle)
         self.command(command, 150, 125)
         secure = self.context.wrap_socket(data, session=self._tls, suppress_ragged_eofs=True)
         self.data_connections += 1
@@ -157,11 +171,12 @@ class Session:
         return line.decode("utf-8", "replace").rstrip()
 
 
-def _connected(port: int, buffer: int | None = None) -> socket.socket:
+def _connected(port: int, buffer: int | None = None, *, nagle: bool = False) -> socket.socket:
     connection = socket.socket()
     connection.settimeout(PATIENCE)
     if buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.connect((HOST, port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not nagle:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection

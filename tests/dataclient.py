@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from ftpsd.data.dtp import WAIT_FOR_COMMAND
+from ftpsd.data.candidates import WAIT_FOR_COMMAND
 from ftpsd.tls.authority import create
 from ftpsd.tls.certificates import CertificatePair
 from tests.reactor import Reactor

@@ -151,9 +151,13 @@ class TLSEstablished(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSFailed(Event):
+    """*alert* is the alert that ended the handshake and who sent it, *detail* says more to the operator."""
+
     event = "tls-failed"
     channel: Channel
     reason: str
+    alert: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class UserRecord:
 
     *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
     own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
-    *data_session_reuse* means "as the server says". *encoding* is how the client writes names, *stored_encoding* how
+    *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for the end of an upload that no
+    close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
     they are written in the home.
     """
 
@@ -91,6 +92,7 @@ class UserRecord:
     download_rate: int | None = None
     upload_rate: int | None = None
     data_session_reuse: Literal["offered"] | None = None
+    upload_end: Literal["close-notify", "fin"] = "close-notify"
     role: str | None = None
     mounts: tuple[Mount, ...] = ()
     quota: Quota | None = None
@@ -213,6 +215,7 @@ class UserEntry(_Entry):
     stored_encoding: Encoding = "utf-8"
     networks: tuple[NetworkField, ...] = ()
     data_session_reuse: Literal["offered"] | None = None
+    upload_end: Literal["close-notify", "fin"] = "close-notify"
     sessions: Count | None = None
     download_rate: Rate | None = None
     upload_rate: Rate | None = None
@@ -325,6 +328,7 @@ def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) 
         download_rate=entry.download_rate,
         upload_rate=entry.upload_rate,
         data_session_reuse=entry.data_session_reuse,
+        upload_end=entry.upload_end,
         role=entry.role,
         mounts=tuple(
             Mount(mount.path, mount.directory, _rules_of(mount, roles), mount.role, mount.stored_encoding)

@@ -15,9 +15,8 @@ from twisted.logger import Logger
 from ftpsd.audit.events import QuotaExceeded, StorageFailed
 from ftpsd.control.session import Session
 from ftpsd.control.table import Arity, Command, Needs
-from ftpsd.data.connection import Lost
-from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply, ReplyError
@@ -38,6 +37,9 @@ NOT_IMPLEMENTED = frozenset(
 )
 # RFC 959, 5.4 has 553 for commands that give a name; others say 550 to a name they cannot use.
 NAMING = frozenset({"STOR", "APPE", "STOU", "RNTO", "PRET", "HASH", "SITE CPTO", "SITE SYMLINK", "COMB"})
+UPLOADS = frozenset({"STOR", "APPE", "STOU"})
+# Commands that agree on a data port; a client whose command was refused does not mean the port before it any more.
+AGREEING = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
 STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.NOT_FOUND: Reply(550, "No such file or directory."),
@@ -69,10 +71,42 @@ SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY})
 DATA_REPLIES: dict[Trouble, Reply] = {
     Trouble.NO_PORT: Reply(425, "Use PASV or PORT first."),
     Trouble.NOBODY_CAME: Reply(425, "Nobody connected to the data port in time."),
+    Trouble.FOREIGN_ADDRESS: Reply(425, "Your data connection came from another address than this connection."),
     Trouble.NOT_REACHED: Reply(425, "Cannot connect to your data port; try passive mode."),
     Trouble.NO_TLS: Reply(425, "The TLS handshake on the data connection failed."),
     Trouble.NOT_RESUMED: Reply(522, "The data connection must resume the TLS session of the control connection."),
+    Trouble.NOT_CHOSEN: Reply(425, "Another connection was the data connection."),
     Trouble.ABORTED: Reply(426, "Transfer aborted."),
+}
+
+# How a 426 begins; what became of the file stands behind it.
+LOST = "Data connection lost"
+LOST_SENTENCES: dict[Cause, str] = {
+    Cause.NO_CLOSE_NOTIFY: "Data connection ended without TLS close_notify",
+    Cause.BROKEN: "Data connection was reset",
+    Cause.TLS: "TLS failed on the data connection",
+    Cause.NO_DATA: "too many TLS records without data",
+    Cause.STALLED: "No progress for {seconds:g} seconds",
+    Cause.END_NOT_TAKEN: "The end of the transfer was not taken for {seconds:g} seconds",
+    Cause.REPLY_NOT_TAKEN: "The reply was not taken for {seconds:g} seconds",
+    Cause.NO_DEFLATE: "What came in is no deflate stream",
+    Cause.BEYOND_DEFLATE: "Something follows the end of the deflate stream",
+    Cause.DEFLATE_CUT: "The deflate stream ended before its end",
+    Cause.SHRUNK: "The file became shorter while it was sent",
+    Cause.STORAGE: LOST,
+    Cause.ABOR: "Aborted by the client",
+    Cause.NEW_PORT: "A new data port was agreed",
+    Cause.LOGGED_OUT: "The user has logged out",
+    Cause.CLIENT_GONE: "The session has ended",
+    Cause.CUT_OFF: "The server is shutting down",
+    Cause.NO_HANDSHAKE: "The TLS handshake took too long",
+    Cause.HANDSHAKE_CUT: LOST,
+    Cause.HANDSHAKE: "The TLS handshake on the data connection failed",
+    Cause.NOT_RESUMED: LOST,
+    Cause.NOT_CHOSEN: LOST,
+    Cause.CROWDED: LOST,
+    Cause.NO_ANSWER: LOST,
+    Cause.UNREACHABLE: LOST,
 }
 
 TLS, LOGIN, DATA_PORT = Needs.TLS.value, Needs.LOGIN.value, Needs.DATA_PORT.value
@@ -87,20 +121,26 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         assert command is not None
         return await command.function(session, line.argument)
     except ReplyError as error:
+        if command is not None and command.verb in AGREEING:
+            session.dtp.forget()
         return _fitting(error.reply, command)
     except StorageError as error:
         path = None if error.path is None else str(error.path)
-        if error.kind in SERVER_FAULTS and command is not None:
+        # The files of a session that has ended are closed: what still asks for them finds no broken disk.
+        if error.kind in SERVER_FAULTS and command is not None and session.is_open:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
         return _fitting(storage_reply(error), command).because(error.reason)
     except DataError as error:
-        return DATA_REPLIES[error.trouble].because(error.reason)
+        reply = DATA_REPLIES[error.trouble]
+        if error.cause is not None:
+            reply = lost_reply(session, command, error.cause)
+        return reply.because(error.reason)
     except PortsExhausted:
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost as error:
-        return Reply(426, "Data connection lost, transfer aborted.").because(str(error))
+        return lost_reply(session, command, error.cause).because(str(error))
     except CancelledError:
         return Reply(426, "The session has ended.")
     except PoolBusy:
@@ -120,6 +160,15 @@ def storage_reply(error: StorageError) -> Reply:
         text = f"A newer upload of this file is unfinished at {error.length} bytes; send the whole file anew with STOR."
         return Reply(550 if error.is_append else reply.code, text)
     return reply
+
+
+def lost_reply(session: Session, command: Command | None, cause: Cause) -> Reply:
+    """Return the 426 that says why a transfer did not come to its end, and what that means for an upload."""
+    config = session.runtime.config
+    sentence = LOST_SENTENCES[cause].format(seconds=config.limits.stall_timeout)
+    is_upload = command is not None and command.verb in UPLOADS
+    outcome = "not stored" if is_upload and config.uploads.mode == "atomic" else "transfer aborted"
+    return Reply(426, f"{sentence}, {outcome}.")
 
 
 def _fitting(reply: Reply, command: Command | None) -> Reply:

@@ -27,18 +27,18 @@ from ftpsd.audit.events import (
     SessionClosed,
     SessionOpened,
     TLSEstablished,
-    TLSFailed,
 )
 from ftpsd.control import border
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
+from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.data.transport import keep_alive, plain_address
-from ftpsd.tls.session import SessionTLS
+from ftpsd.data.trouble import Cause
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 
@@ -99,6 +99,8 @@ class ServerPI(Protocol):
         self._is_closing = False
         self._is_counted = False
         self._is_lingering = False
+        self._has_heard = False
+        self._ended: float | None = None
         self._handshake_started: float | None = None
         self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
@@ -164,41 +166,46 @@ class ServerPI(Protocol):
         self._timers.stop()
         self._budget.stop()
         self._queue.clear()
-        self._registry.discard(self)
         if session is None:
+            self._registry.discard(self)
             return
         if self._handshake_started is not None:
-            session.publish(TLSFailed(session.who, "control", "handshake-failed"))
-        who = session.who
+            session.publish(handshake_failed(session, reason, is_implicit=self._starts_with_tls))
         session.end()
+        if reason.check(RecordsWithoutData):
+            session.close_after_reply("records-without-data")
         if self._is_lingering:
             self._is_lingering = False
             self._runtime.shared.counts.lingered(session.peer_host)
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
-            lost = "records-without-data" if reason.check(RecordsWithoutData) else "connection-lost"
-            why = session.close_reason or lost
-            seconds = self._clock.seconds() - session.started
-            unlogged = self._before_login.unlogged or None
-            session.publish(SessionClosed(who, seconds, why, session.bytes_sent, session.bytes_received, unlogged))
+            self._ended = self._clock.seconds()
+        if not self._is_busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Be gone: nothing of the session is at work any more, and no event of its comes behind its end."""
+        session = self.session
+        assert session is not None
+        self._registry.discard(self)
+        if self._ended is not None:
+            why = session.close_reason or "connection-lost"
+            seconds = self._ended - session.started
+            sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
+            session.publish(SessionClosed(session.who, seconds, why, sent, received, unlogged or None))
 
     # --- TLS
 
     def _start_tls(self) -> None:
         session = self.session
         assert session is not None
-        hosts = self._runtime.hosts
-        certificate = session.host.certificate or hosts.default.certificate
-        assert certificate is not None
         self._lines.clear()
         self._queue.clear()
-        choose = hosts.certificate_for if hosts.has_names else None
-        session.tls = SessionTLS(certificate, self._runtime.config.tls.minimum_version, choose)
-        session.tls.allow(self._runtime.config.tls.maximum_version)
-        session.dtp.tls = session.tls
+        session.tls = session.dtp.tls = new_tls(session)
         self._handshake_started = self._clock.seconds()
-        self._timers.set("handshake", self._runtime.config.limits.handshake_timeout, self.transport.abortConnection)
+        limit = self._runtime.config.limits.handshake_timeout
+        self._timers.set("handshake", limit, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:
@@ -229,6 +236,13 @@ class ServerPI(Protocol):
         """Take bytes from the client."""
         if self._is_closing:
             return
+        if not self._has_heard:
+            self._has_heard = True
+            assert self.session is not None
+            if data.startswith(HELLO) and not self._starts_with_tls:
+                self.session.publish(tls_too_early(self.session))
+                self._time_out("tls-on-a-clear-port", TLS_TOO_EARLY)
+                return
         self._last_activity = self._clock.seconds()
         if not self._queue:
             self._budget.renew()
@@ -258,7 +272,7 @@ class ServerPI(Protocol):
             self._queue.appendleft(line)
             session.is_abort_wanted = True
             if session.transfer is not None:
-                session.dtp.abort("aborted by the client")
+                session.dtp.abort(Cause.ABOR)
 
     def _next(self) -> None:
         """Run what is queued, one command after the other."""
@@ -327,6 +341,7 @@ class ServerPI(Protocol):
         if session.avatar is not None:
             self._timers.cancel("login")
         if not session.is_open:
+            self._leave()
             return
         if session.idle_timeout != self._idle_timeout:
             self._check_idle()
@@ -378,7 +393,14 @@ class ServerPI(Protocol):
             self._time_out("stopping", "The server is shutting down.")
 
     def cut(self) -> None:
-        """End the connection now."""
+        """End the connection now: the server has waited for it long enough."""
+        assert self.session is not None
+        self.session.end_cause = Cause.CUT_OFF
+        self._abort("stopping")
+
+    def _abort(self, reason: str) -> None:
+        assert self.session is not None
+        self.session.close_after_reply(reason)
         self.transport.abortConnection()
 
     def _time_out(self, reason: str, text: str) -> None:

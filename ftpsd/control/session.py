@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
@@ -17,12 +18,13 @@ from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
+from ftpsd.control.handshakes import data_refused
 from ftpsd.control.hosts import Host
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
-from ftpsd.data.connection import Lost
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
+from ftpsd.data.trouble import Cause, Lost
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session import SessionTLS
 from ftpsd.wire import text as wire_text
@@ -94,7 +96,7 @@ class Session:
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
 
-        self.dtp = ServerDTP(runtime.data, peer_host, local_host)
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
         self.only_extended_passive = False
         self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
@@ -119,6 +121,8 @@ class Session:
         self._room: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
         self.is_open = True
+        self.end_cause = Cause.CLIENT_GONE
+        """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -127,8 +131,16 @@ class Session:
 
     @property
     def storage(self) -> Storage:
-        """The user's files, behind the permission check. Only after login."""
-        assert self.avatar is not None, "dispatch lets no command with Needs.LOGIN pass before login"
+        """
+        The user's files, behind the permission check. Only after login.
+
+        Raises:
+            CancelledError: the session has ended while the command was waiting for a worker.
+        """
+        if self.avatar is None:
+            if not self.is_open:
+                raise CancelledError
+            raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
         return self.avatar.storage
 
     @property
@@ -266,7 +278,7 @@ class Session:
             return
         self._room = Deferred()
         limits, clock = self.runtime.config.limits, self.runtime.shared.clock
-        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost("the client took none of the reply"))
+        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
         try:
             await self._room
         finally:
@@ -328,6 +340,7 @@ class Session:
         self.who = replace(self.who, user=user.name)
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
+        self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits
@@ -337,7 +350,7 @@ class Session:
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
-        self.dtp.forget()
+        self.dtp.forget(Cause.LOGGED_OUT)
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
@@ -372,6 +385,7 @@ class Session:
     def end(self) -> None:
         """Give everything back: the connection is gone."""
         self.is_open = False
+        self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
         # What is still at work is this user's to the end; its event must say so.

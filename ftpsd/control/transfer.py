@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import (
@@ -30,10 +31,10 @@ from ftpsd.audit.events import (
     TransferStarted,
 )
 from ftpsd.control.session import BUSY_PAUSE, Session, TransferStatus
-from ftpsd.data.connection import DataConnection, Lost
+from ftpsd.data.connection import DataConnection
 from ftpsd.data.deflate import Inflating, deflated
-from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.quantum import Receiving, ReceivingSmall, Transfer
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.wire.ascii import FromNetwork
@@ -140,7 +141,7 @@ async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
     """
     while True:
         if session.is_abort_wanted:
-            raise Lost("aborted by the client", is_abort=True)
+            raise Lost(Cause.ABOR, is_abort=True)
         try:
             return await session.in_files(step)
         except PoolBusy:
@@ -181,13 +182,12 @@ class _Running:
         session.transfer = None
         result, reason = Result.COMPLETE, None
         if error is not None:
-            result, reason = _judge(error)
-            # After the reply, see above; a connection that is still good for nothing must not linger.
-            session.after_reply(session.dtp.forget)
-        if isinstance(error, DataError):
-            session.publish(
-                DataConnectionRefused(session.who, error.trouble.name.lower().replace("_", "-"), session.dtp.mode)
-            )
+            result, reason = _judge(error, session.end_cause)
+            # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
+            is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
+            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+        if isinstance(error, DataError) and not error.is_told:
+            session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
         session.publish(self._account.event(self._account, seconds, result, reason))
 
@@ -195,7 +195,9 @@ class _Running:
         """Return the data connection, checked and secured."""
         session = self._session
         if session.is_abort_wanted:
-            raise DataError(Trouble.ABORTED, "aborted by the client")
+            raise aborted(Cause.ABOR)
+        if not session.is_open:
+            raise aborted(session.end_cause)
         started = self._clock.seconds()
         connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))
@@ -224,8 +226,8 @@ class _Running:
             session.bytes_sent += count
 
 
-def _judge(error: BaseException) -> tuple[Result, str]:
-    """Return the result and the reason the audit log shows for *error*."""
+def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result, str]:
+    """Return the result and the reason the audit log shows for *error*; *end* is that of the session."""
     if isinstance(error, DataError):
         return RESULTS.get(error.trouble, Result.REFUSED), error.reason
     if isinstance(error, Lost):
@@ -235,4 +237,6 @@ def _judge(error: BaseException) -> tuple[Result, str]:
         return Result.FAILED, str(error)
     if isinstance(error, PoolBusy):
         return Result.FAILED, "busy"
+    if isinstance(error, CancelledError):
+        return Result.ABORTED, end
     return Result.FAILED, "internal error"

@@ -317,8 +317,9 @@ class ControlTransport(tcp.Server):
         except SSL.WantWriteError:
             self.startWriting()  # type: ignore[no-untyped-call]
             return None
-        except SSL.Error:
-            return main.CONNECTION_LOST
+        except SSL.Error as error:
+            # What the protocol is told, and tells the audit log.
+            return error
         self.stopWriting()  # type: ignore[no-untyped-call]
         self._tls, self._handshake = self._handshake, None
         IHandshakeListener(self.protocol).handshakeCompleted()

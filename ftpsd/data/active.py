@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ftpsd.data.connection import Lost
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.trouble import Cause, Lost
 
 # What connect() answers while it is under way.
 UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
@@ -43,7 +43,7 @@ class Dialer:
         try:
             sock = self._connecting(local_host, host, port)
         except OSError as error:
-            return fail(Lost(f"cannot connect: {os.strerror(error.errno or 0)}"))
+            return fail(Lost(Cause.UNREACHABLE, os.strerror(error.errno or 0)))
         return _Attempt(DataSocket(sock, self._reactor), self._reactor, self._timeout).result
 
     def _connecting(self, local_host: str, host: str, port: int) -> socket.socket:
@@ -71,20 +71,20 @@ class _Attempt:
     def __init__(self, sock: DataSocket, clock: Any, timeout: float) -> None:
         self.result: Deferred[DataSocket] = Deferred(self._cancel)
         self._socket = sock
-        self._timer: IDelayedCall = clock.callLater(timeout, self._end, "the client's data port did not answer")
+        self._timer: IDelayedCall = clock.callLater(timeout, self._end, Lost(Cause.NO_ANSWER))
         sock.watch(self._writable, write=True)
 
     def _writable(self) -> None:
         problem = self._socket.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._timer.cancel()
         if problem:
-            self._end(f"cannot connect: {os.strerror(problem)}")
+            self._end(Lost(Cause.UNREACHABLE, os.strerror(problem)))
         else:
             self.result.callback(self._socket)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, lost: Lost) -> None:
         self._socket.close()
-        self.result.errback(Lost(reason))
+        self.result.errback(lost)
 
     def _cancel(self, _: object) -> None:
         self._timer.cancel()

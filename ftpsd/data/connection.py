@@ -21,18 +21,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from ftpsd.data.ending import REFUSED, Lingering, say_goodbye
 from ftpsd.data.pace import NO_LIMIT, Pace
-from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer, Truncated
+from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.data.uplink import Uplink
+from ftpsd.storage.base import StorageError
+from ftpsd.tls.failure import failure_of
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
-# How long a finished connection waits for the client's FIN. A close() while client bytes are still on their way would
-# answer them with a RST, and a RST can overtake the end of the file.
-LINGER = 10.0
-# What a client may still send meanwhile before we stop listening to it.
-LINGER_BYTES = 256 * 1024
 # A transfer that found its pool full tries again after this many seconds.
 BUSY_PAUSE = 0.02
 
@@ -60,14 +59,6 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-class Lost(Exception):
-    """The data connection failed or, *is_abort*, was ended from our side; the text says why, for the audit log."""
-
-    def __init__(self, reason: str, *, is_abort: bool = False) -> None:
-        super().__init__(reason)
-        self.is_abort = is_abort
-
-
 class DataConnection:
     """
     One data connection, from the accepted or connected socket to its end.
@@ -87,8 +78,9 @@ class DataConnection:
         self._waiter: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._break: IDelayedCall | None = None
-        self._has_said_goodbye = False
-        self._has_answered = False
+        self._lingering: Lingering | None = None
+        self._is_refused = False
+        self._has_answered = self._ends_by_fin = False
         self._uplink: Uplink | None = None
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
@@ -96,27 +88,30 @@ class DataConnection:
         self._pace = NO_LIMIT
         self._progress: Callable[[int], None] = _ignore
         self._reported = 0
-        self._linger_bytes = LINGER_BYTES
 
     # --- before the transfer
 
-    def secure(self, tls: SessionTLS, timeout: float, *, for_upload: bool = False) -> Deferred[None]:
+    def secure(
+        self, tls: SessionTLS, timeout: float, *, for_upload: bool = False, ends_by_fin: bool = False
+    ) -> Deferred[None]:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
         With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
-        Fails with `Lost` after *timeout* seconds or when the client gives up.
+        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
+        gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
         result = self._wait()
         if self._failure is None:
+            self._ends_by_fin = ends_by_fin
             if for_upload:
-                self._uplink = Uplink(self._socket.socket, tls.buffered_data_connection())
-                self.tls = self._uplink.tls
+                self.tls = tls.buffered_data_connection()
+                self._uplink = Uplink(self._socket.socket, self.tls, ends_by_fin=ends_by_fin)
             else:
                 self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
-            self._start_timer(timeout, "the TLS handshake took too long")
+            self._start_timer(timeout, Cause.NO_HANDSHAKE)
             # The client speaks first, and most do so only after our 150.
             self._socket.acknowledge_at_once()
             self._socket.watch(self._shake, read=True)
@@ -141,16 +136,17 @@ class DataConnection:
             self._socket.watch(self._shake, read=True)
         except SSL.WantWriteError:
             self._socket.watch(self._shake, write=True)
-        except SSL.SysCallError:
-            self._fail(Lost("the client closed the data connection before TLS was established"))
+        except SSL.SysCallError as error:
+            self._fail(Lost(Cause.HANDSHAKE_CUT, failure=failure_of(error)))
         except SSL.Error as error:
             # The alert would be lost if the client's last bytes turned the close into a RST.
             self._socket.release()
-            reason = error.args[0][0][2] if error.args and error.args[0] else "unknown"
-            self._fail(Lost(f"TLS handshake failed: {reason}"))
+            failure = failure_of(error)
+            self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
         else:
             self._stop_timer()
-            self._channel = self._uplink or SecureChannel(self.tls, self._socket.socket)
+            socket = self._socket.socket
+            self._channel = self._uplink or SecureChannel(self.tls, socket, ends_by_fin=self._ends_by_fin)
             self.is_secure = True
             self._go(State.READY)
             self._succeed()
@@ -240,6 +236,9 @@ class DataConnection:
             if outcome is Outcome.AGAIN:
                 self._break = self._clock.callLater(0, self._resume)
             else:
+                if outcome is Outcome.READABLE:
+                    # A client that leaves Nagle on holds what comes next, be it close_notify, back until then.
+                    self._socket.acknowledge_at_once()
                 self._socket.watch(self._resume, read=outcome is Outcome.READABLE, write=outcome is Outcome.WRITABLE)
 
     def _stumbled(self, failure: Failure) -> None:
@@ -247,8 +246,16 @@ class DataConnection:
         if failure.check(PoolBusy):
             self._go(State.WATCHED)
             self._break = self._clock.callLater(BUSY_PAUSE, self._resume)
-        elif failure.check(Truncated):
-            self._fail(Lost(failure.getErrorMessage()))
+        elif isinstance(cut := failure.value, Truncated):
+            self._fail(Lost(cut.cause, cut.detail))
+        elif failure.check(StorageError) and self._failure is None:
+            # The connection is as good as before; it is ended behind the reply that says what has failed.
+            self._transfer = None
+            self._stop_timer()
+            self._go(State.READY)
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None:
+                waiter.errback(failure)
         else:
             self._fail(failure)
 
@@ -264,13 +271,13 @@ class DataConnection:
         is_on_break = self._break is not None and self._break.active()
         if transfer.moved == moved and self._timer is not None and not is_on_break:
             self._timer = None
-            self.abort("the transfer stalled")
+            self.abort(Cause.STALLED)
         else:
             self._timer = self._clock.callLater(timeout, self._watch_for_stall, transfer, transfer.moved, timeout)
 
     # --- the end
 
-    def finish(self, timeout: float = LINGER, *, wait_for_peer: float = 0.0) -> Deferred[None]:
+    def finish(self, timeout: float, *, wait_for_peer: float = 0.0) -> Deferred[None]:
         """
         Say that this was all: close_notify, then FIN. The Deferred fires when both are with the kernel.
 
@@ -285,62 +292,45 @@ class DataConnection:
                 self._go(State.READY)
             self._go(State.CLOSING)
             self._say_goodbye(wait_for_peer)
-            if not self._has_said_goodbye:
-                self._start_timer(timeout, "the client did not take the end of the transfer")
+            if self.state is State.CLOSING and self._lingering is None:
+                self._start_timer(timeout, Cause.END_NOT_TAKEN)
         return result
 
+    def refuse(self) -> None:
+        """
+        End a connection that is not wanted, or not any more: like `finish`, where there is something to end properly.
+
+        Clients that find TLS cut off tell their users so, and not what the reply says.
+        """
+        if self.state not in (State.CONNECTED, State.READY):
+            self.abort(Cause.NOT_CHOSEN)
+        else:
+            self._is_refused = True
+            self.finish(REFUSED).addErrback(lambda _: None)
+
     def _say_goodbye(self, wait_for_peer: float) -> None:
-        if self.tls is not None and self.is_secure:
-            try:
-                if self._uplink is not None:
-                    self._uplink.shut_down()
-                else:
-                    self.tls.shutdown()
-            except (SSL.WantWriteError, SSL.WantReadError):
-                self._socket.watch(lambda: self._say_goodbye(wait_for_peer), write=True)
-                return
-            except SSL.Error:
-                pass  # the client has gone; what was sent before is with it or is lost, and the FIN changes nothing
         try:
-            self._socket.socket.shutdown(1)
-        except OSError:
-            pass
-        self._has_said_goodbye = True
+            say_goodbye(self._socket, (self._uplink or self.tls) if self.is_secure else None)
+        except (SSL.WantWriteError, SSL.WantReadError):
+            self._socket.watch(lambda: self._say_goodbye(wait_for_peer), write=True)
+            return
         self._stop_timer()
         if wait_for_peer:
             self._break = self._clock.callLater(wait_for_peer, self._succeed)
-        self._linger()
-        if self.state is State.CLOSING:
-            self._start_timer(LINGER, "lingered")
+        self._lingering = Lingering(self._socket, self._clock, self._close, is_refused=self._is_refused)
+        self._lingering.read()
         if not wait_for_peer:
             self._succeed()
 
-    def _linger(self) -> None:
-        """Read and forget what the client still sends, until its FIN."""
-        if self.state is not State.CLOSING:
-            return
-        try:
-            while self._linger_bytes > 0:
-                late = self._socket.socket.recv(16384)
-                if not late:
-                    break
-                self._linger_bytes -= len(late)
-        except BlockingIOError:
-            self._socket.watch(self._linger, read=True)
-            return
-        except OSError:
-            pass
-        self._close()
-
-    def abort(self, reason: str) -> None:
-        """End the connection now, whatever it is doing; who waits for it gets `Lost(reason)`."""
+    def abort(self, cause: Cause) -> None:
+        """End the connection now, whatever it is doing; who waits for it gets `Lost(cause)`."""
         if self.state is State.CLOSED or self._failure is not None:
             return
         if self.state is State.LENT:
-            self._failure = Lost(reason, is_abort=True)
+            self._failure = Lost(cause, is_abort=True)
             self._socket.sever()
         else:
-            self._fail(Lost(reason, is_abort=True))
+            self._fail(Lost(cause, is_abort=True))
 
     # --- inside
 
@@ -368,7 +358,7 @@ class DataConnection:
         if self._failure is not None:
             problem = self._failure
         else:
-            self._failure = problem if isinstance(problem, Lost) else Lost("storage failed")
+            self._failure = problem if isinstance(problem, Lost) else Lost(Cause.STORAGE)
         self._close()
         if waiter is not None:
             waiter.errback(problem)
@@ -377,7 +367,10 @@ class DataConnection:
         if self.state is State.CLOSED:
             return
         self._stop_timer()
-        self._stop_break()
+        if self._break is not None and self._break.active():
+            self._break.cancel()
+        if self._lingering is not None:
+            self._lingering.stop()
         self._go(State.CLOSED)
         self._transfer = None
         self._socket.close()
@@ -390,26 +383,14 @@ class DataConnection:
                 waiter.errback(self._failure)
         self.closed.callback(None)
 
-    def _start_timer(self, seconds: float, reason: str) -> None:
+    def _start_timer(self, seconds: float, cause: Cause) -> None:
         self._stop_timer()
-        self._timer = self._clock.callLater(seconds, self._timed_out, reason)
-
-    def _timed_out(self, reason: str) -> None:
-        self._timer = None
-        if self._has_said_goodbye:
-            self._close()
-        else:
-            self.abort(reason)
+        self._timer = self._clock.callLater(seconds, self.abort, cause)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
-
-    def _stop_break(self) -> None:
-        pause, self._break = self._break, None
-        if pause is not None and pause.active():
-            pause.cancel()
 
 
 def _ignore(count: int) -> None:

@@ -12,17 +12,14 @@ import zlib
 from collections.abc import Callable
 from time import monotonic
 
-from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, Channel, Outcome, Truncated
+from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, Channel, Outcome
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import Sink
 from ftpsd.tls.native import RECORD
 from ftpsd.wire.ascii import FromNetwork
 
 # Bytes deflated in one call: 1 ms at zlib's default level, and less than a quantum at level 9.
 PIECE = 64 * 1024
-
-CUT = "the deflate stream ended before its end"
-BROKEN = "the deflate stream is broken"
-TOO_LONG = "something follows the deflate stream"
 
 
 def deflated(produce: Callable[[], memoryview], level: int) -> Callable[[], memoryview]:
@@ -86,19 +83,19 @@ class Inflating:
         try:
             data = stream.decompress(self._received, most)
         except zlib.error:
-            raise Truncated(BROKEN) from None
+            raise Truncated(Cause.NO_DEFLATE) from None
         self._received = stream.unconsumed_tail
         # A match that *most* cut short goes on without further input.
         self._has_more = len(data) == most
         if stream.unused_data:
-            raise Truncated(TOO_LONG)
+            raise Truncated(Cause.BEYOND_DEFLATE)
         self.moved += len(data)
         self._write(data)
         return len(data)
 
     def _finish(self) -> None:
         if not self._stream.eof:
-            raise Truncated(CUT)
+            raise Truncated(Cause.DEFLATE_CUT)
         if self._decoder is not None:
             self._write(b"", is_last=True)
 

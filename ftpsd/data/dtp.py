@@ -5,55 +5,30 @@ The server-DTP of one session: from PASV or PORT to a data connection that is re
 
 * At most one data port is agreed at a time; a new PASV or PORT replaces the old one. A failed command leaves it usable
   (Netscape's symlink probing relies on that), a transfer uses it up.
-* A passive connection is accepted as soon as it arrives. Its TLS handshake begins with the transfer command, or a
-  moment after the connection if no command comes: some clients start TLS before they say what they want.
 * Only the address of the control connection may connect (the ports see to that), and with TLS only a connection that
-  resumes this control session's TLS, unless the policy says otherwise.
+  resumes this control session's TLS, unless the policy says otherwise. Which of several it is: `candidates.py`.
+* What has been finished or refused sees to its own end, a bounded number of them (`ending.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.events import DataMode
 from ftpsd.data.active import Dialer
-from ftpsd.data.connection import DataConnection, Lost
-from ftpsd.data.ports import PassivePorts, Reservation
+from ftpsd.data.candidates import Agreement, Candidates, Judge, Refusal, judge_by_resumption
+from ftpsd.data.connection import DataConnection
+from ftpsd.data.ending import Tails
+from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
-from ftpsd.tls.resumption import is_resumed
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
-
-# Seconds between a passive connection and its transfer command after which TLS begins without it. Clients send both
-# together.
-WAIT_FOR_COMMAND = 0.25
-
-
-class Trouble(Enum):
-    """Why there is no data connection."""
-
-    NO_PORT = auto()
-    """Neither PASV nor PORT came first."""
-    NOBODY_CAME = auto()
-    NOT_REACHED = auto()
-    NO_TLS = auto()
-    NOT_RESUMED = auto()
-    ABORTED = auto()
-
-
-class DataError(Exception):
-    """There is no data connection to use; *trouble* tells dispatch the reply, the text tells the audit log."""
-
-    def __init__(self, trouble: Trouble, reason: str) -> None:
-        super().__init__(reason)
-        self.trouble = trouble
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +47,48 @@ class ServerDTP:
     """
     The data side of one session.
 
-    *peer_host* and *local_host* are the control connection's addresses. `tls` is set when the control connection is
-    secure, `is_protected` by PROT P.
+    *peer_host* and *local_host* are the control connection's addresses, *refused* is told of every connection that is
+    closed before it is used. `tls` is set when the control connection is secure, `is_protected` by PROT P; `judge`
+    decides whose a connection is.
     """
 
-    def __init__(self, settings: DataSettings, peer_host: str, local_host: str) -> None:
+    def __init__(
+        self,
+        settings: DataSettings,
+        peer_host: str,
+        local_host: str,
+        refused: Callable[[Refusal], None],
+    ) -> None:
         self.tls: SessionTLS | None = None
         self.is_protected = False
         self.needs_resumption = True
+        self.fin_ends_uploads = False
+        self.judge: Judge = judge_by_resumption
         self.mode: DataMode = "passive"
         self.connection: DataConnection | None = None
+        self.tails = Tails()
         self._settings = settings
         self._peer_host = peer_host
         self._local_host = local_host
-        self._reservation: Reservation | None = None
+        self._agreement = Agreement(
+            tls=lambda: self.tls if self.is_protected else None,
+            needs_proof=lambda: self.needs_resumption,
+            fin_ends=lambda: self.fin_ends_uploads,
+            judge=lambda connection: self.judge(connection),
+            refused=refused,
+            linger=self.tails.add,
+        )
+        self._candidates: Candidates | None = None
         self._target: tuple[str, int] | None = None
-        self._early: Deferred[None] | None = None
-        self._arrival: Deferred[DataConnection] | None = None
-        self._command_timer: IDelayedCall | None = None
         self._dialing: Deferred[DataSocket] | None = None
         # Counts what ended the data connection or the wait for one, so that who waits for a port notices.
         self._aborts = 0
+        self._abort_cause = Cause.NEW_PORT
 
     @property
     def has_port(self) -> bool:
         """Whether PASV or PORT has agreed on a data port that is not used up."""
-        return self._reservation is not None or self._target is not None
+        return self._candidates is not None or self._target is not None
 
     async def listen(self) -> int:
         """
@@ -108,12 +99,14 @@ class ServerDTP:
         """
         self.forget()
         aborts = self._aborts
-        arrived = cast("Callable[[object], None]", self._arrived)
-        reservation = await self._settings.ports.claim(self._peer_host, arrived)
+        candidates = self._new_candidates()
+        arrived = cast("Callable[[object], None]", candidates.arrived)
+        reservation = await self._settings.ports.claim(self._peer_host, arrived, candidates.wants_more)
         if self._aborts != aborts:
             reservation.release()
-            raise DataError(Trouble.ABORTED, "the session ended while it waited for a port")
-        self._reservation = reservation
+            raise aborted(Cause.CLIENT_GONE)
+        candidates.reservation = reservation
+        self._candidates = candidates
         self.mode = "passive"
         return reservation.port
 
@@ -123,31 +116,42 @@ class ServerDTP:
         self._target = (host, port)
         self.mode = "active"
 
-    def forget(self) -> None:
+    def forget(self, cause: Cause = Cause.NEW_PORT) -> None:
         """Drop the agreed port and whatever has connected to it."""
-        reservation, self._reservation = self._reservation, None
-        if reservation is not None:
-            reservation.release()
         self._target = None
-        self._stop_waiting_for_command()
-        early, self._early = self._early, None
-        if early is not None:
-            # The handshake of a connection that no transfer asked for may fail unheard.
-            early.addErrback(lambda _: None)
-        self.abort("a new data port was agreed")
+        self.abort(cause)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, cause: Cause) -> None:
         """End the data connection, or the wait for it."""
         self._aborts += 1
-        self._stop_waiting_for_command()
+        self._abort_cause = cause
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.abort(reason)
+            connection.abort(cause)
         if self._dialing is not None:
             self._dialing.cancel()
-        arrival, self._arrival = self._arrival, None
-        if arrival is not None:
-            arrival.errback(DataError(Trouble.ABORTED, reason))
+        candidates, self._candidates = self._candidates, None
+        if candidates is not None:
+            candidates.close(cause)
+
+    def dismiss(self, *, is_whole: bool) -> None:
+        """
+        End the connection of a transfer that failed, behind the reply.
+
+        With *is_whole* as TLS wants it: nobody can take what was sent for a file.
+        """
+        connection, self.connection = self.connection, None
+        if connection is not None and is_whole:
+            connection.refuse()
+            self.tails.add(connection)
+        elif connection is not None:
+            connection.abort(Cause.NEW_PORT)
+        self.forget()
+
+    def end(self, cause: Cause) -> None:
+        """Give everything back, the ends of earlier transfers too: the session is over."""
+        self.forget(cause)
+        self.tails.close()
 
     async def open(self, *, for_upload: bool = False) -> DataConnection:
         """
@@ -157,50 +161,26 @@ class ServerDTP:
         Raises:
             DataError: there is none; nothing may be transferred.
         """
-        connection = await self._passive() if self._target is None else await self._active(*self._target)
-        self._reservation = self._target = None
-        self._stop_waiting_for_command()
-        early, self._early = self._early, None
-        if self.is_protected:
-            tls = self.tls
-            assert tls is not None, "PROT P needs TLS on the control connection"
-            try:
-                holds_back = for_upload and tls.has_late_tickets
-                await (early or connection.secure(tls, self._settings.handshake_timeout, for_upload=holds_back))
-            except Lost as lost:
-                trouble = Trouble.NO_TLS if self.connection is connection else Trouble.ABORTED
-                raise DataError(trouble, str(lost)) from None
-            assert connection.tls is not None
-            if self.needs_resumption and not is_resumed(connection.tls):
-                raise DataError(
-                    Trouble.NOT_RESUMED, "the data connection does not resume the control connection's TLS session"
-                )
-        elif early is not None:
-            raise DataError(Trouble.NO_TLS, "PROT C was set after the data connection had begun TLS")
-        return connection
+        assert self.tls is not None or not self.is_protected, "PROT P needs TLS on the control connection"
+        if self._target is not None:
+            self._candidates = await self._dialed(*self._target)
+        candidates = self._candidates
+        if candidates is None:
+            raise DataError(Trouble.NO_PORT, "no data port was agreed")
+        try:
+            self.connection = await candidates.choose(for_upload=for_upload)
+        finally:
+            if self._candidates is candidates:
+                self._candidates = None
+        return self.connection
 
     def let_go(self, connection: DataConnection) -> None:
         """Forget a connection that has been finished; it sees to its own end."""
         if self.connection is connection:
             self.connection = None
+        self.tails.add(connection)
 
-    async def _passive(self) -> DataConnection:
-        """Return the connection that has arrived, or wait for it."""
-        if self._reservation is None:
-            raise DataError(Trouble.NO_PORT, "no data port was agreed")
-        if self.connection is None:
-            self._arrival = arrival = Deferred[DataConnection]()
-            timer = self._settings.clock.callLater(self._settings.connect_timeout, self._nobody_came)
-            try:
-                await arrival
-            finally:
-                if timer.active():
-                    timer.cancel()
-        connection = self.connection
-        assert connection is not None
-        return connection
-
-    async def _active(self, host: str, port: int) -> DataConnection:
+    async def _dialed(self, host: str, port: int) -> Candidates:
         """Connect to the client."""
         if self._settings.dialer is None:
             raise DataError(Trouble.NOT_REACHED, "active mode is off")
@@ -211,39 +191,14 @@ class ServerDTP:
         except Lost as lost:
             raise DataError(Trouble.NOT_REACHED, str(lost)) from None
         except CancelledError:
-            raise DataError(Trouble.ABORTED, "aborted while connecting") from None
+            raise aborted(self._abort_cause) from None
         finally:
             self._dialing = None
-        self.connection = DataConnection(sock, self._settings.workers, self._settings.clock)
-        return self.connection
+        candidates = self._new_candidates()
+        candidates.arrived(sock)
+        return candidates
 
-    def _arrived(self, sock: DataSocket) -> None:
-        """Take the client's connection to our passive port."""
+    def _new_candidates(self) -> Candidates:
         settings = self._settings
-        connection = self.connection = DataConnection(sock, settings.workers, settings.clock)
-        arrival, self._arrival = self._arrival, None
-        if arrival is not None:
-            arrival.callback(connection)
-        elif self.is_protected and self.tls is not None and not self.tls.has_late_tickets:
-            self._start_early(connection, self.tls)
-        elif self.is_protected and self.tls is not None:
-            # The command tells the direction, and that who may get tickets.
-            self._command_timer = settings.clock.callLater(WAIT_FOR_COMMAND, self._start_early, connection, self.tls)
-
-    def _start_early(self, connection: DataConnection, tls: SessionTLS) -> None:
-        """Begin TLS before there is a command: the client may be waiting for it."""
-        if self.connection is connection and self.is_protected:
-            self._early = connection.secure(tls, self._settings.handshake_timeout)
-
-    def _stop_waiting_for_command(self) -> None:
-        timer, self._command_timer = self._command_timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-
-    def _nobody_came(self) -> None:
-        reservation, self._reservation = self._reservation, None
-        if reservation is not None:
-            reservation.release()
-        arrival, self._arrival = self._arrival, None
-        if arrival is not None:
-            arrival.errback(DataError(Trouble.NOBODY_CAME, "nobody connected to the data port in time"))
+        times = settings.connect_timeout, settings.handshake_timeout
+        return Candidates(self._agreement, settings.workers, settings.clock, *times)

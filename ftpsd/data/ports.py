@@ -6,9 +6,9 @@ to its reservation by port and client address, so one port serves many clients a
 only how many transfers one address can prepare at the same moment.
 
 * A session holds at most one pending reservation; the port is free for the same address again as soon as its
-  connection arrived.
+  connection arrived or, where connections must prove whose they are, as soon as one has (`wants_more`).
 * A connection from an address without a reservation on that port is closed, and the reservation stays for the right
-  client.
+  client. It is told of the first such address: a client whose connections come from another one learns why it waits.
 * A reservation nobody used for `patience` seconds may be taken by whoever needs its port.
 * A range that is full for one address makes that address wait, in order, up to `wait` seconds. Never a port outside
   the range.
@@ -43,14 +43,21 @@ class DataListener(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """One port, lent to one client address until its connection arrives, it is released, or it grows old."""
+    """
+    One port, lent to one client address until its connection arrives, it is released, or it grows old.
+
+    While *wants_more* says so, it stays when a connection arrives. *stranger* is the first other address from which
+    somebody came to the port meanwhile.
+    """
 
     ports: PassivePorts
     port: int
     address: str
     expires: float
     arrived: Callable[[object], None]
+    wants_more: Callable[[], bool]
     is_pending: bool = True
+    stranger: str | None = None
 
     def release(self) -> None:
         """Give the port back. Harmless when it was given back already."""
@@ -59,9 +66,15 @@ class Reservation:
             self.ports.released(self)
 
 
+def never() -> bool:
+    """Want no more than one connection."""
+    return False
+
+
 @dataclass(slots=True)
 class _Waiting:
     arrived: Callable[[object], None]
+    wants_more: Callable[[], bool]
     result: Deferred[Reservation]
     timeout: IDelayedCall | None = None
 
@@ -93,12 +106,16 @@ class PassivePorts:
         self._clock = clock
         self._listening: set[int] = set()
         self._clients: dict[str, _Client] = {}
+        # By port, who has heard of no stranger yet: each hears of one, so that many strangers cost no more.
+        self._unaware: dict[int, set[Reservation]] = {}
         # A port that cannot be guessed is one step more for a stranger who wants to connect to it first.
         self._random = random.SystemRandom()
 
-    def claim(self, address: str, arrived: Callable[[object], None]) -> Deferred[Reservation]:
+    def claim(
+        self, address: str, arrived: Callable[[object], None], wants_more: Callable[[], bool] = never
+    ) -> Deferred[Reservation]:
         """
-        Reserve a port for the client at *address*; *arrived* gets the connection.
+        Reserve a port for the client at *address*; *arrived* gets the connection, and further ones if *wants_more*.
 
         The Deferred fails with `PortsExhausted` when the range stays full for that address.
         """
@@ -109,21 +126,28 @@ class PassivePorts:
         result: Deferred[Reservation] = Deferred()
         port = None if client.waiting else self._free_port(client)
         if port is not None:
-            result.callback(self._reserve(client, address, port, arrived))
+            result.callback(self._reserve(client, address, port, arrived, wants_more))
         elif len(client.waiting) >= MAX_WAITING:
             self._refuse(result)
         else:
-            waiting = _Waiting(arrived, result)
+            waiting = _Waiting(arrived, wants_more, result)
             waiting.timeout = self._clock.callLater(WAIT_FOR_PORT, self._give_up, address, waiting)
             client.waiting.append(waiting)
             self._watch_expiry(address, client)
         return result
 
     def take(self, port: int, address: str) -> Reservation | None:
-        """Return the reservation a connection from *address* to *port* fulfils, the port freed; None for a stranger."""
+        """
+        Return the reservation a connection from *address* to *port* fulfils; None for a stranger.
+
+        The port is freed unless the reservation wants more.
+        """
         client = self._clients.get(address)
         reservation = client.pending.get(port) if client is not None else None
-        if reservation is not None:
+        if reservation is None:
+            for unaware in self._unaware.pop(port, ()):
+                unaware.stranger = address
+        elif not reservation.wants_more():
             reservation.release()
         return reservation
 
@@ -132,6 +156,7 @@ class PassivePorts:
         client = self._clients.get(reservation.address)
         if client is not None and client.pending.get(reservation.port) is reservation:
             del client.pending[reservation.port]
+        self._forget(reservation)
         self._serve(reservation.address)
 
     @property
@@ -149,13 +174,30 @@ class PassivePorts:
         """How many ports of the range have their listener open."""
         return len(self._listening)
 
-    def _reserve(self, client: _Client, address: str, port: int, arrived: Callable[[object], None]) -> Reservation:
+    def _reserve(
+        self,
+        client: _Client,
+        address: str,
+        port: int,
+        arrived: Callable[[object], None],
+        wants_more: Callable[[], bool],
+    ) -> Reservation:
         old = client.pending.get(port)
         if old is not None:
             old.is_pending = False
-        reservation = Reservation(self, port, address, self._clock.seconds() + self.patience, arrived)
+            self._forget(old)
+        reservation = Reservation(self, port, address, self._clock.seconds() + self.patience, arrived, wants_more)
         client.pending[port] = reservation
+        self._unaware.setdefault(port, set()).add(reservation)
         return reservation
+
+    def _forget(self, reservation: Reservation) -> None:
+        """Tell *reservation* of no stranger any more."""
+        unaware = self._unaware.get(reservation.port)
+        if unaware is not None:
+            unaware.discard(reservation)
+            if not unaware:
+                del self._unaware[reservation.port]
 
     def _serve(self, address: str) -> None:
         """Give free ports to who waits. Who is served may release or claim at once, so look afresh each time."""
@@ -169,7 +211,8 @@ class PassivePorts:
             waiting = client.waiting.popleft()
             if waiting.timeout is not None and waiting.timeout.active():
                 waiting.timeout.cancel()
-            waiting.result.callback(self._reserve(client, address, port, waiting.arrived))
+            reservation = self._reserve(client, address, port, waiting.arrived, waiting.wants_more)
+            waiting.result.callback(reservation)
 
     def _watch_expiry(self, address: str, client: _Client) -> None:
         """While somebody waits, look again when the oldest reservation may be taken; else forget about it."""

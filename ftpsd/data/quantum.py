@@ -19,6 +19,7 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import Sink, Source, from_oserror
 from ftpsd.tls.native import MOST_WITHOUT_DATA, RECORD, reader
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
@@ -28,11 +29,6 @@ BUDGET = 0.010
 # Bytes handed to OpenSSL or taken from a file in one call. From 64 KiB to 256 KiB bulk downloads gain 6%, beyond
 # nothing.
 CHUNK = 256 * 1024
-
-# A client must not take the rest of a file that was cut while it was sent for the whole: no proper end follows.
-SHRUNK = "the file became shorter while it was sent"
-# KeyUpdates and hellos of refused renegotiations cost time and move nothing.
-NO_DATA = "too many TLS records without data"
 
 BLOCKED = 0
 ENDED = -1
@@ -62,10 +58,6 @@ class Outcome(Enum):
     """Time or allowance spent: go on after the others."""
     DONE = auto()
     """The last byte has been handed to the kernel, or the peer has ended properly."""
-
-
-class Truncated(Exception):
-    """The peer's connection ended without the end that TLS or TCP prescribes."""
 
 
 class Channel(Protocol):
@@ -102,7 +94,7 @@ class ClearChannel:
             self.blocked_on = Outcome.WRITABLE
             return BLOCKED
         except OSError as error:
-            raise Truncated(os.strerror(error.errno or 0)) from None
+            raise Truncated(Cause.BROKEN, os.strerror(error.errno or 0)) from None
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`. In stream mode the connection's end is the file's end (RFC 959, 3.4.1)."""
@@ -112,7 +104,7 @@ class ClearChannel:
             self.blocked_on = Outcome.READABLE
             return BLOCKED
         except OSError as error:
-            raise Truncated(os.strerror(error.errno or 0)) from None
+            raise Truncated(Cause.BROKEN, os.strerror(error.errno or 0)) from None
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """See `Channel.send_file`."""
@@ -124,16 +116,21 @@ class ClearChannel:
         except OSError as error:
             if error.errno in _OF_THE_DISK:
                 raise from_oserror(error) from error
-            raise Truncated(os.strerror(error.errno or 0)) from None
+            raise Truncated(Cause.BROKEN, os.strerror(error.errno or 0)) from None
 
 
 class SecureChannel:
-    """A data connection under TLS (PROT P), which reads and writes *sock* itself."""
+    """
+    A data connection under TLS (PROT P), which reads and writes *sock* itself.
 
-    def __init__(self, tls: SSL.Connection, sock: socket.socket) -> None:
+    With *ends_by_fin* a FIN ends an upload as close_notify does.
+    """
+
+    def __init__(self, tls: SSL.Connection, sock: socket.socket, *, ends_by_fin: bool = False) -> None:
         self.blocked_on = Outcome.WRITABLE
         self._tls = tls
         self._socket = sock
+        self._ends_by_fin = ends_by_fin
         self._read = reader(tls)
         self._without_data = 0
 
@@ -148,7 +145,7 @@ class SecureChannel:
             self.blocked_on = Outcome.READABLE
             return BLOCKED
         except SSL.Error as error:
-            raise Truncated(reason_of(error)) from None
+            raise truncated(error) from None
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`. Only close_notify ends a file, a bare FIN truncates it (RFC 5246, 7.2.1)."""
@@ -167,11 +164,14 @@ class SecureChannel:
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
-                raise Truncated(reason_of(error)) from None
+                cut = truncated(error)
+                if self._ends_by_fin and cut.cause is Cause.NO_CLOSE_NOTIFY:
+                    return ENDED
+                raise cut from None
             else:
                 self._without_data = 0
                 return received
-        raise Truncated(NO_DATA)
+        raise Truncated(Cause.NO_DATA)
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """See `Channel.send_file`."""
@@ -257,7 +257,8 @@ class SendingFile:
             assert sent is not None, "only for channels that can send files"
             if sent == 0:
                 if self._offset < self._size:
-                    raise Truncated(SHRUNK)
+                    # The client must not take the rest for the whole: no proper end follows.
+                    raise Truncated(Cause.SHRUNK)
                 return Outcome.DONE
             if sent == ENDED:
                 return channel.blocked_on
@@ -367,7 +368,7 @@ def file_pieces(source: Source, encoder: ToNetwork | None = None) -> Callable[[]
         count = source.read_into(buffer)
         left -= count
         if count == 0 and left > 0:
-            raise Truncated(SHRUNK)
+            raise Truncated(Cause.SHRUNK)
         if encoder is None or count == 0:
             return buffer[:count]
         return memoryview(encoder.feed(bytes(buffer[:count])))
@@ -375,11 +376,13 @@ def file_pieces(source: Source, encoder: ToNetwork | None = None) -> Callable[[]
     return produce
 
 
-def reason_of(error: SSL.Error) -> str:
-    """Put an OpenSSL error into a few words for the audit log."""
+def truncated(error: SSL.Error) -> Truncated:
+    """Return what an OpenSSL error means for a transfer."""
     if isinstance(error, SSL.SysCallError):
-        return "the connection ended without close_notify" if error.args[0] == -1 else os.strerror(error.args[0])
+        if error.args[0] == -1:
+            return Truncated(Cause.NO_CLOSE_NOTIFY)
+        return Truncated(Cause.BROKEN, os.strerror(error.args[0]))
     try:
-        return str(error.args[0][0][2]) or "TLS error"
+        return Truncated(Cause.TLS, str(error.args[0][0][2]))
     except (IndexError, TypeError):
-        return "TLS error"
+        return Truncated(Cause.TLS)

@@ -15,7 +15,9 @@ import socket
 
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, ENDED, NO_DATA, Outcome, ThreadBuffer, Truncated, reason_of
+from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, truncated
+from ftpsd.data.records import Records
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.tls.native import MOST_WITHOUT_DATA, reader, unread
 
 # Bytes taken from the socket in one call.
@@ -28,9 +30,13 @@ _received = ThreadBuffer(RECEIVED)
 
 
 class Uplink:
-    """One data connection, for receiving: handshake, `Channel`, goodbye. Its holder is the holder of the socket."""
+    """
+    One data connection, for receiving: handshake, `Channel`, goodbye. Its holder is the holder of the socket.
 
-    def __init__(self, sock: socket.socket, tls: SSL.Connection) -> None:
+    With *ends_by_fin* a FIN between two records ends the upload as close_notify does.
+    """
+
+    def __init__(self, sock: socket.socket, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
         self.tls = tls
         self.blocked_on = Outcome.READABLE
         self._socket = sock
@@ -38,6 +44,7 @@ class Uplink:
         self._without_data = 0
         self._unsent = b""
         self._has_shut_down = False
+        self._records = Records() if ends_by_fin else None
 
     def shake_hands(self) -> None:
         """
@@ -77,29 +84,34 @@ class Uplink:
                 if unread(self.tls):
                     # A record without data; behind it there are more, of which the reactor would not tell.
                     self._without_data += 1
-                elif has_received or not self._has_received():
+                elif has_received:
                     # All that has come is inside OpenSSL: from here on the reactor tells of more.
                     return BLOCKED
-                has_received = True
+                elif (state := self._fill()) is not None:
+                    return state
+                else:
+                    has_received = True
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
-                raise Truncated(reason_of(error)) from None
+                raise truncated(error) from None
             else:
                 self._without_data = 0
                 return received
-        raise Truncated(NO_DATA)
+        raise Truncated(Cause.NO_DATA)
 
-    def _has_received(self) -> bool:
-        """Feed TLS from the socket; False: nothing is there. Raises `Truncated`."""
+    def _fill(self) -> int | None:
+        """Feed TLS from the socket; return `BLOCKED` or `ENDED` where nothing came. Raises `Truncated`."""
         try:
-            if not self._receive():
-                raise Truncated("the connection ended without close_notify")
+            if self._receive():
+                return None
         except SSL.WantReadError:
-            return False
+            return BLOCKED
         except SSL.SysCallError as error:
-            raise Truncated(reason_of(error)) from None
-        return True
+            raise truncated(error) from None
+        if self._records is not None and self._records.is_between:
+            return ENDED
+        raise Truncated(Cause.NO_CLOSE_NOTIFY)
 
     def send(self, data: memoryview) -> int:
         """Nothing is sent over an uplink."""
@@ -133,6 +145,8 @@ class Uplink:
         except OSError as error:
             raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from None
         if count:
+            if self._records is not None:
+                self._records.feed(buffer[:count])
             self.tls.bio_write(buffer[:count])
         return count
 

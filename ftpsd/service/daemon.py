@@ -51,6 +51,8 @@ from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
+# Seconds for what was cut off to come to its end; a disk that hangs must not keep the daemon.
+CUT_PATIENCE = 5.0
 # How often a draining daemon looks whether the last session has gone, in seconds.
 DRAIN_LOOK = 0.1
 
@@ -193,7 +195,9 @@ class Daemon(Service):
         if sessions:
             log.warn("stopping: {count} sessions were cut off", count=len(sessions))
             self.cut()
-            await deferLater(self.reactor, DRAIN_LOOK)
+            # What was at work comes back from its workers and says how it ended.
+            while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
+                await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))

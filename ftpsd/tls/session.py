@@ -52,6 +52,9 @@ SESSION_TIMEOUT: Final = 30 * 24 * 3600
 # less processor time for bulk downloads.
 ENABLE_PARTIAL_WRITE: Final = 0x1
 
+# SSL_state_string_long of TLS_ST_BEFORE, in OpenSSL 1.1.0 to 4.0.
+UNHEARD: Final = b"before SSL initialization"
+
 # What a client may offer (RFC 7301; the names are IANA's "ftp" and FileZilla's "ftp-data"), the preferred name first.
 PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 
@@ -100,6 +103,12 @@ class SessionTLS:
         The version of the control connection would not do: a data connection could still choose 1.3.
         """
         return not self._is_capped
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything has come for the control connection's handshake."""
+        control = self._control() if self._control is not None else None
+        return control is not None and control.get_state_string() != UNHEARD
 
     @property
     def control_facts(self) -> TLSFacts | None:

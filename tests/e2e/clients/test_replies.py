@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import io
 import os
 import re
 import socket
@@ -69,7 +70,7 @@ def without_an_end(plain: socket.socket, guest: ControlConnection, daemon: Daemo
         (in_a_new_session, "522 The data connection must resume the TLS session of the control connection."),
         (in_clear, "425 The TLS handshake on the data connection failed."),
         (without_a_byte, "425 The TLS handshake on the data connection failed."),
-        (without_an_end, "426 Data connection lost, transfer aborted."),
+        (without_an_end, "426 Data connection ended without TLS close_notify, not stored."),
     ],
 )
 def test_a_transfer_that_fails_has_one_final_reply(
@@ -182,3 +183,23 @@ def test_226_and_the_end_of_an_empty_upload(daemon: Daemon, account: Account, ho
     finish(connection)
     assert ftp.voidresp().startswith("226")
     assert (home / "empty").read_bytes() == b""
+
+
+@pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
+@pytest.mark.parametrize(("size", "is_passive"), [(0, True), (1000, True), (200_000, True), (1000, False)])
+def test_ftplib_reads_why_it_is_refused(
+    daemon: Daemon, way: Way, account: Account, size: int, is_passive: bool
+) -> None:
+    """Python's own client, which cannot resume, ends each data connection with unwrap(): it must not fail there."""
+    (account.home / "file").write_bytes(content(1000))
+    ftp = ftplib.FTP_TLS(context=tls_context(daemon, way.version), timeout=TIMEOUT)
+    ftp.connect(IPV4, daemon.ports.explicit)
+    ftp.login(account.name, account.password)
+    ftp.prot_p()
+    ftp.set_pasv(is_passive)
+    with pytest.raises(ftplib.error_perm, match="522 The data connection must resume"):
+        ftp.storbinary("STOR new", io.BytesIO(content(size)))
+    with pytest.raises(ftplib.error_perm, match="522 The data connection must resume"):
+        ftp.retrbinary("RETR file", lambda piece: None)
+    ftp.quit()
+    assert not (account.home / "new").exists()

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from tests.e2e.client import CLEAR, EXPLICIT, IPV4, TIMEOUT, ControlConnection, content, control, read_all
+from tests.e2e.client import CLEAR, EXPLICIT, IPV4, TIMEOUT, ControlConnection, Way, content, control, read_all
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
@@ -92,3 +92,32 @@ def test_a_flood_costs_no_memory(tls_daemon: Daemon, flood: bytes) -> None:
     assert tls_daemon.metrics()[MEMORY] - before < GROWTH
     for connection in (greedy, other):
         connection.close()
+
+
+@pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
+def test_data_connections_that_nobody_closes_are_few(start_daemon: StartDaemon, way: Way) -> None:
+    """Fifty transfers whose client leaves its end open: at most eight descriptors, and none behind the session."""
+    daemon = start_daemon({"tls": {"require": "none"}})
+    account = daemon.account()
+    (account.home / "file").write_bytes(b"content")
+    connection = control(daemon, way)
+    connection.log_in(account)
+    kept = []
+    before = daemon.metrics()["process_open_fds"]
+    for _ in range(50):
+        data = socket.create_connection(connection.passive(), TIMEOUT)
+        connection.send("RETR file")
+        if isinstance(connection.sock, ssl.SSLSocket):
+            data = connection.sock.context.wrap_socket(
+                data, server_hostname=IPV4, session=connection.sock.session, suppress_ragged_eofs=False
+            )
+        assert data.recv(100) == b"content"
+        assert [connection.reply()[:3] for _ in range(2)] == ["150", "226"]
+        kept.append(data)
+    assert daemon.metrics()["process_open_fds"] - before <= 8 + len(daemon.ports.passive)
+    connection.close()
+    eventually(
+        lambda: daemon.metrics()["process_open_fds"] < before + len(daemon.ports.passive), "the session's are closed"
+    )
+    for data in kept:
+        data.close()

@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from ftpsd.data.quantum import NO_DATA
+from ftpsd.data.trouble import Cause
 from ftpsd.tls.native import MOST_WITHOUT_DATA
 from tests.e2e.client import EXPLICIT, IPV4, TIMEOUT, ControlConnection, Sessions, content, control, download
 from tests.e2e.daemon import Account, Daemon
@@ -154,6 +154,6 @@ def test_an_upload_is_cut(connect: Connect, context: ssl.SSLContext, tls_daemon:
     assert client.reply().startswith("426")
     sending.join(TIMEOUT)
     data.sock.close()
-    assert tls_daemon.wait_for_event("file-stored", user=account.name)["reason"] == NO_DATA
+    assert tls_daemon.wait_for_event("file-stored", user=account.name)["reason"] == Cause.NO_DATA
     assert not (account.home / "file").exists()
     assert client.ask("NOOP").startswith("200")

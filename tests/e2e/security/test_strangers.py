@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import ftplib
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import TIMEOUT, Sessions, content, next_code, read_all, reply
-from tests.e2e.daemon import Account
+from tests.e2e.client import (
+    EXPLICIT,
+    EXPLICIT_1_2,
+    IPV4,
+    SECURE_WAYS,
+    TIMEOUT,
+    Sessions,
+    Way,
+    content,
+    finish,
+    log_in,
+    next_code,
+    read_all,
+    reply,
+    tls_context,
+)
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Account, Daemon
 from tests.tools import missing
 
+Act = Callable[[socket.socket, ssl.SSLContext], socket.socket]
 Connect = Callable[[tuple[str, int]], socket.socket]
 
 
@@ -77,15 +95,90 @@ def test_a_stranger_does_not_forge_an_upload(ftp: ftplib.FTP, home: Path, strang
 
 
 def test_a_port_is_closed_to_everybody_when_it_has_been_used(ftp: ftplib.FTP, home: Path) -> None:
-    """A second connection to the port, from the same address, is not served."""
+    """A second connection to the port, from the same address, is not served: neither beside the first nor later."""
     (home / "file").write_bytes(content(100))
     where = passive(ftp)
     first = socket.create_connection(where, TIMEOUT)
     with socket.create_connection(where, TIMEOUT) as second:
+        assert reply(ftp, "RETR file").startswith("150")
+        assert read_all(secured(ftp, first)) == content(100)
+        assert next_code(ftp) == 226
         assert is_closed(second)
-    assert reply(ftp, "RETR file").startswith("150")
-    assert read_all(secured(ftp, first)) == content(100)
-    assert next_code(ftp) == 226
+    with socket.create_connection(where, TIMEOUT) as third:
+        assert is_closed(third)
+
+
+def say_nothing(connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    return connection
+
+
+def say_garbage(connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    return connection
+
+
+def shake_hands(connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    return context.wrap_socket(connection, server_hostname=IPV4)
+
+
+def hang_up(connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    connection.close()
+    return connection
+
+
+@pytest.mark.parametrize("way", SECURE_WAYS, ids=str)
+@pytest.mark.parametrize("act", [say_nothing, say_garbage, shake_hands, hang_up])
+@pytest.mark.parametrize("verb", ["RETR", "STOR"])
+def test_a_neighbour_who_comes_first_ends_no_transfer(
+    ftp: ftplib.FTP, daemon: Daemon, way: Way, home: Path, act: Act, verb: str
+) -> None:
+    """From the client's own address, as behind one NAT: 20 of 20 transfers are served, and each neighbour is closed."""
+    (home / "file").write_bytes(content(1000))
+    context = tls_context(daemon, way.version)
+    for _ in range(20):
+        where = passive(ftp)
+        neighbour = act(socket.create_connection(where, TIMEOUT), context)
+        mine = socket.create_connection(where, TIMEOUT)
+        assert reply(ftp, f"{verb} file").startswith("150")
+        data = secured(ftp, mine)
+        if verb == "STOR":
+            data.sendall(content(1000))
+            finish(data)
+        else:
+            assert read_all(data) == content(1000)
+        assert next_code(ftp) == 226
+        assert neighbour.fileno() == -1 or is_closed(neighbour)
+        neighbour.close()
+    assert (home / "file").read_bytes() == content(1000)
+
+
+@pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
+def test_a_neighbour_who_is_refused_is_told(daemon: Daemon, way: Way, account: Account, sessions: Sessions) -> None:
+    """With close_notify, and in the audit log by the reason; the command it ruined is answered 522 soon."""
+    ftp = sessions.log_in(account)
+    where = passive(ftp)
+    assert reply(ftp, "LIST").startswith("150")
+    context = tls_context(daemon, way.version)
+    plain = socket.create_connection(where, TIMEOUT)
+    with context.wrap_socket(plain, server_hostname=IPV4, suppress_ragged_eofs=False) as neighbour:
+        assert neighbour.recv(1) == b""
+    assert next_code(ftp) == 522
+    refused = daemon.wait_for_event("data-connection-refused", user=account.name)
+    assert refused["reason"] == "not-resumed"
+
+
+def test_strangers_are_named_when_nobody_else_comes(start_daemon: StartDaemon, stranger: Connect) -> None:
+    """A client with two addresses is not told that nobody came."""
+    daemon = start_daemon({"limits": {"data_connect_timeout": "1s"}})
+    account = daemon.account()
+    ftp = log_in(daemon, EXPLICIT, account)
+    with stranger(passive(ftp)) as elsewhere:
+        assert is_closed(elsewhere)
+    assert reply(ftp, "LIST").startswith("150")
+    assert ftp.getmultiline().startswith("425 Your data connection came from another address")
+    refused = daemon.wait_for_event("data-connection-refused", user=account.name)
+    assert (refused["reason"], "127.0.0.2" in refused["detail"]) == ("foreign-address", True)
+    ftp.close()
 
 
 def test_a_port_nobody_has_asked_for_serves_nobody(sessions: Sessions, account: Account) -> None:

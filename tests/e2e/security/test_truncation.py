@@ -6,11 +6,26 @@ import ftplib
 import socket
 import ssl
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import SECURE_WAYS, Sessions, Way, begin, code, content, next_code, reply, upload
+from tests.e2e.client import (
+    SECURE_WAYS,
+    TIMEOUT,
+    ReusedFTP_TLS,
+    Sessions,
+    Way,
+    begin,
+    code,
+    content,
+    log_in,
+    next_code,
+    reply,
+    upload,
+)
+from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 
@@ -86,3 +101,56 @@ def test_a_lost_download_is_not_complete(ftp: ftplib.FTP, daemon: Daemon, accoun
     cut(connection, "RST")
     assert next_code(ftp) == 426
     assert daemon.wait_for_event("file-sent", user=account.name)["result"] == "truncated"
+
+
+class TestUploadEndFin:
+    """`upload_end: fin` of one user: for devices that never send close_notify."""
+
+    @pytest.fixture
+    def ftp(self, start_daemon: StartDaemon, way: Way) -> Iterator[ftplib.FTP]:
+        """A session of such a user."""
+        daemon = start_daemon()
+        account = daemon.account()
+        users = daemon.users
+        users[account.name]["upload_end"] = "fin"
+        daemon.write_users(users)
+        daemon.reload()
+        self.home = account.home
+        session = log_in(daemon, way, account)
+        yield session
+        session.close()
+
+    def test_a_fin_ends_an_upload(self, ftp: ftplib.FTP) -> None:
+        """What came in is the file, however long it is; what is reset is none, nor what is cut inside a record."""
+        for size in (0, 10, 64 * 1024, 500_000):
+            assert interrupted(ftp, "STOR", size, "FIN") == 226
+            assert (self.home / "file").read_bytes() == content(size)
+        for size in (10, 500_000):
+            assert interrupted(ftp, "STOR", size, "RST") == 426
+        assert cut_inside_a_record(ftp) == 426
+        assert (self.home / "file").read_bytes() == content(500_000)
+        # close_notify ends it as ever.
+        assert upload(ftp, "file", b"whole").startswith("226")
+        assert (self.home / "file").read_bytes() == b"whole"
+
+
+def cut_inside_a_record(ftp: ftplib.FTP) -> int:
+    """Do what the kernel of a client does that dies: send a part of what was written, then FIN."""
+    assert isinstance(ftp, ReusedFTP_TLS)
+    assert isinstance(ftp.sock, ssl.SSLSocket)
+    host, port = ftplib.parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ftp.context.wrap_bio(incoming, outgoing, server_hostname=ftp.host, session=ftp.sock.session)
+    with socket.create_connection((host, port), TIMEOUT) as plain:
+        assert reply(ftp, "STOR file").startswith("150")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        tls.write(content(10_000))
+        plain.sendall(outgoing.read()[:-1])
+        plain.shutdown(socket.SHUT_WR)
+        return next_code(ftp)

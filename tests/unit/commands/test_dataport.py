@@ -196,12 +196,21 @@ def test_active_mode_may_be_off(line: str) -> None:
     assert clear_server(active={"enabled": False}).logged_in().say(line).startswith("502 ")
 
 
-def test_a_refused_port_leaves_the_old_one() -> None:
-    """A bad PORT does not take the passive port away."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("PORT", "PORT 1,2,3", "PORT 198,51,100,8,100,0", "PORT 198,51,100,7,0,22", "EPSV 2", "EPSV x", "EPRT"),
+        *("EPRT |1|198.51.100.8|25600|", "EPRT |2|::1|25600|", "EPRT |3|198.51.100.7|25600|"),
+    ],
+)
+@pytest.mark.parametrize("earlier", ["EPSV", "PORT 198,51,100,7,100,0"])
+def test_a_refused_port_takes_the_earlier_one_away(earlier: str, line: str) -> None:
+    """The client means another port now: data must not go to the earlier one."""
     client = clear_server().logged_in()
-    client.agree()
-    client.say("PORT 1,2,3")
-    assert client.session.dtp.has_port
+    client.say(earlier)
+    assert client.say(line)[0] == "5"
+    assert client.say("LIST") == "425 Use PASV or PORT first."
+    assert client.server.ports.claimed == 0
 
 
 def test_replies_match_what_parsers_expect() -> None:

@@ -46,13 +46,13 @@ def test_every_key_arrives() -> None:
     text = (
         f"users:\n  a:\n    password: {HASH}\n    home: /h\n    networks: [10.0.0.0/8, 192.0.2.7]\n    sessions: 2\n"
         "    download_rate: 1MiB/s\n    upload_rate: unlimited\n    expires: 2030-12-31T18:00:00+01:00\n"
-        "    enabled: false\n    data_session_reuse: offered\n"
+        "    enabled: false\n    data_session_reuse: offered\n    upload_end: fin\n"
     )
     user = users(text).users["a"]
     assert (user.password, user.networks) == (HASH, (ip_network("10.0.0.0/8"), ip_network("192.0.2.7")))
     assert (user.sessions, user.download_rate, user.upload_rate) == (2, 2**20, UNLIMITED)
     assert user.expires == datetime(2030, 12, 31, 17, tzinfo=UTC)
-    assert (user.enabled, user.data_session_reuse) == (False, "offered")
+    assert (user.enabled, user.data_session_reuse, user.upload_end) == (False, "offered", "fin")
 
 
 def test_mounts_arrive() -> None:

@@ -9,12 +9,11 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from ftpsd.commands import TABLE
-from ftpsd.control.dispatch import DATA_REPLIES, FOREIGN_VERBS, STORAGE_REPLIES
+from ftpsd.control.dispatch import DATA_REPLIES, FOREIGN_VERBS, LOST_SENTENCES, STORAGE_REPLIES
 from ftpsd.control.session import Session
 from ftpsd.control.table import CommandTable, Family, Needs
-from ftpsd.data.connection import Lost
-from ftpsd.data.dtp import DataError, Trouble
 from ftpsd.data.ports import PortsExhausted
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
 from ftpsd.wire.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
@@ -112,7 +111,12 @@ def test_phrases_that_clients_match(kind: Kind, phrase: str) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(PortsExhausted(), "425"), (Lost(SECRET), "426"), (PoolBusy("files"), "450"), (ReplyError(504, "So."), "504")],
+    [
+        (PortsExhausted(), "425"),
+        (Lost(Cause.TLS, SECRET), "426"),
+        (PoolBusy("files"), "450"),
+        (ReplyError(504, "So."), "504"),
+    ],
 )
 def test_other_expected_errors(error: Exception, code: str) -> None:
     """What may happen on any day has its own code."""
@@ -146,7 +150,8 @@ def test_the_expected_is_not_logged(error: Exception, logged: list[LogEvent]) ->
     [
         StorageError(Kind.IO, None, OSError(5, SECRET)),
         DataError(Trouble.NO_TLS, SECRET),
-        Lost(SECRET),
+        Lost(Cause.TLS, SECRET),
+        DataError(Trouble.ABORTED, SECRET, cause=Cause.ABOR),
         RuntimeError(SECRET),
     ],
 )
@@ -154,6 +159,34 @@ def test_no_text_of_an_exception_is_on_the_wire(error: Exception) -> None:
     """Host paths, hashes and tracebacks stay here."""
     reply = answer_to(error)
     assert not [word for word in SECRET.split() if word in reply]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_its_sentence(cause: Cause) -> None:
+    """A 426 says what ended the transfer, in words of its own."""
+    reply = answer_to(Lost(cause, SECRET))
+    assert reply == f"426 {LOST_SENTENCES[cause].format(seconds=300)}, transfer aborted."
+    assert not [word for word in SECRET.split() if word in reply]
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (Cause.NO_CLOSE_NOTIFY, "Data connection ended without TLS close_notify, not stored."),
+        (Cause.STALLED, "No progress for 300 seconds, not stored."),
+        (Cause.ABOR, "Aborted by the client, not stored."),
+    ],
+)
+def test_what_became_of_an_upload(cause: Cause, text: str) -> None:
+    """Its client learns that nothing stands under the name."""
+    family = Family("test")
+
+    @family.command("STOR [<SP> <when>]", needs=Needs.NOTHING, rfc="none")
+    async def stor(session: Session, argument: str) -> Reply:
+        """Fail."""
+        raise Lost(cause)
+
+    assert clear_server(table=CommandTable([family])).connect().say("STOR now") == f"426 {text}"
 
 
 def test_a_session_survives_the_unexpected() -> None:

@@ -7,6 +7,7 @@ import pytest
 from ftpsd.audit.events import CommandDone, SessionClosed, TLSEstablished, TLSFailed
 from ftpsd.control.limits import MOST_REFUSED_OF_ADDRESS
 from ftpsd.control.pi import FAREWELL
+from tests.dataclient import new_client
 from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server
 
@@ -112,7 +113,18 @@ def test_a_handshake_that_fails_is_published() -> None:
     client.say("AUTH TLS")
     client.send("USER alice")
     client.hang_up()
-    assert [event.channel for event in client.server.published(TLSFailed)] == ["control"]
+    (failed,) = client.server.published(TLSFailed)
+    assert (failed.channel, failed.reason, failed.detail) == ("control", "clear-text", "wrong version number")
+
+
+def test_tls_on_a_port_that_begins_in_clear_is_published() -> None:
+    """Named as what it is, and closed; not taken for a command."""
+    client = Server().connect()
+    client.send_bytes(new_client().take(b""))
+    assert client.replies().startswith("421 TLS begins with AUTH TLS")
+    assert [event.reason for event in client.server.published(TLSFailed)] == ["tls-on-a-clear-port"]
+    assert client.server.published(CommandDone) == []
+    assert client.is_closed
 
 
 @pytest.mark.parametrize("is_shaken", [False, True])

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, Transfer, Truncated
+from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, Transfer
+from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import StorageError
 
 # Ends that never come again must not make a test run for ever.
@@ -50,7 +51,7 @@ class PlannedChannel:
         assert len(buffer) > 0
         if not self._incoming:
             if self._is_cut:
-                raise Truncated("cut")
+                raise Truncated(Cause.BROKEN)
             return ENDED
         count = min(next(self._plan, len(buffer)), len(buffer), len(self._incoming))
         if count == 0:

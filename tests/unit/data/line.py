@@ -12,6 +12,7 @@ from ftpsd.data.connection import DataConnection, State
 from ftpsd.data.pace import NO_LIMIT, Pace
 from ftpsd.data.quantum import Receiving, Sending, Transfer, whole
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.trouble import Cause
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
 from tests.dataclient import DataClient, identity, new_client
@@ -104,5 +105,5 @@ def line_in(state: State) -> tuple[Line, Ending | None]:
         case State.CLOSING:
             assert Ending(line.connection.finish(STALL)).is_good
         case State.CLOSED:
-            line.connection.abort("over")
+            line.connection.abort(Cause.ABOR)
     return line, waiting

@@ -9,9 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ftpsd.data.active import Dialer
-from ftpsd.data.dtp import DataError, DataSettings, ServerDTP, Trouble
+from ftpsd.data.candidates import GRACE, Refusal
+from ftpsd.data.dtp import DataSettings, ServerDTP
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.trouble import DataError, Trouble
 from ftpsd.tls.session import SessionTLS
 from tests.dataclient import DataClient, identity
 from tests.reactor import Reactor, tcp_pair
@@ -59,7 +61,8 @@ class Side:
             connect_timeout=CONNECT,
             handshake_timeout=HANDSHAKE,
         )
-        self.dtp = ServerDTP(self.settings, HOST, HOST)
+        self.refusals: list[Refusal] = []
+        self.dtp = ServerDTP(self.settings, HOST, HOST, self.refusals.append)
         self.control: Any = None
 
     def protect(self) -> None:
@@ -84,6 +87,10 @@ class Side:
     def open(self) -> Opening:
         """Ask for the connection, as a transfer does."""
         return Opening(self.dtp.open())
+
+    def patience_ends(self) -> None:
+        """Let the time pass in which another candidate may come."""
+        self.reactor.advance(GRACE)
 
     def resuming(self) -> Any:
         """Return a TLS client that resumes the control connection's session."""

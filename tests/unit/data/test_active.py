@@ -9,8 +9,8 @@ import pytest
 
 from ftpsd.data.active import Dialer
 from ftpsd.data.connection import DataConnection
-from ftpsd.data.dtp import Trouble
 from ftpsd.data.transport import DataSocket
+from ftpsd.data.trouble import Cause, Trouble
 from tests.dataclient import DataClient
 from tests.reactor import PATIENCE, Reactor
 from tests.unit.data.side import CONNECT, HOST, Side
@@ -44,7 +44,6 @@ def test_the_server_is_the_tls_server_in_active_mode_too(listener: socket.socket
     side.protect()
     aim(side, listener)
     opening = side.open()
-    side.reactor.run_until(lambda: side.dtp.connection is not None)
     DataClient(side.reactor, listener.accept()[0]).shake_hands(side.resuming())
     assert opening.result.is_secure
 
@@ -107,7 +106,7 @@ def test_aborting_ends_the_attempt(unanswered: socket.socket) -> None:
     side = Side()
     aim(side, unanswered)
     opening = side.open()
-    side.dtp.abort("aborted by the client")
+    side.dtp.abort(Cause.ABOR)
     assert opening.is_over
     assert opening.trouble is Trouble.ABORTED
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, ClearChannel, Outcome, SecureChannel, Truncated
+from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, ClearChannel, Outcome, SecureChannel
+from ftpsd.data.trouble import Truncated
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.tls.session import SessionTLS
 from tests.dataclient import close_notify, identity, new_client

@@ -6,9 +6,11 @@ import socket
 
 import pytest
 
-from ftpsd.data.connection import BUSY_PAUSE, MOVES, Lost, State
+from ftpsd.data.connection import BUSY_PAUSE, MOVES, State
 from ftpsd.data.pace import Bucket, Pace
-from ftpsd.data.quantum import Outcome, Receiving, Sending, Truncated, whole
+from ftpsd.data.quantum import Outcome, Receiving, Sending, whole
+from ftpsd.data.transport import QUICK_ACK
+from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import Kind, StorageError
 from tests.dataclient import identity, new_client
 from tests.unit.data.channels import ListSink
@@ -98,13 +100,13 @@ def test_one_connection_carries_two_transfers() -> None:
 def test_a_dead_connection_carries_nothing() -> None:
     """carry() after the end fails with the reason of the end."""
     line, _ = line_in(State.CLOSED)
-    assert str(line.carry(Sending(whole(b"data"))).error) == "over"
+    assert str(line.carry(Sending(whole(b"data"))).error) == Cause.ABOR
 
 
 def test_a_dead_connection_is_not_finished_well() -> None:
     """finish() after an abort fails: there was no proper end."""
     line, _ = line_in(State.CLOSED)
-    assert str(Ending(line.connection.finish(STALL)).error) == "over"
+    assert str(Ending(line.connection.finish(STALL)).error) == Cause.ABOR
 
 
 # --- abort
@@ -114,7 +116,7 @@ def test_a_dead_connection_is_not_finished_well() -> None:
 def test_an_abort_closes(state: State) -> None:
     """From every state the connection ends: at once, or when the worker has come back."""
     line, _ = line_in(state)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     line.queue.release()
     assert line.connection.state is State.CLOSED
     assert line.socket.is_closed
@@ -124,7 +126,7 @@ def test_an_abort_closes(state: State) -> None:
 def test_an_abort_is_told(state: State) -> None:
     """`closed` fires, once."""
     line, _ = line_in(state)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     line.queue.release()
     assert line.closed.is_good
 
@@ -133,18 +135,18 @@ def test_an_abort_is_told(state: State) -> None:
 def test_who_waits_learns_the_reason(state: State) -> None:
     """The Deferred of what ran fails with the reason, marked as an abort."""
     line, waiting = line_in(state)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     line.queue.release()
     assert waiting is not None
     assert isinstance(waiting.error, Lost)
-    assert (str(waiting.error), waiting.error.is_abort) == ("no more", True)
+    assert (str(waiting.error), waiting.error.is_abort) == ("aborted by the client", True)
 
 
 @pytest.mark.parametrize("state", OPEN_STATES)
 def test_an_abort_leaves_nothing_behind(state: State) -> None:
     """No timer runs and no descriptor is watched."""
     line, _ = line_in(state)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     line.queue.release()
     assert (line.reactor.getDelayedCalls(), line.reactor.watched) == ([], 0)
 
@@ -152,7 +154,7 @@ def test_an_abort_leaves_nothing_behind(state: State) -> None:
 def test_a_lent_socket_is_closed_by_its_holder() -> None:
     """While the worker has the socket, abort leaves it open: its number must not be given to another connection."""
     line, waiting = line_in(State.LENT)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     assert waiting is not None
     assert (line.socket.is_closed, waiting.is_over, line.closed.is_over) == (False, False, False)
 
@@ -160,25 +162,25 @@ def test_a_lent_socket_is_closed_by_its_holder() -> None:
 def test_a_lent_socket_is_severed_at_once() -> None:
     """The client notices the abort before the worker comes back."""
     line, _ = line_in(State.LENT)
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     assert line.client.read_all() == b""
 
 
 def test_the_first_reason_counts() -> None:
     """A second abort changes nothing, also while the worker is away."""
     line, waiting = line_in(State.LENT)
-    line.connection.abort("first")
-    line.connection.abort("second")
+    line.connection.abort(Cause.ABOR)
+    line.connection.abort(Cause.NEW_PORT)
     line.queue.release()
     assert waiting is not None
-    assert str(waiting.error) == "first"
+    assert str(waiting.error) == Cause.ABOR
 
 
 def test_an_abort_beats_what_the_worker_brings() -> None:
     """A quantum that fails because its socket was severed does not hide why it was."""
     line = Line.queued()
-    carried = line.carry(Broken(Truncated("Connection reset by peer")))
-    line.connection.abort("aborted by the client")
+    carried = line.carry(Broken(Truncated(Cause.BROKEN, "Connection reset by peer")))
+    line.connection.abort(Cause.ABOR)
     line.queue.release()
     assert str(carried.error) == "aborted by the client"
 
@@ -186,7 +188,7 @@ def test_an_abort_beats_what_the_worker_brings() -> None:
 def test_aborting_what_is_closed_is_harmless() -> None:
     """A session that ends forgets its connections without asking about their state."""
     line, _ = line_in(State.CLOSED)
-    line.connection.abort("again")
+    line.connection.abort(Cause.NEW_PORT)
 
 
 # --- the handshake
@@ -334,13 +336,15 @@ def test_a_cut_upload_is_lost() -> None:
 
 
 @pytest.mark.parametrize("inline", [False, True])
-@pytest.mark.parametrize("error", [StorageError(Kind.NO_SPACE), ZeroDivisionError()])
-def test_what_storage_raises_comes_through(error: Exception, inline: bool) -> None:
-    """carry() fails with the very error, and the connection is closed."""
+@pytest.mark.parametrize(
+    ("error", "state"), [(StorageError(Kind.NO_SPACE), State.READY), (ZeroDivisionError(), State.CLOSED)]
+)
+def test_what_storage_raises_comes_through(error: Exception, state: State, inline: bool) -> None:
+    """carry() fails with the very error; a connection that is good is left for whoever says so to the client first."""
     line = Line()
     carried = line.carry(Broken(error), inline=inline)
     assert carried.error is error
-    assert line.connection.state is State.CLOSED
+    assert line.connection.state is state
 
 
 def test_a_busy_pool_is_tried_again() -> None:
@@ -428,3 +432,17 @@ def test_a_transfer_held_back_by_its_rate_is_no_stall() -> None:
     for _ in range(164):
         line.reactor.advance(1)
     assert carried.is_good
+
+
+@pytest.mark.skipif(QUICK_ACK is None, reason="TCP_QUICKACK is Linux's")
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_upload_that_waits_has_acknowledged(inline: bool) -> None:
+    """A client that leaves Nagle on (ftplib) holds close_notify back until then: 40 ms for each small file."""
+    line = Line().secured()
+    line.carry(Receiving(sink_of(ListSink())), inline=inline)
+    for _ in range(3):
+        line.client.send(b"data")
+        line.reactor.settle()
+        # By itself the kernel waits, once we have sent something, for data to send the acknowledgement with.
+        assert QUICK_ACK is not None
+        assert line.socket.socket.getsockopt(socket.IPPROTO_TCP, QUICK_ACK) == 1

@@ -6,9 +6,11 @@ import socket
 
 import pytest
 
-from ftpsd.data.connection import LINGER, LINGER_BYTES, Lost, State
+from ftpsd.data.connection import State
+from ftpsd.data.ending import LINGER, LINGER_BYTES
 from ftpsd.data.pace import Bucket, Pace
 from ftpsd.data.quantum import Receiving, Sending, whole
+from ftpsd.data.trouble import Cause, Lost
 from tests.unit.data.channels import ListSink
 from tests.unit.data.line import STALL, Ending, Line, line_in
 from tests.unit.data.test_quantum import pieces, sink_of
@@ -194,5 +196,5 @@ def test_a_pause_leaves_no_timer_behind() -> None:
     """A connection that is aborted while it pauses for its rate does not keep the clock busy."""
     line = Line()
     line.carry(Sending(pieces(bytes(4096), b"rest")), pace=Pace(Bucket(100, line.reactor)))
-    line.connection.abort("no more")
+    line.connection.abort(Cause.ABOR)
     assert line.reactor.getDelayedCalls() == []

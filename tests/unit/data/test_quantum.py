@@ -18,10 +18,10 @@ from ftpsd.data.quantum import (
     ReceivingSmall,
     Sending,
     SendingFile,
-    Truncated,
     file_pieces,
     whole,
 )
+from ftpsd.data.trouble import Truncated
 from ftpsd.storage.base import Kind, Sink, StorageError
 from ftpsd.tls.native import RECORD
 from ftpsd.wire.ascii import FromNetwork, ToNetwork

@@ -125,6 +125,20 @@ def test_stopping_has_its_time(site: Site) -> None:
         for _ in range(105):
             reactor.advance(0.1)
         assert transport.raw.disconnected
+        assert over == []
+        next(iter(daemon.parts.sessions)).connectionLost()
+        reactor.advance(0.1)
+        assert over == [None]
+
+
+def test_a_session_that_cannot_end_does_not_keep_the_daemon(site: Site) -> None:
+    """What was cut off has some seconds to say how it ended; a disk may hang for ever."""
+    with serving(site) as (daemon, reactor, _):
+        connected(daemon, reactor)
+        over: list[object] = []
+        daemon.stopService().addBoth(over.append)
+        for _ in range(155):
+            reactor.advance(0.1)
         assert over == [None]
 
 
