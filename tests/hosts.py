@@ -111,4 +111,6 @@ def add_names(server: Server, named: Named, *names: str) -> None:
     """Let *names* stand for *named* on *server*."""
     hosts = server.runtime.hosts
     entries = [*hosts.names.items(), *((name, named) for name in names)]
-    server.runtime = replace(server.runtime, hosts=Hosts(hosts.default, entries))
+    several = Hosts(hosts.default, entries)
+    tls = replace(server.runtime.tls, choose=several.certificate_for)
+    server.runtime = replace(server.runtime, hosts=several, tls=tls)

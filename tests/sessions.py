@@ -49,6 +49,7 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
+from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
 from tests.clear import UntilCloseNotify
@@ -144,6 +145,7 @@ class Server:
                 files=files or InlineWorkers(),
                 counts=self.counts,
                 rates=UserRates(self.reactor),
+                live=LiveSessions(self.reactor),
             ),
             hosts=Hosts(default),
             data=DataSettings(

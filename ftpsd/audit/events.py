@@ -227,6 +227,14 @@ class DataConnectionOpened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DataSessionShared(Event):
+    """A data connection resumed the TLS session of another live session of the same user, *resumed_session*."""
+
+    event = "data-session-shared"
+    resumed_session: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataConnectionRefused(Event):
     """*detail* says more to the operator, where there is more to say."""
 

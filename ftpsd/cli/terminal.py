@@ -37,7 +37,9 @@ def host_option(command: Function) -> Function:
     return click.option("--host", metavar="NAME", help="A virtual host: its users, not the default host's.")(command)
 
 
-password_option: Final = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+password_option: Final = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, also where that is a terminal."
+)
 
 
 def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
@@ -74,8 +76,15 @@ def named_account(name: str | None) -> Account | None:
 
 
 def ask_password(from_stdin: bool) -> str:
-    """Return a password from one line of standard input, or from a prompt, asked for twice."""
-    if not from_stdin:
+    """
+    Return a password from one line of standard input, or from a prompt, asked for twice.
+
+    Standard input that is no terminal is read as with *from_stdin*: a prompt would ask a terminal that nobody may be
+    at, or find none, and what was piped in is the password.
+    """
+    if sys.stdin is None:
+        raise click.UsageError("There is no standard input to read a password from.")
+    if not from_stdin and sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))
     line = sys.stdin.buffer.readline(LONGEST_LINE)
     try:

@@ -226,6 +226,14 @@ def check_positive_duration(value: object) -> float:
     return seconds
 
 
+def check_ticket_lifetime(value: object) -> float:
+    """Accept a duration from a minute to a day: contexts take 1.5 ms to make, and none lives longer than a day."""
+    seconds = parse_duration(value)
+    if not 60.0 <= seconds <= 86_400.0:
+        raise ValueError(f"{describe(value)} is not between 1m and 1d")
+    return seconds
+
+
 def check_mount_point(value: object) -> VirtualPath:
     """Accept the path of a mount: absolute, as the user says it, and not the root."""
     if not isinstance(value, str) or not value.startswith("/"):
@@ -302,6 +310,9 @@ Duration = Annotated[
     float,
     PlainValidator(check_positive_duration),
     WithJsonSchema(_text_or_number(DURATION_PATTERN, 0, exclusiveMinimum=0)),
+]
+TicketLifetime = Annotated[
+    float, PlainValidator(check_ticket_lifetime), WithJsonSchema(_text_or_number(DURATION_PATTERN, 60, maximum=86_400))
 ]
 DurationOrZero = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0))]
 Limit = Annotated[int | None, PlainValidator(check_limit), WithJsonSchema(_RATE_SCHEMA)]

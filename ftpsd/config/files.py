@@ -119,8 +119,11 @@ def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigErro
 
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may be shown."""
-    keys = [files.private_key for files in certificate_files(config)]
-    return [*([Path(config.file)] if config.file else []), *(path for _, path in users_files(config)), *keys]
+    own = [Path(config.file)] if config.file else []
+    own += (path for _, path in users_files(config))
+    own += (files.private_key for files in certificate_files(config))
+    log = config.audit.log
+    return own if isinstance(log, str) else [*own, log]
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ftpsd.config.owner import ROOT, Account, account_of, daemon_account
+from ftpsd.config.owner import ROOT, USUAL, Account, account_of, account_or_none, daemon_account
 
 # For its user alone.
 HOME_MODE: Final = 0o700
@@ -23,7 +23,8 @@ def owner_of_homes(home: Path, files: Sequence[Path]) -> Account:
     Return whose *home* is to be: the daemon's user, where *files*, its configuration, or the unit tell who that is.
 
     Where they do not, it is the owner of the users file, the last of them, or of the folder that the home is made in: a
-    daemon that is not root owns one or the other.
+    daemon that is not root owns one or the other. After that it is the user `ftpsd`, if there is one: to a daemon that
+    runs as root it makes no difference.
     """
     account = daemon_account(files)
     if account.uid != ROOT or os.geteuid() != ROOT:
@@ -36,7 +37,7 @@ def owner_of_homes(home: Path, files: Sequence[Path]) -> Account:
             continue
         if owner != ROOT:
             return account_of(owner)
-    return account
+    return account_or_none(USUAL) or account
 
 
 def make_home(home: Path, owner: Account) -> bool:

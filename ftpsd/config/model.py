@@ -39,6 +39,7 @@ from ftpsd.config.fields import (
     SocketName,
     Switch,
     Threads,
+    TicketLifetime,
     TLSVersion,
     TransferThreads,
     check_filled,
@@ -93,6 +94,7 @@ class TLS(Section):
     maximum_version: MaximumTLSVersion = "auto"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
+    ticket_lifetime: TicketLifetime = 3600.0
     server_names: tuple[ServerName, ...] = ()
     allow_ccc: Switch = False
 
@@ -135,7 +137,7 @@ class Limits(Section):
 
     connections: Count = 2000
     connections_per_address: Count = 50
-    sessions_per_user: Count = 10
+    sessions_per_user: Count = 50
     login_timeout: Duration = 60.0
     idle_timeout: Duration = 600.0
     stall_timeout: Duration = 300.0

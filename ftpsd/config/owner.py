@@ -58,18 +58,26 @@ def daemon_account(files: Sequence[Path], unit: Unit | None = None) -> Account:
     """Return the user the daemon runs as that reads *files*, its configuration. Blocks."""
     if os.geteuid() != ROOT:
         return account_of(os.geteuid())
-    unit = installed_unit() if unit is None else unit
-    if any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
-        return _named(unit.user or "root") or account_of(ROOT)
-    usual = _named(USUAL)
+    named = account_of_unit(files, unit)
+    if named is not None:
+        return named
+    usual = account_or_none(USUAL)
     if usual is not None and (_is_related(usual, files) or all(may_read(usual, file) for file in files)):
         return usual
     return _member(files) or account_of(ROOT)
 
 
+def account_of_unit(files: Sequence[Path], unit: Unit | None = None) -> Account | None:
+    """Return the user by whom the installed *unit* runs the daemon, None where that does not serve *files*. Blocks."""
+    unit = installed_unit() if unit is None else unit
+    if not any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
+        return None
+    return account_or_none(unit.user or "root") or account_of(ROOT)
+
+
 def trusted_owners(*accounts: Account) -> frozenset[int]:
     """Return who may own what the daemon believes: root, the user of this process, the daemon's."""
-    usual = _named(USUAL)
+    usual = account_or_none(USUAL)
     known = accounts if usual is None else (*accounts, usual)
     return frozenset({ROOT, os.geteuid(), *(account.uid for account in known)})
 
@@ -121,7 +129,8 @@ def _statuses(files: Sequence[Path]) -> list[os.stat_result]:
     return found
 
 
-def _named(name: str) -> Account | None:
+def account_or_none(name: str) -> Account | None:
+    """Return the user of that name, if there is one."""
     try:
         return _account(pwd.getpwnam(name))
     except KeyError:

@@ -34,13 +34,9 @@ EARLY = "the client begins TLS with the connection where it begins with AUTH TLS
 
 def new_tls(session: Session) -> SessionTLS:
     """Return the TLS for the control connection of *session*, with the certificate of its host."""
-    hosts, settings = session.runtime.hosts, session.runtime.config.tls
-    certificate = session.host.certificate or hosts.default.certificate
+    certificate = session.host.certificate or session.runtime.hosts.default.certificate
     assert certificate is not None
-    choose = hosts.certificate_for if hosts.has_names else None
-    tls = SessionTLS(certificate, settings.minimum_version, choose)
-    tls.allow(settings.maximum_version)
-    return tls
+    return SessionTLS(certificate, session.runtime.tls, address=session.peer_host)
 
 
 def handshake_failed(session: Session, reason: Failure, *, is_implicit: bool) -> TLSFailed:

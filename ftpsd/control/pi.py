@@ -222,9 +222,12 @@ class ServerPI(Protocol):
         self._timers.cancel("handshake")
         seconds = self._clock.seconds() - self._handshake_started
         self._handshake_started = None
-        facts = session.tls.control_facts if session.tls is not None else None
+        assert session.tls is not None
+        facts = session.tls.control_facts
         assert facts is not None
         session.tls_was_established()
+        if session.tls.expires is not None:
+            self._timers.set("tickets", session.tls.expires - self._clock.seconds(), self._outlived_tickets)
         session.publish(TLSEstablished(session.who, "control", facts.version, facts.cipher, facts.resumed, seconds))
         if self._starts_with_tls and not self._is_closing:
             # Not before: the greeting is that of the host whose name came with the handshake.
@@ -391,6 +394,14 @@ class ServerPI(Protocol):
             self.session.close_after_reply("stopping")
         else:
             self._time_out("stopping", "The server is shutting down.")
+
+    def _outlived_tickets(self) -> None:
+        """End the session, behind the command at work: the keys that its TLS session shares with others must go."""
+        assert self.session is not None
+        if self._is_busy:
+            self.session.close_after_reply("tls-session-expired")
+        else:
+            self._time_out("tls-session-expired", "This TLS session is a day old, connect again.")
 
     def cut(self) -> None:
         """End the connection now: the server has waited for it long enough."""

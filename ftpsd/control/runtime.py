@@ -9,7 +9,7 @@ after it is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -21,6 +21,8 @@ from ftpsd.control.hosts import Hosts
 from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.data.dtp import DataSettings
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.live import LiveSessions
+from ftpsd.tls.session import TLSPolicy
 from ftpsd.workers import Workers
 
 
@@ -34,6 +36,7 @@ class Shared:
     files: Workers
     counts: SessionCounts
     rates: UserRates
+    live: LiveSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Runtime:
     hosts: Hosts
     data: DataSettings
     public_address: Callable[[str, str], str]
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
 
     @property
     def users(self) -> Mapping[str, UserRecord]:

@@ -20,6 +20,7 @@ from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.control.handshakes import data_refused
 from ftpsd.control.hosts import Host
+from ftpsd.control.ownership import Ownership
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
@@ -97,6 +98,8 @@ class Session:
         self._log_out: Callable[[], object] | None = None
 
         self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
+        self.ownership = Ownership(self)
+        self.dtp.judge = self.ownership.resumed_by
         self.only_extended_passive = False
         self.is_ascii = runtime.config.default_type == "ascii"
         self.is_deflated = False
@@ -308,6 +311,8 @@ class Session:
         where it is.
         """
         assert self.tls is not None
+        self.tls.was_established()
+        self.ownership.hold()
         hosts = self.runtime.hosts
         named = hosts.find(self.tls.server_name) if self.tls.server_name is not None else None
         if named is not None:
@@ -338,6 +343,7 @@ class Session:
         self.avatar = avatar
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
+        self.ownership.changed()
         policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
         self.dtp.fin_ends_uploads = user.upload_end == "fin"
@@ -357,6 +363,7 @@ class Session:
             self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
         self.avatar = None
+        self.ownership.changed()
         self.user_name = None
         self.who = replace(self.who, user=None)
         self.directory = ROOT
@@ -388,6 +395,7 @@ class Session:
         self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
+        self.ownership.end()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
         for waiting in (self._sleeping, self._room):

@@ -23,6 +23,7 @@ from twisted.internet.task import deferLater
 from ftpsd.audit.events import (
     DataConnectionOpened,
     DataConnectionRefused,
+    DataSessionShared,
     Direction,
     Event,
     Result,
@@ -201,6 +202,9 @@ class _Running:
         started = self._clock.seconds()
         connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))
+        resumed = session.dtp.resumed
+        if resumed is not None and resumed != session.who.session:
+            session.publish(DataSessionShared(session.who, resumed))
         if connection.tls is not None:
             facts = describe(connection.tls)
             self._account.tls = TLSFacts(facts.version, facts.cipher, facts.resumed)

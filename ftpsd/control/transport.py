@@ -23,9 +23,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.python.failure import Failure
 
+from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.native import MOST_WITHOUT_DATA
 from ftpsd.tls.session import SessionTLS
-from ftpsd.wire.clienthello import HEADER, offered_versions, record_length
+from ftpsd.wire.clienthello import HEADER
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
@@ -69,6 +70,7 @@ class ControlTransport(tcp.Server):
     _begin: Callable[[], object] | None = None
     # Wants to know the client's first record.
     _choosy: SessionTLS | None = None
+    _hello: HelloLook | None = None
     # How much of a record had come when we last looked.
     _seen = 0
     # What the kernel did not take, and what waits for the end of the handshake.
@@ -90,8 +92,10 @@ class ControlTransport(tcp.Server):
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
-        self._choosy = tls if tls.is_choosy else None
-        if self._choosy is None:
+        self._choosy = tls if tls.waits_for_hello else None
+        if self._choosy is not None:
+            self._hello = HelloLook(self.socket)
+        else:
             self._handshake = tls.control_connection(self.socket)
         if self._unsent:
             # Our reply in clear comes before anything under TLS.
@@ -270,22 +274,13 @@ class ControlTransport(tcp.Server):
         return self._handshake is not None or self._choosy is not None or self._begin is not None
 
     def _look(self, tls: SessionTLS) -> bool:
-        """
-        Look at the client's first record before OpenSSL reads it, and begin the handshake; False: more has to come.
-
-        A client that ends, or says something else, is OpenSSL's to judge.
-        """
-        try:
-            record = self.socket.recv(HEADER + RECORD, socket.MSG_PEEK)
-        except BlockingIOError:
+        """Look at the client's first record before OpenSSL does, and begin the handshake; False: more has to come."""
+        assert self._hello is not None
+        hello = self._hello.look()
+        if hello is None:
             return False
-        except OSError:
-            record = b""
-        wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
-        if self._waits(len(record), min(wanted, HEADER + RECORD)):
-            return False
-        tls.meet(offered_versions(record))
-        self._choosy, self._handshake = None, tls.control_connection(self.socket)
+        tls.choose_version(hello)
+        self._choosy, self._hello, self._handshake = None, None, tls.control_connection(self.socket)
         return True
 
     def _has_more(self) -> bool:

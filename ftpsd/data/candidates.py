@@ -19,13 +19,12 @@ scanner. So where a data connection has to prove whose it is, the first that com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -47,19 +46,13 @@ WAIT_FOR_COMMAND = 0.25
 MOST_TOLD = 32
 
 
-class Verdict(Enum):
-    """Whose a connection is whose TLS handshake is complete."""
-
-    OWN = auto()
-    NOT_RESUMED = auto()
+# Returns the name of the session whose TLS session a connection resumes, None where that does not count.
+Judge: TypeAlias = Callable[[SSL.Connection], Coroutine[Any, Any, str | None]]
 
 
-Judge: TypeAlias = Callable[[SSL.Connection], Verdict]
-
-
-def judge_by_resumption(connection: SSL.Connection) -> Verdict:
-    """Return whose *connection* is: this session's if it resumes its TLS, whose context no other session has."""
-    return Verdict.OWN if is_resumed(connection) else Verdict.NOT_RESUMED
+async def judge_by_resumption(connection: SSL.Connection) -> str | None:
+    """Let any connection count that resumes a session of its context."""
+    return "" if is_resumed(connection) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +98,8 @@ class Candidates:
     ) -> None:
         self.reservation: Reservation | None = None
         self.winner: DataConnection | None = None
+        self.resumed: str | None = None
+        """The session whose TLS session the winner resumes, where that was to be proved."""
         self._agreement = agreement
         self._workers = workers
         self._clock = clock
@@ -113,6 +108,8 @@ class Candidates:
         # The oldest first.
         self._open: list[DataConnection] = []
         self._commands: dict[DataConnection, IDelayedCall] = {}
+        # Those whose owner is about to log in.
+        self._judged: dict[DataConnection, Deferred[str | None]] = {}
         self._waiter: Deferred[DataConnection] | None = None
         self._is_upload = False
         self._refusal: Refusal | None = None
@@ -172,6 +169,7 @@ class Candidates:
         self._stop()
         candidates, self._open = self._open, []
         for connection in candidates:
+            self._stop_judging(connection)
             connection.abort(cause)
         winner, self.winner = self.winner, None
         if winner is not None:
@@ -203,7 +201,19 @@ class Candidates:
         if connection not in self._open:
             return
         assert connection.tls is not None
-        if not self._agreement.needs_proof() or self._agreement.judge(connection.tls) is Verdict.OWN:
+        if self._agreement.needs_proof():
+            judged = self._judged[connection] = Deferred.fromCoroutine(self._agreement.judge(connection.tls))
+            judged.addCallbacks(
+                lambda whose: self._decide(connection, whose), lambda failure: failure.trap(CancelledError)
+            )
+        else:
+            self._win(connection)
+
+    def _decide(self, connection: DataConnection, whose: str | None) -> None:
+        """Take *connection*, which resumes the TLS session of the session *whose*, or end it."""
+        self._judged.pop(connection, None)
+        if whose is not None:
+            self.resumed = whose
             self._win(connection)
         else:
             self._open.remove(connection)
@@ -233,6 +243,7 @@ class Candidates:
         """Close a candidate that has not been judged."""
         self._open.remove(connection)
         self._stop_waiting_for_command(connection)
+        self._stop_judging(connection)
         connection.abort(cause)
         self._tell(Refusal(Trouble.NOT_CHOSEN, cause))
 
@@ -306,6 +317,11 @@ class Candidates:
         timer, self._grace = self._grace, None
         if timer is not None and timer.active():
             timer.cancel()
+
+    def _stop_judging(self, connection: DataConnection) -> None:
+        judged = self._judged.pop(connection, None)
+        if judged is not None:
+            judged.cancel()
 
     def _stop_waiting_for_command(self, connection: DataConnection) -> None:
         timer = self._commands.pop(connection, None)

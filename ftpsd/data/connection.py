@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum, auto
+from functools import partial
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.data.uplink import Uplink
 from ftpsd.storage.base import StorageError
 from ftpsd.tls.failure import failure_of
+from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
@@ -105,17 +107,25 @@ class DataConnection:
         result = self._wait()
         if self._failure is None:
             self._ends_by_fin = ends_by_fin
-            if for_upload:
-                self.tls = tls.buffered_data_connection()
-                self._uplink = Uplink(self._socket.socket, self.tls, ends_by_fin=ends_by_fin)
-            else:
-                self.tls = tls.data_connection(self._socket.socket)
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, Cause.NO_HANDSHAKE)
             # The client speaks first, and most do so only after our 150.
             self._socket.acknowledge_at_once()
-            self._socket.watch(self._shake, read=True)
+            look = HelloLook(self._socket.socket)
+            self._socket.watch(partial(self._look, look, tls, for_upload=for_upload), read=True)
         return result
+
+    def _look(self, look: HelloLook, tls: SessionTLS, *, for_upload: bool) -> None:
+        """Look at the client's first record, which tells the context, and begin the handshake."""
+        hello = look.look()
+        if hello is None:
+            return
+        if for_upload:
+            self.tls = tls.data_connection(None, hello)
+            self._uplink = Uplink(self._socket.socket, self.tls, ends_by_fin=self._ends_by_fin)
+        else:
+            self.tls = tls.data_connection(self._socket.socket, hello)
+        self._shake()
 
     def _shake(self) -> None:
         assert self.tls is not None

@@ -64,6 +64,8 @@ class ServerDTP:
         self.needs_resumption = True
         self.fin_ends_uploads = False
         self.judge: Judge = judge_by_resumption
+        self.resumed: str | None = None
+        """The session whose TLS session the last data connection has resumed, where that was to be proved."""
         self.mode: DataMode = "passive"
         self.connection: DataConnection | None = None
         self.tails = Tails()
@@ -169,6 +171,7 @@ class ServerDTP:
             raise DataError(Trouble.NO_PORT, "no data port was agreed")
         try:
             self.connection = await candidates.choose(for_upload=for_upload)
+            self.resumed = candidates.resumed
         finally:
             if self._candidates is candidates:
                 self._candidates = None

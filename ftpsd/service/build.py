@@ -27,6 +27,7 @@ from ftpsd.service.inspection import inspect
 from ftpsd.service.parts import Parts
 from ftpsd.storage.upload import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.session import TLSPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,19 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         connect_timeout=limits.data_connect_timeout,
         handshake_timeout=limits.handshake_timeout,
     )
+    hosts = _hosts(loaded, parts, policy)
+    parts.tickets.lifetime = config.tls.ticket_lifetime
     return Runtime(
         config=config,
         shared=parts.shared,
-        hosts=_hosts(loaded, parts, policy),
+        hosts=hosts,
         data=data,
+        tls=TLSPolicy(
+            minimum=config.tls.minimum_version,
+            maximum=config.tls.maximum_version,
+            choose=hosts.certificate_for if hosts.has_names else None,
+            tickets=parts.tickets,
+        ),
         public_address=PublicAddresses(config.passive, parts.upkeep, parts.resolved),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftpsd.config.document import ConfigError, ConfigErrors
 from ftpsd.config.files import by_file, users_files
-from ftpsd.config.owner import Account, daemon_account, trusted_owners
+from ftpsd.config.owner import Account, account_of_unit, daemon_account, trusted_owners
 from ftpsd.service.access import CannotTry, run_as
 from ftpsd.service.inspection import Inspection, inspect, unresolved
 
@@ -36,6 +36,8 @@ def checked(path: Path, account: Account | None) -> Checked:
     Raises:
         ConfigErrors: ftpsd.yaml cannot be used.
     """
+    # What files and groups suggest is good enough to try access, and not to trust: who owns them is in question here.
+    account = account or account_of_unit([path])
     known = () if account is None else (account,)
     inspection = inspect(path, trusted_owners(*known))
     config = inspection.config

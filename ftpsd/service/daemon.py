@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ftpsd.admin.endpoint import admin_site
+from ftpsd.audit.bus import Sink
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.commands import TABLE
 from ftpsd.config.document import ConfigErrors
@@ -225,8 +226,12 @@ def close_what_nobody_uses(config: Config) -> None:
         log.warn("{sentence}", sentence=sentence)
 
 
-def serve(config_path: Path) -> int:
-    """Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code."""
+def serve(config_path: Path, watch: Sink | None = None) -> int:
+    """
+    Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code.
+
+    *watch* is told of every event of a server of one process.
+    """
     from twisted.internet import reactor
 
     try:
@@ -238,6 +243,8 @@ def serve(config_path: Path) -> int:
 
             return supervise(loaded, config_path, reactor)
         daemon = Daemon(loaded, config_path, reactor)
+        if watch is not None:
+            daemon.parts.bus.subscribe(watch)
         daemon.open()
     except ConfigErrors as problem:
         for error in problem.errors:

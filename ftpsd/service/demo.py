@@ -3,7 +3,9 @@ The demonstration: everything a first look at the server needs, in one directory
 
 It writes an ordinary ftpsd.yaml and users.yaml, with certificates of its own, for clients of this machine only. A
 directory that is given stays, and its certificates, users and files serve the next time too; ftpsd.yaml is written
-anew, because it says what the command line said. Files that the demonstration did not write are never replaced.
+anew, because it says what the command line said. Files that the demonstration did not write are never replaced, and
+a directory that others can write to is not taken (`ours.py`). The terminal has lines for people (`pasting.py` at the
+start, `telling.py` from then on), the audit log is a file.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import errno
 import json
 import os
 import secrets
-import shlex
 import shutil
 import socket
 import sys
@@ -23,11 +24,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ftpsd import __version__
 from ftpsd.auth.passwords import hash_password
 from ftpsd.config.document import ConfigErrors
 from ftpsd.config.users import UserRecord, check_name, read_users
 from ftpsd.service import daemon
+from ftpsd.service.ours import NotOurs, own_folder, own_subfolder, require_own_file, write
+from ftpsd.service.pasting import instructions
+from ftpsd.service.telling import Telling
 from ftpsd.tls import authority
 from ftpsd.tls.certificates import CertificatePair
 
@@ -35,6 +38,7 @@ MARK = "# Written by `ftpsd demo`"
 IPV4, IPV6 = "127.0.0.1", "::1"
 # 16 letters out of 64: no shell and no client needs to quote them.
 PASSWORD_BYTES = 12
+FILES = ("ftpsd.yaml", "users.yaml", ".users.yaml.lock", "audit.log", "hello.txt")
 WELCOME = "Welcome to ftpsd. What you upload lies beside this file.\n"
 PARCEL = "This file was uploaded.\n"
 
@@ -62,6 +66,10 @@ class Demo:
         return self.directory / "ftpsd.yaml"
 
     @property
+    def audit_log(self) -> Path:
+        return self.directory / "audit.log"
+
+    @property
     def parcel(self) -> Path:
         """The file that the printed lines upload."""
         return self.directory / "hello.txt"
@@ -75,23 +83,23 @@ def demo(
     metrics_port: int,
     user: str,
     password: str | None,
-    serve: Callable[[Path], int] = daemon.serve,
+    serve: Callable[[Path], int] | None = None,
 ) -> int:
     """
     Set up a demonstration in *directory* (None: a temporary one), print how to use it, serve it; return the exit code.
 
     A port of 0 means any that is free.
     """
+    serve = serve or partial(daemon.serve, watch=Telling(partial(print, flush=True)))
     with _state(directory) as state:
         try:
             ready = prepare(state, port, implicit_port, passive_ports, metrics_port, user, password)
-        except DemoProblem as problem:
+        except (DemoProblem, NotOurs) as problem:
             print(problem, file=sys.stderr)
             return daemon.EXIT_BAD_CONFIGURATION
         except OSError as error:
             print(f"{error.filename or state}: {error.strerror}; choose another --directory", file=sys.stderr)
             return daemon.EXIT_BAD_CONFIGURATION
-        # The audit log goes to the same place behind our back: nothing of ours may still be in a buffer then.
         print(instructions(ready, is_kept=directory is not None), flush=True)
         return serve(ready.config)
 
@@ -121,68 +129,32 @@ def prepare(
     Write what is missing into *directory* and find the ports.
 
     Raises:
-        DemoProblem: a port is in use, or a file of somebody else's is in the way.
+        DemoProblem: a port is in use, or a file of another kind is in the way.
+        NotOurs: the directory, or a file in it, is somebody else's.
         OSError: the directory cannot be written.
     """
     _check_login(user, password)
+    own_folder(directory)
+    for name in FILES:
+        require_own_file(directory / name)
     for name in ("ftpsd.yaml", "users.yaml"):
         _refuse_foreign(directory / name)
     addresses = (IPV4, IPV6) if _has_ipv6() else (IPV4,)
     ports = _free_port(addresses, port, "--port"), _free_port(addresses, implicit_port, "--implicit-port")
     metrics_port = _free_port((IPV4,), metrics_port, "--metrics-port")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_subfolder(directory / "tls")
+    for entry in os.listdir(directory / "tls"):
+        require_own_file(directory / "tls" / entry)
     files = authority.create(directory / "tls")
     pair = CertificatePair.load(files.certificate, files.private_key)
     home = directory / "home"
-    if not home.exists():
-        home.mkdir(mode=0o700)
-        (home / "welcome.txt").write_text(WELCOME)
+    if own_subfolder(home):
+        write(home / "welcome.txt", WELCOME)
     password = _settle_password(directory / "users.yaml", user, password)
     ready = Demo(directory, addresses, *ports, metrics_port, user, password, files.authority, pair.fingerprint)
-    ready.parcel.write_text(PARCEL)
-    _write(ready.config, _config_text(ready, passive_ports))
+    write(ready.parcel, PARCEL)
+    write(ready.config, _config_text(ready, passive_ports))
     return ready
-
-
-def instructions(demo: Demo, *, is_kept: bool) -> str:
-    """Return what the demonstration prints: facts, then lines to paste into a shell."""
-    ca, parcel = shlex.quote(str(demo.authority)), shlex.quote(str(demo.parcel))
-    # Without the password both programs ask for it.
-    login = shlex.quote(demo.user if demo.password is None else f"{demo.user}:{demo.password}")
-    account = shlex.quote(demo.user if demo.password is None else f"{demo.user},{demo.password}")
-    explicit, implicit = f"ftp://localhost:{demo.port}", f"ftps://localhost:{demo.implicit_port}"
-    curl = f"curl --ssl-reqd --cacert {ca} --user {login}"
-    trust = f"set ssl:ca-file {_lftp_quote(str(demo.authority))}; set ftp:ssl-force true; set ftp:ssl-protect-data true"
-    errand = f"cat welcome.txt; put {_lftp_quote(str(demo.parcel))} -o from-lftp.txt; ls; bye"
-    lftp = f"lftp -u {account} -e {shlex.quote(f'{trust}; {errand}')}"
-    unchanged = "unchanged since the first start in this directory (--password sets another)"
-    return f"""\
-ftpsd {__version__} demonstration; Ctrl-C ends it.
-
-  user          {demo.user}
-  password      {unchanged if demo.password is None else demo.password}
-  explicit TLS  {explicit}
-  implicit TLS  {implicit}
-  directory     {demo.directory} ({"kept" if is_kept else "removed at the end"})
-  certificate   {demo.fingerprint}
-  metrics       http://{IPV4}:{demo.metrics_port}/metrics
-
-curl, explicit TLS: list, download, upload
-  {curl} {explicit}/
-  {curl} {explicit}/welcome.txt
-  {curl} --upload-file {parcel} {explicit}/from-curl.txt
-
-curl, implicit TLS: download, upload
-  {curl} {implicit}/welcome.txt
-  {curl} --upload-file {parcel} {implicit}/from-curl-implicit.txt
-
-lftp, explicit and implicit TLS: download, upload, list
-  {lftp} {explicit}
-  {lftp} {implicit}
-
-metrics
-  curl http://{IPV4}:{demo.metrics_port}/metrics
-"""
 
 
 def _config_text(demo: Demo, passive_ports: str) -> str:
@@ -203,7 +175,7 @@ active:
   source_port: 0
 users: users.yaml
 audit:
-  log: stdout
+  log: audit.log
 metrics: {{address: {json.dumps(IPV4)}, port: {demo.metrics_port}}}
 drain_timeout: 5s
 """
@@ -230,7 +202,7 @@ def _settle_password(path: Path, user: str, password: str | None) -> str | None:
         entry = f"  {json.dumps(user)}:\n    password: {json.dumps(hashed)}\n    home: home\n"
         text = text.rstrip("\n") + "\n" + entry
     _users(path, text)
-    _write(path, text)
+    write(path, text)
     return password
 
 
@@ -292,14 +264,3 @@ def _try_port(address: str, port: int) -> int:
         trial.listen()
         number: int = trial.getsockname()[1]
         return number
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    with open(path, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
-        file.write(text)
-
-
-def _lftp_quote(text: str) -> str:
-    """Quote for lftp's own command line, which is inside the shell's."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

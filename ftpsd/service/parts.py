@@ -26,6 +26,8 @@ from ftpsd.control.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.tls.live import LiveSessions
+from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
 
 # Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10
@@ -86,7 +88,8 @@ class Parts:
         )
         self.passive_listeners.accept = self.ports.take
         rates = share.rates if share else UserRates(reactor)
-        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates)
+        self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
+        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates, LiveSessions(reactor))
         self._watch()
 
     @property

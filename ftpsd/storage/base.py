@@ -65,7 +65,7 @@ class StorageError(Exception):
     @property
     def reason(self) -> str:
         """What decided, for the log: a rule, the name of the errno, or else the kind."""
-        return self.why or self._errno or self.kind.name.lower().replace("_", " ")
+        return self.why or self._errno or _ERRNOS.get(self.kind) or self.kind.name.lower().replace("_", " ")
 
     @property
     def _errno(self) -> str | None:
@@ -85,6 +85,18 @@ class UnfinishedUpload(StorageError):
         self.length = length
         self.is_append = is_append
 
+
+# What a kind is called in the log that was found out by looking, without a system call that failed.
+_ERRNOS = {
+    Kind.NOT_FOUND: "ENOENT",
+    Kind.EXISTS: "EEXIST",
+    Kind.NOT_A_DIRECTORY: "ENOTDIR",
+    Kind.IS_A_DIRECTORY: "EISDIR",
+    Kind.NOT_EMPTY: "ENOTEMPTY",
+    Kind.NO_SPACE: "ENOSPC",
+    Kind.READ_ONLY: "EROFS",
+    Kind.OTHER_TREE: "EXDEV",
+}
 
 # Whatever is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
 # delete its own copy because our file server restarted.

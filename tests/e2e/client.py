@@ -225,10 +225,10 @@ class ControlConnection:
         self._received = b""
 
     def start_tls(
-        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, *, ragged: bool = True
+        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None, *, ragged: bool = True, name: str = IPV4
     ) -> ssl.SSLSocket:
         """Wrap the connection; without *ragged* a FIN that no close_notify announced raises SSLEOFError."""
-        secure = context.wrap_socket(self.sock, server_hostname=IPV4, session=session, suppress_ragged_eofs=ragged)
+        secure = context.wrap_socket(self.sock, server_hostname=name, session=session, suppress_ragged_eofs=ragged)
         self.sock = secure
         return secure
 

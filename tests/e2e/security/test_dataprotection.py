@@ -111,18 +111,6 @@ def test_a_data_connection_with_a_full_handshake_is_refused(
     assert guest.retrieve("secret", guest.context, guest.session) == (["150", "226"], b"secret")
 
 
-def test_the_session_of_another_control_connection_is_refused(
-    daemon: Daemon, way: Way, account: Account, secret: Path
-) -> None:
-    """Even one of the same user, with the same client context."""
-    guest = Guest(daemon, way, account)
-    other = control(daemon, way)
-    assert isinstance(other.sock, ssl.SSLSocket)
-    other.log_in(account)
-    codes, received = guest.retrieve("secret", other.sock.context, other.sock.session)
-    assert (codes, received) == (["150", "522"], b"")
-
-
 def test_an_upload_over_a_full_handshake_is_not_stored(daemon: Daemon, way: Way, account: Account) -> None:
     """Nothing that a stranger sends becomes a file."""
     guest = Guest(daemon, way, account)

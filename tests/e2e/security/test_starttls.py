@@ -138,14 +138,16 @@ def test_alpn_without_ftp_is_refused(tls_daemon: Daemon, offered: list[str], ver
     connection.close()
 
 
-def test_a_tls_client_is_not_resumed_by_another_session(tls_daemon: Daemon) -> None:
-    """Every control connection begins with a full handshake: a session belongs to one control connection."""
+def test_a_resumed_control_connection_is_nobody(tls_daemon: Daemon) -> None:
+    """A control connection may resume the TLS session of an earlier one; that says nothing about who it is."""
     context = tls_context(tls_daemon, ssl.TLSVersion.TLSv1_2)
     first = ControlConnection(IPV4, tls_daemon.ports.implicit)
     session = first.start_tls(context).session
     first.reply()
     second = ControlConnection(IPV4, tls_daemon.ports.implicit)
-    assert not second.start_tls(context, session).session_reused
+    assert second.start_tls(context, session).session_reused
+    second.reply()
+    assert second.ask("PWD").startswith("530")
     for connection in (first, second):
         connection.close()
 

@@ -137,11 +137,14 @@ def test_a_home_that_is_the_whole_machine(site: Site, home: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("home", "secret"), [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml")]
+    ("home", "secret"),
+    [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml"), ("log", "log/audit.log")],
 )
 def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: str) -> None:
-    """Configuration, users file and private keys are no user's to read: an error."""
+    """Configuration, users file, private keys and audit log are no user's to read: an error."""
     (site.folder / "linked").symlink_to(site.folder)
+    (site.folder / "log").mkdir()
+    site.replace("/audit.log", "/log/audit.log")
     site.write_users(user(home=str(site.folder / home)))
     line, _ = checked(site, 2)
     assert "users.alice.home: " in line
@@ -155,12 +158,13 @@ def test_a_mount_that_holds_the_servers_secrets(site: Site) -> None:
 
 
 def test_the_same_home_twice(site: Site) -> None:
-    """Also by two names; at the second user."""
+    """Also by two names; at the second user, once for all of them."""
     (site.folder / "other").symlink_to("home")
     site.write_users(user() + "  bob:\n    home: other\n")
-    assert checked(site) == [
-        "users.yaml:5:11: warning: users.bob.home: other is the home of alice too: each can change what the other has"
-    ]
+    place = "users.yaml:5:11: warning: users.bob.home: other is the home of alice too"
+    assert checked(site) == [f"{place}: each can change what the others have"]
+    site.write_users(user() + "  bob:\n    home: other\n  carol:\n    home: home\n")
+    assert checked(site) == [f"{place} and of 1 more: each can change what the others have"]
 
 
 def test_a_home_inside_a_home(site: Site) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -175,11 +178,57 @@ def test_a_password_from_standard_input_is_hashed(stdin: str) -> None:
     assert verify("päss wörd", result.stdout.strip())
 
 
-def test_a_password_is_asked_for_twice() -> None:
+def test_a_password_is_asked_for_twice_on_a_terminal() -> None:
     """The prompt wants the same password again, and does not show it."""
-    result = run("hash-password", stdin="secret\nsecret\n")
-    assert "secret" not in result.output
-    assert verify("secret", result.stdout.splitlines()[-1])
+    shown = on_a_terminal("hash-password", "secret", "secret")
+    assert "secret" not in shown
+    assert verify("secret", shown.splitlines()[-1])
+
+
+def on_a_terminal(command: str, *answers: str) -> str:
+    """Run *command* with a terminal of its own and give each of the *answers* to a prompt; return what is shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "ftpsd.cli", command])
+    shown = b""
+    try:
+        for answer in answers:
+            while not shown.endswith(b": "):
+                shown += os.read(terminal, 1000)
+            os.write(terminal, answer.encode() + b"\n")
+            shown += os.read(terminal, 2)
+        # The terminal of a process that has ended gives EIO.
+        with suppress(OSError):
+            while piece := os.read(terminal, 1000):
+                shown += piece
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+    return shown.decode()
+
+
+@pytest.mark.parametrize("stdin", ["secret\n", "secret", "secret\nsecret\n"])
+def test_a_pipe_needs_neither_option_nor_terminal(stdin: str) -> None:
+    """As in a script or over ssh: the first line is the password, in a session without a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ftpsd.cli", "hash-password"],
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert verify("secret", done.stdout.strip())
+
+
+def test_an_empty_pipe_is_told(site: Path) -> None:
+    """Nothing is no password: exit code 2 and a sentence, not an abort."""
+    for command in (["hash-password"], ["user", "password", "alice", "--config", site / "ftpsd.yaml"]):
+        result = run(*command, stdin="")
+        assert result.exit_code == 2
+        assert "A password has at least one" in result.stderr
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "a\tb\n", b"\xff\n", "x" * 2000])
@@ -293,8 +342,8 @@ def test_a_password_is_never_an_argument(site: Path) -> None:
 
 
 def test_a_password_is_changed(site: Path) -> None:
-    """The new password is asked for twice."""
-    result = run("user", "password", "alice", "--config", site / "ftpsd.yaml", stdin="new\nnew\n")
+    """The new password comes from a pipe; a terminal is asked."""
+    result = run("user", "password", "alice", "--config", site / "ftpsd.yaml", stdin="new\n")
     assert result.exit_code == 0
     assert verify("new", load_users(site / "users.yaml").users["alice"].password)
 

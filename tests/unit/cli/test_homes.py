@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_home_belongs_to_the_user_of_the_group(site: Path) -> None:
     add_bob(site, site / "bob")
     status = (site / "bob").stat()
     assert account_of(status.st_uid).gid == status.st_gid == NOBODY
+
+
+@only_root
+def test_a_home_belongs_to_the_user_ftpsd(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files and folders are root's and tell nothing."""
+    real = pwd.getpwnam
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: real("nobody" if name == "ftpsd" else name))
+    add_bob(site, site / "bob")
+    assert (site / "bob").stat().st_uid == NOBODY
 
 
 @only_root

@@ -127,5 +127,6 @@ def test_the_reason_of_a_storage_error() -> None:
     cause = OSError(errno.EACCES, "no")
     assert from_oserror(cause).reason == "EACCES"
     assert StorageError(Kind.DENIED, None, cause, why="no rule allows read").reason == "no rule allows read"
+    assert StorageError(Kind.NOT_FOUND).reason == "ENOENT"
     assert StorageError(Kind.QUOTA).reason == "quota"
     assert StorageError(Kind.BAD_NAME).reason == "bad name"

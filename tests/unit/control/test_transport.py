@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.control.transport import MOST_FORGOTTEN, RECORD, ControlTransport
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session import SessionTLS, TLSPolicy
 from tests.dataclient import identity
 from tests.reactor import Reactor, tcp_pair
 
@@ -347,9 +347,7 @@ class Hello:
 
 def choosy(maximum: str) -> SessionTLS:
     """Return the TLS of a session with `tls.maximum_version: maximum`."""
-    tls = SessionTLS(identity()[0])
-    tls.allow(maximum)
-    return tls
+    return SessionTLS(identity()[0], TLSPolicy(maximum=maximum))
 
 
 @pytest.mark.parametrize(

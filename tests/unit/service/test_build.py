@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from ftpsd.config.document import ConfigErrors
 from ftpsd.service.build import load
 from ftpsd.service.daemon import Daemon
 from ftpsd.tls.authority import create
+from tests.tools import reachable_folder
 from tests.unit.service.site import USERS, PortReactor, Site
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -75,6 +79,23 @@ def test_a_home_that_is_missing(site: Site) -> None:
     (warning,) = load(site.path).warnings
     assert str(warning).startswith(f"{site.users}:3:11: warning: users.alice.home: ")
     assert "mkdir -p" in str(warning)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else for a while")
+def test_a_home_that_is_closed_to_the_daemon() -> None:
+    """The start warns of it, as the daemon's user: without that logins work and listings fail."""
+    with reachable_folder() as folder:
+        site = Site(folder)
+        (folder / "home").chmod(0o711)
+        for name in ("users.yaml", "tls/server-key.pem"):
+            os.chown(folder / name, NOBODY, NOBODY)
+        (folder / "tls").chmod(0o755)
+        os.seteuid(NOBODY)
+        try:
+            (warning,) = load(site.path).warnings
+        finally:
+            os.seteuid(0)
+        assert str(warning).startswith(f"{site.users}:3:11: warning: users.alice.home: {folder}/home cannot be listed")
 
 
 def test_a_missing_home_of_a_disabled_user(site: Site) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
+import ssl
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from ftpsd.auth.passwords import verify
 from ftpsd.config.model import load_config
 from ftpsd.config.users import load_users
-from ftpsd.service.demo import Demo, DemoProblem, demo, instructions, prepare
+from ftpsd.service.demo import MARK, Demo, DemoProblem, demo, prepare
+from ftpsd.service.ours import NotOurs
+from ftpsd.service.pasting import instructions, shown_fingerprint
 
 PASSIVE = "3000-3050"
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
 
 def prepared(directory: Path, *, user: str = "demo", password: str | None = None) -> Demo:
@@ -190,3 +198,94 @@ def test_an_unknown_password_is_asked_for(tmp_path: Path) -> None:
     page = instructions(prepared(tmp_path), is_kept=True)
     assert "--user demo ftp://" in page
     assert "unchanged" in page
+
+
+def test_filezilla_and_winscp_get_urls(tmp_path: Path) -> None:
+    """Both read ftpes as explicit TLS and ftps as implicit; a password with letters of URLs comes back from them."""
+    ready = prepared(tmp_path, password="p@ss:/word %")
+    page = instructions(ready, is_kept=True)
+    lines = [line.strip() for line in page.splitlines()]
+    for scheme, port in (("ftpes", ready.port), ("ftps", ready.implicit_port)):
+        address = f"{scheme}://demo:p%40ss%3A%2Fword%20%25@localhost:{port}"
+        assert f"filezilla {address}" in lines
+        (winscp,) = [line for line in lines if line.startswith(f'winscp.com /command "open {address}/ ')]
+        assert f" -certificate={shown_fingerprint(ready.fingerprint)}" in winscp
+    assert urlsplit(address).port == ready.implicit_port
+
+
+def test_the_fingerprint_is_written_as_clients_show_it(tmp_path: Path) -> None:
+    """32 pairs of lower-case digits with colons, of the certificate that the server shows."""
+    ready = prepared(tmp_path)
+    pem = (tmp_path / "tls/server.pem").read_text()
+    der = ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END") + len("-----END CERTIFICATE-----")])
+    assert f"certificate   SHA-256 {sha256(der).digest().hex(':')}\n" in instructions(ready, is_kept=True)
+
+
+# --- a directory of somebody else
+
+
+@only_root
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Its owner can put anything into it, at any time."""
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 1234, 1234)
+    for place in ("theirs", "theirs/below"):
+        with pytest.raises(NotOurs, match="belongs to 1234"):
+            prepared(tmp_path / place)
+    assert os.listdir(tmp_path / "theirs") == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o722])
+def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """Also with the sticky bit: others could make what is not there yet."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(mode)
+    with pytest.raises(NotOurs, match="chmod go-w"):
+        prepared(tmp_path / "state")
+    assert os.listdir(tmp_path / "state") == []
+
+
+@pytest.mark.parametrize("name", ["ftpsd.yaml", "users.yaml", "hello.txt", "audit.log", "tls/ca.pem", "tls/ca-key.pem"])
+def test_a_planted_link_is_refused(tmp_path: Path, name: str) -> None:
+    """What it leads to is as it was, whether it is there or not."""
+    state = tmp_path / "state"
+    (state / "tls").mkdir(parents=True, mode=0o700)
+    state.chmod(0o700)
+    for target in (tmp_path / "precious", tmp_path / "absent"):
+        (tmp_path / "precious").write_text(f"{MARK}\n")
+        (state / name).symlink_to(target)
+        with pytest.raises(NotOurs, match="is a link"):
+            prepared(state)
+        (state / name).unlink()
+    assert (tmp_path / "precious").read_text() == f"{MARK}\n"
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("name", ["tls", "home"])
+def test_a_planted_link_to_a_directory_is_refused(tmp_path: Path, name: str) -> None:
+    """Keys, and what clients upload, would land there."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "state" / name).symlink_to(tmp_path / "else")
+    with pytest.raises(NotOurs, match="is a link"):
+        prepared(tmp_path / "state")
+    assert os.listdir(tmp_path / "else") == []
+
+
+def test_a_planted_hard_link_is_refused(tmp_path: Path) -> None:
+    """A file with a second name is written through both."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "precious").write_text("mine")
+    os.link(tmp_path / "precious", tmp_path / "state" / "audit.log")
+    with pytest.raises(NotOurs, match="second name"):
+        prepared(tmp_path / "state")
+
+
+def test_the_refusal_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, a sentence with the command to run, and nothing is served."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    served: list[Path] = []
+    assert demonstrated(tmp_path / "state", served) == 2
+    assert f"run: chmod go-w {tmp_path}/state; or choose another --directory" in capsys.readouterr().err
+    assert served == []

@@ -24,6 +24,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.clienthello import client_hello
 
 TLS_1_2 = ssl.TLSVersion.TLSv1_2
 TLS_1_3 = ssl.TLSVersion.TLSv1_3
@@ -132,14 +133,20 @@ class OverMemory:
         return self._tls.control_connection(None)
 
 
-def connect_control(tls: SessionTLS, context: ssl.SSLContext, *, name: str | None = "localhost") -> Control:
+def connect_control(
+    tls: SessionTLS,
+    context: ssl.SSLContext,
+    *,
+    name: str | None = "localhost",
+    session: ssl.SSLSession | None = None,
+) -> Control:
     """Open a control connection with its TLS over memory, the handshake done as far as it goes."""
     application = Recorder()
     wrapped: Factory = Factory.forProtocol(lambda: application)
     clock = Clock()
     server: Any = TLSMemoryBIOFactory(OverMemory(tls), False, wrapped, clock).buildProtocol(None)
     make_transport: Any = StringTransport
-    control = Control(server, make_transport(), application, Client(context, name=name), clock)
+    control = Control(server, make_transport(), application, Client(context, session, name), clock)
     server.makeConnection(control.transport)
     control.pump()
     assert control.greet() == b"220 ready\r\n"
@@ -159,7 +166,10 @@ def connect_data(
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        server, client = tls.data_connection(ours), Client(context, session, name)
+        client = Client(context, session, name)
+        hello = client.take(b"")
+        server = tls.data_connection(ours, client_hello(hello))
+        theirs.sendall(hello)
         _shake(server, client, theirs)
         server.send(b"a file")
         assert client.read(theirs.recv(65536)) == b"a file"

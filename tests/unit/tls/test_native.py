@@ -156,7 +156,7 @@ def test_a_forged_record(ends: Ends) -> None:
 
 def test_memory_without_records(pair: CertificatePair, authority: Path, way: Way) -> None:
     """Over memory, where an uplink reads, nothing received is nothing yet, and no end."""
-    server, client = SessionTLS(pair).buffered_data_connection(), Client(client_context(authority, VERSIONS[0]))
+    server, client = SessionTLS(pair).data_connection(None), Client(client_context(authority, VERSIONS[0]))
     to_server = client.take(b"")
     while not client.is_shaken:
         server.bio_write(to_server)

@@ -19,6 +19,7 @@ from ftpsd.tls.resumption import (
     new_evidence,
 )
 from ftpsd.tls.session import SessionTLS
+from ftpsd.wire.clienthello import client_hello
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
 
 # TLS 1.2 with tickets, TLS 1.2 with session ids, TLS 1.3.
@@ -95,16 +96,17 @@ def test_data_session_resumes(new_session: NewSession, authority: Path, version:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_session_of_unresumed_data_connection_resumes(
+def test_session_of_an_unresumed_data_connection_is_worth_nothing(
     new_session: NewSession, authority: Path, version: ssl.TLSVersion
 ) -> None:
-    """A session that began with a full data handshake of this control session may be resumed by the next transfer."""
+    """Whoever reaches a data port can do a full handshake there; resuming that one must not pass for the client's."""
     tls, context = new_session(), client_context(authority, version)
     connect_control(tls, context)
     with connect_data(tls, context) as (_server, client):
         session = client.tls.session
     with connect_data(tls, context, session) as (server, _client):
-        assert is_resumed(server)
+        assert not is_resumed(server)
+        assert not tls.is_own(server)
 
 
 def test_every_resumption_brings_a_new_ticket(new_session: NewSession, authority: Path) -> None:
@@ -155,8 +157,9 @@ def test_openssl_speaks_too_early(pair: CertificatePair, authority: Path) -> Non
     """OpenSSL calls a session resumed when it has read the ticket: the client has proven nothing by then."""
     tls, context = SessionTLS(pair, evidence=AskedEvidence()), client_context(authority, TLS_1_3)
     session = connect_control(tls, context).client.tls.session
-    server = tls.buffered_data_connection()
-    server.bio_write(Client(context, session).take(b""))
+    hello = Client(context, session).take(b"")
+    server = tls.data_connection(None, client_hello(hello))
+    server.bio_write(hello)
     with pytest.raises(SSL.WantReadError):
         server.do_handshake()
     assert native.session_reused(server)
@@ -168,8 +171,9 @@ def test_refused_handshake_is_not_resumed(new_session: NewSession, authority: Pa
     tls, context = new_session(), client_context(authority, TLS_1_2)
     session = connect_control(tls, context).client.tls.session
     context.set_alpn_protocols(["http/1.1"])
-    server = tls.buffered_data_connection()
-    server.bio_write(Client(context, session).take(b""))
+    hello = Client(context, session).take(b"")
+    server = tls.data_connection(None, client_hello(hello))
+    server.bio_write(hello)
     with pytest.raises(SSL.Error, match="no application protocol"):
         server.do_handshake()
     assert not is_resumed(server)
@@ -190,8 +194,7 @@ def test_absence_alone_proves_nothing(pair: CertificatePair, authority: Path) ->
 
     tls, context = SessionTLS(pair, evidence=Blind()), client_context(authority, TLS_1_3)
     control = connect_control(tls, context)
-    with connect_data(tls, context, control.client.tls.session) as (server, client):
-        assert client.tls.session_reused
+    with connect_data(tls, context, control.client.tls.session) as (server, _client):
         assert not is_resumed(server)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import AskedEvidence, StateEvidence, is_resumed
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session import SessionTLS, TLSPolicy
 from tests.hosts import authority as other_authority
 from tests.hosts import pair_for
 from tests.unit.tls.clients import VERSIONS, client_context, connect_control, connect_data
@@ -28,7 +28,7 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 @pytest.fixture(params=[AskedEvidence, StateEvidence])
 def tls(request: pytest.FixtureRequest, pair: CertificatePair) -> SessionTLS:
     """The TLS of a session that knows a second name; both ways to tell that it was resumed."""
-    return SessionTLS(pair, choose=NAMES.get, evidence=request.param())
+    return SessionTLS(pair, TLSPolicy(choose=NAMES.get), request.param())
 
 
 def trusting(authority: Path, version: ssl.TLSVersion, *, tickets: bool = True) -> ssl.SSLContext:
@@ -107,7 +107,7 @@ def test_another_session_of_the_same_name_is_not_resumed(
     """The certificate is shared, tickets are not."""
     context = trusting(authority, version)
     session = connect_control(tls, context, name=NAME).client.tls.session
-    second = SessionTLS(pair, choose=NAMES.get)
+    second = SessionTLS(pair, TLSPolicy(choose=NAMES.get))
     connect_control(second, context, name=NAME)
     with connect_data(second, context, session, name=NAME) as (server, client):
         assert not client.tls.session_reused

@@ -12,9 +12,11 @@ import pytest
 from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.session import SUITES_1_2, SessionTLS
+from ftpsd.tls.contexts import SUITES_1_2
+from ftpsd.tls.session import SessionTLS, TLSPolicy
 from ftpsd.wire.clienthello import TLS_1_2 as VERSION_1_2
 from ftpsd.wire.clienthello import TLS_1_3 as VERSION_1_3
+from ftpsd.wire.clienthello import ClientHello
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, client_context, connect_control, connect_data
 
 # OpenSSL's suites of security level 0, so that a client offers what it normally would not.
@@ -69,10 +71,9 @@ def test_tickets_come_late_unless_every_connection_is_of_1_2(
     pair: CertificatePair, authority: Path, maximum: str, offered: set[int], is_late: bool
 ) -> None:
     """Also a data connection that would take TLS 1.3 where the control connection did not gets 1.2."""
-    tls = SessionTLS(pair)
-    tls.allow(maximum)
-    if tls.is_choosy:
-        tls.meet(frozenset(offered))
+    tls = SessionTLS(pair, TLSPolicy(maximum=maximum))
+    if tls.waits_for_hello:
+        tls.choose_version(ClientHello(frozenset(offered)))
     speaks_both = client_context(authority, TLS_1_2)
     speaks_both.maximum_version = TLS_1_3
     with connect_data(tls, speaks_both) as (_server, client):
@@ -82,8 +83,7 @@ def test_tickets_come_late_unless_every_connection_is_of_1_2(
 
 def test_a_control_connection_of_1_2_is_not_enough(pair: CertificatePair, authority: Path) -> None:
     """With `tls.maximum_version: 1.3` the data connection may be newer: tickets are held back."""
-    tls = SessionTLS(pair)
-    tls.allow("1.3")
+    tls = SessionTLS(pair, TLSPolicy(maximum="1.3"))
     control = connect_control(tls, client_context(authority, TLS_1_2))
     assert control.client.tls.version() == "TLSv1.2"
     assert tls.has_late_tickets
@@ -179,7 +179,7 @@ def test_tls_1_1_is_refused(pair: CertificatePair, authority: Path) -> None:
 def test_minimum_version_1_3(pair: CertificatePair, authority: Path) -> None:
     """With minimum_version 1.3 a client of TLS 1.2 is refused."""
     with pytest.raises(ssl.SSLError, match="protocol version"):
-        connect_control(SessionTLS(pair, "1.3"), client_context(authority, TLS_1_2))
+        connect_control(SessionTLS(pair, TLSPolicy(minimum="1.3")), client_context(authority, TLS_1_2))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.clienthello import TLS_1_2, TLS_1_3, offered_versions, record_length
+from ftpsd.wire.clienthello import NOTHING, TLS_1_2, TLS_1_3, ClientHello, client_hello, record_length
 
 
 def hello(least: ssl.TLSVersion, most: ssl.TLSVersion) -> bytes:
@@ -31,7 +31,7 @@ V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 )
 def test_a_client_is_understood(least: ssl.TLSVersion, most: ssl.TLSVersion, offered: set[int]) -> None:
     """With and without the extension that TLS 1.3 brought."""
-    assert offered_versions(hello(least, most)) == offered
+    assert client_hello(hello(least, most)).versions == offered
 
 
 def test_the_record_tells_its_length() -> None:
@@ -43,13 +43,13 @@ def test_the_record_tells_its_length() -> None:
 def test_a_part_offers_nothing() -> None:
     """However much of it is there."""
     whole = hello(V1_2, V1_3)
-    assert {offered_versions(whole[:end]) for end in range(len(whole))} == {frozenset()}
+    assert {client_hello(whole[:end]) for end in range(len(whole))} == {NOTHING}
 
 
 @pytest.mark.parametrize("text", [b"", b"USER alice\r\n", b"\x16\x03\x01", b"\x16\x03\x01\x00\x00", b"\x80\x2e"])
 def test_what_is_no_hello_offers_nothing(text: bytes) -> None:
     """Commands in clear, and records without anything in them."""
-    assert offered_versions(text) == frozenset()
+    assert client_hello(text) == NOTHING
 
 
 @given(st.data())
@@ -58,4 +58,4 @@ def test_a_damaged_hello_does_no_harm(data: st.DataObject) -> None:
     whole = bytearray(hello(V1_2, V1_3))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    assert isinstance(offered_versions(bytes(whole)), frozenset)
+    assert isinstance(client_hello(bytes(whole)), ClientHello)

@@ -1,0 +1,223 @@
+"""Whose TLS session a data connection resumes: a live one of the same user, address and host, or it is refused."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import EXPLICIT_1_2, IPV4, SECURE_WAYS, TIMEOUT, ControlConnection, Way, tls_context
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.daemon import Account, Daemon, password_hash
+from tests.e2e.hosted import MAIN, HostedDaemon
+from tests.e2e.polling import eventually
+
+ELSEWHERE = "127.0.0.2"
+SECRET = b"secret"
+SERVED, REFUSED = (["150", "226"], SECRET), (["150", "522"], b"")
+
+
+class Client:
+    """A client with one TLS cache for all of its connections to *daemon*, as rclone has."""
+
+    def __init__(self, daemon: Daemon, way: Way, version: ssl.TLSVersion | None = None) -> None:
+        self.daemon = daemon
+        self.context = tls_context(daemon, version or way.version)
+        self._way = way
+        self._stack = ExitStack()
+
+    def connect(self, account: Account | None = None, source: str = IPV4, name: str = IPV4) -> ControlConnection:
+        """Open a control connection from *source* to the host *name* and log in, as nobody without *account*."""
+        ports = self.daemon.ports
+        connection = ControlConnection(IPV4, ports.implicit if self._way.mode == "implicit" else ports.explicit, source)
+        self._stack.callback(connection.close)
+        if self._way.mode == "explicit":
+            assert connection.reply().startswith("220")
+            assert connection.ask("AUTH TLS").startswith("234")
+        connection.start_tls(self.context, name=name)
+        if self._way.mode == "implicit":
+            assert connection.reply().startswith("220")
+        else:
+            assert connection.ask("NOOP")[:3] in ("200", "530")
+        if account is not None:
+            connection.log_in(account)
+        return connection
+
+    def session(self, connection: ControlConnection) -> ssl.SSLSession:
+        """Return the TLS session of a control connection."""
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        assert connection.sock.session is not None
+        return connection.sock.session
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def retrieve(
+    control: ControlConnection, context: ssl.SSLContext, session: ssl.SSLSession | None, source: str = IPV4
+) -> tuple[tuple[list[str], bytes], ssl.SSLSession | None]:
+    """Return the codes of the replies to RETR and what arrived, and the TLS session of the data connection."""
+    where = control.passive()
+    control.send("RETR secret")
+    received, made = b"", None
+    try:
+        plain = socket.create_connection(where, TIMEOUT, (source, 0))
+        with context.wrap_socket(plain, server_hostname=IPV4, session=session) as data:
+            while piece := data.recv(65536):
+                received += piece
+            made = data.session
+    except (ssl.SSLError, ConnectionError):
+        pass  # the server may cut a connection it refuses
+    return ([control.reply()[:3], control.reply()[:3]], received), made
+
+
+def is_refused(control: ControlConnection, client: Client, session: ssl.SSLSession) -> bool:
+    """Tell whether a data connection that resumes *session* is refused; the server may not know yet that it ended."""
+    done, _ = retrieve(control, client.context, session)
+    assert done in (SERVED, REFUSED)
+    return done == REFUSED
+
+
+@pytest.fixture(params=SECURE_WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """In turn every way with TLS."""
+    chosen: Way = request.param
+    return chosen
+
+
+@pytest.fixture
+def client(daemon: Daemon, way: Way) -> Iterator[Client]:
+    client = Client(daemon, way)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def alice(daemon: Daemon) -> Account:
+    """A user with something worth stealing."""
+    account = daemon.account()
+    (account.home / "secret").write_bytes(SECRET)
+    return account
+
+
+ONLY_1_2 = pytest.mark.parametrize("way", [way for way in SECURE_WAYS if way.version is EXPLICIT_1_2.version], ids=str)
+
+
+@ONLY_1_2
+def test_another_live_session_of_the_user_is_served(client: Client, alice: Account) -> None:
+    """The newest ticket of the cache, whichever control connection it came from; the audit log says whose."""
+    first, second = client.connect(alice), client.connect(alice)
+    done, _ = retrieve(first, client.context, client.session(second))
+    assert done == SERVED
+    event = client.daemon.wait_for_event("data-session-shared", user=alice.name)
+    assert event["resumed_session"] != event["session"]
+
+
+def test_another_users_live_session_is_refused(client: Client, daemon: Daemon, alice: Account) -> None:
+    """From the same address: NAT, or another account of the machine."""
+    victim, mallory = client.connect(alice), client.connect(daemon.account())
+    assert retrieve(victim, client.context, client.session(mallory))[0] == REFUSED
+    assert retrieve(victim, client.context, client.session(victim))[0] == SERVED
+
+
+def test_the_same_users_session_after_its_logout_is_refused(client: Client, alice: Account) -> None:
+    """REIN, QUIT and a lost connection all end what the TLS session is good for."""
+    victim = client.connect(alice)
+    for end in ("REIN", "QUIT", ""):
+        other = client.connect(alice)
+        session = client.session(other)
+        if end:
+            assert other.ask(end)[0] == "2"
+        if end != "REIN":
+            other.close()
+        else:
+            # Nobody is waited for who has gone or is somebody else by now.
+            other.log_in(client.daemon.account())
+        eventually(partial(is_refused, victim, client, session), "the session is forgotten")
+
+
+def test_the_same_users_session_from_another_address_is_refused(client: Client, alice: Account) -> None:
+    """A ticket that was stolen from a client elsewhere."""
+    victim, elsewhere = client.connect(alice), client.connect(alice, ELSEWHERE)
+    assert retrieve(victim, client.context, client.session(elsewhere))[0] == REFUSED
+
+
+def test_a_session_that_has_not_logged_in_is_refused(client: Client, daemon: Daemon, alice: Account) -> None:
+    """It is waited for, and was somebody else's."""
+    victim, nobody = client.connect(alice), client.connect()
+    session = client.session(nobody)
+    where = victim.passive()
+    victim.send("RETR secret")
+    with client.context.wrap_socket(socket.create_connection(where), server_hostname=IPV4, session=session) as data:
+        nobody.log_in(daemon.account())
+        try:
+            assert data.recv(100) == b""
+        except ssl.SSLError:
+            pass
+    assert [victim.reply()[:3], victim.reply()[:3]] == REFUSED[0]
+
+
+@ONLY_1_2
+def test_a_session_about_to_log_in_is_served(client: Client, alice: Account) -> None:
+    """curl -Z resumes its newest control connection, logged in or not."""
+    first, newest = client.connect(alice), client.connect()
+    session = client.session(newest)
+    where = first.passive()
+    first.send("RETR secret")
+    with client.context.wrap_socket(socket.create_connection(where), server_hostname=IPV4, session=session) as data:
+        newest.log_in(alice)
+        assert data.recv(100) == SECRET
+    assert [first.reply()[:3], first.reply()[:3]] == SERVED[0]
+
+
+def test_what_a_refused_connection_began_is_refused_again(client: Client, daemon: Daemon, alice: Account) -> None:
+    """A stranger's full handshake on the data port leaves them a TLS session, which must not count the next time."""
+    victim = client.connect(alice)
+    stranger = tls_context(daemon, client.context.maximum_version)
+    refused, session = retrieve(victim, stranger, None)
+    assert refused == REFUSED
+    for _ in range(2):
+        refused, session = retrieve(victim, stranger, session)
+        assert refused == REFUSED
+    assert retrieve(victim, client.context, client.session(victim))[0] == SERVED
+
+
+@ONLY_1_2
+def test_a_resumed_control_connection_has_its_own_user(client: Client, daemon: Daemon, alice: Account) -> None:
+    """Two control connections with one master secret, and two users: each data connection is its own session's."""
+    first = client.connect(alice)
+    session = client.session(first)
+    bob = daemon.account()
+    (bob.home / "secret").write_bytes(b"bob's")
+    second = ControlConnection(IPV4, daemon.ports.implicit)
+    assert second.start_tls(client.context, session).session_reused
+    second.reply()
+    second.log_in(bob)
+    assert retrieve(second, client.context, session)[0] == (["150", "226"], b"bob's")
+    assert retrieve(first, client.context, session)[0] == SERVED
+    first.close()
+    again = client.connect(alice)
+    eventually(partial(is_refused, again, client, session), "the session is forgotten")
+    second.close()
+
+
+def test_a_session_of_another_host_is_refused(start_daemon: StartDaemon, tmp_path: Path, way: Way) -> None:
+    """Two hosts with a user of the same name, behind one certificate."""
+    hosted = HostedDaemon(tmp_path, start_daemon)
+    daemon = hosted.daemon
+    (hosted.homes[MAIN] / "secret").write_bytes(SECRET)
+    home = tmp_path / "carol"
+    home.mkdir()
+    daemon.write_users({**daemon.users, "carol": {"password": password_hash(), "home": str(home)}})
+    daemon.reload()
+    carol = Account("carol", home)
+    client = Client(daemon, way)
+    here, there = client.connect(carol, name=MAIN), client.connect(carol)
+    assert retrieve(here, client.context, client.session(there))[0] == REFUSED
+    assert retrieve(here, client.context, client.session(here))[0] == SERVED
+    client.close()
