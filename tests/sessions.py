@@ -165,6 +165,10 @@ class Server:
         """Open a control connection; *tls* is the client's end of implicit TLS."""
         return ControlClient(self, peer, host, implicit=implicit, tls=tls)
 
+    def connect_silently(self) -> ControlClient:
+        """Open a connection of implicit TLS whose client says nothing yet."""
+        return ControlClient(self, PEER, HOST, implicit=True, is_silent=True)
+
     def logged_in(self) -> ControlClient:
         """Open a control connection and log in."""
         client = self.connect()
@@ -195,10 +199,23 @@ class ControlTransport:
         self._reactor = reactor
         self._protocol = protocol
         self._top: Any = self.raw
+        self._begin: Callable[[], object] | None = None
+        self._held = b""
+        self._is_ending = False
 
     def deliver(self, data: bytes) -> None:
         """Let *data* arrive from the client."""
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            begin()
+            self.write(self._held)
+            if self._is_ending:
+                self.loseConnection()
         (self.tls or self._protocol).dataReceived(data)
+
+    def when_client_speaks(self, begin: Callable[[], object]) -> None:
+        """Call *begin* with the first bytes; what is written meanwhile leaves behind it."""
+        self._begin = begin
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Put TLS between the protocol and the bytes."""
@@ -234,10 +251,16 @@ class ControlTransport:
             self.raw.registerProducer(self._protocol, streaming)
 
     def write(self, data: bytes) -> None:
-        self._top.write(data)
+        if self._begin is not None:
+            self._held += data
+        else:
+            self._top.write(data)
 
     def loseConnection(self) -> None:
-        self._top.loseConnection()
+        if self._begin is not None:
+            self._is_ending = True
+        else:
+            self._top.loseConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self._top.registerProducer(producer, streaming)
@@ -266,13 +289,21 @@ class ControlTransport:
 
     def setsockopt(self, *option: int) -> None: ...
     def setTcpNoDelay(self, enabled: bool) -> None: ...
-    def setTcpKeepAlive(self, enabled: bool) -> None: ...
 
 
 class ControlClient:
     """The client's end of a control connection in memory; *greeting* is what the server said first."""
 
-    def __init__(self, server: Server, peer: str, host: str, *, implicit: bool, tls: Client | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        peer: str,
+        host: str,
+        *,
+        implicit: bool,
+        tls: Client | None = None,
+        is_silent: bool = False,
+    ) -> None:
         self.server = server
         self.peer = peer
         self.tls: Client | None = None
@@ -283,7 +314,7 @@ class ControlClient:
         self.transport = ControlTransport(server.reactor, self.pi, peer, host)
         connect: Any = self.pi.makeConnection
         connect(self.transport)
-        if implicit:
+        if implicit and not is_silent:
             self.shake_hands(tls)
         self.greeting = self.replies()
 

@@ -62,6 +62,9 @@ class Direction(StrEnum):
     LISTING = "listing"
 
 
+# Characters that the log takes of what a client has typed: one of them is up to twelve bytes there.
+MOST_TYPED = 256
+
 Channel = Literal["control", "data"]
 DataMode = Literal["passive", "active"]
 
@@ -126,11 +129,14 @@ class SessionOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
+    """*commands_not_logged* is how many commands before the login were only counted (`CommandCounted`)."""
+
     event = "session-closed"
     seconds: float
     reason: str
     bytes_sent: int
     bytes_received: int
+    commands_not_logged: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +171,17 @@ class LoggedIn(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused(Event):
-    """*name* is what the client claimed to be, true or not; *who* has no user yet."""
+    """*name* is what the client claimed to be, true or not, cut where it is long; *who* has no user yet."""
 
     event = "login-refused"
     method: str
     name: str
     reason: str
     seconds: float
+
+    def __post_init__(self) -> None:
+        if len(self.name) > MOST_TYPED:
+            object.__setattr__(self, "name", self.name[:MOST_TYPED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +190,8 @@ class CommandDone(Event):
     *command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*.
 
     *reason* is why it was refused: the right that no rule gives, the name of an errno, or a sentence; no metric has it.
+
+    A long *argument* is cut here, and *argument_length* is how many characters it had.
     """
 
     event = "command"
@@ -188,6 +200,20 @@ class CommandDone(Event):
     code: int
     seconds: float
     reason: str | None = None
+    argument_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.argument) > MOST_TYPED:
+            object.__setattr__(self, "argument_length", len(self.argument))
+            object.__setattr__(self, "argument", self.argument[:MOST_TYPED])
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCounted(CommandDone):
+    """A command before the login that is one too many for the log; the session's end tells how many these were."""
+
+    event = "command-counted"
+    logged = False
 
 
 # Data connections

@@ -4,7 +4,8 @@ The audit log: one flat JSON object a line, on standard output or in a file.
 The reactor only puts events into a bounded queue; one thread of the log's own turns them into lines and writes them.
 A slow disk or a full pipe therefore costs lines, never the reactor: what finds the queue full, and what could not be
 written, is counted and announced by an `audit-lost` line as soon as one gets through. Nothing here raises into the
-publisher.
+publisher. Commands are lost first: a part of the queue is for all other events, so that a flood of commands pushes no
+login and no transfer out.
 
 `put` (the sink) and `reopen` belong to the reactor thread, `start` and `stop` to whoever owns the log. Everything
 else runs in the writer thread.
@@ -24,7 +25,7 @@ from typing import Literal
 
 from twisted.logger import Logger
 
-from ftpsd.audit.events import Event
+from ftpsd.audit.events import CommandDone, Event
 from ftpsd.audit.journal import ERROR, leads_to_journal, priority_of
 from ftpsd.audit.jsonline import encode_event, encode_lost
 
@@ -32,6 +33,8 @@ Target = Path | Literal["stdout"]
 
 STANDARD_OUTPUT = 1
 QUEUE_LIMIT = 10_000
+# The part of the queue that commands may fill.
+PART_OF_COMMANDS = 0.5
 # Lines per write: large enough that a busy second is a few system calls, small enough that a failure loses little.
 LINES_PER_WRITE = 256
 # While lines are coming the writer looks only this often, so most events find it awake and cost the reactor no thread
@@ -68,6 +71,7 @@ class JSONLog:
         self._target = target
         self._turn = nullcontext() if turn is None else turn
         self._limit = queue_limit
+        self._limit_of_commands = int(queue_limit * PART_OF_COMMANDS)
         self._failed = failed
         self._queue: SimpleQueue[tuple[Event, float] | _Order] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -108,7 +112,8 @@ class JSONLog:
         """Queue *event*, which happened at the Unix time *seconds*, if it is one that is logged and there is room."""
         if not event.logged:
             return
-        if self._accepting and self._queue.qsize() < self._limit:
+        limit = self._limit_of_commands if isinstance(event, CommandDone) else self._limit
+        if self._accepting and self._queue.qsize() < limit:
             self._queue.put((event, seconds))
         else:
             self._overflowed += 1

@@ -171,6 +171,7 @@ class Metrics:
             durations[event.command].observe(event.seconds)
 
         self._on(events.CommandDone, done)
+        self._on(events.CommandCounted, done)
 
     def _add_tls(self) -> None:
         handshakes = Children(

@@ -86,6 +86,7 @@ LOST_SENTENCES: dict[Cause, str] = {
     Cause.NO_CLOSE_NOTIFY: "Data connection ended without TLS close_notify",
     Cause.BROKEN: "Data connection was reset",
     Cause.TLS: "TLS failed on the data connection",
+    Cause.NO_DATA: "too many TLS records without data",
     Cause.STALLED: "No progress for {seconds:g} seconds",
     Cause.END_NOT_TAKEN: "The end of the transfer was not taken for {seconds:g} seconds",
     Cause.REPLY_NOT_TAKEN: "The reply was not taken for {seconds:g} seconds",

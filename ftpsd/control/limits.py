@@ -15,6 +15,10 @@ from ftpsd.data.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 
 Direction = Literal["download", "upload"]
 
+# Connections above a limit that are still open, until their clients have read why: in all, and of one address.
+MOST_REFUSED = 64
+MOST_REFUSED_OF_ADDRESS = 4
+
 
 class SessionCounts:
     """How many sessions there are: in all, by client address, by user."""
@@ -23,6 +27,7 @@ class SessionCounts:
         self.total = 0
         self._by_address: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def admit(self, address: str, connections: int, per_address: int) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
@@ -38,6 +43,17 @@ class SessionCounts:
         """Count it no longer."""
         self.total -= 1
         _take_one(self._by_address, address)
+
+    def may_linger(self, address: str) -> bool:
+        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        if self._refused.total() >= MOST_REFUSED or self._refused[address] >= MOST_REFUSED_OF_ADDRESS:
+            return False
+        self._refused[address] += 1
+        return True
+
+    def lingered(self, address: str) -> None:
+        """Count it no longer."""
+        _take_one(self._refused, address)
 
     def log_in(self, user: str, limit: int | None) -> bool:
         """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""

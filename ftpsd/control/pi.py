@@ -2,7 +2,8 @@
 The server-PI: one control connection, from greeting to close_notify.
 
 * One command runs at a time, in the order received; each gets exactly one final reply. Only commands that `interrupt`
-  (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read.
+  (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read. After a few
+  commands other connections have their turn (`budget.py`).
 * What arrived in clear is never executed inside TLS: when TLS starts, line buffer and queue are emptied.
 * A client that does not read its replies is not read from either.
 """
@@ -14,12 +15,13 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.audit.events import (
+    CommandCounted,
     CommandDone,
     ConnectionRejected,
     SessionClosed,
@@ -27,12 +29,15 @@ from ftpsd.audit.events import (
     TLSEstablished,
 )
 from ftpsd.control import border
+from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
 from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
 from ftpsd.control.runtime import Runtime
 from ftpsd.control.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
-from ftpsd.data.transport import plain_address
+from ftpsd.control.timers import Timers
+from ftpsd.control.transport import RecordsWithoutData
+from ftpsd.data.transport import keep_alive, plain_address
 from ftpsd.data.trouble import Cause
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
@@ -84,6 +89,8 @@ class ServerPI(Protocol):
         self._clock = runtime.shared.clock
         self._lines = LineBuffer()
         self._queue: deque[CommandLine] = deque()
+        self._budget = TurnBudget(self._clock, self._next)
+        self._before_login = BeforeLogin()
         self._is_busy = False
         self._is_transferring = False
         self._is_draining = False
@@ -91,12 +98,13 @@ class ServerPI(Protocol):
         self._can_write = True
         self._is_closing = False
         self._is_counted = False
+        self._is_lingering = False
         self._has_heard = False
         self._ended: float | None = None
         self._handshake_started: float | None = None
         self._idle_timeout = runtime.config.limits.idle_timeout
         self._last_activity = self._clock.seconds()
-        self._timers: dict[str, IDelayedCall] = {}
+        self._timers = Timers(self._clock)
 
     # --- the connection
 
@@ -106,24 +114,26 @@ class ServerPI(Protocol):
         peer = plain_address(self.transport.getPeer().host)
         local = plain_address(self.transport.getHost().host)
         self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+        keep_alive(self.transport.getHandle())
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
         limits = runtime.config.limits
         refusal = runtime.shared.counts.admit(peer, limits.connections, limits.connections_per_address)
         self._is_counted = refusal is None
+        if refusal is not None:
+            self._reject(refusal)
+            return
         if self._starts_with_tls:
             # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
             self.session.has_buffer_size = self.session.dtp.is_protected = True
             self._start_tls()
-        if refusal is not None:
-            self._reject(refusal)
-            return
         self._registry.add(self)
         self.transport.registerProducer(self, True)
-        self._set_timer("login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long."))
-        self._set_timer("idle", limits.idle_timeout, self._check_idle)
+        self._timers.set(
+            "login", limits.login_timeout, partial(self._time_out, "login-timeout", "Login took too long.")
+        )
+        self._timers.set("idle", limits.idle_timeout, self._check_idle)
         self.session.publish(SessionOpened(self.session.who))
         if not self._starts_with_tls:
             self._greet()
@@ -133,19 +143,28 @@ class ServerPI(Protocol):
         self._send(Reply(220, self.session.host.banner))
 
     def _reject(self, reason: str) -> None:
-        """Say 421 in the greeting's place: a reset would make clients retry at once (rclone)."""
+        """
+        Say 421 in the greeting's place: a reset would make clients retry at once (rclone).
+
+        In clear that is said and done in one turn. Under TLS it takes a context and the client's time, so few linger.
+        """
         assert self.session is not None
         self.session.publish(ConnectionRejected(self.session.who, reason))
+        if self._starts_with_tls:
+            self._is_lingering = self._runtime.shared.counts.may_linger(self.session.peer_host)
+            if not self._is_lingering:
+                self._is_closing = True
+                self.transport.loseConnection()
+                return
+            self.transport.when_client_speaks(self._start_tls)
         self._send(REJECTIONS[reason])
         self._close(reason)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Give everything back."""
         session = self.session
-        for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
-        self._timers.clear()
+        self._timers.stop()
+        self._budget.stop()
         self._queue.clear()
         if session is None:
             self._registry.discard(self)
@@ -153,6 +172,11 @@ class ServerPI(Protocol):
         if self._handshake_started is not None:
             session.publish(handshake_failed(session, reason, is_implicit=self._starts_with_tls))
         session.end()
+        if reason.check(RecordsWithoutData):
+            session.close_after_reply("records-without-data")
+        if self._is_lingering:
+            self._is_lingering = False
+            self._runtime.shared.counts.lingered(session.peer_host)
         if self._is_counted:
             self._is_counted = False
             self._runtime.shared.counts.closed(session.peer_host)
@@ -168,7 +192,8 @@ class ServerPI(Protocol):
         if self._ended is not None:
             why = session.close_reason or "connection-lost"
             seconds = self._ended - session.started
-            session.publish(SessionClosed(session.who, seconds, why, session.bytes_sent, session.bytes_received))
+            sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
+            session.publish(SessionClosed(session.who, seconds, why, sent, received, unlogged or None))
 
     # --- TLS
 
@@ -180,7 +205,7 @@ class ServerPI(Protocol):
         session.tls = session.dtp.tls = new_tls(session)
         self._handshake_started = self._clock.seconds()
         limit = self._runtime.config.limits.handshake_timeout
-        self._set_timer("handshake", limit, partial(self._abort, TOO_LATE))
+        self._timers.set("handshake", limit, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:
@@ -194,7 +219,7 @@ class ServerPI(Protocol):
         session = self.session
         assert session is not None
         assert self._handshake_started is not None
-        self._cancel_timer("handshake")
+        self._timers.cancel("handshake")
         seconds = self._clock.seconds() - self._handshake_started
         self._handshake_started = None
         assert session.tls is not None
@@ -202,7 +227,7 @@ class ServerPI(Protocol):
         assert facts is not None
         session.tls_was_established()
         if session.tls.expires is not None:
-            self._set_timer("tickets", session.tls.expires - self._clock.seconds(), self._outlived_tickets)
+            self._timers.set("tickets", session.tls.expires - self._clock.seconds(), self._outlived_tickets)
         session.publish(TLSEstablished(session.who, "control", facts.version, facts.cipher, facts.resumed, seconds))
         if self._starts_with_tls and not self._is_closing:
             # Not before: the greeting is that of the host whose name came with the handshake.
@@ -222,6 +247,8 @@ class ServerPI(Protocol):
                 self._time_out("tls-on-a-clear-port", TLS_TOO_EARLY)
                 return
         self._last_activity = self._clock.seconds()
+        if not self._queue:
+            self._budget.renew()
         for line in self._lines.feed(data):
             self._queue.append(TOO_LONG if isinstance(line, LineTooLong) else line)
             if self._is_busy and not isinstance(line, LineTooLong):
@@ -238,7 +265,7 @@ class ServerPI(Protocol):
         command = self._table.find(line.verb)
         if command is None or not self._is_transferring or line.argument:
             return
-        if command.interrupts is Interrupts.ANSWERS and self._can_write:
+        if command.interrupts is Interrupts.ANSWERS and self._can_write and self._budget.take():
             self._queue.pop()
             self._run(command, line, is_aside=True)
         elif command.interrupts is Interrupts.ABORTS and not (len(self._queue) > 1 and self._is_abort(self._queue[0])):
@@ -255,11 +282,13 @@ class ServerPI(Protocol):
         if self._is_draining:
             return
         self._is_draining = True
-        while self._queue and not self._is_busy and self._can_write and not self._is_closing:
+        while self._queue and not self._is_busy and self._can_write and not self._is_closing and self._budget.take():
             line = self._queue.popleft()
             if line is TOO_LONG:
                 self._send(Reply(500, "Command line too long."))
                 self._close("line-too-long")
+            elif self._before_login.is_spent:
+                self._time_out("too-many-commands", "Too many commands without a login.")
             else:
                 self._is_busy = True
                 self._run(*self._table.match(line))
@@ -301,14 +330,19 @@ class ServerPI(Protocol):
             argument = "***"
         # What a reply says is reason enough where nobody has given another.
         reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
-        session.publish(CommandDone(session.who, verb, argument, reply.code, now - started, reason))
+        kind = CommandDone
+        if session.avatar is not None:
+            self._before_login.logged_in()
+        elif not self._before_login.note():
+            kind = CommandCounted
+        session.publish(kind(session.who, verb, argument, reply.code, now - started, reason))
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
         self._lines.has_ff = session.charset.has_ff
         session.reply_was_sent()
         if session.avatar is not None:
-            self._cancel_timer("login")
+            self._timers.cancel("login")
         if not session.is_open:
             self._leave()
             return
@@ -395,7 +429,7 @@ class ServerPI(Protocol):
         if remaining <= 0:
             self._time_out("idle", "Idle for too long, closing the control connection.")
         else:
-            self._set_timer("idle", remaining, self._check_idle)
+            self._timers.set("idle", remaining, self._check_idle)
 
     def _close(self, reason: str) -> None:
         """Send what is to be sent, then close_notify and FIN."""
@@ -409,14 +443,5 @@ class ServerPI(Protocol):
             self.transport.resumeProducing()
         if self._is_counted:
             self.transport.unregisterProducer()
-        self._set_timer("farewell", FAREWELL, self.transport.abortConnection)
+        self._timers.set("farewell", FAREWELL, self.transport.abortConnection)
         self.transport.loseConnection()
-
-    def _set_timer(self, name: str, seconds: float, function: object) -> None:
-        self._cancel_timer(name)
-        self._timers[name] = self._clock.callLater(seconds, function)  # type: ignore[arg-type]
-
-    def _cancel_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()

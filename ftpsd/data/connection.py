@@ -155,7 +155,8 @@ class DataConnection:
             self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
         else:
             self._stop_timer()
-            self._channel = self._uplink or SecureChannel(self.tls, ends_by_fin=self._ends_by_fin)
+            socket = self._socket.socket
+            self._channel = self._uplink or SecureChannel(self.tls, socket, ends_by_fin=self._ends_by_fin)
             self.is_secure = True
             self._go(State.READY)
             self._succeed()

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import Sink, Source, from_oserror
-from ftpsd.tls.native import RECORD, reader
+from ftpsd.tls.native import MOST_WITHOUT_DATA, RECORD, reader
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
 
 # Seconds of one quantum: long against a hand-over between threads (about 0.1 ms), short against a person's patience.
@@ -120,13 +120,19 @@ class ClearChannel:
 
 
 class SecureChannel:
-    """A data connection under TLS (PROT P); with *ends_by_fin* a FIN ends an upload as close_notify does."""
+    """
+    A data connection under TLS (PROT P), which reads and writes *sock* itself.
 
-    def __init__(self, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
+    With *ends_by_fin* a FIN ends an upload as close_notify does.
+    """
+
+    def __init__(self, tls: SSL.Connection, sock: socket.socket, *, ends_by_fin: bool = False) -> None:
         self.blocked_on = Outcome.WRITABLE
         self._tls = tls
+        self._socket = sock
         self._ends_by_fin = ends_by_fin
         self._read = reader(tls)
+        self._without_data = 0
 
     def send(self, data: memoryview) -> int:
         """See `Channel.send`. All of *data* goes out or none: partial writes are off in the context."""
@@ -143,25 +149,47 @@ class SecureChannel:
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`. Only close_notify ends a file, a bare FIN truncates it (RFC 5246, 7.2.1)."""
-        try:
-            return self._read(buffer)
-        except SSL.WantReadError:
-            self.blocked_on = Outcome.READABLE
-            return BLOCKED
-        except SSL.WantWriteError:
-            self.blocked_on = Outcome.WRITABLE
-            return BLOCKED
-        except SSL.ZeroReturnError:
-            return ENDED
-        except SSL.Error as error:
-            cut = truncated(error)
-            if self._ends_by_fin and cut.cause is Cause.NO_CLOSE_NOTIFY:
+        while self._without_data <= MOST_WITHOUT_DATA:
+            try:
+                received = self._read(buffer)
+            except SSL.WantReadError:
+                if not self._has_more():
+                    self.blocked_on = Outcome.READABLE
+                    return BLOCKED
+                self._without_data += 1
+            except SSL.WantWriteError:
+                self._without_data += 1
+                self.blocked_on = Outcome.WRITABLE
+                return BLOCKED
+            except SSL.ZeroReturnError:
                 return ENDED
-            raise cut from None
+            except SSL.Error as error:
+                cut = truncated(error)
+                if self._ends_by_fin and cut.cause is Cause.NO_CLOSE_NOTIFY:
+                    return ENDED
+                raise cut from None
+            else:
+                self._without_data = 0
+                return received
+        raise Truncated(Cause.NO_DATA)
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """See `Channel.send_file`."""
         return None
+
+    def _has_more(self) -> bool:
+        """
+        Tell whether the socket can be read on, at once.
+
+        A record that has come in part leaves nothing there, so a slow client is not counted as one that sends nothing.
+        """
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the next read tells
+        return True
 
 
 class Transfer(Protocol):

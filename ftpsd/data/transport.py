@@ -37,6 +37,24 @@ UNSENT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 MOST_UNSENT = 256 * 1024
 
 
+# Seconds of silence before the kernel asks whether the client is still there, and between two questions; after so many
+# without an answer the connection has ended. The kernel's own 2 hours are too long: NAT gateways and firewalls forget a
+# connection after 4 to 6 minutes, those of a control connection while its transfer runs.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 120, 30, 4
+# By the names that systems have for them: Linux and FreeBSD the first, macOS the second.
+_IDLE: int | None = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
+_INTERVAL: int | None = getattr(socket, "TCP_KEEPINTVL", None)
+_COUNT: int | None = getattr(socket, "TCP_KEEPCNT", None)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the kernel keep the TCP connection of *sock* alive on its way, and find out when the client has gone."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((_IDLE, KEEPALIVE_IDLE), (_INTERVAL, KEEPALIVE_INTERVAL), (_COUNT, KEEPALIVE_COUNT)):
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def plain_address(host: str) -> str:
     """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
     if host.startswith("::ffff:") and "." in host:
@@ -59,6 +77,7 @@ class DataSocket:
         sock.setblocking(False)
         # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(sock)
         if UNSENT is not None:
             sock.setsockopt(socket.IPPROTO_TCP, UNSENT, MOST_UNSENT)
 

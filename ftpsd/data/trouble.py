@@ -17,6 +17,7 @@ class Cause(StrEnum):
     NO_CLOSE_NOTIFY = "the connection ended without close_notify"
     BROKEN = "the connection broke"
     TLS = "TLS failed"
+    NO_DATA = "too many TLS records without data"
     STALLED = "the transfer stalled"
     END_NOT_TAKEN = "the client did not take the end of the transfer"
     REPLY_NOT_TAKEN = "the client took none of the reply"

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, ThreadBuffer, truncated
 from ftpsd.data.records import Records
 from ftpsd.data.trouble import Cause, Truncated
-from ftpsd.tls.native import reader
+from ftpsd.tls.native import MOST_WITHOUT_DATA, reader, unread
 
 # Bytes taken from the socket in one call.
 RECEIVED = 128 * 1024
@@ -41,6 +41,7 @@ class Uplink:
         self.blocked_on = Outcome.READABLE
         self._socket = sock
         self._read = reader(tls)
+        self._without_data = 0
         self._unsent = b""
         self._has_shut_down = False
         self._records = Records() if ends_by_fin else None
@@ -75,23 +76,42 @@ class Uplink:
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Channel.receive_into`."""
-        while True:
+        has_received = False
+        while self._without_data <= MOST_WITHOUT_DATA:
             try:
-                return self._read(buffer)
+                received = self._read(buffer)
             except SSL.WantReadError:
-                try:
-                    if not self._receive():
-                        if self._records is not None and self._records.is_between:
-                            return ENDED
-                        raise Truncated(Cause.NO_CLOSE_NOTIFY) from None
-                except SSL.WantReadError:
+                if unread(self.tls):
+                    # A record without data; behind it there are more, of which the reactor would not tell.
+                    self._without_data += 1
+                elif has_received:
+                    # All that has come is inside OpenSSL: from here on the reactor tells of more.
                     return BLOCKED
-                except SSL.SysCallError as error:
-                    raise truncated(error) from None
+                elif (state := self._fill()) is not None:
+                    return state
+                else:
+                    has_received = True
             except SSL.ZeroReturnError:
                 return ENDED
             except SSL.Error as error:
                 raise truncated(error) from None
+            else:
+                self._without_data = 0
+                return received
+        raise Truncated(Cause.NO_DATA)
+
+    def _fill(self) -> int | None:
+        """Feed TLS from the socket; return `BLOCKED` or `ENDED` where nothing came. Raises `Truncated`."""
+        try:
+            if self._receive():
+                return None
+        except SSL.WantReadError:
+            return BLOCKED
+        except SSL.SysCallError as error:
+            raise truncated(error) from None
+        if self._records is not None and self._records.is_between:
+            return ENDED
+        raise Truncated(Cause.NO_CLOSE_NOTIFY)
 
     def send(self, data: memoryview) -> int:
         """Nothing is sent over an uplink."""

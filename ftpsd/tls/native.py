@@ -16,6 +16,11 @@ from OpenSSL.crypto import X509, PKey
 # SSL_read returns at most one record, and pyOpenSSL allocates what is asked for.
 RECORD: Final = 16 * 1024
 
+# Records in a row that may bring no data, before their sender has the connection ended. A client that rekeys sends one.
+MOST_WITHOUT_DATA: Final = 32
+# SSL_MODE_AUTO_RETRY, which pyOpenSSL sets on every connection and does not name.
+AUTO_RETRY: Final = 0x4
+
 # Fills a buffer with a record or less and returns how many bytes that was. Raises what `SSL.Connection.recv_into` does.
 Reader = Callable[[memoryview], int]
 
@@ -56,6 +61,27 @@ def copying_reader(connection: SSL.Connection) -> Reader:
         return recv_into(buffer, RECORD)
 
     return read
+
+
+def read_record_by_record(connection: SSL.Connection, *, is_over_memory: bool) -> None:
+    """
+    Let a read of *connection* return behind a record that brought no data, with WantReadError.
+
+    With AUTO_RETRY one SSL_read takes every KeyUpdate and every refused renegotiation hello that lies in the socket:
+    10 MB of them held the reactor for 4 s. Without the bindings it stays as pyOpenSSL has it.
+    """
+    # Of what is left in memory no event tells: the reader has to see it, by `unread`.
+    if HAS_MODES and (HAS_MEMORY or not is_over_memory):
+        _lib.SSL_clear_mode(connection._ssl, AUTO_RETRY)
+
+
+def unread(connection: SSL.Connection) -> int:
+    """Return how many bytes OpenSSL has not yet read of those given to *connection*, which is over memory."""
+    if not HAS_MEMORY:
+        return 0
+    start = _ffi.new("char **")
+    count: int = _lib.BIO_get_mem_data(connection._into_ssl, start)
+    return count
 
 
 def session_reused(connection: SSL.Connection) -> bool:
@@ -109,6 +135,10 @@ HAS_CONTEXTS: Final = hasattr(_example.get_context(), "_context") and all(
         "X509_up_ref",
     )
 )
+
+HAS_MODES: Final = hasattr(_example, "_ssl") and hasattr(_lib, "SSL_clear_mode")
+
+HAS_MEMORY: Final = hasattr(_example, "_into_ssl") and hasattr(_lib, "BIO_get_mem_data") and hasattr(_ffi, "new")
 
 CAN_TELL_REUSE: Final = hasattr(_example, "_ssl") and hasattr(_lib, "SSL_session_reused")
 

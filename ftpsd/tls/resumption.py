@@ -55,6 +55,7 @@ class ServerConnection(SSL.Connection):
         self.named: Callable[[SSL.Connection, str], None] | None = None
         """What to call with the name of the server that the client asks for."""
         self.set_accept_state()
+        native.read_record_by_record(self, is_over_memory=sock is None)
 
     def do_handshake(self) -> None:
         """Take the handshake a step further; without an exception it is complete."""

@@ -30,6 +30,8 @@ _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DO
 _BEFORE_VERB = b"\0 \xf2\xff"
 # The same with the codes whole: all that is taken for Telnet where FF is a letter.
 _CODES_BEFORE_VERB = re.compile(rb"(?:[\0 ]|\xff(?:[\xfb-\xfe].|[\xec-\xfa\xff])|[\xf2\xff])*+", re.DOTALL)
+# A flood of them costs a tenth of what it would cost to parse them.
+_EMPTY = frozenset({b"", b"\r"})
 _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 
 
@@ -80,6 +82,7 @@ class LineBuffer:
                 return []
             self._discarding = False
         *lines, self._partial = (self._partial + data).split(b"\n")
+        lines = [line for line in lines if line not in _EMPTY]
         if self.has_ff:
             lines = [_CODES_BEFORE_VERB.sub(b"", line, count=1).replace(_IAC * 2, _IAC) for line in lines]
         commands = [command for line in lines if (command := _parse(line)) is not None]

@@ -10,9 +10,12 @@ import weakref
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ftpsd.control.limits import Direction, SessionCounts, UserRates
+from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_ADDRESS, Direction, SessionCounts, UserRates
 from ftpsd.data.pace import BURST, UNLIMITED, Bucket
 from ftpsd.service.processes.table import CountTable, TableFull
+
+# The key of all connections that were not admitted and are still open; one of an address has its address behind it.
+ALL_REFUSED = "refused"
 
 log = Logger()
 
@@ -50,6 +53,31 @@ class SharedCounts(SessionCounts):
         with self._table.lock:
             self._table.add_sessions(-1)
             self._table.release(_address(address))
+
+    def may_linger(self, address: str) -> bool:
+        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        table, key = self._table, _refused(address)
+        with table.lock:
+            if table.count(table.find(ALL_REFUSED)) >= MOST_REFUSED:
+                return False
+            if table.count(table.find(key)) >= MOST_REFUSED_OF_ADDRESS:
+                return False
+            try:
+                table.claim(ALL_REFUSED)
+            except TableFull:
+                return False
+            try:
+                table.claim(key)
+            except TableFull:
+                table.release(ALL_REFUSED)
+                return False
+        return True
+
+    def lingered(self, address: str) -> None:
+        """Count it no longer."""
+        with self._table.lock:
+            self._table.release(ALL_REFUSED)
+            self._table.release(_refused(address))
 
     def log_in(self, user: str, limit: int | None) -> bool:
         """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
@@ -119,6 +147,10 @@ class SharedRates(UserRates):
 def _release(table: CountTable, key: str) -> None:
     with table.lock:
         table.release(key)
+
+
+def _refused(address: str) -> str:
+    return f"refused\0{address}"
 
 
 def _address(address: str) -> str:

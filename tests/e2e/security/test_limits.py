@@ -188,6 +188,7 @@ def test_a_client_that_does_not_read_is_not_read_from(tls_daemon: Daemon) -> Non
     """Commands whose replies nobody takes are not run for ever: the connection stalls, others do not notice."""
     greedy = control(tls_daemon, EXPLICIT)
     assert isinstance(greedy.sock, ssl.SSLSocket)
+    greedy.log_in(tls_daemon.account())
     greedy.sock.settimeout(1)
     with pytest.raises(OSError, match="timed out"):
         greedy.sock.sendall(b"HELP\r\n" * 10_000_000)

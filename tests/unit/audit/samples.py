@@ -26,6 +26,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.LoggedIn(WHO, "password", 0.16),
     events.CommandDone(WHO, "CWD", PATH, 250, 0.0004),
     events.CommandDone(WHO, "other", USER, 500, 0.0001),
+    events.CommandCounted(WHO, "NOOP", "", 200, 0.0001),
     events.DataConnectionOpened(WHO, "passive"),
     events.DataConnectionRefused(WHO, "wrong-peer"),
     events.PassiveExhausted(WHO),

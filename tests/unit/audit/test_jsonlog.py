@@ -254,3 +254,18 @@ def test_event_after_stop_is_counted(tmp_path: Path) -> None:
     assert log.stop(PATIENCE)
     log.put(deleted(1), 0.0)
     assert log.lost == 1
+
+
+def test_commands_leave_room_for_what_matters(tmp_path: Path) -> None:
+    """A flood of commands pushes out commands, and no other line; what is lost is told."""
+    log = JSONLog(tmp_path / "audit.log", queue_limit=10)
+    for _ in range(100):
+        log.put(CommandDone(WHO, "NOOP", "", 200, 0.0), 0.0)
+    for number in range(5):
+        log.put(deleted(number), 0.0)
+    assert log.lost == 95
+    log.start()
+    assert log.stop(PATIENCE)
+    lines = lines_in(tmp_path / "audit.log")
+    assert [line["event"] for line in lines] == ["audit-lost"] + ["command"] * 5 + ["file-deleted"] * 5
+    assert lines[0]["lost"] == 95

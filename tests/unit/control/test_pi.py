@@ -205,7 +205,7 @@ def test_a_client_that_does_not_read_is_not_read_from() -> None:
 
 def test_a_client_that_reads_again_is_read_again() -> None:
     """The whole queue is answered."""
-    client = clear_server().connect()
+    client = clear_server().logged_in()
     client.pi.pauseProducing()
     client.send(*["NOOP"] * (MAX_QUEUED + 1))
     client.pi.resumeProducing()

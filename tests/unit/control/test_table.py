@@ -255,3 +255,12 @@ def test_whoever_is_refused_is_not_counted() -> None:
     refused = {counts.admit(f"198.51.100.{number}", 1, 1) for number in range(1000)}
     assert (counts.total, refused) == (1, {"too-many-connections"})
     assert counts.admit("198.51.100.7", 2, 1) == "too-many-from-address"
+
+
+def test_few_refused_connections_linger() -> None:
+    """Four of an address, 64 in all; one that goes makes room."""
+    counts = SessionCounts()
+    assert [counts.may_linger("192.0.2.1") for _ in range(5)] == [True] * 4 + [False]
+    counts.lingered("192.0.2.1")
+    assert counts.may_linger("192.0.2.1")
+    assert [counts.may_linger(f"198.51.100.{number}") for number in range(61)] == [True] * 60 + [False]

@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.control.transport import ControlTransport
+from ftpsd.control.transport import MOST_FORGOTTEN, RECORD, ControlTransport
 from ftpsd.tls.session import SessionTLS, TLSPolicy
 from tests.dataclient import identity
 from tests.reactor import Reactor, tcp_pair
@@ -393,3 +394,24 @@ def test_no_hello_at_all(ends: Ends) -> None:
     ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
     ends.reactor.run_until(lambda: ends.protocol.lost is not None)
     assert (ends.protocol.received, ends.protocol.handshakes) == (b"", 0)
+
+
+def test_a_turn_takes_a_record_at_most(ends: Ends) -> None:
+    """In clear too: what a client has sent ahead waits in the kernel while others have their turn."""
+    ends.client.sendall(b"NOOP\r\n" * 8000)
+    ends.reactor.turn(5)
+    assert 0 < len(ends.protocol.received) <= RECORD
+
+
+def test_forgetting_ends(ends: Ends) -> None:
+    """A client that goes on sending behind our close_notify is cut; what it can have had under way is much less."""
+    ends.start_tls()
+    ends.transport.loseConnection()
+    ends.client.settimeout(5)
+    sent = 0
+    with suppress(OSError):
+        while sent < 100 * MOST_FORGOTTEN:
+            ends.reactor.turn()
+            sent += ends.client.send(bytes(RECORD))
+    assert ends.protocol.lost is not None
+    assert sent > MOST_FORGOTTEN

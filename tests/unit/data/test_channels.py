@@ -49,7 +49,7 @@ class SecurePair(Pair):
         self.theirs.sendall(self.client.take(b""))
         while not self._is_done():
             self.theirs.sendall(self.client.take(self.theirs.recv(65536)))
-        self.channel = SecureChannel(self.server)
+        self.channel = SecureChannel(self.server, self.ours)
 
     def read(self, least: int) -> bytes:
         """Let the client read until it has *least* bytes, or a few more."""

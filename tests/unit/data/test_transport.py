@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from ftpsd.data.transport import DataPort, DataSocket, plain_address
+from ftpsd.data.transport import DataPort, DataSocket, keep_alive, plain_address
 from tests.reactor import PATIENCE, Reactor, tcp_pair
 
 
@@ -158,3 +158,18 @@ def test_a_data_port_closes_on_strangers() -> None:
             assert client.recv(1) == b""
     assert (listening.asked, listening.arrived) == (["127.0.0.1"] * 2, [])
     listening.port.stopListening()
+
+
+def test_silence_is_broken_every_two_minutes(watched: Watched) -> None:
+    """NAT gateways forget a connection that is silent for longer, and a client that has gone is noticed."""
+    ours = watched.socket.socket
+    assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    assert [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [120, 30, 4]
+
+
+def test_other_sockets_are_kept_alive_too() -> None:
+    """The control connection's is one."""
+    with socket.socket() as sock:
+        keep_alive(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 120

@@ -116,3 +116,13 @@ def test_without_room_a_process_grants_its_part() -> None:
     clock = Clock()
     pace = SharedRates(clock, table).pace("alice", "download", RATE, None)
     assert pace.spend(RATE) == pytest.approx(2.0)
+
+
+def test_refused_connections_that_linger_are_those_of_both(both: tuple[SharedCounts, SharedCounts]) -> None:
+    """Four of an address and 64 in all, wherever they arrive; what a process had goes with it."""
+    one, other = both
+    assert [each.may_linger("192.0.2.1") for each in (one, other, one, other, one)] == [True] * 4 + [False]
+    one.lingered("192.0.2.1")
+    assert other.may_linger("192.0.2.1")
+    assert [one.may_linger(f"198.51.100.{number}") for number in range(61)] == [True] * 60 + [False]
+    assert not other.may_linger("203.0.113.1")
