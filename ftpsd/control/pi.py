@@ -51,6 +51,7 @@ TOO_LONG = CommandLine("", "")
 
 REJECTIONS = {
     "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
+    "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
     "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
     "stopping": Reply(421, "The server is shutting down, try again later."),
 }
