@@ -15,6 +15,7 @@ from twisted.cred.portal import Portal
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from ftpsd.control.hosts import Host, Hosts, Named
 from ftpsd.tls.certificates import CertificatePair
@@ -97,7 +98,7 @@ def add_host(
     storage = MemoryStorage()
     checker = UsersChecker(
         {user.name: user},
-        InlineWorkers(),
+        LoginQueue(InlineWorkers()),
         VerifiedCache(server.reactor),
         server.reactor,
         verify=lambda password, stored: password == stored,

@@ -13,7 +13,9 @@ storage. Data connections are real TCP connections over loopback, because what t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,7 @@ from ftpsd.audit.events import Event
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
@@ -49,6 +52,7 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.transport import DataSocket
 from ftpsd.storage.base import Storage
+from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.session import SessionTLS
 from ftpsd.workers import Workers
@@ -123,19 +127,13 @@ class Server:
         self.sessions: set[ServerPI] = set()
         bus = AuditBus(self.reactor.seconds)
         bus.subscribe(lambda event, seconds: self.events.append(event))
-        users = {record.name: record for record in (user or user_record(), user_record("bob"))}
-        checker = UsersChecker(
-            users,
-            login or InlineWorkers(),
-            VerifiedCache(self.reactor),
-            self.reactor,
-            verify=lambda password, stored: password == stored,
-        )
+        self.logins = LoginQueue(login or InlineWorkers())
+        self.verified = VerifiedCache(self.reactor)
         self.realm = MemoryRealm(storage or self.memory)
         self.ports = PassivePorts(ports.start, ports.stop - 1, lambda port: None, self.reactor)
         limits = self.config.limits
         pair = identity()[0] if certificate else None
-        default = Host("", self.config.banner, users, Portal(self.realm, [checker]), pair)
+        default = self.host(user or user_record(), user_record("bob"), certificate=pair)
         self.runtime = Runtime(
             config=self.config,
             shared=Shared(
@@ -168,6 +166,19 @@ class Server:
     def connect_silently(self) -> ControlClient:
         """Open a connection of implicit TLS whose client says nothing yet."""
         return ControlClient(self, PEER, HOST, implicit=True, is_silent=True)
+
+    def host(self, *records: UserRecord, certificate: CertificatePair | None = None) -> Host:
+        """Return a default host with these users."""
+        users = {record.name: record for record in records}
+        checker = UsersChecker(users, self.logins, self.verified, self.reactor, verify=operator.eq)
+        return Host("", self.config.banner, users, Portal(self.realm, [checker]), certificate)
+
+    def take(self, *records: UserRecord, **changes: Any) -> None:
+        """Reload: from now on there are these users, and what else of the Runtime *changes*."""
+        hosts = Hosts(self.host(*records, certificate=self.runtime.certificate), self.runtime.hosts.names.items())
+        self.runtime = replace(self.runtime, **{"hosts": hosts, **changes})
+        for pi in list(self.sessions):
+            pi.reconsider()
 
     def logged_in(self) -> ControlClient:
         """Open a control connection and log in."""

@@ -23,8 +23,10 @@ from zope.interface import Attribute, implementer
 
 from ftpsd.auth import passwords
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
-from ftpsd.workers import PoolBusy, Workers
+from ftpsd.wire.address import client_of
+from ftpsd.workers import PoolBusy
 
 
 class Refusal(StrEnum):
@@ -77,8 +79,8 @@ class UsersChecker:
     """
     Checks logins against the users file.
 
-    *pool* runs the password hash; *clock* is the reactor's, whose seconds are those since 1970. *verify* takes a
-    password and a stored hash, or None for nobody's.
+    *queue* runs the password hash when it is the client's turn; *clock* is the reactor's, whose seconds are those
+    since 1970. *verify* takes a password and a stored hash, or None for nobody's.
     """
 
     credentialInterfaces = (ILogin,)
@@ -86,14 +88,14 @@ class UsersChecker:
     def __init__(
         self,
         users: Mapping[str, UserRecord],
-        pool: Workers,
+        queue: LoginQueue,
         cache: VerifiedCache,
         clock: IReactorTime,
         *,
         verify: Callable[[str, str | None], bool] = passwords.verify,
     ) -> None:
         self._users = users
-        self._pool = pool
+        self._queue = queue
         self._cache = cache
         self._clock = clock
         self._verify = verify
@@ -103,7 +105,7 @@ class UsersChecker:
         """
         Return the user, when everything is right.
 
-        Fails with `LoginRefused`, or with `LoginBusy` when the pool's queue is full.
+        Fails with `LoginRefused`, or with `LoginBusy` when the queue is full.
         """
         login = credentials
         user = self._users.get(login.username)
@@ -120,19 +122,24 @@ class UsersChecker:
             self._cache.add(user.name, stored, login.password)
             return user
 
-        return self._pool.run(self._verify, login.password, stored).addCallbacks(decide, _busy)
+        client, question = client_of(login.peer), (login.username, stored, login.password)
+        return self._queue.ask(client, question, self._verify, login.password, stored).addCallbacks(decide, _busy)
 
     def _refusal(self, user: UserRecord | None, peer: str) -> Refusal | None:
         """Return what keeps this user out whatever the password."""
         if user is None:
             return Refusal.UNKNOWN_USER
-        if not user.enabled:
-            return Refusal.DISABLED
-        if user.expires is not None and user.expires <= datetime.fromtimestamp(self._clock.seconds(), UTC):
-            return Refusal.EXPIRED
-        if not _is_from(user, peer):
-            return Refusal.NETWORK
-        return None if user.password is not None else Refusal.NO_PASSWORD
+        refusal = why_kept_out(user, peer, self._clock.seconds())
+        return Refusal.NO_PASSWORD if refusal is None and user.password is None else refusal
+
+
+def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
+    """Return what keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
+    if not user.enabled:
+        return Refusal.DISABLED
+    if user.expires is not None and user.expires <= datetime.fromtimestamp(seconds, UTC):
+        return Refusal.EXPIRED
+    return None if _is_from(user, peer) else Refusal.NETWORK
 
 
 def _is_from(user: UserRecord, peer: str) -> bool:

@@ -14,7 +14,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-PREFIXES: Final = ("$6$", "$2a$", "$2b$", "$2y$")
+BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+PREFIXES: Final = ("$6$", *BCRYPT)
+# Bytes. bcrypt hashes no more of a password, so anything behind them would log in.
+MOST_OF_BCRYPT: Final = 72
 
 # libxcrypt calls itself .so.1 where it keeps glibc's old interface (Debian, Ubuntu, RHEL 8), else .so.2 (Fedora, RHEL
 # 9, Arch).
@@ -35,16 +38,17 @@ def is_available() -> bool:
     return _function() is not None
 
 
-def verify(password: bytes, stored: str) -> bool:
-    """Tell whether *password* is the one *stored* is the hash of; no stored text raises."""
-    function = _function()
-    # C strings end at a NUL: "right" and "right\0anything" would be the same password.
-    if function is None or b"\0" in password or not stored.isascii() or "\0" in stored:
+def verify(password: bytes, stored: str, library: Crypt | None = None) -> bool:
+    """Tell whether *password* is the one *stored* is the hash of, by the *library* or the system's; nothing raises."""
+    function = library or _function()
+    if function is None or not stored.isascii() or "\0" in stored:
         return False
+    # C strings end at a NUL: "right" and "right\0anything" would be the same password.
+    is_whole = b"\0" not in password and not (stored.startswith(BCRYPT) and len(password) > MOST_OF_BCRYPT)
     expected = stored.encode("ascii")
     found = function(password, expected, ctypes.create_string_buffer(SCRATCH), SCRATCH)
     # libxcrypt returns NULL for a setting it refuses, and never a failure token that could equal a stored text.
-    return found is not None and hmac.compare_digest(found, expected)
+    return found is not None and is_whole and hmac.compare_digest(found, expected)
 
 
 @cache

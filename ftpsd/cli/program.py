@@ -48,6 +48,12 @@ class Commands(click.Group):
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as problem:
+            # click repeats what was too much: perhaps the password.
+            if problem.message.startswith("Got unexpected extra argument"):
+                message = "There is an argument too many. Passwords are asked for, or read with --password-stdin."
+                raise click.UsageError(message, problem.ctx) from None
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as problem:
@@ -222,9 +228,15 @@ def print_commands(markdown: bool) -> None:
 
 @main.command("hash-password")
 @password_option
-def print_password_hash(password_stdin: bool) -> None:
-    """Print the Argon2id hash of a password, as users.yaml takes it."""
-    click.echo(hashed(ask_password(password_stdin)))
+@click.option("--raw", "is_raw", is_flag=True, help="Print the hash without quotes, for programs.")
+def print_password_hash(password_stdin: bool, is_raw: bool) -> None:
+    """
+    Print the Argon2id hash of a password, in quotes, to be pasted into users.yaml.
+
+    Without quotes a comma in it would end it in { }.
+    """
+    password = hashed(ask_password(password_stdin))
+    click.echo(password if is_raw else f"'{password}'")
 
 
 @main.command()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftpsd.control.table import Family, Needs
+from ftpsd.tls.certificates import CertificatePair
 from ftpsd.wire.hostname import HostNameError, parse_host
 from ftpsd.wire.reply import Reply, ReplyError
 
@@ -40,10 +41,15 @@ async def host(session: Session, argument: str) -> Reply:
         raise ReplyError(504, "Unknown host.")
     wanted = named.host.certificate or hosts.default.certificate
     tls = session.dtp.tls  # after CCC, too
-    if tls is not None and named.host is not session.host and wanted is not tls.pair:
+    if tls is not None and named.host is not session.host and not _is_same(wanted, tls.pair):
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
     if tls is not None and tls.server_name is not None and named.host is not session.first_host:
         raise ReplyError(504, "That is not the host you asked for in the TLS handshake.")
     session.user_name = None
     session.enter(named.host)
     return Reply(220, named.host.banner)
+
+
+def _is_same(wanted: CertificatePair | None, shown: CertificatePair) -> bool:
+    # A reload has read the files anew.
+    return wanted is not None and wanted.fingerprint == shown.fingerprint

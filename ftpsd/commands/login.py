@@ -7,9 +7,11 @@ log knows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import CancelledError
 
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import Login, LoginBusy
@@ -49,28 +51,29 @@ async def pass_(session: Session, argument: str) -> Reply:
         raise ReplyError(503, "Send USER first.")
     shared = session.runtime.shared
     started = shared.clock.seconds()
+
+    def publish_refusal(reason: str) -> None:
+        session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
+
     try:
-        _, avatar, log_out = await session.host.portal.login(Login(name, argument, session.peer_host), None, IAvatar)
+        avatar, log_out = await _granted(session, Login(name, argument, session.peer_host))
     except LoginBusy:
-        session.publish(LoginRefused(session.who, "password", name, "busy", shared.clock.seconds() - started))
+        publish_refusal("busy")
         session.close_after_reply("login-busy")
         raise ReplyError(421, "Too many logins at once, try again later.") from None
     except UnauthorizedLogin as error:
         reason = str(getattr(error, "reason", "refused"))
-        session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
+        publish_refusal(reason)
         raise await _refusal(session, started, reason) from None
-    assert isinstance(avatar, Avatar)
-    if not session.is_open:
-        log_out()
-        raise ReplyError(421, "Connection closed.")
+    except CancelledError:
+        publish_refusal("connection-lost")
+        raise
     limit = (
         avatar.user.sessions if avatar.user.sessions is not None else session.runtime.config.limits.sessions_per_user
     )
     if not shared.counts.log_in(session.host.account(avatar.user.name), limit):
         log_out()
-        session.publish(
-            LoginRefused(session.who, "password", name, "too-many-sessions", shared.clock.seconds() - started)
-        )
+        publish_refusal("too-many-sessions")
         session.close_after_reply("too-many-sessions")
         raise ReplyError(421, "Too many sessions of this user, try again later.")
     session.logged_in(avatar, log_out)
@@ -98,6 +101,21 @@ async def quit_(session: Session, argument: str) -> Reply:
     return Reply(221, "Goodbye.")
 
 
+async def _granted(session: Session, login: Login) -> tuple[Avatar, Callable[[], object]]:
+    """
+    Return what the user is given, and what gives it back, by the configuration that is in force then.
+
+    A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
+    """
+    while True:
+        _, avatar, log_out = await session.while_open(session.host.portal.login(login, None, IAvatar))
+        assert isinstance(avatar, Avatar)
+        if session.is_current:
+            return avatar, log_out
+        log_out()
+        session.keep_up()
+
+
 async def _refusal(session: Session, started: float, reason: str) -> ReplyError:
     """Return the refusal of a login that *started* then, for *reason*, after a delay that grows with every failure."""
     session.failed_logins += 1
@@ -105,5 +123,6 @@ async def _refusal(session: Session, started: float, reason: str) -> ReplyError:
     await session.sleep(max(0.0, until - session.runtime.shared.clock.seconds()))
     if session.failed_logins >= session.runtime.config.limits.failed_logins:
         session.close_after_reply("failed-logins")
-        return ReplyError(421, "Login incorrect, too many failures.", reason)
+        # Not 421, which clients take for "try again".
+        return ReplyError(530, "Login incorrect, too many failures.", reason)
     return ReplyError(530, "Login incorrect.", reason)

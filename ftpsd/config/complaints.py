@@ -1,18 +1,21 @@
 """
 pydantic's errors as sentences for an operator, each at its place.
 
-No complaint repeats the value of a password. An unknown key names the known key that was probably meant.
+No complaint repeats what could be a part of a password (hiding.py). An unknown key names the known key that was
+probably meant.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ftpsd.config.document import ConfigError, Document, Key, shown, shown_key
+from ftpsd.config.hiding import HIDDEN_KEY, QUOTES, holds_secrets, is_word
 from ftpsd.config.units import describe
 
 _WANTED: Final = {
@@ -24,19 +27,26 @@ _WANTED: Final = {
 
 def complaints(document: Document, error: ValidationError, model: type[BaseModel], name: str) -> list[ConfigError]:
     """Turn what pydantic found in *document*, read as *model*, into complaints; *name* is what the file is called."""
-    found = []
+    found: list[ConfigError] = []
+    split: set[Key] = set()
     for detail in error.errors(include_url=False):
         key = tuple(detail["loc"])
         if document.is_refused(key):
             continue
         kind = detail["type"]
         if kind == "extra_forbidden":
-            message = _unknown_key(key, model, name)
-            found.append(document.error(key, message, at_key=True))
+            # A hash falls into two or three.
+            if key[:-1] not in split:
+                found.append(_about_unknown_key(document, key, model, name))
+            if document.is_bare(key):
+                split.add(key[:-1])
         elif kind == "missing":
             found.append(document.error(key, f"missing; add {shown(str(key[-1]))}: to {shown_key(key[:-1]) or name}"))
         else:
-            sentence = _sentence(kind, detail.get("input"), detail.get("ctx", {}), detail["msg"])
+            value = detail.get("input")
+            if holds_secrets(key) and not isinstance(value, (dict, list, type(None))):
+                value = _Unshown(value)
+            sentence = _sentence(kind, value, detail.get("ctx", {}), detail["msg"])
             found.append(document.error(key, sentence))
     return found
 
@@ -70,6 +80,30 @@ def _choices(value: object, expected: str) -> str:
     listed = " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
     hint = f"did you mean {guess}? Known are {listed}" if guess else f"write {listed}"
     return f"{describe(value)} is not known here; {hint}"
+
+
+class _Unshown:
+    """The value of a key that could be a secret."""
+
+    def __init__(self, value: object) -> None:
+        self._kind = "text" if isinstance(value, str) else "a number or a word"
+
+    def __str__(self) -> str:
+        return f"{self._kind} that is not shown"
+
+
+def _about_unknown_key(document: Document, key: Key, model: type[BaseModel], name: str) -> ConfigError:
+    """Say that *key* is none, and repeat it where it could be a mistyped key and nothing else."""
+    where = shown_key(key[:-1]) or name
+    if document.is_bare(key):
+        message = f"the end of a value, and not a key of {where}: inside {{ }} a comma ends a value; {QUOTES}"
+    elif is_word(str(key[-1])):
+        return document.error(key, _unknown_key(key, model, name), at_key=True)
+    else:
+        section = _model_at(model, key[:-1])
+        known = f"; its keys are {', '.join(section.model_fields)}" if section else ""
+        message = f"not a key of {where}{known}; {QUOTES}"
+    return replace(document.error(key, message, at_key=True), key=shown_key((*key[:-1], HIDDEN_KEY)))
 
 
 def _unknown_key(key: Key, model: type[BaseModel], name: str) -> str:

@@ -28,6 +28,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from ftpsd.config.hiding import HIDDEN_KEY, QUOTES, could_be_secret_key, holds_secrets, is_word
 from ftpsd.config.hints import Quoted, hint_for
 
 Key = tuple[str | int, ...]
@@ -52,6 +53,10 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _QUOTES: Final = ("'", '"')
+_COLON: Final = re.compile(r"\s*:")
+# Signs of YAML and names of its parts, which the parser quotes; whatever else it quotes stands in the file.
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_SIGN: Final = re.compile(r".(?:<[a-z ]+>|[][{}:,?-]).")
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -85,14 +90,14 @@ class ConfigErrors(Exception):
 class Node:
     """Hold one value and where it stands: line and column from 1, *start* and *end* as offsets into the text."""
 
-    value: Any
+    value: Any = field(repr=False)
     line: int
     column: int
     start: int
     end: int
     flow: bool = False
-    keys: dict[str, Node] | None = None
-    items: dict[str, Node] | list[Node] | None = None
+    keys: dict[str, Node] | None = field(default=None, repr=False)
+    items: dict[str, Node] | list[Node] | None = field(default=None, repr=False)
 
     def child(self, part: str | int) -> Node | None:
         """Return the node under one key or index, None where there is none."""
@@ -123,7 +128,27 @@ class Document:
             if at_key and depth == len(key) - 1 and node.keys is not None:
                 below = node.keys[str(part)]
             node = below
-        return ConfigError(self.file, node.line, node.column, shown_key(key), message, severity)
+        return ConfigError(self.file, node.line, node.column, self._shown(key), message, severity)
+
+    def is_bare(self, key: Key) -> bool:
+        """
+        Tell whether *key* is a key without a colon behind it.
+
+        In `{password: a,b}` the comma makes such a key of the end of the value.
+        """
+        node = self.root
+        for part in key[:-1]:
+            below = node.child(part)
+            if below is None:
+                return False
+            node = below
+        at = node.keys.get(str(key[-1])) if node.keys else None
+        return at is not None and not _COLON.match(self.text, at.end)
+
+    def _shown(self, key: Key) -> str:
+        """Write *key*; of keys that are the end of a value nothing is repeated."""
+        parts = (HIDDEN_KEY if self.is_bare(key[: depth + 1]) else part for depth, part in enumerate(key))
+        return shown_key(tuple(parts))
 
     def is_refused(self, key: Key) -> bool:
         """Tell whether *key* lies in a value that was refused already; saying more about it would only confuse."""
@@ -147,7 +172,8 @@ def read_text(path: Path, limit: int) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _place(data[: error.start].decode("utf-8", "replace"))
-        raise ConfigErrors([ConfigError(str(path), line, column, "", "not UTF-8; save the file as UTF-8")]) from error
+        # The error holds the file.
+        raise ConfigErrors([ConfigError(str(path), line, column, "", "not UTF-8; save the file as UTF-8")]) from None
 
 
 def parse(text: str, file: str) -> Document:
@@ -161,15 +187,17 @@ def parse(text: str, file: str) -> Document:
         line, column = _place(text[: match.start()])
         message = f"the control character U+{ord(match.group()):04X} may not stand in a file; remove it"
         raise ConfigErrors([ConfigError(file, line, column, "", message)])
-    composer = _Composer(file)
+    composer = _Composer(file, text)
     loader = _PARSER(text)
     try:
         root = composer.compose(_events(loader))
     except yaml.MarkedYAMLError as error:
-        raise ConfigErrors([*composer.errors, _syntax(file, text, error, composer.last_quoted)]) from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # Its text, and that of the others, holds a piece of the file.
+        raise ConfigErrors([*composer.errors, _syntax(file, text, error, composer.last_quoted)]) from None
+    except (yaml.YAMLError, ValueError, OverflowError):
         # A \U escape beyond Unicode rises as ValueError or OverflowError from PyYAML's own scanner.
-        raise ConfigErrors([*composer.errors, ConfigError(file, 0, 0, "", f"not YAML: {shown(str(error))}")]) from error
+        message = "not YAML: it holds a character that there is not, perhaps as an escape; correct it"
+        raise ConfigErrors([*composer.errors, ConfigError(file, 0, 0, "", message)]) from None
     finally:
         loader.dispose()
     return Document(file, text, root, tuple(composer.errors), frozenset(composer.refused))
@@ -182,9 +210,14 @@ def shown(text: str, limit: int = 80) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
+def shown_name(name: str) -> str:
+    """Make a key or name from a file safe to print; one that could be part of a secret is left out."""
+    return HIDDEN_KEY if could_be_secret_key(name) and name != HIDDEN_KEY else shown(name)
+
+
 def shown_key(key: Sequence[str | int]) -> str:
     """Write a key path the way operators read it: `listeners[0].port`."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in key]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{shown_name(part)}" for part in key]
     return "".join(parts).removeprefix(".")
 
 
@@ -200,8 +233,9 @@ class _Open:
 class _Composer:
     """Turn parser events into nodes."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.file = file
+        self.text = text
         self.errors: list[ConfigError] = []
         self.refused: set[Key] = set()
         self.last_quoted: Quoted | None = None
@@ -229,7 +263,8 @@ class _Composer:
                 top.node.end = event.end_mark.index
                 self._attach(top.node, None)
             elif kind is AliasEvent:
-                self._complain(event, f"aliases (*{shown(event.anchor)}) are not supported; write the value out")
+                name = self._property(event.anchor)
+                self._complain(event, f"aliases (*{name}) are not supported; write the value out")
                 self.refused.add(self._path())
                 mark = event.start_mark
                 self._attach(Node(None, mark.line + 1, mark.column + 1, mark.index, event.end_mark.index), None)
@@ -279,18 +314,25 @@ class _Composer:
         if text is None:
             self._complain_at(node, "a key must be plain text")
         elif text in keys:
-            message = f"{shown(text)} was given already in line {keys[text].line}; remove one of the two"
-            self._complain_at(node, message, text)
+            name = shown_name(text) if _COLON.match(self.text, node.end) else HIDDEN_KEY
+            message = f"{name} was given already in line {keys[text].line}; remove one of the two"
+            self._complain_at(node, message, text if name != HIDDEN_KEY else HIDDEN_KEY)
         top.key, top.ignored = node, text is None or text in keys
         if text is not None:
             keys.setdefault(text, node)
 
     def _refuse_properties(self, event: Any) -> None:
         if event.anchor is not None:
-            self._complain(event, f"anchors (&{shown(event.anchor)}) are not supported; remove it")
+            self._complain(event, f"anchors (&{self._property(event.anchor)}) are not supported; remove it")
         if event.tag is not None:
-            self._complain(event, f"tags ({shown(event.tag)}) are not supported; remove it")
+            self._complain(event, f"tags ({self._property(event.tag)}) are not supported; remove it")
             self.refused.add(self._path())
+
+    def _property(self, name: str) -> str:
+        """Show the name of an anchor, alias or tag, unless it is the beginning of a password without quotes."""
+        top = self._stack[-1] if self._stack else None
+        is_value = top is not None and (top.key is not None or isinstance(top.node.items, list))
+        return name if is_value and is_word(name) and not holds_secrets(self._path()) else f"...: {QUOTES}"
 
     def _path(self) -> Key:
         path: list[str | int] = []
@@ -338,7 +380,12 @@ def _syntax(file: str, text: str, error: yaml.MarkedYAMLError, last_quoted: Quot
     mark = error.problem_mark or error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     context = f" {error.context}" if error.context else ""
-    return ConfigError(file, *place, "", f"not YAML: {shown(error.problem or '')}{context}".rstrip())
+    sentence = _QUOTED.sub(_sign, f"{error.problem or ''}{context}")
+    return ConfigError(file, *place, "", f"not YAML: {shown(sentence, 200)}".rstrip())
+
+
+def _sign(quoted: re.Match[str]) -> str:
+    return quoted[0] if _SIGN.fullmatch(quoted[0]) else "..."
 
 
 def _unreadable(error: OSError | ValueError) -> str:

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
+from ftpsd.config.hiding import QUOTES, could_be_hash
 from ftpsd.config.units import (
     DURATION_PATTERN,
     MODE_PATTERN,
@@ -84,6 +85,8 @@ def check_path(value: object, info: ValidationInfo) -> Path:
             os.fsencode(value)
         except UnicodeEncodeError:
             raise ValueError("a path must be plain Unicode text") from None
+        if could_be_hash(value):
+            raise ValueError(f"a password hash, it seems, and no path; correct the key, and {QUOTES}")
         path = Path(value)
     else:
         raise ValueError(f"{describe(value)} is not a path")
@@ -271,7 +274,10 @@ def check_password(value: object) -> str:
     """Accept a password hash; the value is never repeated in a complaint."""
     if isinstance(value, str) and re.fullmatch(PASSWORD_PATTERN[1:-1], value):
         return value
-    raise ValueError("not a password hash of a known kind ($argon2id$, $6$, $2b$); make one with `ftpsd hash-password`")
+    raise ValueError(
+        "not a password hash of a known kind ($argon2id$, $6$, $2b$); make one with `ftpsd hash-password`, and keep "
+        "its quotes"
+    )
 
 
 def check_expiry(value: object) -> datetime:

@@ -55,7 +55,7 @@ MAX_CONFIG: Final = 1 << 20
 class Section(BaseModel):
     """Be one section of the file: frozen, and no stranger to any of its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ProxyProtocol(Section):

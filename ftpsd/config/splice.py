@@ -13,10 +13,8 @@ from typing import Final
 
 from ftpsd.config.document import Document, Node
 
-# Plain in every YAML, in a flow mapping too.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./@+=$-]*")
-# Also safe in block style: what a hash is made of.
-_PLAIN_IN_BLOCK: Final = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./@+=$,-]*")
+# Plain in every YAML, in a flow mapping too. A hash is not: somebody may move it into { }, where a comma would end it.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@+=-]*")
 # What some YAML reads as something else than text.
 _NOT_TEXT: Final = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null)|[0-9.].*")
 _STEP: Final = "  "
@@ -55,15 +53,15 @@ def with_password(document: Document, name: str, password_hash: str) -> str | No
         return None
     password = user.child("password")
     if password is not None:
-        written = _scalar(password_hash, user.flow)
+        written = _scalar(password_hash)
         space = "" if text[password.start - 1 : password.start].isspace() else " "
         newline = _newline(text) if text[password.start : password.end].endswith("\n") else ""
         return text[: password.start] + space + written + newline + text[password.end :]
     first = next(iter(user.keys.values()))
     if user.flow:
-        return _insert(text, first.start, f"password: {_scalar(password_hash, flow=True)}, ")
+        return _insert(text, first.start, f"password: {_scalar(password_hash)}, ")
     indent = " " * (first.column - 1)
-    return _insert(text, first.start, f"password: {_scalar(password_hash, flow=False)}{_newline(text)}{indent}")
+    return _insert(text, first.start, f"password: {_scalar(password_hash)}{_newline(text)}{indent}")
 
 
 def without(document: Document, name: str) -> str | None:
@@ -91,18 +89,17 @@ def _user(document: Document, name: str) -> Node | None:
 
 def _block_user(text: str, name: str, settings: Mapping[str, str], indent: int) -> str:
     outer, inner, newline = " " * indent, " " * indent + _STEP, _newline(text)
-    lines = [f"{inner}{key}: {_scalar(value, flow=False)}{newline}" for key, value in settings.items()]
-    return f"{outer}{_scalar(name, flow=True)}:{newline}{''.join(lines)}"
+    lines = [f"{inner}{key}: {_scalar(value)}{newline}" for key, value in settings.items()]
+    return f"{outer}{_scalar(name)}:{newline}{''.join(lines)}"
 
 
 def _flow_user(name: str, settings: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{key}: {_scalar(value, flow=True)}" for key, value in settings.items())
-    return f"{_scalar(name, flow=True)}: {{{pairs}}}"
+    pairs = ", ".join(f"{key}: {_scalar(value)}" for key, value in settings.items())
+    return f"{_scalar(name)}: {{{pairs}}}"
 
 
-def _scalar(value: str, flow: bool) -> str:
-    pattern = _PLAIN if flow else _PLAIN_IN_BLOCK
-    if pattern.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
+def _scalar(value: str) -> str:
+    if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
         return value
     return '"' + "".join(map(_escaped, value)) + '"'
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ftpsd.config.hiding import HIDDEN, could_be_secret
+
 # More bytes a second than any machine moves. A user's `unlimited` overrules the server's limit with it, because None
 # there means "as the server says".
 UNLIMITED: Final = 2**62
@@ -137,6 +139,8 @@ def parse_ports(value: object) -> PortRange:
 def describe(value: object) -> str:
     """Name a YAML value in a sentence, short and safe to print."""
     if isinstance(value, str):
+        if could_be_secret(value):
+            return HIDDEN
         text = "".join(c if c.isprintable() else "?" for c in value[:40])
         return (text + "..." if len(value) > 40 else text) if text.strip() else "empty text"
     if value is None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from ftpsd.config.complaints import complaints, nearest
-from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text, shown
+from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text, shown_name
 from ftpsd.config.fields import (
     Count,
     Encoding,
@@ -169,7 +169,7 @@ _ALL_OR_SOME: Final[dict[str, Any]] = {
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class RuleEntry(_Entry):
@@ -205,7 +205,7 @@ class QuotaEntry(_Entry):
 class UserEntry(_Entry):
     """Describe one user as written."""
 
-    password: Password | None = None
+    password: Annotated[Password | None, Field(repr=False)] = None
     home: FilePath
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
@@ -289,7 +289,7 @@ def _about_role(
         return
     if isinstance(roles, dict) and role not in roles:
         guess = nearest(role, list(roles))
-        hint = f"did you mean {guess}?" if guess else f"the roles are {', '.join(map(shown, roles)) or 'none'}"
+        hint = f"did you mean {guess}?" if guess else f"the roles are {', '.join(map(shown_name, roles)) or 'none'}"
         yield document.error((*key, "role"), f"there is no role {describe(role)}; {hint}")
     if holder.get("rules") is not None:
         yield document.error((*key, "rules"), f"{what} has a role or rules, not both; remove one")

@@ -100,6 +100,7 @@ LOST_SENTENCES: dict[Cause, str] = {
     Cause.LOGGED_OUT: "The user has logged out",
     Cause.CLIENT_GONE: "The session has ended",
     Cause.CUT_OFF: "The server is shutting down",
+    Cause.NOT_ALLOWED: "The configuration has changed",
     Cause.NO_HANDSHAKE: "The TLS handshake took too long",
     Cause.HANDSHAKE_CUT: LOST,
     Cause.HANDSHAKE: "The TLS handshake on the data connection failed",
@@ -118,6 +119,8 @@ log = Logger()
 async def respond(session: Session, command: Command | None, line: CommandLine) -> Reply:
     """Return the final reply to *line*; *command* is what the table knows of its verb. Never raises."""
     try:
+        if session.avatar is None:
+            session.keep_up()
         guard(session, command, line)
         assert command is not None
         return await command.function(session, line.argument)

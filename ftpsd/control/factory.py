@@ -1,5 +1,5 @@
 """
-The factory behind every control listener: it gives each connection the Runtime that is current when it arrives.
+The factory behind every control listener: it tells each connection which Runtime is current.
 """
 
 from __future__ import annotations
@@ -36,4 +36,4 @@ class ControlFactory(Factory):
 
     def buildProtocol(self, address: IAddress | None) -> ServerPI:
         """Answer one connection."""
-        return ServerPI(self._runtime(), self._table, self.name, self._registry, starts_with_tls=self._starts_with_tls)
+        return ServerPI(self._runtime, self._table, self.name, self._registry, starts_with_tls=self._starts_with_tls)

@@ -14,7 +14,7 @@ from twisted.cred.portal import Portal
 
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.names import NameTable
+from ftpsd.tls.names import NameTable, folded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +51,7 @@ class Hosts:
     def __init__(self, default: Host, names: Iterable[tuple[str, Named]] = ()) -> None:
         self.default = default
         self.names = NameTable(names)
+        self._exact = dict(self.names.items())
         own = default.certificate
         self._certified = NameTable((name, Named(default, own)) for name in (own.names if own is not None else ()))
         entries = dict.fromkeys([default, *(named.host for _, named in self.names.items())])
@@ -87,6 +88,14 @@ class Hosts:
         """Return the certificate for the *name* in a TLS hello; None for a name nobody has configured."""
         named = self.names.find(name)
         return None if named is None else named.certificate
+
+    def now(self, host: Host) -> Host | None:
+        """Return what has become of *host*, one of an earlier configuration; None when its name is nobody's now."""
+        if not host.name:
+            return self.default
+        # The very name: where only a wildcard fits it now, that is another host.
+        named = self._exact.get(folded(host.name))
+        return named.host if named is not None and named.host.name else None
 
     def called(self, name: str, local_host: str) -> Named | None:
         """

@@ -12,64 +12,67 @@ from weakref import WeakValueDictionary
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.data.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
+from ftpsd.wire.address import client_of
 
 Direction = Literal["download", "upload"]
 
-# Connections above a limit that are still open, until their clients have read why: in all, and of one address.
+# Connections above a limit that are still open, until their clients have read why: in all, and of one client.
 MOST_REFUSED = 64
-MOST_REFUSED_OF_ADDRESS = 4
+MOST_REFUSED_OF_CLIENT = 4
+# One in so many connections is for sessions that are logged in.
+RESERVED = 4
 
 
 class SessionCounts:
-    """How many sessions there are: in all, by client address, by user."""
+    """How many sessions there are: in all, by client (`client_of` its address), by user."""
 
     def __init__(self) -> None:
         self.total = 0
-        self._by_address: Counter[str] = Counter()
+        self.logged_in = 0
+        """How many sessions have a user."""
+        self._by_client: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
 
     def admit(self, address: str, connections: int, per_address: int) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
-        if self.total >= connections:
-            return "too-many-connections"
-        if self._by_address[address] >= per_address:
+        client = client_of(address)
+        if refusal := too_many(self.total, self.logged_in, connections):
+            return refusal
+        if self._by_client[client] >= per_address:
             return "too-many-from-address"
         self.total += 1
-        self._by_address[address] += 1
+        self._by_client[client] += 1
         return None
 
     def closed(self, address: str) -> None:
         """Count it no longer."""
         self.total -= 1
-        _take_one(self._by_address, address)
+        _take_one(self._by_client, client_of(address))
 
     def may_linger(self, address: str) -> bool:
         """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
-        if self._refused.total() >= MOST_REFUSED or self._refused[address] >= MOST_REFUSED_OF_ADDRESS:
+        if self._refused.total() >= MOST_REFUSED or self._refused[client_of(address)] >= MOST_REFUSED_OF_CLIENT:
             return False
-        self._refused[address] += 1
+        self._refused[client_of(address)] += 1
         return True
 
     def lingered(self, address: str) -> None:
         """Count it no longer."""
-        _take_one(self._refused, address)
+        _take_one(self._refused, client_of(address))
 
     def log_in(self, user: str, limit: int | None) -> bool:
         """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
         if limit is not None and self._by_user[user] >= limit:
             return False
         self._by_user[user] += 1
+        self.logged_in += 1
         return True
 
     def log_out(self, user: str) -> None:
         """Count it no longer."""
+        self.logged_in -= 1
         _take_one(self._by_user, user)
-
-    @property
-    def logged_in(self) -> int:
-        """How many sessions have a user."""
-        return self._by_user.total()
 
 
 class UserRates:
@@ -98,6 +101,19 @@ class UserRates:
     def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
         """Make the bucket that all sessions of *user* share."""
         return Bucket(rate, self._clock)
+
+
+def too_many(total: int, logged_in: int, connections: int) -> str | None:
+    """
+    Return why one more is too many for a server of *connections*, of which there are *total*, *logged_in* with a user.
+
+    A quarter is for sessions that are logged in: strangers who never log in cannot fill the server.
+    """
+    if total >= connections:
+        return "too-many-connections"
+    if total - logged_in >= connections - connections // RESERVED:
+        return "too-many-without-login"
+    return None
 
 
 def _take_one(counter: Counter[str], key: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ TOO_LONG = CommandLine("", "")
 
 REJECTIONS = {
     "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
+    "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
     "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
     "stopping": Reply(421, "The server is shutting down, try again later."),
 }
@@ -66,14 +68,15 @@ class ServerPI(Protocol):
     """
     One control connection.
 
-    *registry* holds every open connection of the server. With *starts_with_tls* the connection is implicit FTPS.
+    *current* answers with the Runtime of now, *registry* holds every open connection of the server. With
+    *starts_with_tls* the connection is implicit FTPS.
     """
 
     transport: Transport  # type: ignore[assignment]  # Twisted's own knows no start_tls
 
     def __init__(
         self,
-        runtime: Runtime,
+        current: Callable[[], Runtime],
         table: CommandTable,
         listener: str,
         registry: set[ServerPI],
@@ -81,7 +84,8 @@ class ServerPI(Protocol):
         starts_with_tls: bool,
     ) -> None:
         self.session: Session | None = None
-        self._runtime = runtime
+        self._current = current
+        self._runtime = runtime = current()
         self._table = table
         self._listener = listener
         self._registry = registry
@@ -117,7 +121,7 @@ class ServerPI(Protocol):
         keep_alive(self.transport.getHandle())
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self.session = Session(runtime, self._table, peer, local, self._listener, self._send)
+        self.session = Session(self._current, self._table, peer, local, self._listener, self._send)
         limits = runtime.config.limits
         refusal = runtime.shared.counts.admit(peer, limits.connections, limits.connections_per_address)
         self._is_counted = refusal is None
@@ -204,7 +208,7 @@ class ServerPI(Protocol):
         self._queue.clear()
         session.tls = session.dtp.tls = new_tls(session)
         self._handshake_started = self._clock.seconds()
-        limit = self._runtime.config.limits.handshake_timeout
+        limit = session.runtime.config.limits.handshake_timeout
         self._timers.set("handshake", limit, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
 
@@ -402,6 +406,25 @@ class ServerPI(Protocol):
             self.session.close_after_reply("tls-session-expired")
         else:
             self._time_out("tls-session-expired", "This TLS session is a day old, connect again.")
+
+    def reconsider(self) -> None:
+        """End the session if its user could not log in as things are now: the configuration has changed."""
+        assert self.session is not None
+        reason = self.session.why_not_now()
+        if reason is not None:
+            self.end(reason, "The configuration has changed, this session ends.", Cause.NOT_ALLOWED)
+
+    def end(self, reason: str, text: str, cause: Cause) -> None:
+        """End the session now, whatever it does: a transfer is aborted for *cause*, an upload is not published."""
+        if self._is_closing:
+            return
+        session = self.session
+        assert session is not None
+        self._send(Reply(421, text))
+        self._close(reason)
+        session.is_abort_wanted = True
+        session.end_cause = cause
+        session.end()
 
     def cut(self) -> None:
         """End the connection now: the server has waited for it long enough."""

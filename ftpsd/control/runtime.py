@@ -1,9 +1,9 @@
 """
-What a session is born with: `Runtime`, everything made from one good configuration, and `Shared`, what outlives a
+What a session works with: `Runtime`, everything made from one good configuration, and `Shared`, what outlives a
 reload.
 
-A session keeps its Runtime to its end; a reload makes a new one for the sessions to come. Nothing here is changed
-after it is made.
+A reload makes a new Runtime for sessions and logins to come; a session whose user is logged in keeps the one of the
+login. Nothing here is changed after it is made.
 """
 
 from __future__ import annotations

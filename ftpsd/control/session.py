@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from secrets import token_hex
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -22,6 +22,7 @@ from ftpsd.control.handshakes import data_refused
 from ftpsd.control.hosts import Host
 from ftpsd.control.ownership import Ownership
 from ftpsd.control.runtime import Runtime
+from ftpsd.control.standing import why_not
 from ftpsd.control.table import Command, CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.pace import NO_LIMIT
@@ -64,20 +65,21 @@ class Session:
     """
     The state of one control connection.
 
-    *peer_host* and *local_host* are literal addresses, IPv4 ones never in their IPv6 mapping. *reply* sends a
-    preliminary reply, or part of one.
+    *current* answers with the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
+    their IPv6 mapping. *reply* sends a preliminary reply, or part of one.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        current: Callable[[], Runtime],
         table: CommandTable,
         peer_host: str,
         local_host: str,
         listener: str,
         reply: Callable[[Reply | ReplyPart], None],
     ) -> None:
-        self.runtime = runtime
+        self._current = current
+        self.runtime = runtime = current()
         self.table = table
         self.peer_host = peer_host
         self.local_host = local_host
@@ -119,7 +121,7 @@ class Session:
         self.transfer: TransferStatus | None = None
         self.is_abort_wanted = False
 
-        self._sleeping: Deferred[None] | None = None
+        self._waiting_for: Deferred[Any] | None = None
         self._has_room = True
         self._room: Deferred[None] | None = None
         self._after_reply: Callable[[], object] | None = None
@@ -260,11 +262,20 @@ class Session:
         Raises:
             CancelledError: the session has ended meanwhile.
         """
-        self._sleeping = deferLater(self.runtime.shared.clock, seconds)
+        await self.while_open(deferLater(self.runtime.shared.clock, seconds))
+
+    async def while_open(self, awaited: Deferred[T]) -> T:
+        """
+        Return the result of *awaited*, which is cancelled when the session ends.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+        """
+        self._waiting_for = awaited
         try:
-            await self._sleeping
+            return await awaited
         finally:
-            self._sleeping = None
+            self._waiting_for = None
 
     async def say(self, part: ReplyPart) -> None:
         """
@@ -335,6 +346,37 @@ class Session:
         """Tell the audit bus."""
         self.runtime.shared.bus.publish(event)
 
+    # --- the configuration of now
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the session has the configuration of now."""
+        return self._current() is self.runtime
+
+    def keep_up(self) -> None:
+        """
+        Take the configuration of now over. Only without a user: what one was given at the login stays.
+
+        Raises:
+            ReplyError: 421, the host is served no longer.
+        """
+        if self.is_current:
+            return
+        runtime = self._current()
+        host, first = (runtime.hosts.now(each) for each in (self.host, self._first_host))
+        if host is None or first is None:
+            self.close_after_reply("host-removed")
+            raise ReplyError(421, "This host is served no longer.")
+        self.runtime = runtime
+        self.host, self._first_host = host, first
+        self.dtp.use(runtime.data)
+        self.idle_timeout = runtime.config.limits.idle_timeout
+
+    def why_not_now(self) -> str | None:
+        """Return why the session could not begin, or its user not log in, by the configuration of now."""
+        user = None if self.avatar is None else self.avatar.user
+        return why_not(self._current(), self.host, user, self.peer_host)
+
     # --- login and end
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
@@ -398,7 +440,7 @@ class Session:
         self.ownership.end()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
-        for waiting in (self._sleeping, self._room):
+        for waiting in (self._waiting_for, self._room):
             if waiting is not None:
                 waiting.cancel()
 

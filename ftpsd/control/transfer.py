@@ -142,7 +142,7 @@ async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
     """
     while True:
         if session.is_abort_wanted:
-            raise Lost(Cause.ABOR, is_abort=True)
+            raise Lost(Cause.ABOR if session.is_open else session.end_cause, is_abort=True)
         try:
             return await session.in_files(step)
         except PoolBusy:
@@ -195,10 +195,10 @@ class _Running:
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""
         session = self._session
-        if session.is_abort_wanted:
-            raise aborted(Cause.ABOR)
         if not session.is_open:
             raise aborted(session.end_cause)
+        if session.is_abort_wanted:
+            raise aborted(Cause.ABOR)
         started = self._clock.seconds()
         connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
         session.publish(DataConnectionOpened(session.who, session.dtp.mode))

@@ -87,6 +87,10 @@ class ServerDTP:
         self._aborts = 0
         self._abort_cause = Cause.NEW_PORT
 
+    def use(self, settings: DataSettings) -> None:
+        """Go on with *settings*."""
+        self._settings = settings
+
     @property
     def has_port(self) -> bool:
         """Whether PASV or PORT has agreed on a data port that is not used up."""

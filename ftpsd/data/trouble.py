@@ -33,6 +33,7 @@ class Cause(StrEnum):
     LOGGED_OUT = "the user logged out"
     CLIENT_GONE = "the control connection was lost"
     CUT_OFF = "the server was stopped and cut it off"
+    NOT_ALLOWED = "the configuration has changed, and the user may not go on"
 
     NO_HANDSHAKE = "the TLS handshake took too long"
     HANDSHAKE_CUT = "the client closed the data connection before TLS was established"

@@ -163,7 +163,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
 
     def make(name: str, users: Users, banner: str, certificate: CertificatePair | None) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
-        checker = UsersChecker(users.users, parts.login, parts.verified, parts.reactor)
+        checker = UsersChecker(users.users, parts.logins, parts.verified, parts.reactor)
         return Host(name, banner, users.users, Portal(realm, [checker]), certificate)
 
     default = make("", loaded.users, config.banner, pairs.main)

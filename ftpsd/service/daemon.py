@@ -156,10 +156,12 @@ class Daemon(Service):
     # --- change
 
     def use(self, loaded: Loaded) -> None:
-        """Serve new sessions from *loaded*."""
+        """Serve new sessions and logins from *loaded*, and end the sessions of users who may not log in by it."""
         self.runtime = build_runtime(loaded, self.parts)
         self.loaded = loaded
         logs.use_level(loaded.config.log.level)
+        for pi in list(self.parts.sessions):
+            pi.reconsider()
         self.upkeep.refresh_addresses()
 
     # --- end

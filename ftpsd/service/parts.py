@@ -18,6 +18,7 @@ from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.limits import SessionCounts, UserRates
@@ -30,9 +31,7 @@ from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
 
-# Calls that may wait for a worker. A login that waits behind 200 password hashes (0.1 s each, two at a time) takes 10
-# s.
-LOGIN_QUEUE = 200
+# Calls that may wait for a worker.
 FILES_QUEUE = 10_000
 TRANSFER_QUEUE = 10_000
 # Walks through whole trees take long and must not keep others waiting: one thread counts all homes, one sweeps partials
@@ -63,7 +62,9 @@ class Parts:
     def __init__(self, config: Config, reactor: Any, share: Share | None = None) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
-        self.login = WorkerPool("login", config.workers.login, LOGIN_QUEUE, call)
+        # Logins wait in front of their pool, for a fair turn.
+        self.login = WorkerPool("login", config.workers.login, config.workers.login, call)
+        self.logins = LoginQueue(self.login, config.workers.login)
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes if share else 1)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
@@ -130,7 +131,9 @@ class Parts:
 
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
-        self.metrics.watch_worker_queues(lambda: {pool.name: pool.queued for pool in self.pools})
+        self.metrics.watch_worker_queues(
+            lambda: {pool.name: pool.queued for pool in self.pools} | {self.login.name: self.logins.queued}
+        )
 
 
 def _of_sessions(sink: Sink) -> Sink:

@@ -2,9 +2,9 @@
 Reload: what SIGHUP changes.
 
 Read, check and build a whole new Runtime in a worker, then swap one reference. On any failure the old one stays, the
-reason is logged and a metric says so. Sessions keep the Runtime they were born with: users, certificates, limits and
-policies of the new one hold for sessions that come after it. Listeners, passive ports, worker pools, audit and
-metrics targets change with a restart; a reload that finds them changed says so.
+reason is logged and a metric says so. A session whose user is logged in keeps the Runtime of the login, and ends when
+that user could not log in any more; logins and sessions to come have the new one. Listeners, passive ports, worker
+pools, audit and metrics targets change with a restart; a reload that finds them changed says so.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Addresses: data connection endpoints as FTP spells them (RFC 959, 4.1.2; RFC 2428).
+Addresses: data connection endpoints as FTP spells them (RFC 959, 4.1.2; RFC 2428), and which client an address is.
 
 Parsing says what the client wrote, not whether it may connect there: that the address is the control connection's own
 and the port unprivileged is decided where the data connection is made.
@@ -8,11 +8,14 @@ and the port unprivileged is decided where the data connection is made.
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 _PORT_ARGUMENT = re.compile(r",".join([r"([0-9]{1,3})"] * 6))
 _NUMBER = re.compile(r"[0-9]{1,5}")
+
+# Bits. RFC 6177 gives every site at least this prefix, and any machine in it may use all addresses behind it.
+CLIENT_PREFIX = 64
 
 # The address families of RFC 2428, 2, numbered as in EPRT and EPSV.
 IPV4 = 1
@@ -85,6 +88,22 @@ def extended_passive_text(port: int) -> str:
     """
     # No trailing period: vsftpd 3.0.3 dropped it for a client that could not read past it.
     return f"Entering Extended Passive Mode (|||{_checked_port(port)}|)"
+
+
+def client_of(host: str) -> str:
+    """
+    Return which client the numeric address *host* is to limits, penalties and fairness: the IPv4 address, the /64 of an
+    IPv6 one. What is no address stands for itself.
+    """
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except AddressValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), CLIENT_PREFIX), strict=False))
 
 
 def _canonical_host(protocol: int, host: str) -> str:

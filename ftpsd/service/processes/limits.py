@@ -10,9 +10,10 @@ import weakref
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_ADDRESS, Direction, SessionCounts, UserRates
+from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT, Direction, SessionCounts, UserRates, too_many
 from ftpsd.data.pace import BURST, UNLIMITED, Bucket
 from ftpsd.service.processes.table import CountTable, TableFull
+from ftpsd.wire.address import client_of
 
 # The key of all connections that were not admitted and are still open; one of an address has its address behind it.
 ALL_REFUSED = "refused"
@@ -36,8 +37,8 @@ class SharedCounts(SessionCounts):
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
         table, key = self._table, _address(address)
         with table.lock:
-            if table.sessions >= connections:
-                return "too-many-connections"
+            if refusal := too_many(table.sessions, table.logged_in, connections):
+                return refusal
             if table.count(table.find(key)) >= per_address:
                 return "too-many-from-address"
             try:
@@ -60,7 +61,7 @@ class SharedCounts(SessionCounts):
         with table.lock:
             if table.count(table.find(ALL_REFUSED)) >= MOST_REFUSED:
                 return False
-            if table.count(table.find(key)) >= MOST_REFUSED_OF_ADDRESS:
+            if table.count(table.find(key)) >= MOST_REFUSED_OF_CLIENT:
                 return False
             try:
                 table.claim(ALL_REFUSED)
@@ -90,12 +91,14 @@ class SharedCounts(SessionCounts):
             except TableFull:
                 self._full()
                 return False
+            table.add_logged_in(1)
         return super().log_in(user, None)
 
     def log_out(self, user: str) -> None:
         """Count it no longer."""
         super().log_out(user)
         with self._table.lock:
+            self._table.add_logged_in(-1)
             self._table.release(_user(user))
 
     def _full(self) -> str:
@@ -150,11 +153,11 @@ def _release(table: CountTable, key: str) -> None:
 
 
 def _refused(address: str) -> str:
-    return f"refused\0{address}"
+    return f"refused\0{client_of(address)}"
 
 
 def _address(address: str) -> str:
-    return f"address\0{address}"
+    return f"client\0{client_of(address)}"
 
 
 def _user(user: str) -> str:

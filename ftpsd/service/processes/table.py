@@ -53,6 +53,7 @@ class CountTable:
             return view[begin:place]
 
         self._sessions = words(self.processes).cast("q")
+        self._logged_in = words(self.processes).cast("q")
         self._serving = words(self.processes).cast("q")
         self._values = words(self._slots).cast("d")
         self._columns = [words(self._slots).cast("q") for _ in range(self.processes)]
@@ -64,7 +65,7 @@ class CountTable:
         """Make a table for that many *processes* and *keys*; most of it stays untouched, and so takes no memory."""
         # Four slots a key: a bucket overflows when 32 keys meet where 8 are expected, once in 10^10.
         slots = max(1, -(-4 * keys // SLOTS_IN_BUCKET)) * SLOTS_IN_BUCKET
-        words = 2 * processes + slots * (1 + processes)
+        words = 3 * processes + slots * (1 + processes)
         fd = nameless_file(_HEADER.size + words * WORD + slots * DIGEST)
         os.pwrite(fd, _HEADER.pack(slots, processes, secrets.token_bytes(16)), 0)
         return cls(fd)
@@ -125,6 +126,16 @@ class CountTable:
         assert self.column is not None
         self._sessions[self.column] += count
 
+    @property
+    def logged_in(self) -> int:
+        """How many of them have a user; needs no lock."""
+        return sum(self._logged_in)
+
+    def add_logged_in(self, count: int) -> None:
+        """Add to the sessions of this process that have a user, with the lock held."""
+        assert self.column is not None
+        self._logged_in[self.column] += count
+
     def serves(self, is_serving: bool) -> None:
         """Note whether this process accepts connections."""
         assert self.column is not None
@@ -146,7 +157,7 @@ class CountTable:
     def clear(self, column: int) -> None:
         """Forget everything the process with that number had; it is dead."""
         with self.lock:
-            self._sessions[column] = self._serving[column] = 0
+            self._sessions[column] = self._logged_in[column] = self._serving[column] = 0
             self._columns[column][:] = memoryview(bytes(self._slots * WORD)).cast("q")
 
     @property

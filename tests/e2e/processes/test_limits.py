@@ -13,10 +13,14 @@ from tests.e2e.polling import eventually
 CLIENTS = 30
 
 
-@pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-def test_connections(start_daemon: StartDaemon, limit: str) -> None:
-    """Of thirty at once exactly eleven are welcome; when they have gone, eleven again."""
-    daemon = start_daemon({"processes": 2, "limits": {limit: 11}})
+@pytest.mark.parametrize(("limit", "value", "welcome"), [("connections", 14, 11), ("connections_per_address", 11, 11)])
+def test_connections(start_daemon: StartDaemon, limit: str, value: int, welcome: int) -> None:
+    """
+    Of thirty at once exactly eleven are welcome; when they have gone, eleven again.
+
+    Of fourteen connections a quarter, rounded down, is for sessions that are logged in, and none of these is.
+    """
+    daemon = start_daemon({"processes": 2, "limits": {limit: value}})
 
     def connect(_: int) -> tuple[ControlConnection, str]:
         connection = ControlConnection(IPV4, daemon.ports.explicit)
@@ -30,7 +34,7 @@ def test_connections(start_daemon: StartDaemon, limit: str) -> None:
             connection.close()
         return codes
 
-    expected = ["220"] * 11 + ["421"] * 19
+    expected = ["220"] * welcome + ["421"] * (CLIENTS - welcome)
     assert all_at_once() == expected
 
     def nobody_is_left() -> bool:

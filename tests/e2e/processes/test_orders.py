@@ -44,6 +44,18 @@ def test_a_reload_reaches_both(own: Daemon) -> None:
     assert own.metrics()[SUCCESSFUL] == 1
 
 
+def test_sessions_of_a_disabled_user_end_in_both(own: Daemon) -> None:
+    """421 from either process, and those of another user go on."""
+    account, other = own.account(), own.account()
+    sessions, others = one_in_each(own, account), one_in_each(own, other)
+    own.write_users({**own.users, account.name: {**own.users[account.name], "enabled": False}})
+    own.reload()
+    assert [next_code(ftp) for ftp in sessions] == [421, 421]
+    assert [ftp.sendcmd("NOOP")[:3] for ftp in others] == ["200", "200"]
+    for ftp in (*sessions, *others):
+        ftp.close()
+
+
 def test_a_bad_configuration_reaches_none(own: Daemon) -> None:
     """The old users stay in both, the metric and the audit log say so once."""
     own.users_file.write_text("users: [")

@@ -38,7 +38,7 @@ def test_the_documented_filter(start_daemon: StartDaemon, tmp_path: Path) -> Non
     for name in (*NAMES, account.name):
         connection = control(daemon, EXPLICIT)
         connection.ask(f"USER {name}")
-        assert connection.ask("PASS wrong").startswith("421 Login incorrect")
+        assert connection.ask("PASS wrong").startswith("530 Login incorrect")
     second = control(daemon, EXPLICIT)
     second.ask(f"USER {account.name}")
     assert second.ask(f"PASS {account.password}").startswith("421 Too many sessions")

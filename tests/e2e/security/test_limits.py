@@ -76,11 +76,26 @@ def test_short_timeouts(hasty: Daemon) -> None:
 
 
 def test_the_last_failed_login_ends_the_session(hasty: Daemon) -> None:
-    """421 at the limit, and the end of the connection."""
+    """530 at the limit as before it, and the end of the connection: clients take 421 for "try again"."""
     connection = control(hasty, EXPLICIT)
     connection.ask("USER nobody")
-    assert connection.ask("PASS x").startswith("421")
+    assert connection.ask("PASS x").startswith("530")
     assert wait_for_end(connection) == b""
+    assert hasty.wait_for_event("session-closed", reason="failed-logins")
+
+
+def test_strangers_leave_room_for_those_who_are_logged_in(start_daemon: StartDaemon) -> None:
+    """A quarter of limits.connections: beyond the rest one without a login is refused, until one has logged in."""
+    daemon = start_daemon({"limits": {"connections": 8}})
+    kept = [control(daemon, EXPLICIT) for _ in range(6)]
+    refused = ControlConnection(IPV4, daemon.ports.explicit)
+    assert refused.reply() == "421 Too many connections that have not logged in, try again later."
+    assert daemon.wait_for_event("connection-rejected", reason="too-many-without-login")
+    kept[0].log_in(daemon.account())
+    welcome = ControlConnection(IPV4, daemon.ports.explicit)
+    assert welcome.reply().startswith("220")
+    for connection in (*kept, refused, welcome):
+        connection.close()
 
 
 def test_too_many_sessions_of_a_user(hasty: Daemon) -> None:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_ADDRESS
+from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT
 from tests.e2e.client import EXPLICIT, IPV4, TIMEOUT, ControlConnection, control
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
@@ -51,7 +51,7 @@ def test_few_refused_connections_stay_open(start_daemon: StartDaemon, addresses:
     kept = [control(daemon, EXPLICIT) for _ in range(2)]
     before = descriptors(daemon)
     connections = [silent(daemon, f"127.0.1.{1 + number % addresses}") for number in range(MANY)]
-    most = min(MOST_REFUSED, addresses * MOST_REFUSED_OF_ADDRESS)
+    most = min(MOST_REFUSED, addresses * MOST_REFUSED_OF_CLIENT)
     eventually(lambda: still_open(connections, most), "the others are closed")
     # And not because their time was over.
     assert is_open(connections[0])

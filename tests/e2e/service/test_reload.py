@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.tls.authority import Demonstration, create
-from tests.e2e.client import EXPLICIT, IPV4, control, log_in, reply, tls_context
+from tests.e2e.client import EXPLICIT, IPV4, begin, control, log_in, next_code, reply, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash
 from tests.e2e.polling import eventually
@@ -50,6 +50,35 @@ def test_a_removed_user_can_not_log_in(own: Daemon) -> None:
     connection = control(own, EXPLICIT)
     connection.ask(f"USER {account.name}")
     assert connection.ask(f"PASS {account.password}").startswith("530")
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"password": None}, None], ids=str)
+def test_a_session_ends_with_its_user(own: Daemon, change: dict[str, object] | None) -> None:
+    """421 in mid-upload, which is not published; a session that had only connected logs in as little."""
+    account, other = own.account(), own.account()
+    waiting = control(own, EXPLICIT)
+    waiting.ask(f"USER {account.name}")
+    ftp, stays = log_in(own, EXPLICIT, account), log_in(own, EXPLICIT, other)
+    connection, _ = begin(ftp, "STOR half")
+    connection.sendall(b"half of it")
+    users = own.users
+    users[account.name] = {**users[account.name], **(change or {})}
+    if change is None:
+        del users[account.name]
+    own.write_users(users)
+    own.reload()
+    assert next_code(ftp) == 421
+    connection.close()
+    assert waiting.ask(f"PASS {account.password}").startswith("530")
+    assert reply(stays, "NOOP").startswith("200")
+    reason = (
+        {"enabled": "user-disabled", "password": "password-changed"}[next(iter(change))] if change else "user-removed"
+    )
+    own.wait_for_event("session-closed", user=account.name, reason=reason)
+    assert own.wait_for_event("file-stored", user=account.name)["result"] == "aborted"
+    assert not (account.home / "half").exists()
+    for each in (ftp, waiting, stays):
+        each.close()
 
 
 def test_a_session_survives(own: Daemon) -> None:

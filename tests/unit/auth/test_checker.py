@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from ftpsd.auth.checker import ILogin, Login, LoginBusy, LoginRefused, Refusal, UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from tests.unit.auth.workers import InlineWorkers
 
@@ -38,7 +39,7 @@ class Desk:
         """Load a users file, as a reload does."""
         record: dict[str, Any] = {"name": "alice", "password": "hash of pw", "home": Path("/srv/alice")} | alice
         users = {"alice": UserRecord(**record)}
-        self.checker = UsersChecker(users, self.pool, self.cache, self.clock, verify=self._verify)
+        self.checker = UsersChecker(users, LoginQueue(self.pool), self.cache, self.clock, verify=self._verify)
 
     def _verify(self, password: str, stored: str | None) -> bool:
         self.verified.append((password, stored))
@@ -198,7 +199,7 @@ def test_a_login_does_not_depend_on_the_number_of_users(others: int, name: str) 
     desk = Desk()
     users = Counted({f"user{n}": UserRecord(f"user{n}", "hash of x", Path("/srv")) for n in range(others)})
     users["alice"] = UserRecord("alice", "hash of pw", Path("/srv/alice"))
-    desk.checker = UsersChecker(users, desk.pool, desk.cache, desk.clock, verify=desk._verify)
+    desk.checker = UsersChecker(users, LoginQueue(desk.pool), desk.cache, desk.clock, verify=desk._verify)
     desk.login(name)
     assert (users.looks, len(desk.verified)) == (1, 1)
 

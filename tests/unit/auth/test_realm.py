@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 
 from ftpsd.auth.checker import Login, LoginBusy, LoginRefused, Refusal, UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar, Quotas, Realm
 from ftpsd.config.users import Mount, Quota, Rule, UserRecord
 from ftpsd.storage.base import Kind, StorageError
@@ -290,7 +291,7 @@ def test_portal(home: Path) -> None:
     workers, clock = InlineWorkers(), Clock()
     checker = UsersChecker(
         {"alice": user(home)},
-        workers,
+        LoginQueue(workers),
         VerifiedCache(clock),
         clock,
         verify=lambda password, stored: stored == f"hash of {password}",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 from click.testing import CliRunner, Result
 
 from ftpsd import __version__
@@ -173,16 +174,18 @@ def test_the_commands_are_printed() -> None:
 
 @pytest.mark.parametrize("stdin", ["päss wörd\n", "päss wörd", "päss wörd\r\n", "päss wörd\nmore\n"])
 def test_a_password_from_standard_input_is_hashed(stdin: str) -> None:
-    """The first line without its end is the password."""
+    """The first line without its end is the password; the hash is ready to be pasted, or bare for programs."""
     result = run("hash-password", "--password-stdin", stdin=stdin)
-    assert verify("päss wörd", result.stdout.strip())
+    assert verify("päss wörd", yaml.safe_load(f"{{a: {result.stdout.strip()}}}")["a"])
+    assert result.stdout[0] == result.stdout.strip()[-1] == "'"
+    assert verify("päss wörd", run("hash-password", "--password-stdin", "--raw", stdin=stdin).stdout.strip())
 
 
 def test_a_password_is_asked_for_twice_on_a_terminal() -> None:
     """The prompt wants the same password again, and does not show it."""
     shown = on_a_terminal("hash-password", "secret", "secret")
     assert "secret" not in shown
-    assert verify("secret", shown.splitlines()[-1])
+    assert verify("secret", shown.splitlines()[-1].strip("'"))
 
 
 def on_a_terminal(command: str, *answers: str) -> str:
@@ -220,7 +223,7 @@ def test_a_pipe_needs_neither_option_nor_terminal(stdin: str) -> None:
         start_new_session=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert verify("secret", done.stdout.strip())
+    assert verify("secret", done.stdout.strip().strip("'"))
 
 
 def test_an_empty_pipe_is_told(site: Path) -> None:
@@ -229,6 +232,26 @@ def test_an_empty_pipe_is_told(site: Path) -> None:
         result = run(*command, stdin="")
         assert result.exit_code == 2
         assert "A password has at least one" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["hash-password"], ["user", "password", "alice"]])
+def test_a_password_that_was_an_argument_is_not_repeated(command: list[str]) -> None:
+    """It is refused, and does not get into a log besides the shell's history."""
+    result = run(*command, "hunter2")
+    assert result.exit_code == 2
+    assert "--password-stdin" in result.output
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize("command", [["check", "--config"], ["user", "list", "--users"], ["serve", "--config"]])
+def test_a_password_file_is_not_repeated(tmp_path: Path, command: list[str]) -> None:
+    """/etc/shadow in the place of our files: nothing of its lines is printed."""
+    file = tmp_path / "shadow"
+    file.write_text("root:$y$j9T$F5Jx5fExrKuPp53x$X3DX6M94c7o9agCG9G317f:19000:0:99999:7:::\ndaemon:*:1:0:9:7:::\n")
+    result = run(*command, str(file))
+    assert result.exit_code == 2
+    assert "single quotes" in result.output
+    assert not any(piece in result.output for piece in ("root:", "F5Jx", "X3DX", "19000", "daemon"))
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "a\tb\n", b"\xff\n", "x" * 2000])

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused, SessionClosed
+from ftpsd.auth.queue import PER_CLIENT
 from ftpsd.config.users import UserRecord
 from tests.reactor import QueueingWorkers
 from tests.sessions import PASSWORD, USER, Server, clear_server, user_record
@@ -130,7 +131,7 @@ def test_a_refusal_does_not_tell_what_the_hash_cost() -> None:
 
 
 def test_the_third_failure_is_the_last() -> None:
-    """421 and close after limits.failed_logins."""
+    """530 as the others, for clients take 421 for "try again"; and close after limits.failed_logins."""
     server = clear_server(limits={"failed_logins": 3})
     client = server.connect()
     answers = []
@@ -139,7 +140,7 @@ def test_the_third_failure_is_the_last() -> None:
         client.send("PASS wrong")
         server.reactor.advance(3)
         answers.append(client.replies())
-    assert [answer[:3] for answer in answers] == ["530", "530", "421"]
+    assert [answer[:3] for answer in answers] == ["530", "530", "530"]
     assert client.is_closed
     client.hang_up()
     assert [event.reason for event in server.published(SessionClosed)] == ["failed-logins"]
@@ -155,7 +156,8 @@ def test_failures_are_not_forgotten(between: str) -> None:
         client.say("USER alice")
         client.send("PASS wrong")
         server.reactor.advance(3)
-    assert client.replies().startswith("421 ")
+    assert client.replies() == "530 Login incorrect, too many failures."
+    assert client.is_closed
 
 
 def test_a_full_hash_queue_is_421() -> None:
@@ -267,3 +269,31 @@ def test_logins_are_counted_while_they_wait() -> None:
     login.release()
     assert server.published(LoggedIn)[0].seconds == 0.5
     assert client.session.avatar is not None
+
+
+def test_a_client_that_leaves_gives_its_hash_up() -> None:
+    """What waited for it is not made, and the audit log knows of the try."""
+    login = QueueingWorkers()
+    server = clear_server(login=login)
+    first, second = server.connect(), server.connect()
+    first.send("USER alice", "PASS guess")
+    second.send("USER alice", "PASS another guess")
+    assert server.logins.queued == 1
+    second.hang_up()
+    assert server.logins.queued == 0
+    assert [event.reason for event in server.published(LoginRefused)] == ["connection-lost"]
+
+
+def test_a_guesser_does_not_keep_others_waiting() -> None:
+    """With fifty connections of one /64 it has one hash ahead of another client's, and is refused where it has many."""
+    login = QueueingWorkers()
+    server = clear_server(login=login, limits={"connections_per_address": 100})
+    guessers = [server.connect(peer=f"2001:db8::{number:x}") for number in range(1, 51)]
+    for number, guesser in enumerate(guessers):
+        guesser.send("USER alice", f"PASS guess {number}")
+    other = server.connect(peer="2001:db8:0:1::1")
+    other.send("USER alice", f"PASS {PASSWORD}")
+    login.release(2)
+    assert other.replies().endswith("230 Logged in.")
+    refused = [event.reason for event in server.published(LoginRefused)]
+    assert refused.count("busy") == 50 - 1 - PER_CLIENT

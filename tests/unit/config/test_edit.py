@@ -71,7 +71,7 @@ def remove(path: Path, name: str) -> str:
 
 def test_a_user_is_appended_behind_the_last(tmp_path: Path) -> None:
     """Everything else stays, comments and empty lines included."""
-    block = f"\n  new:\n    password: {HASH}\n    home: /h/new\n"
+    block = f'\n  new:\n    password: "{HASH}"\n    home: /h/new\n'
     line = "  bob: {home: /h/bob, password: $6$a$b}\n"
     assert add(write(tmp_path, FILE)) == FILE.replace(line, line + block)
 
@@ -79,7 +79,7 @@ def test_a_user_is_appended_behind_the_last(tmp_path: Path) -> None:
 def test_a_password_is_inserted(tmp_path: Path) -> None:
     """A user without a password gets one above the other keys."""
     line = "    home: /h/alice      # big\n"
-    assert set_password(write(tmp_path, FILE), "alice") == FILE.replace(line, f"    password: {HASH}\n{line}")
+    assert set_password(write(tmp_path, FILE), "alice") == FILE.replace(line, f'    password: "{HASH}"\n{line}')
 
 
 def test_a_password_is_replaced(tmp_path: Path) -> None:
@@ -138,14 +138,14 @@ def test_a_user_is_cut_out_of_any_layout(tmp_path: Path, before: str, after: str
     ("before", "after"),
     [
         ("users: {a: {home: /a}}", f'users: {{a: {{password: "{HASH}", home: /a}}}}'),
-        ("users:\n  a:\n    password:\n    home: /a\n", f"users:\n  a:\n    password: {HASH}\n    home: /a\n"),
+        ("users:\n  a:\n    password:\n    home: /a\n", f'users:\n  a:\n    password: "{HASH}"\n    home: /a\n'),
         (
             "users:\n  a:\n    password: '$6$a$b' # x\n    home: /a\n",
-            f"users:\n  a:\n    password: {HASH} # x\n    home: /a\n",
+            f'users:\n  a:\n    password: "{HASH}" # x\n    home: /a\n',
         ),
         (
             "users:\n  a:\n    password: >-\n      $6$a$b\n    home: /a\n",
-            f"users:\n  a:\n    password: {HASH}\n    home: /a\n",
+            f'users:\n  a:\n    password: "{HASH}"\n    home: /a\n',
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.audit.events import CommandDone, SessionClosed, TLSEstablished, TLSFailed
-from ftpsd.control.limits import MOST_REFUSED_OF_ADDRESS
+from ftpsd.control.limits import MOST_REFUSED_OF_CLIENT
 from ftpsd.control.pi import FAREWELL
 from tests.dataclient import new_client
 from tests.reactor import QueueingWorkers
@@ -181,12 +181,12 @@ def test_a_refused_connection_costs_no_context() -> None:
     """TLS begins when its client speaks; one too many of those that say nothing is closed at once."""
     server = Server(limits={"connections": 1})
     server.connect(implicit=True)
-    silent = [server.connect_silently() for _ in range(MOST_REFUSED_OF_ADDRESS + 1)]
+    silent = [server.connect_silently() for _ in range(MOST_REFUSED_OF_CLIENT + 1)]
     assert [client.session.tls for client in silent] == [None] * len(silent)
-    assert [client.is_closed for client in silent] == [False] * MOST_REFUSED_OF_ADDRESS + [True]
+    assert [client.is_closed for client in silent] == [False] * MOST_REFUSED_OF_CLIENT + [True]
     assert [client.transport.raw.value() for client in silent] == [b""] * len(silent)
     server.reactor.advance(FAREWELL)
-    assert [client.is_cut for client in silent[:-1]] == [True] * MOST_REFUSED_OF_ADDRESS
+    assert [client.is_cut for client in silent[:-1]] == [True] * MOST_REFUSED_OF_CLIENT
     for client in silent:
         client.hang_up()
     again = server.connect_silently()

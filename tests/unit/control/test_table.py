@@ -264,3 +264,37 @@ def test_few_refused_connections_linger() -> None:
     counts.lingered("192.0.2.1")
     assert counts.may_linger("192.0.2.1")
     assert [counts.may_linger(f"198.51.100.{number}") for number in range(61)] == [True] * 60 + [False]
+
+
+def test_one_network_is_one_client() -> None:
+    """All addresses of a /64 share what one address may have; the next /64 has its own."""
+    counts = SessionCounts()
+    assert counts.admit("2001:db8::1", 9, 2) is None
+    assert counts.admit("2001:db8::2", 9, 2) is None
+    assert counts.admit("2001:db8::3", 9, 2) == "too-many-from-address"
+    assert counts.admit("2001:db8:0:1::3", 9, 2) is None
+    counts.closed("2001:db8::9")
+    assert counts.admit("2001:db8::4", 9, 2) is None
+
+
+def test_a_quarter_is_for_sessions_that_are_logged_in() -> None:
+    """Connections without a login are three quarters at most; each login makes room for one more."""
+    counts = SessionCounts()
+    admitted = [counts.admit(f"198.51.100.{number}", 100, 9) for number in range(100)]
+    assert admitted == [None] * 75 + ["too-many-without-login"] * 25
+    for number in range(25):
+        assert counts.log_in("alice", None)
+        assert counts.admit(f"203.0.113.{number}", 100, 9) is None
+    assert counts.admit("192.0.2.1", 100, 9) == "too-many-connections"
+    counts.log_out("alice")
+    counts.closed("198.51.100.0")
+    assert counts.admit("192.0.2.1", 100, 9) == "too-many-without-login"
+
+
+@pytest.mark.parametrize("connections", [1, 2, 3])
+def test_a_server_for_three_has_no_quarter(connections: int) -> None:
+    """Rounded down: every place can still be logged in at."""
+    counts = SessionCounts()
+    assert [counts.admit(f"198.51.100.{number}", connections, 9) for number in range(connections)] == [
+        None
+    ] * connections

@@ -104,6 +104,19 @@ def test_a_bad_reload_says_why(reloading: Reloading) -> None:
     assert str(reloading.site.path) in event.reason
 
 
+def test_a_bad_reload_repeats_no_hash(reloading: Reloading) -> None:
+    """Neither in the log nor in the event, which stands in the audit log."""
+    home = reloading.site.folder / "home"
+    stored = "$argon2id$v=19$m=65536,t=3,p=4$c29tZVNhbHRPZk91cnM$RElHRVNUb2Zzb21lYm9keQ"
+    reloading.site.write_users(f"users: {{alice: {{password: {stored}, home: {home}}}}}")
+    reloading.reload()
+    (event,) = (event for event in reloading.events if isinstance(event, ReloadFailed))
+    (said,) = reloading.logged(LogLevel.error)
+    for told in (event.reason, said):
+        assert "users.yaml:1:50: users.alice.(not shown)" in told
+        assert not any(piece in told for piece in ("p=4", "c29tZVNh", "RElHRVNU"))
+
+
 def test_a_certificate_that_does_not_match(reloading: Reloading) -> None:
     """The pair that serves is kept."""
     before = reloading.daemon.runtime.certificate

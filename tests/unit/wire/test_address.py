@@ -14,6 +14,7 @@ from ftpsd.wire.address import (
     AddressError,
     HostPort,
     UnknownProtocol,
+    client_of,
     extended_passive_text,
     parse_eprt,
     parse_port,
@@ -160,3 +161,22 @@ def test_eprt_with_an_ipv4_address_in_its_ipv6_mapping() -> None:
     """The address is IPv4, spelt as the rest of the server spells it."""
     assert parse_eprt("|2|::ffff:192.0.2.7|51400|") == (2, HostPort("192.0.2.7", 51400))
     assert parse_eprt("|2|::ffff:c000:207|51400|") == (2, HostPort("192.0.2.7", 51400))
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::6", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("not:an:address", "not:an:address"),
+    ],
+)
+def test_which_client_an_address_is(host: str, client: str) -> None:
+    """IPv4 addresses one by one, IPv6 addresses by their /64, in one spelling."""
+    assert client_of(host) == client

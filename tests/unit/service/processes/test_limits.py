@@ -54,6 +54,37 @@ def test_sessions_of_a_user_are_those_of_both(both: tuple[SharedCounts, SharedCo
     assert other.log_in("alice", 1)
 
 
+def test_a_quarter_is_kept_over_both(both: tuple[SharedCounts, SharedCounts]) -> None:
+    """Of a hundred, 75 without a login in both; a login in one makes room in the other."""
+    one, other = both
+    admitted = [both[number % 2].admit(f"192.0.2.{number}", 100, 9) for number in range(80)]
+    assert admitted == [None] * 75 + ["too-many-without-login"] * 5
+    assert one.log_in("alice", None)
+    assert other.admit("198.51.100.1", 100, 9) is None
+    one.log_out("alice")
+    assert other.admit("198.51.100.2", 100, 9) == "too-many-without-login"
+
+
+def test_a_dead_process_keeps_no_login() -> None:
+    """Its logins go with its sessions, or the others would think that they have more room."""
+    one, other = two_tables()
+    counts = SharedCounts(one)
+    counts.admit("192.0.2.1", 9, 9)
+    counts.log_in("alice", None)
+    assert other.logged_in == 1
+    other.clear(0)
+    assert (other.logged_in, other.sessions) == (0, 0)
+
+
+def test_one_network_is_one_client_in_both(both: tuple[SharedCounts, SharedCounts]) -> None:
+    """All addresses of a /64 share what one address may have."""
+    one, other = both
+    assert one.admit("2001:db8::1", 9, 1) is None
+    assert other.admit("2001:db8::2", 9, 1) == "too-many-from-address"
+    one.closed("2001:db8::1")
+    assert other.admit("2001:db8::2", 9, 1) is None
+
+
 def test_what_it_tells_is_its_own(both: tuple[SharedCounts, SharedCounts]) -> None:
     """Each process has its own metrics; they are added up elsewhere."""
     one, other = both

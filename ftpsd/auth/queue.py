@@ -1,0 +1,159 @@
+"""
+The queue in front of the password hashes: clients take turns in it, however many logins each of them sends.
+
+* For each client (`client_of` its address) one hash is at work or next; its further logins wait behind that, in order.
+* Clients take turns: a login waits for at most one hash of every other client, not for all that others have sent.
+* A client that asks the same several times at the same moment is answered with one hash: uploaders behind one address
+  that log in for every file. Right or wrong, known or not, so that it tells nothing.
+* At most `PER_CLIENT` hashes of one client wait, for at most `LOGINS` logins; one more is refused, whoever else is
+  there.
+* At most `LIMIT` hashes wait in all. At that bound the client with the most of them loses its newest to a client with
+  fewer, so that only as many clients as the queue has places can close it to another.
+
+Reactor thread only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from ftpsd.workers import PoolBusy, Workers
+
+# A hash takes 0.1 s: the last of so many waits for 20 s at worst.
+LIMIT: Final = 200
+# 32 uploaders with an account each behind one address, and far from all of the queue.
+PER_CLIENT: Final = 32
+LOGINS: Final = 200
+
+
+@dataclass(eq=False, slots=True)
+class _Question:
+    key: Hashable
+    ask: Callable[[], Deferred[bool]]
+    answers: list[Deferred[bool]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class _Client:
+    """The questions of one client: one at work, the others in their order."""
+
+    name: str
+    waiting: deque[_Question] = field(default_factory=deque)
+    at_work: _Question | None = None
+
+    @property
+    def questions(self) -> Iterator[_Question]:
+        """Every question, in order."""
+        if self.at_work is not None:
+            yield self.at_work
+        yield from self.waiting
+
+
+class LoginQueue:
+    """Lets *at_once* questions into *pool* at a time, so that those behind them can still take turns."""
+
+    def __init__(self, pool: Workers, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
+        self.queued = 0
+        """How many questions wait."""
+        self._pool = pool
+        self._at_once = at_once
+        self._limit = limit
+        self._per_client = per_client
+        self._at_work = 0
+        self._clients: dict[str, _Client] = {}
+        # Those with a question that waits and none at work, by whose turn it is.
+        self._turns: deque[_Client] = deque()
+
+    def ask(
+        self,
+        client: str,
+        key: Hashable,
+        verify: Callable[[str, str | None], bool],
+        password: str,
+        stored: str | None,
+    ) -> Deferred[bool]:
+        """
+        Call *verify* in the pool when it is the turn of *client*; questions of equal *key* are the same.
+
+        Fails with `PoolBusy` when there is no place. Whoever cancels gives its place up.
+        """
+        own = self._clients.get(client) or _Client(client)
+        question = _same(own, key)
+        if question is None:
+            if len(own.waiting) >= self._per_client or (self.queued >= self._limit and not self._make_room(own)):
+                return fail(PoolBusy())
+            question = _Question(key, lambda: self._pool.run(verify, password, stored))
+            self._clients[client] = own
+            if own.at_work is None and not own.waiting:
+                self._turns.append(own)
+            own.waiting.append(question)
+            self.queued += 1
+        elif sum(len(each.answers) for each in own.questions) >= LOGINS:
+            return fail(PoolBusy())
+        asked = question
+        answer: Deferred[bool] = Deferred(lambda cancelled: self._give_up(own, asked, cancelled))
+        question.answers.append(answer)
+        self._go_on()
+        return answer
+
+    def _go_on(self) -> None:
+        """Begin with as many questions as may be at work."""
+        while self._turns and self._at_work < self._at_once:
+            client = self._turns.popleft()
+            question = client.at_work = client.waiting.popleft()
+            self.queued -= 1
+            self._at_work += 1
+            question.ask().addBoth(self._answered, client, question)
+
+    def _answered(self, result: bool | Failure, client: _Client, question: _Question) -> None:
+        self._at_work -= 1
+        client.at_work = None
+        if client.waiting:
+            self._turns.append(client)
+        self._forget_idle(client)
+        _answer(question, result)
+        self._go_on()
+
+    def _give_up(self, client: _Client, question: _Question, answer: Deferred[bool]) -> None:
+        """Take *answer* back, and the question nobody waits for; a hash that has begun is made to its end."""
+        question.answers.remove(answer)
+        if not question.answers and question in client.waiting:
+            client.waiting.remove(question)
+            self._one_less(client)
+
+    def _make_room(self, own: _Client) -> bool:
+        """Refuse the newest question of the client with the most; False when *own* would then have no fewer."""
+        busiest = max(self._clients.values(), key=lambda client: len(client.waiting))
+        if len(busiest.waiting) <= len(own.waiting) + 1:
+            return False
+        question = busiest.waiting.pop()
+        self._one_less(busiest)
+        _answer(question, Failure(PoolBusy()))
+        return True
+
+    def _one_less(self, client: _Client) -> None:
+        self.queued -= 1
+        if not client.waiting and client.at_work is None:
+            self._turns.remove(client)
+        self._forget_idle(client)
+
+    def _forget_idle(self, client: _Client) -> None:
+        if not client.waiting and client.at_work is None:
+            self._clients.pop(client.name, None)
+
+
+def _same(client: _Client, key: Hashable) -> _Question | None:
+    """Return the question of *client* that is the same."""
+    return next((question for question in client.questions if question.key == key), None)
+
+
+def _answer(question: _Question, result: bool | Failure) -> None:
+    # One that is answered may end others, which leave the list then.
+    while question.answers:
+        question.answers.pop(0).callback(result)
