@@ -29,6 +29,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.CommandCounted(WHO, "NOOP", "", 200, 0.0001),
     events.DataConnectionOpened(WHO, "passive"),
     events.DataConnectionRefused(WHO, "wrong-peer"),
+    events.DataSessionShared(WHO, "s2"),
     events.PassiveExhausted(WHO),
     events.TransferStarted(WHO, Direction.DOWNLOAD),
     events.FileSent(WHO, PATH, 1000, 0.5, 0, Result.COMPLETE, sha256="ab" * 32, tls=TLS),
