@@ -85,7 +85,7 @@ class TestWhileItIsCounted:
         connection.sendall(b"x" * size)
         finish(connection)
         assert next_code(ftp) == (226 if size == 10 else 552)
-        assert told(ftp) == used(account.home) == (BYTES, 2, 0)
+        assert told(ftp) == used(account.home) == ((BYTES, 2, 0) if size == 10 else (BYTES - 10, 1, 0))
         sessions.close()
 
     def test_an_upload_that_waits_too_long(self, counting: Daemon, sessions: Sessions) -> None:
@@ -125,10 +125,10 @@ class TestRestarts:
         ftp = Sessions(daemon, way).log_in(account)
         assert told(ftp) == used(account.home) == before
         assert store(ftp, "STOR more", content(BYTES))[:3] == "552"
-        assert used(account.home)[0] == BYTES
+        assert told(ftp) == used(account.home) == before
         there = ftp.size("partial")
         assert there == before[0] - 10_000
-        assert [code(ftp, line) for line in ("DELE more", "DELE partial", "DELE folder/file")] == [250] * 3
+        assert [code(ftp, line) for line in ("DELE partial", "DELE folder/file")] == [250] * 2
         upload(ftp, "more", content(BYTES))
         assert told(ftp) == used(account.home) == (BYTES, 1, 1)
         ftp.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ def test_all_is_seen_once(home: Path, depth: int) -> None:
 def test_descriptors_are_bounded(home: Path) -> None:
     """Two thousand levels, half a megabyte of path: none is too deep, and some descriptors are enough."""
     with Well(home, 2000, LONG):
+        gc.collect()  # what other tests have left open
         before = most = len(os.listdir("/proc/self/fd"))
         count = 0
         for _ in Descent(os.fsencode(home)):
@@ -51,7 +53,7 @@ def test_descriptors_are_bounded(home: Path) -> None:
             most = max(most, len(os.listdir("/proc/self/fd")))
         assert count == 2000
         assert most <= before + 2 * (MOST_OPEN + 1)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_links_are_not_followed(home: Path, outside: Path) -> None:
@@ -68,7 +70,7 @@ def test_one_that_is_left_early_closes_all(home: Path) -> None:
         for number, _ in enumerate(Descent(os.fsencode(home))):
             if number == 25:
                 break
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_directory_that_is_moved_away(home: Path, outside: Path) -> None:
