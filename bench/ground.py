@@ -165,7 +165,7 @@ class Ground:
 
     def make_certificate(self) -> None:
         """Make the certificate that all servers show: ECDSA P-256."""
-        from ftpsd.tls.authority import create
+        from ftpsd.demo.authority import create
 
         create(self.directory / "tls")
         # pure-ftpd and vsftpd read the two files before they give up root; nobody else's user may.

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ftpsd.service.daemon import serve
+from ftpsd.start import serve
 
 
 def main(config: str, output: str) -> int:

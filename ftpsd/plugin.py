@@ -13,8 +13,10 @@ from typing import ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.service import daemon, logs
+from ftpsd import start
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.service import daemon
+from ftpsd.service.outside import logs
 
 
 class Options(usage.Options):
@@ -34,7 +36,7 @@ def makeService(options: Options) -> IService:
     """Return the service that twistd runs."""
     try:
         in_background = options.parent is not None and not options.parent["nodaemon"]
-        return daemon.make_service(Path(options["config"]), in_background=in_background)
+        return start.make_service(Path(options["config"]), in_background=in_background)
     except ConfigErrors as problem:
         for error in problem.errors:
             logs.tell_error(error)

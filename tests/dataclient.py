@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ftpsd.data.candidates import WAIT_FOR_COMMAND
-from ftpsd.tls.authority import create
+from ftpsd.demo.authority import create
 from ftpsd.tls.certificates import CertificatePair
 from tests.reactor import Reactor
 from tests.unit.tls.clients import TLS_1_3, Client, client_context

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Terms, UnfinishedUpload
-from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM
-from ftpsd.storage.names import encode_name, is_reserved, unique_name
-from ftpsd.storage.quota.usage import Standing
-from ftpsd.storage.walk import MAX_LINKS
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM
+from ftpsd.storage.disk.names import encode_name, is_reserved, unique_name
+from ftpsd.storage.disk.walk import MAX_LINKS
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Standing
 from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
 
 _NAME_MAX = 255

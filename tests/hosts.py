@@ -17,7 +17,7 @@ from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
-from ftpsd.control.hosts import Host, Hosts, Named
+from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.tls.certificates import CertificatePair
 from tests.dataclient import identity
 from tests.fakes import MemoryStorage

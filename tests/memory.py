@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from ftpsd.storage.entries import FULL_PERM
-from ftpsd.wire.listing import Entry, EntryType
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.disk.entries import FULL_PERM
+from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.path import VirtualPath
 
 _inodes = itertools.count(1)
 

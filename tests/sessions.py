@@ -41,20 +41,20 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.factory import ControlFactory
-from ftpsd.control.hosts import Host, Hosts
-from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
-from ftpsd.control.runtime import Runtime, Shared
-from ftpsd.control.session import Session
+from ftpsd.control.state.hosts import Host, Hosts
+from ftpsd.control.state.limits import SessionCounts, UserRates
+from ftpsd.control.state.runtime import Runtime, Shared
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.storage.base import Storage
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
 from tests.clear import UntilCloseNotify
 from tests.dataclient import DataClient, identity, new_client

@@ -21,7 +21,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from ftpsd.admin.channel import AdminChannel, AdminRequest
+from ftpsd.admin.http_channel import AdminChannel, AdminRequest
 from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
 
 # From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.

@@ -12,8 +12,8 @@ from ftpsd.auth.realm import path_rules
 from ftpsd.config.users import Mount, Rule, UserRecord
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import Rules
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
 
 # What MountedStorage refuses for mount points and what is above them, whatever the rules say.
 _CHANGES = frozenset(

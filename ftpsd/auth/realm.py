@@ -22,17 +22,17 @@ from zope.interface import Attribute, Interface, implementer
 from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
 from ftpsd.config.users import Mount, Rule, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.ledger import Ledger
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
-from ftpsd.storage.quota.usage import Quota
+from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.storage.walk import Symlinks
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import Quota
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 

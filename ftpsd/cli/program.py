@@ -33,10 +33,10 @@ from ftpsd.cli.terminal import (
     print_table,
     users_file,
 )
-from ftpsd.cli.users import user
+from ftpsd.cli.user_commands import user
 
 if TYPE_CHECKING:
-    from ftpsd.config.files import Findings
+    from ftpsd.config.checks.named_files import Findings
     from ftpsd.config.model import Config
     from ftpsd.tls.certificates import CertificatePair
 
@@ -57,8 +57,8 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as problem:
-            from ftpsd.config.document import ConfigErrors
-            from ftpsd.config.edit import EditRefused
+            from ftpsd.config.editing.edit import EditRefused
+            from ftpsd.config.parsing.document import ConfigErrors
 
             if isinstance(problem, ConfigErrors):
                 complain(problem.errors)
@@ -80,9 +80,9 @@ main.add_command(user)
 @config_option(required=True)
 def serve(config: Path) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C."""
-    from ftpsd.service import daemon
+    from ftpsd import start
 
-    sys.exit(daemon.serve(config))
+    sys.exit(start.serve(config))
 
 
 @main.command()
@@ -95,8 +95,8 @@ def reload(pid: int, timeout: float) -> None:
     This is what `systemctl reload ftpsd` runs. Elsewhere set RUNTIME_DIRECTORY, for the server and for this command, to
     a directory that the server's user may write. Ends with 2 when the old configuration stays.
     """
-    from ftpsd.service.logs import tell_error
-    from ftpsd.service.outcome import NoAnswer, ask_for_reload, runtime_directory
+    from ftpsd.service.outside.logs import tell_error
+    from ftpsd.service.outside.outcome import NoAnswer, ask_for_reload, runtime_directory
 
     directory = runtime_directory()
     if directory is None:
@@ -116,7 +116,7 @@ def reload(pid: int, timeout: float) -> None:
 @click.option("--as", "account", metavar="USER", help="The daemon's user, for root: access is tried as this one.")
 def check(config: Path, account: str | None) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
-    from ftpsd.service.checking import checked
+    from ftpsd.service.inspecting.checking import checked
 
     result = checked(config, named_account(account))
     errors = [error for error in result.complaints if error.severity == "error"]
@@ -162,8 +162,8 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     """
     from ftpsd.auth.explain import explain as explained
     from ftpsd.config.users import load_users
-    from ftpsd.wire.path import PathError, VirtualPath
-    from ftpsd.wire.permission import Permission
+    from ftpsd.values.path import PathError, VirtualPath
+    from ftpsd.values.permission import Permission
 
     users = load_users(users_file(config, None, host)).users
     if user not in users:
@@ -188,10 +188,10 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
 @password_option
 def doctor(config: Path, host: str | None, authority: Path | None, user: str | None, password_stdin: bool) -> None:
     """Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem."""
-    from ftpsd.service.build import load
-    from ftpsd.service.doctor.examination import examine
-    from ftpsd.service.doctor.finding import Level
-    from ftpsd.service.doctor.probe import Login
+    from ftpsd.doctor.examination import examine
+    from ftpsd.doctor.finding import Level
+    from ftpsd.doctor.probe import Login
+    from ftpsd.service.load import load
 
     if (user is not None) != password_stdin:
         raise click.UsageError("--user NAME and --password-stdin belong together.")
@@ -217,8 +217,8 @@ def schema() -> None:
 @click.option("--markdown", is_flag=True, help="Print docs/protocol.md instead.")
 def print_commands(markdown: bool) -> None:
     """Print the FTP commands that are understood: syntax, needs, RFC."""
+    from ftpsd.cli.protocol_page import protocol_page
     from ftpsd.commands import TABLE
-    from ftpsd.commands.page import protocol_page
 
     if markdown:
         click.echo(protocol_page(TABLE), nl=False)
@@ -263,6 +263,6 @@ def demo(
         ports = str(parse_ports(passive_ports))
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--passive-ports") from None
-    from ftpsd.service.demo import demo as run
+    from ftpsd.demo.demonstration import demo as run
 
     sys.exit(run(directory, port, implicit_port, ports, metrics_port, user, password))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from ftpsd.config.owner import Account
+    from ftpsd.config.checks.owner import Account
 
 EXIT_FINE: Final = 0
 EXIT_DENIED: Final = 1
@@ -50,7 +50,7 @@ def users_file(config: Path | None, users: Path | None, host: str | None = None)
         if host is not None:
             raise click.UsageError("--host goes with --config, which says where the users of a host are.")
         return users
-    from ftpsd.config.model import load_config
+    from ftpsd.config.reading import load_config
 
     assert config is not None
     loaded = load_config(config)
@@ -65,7 +65,7 @@ def users_file(config: Path | None, users: Path | None, host: str | None = None)
 
 def named_account(name: str | None) -> Account | None:
     """Return the user of this machine that an option names, None for no name."""
-    from ftpsd.config.owner import account_called
+    from ftpsd.config.checks.owner import account_called
 
     if name is None:
         return None

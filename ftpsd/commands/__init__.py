@@ -6,19 +6,14 @@ The families are joined here into the one table that the server-PI, HELP, FEAT a
 
 from ftpsd.commands import (
     checksums,
-    combining,
     copying,
     dataport,
     facts,
     files,
-    hosts,
     information,
-    links,
     listing,
     login,
-    negotiation,
     parameters,
-    planning,
     security,
     site,
     transfer,
@@ -26,8 +21,7 @@ from ftpsd.commands import (
 from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
-    login, hosts, security, dataport, parameters, planning, transfer, listing, files, facts, checksums, site, links,
-    copying, combining, information, negotiation,
+    login, security, dataport, parameters, transfer, listing, files, facts, checksums, site, copying, information,
 )  # fmt: skip
 
 TABLE = CommandTable(module.family for module in _FAMILIES)

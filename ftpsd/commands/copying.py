@@ -7,22 +7,22 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
 from typing import TYPE_CHECKING
 
-from ftpsd.audit.events import FileCopied
+from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
 from ftpsd.control.table import Family, Needs
-from ftpsd.storage.base import Kind, Storage, StorageError, Terms
-from ftpsd.wire.listing import EntryType
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.pieces.copy import Copy
+from ftpsd.storage.pieces.join import Joining
+from ftpsd.values.entry import EntryType
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
-# Bytes copied by one call to a worker: about 10 ms in the page cache, 0.2 s on a slow disk.
-PIECE = 8 << 20
-CHUNK = 256 * 1024
+if TYPE_CHECKING:
+    from ftpsd.control.state.session import Session
+
 
 family = Family("copying")
 
@@ -58,55 +58,77 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     return Reply(250, "Copied.")
 
 
-class Copy:
-    """A file being copied. Every call blocks and belongs in a worker."""
+# CuteFTP splits a file into a handful of parts.
+MOST_PARTS = 200
 
-    def __init__(self, storage: Storage, old: VirtualPath, new: VirtualPath) -> None:
-        self.bytes = 0
-        self.sha256: str | None = None
-        if _are_same(storage, old, new):
-            raise ReplyError(553, "A file cannot be copied onto itself.")
-        self._path = old
-        self._source = storage.open_source(old)
-        try:
-            # What is there of a copy that was not finished must not be taken for the beginning of an upload.
-            self._sink = storage.open_sink(new, Terms(resumable=False))
-        except BaseException:
-            self._source.close()
-            raise
-
-    def step(self) -> bool:
-        """Copy the next piece; True when all of it has been copied and published."""
-        source, sink = self._source, self._sink
-        count = min(PIECE, source.size - self.bytes)
-        buffer = memoryview(bytearray(min(CHUNK, count)))
-        while count > 0:
-            got = source.read_into(buffer[:count])
-            if got == 0:
-                # It was cut meanwhile: neither the old file nor the new one.
-                raise StorageError(Kind.BUSY, self._path)
-            sink.write(buffer[:got])
-            self.bytes += got
-            count -= got
-        if self.bytes < source.size:
-            return False
-        if not sink.prepare():
-            return False
-        sink.commit()
-        self.sha256 = sink.sha256
-        return True
-
-    def close(self) -> None:
-        """Let both files go; a copy that is not published is given up."""
-        self._source.close()
-        self._sink.abort()
+# A name in quotes, its own quotes doubled, or a word.
+NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s"]+))(?=\s|$)')
 
 
-def _are_same(storage: Storage, old: VirtualPath, new: VirtualPath) -> bool:
-    """Tell whether both names lead to one file, which an upload in place would cut before it is read."""
-    there = None
-    with suppress(StorageError):
-        there = storage.stat(new)
-    if old == new or there is None:
-        return old == new
-    return bool(there.unique) and there.unique == storage.stat(old).unique
+@family.command(
+    "COMB <SP> <pathname> <SP> <pathnames>",
+    needs=Needs.LOGIN,
+    rfc="none",
+    features=("COMB target;source_list",),
+    is_long=True,
+)
+async def comb(session: Session, argument: str) -> Reply:
+    """Join files into one, behind what it holds, and delete the parts; names are in quotes."""
+    target, *parts = [session.resolve(name) for name in _names(argument)]
+    clock = session.runtime.shared.clock
+    started = clock.seconds()
+    joining = await session.when_counted(Joining, session.storage, target, parts)
+    try:
+        await session.in_pieces(joining.step)
+    finally:
+        await session.clean_up(joining.close)
+    seconds = clock.seconds() - started
+    session.publish(
+        FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, joining.sha256, joining.kept)
+    )
+    for path in joining.deleted:
+        session.publish(FileDeleted(session.who, str(path)))
+    kept = f" {joining.kept} of the parts could not be deleted." if joining.kept else ""
+    return Reply(250, f"Combined.{kept}")
+
+
+def _names(argument: str) -> list[str]:
+    """Return the names in *argument*. Raises: 501."""
+    names: list[str] = []
+    rest = argument
+    while rest.strip():
+        match = NAME.match(rest)
+        if match is None:
+            raise ReplyError(501, 'COMB takes names in quotes: COMB "target" "part" "part".')
+        names.append((match[1] or "").replace('""', '"') or match[2])
+        rest = rest[match.end() :]
+    if not 2 <= len(names) <= MOST_PARTS + 1:
+        raise ReplyError(501, f"COMB takes a target and 1 to {MOST_PARTS} parts.")
+    return names
+
+
+_NAME = r'(?:"((?:[^"]|"")+)"|([^ "]+))'
+
+NAMES = re.compile(f"{_NAME} {_NAME}")
+
+
+def _feature(session: Session) -> str | None:
+    return "SITE SYMLINK" if session.runtime.config.symlinks == "inside" else None
+
+
+@family.command(
+    "SYMLINK <SP> <target-pathname> <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", features=(_feature,)
+)
+async def site_symlink(session: Session, argument: str) -> Reply:
+    """Make a symbolic link; names with spaces are in quotes."""
+    match = NAMES.fullmatch(argument)
+    if match is None:
+        raise ReplyError(501, 'SITE SYMLINK takes a target and a link, in quotes where there are spaces: "a b" "c d".')
+    target_text, link_text = (
+        quoted.replace('""', '"') if quoted else plain for quoted, plain in (match.group(1, 2), match.group(3, 4))
+    )
+    link = session.resolve(link_text)
+    target = session.resolve(target_text, link.parent)
+    await session.when_counted(session.storage.make_link, link, target)
+    session.publish(LinkMade(session.who, str(link), str(target)))
+    return Reply(200, f"{link.quoted()} leads to {target.quoted()}.")

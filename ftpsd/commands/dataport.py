@@ -26,7 +26,7 @@ from ftpsd.wire.address import (
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 FIRST_UNPRIVILEGED_PORT = 1024
 

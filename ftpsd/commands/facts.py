@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import FileChanged
 from ftpsd.control.table import Family, Needs
-from ftpsd.storage.base import Storage, StorageError
-from ftpsd.wire.listing import format_time, parse_time
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.values.entry import EntryType
+from ftpsd.values.path import VirtualPath
+from ftpsd.wire.list_lines import format_time, parse_time
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
+
+if TYPE_CHECKING:
+    from ftpsd.control.state.session import Session
 
 MODE = re.compile(r"0?[0-7]{1,4}")
 
@@ -108,3 +112,98 @@ def _change(
                 storage.set_modified(path, before)
             raise
     return modified_ns, mode
+
+
+# YYYYMMDDHHMMSS, the shortest time value of RFC 3659.
+TIME_DIGITS = 14
+
+
+@family.command("SIZE <SP> <pathname>", needs=Needs.LOGIN, rfc="3659", features=("SIZE",))
+async def size(session: Session, argument: str) -> Reply:
+    """Return the size of a file in bytes."""
+    if session.is_ascii:
+        raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
+    entry = await session.in_files(session.storage.stat, session.resolve(argument))
+    if entry.type is not EntryType.FILE:
+        raise ReplyError(550, "Not a plain file.")
+    return Reply(213, str(entry.size))
+
+
+@family.command("MDTM <SP> [<time-val> <SP>] <pathname>", needs=Needs.LOGIN, rfc="3659", features=("MDTM",))
+async def mdtm(session: Session, argument: str) -> Reply:
+    """Return the time of the last change; with a time in front, set it as MFMT does."""
+    time_value, _, name = argument.partition(" ")
+    sets_time = bool(name) and len(time_value) >= TIME_DIGITS and time_value[:TIME_DIGITS].isdigit()
+    try:
+        entry = await session.in_files(session.storage.stat, session.resolve(argument))
+    except (StorageError, ReplyError) as error:
+        # "20240101000000 x" may be a file's name. Only when it is not, it is the form by which vsftpd, IIS and rclone
+        # set the time.
+        if not sets_time or (isinstance(error, StorageError) and error.kind is not Kind.NOT_FOUND):
+            raise
+        return await _set_modified(session, time_value, name)
+    if entry.type is not EntryType.FILE:
+        # RFC 3659, 3, speaks of files only, and no other server answers for a directory; MLST does.
+        raise ReplyError(550, "Not a plain file; MLST describes a directory.")
+    return Reply(213, format_time(entry.modified_ns))
+
+
+@family.command(
+    "MFMT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx", features=("MFMT",)
+)
+async def mfmt(session: Session, argument: str) -> Reply:
+    """Set the time of the last change."""
+    time_value, _, name = argument.partition(" ")
+    if not name:
+        raise ReplyError(501, "MFMT takes a time and a name.")
+    return await _set_modified(session, time_value, name)
+
+
+async def _set_modified(session: Session, time_value: str, name: str) -> Reply:
+    try:
+        modified = parse_time(time_value)
+    except ValueError:
+        raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
+    path = session.resolve(name)
+    kept = format_time(await session.in_files(session.storage.set_modified, path, modified))
+    session.publish(FileChanged(session.who, str(path), modified=kept))
+    return Reply(213, f"Modify={kept}; {path}")
+
+
+# ncftp and lftp: name, last access, last change, creation. Seconds may be left out in the older form.
+NAME_FIRST = re.compile(r"(.+) ([0-9]{12,14}) ([0-9]{12,14}) ([0-9]{12,14}) UTC", re.DOTALL | re.IGNORECASE)
+
+TIME_FIRST = re.compile(r"([0-9]{12}|[0-9]{14}) (.+)", re.DOTALL)
+
+
+@family.command(
+    "CHMOD <SP> <mode> <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", features=("SITE CHMOD",)
+)
+async def site_chmod(session: Session, argument: str) -> Reply:
+    """Set the permission bits of a file or directory; directories keep all rights of their owner."""
+    mode, _, name = argument.partition(" ")
+    if not name:
+        raise ReplyError(501, "SITE CHMOD takes a mode in octal and a name.")
+    wanted = mode_of(mode)
+    changed = await change(session, name, None, wanted)
+    is_kept = int(changed.mode or "0", 8) & 0o777 == wanted
+    return Reply(200, "Mode changed." if is_kept else f"Mode changed, to {changed.mode}.")
+
+
+@family.command(
+    "UTIME <SP> <pathname> <SP> <atime> <SP> <mtime> <SP> <ctime> <SP> UTC",
+    under="SITE",
+    needs=Needs.LOGIN,
+    rfc="959",
+    features=("SITE UTIME",),
+)
+async def site_utime(session: Session, argument: str) -> Reply:
+    """Set the time of the last change, in UTC; also SITE UTIME <mtime> <pathname>."""
+    if (match := NAME_FIRST.fullmatch(argument)) is not None:
+        name, modified = match[1], match[3]
+    elif (match := TIME_FIRST.fullmatch(argument)) is not None:
+        modified, name = match[1], match[2]
+    else:
+        raise ReplyError(501, "SITE UTIME takes YYYYMMDDHHMMSS and a name, or a name, three times and UTC.")
+    await change(session, name, time_of(f"{modified:0<14}"), None)
+    return Reply(200, "Time changed.")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
+from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.wire.listing import EntryType, format_time, parse_time
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import EntryType
+from ftpsd.values.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
-# YYYYMMDDHHMMSS, the shortest time value of RFC 3659.
-TIME_DIGITS = 14
 
 family = Family("files")
 
@@ -91,47 +89,6 @@ async def rnto(session: Session, argument: str) -> Reply:
     return Reply(250, "Renamed.")
 
 
-@family.command("SIZE <SP> <pathname>", needs=Needs.LOGIN, rfc="3659", features=("SIZE",))
-async def size(session: Session, argument: str) -> Reply:
-    """Return the size of a file in bytes."""
-    if session.is_ascii:
-        raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
-    entry = await session.in_files(session.storage.stat, session.resolve(argument))
-    if entry.type is not EntryType.FILE:
-        raise ReplyError(550, "Not a plain file.")
-    return Reply(213, str(entry.size))
-
-
-@family.command("MDTM <SP> [<time-val> <SP>] <pathname>", needs=Needs.LOGIN, rfc="3659", features=("MDTM",))
-async def mdtm(session: Session, argument: str) -> Reply:
-    """Return the time of the last change; with a time in front, set it as MFMT does."""
-    time_value, _, name = argument.partition(" ")
-    sets_time = bool(name) and len(time_value) >= TIME_DIGITS and time_value[:TIME_DIGITS].isdigit()
-    try:
-        entry = await session.in_files(session.storage.stat, session.resolve(argument))
-    except (StorageError, ReplyError) as error:
-        # "20240101000000 x" may be a file's name. Only when it is not, it is the form by which vsftpd, IIS and rclone
-        # set the time.
-        if not sets_time or (isinstance(error, StorageError) and error.kind is not Kind.NOT_FOUND):
-            raise
-        return await _set_modified(session, time_value, name)
-    if entry.type is not EntryType.FILE:
-        # RFC 3659, 3, speaks of files only, and no other server answers for a directory; MLST does.
-        raise ReplyError(550, "Not a plain file; MLST describes a directory.")
-    return Reply(213, format_time(entry.modified_ns))
-
-
-@family.command(
-    "MFMT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx", features=("MFMT",)
-)
-async def mfmt(session: Session, argument: str) -> Reply:
-    """Set the time of the last change."""
-    time_value, _, name = argument.partition(" ")
-    if not name:
-        raise ReplyError(501, "MFMT takes a time and a name.")
-    return await _set_modified(session, time_value, name)
-
-
 @family.command("SMNT <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
 async def smnt(session: Session, argument: str) -> Reply:
     """Mount another file system: refused, the administrator does that."""
@@ -144,14 +101,3 @@ async def _change_directory(session: Session, path: VirtualPath) -> Reply:
         raise StorageError(Kind.NOT_A_DIRECTORY, path)
     session.directory = path
     return Reply(250, "Directory changed.")
-
-
-async def _set_modified(session: Session, time_value: str, name: str) -> Reply:
-    try:
-        modified = parse_time(time_value)
-    except ValueError:
-        raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
-    path = session.resolve(name)
-    kept = format_time(await session.in_files(session.storage.set_modified, path, modified))
-    session.publish(FileChanged(session.who, str(path), modified=kept))
-    return Reply(213, f"Modify={kept}; {path}")

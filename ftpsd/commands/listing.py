@@ -17,19 +17,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
-from ftpsd.control.session import BUSY_PAUSE
+from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
+from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.control.table import Family, Interrupts, Needs
-from ftpsd.control.transfer import SMALL, Account, MakeEvent, in_mode, send
-from ftpsd.data.quantum import Sending, whole
+from ftpsd.data.carry.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
+from ftpsd.values.entry import Entry, EntryType, listable
+from ftpsd.values.path import VirtualPath
 from ftpsd.wire.charset import Charset
-from ftpsd.wire.listing import Entry, EntryType, facts, glob_match, list_lines, listable, mlsd_lines
-from ftpsd.wire.path import VirtualPath
+from ftpsd.wire.list_lines import facts, glob_match, list_lines, mlsd_lines
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 # Entries rendered in one go: about 16 KiB of text, one TLS record.
 BATCH = 200

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import StorageError
-from ftpsd.wire.listing import ALL_FACTS
+from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
+
+if TYPE_CHECKING:
+    from ftpsd.control.state.session import Session
 
 # The largest offset a 64-bit file knows.
 MAX_OFFSET = 2**63 - 1
@@ -165,3 +168,27 @@ def _only(argument: str, accepted: str, known: tuple[str, ...], verb: str) -> Re
     if code in known:
         raise ReplyError(504, f"Only {verb} {accepted} is supported.")
     raise ReplyError(501, f"Unknown code, use {verb} {accepted}.")
+
+
+RANGE = re.compile(r"\s*([0-9]{1,19})\s+([0-9]{1,19})\s*")
+
+
+@family.command(
+    "RANG <SP> <start-point> <SP> <end-point>",
+    needs=Needs.LOGIN,
+    rfc="draft-bryan-ftp-range",
+    features=("RANG STREAM",),
+)
+async def rang(session: Session, argument: str) -> Reply:
+    """Let the next RETR, STOR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
+    session.restart_at(0)
+    match = RANGE.fullmatch(argument)
+    start, last = (int(match[1]), int(match[2])) if match is not None else (1, -1)
+    if (start, last) == (1, 0):
+        return Reply(350, "The whole file.")
+    if start > last or last > MAX_OFFSET:
+        raise ReplyError(501, "RANG takes the first and the last byte of a range.")
+    if session.is_ascii:
+        raise ReplyError(504, "RANG needs TYPE I: offsets of converted text are ambiguous.")
+    session.restart_at(start, last + 1)
+    return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR, STOR or HASH.")

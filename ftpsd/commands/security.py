@@ -13,7 +13,7 @@ from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 # AUTH SSL and the -C and -P forms come from drafts of RFC 4217; older Windows and AS/400 clients still send them.
 MECHANISMS = ("TLS", "TLS-C", "TLS-P", "SSL")

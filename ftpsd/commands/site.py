@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from ftpsd.commands.facts import change, mode_of, time_of
 from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 # Seconds. A session that ends sooner than its user can type is of no use (wu-ftpd's bound).
 LEAST_IDLE = 30
 
-# ncftp and lftp: name, last access, last change, creation. Seconds may be left out in the older form.
-NAME_FIRST = re.compile(r"(.+) ([0-9]{12,14}) ([0-9]{12,14}) ([0-9]{12,14}) UTC", re.DOTALL | re.IGNORECASE)
-TIME_FIRST = re.compile(r"([0-9]{12}|[0-9]{14}) (.+)", re.DOTALL)
 
 family = Family("site")
 
@@ -39,39 +34,6 @@ async def site_help(session: Session, argument: str) -> Reply:
     if command is None:
         raise ReplyError(502, "Unknown SITE command.")
     return Reply(214, f"Syntax: {command.syntax}")
-
-
-@family.command(
-    "CHMOD <SP> <mode> <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", features=("SITE CHMOD",)
-)
-async def site_chmod(session: Session, argument: str) -> Reply:
-    """Set the permission bits of a file or directory; directories keep all rights of their owner."""
-    mode, _, name = argument.partition(" ")
-    if not name:
-        raise ReplyError(501, "SITE CHMOD takes a mode in octal and a name.")
-    wanted = mode_of(mode)
-    changed = await change(session, name, None, wanted)
-    is_kept = int(changed.mode or "0", 8) & 0o777 == wanted
-    return Reply(200, "Mode changed." if is_kept else f"Mode changed, to {changed.mode}.")
-
-
-@family.command(
-    "UTIME <SP> <pathname> <SP> <atime> <SP> <mtime> <SP> <ctime> <SP> UTC",
-    under="SITE",
-    needs=Needs.LOGIN,
-    rfc="959",
-    features=("SITE UTIME",),
-)
-async def site_utime(session: Session, argument: str) -> Reply:
-    """Set the time of the last change, in UTC; also SITE UTIME <mtime> <pathname>."""
-    if (match := NAME_FIRST.fullmatch(argument)) is not None:
-        name, modified = match[1], match[3]
-    elif (match := TIME_FIRST.fullmatch(argument)) is not None:
-        modified, name = match[1], match[2]
-    else:
-        raise ReplyError(501, "SITE UTIME takes YYYYMMDDHHMMSS and a name, or a name, three times and UTC.")
-    await change(session, name, time_of(f"{modified:0<14}"), None)
-    return Reply(200, "Time changed.")
 
 
 @family.command("IDLE [<SP> <seconds>]", under="SITE", needs=Needs.LOGIN, rfc="959")

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
-from ftpsd.config.hiding import QUOTES, could_be_hash
+from ftpsd.config.parsing.hiding import QUOTES, could_be_hash
 from ftpsd.config.units import (
     DURATION_PATTERN,
     MODE_PATTERN,
@@ -43,8 +43,8 @@ from ftpsd.config.units import (
     parse_rate,
     parse_room,
 )
+from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import charset_of
-from ftpsd.wire.path import PathError, VirtualPath
 
 Item = TypeVar("Item")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -54,7 +54,7 @@ _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 # What systemd accepts as FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
 _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
-# What the storage keeps to itself (storage/names.py).
+# What the storage keeps to itself (storage/disk/names.py).
 _OURS: Final = ".ftpsd-"
 # More than file systems hold.
 MAX_FILES: Final = 10**12

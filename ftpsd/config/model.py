@@ -8,15 +8,11 @@ against the folder of the file. What a key accepts is its field type; what keys 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from ftpsd.config.complaints import complaints
-from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -44,12 +40,9 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
-from ftpsd.config.hosts import HostName, SpokenNames, half_pairs, repeated_names
-from ftpsd.config.ports import clashes, misplaced
+from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.units import PortRange
-
-# A configuration of every key has 4 KiB; a site with a network per customer stays far below this.
-MAX_CONFIG: Final = 1 << 20
+from ftpsd.config.virtual_hosts import HostName, SpokenNames
 
 
 class Section(BaseModel):
@@ -235,62 +228,3 @@ class Config(Section):
 
 
 EMPTY_MEANS_DEFAULT: Final = ("tls", "passive", "active", "limits", "uploads", "audit", "log", "workers")
-
-
-def load_config(path: Path) -> Config:
-    """
-    Read ftpsd.yaml.
-
-    Raises: ConfigErrors with everything that is wrong, also for a missing or unreadable file.
-    """
-    path = Path(path)
-    return read_config(read_text(path, MAX_CONFIG), str(path), folder_of(path))
-
-
-def read_config(text: str, file: str, folder: Path) -> Config:
-    """
-    Read the *text* of ftpsd.yaml, called *file* in complaints, with paths resolved against *folder*.
-
-    Raises: ConfigErrors with everything that is wrong.
-    """
-    document = parse(text, file)
-    data = {} if document.root.value is None else document.root.value
-    wrong = [*misplaced(data), *half_pairs(data)]
-    errors = [*document.errors, *(document.error(key, message) for key, message in wrong)]
-    try:
-        config = Config.model_validate(data, context={"folder": folder})
-    except ValidationError as error:
-        errors += complaints(document, error, Config, "ftpsd.yaml")
-        config = _what_is_right(data, error, folder)
-    against = [*clashes(config), *repeated_names(config), *_contradictions(config)]
-    errors += [document.error(key, message) for key, message in against if key[0] in data]
-    if errors:
-        raise ConfigErrors(in_order(errors))
-    config._document = document
-    return config
-
-
-def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
-    """Yield a key and a sentence for what the policy of *config* forbids and allows at once."""
-    if config.tls.allow_ccc and config.tls.require != "none":
-        require = config.tls.require
-        yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"
-    if config.tls.maximum_version == "1.2" and config.tls.minimum_version == "1.3":
-        yield ("tls", "maximum_version"), "1.2 is below tls.minimum_version 1.3; raise this or lower that"
-
-
-def folder_of(path: Path) -> Path:
-    """Return the absolute folder of *path*, without following links: a daemon may change its working directory."""
-    return Path(os.path.abspath(path)).parent
-
-
-def in_order(errors: list[ConfigError]) -> list[ConfigError]:
-    """Sort complaints by their place in the file, each of them once."""
-    return sorted(dict.fromkeys(errors), key=lambda error: (error.line, error.column))
-
-
-def _what_is_right(data: Any, error: ValidationError, folder: Path) -> Config:
-    """Build a configuration from the sections nothing is wrong with, so that all of their complaints come at once."""
-    wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
-    right = {key: value for key, value in data.items() if key not in wrong} if isinstance(data, dict) else {}
-    return Config.model_validate(right, context={"folder": folder})

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ftpsd.config.hiding import HIDDEN, could_be_secret
+from ftpsd.config.parsing.hiding import HIDDEN, could_be_secret
 
 # More bytes a second than any machine moves. A user's `unlimited` overrules the server's limit with it, because None
 # there means "as the server says".

@@ -16,8 +16,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
-from ftpsd.config.complaints import complaints, nearest
-from ftpsd.config.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text, shown_name
 from ftpsd.config.fields import (
     Count,
     Encoding,
@@ -32,10 +30,21 @@ from ftpsd.config.fields import (
     Room,
     Switch,
 )
-from ftpsd.config.model import folder_of, in_order
+from ftpsd.config.parsing.complaints import complaints, nearest
+from ftpsd.config.parsing.document import (
+    ConfigError,
+    ConfigErrors,
+    Document,
+    Key,
+    Severity,
+    parse,
+    read_text,
+    shown_name,
+)
+from ftpsd.config.reading import folder_of, in_order
 from ftpsd.config.units import describe
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
 
 # 10,000 users with every key written out take 5 MiB.
 MAX_USERS: Final = 16 << 20

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ftpsd.audit.events import QuotaExceeded, StorageFailed
-from ftpsd.control.session import Session
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from ftpsd.control.pi import ServerPI
-from ftpsd.control.runtime import Runtime
+from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.table import CommandTable
 
 

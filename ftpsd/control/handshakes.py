@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DataConnectionRefused, TLSFailed
 from ftpsd.data.candidates import Refusal
 from ftpsd.tls.failure import failure_of
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 # The first two bytes of every ClientHello (RFC 8446, 5.1); no command begins with a control character.
 HELLO = b"\x16\x03"

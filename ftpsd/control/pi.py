@@ -33,13 +33,14 @@ from ftpsd.control import border
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
 from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
-from ftpsd.control.runtime import Runtime
-from ftpsd.control.session import Session
+from ftpsd.control.state.runtime import Runtime
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
-from ftpsd.data.transport import keep_alive, plain_address
+from ftpsd.data.sockets import keep_alive
 from ftpsd.data.trouble import Cause
+from ftpsd.wire.address import plain_address
 from ftpsd.wire.lines import CommandLine, LineBuffer, LineTooLong
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 

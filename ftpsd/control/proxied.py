@@ -17,8 +17,9 @@ from ftpsd.audit.events import ConnectionRejected, DataConnectionRefused, Who
 from ftpsd.config.model import ProxyProtocol
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.transport import ControlTransport
-from ftpsd.data.proxied import HeaderStage, Refused
-from ftpsd.data.transport import DataSocket, RawPort, plain_address
+from ftpsd.data.proxy_header import HeaderStage, Refused
+from ftpsd.data.sockets import DataSocket, RawPort
+from ftpsd.wire.address import plain_address
 from ftpsd.wire.proxy import Endpoint, Header, Proxied
 
 # What audit log and metrics say of a connection without a header that is taken.

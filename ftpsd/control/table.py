@@ -20,7 +20,7 @@ from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply
 
 if TYPE_CHECKING:
-    from ftpsd.control.session import Session
+    from ftpsd.control.state.session import Session
 
 CommandFunction = Callable[["Session", str], Awaitable[Reply]]
 # A line of FEAT, or what makes one for a session; None where the session may not use it.

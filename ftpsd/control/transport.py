@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.native import MOST_WITHOUT_DATA
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.wire.clienthello import HEADER
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).

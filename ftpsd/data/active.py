@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Lost
 
 # What connect() answers while it is under way.

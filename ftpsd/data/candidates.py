@@ -30,11 +30,11 @@ from twisted.python.failure import Failure
 
 from ftpsd.data.connection import DataConnection, State
 from ftpsd.data.ports import Reservation
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.tls.failure import TLSFailure
 from ftpsd.tls.resumption import is_resumed
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
 
 MOST = 8

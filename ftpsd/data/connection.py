@@ -22,16 +22,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from ftpsd.data.carry.channel import Channel, ClearChannel, Outcome, SecureChannel
+from ftpsd.data.carry.pace import NO_LIMIT, Pace
+from ftpsd.data.carry.quantum import BUDGET, Transfer
+from ftpsd.data.carry.uplink import Uplink
 from ftpsd.data.ending import REFUSED, Lingering, say_goodbye
-from ftpsd.data.pace import NO_LIMIT, Pace
-from ftpsd.data.quantum import BUDGET, Channel, ClearChannel, Outcome, SecureChannel, Transfer
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Lost, Truncated
-from ftpsd.data.uplink import Uplink
 from ftpsd.storage.base import StorageError
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.hello import HelloLook
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
 # A transfer that found its pool full tries again after this many seconds.

@@ -25,9 +25,9 @@ from ftpsd.data.candidates import Agreement, Candidates, Judge, Refusal, judge_b
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.ending import Tails
 from ftpsd.data.ports import PassivePorts
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
 
 

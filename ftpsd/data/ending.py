@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.carry.uplink import Uplink
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause
-from ftpsd.data.uplink import Uplink
 
 if TYPE_CHECKING:
     from ftpsd.data.connection import DataConnection

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ftpsd.config.doubts import is_private, out_of_reach
+from ftpsd.config.checks.doubts import is_private, out_of_reach
 from ftpsd.config.model import Passive
 from ftpsd.workers import Workers
 

@@ -4,102 +4,25 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Quotas, Realm
-from ftpsd.config.document import ConfigError, ConfigErrors
-from ftpsd.config.model import Config
 from ftpsd.config.users import Users
-from ftpsd.control.hosts import Host, Hosts, Named
-from ftpsd.control.runtime import Runtime
+from ftpsd.control.state.hosts import Host, Hosts, Named
+from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
 from ftpsd.service.addresses import PublicAddresses
-from ftpsd.service.certificates import Certificates
-from ftpsd.service.inspection import inspect
+from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
-from ftpsd.storage.upload import Tell, UploadPolicy
+from ftpsd.storage.uploads.policy import Tell, UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.session import TLSPolicy
-from ftpsd.wire.path import VirtualPath
+from ftpsd.tls.session_tls import TLSPolicy
+from ftpsd.values.path import VirtualPath
 
 log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """
-    A configuration with the files it names, read and found good.
-
-    *hosts* are the users of each virtual host, in the order of the configuration.
-    """
-
-    config: Config
-    users: Users
-    certificates: Certificates
-    warnings: tuple[ConfigError, ...] = ()
-    hosts: tuple[Users, ...] = ()
-
-    @property
-    def certificate(self) -> CertificatePair | None:
-        """The pair for whoever asks for no other."""
-        return self.certificates.main
-
-
-def load(path: Path) -> Loaded:
-    """
-    Read ftpsd.yaml, the users and the certificates, and look at every file they name. Blocks.
-
-    A home or mount that is missing or closed to the daemon, because somebody mistyped it or a file server is down,
-    keeps out the user it belongs to and nobody else, and so does a hash that is not whole: that is a warning here.
-
-    Raises:
-        ConfigErrors: all that is wrong, each with its place.
-    """
-    with _uncollected():
-        return _load(path)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """
-    Keep Python from looking for cycles meanwhile.
-
-    10,000 users are half a million objects while they are read, and none of them is in a cycle. Looking through them
-    all stopped every thread for 0.1 to 0.2 s, four times in a reload; now the longest is 0.05 s.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _load(path: Path) -> Loaded:
-    inspection = inspect(path)
-    config, findings, certificates = inspection.config, inspection.findings, inspection.certificates
-    found = [
-        replace(complaint, severity="warning") if complaint in inspection.of_one_user else complaint
-        for complaint in inspection.complaints
-    ]
-    errors = [complaint for complaint in found if complaint.severity == "error"]
-    hosts = tuple(users for users in findings.hosts if users is not None)
-    if errors or findings.users is None or len(hosts) < len(config.virtual_hosts):
-        raise ConfigErrors(tuple(errors))
-    warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
-    # Where each value stood in the files, and their text, take far more memory than the users: 70 MiB for 10,000.
-    users, *others = (replace(each, document=None) for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others))
 
 
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:

@@ -9,28 +9,22 @@ fail. This is the one place that imports the reactor.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ftpsd.admin.endpoint import admin_site
-from ftpsd.audit.bus import Sink
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.commands import TABLE
-from ftpsd.config.document import ConfigErrors
 from ftpsd.config.model import Config, Listener
 from ftpsd.control.factory import ControlFactory
-from ftpsd.control.runtime import Runtime
-from ftpsd.service import logs, systemd
-from ftpsd.service.announcement import announce
-from ftpsd.service.build import Loaded, build_runtime, load
+from ftpsd.control.state.runtime import Runtime
+from ftpsd.service.build import build_runtime
 from ftpsd.service.listeners import (
     ListenProblem,
     adopt,
@@ -43,11 +37,13 @@ from ftpsd.service.listeners import (
     passed_as,
     port_of,
 )
-from ftpsd.service.logs import warn
-from ftpsd.service.outcome import runtime_directory
-from ftpsd.service.outputs import open_audit_log
+from ftpsd.service.load import Loaded
+from ftpsd.service.outside import logs, systemd
+from ftpsd.service.outside.announcement import announce
+from ftpsd.service.outside.logs import warn
+from ftpsd.service.outside.outcome import runtime_directory
+from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.parts import Parts, Share
-from ftpsd.service.processes.place import Place, process_count
 from ftpsd.service.reload import Reloader
 from ftpsd.service.upkeep import Upkeep
 
@@ -227,100 +223,3 @@ def close_what_nobody_uses(config: Config) -> None:
     used = [listener.socket for listener in config.listeners if listener.socket is not None]
     for sentence in close_unused(systemd.take_unused(used)):
         log.warn("{sentence}", sentence=sentence)
-
-
-def serve(config_path: Path, watch: Sink | None = None) -> int:
-    """
-    Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code.
-
-    *watch* is told of every event of a server of one process.
-    """
-    from twisted.internet import reactor
-
-    try:
-        loaded = load(config_path)
-        logs.begin(loaded.config.log.level)
-        if process_count(loaded.config) > 1:
-            # Imported by who needs it alone: it stands on this module.
-            from ftpsd.service.processes.supervisor import supervise
-
-            return supervise(loaded, config_path, reactor)
-        daemon = Daemon(loaded, config_path, reactor)
-        if watch is not None:
-            daemon.parts.bus.subscribe(watch)
-        daemon.open()
-    except ConfigErrors as problem:
-        for error in problem.errors:
-            logs.tell_error(error)
-        return EXIT_BAD_CONFIGURATION
-    except ListenProblem as problem:
-        logs.tell_error(f"{config_path}: {problem}")
-        return EXIT_BAD_CONFIGURATION
-    _run(daemon, reactor)
-    return 0
-
-
-def join(place: str) -> int:
-    """Serve as one of several processes, at the *place* that the supervisor has written; return the exit code."""
-    from twisted.internet import reactor
-
-    from ftpsd.service.processes.member import serve_at
-
-    return serve_at(Place.from_text(place), reactor)
-
-
-def make_service(config_path: Path, *, in_background: bool = False) -> IService:
-    """
-    Return the service that twistd runs: always in its one process, which may be going into the background.
-
-    Raises:
-        ConfigErrors: all that is wrong with the configuration.
-    """
-    from twisted.internet import reactor
-
-    loaded = load(config_path)
-    if process_count(loaded.config) > 1:
-        # twistd owns signals, log and background; a supervisor has to own them too.
-        sentence = "twistd runs one process; write processes: 1, or start the server with `ftpsd serve`"
-        raise ConfigErrors((loaded.config.complaint(("processes",), sentence),))
-    if in_background and loaded.config.audit.log == "stdout":
-        sentence = "in the background standard output is /dev/null, and the log lost; write a file, or use twistd -n"
-        raise ConfigErrors((loaded.config.complaint(("audit", "log"), sentence),))
-    daemon = Daemon(loaded, config_path, reactor)
-
-    def begin() -> None:
-        # twistd's own handlers make it end by the signal, as if it had been killed; a clean stop is exit 0 here too.
-        listen_for_stop(reactor, reactor.stop, daemon.cut)
-        daemon.reloader.listen_for_hangup()
-
-    # twistd may fork between here and the start: signals and threads belong behind it.
-    reactor.callWhenRunning(begin)
-    return daemon
-
-
-def _run(daemon: Daemon, reactor: Any) -> None:
-    """Run the reactor until a signal has stopped the daemon."""
-
-    def begin() -> None:
-        listen_for_stop(reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()), daemon.cut)
-        daemon.reloader.listen_for_hangup()
-        daemon.startService()
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-
-
-def listen_for_stop(reactor: Any, stop: Callable[[], object], cut: Callable[[], object]) -> None:
-    """Call *stop*, which drains, at the first SIGINT or SIGTERM, and *cut*, which ends every session, at the next."""
-    is_stopping = False
-
-    def asked() -> None:
-        nonlocal is_stopping
-        if is_stopping:
-            cut()
-        else:
-            is_stopping = True
-            stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: reactor.callFromThread(asked))

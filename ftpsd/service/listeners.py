@@ -21,8 +21,8 @@ from ftpsd.control.factory import ControlFactory
 from ftpsd.control.proxied import ProxiedControlPort, rejecting_data
 from ftpsd.control.transport import ControlTransport
 from ftpsd.data.ports import Reservation
-from ftpsd.data.proxied import HeaderStage, ProxiedDataPort
-from ftpsd.data.transport import DataPort, DataSocket
+from ftpsd.data.proxy_header import HeaderStage, ProxiedDataPort
+from ftpsd.data.sockets import DataPort, DataSocket
 
 BACKLOG = 1024
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"

@@ -21,9 +21,9 @@ from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
-from ftpsd.control.limits import SessionCounts, UserRates
 from ftpsd.control.pi import ServerPI
-from ftpsd.control.runtime import Shared
+from ftpsd.control.state.limits import SessionCounts, UserRates
+from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.storage.quota.accounts import QuotaAccounts

@@ -20,12 +20,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
-from ftpsd.config.document import ConfigErrors
 from ftpsd.config.model import Config, Metrics
-from ftpsd.service import systemd
-from ftpsd.service.build import Loaded, load
-from ftpsd.service.logs import warn
-from ftpsd.service.outcome import Outcome
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.service.load import Loaded, load
+from ftpsd.service.outside import systemd
+from ftpsd.service.outside.logs import warn
+from ftpsd.service.outside.outcome import Outcome
 from ftpsd.workers import Workers
 
 if TYPE_CHECKING:

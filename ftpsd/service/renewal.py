@@ -17,11 +17,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ftpsd.config.files import certificate_files
+from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
-from ftpsd.service.build import Loaded
-from ftpsd.service.certificates import Certificates, load_certificates
-from ftpsd.service.logs import warn
+from ftpsd.service.load import Loaded
+from ftpsd.service.outside.logs import warn
+from ftpsd.service.pairs import Certificates, load_certificates
 from ftpsd.workers import PoolBusy, Workers
 
 # Seconds between two looks; a change is taken over after one or two. A look is a stat for each file.

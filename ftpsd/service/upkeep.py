@@ -15,16 +15,16 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ftpsd import __version__
-from ftpsd.service import systemd
 from ftpsd.service.addresses import REFRESH, PublicAddresses
-from ftpsd.service.names import MetricsNames
+from ftpsd.service.outside import systemd
+from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.renewal import INTERVAL, Renewal
 from ftpsd.storage.quota.accounts import QuotaAccounts
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.uploads.sweep import sweep_partials
 
 if TYPE_CHECKING:
-    from ftpsd.service.build import Loaded
     from ftpsd.service.daemon import Daemon
+    from ftpsd.service.load import Loaded
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
-from ftpsd.storage.quota.usage import Standing
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Standing
 
 
 class Kind(Enum):

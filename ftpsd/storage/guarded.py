@@ -20,12 +20,12 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
-from ftpsd.storage.entries import PARTIAL_PERM
-from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.disk.entries import PARTIAL_PERM
 from ftpsd.storage.rules import PathRule, Rules
-from ftpsd.wire.listing import Entry, EntryType
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
+from ftpsd.values.quota import Standing
 
 _DIRECTORY = EntryType.DIRECTORY
 

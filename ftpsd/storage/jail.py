@@ -28,22 +28,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ftpsd.storage.atomic import open_atomic
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, from_oserror
-from ftpsd.storage.cached import read_cached
-from ftpsd.storage.direct import open_direct
-from ftpsd.storage.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
-from ftpsd.storage.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.names import encode_name, is_reserved, unique_name
-from ftpsd.storage.openat2 import is_near
-from ftpsd.storage.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
-from ftpsd.storage.quota.usage import Standing
-from ftpsd.storage.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
-from ftpsd.storage.syscalls import make_directory, rename_to_new, sync_name, turn, turns
-from ftpsd.storage.upload import OWNER_OF_DIRECTORY, UploadPolicy
-from ftpsd.storage.walk import O_PATH, Place, Root, Symlinks, relative_text
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.disk.cached import read_cached
+from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
+from ftpsd.storage.disk.names import encode_name, is_reserved, unique_name
+from ftpsd.storage.disk.openat2 import is_near
+from ftpsd.storage.disk.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
+from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
+from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.uploads.atomic import open_atomic
+from ftpsd.storage.uploads.direct import open_direct
+from ftpsd.storage.uploads.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Standing
 
 
 class LocalJail:

@@ -19,13 +19,12 @@ from itertools import islice
 from operator import attrgetter
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
-from ftpsd.storage.names import RESERVED_PREFIX
-from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.retold import RetoldSource
-from ftpsd.wire.listing import Entry, EntryType
-from ftpsd.wire.path import PathError, VirtualPath
+from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.path import ROOT, PathError, VirtualPath
+from ftpsd.values.quota import Standing
 
-ROOT = VirtualPath()
 # What a directory that is only there for the mounts below it allows: to enter and to list it.
 _MADE_UP_PERM = "el"
 # Entries that are read at a time.

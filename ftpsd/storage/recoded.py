@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
-from ftpsd.storage.names import decode_name, encode_name, is_reserved, unique_name
-from ftpsd.storage.quota.usage import Standing
+from ftpsd.storage.disk.names import decode_name, encode_name, is_reserved, unique_name
 from ftpsd.storage.retold import RetoldSource
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import PathError, VirtualPath
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import PathError, VirtualPath
+from ftpsd.values.quota import Standing
 
 # Surrogates carry raw bytes, and to a name with a control character no path leads.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

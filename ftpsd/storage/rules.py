@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 
-from ftpsd.wire.permission import Permission
+from ftpsd.values.permission import Permission
 
 Parts = tuple[str, ...]
 

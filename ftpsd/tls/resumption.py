@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from OpenSSL import SSL
 
 from ftpsd.tls import native
+from ftpsd.values.handshake import TLSFacts
 
 # SSL_state_string_long of TLS_ST_SW_CERT, in OpenSSL 1.1.0 to 4.0.
 WRITE_CERTIFICATE = b"SSLv3/TLS write certificate"
@@ -105,15 +105,6 @@ class StateEvidence:
 def new_evidence() -> Evidence:
     """Return what tells resumption in a new context."""
     return AskedEvidence() if native.CAN_TELL_REUSE else StateEvidence()
-
-
-@dataclass(frozen=True, slots=True)
-class TLSFacts:
-    """What was agreed in a handshake: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, and whether it resumed a session."""
-
-    version: str
-    cipher: str
-    resumed: bool
 
 
 def is_resumed(connection: SSL.Connection) -> bool:

@@ -125,3 +125,10 @@ def _checked_port(port: int) -> int:
     if not 1 <= port <= 65535:
         raise AddressError("Ports run from 1 to 65535.")
     return port
+
+
+def plain_address(host: str) -> str:
+    """Return *host* in the form in which addresses are compared: no IPv6 mapping of an IPv4 address, no zone."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    return host.partition("%")[0]

@@ -15,7 +15,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from ftpsd.wire import text as wire_text
+from ftpsd.values import text as wire_text
 
 _ESCAPE: Final = re.compile(r"%u([0-9A-F]{4})|%U([0-9A-F]{8})")
 _ERRORS: Final = "ftpsd.wire.charset"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ftpsd.wire import text as wire_text
+from ftpsd.values import text as wire_text
 
 # RFC 959 names no limit. PATH_MAX, and room for the longest words in front of a path: "MFMT 20240229235959.123 ".
 # Carriage returns before the LF count, so a flood of them ends too.

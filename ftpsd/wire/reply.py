@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ftpsd.wire import text as wire_text
+from ftpsd.values import text as wire_text
 from ftpsd.wire.charset import UTF8, Charset
 
 # A multi-line reply needs a closing line (RFC 959, 4.2); this one says nothing else.

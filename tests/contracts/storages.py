@@ -13,11 +13,11 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Standing
 from ftpsd.storage.recoded import RecodedStorage
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Quota, Standing
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree
 

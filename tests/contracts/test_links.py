@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.storage.base import Kind, Storage
-from ftpsd.wire.listing import EntryType
+from ftpsd.values.entry import EntryType
 from tests.contracts.storages import House, at, entries, get, interrupt, kind_of, names, put
 
 

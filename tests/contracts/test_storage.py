@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ftpsd.storage.base import Kind, Storage, Terms
-from ftpsd.wire.listing import EntryType
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import EntryType
+from ftpsd.values.path import VirtualPath
 from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
 
 RESERVED = [".ftpsd-", ".ftpsd-x", ".FTPSD-x", ".ftp\u017fd-x", ".ft\u200dpsd-x", ".\uff46tpsd-x"]

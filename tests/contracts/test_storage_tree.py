@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.storage.base import Kind, Storage, Terms
-from ftpsd.wire.listing import EntryType
+from ftpsd.values.entry import EntryType
 from tests.contracts.storages import at, entries, get, kind_of, names, put
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration, create
+from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import WAYS, Sessions, Way
 from tests.e2e.daemon import SERVE, Account, Daemon, Settings
 from tests.e2e.ports import has_ipv6

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.polling import eventually
 from tests.e2e.ports import PortBlock, claim_block
 from tests.tools import ROOT

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import IPV4
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually

@@ -77,7 +77,7 @@ def test_files_stay_small() -> None:
 def test_the_reactor_is_imported_in_one_place() -> None:
     """Everything else is given the reactor, and so can be given a clock instead."""
     importers = [shown(path) for path in SOURCES if any(map(imports_reactor, ast.walk(ast.parse(path.read_text()))))]
-    assert importers == ["ftpsd/service/daemon.py"]
+    assert importers == ["ftpsd/start.py"]
 
 
 def test_no_exception_is_swallowed_whole() -> None:

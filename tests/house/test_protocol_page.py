@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ftpsd.cli.protocol_page import protocol_page
 from ftpsd.commands import TABLE
-from ftpsd.commands.page import protocol_page
 from tests.tools import ROOT
 
 

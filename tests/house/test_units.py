@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ftpsd.cli.program import reload
-from ftpsd.config.unit import STOP_TIMEOUT, installed_unit
+from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration, create
+from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import EXPLICIT, Sessions
 from tests.e2e.daemon import Account, Settings
 from tests.reliability.mortal import MortalDaemon, Nursery

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ftpsd.storage import syscalls
+from ftpsd.storage.disk import syscalls
 
 PLAN, DONE = "faults.json", "faults.done"
 HALF = "HALF"

@@ -18,7 +18,7 @@ from typing import Any
 
 import ftpsd.commands
 import ftpsd.service.build
-import ftpsd.service.daemon
+import ftpsd.start
 from tests.reliability.faults import Faults
 
 
@@ -53,7 +53,7 @@ def start(wanted: dict[str, Any]) -> int:
             os.close(opened)
         if wanted["faults"]:
             Faults(folder).install()
-        code = ftpsd.service.daemon.serve(Path(wanted["config"]))
+        code = ftpsd.start.serve(Path(wanted["config"]))
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

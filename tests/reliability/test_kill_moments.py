@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, log_in, upload
 from tests.e2e.daemon import Account
 from tests.reliability.conftest import StartMortal

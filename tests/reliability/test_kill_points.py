@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, code, content, log_in, reply, upload
 from tests.e2e.daemon import Account
 from tests.reliability.conftest import StartMortal

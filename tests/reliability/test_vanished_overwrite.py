@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.upload import sweep_partials
+from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, begin, content, log_in, reply, upload
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually

@@ -18,11 +18,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from ftpsd.storage.ledger import Ledger
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
+from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.tally import Tally, tally
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.values.quota import Quota, Usage
 
 # Seconds. Another program may delete or add files: what was counted longer ago is counted again at the next login, and
 # after a refusal sooner, because there may be room by now.

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ftpsd.storage.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import ENDLESS
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.values.quota import ENDLESS
 
 
 def _complaint(account: QuotaAccount) -> str:

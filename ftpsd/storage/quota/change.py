@@ -1,5 +1,5 @@
 """
-What a storage tells of one operation, as a counted tree takes it: a ledger and its changes (storage/ledger.py).
+What a storage tells of one operation, as a counted tree takes it: a ledger and its changes (storage/quota/ledger.py).
 
 A ledger is an account seen through one user's limits: sessions of several users may share a home.
 """
@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.ledger import Change, Ledger
 from ftpsd.storage.quota.count import Event
+from ftpsd.storage.quota.ledger import Change, Ledger
 from ftpsd.storage.quota.tally import DIRECTORY, GONE, counted_size, identity
-from ftpsd.storage.quota.usage import ENDLESS, Quota, Standing, Usage
+from ftpsd.values.quota import ENDLESS, Quota, Standing, Usage
 
 if TYPE_CHECKING:
     from ftpsd.storage.quota.account import QuotaAccount

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftpsd.storage.quota.tally import DIRECTORY, Tally
-from ftpsd.storage.quota.usage import Usage
+from ftpsd.values.quota import Usage
 
 
 @dataclass(frozen=True, slots=True)

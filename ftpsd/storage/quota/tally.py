@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ftpsd.storage.descent import Descent, Found
+from ftpsd.storage.disk.descent import Descent, Found
 
 # What stands for the size of what has none.
 DIRECTORY = -1

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from OpenSSL import SSL
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import (
     EXPLICIT,
     EXPLICIT_1_2,

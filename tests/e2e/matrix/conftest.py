@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.matrix.client import Client, TLSMode
 from tests.e2e.matrix.results import Results

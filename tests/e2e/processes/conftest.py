@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
 

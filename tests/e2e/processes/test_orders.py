@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, IPV4, begin, content, finish, log_in, next_code, read_all
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash

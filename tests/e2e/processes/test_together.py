@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import SECURE_WAYS, ControlConnection, content, download, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import PASSWORD, Daemon, password_hash

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ftpsd.config.model import Config
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import (
     EXPLICIT,
     IMPLICIT,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, IMPLICIT, IPV4, SECURE_WAYS, Way, content, download, reply, upload
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.haproxy import DAEMON, VERSIONS, HAProxy, ProxiedDaemon

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.wire.listing import format_time
+from ftpsd.wire.list_lines import format_time
 from tests.e2e.client import code, reply
 
 # 2021-02-03 04:05:06 UTC

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.commands import TABLE
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, Sessions, Way, code, download, listing, reply
 from tests.e2e.daemon import Account, Daemon
 

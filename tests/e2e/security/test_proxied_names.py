@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import TIMEOUT, ControlConnection
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.haproxy import DAEMON, PROXY, ProxiedDaemon

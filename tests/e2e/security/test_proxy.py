@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import TIMEOUT, ControlConnection, content, read_all, tls_context
 from tests.e2e.daemon import Daemon
 from tests.e2e.haproxy import DAEMON, PROXY, ProxiedDaemon
@@ -189,6 +189,6 @@ def test_a_stop_does_not_wait_for_headers(tls_files: Demonstration, proxied: Dae
 
 def test_the_timeouts_of_this_test_are_longer_than_the_daemons() -> None:
     """Otherwise the tests above would prove that our own sockets give up."""
-    from ftpsd.data.proxied import HEADER_TIMEOUT
+    from ftpsd.data.proxy_header import HEADER_TIMEOUT
 
     assert HEADER_TIMEOUT < TIMEOUT / 2

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ftpsd.control.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT
+from ftpsd.control.state.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT
 from tests.e2e.client import EXPLICIT, IPV4, TIMEOUT, ControlConnection, control
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon

@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from ftpsd.service.daemon import serve
+from ftpsd.start import serve
 from ftpsd.storage.base import Source
 from ftpsd.storage.jail import LocalJail
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.path import VirtualPath
 
 config = Path(sys.argv[1])
 open_source = LocalJail.open_source

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, Sessions, Way, content, control, download, listing, reply, upload
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ftpsd.tls.authority import create
+from ftpsd.demo.authority import create
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.tools import ROOT

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, control
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon

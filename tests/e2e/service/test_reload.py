@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration, create
+from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import EXPLICIT, IPV4, begin, control, log_in, next_code, reply, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash

@@ -17,7 +17,7 @@ from secrets import token_hex
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, IMPLICIT, begin, content, log_in, next_code, read_all
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon

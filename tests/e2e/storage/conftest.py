@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, Way
 from tests.e2e.daemon import SERVE, Daemon, Settings
 

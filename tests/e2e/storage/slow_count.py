@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ftpsd.service.daemon import serve
+from ftpsd.start import serve
 
 config = Path(sys.argv[1])
 scandir = os.scandir

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, Sessions, Way, code, content, download, listing, reply, upload
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.storage.conftest import StartWith, prepared

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, Sessions, Way, begin, code, content, next_code, reply, upload
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import (
     Sessions,
     Way,

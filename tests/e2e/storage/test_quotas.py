@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import Way, code, content, download, reply, upload
 from tests.e2e.daemon import Daemon
 from tests.e2e.storage.bounded import Bounded, logged_in

@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from ftpsd.admin.channel import HEADER_BYTES, HEADERS, REQUESTS_LIMIT
 from ftpsd.admin.endpoint import admin_site
+from ftpsd.admin.http_channel import HEADER_BYTES, HEADERS, REQUESTS_LIMIT
 
 HERE = IPv4Address("TCP", "127.0.0.1", 9121)
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

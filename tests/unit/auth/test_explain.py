@@ -14,8 +14,8 @@ from ftpsd.config.users import Mount, Rule, UserRecord
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
 from tests.contracts.storages import at
 from tests.fakes import MemoryStorage
 

@@ -23,12 +23,12 @@ from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar, Quotas, Realm
 from ftpsd.config.users import Mount, Quota, Rule, UserRecord
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.quota.accounts import QuotaAccounts
-from ftpsd.storage.quota.usage import Usage
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.storage.walk import Symlinks
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
+from ftpsd.values.quota import Usage
 from tests.unit.auth.workers import HeldWorkers, InlineWorkers
 
 

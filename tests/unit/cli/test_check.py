@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ftpsd.cli.program import main
-from ftpsd.service.build import load
+from ftpsd.service.load import load
 from tests.tools import ROOT, reachable_folder
 from tests.unit.service.site import Site
 

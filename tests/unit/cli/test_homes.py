@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftpsd.cli.program import main
-from ftpsd.config.owner import account_of
+from ftpsd.config.checks.owner import account_of
 from tests.unit.service.site import Site
 
 NOBODY = 65534

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ftpsd.storage.base import Source
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
 from tests.fakes import MemoryStorage
 
 

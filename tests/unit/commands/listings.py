@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.path import VirtualPath
 from tests.memory import Directory, File
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import FileDeleted, FilesCombined
-from ftpsd.commands.combining import MOST_PARTS, PIECE, Joining
+from ftpsd.commands.copying import MOST_PARTS
 from ftpsd.storage.base import Kind, Sink, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.pieces.join import Joining
+from ftpsd.storage.pieces.piece import PIECE
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server

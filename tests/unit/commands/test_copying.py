@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import FileCopied
-from ftpsd.commands.copying import PIECE
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.pieces.piece import PIECE
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server

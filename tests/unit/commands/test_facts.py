@@ -7,8 +7,8 @@ import pytest
 from ftpsd.audit.events import FileChanged
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 

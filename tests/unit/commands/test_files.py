@@ -8,8 +8,8 @@ from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, Fil
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 

@@ -6,7 +6,7 @@ import pytest
 
 from ftpsd.audit.events import LoggedIn
 from ftpsd.config.users import UserRecord
-from ftpsd.control.hosts import Named
+from ftpsd.control.state.hosts import Named
 from tests.fakes import MemoryStorage
 from tests.hosts import add_host, add_names, named_client, pair_for
 from tests.sessions import HOST, USER, ControlClient, Server, clear_server, user_record

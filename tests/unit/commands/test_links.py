@@ -11,11 +11,11 @@ from ftpsd.audit.events import LinkMade, QuotaExceeded
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
+from ftpsd.values.quota import Quota
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server, user_record
 

@@ -9,7 +9,7 @@ import pytest
 from ftpsd.audit.events import DirectoryListed, Result
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.permission import Permission
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.memory import File
 from tests.reactor import QueueingWorkers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.commands import TABLE
-from ftpsd.wire.listing import ALL_FACTS
+from ftpsd.wire.list_lines import ALL_FACTS
 from tests.sessions import ControlClient, Server, clear_server
 
 

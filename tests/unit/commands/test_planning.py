@@ -6,7 +6,7 @@ import pytest
 
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.permission import Permission
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 

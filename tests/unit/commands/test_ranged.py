@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import FileStored, Result
-from ftpsd.commands.ranged import CHUNK, PIECE, open_ranged
-from ftpsd.control.session import BUSY_PAUSE
+from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.pieces.piece import CHUNK, PIECE
+from ftpsd.storage.pieces.range import open_ranged
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server

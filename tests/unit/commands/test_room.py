@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import QuotaExceeded
-from ftpsd.control.session import COUNT_LOOK, COUNT_PATIENCE
+from ftpsd.control.state.session import COUNT_LOOK, COUNT_PATIENCE
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Quota
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree
 from tests.sessions import ControlClient, clear_server

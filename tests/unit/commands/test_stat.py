@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.control.session import BUSY_PAUSE
+from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Listing, StorageError
-from ftpsd.wire.listing import Entry
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import VirtualPath
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server

@@ -14,8 +14,8 @@ from ftpsd.audit.events import FileSent, FileStored, Result
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.permission import Permission
 from tests.fakes import MemoryStorage
 from tests.reactor import PATIENCE
 from tests.sessions import clear_server

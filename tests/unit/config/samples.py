@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.document import ConfigErrors, parse
-from ftpsd.config.model import Config, read_config
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigErrors, parse
+from ftpsd.config.reading import read_config
 from ftpsd.config.users import Users, read_users
 
 FOLDER = Path("/etc/ftpsd")

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ftpsd.config import document
-from ftpsd.config.document import ConfigError, ConfigErrors, parse, read_text
-from ftpsd.config.model import read_config
+from ftpsd.config.parsing import document
+from ftpsd.config.parsing.document import ConfigError, ConfigErrors, parse, read_text
+from ftpsd.config.reading import read_config
 from ftpsd.config.users import read_users
 from tests.unit.config.samples import FOLDER, document_complaints
 

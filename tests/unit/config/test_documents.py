@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.document import Node, parse
-from ftpsd.config.model import Config, ServerName, VirtualHost, load_config
+from ftpsd.config.model import Config, ServerName, VirtualHost
+from ftpsd.config.parsing.document import Node, parse
+from ftpsd.config.reading import load_config
 from ftpsd.config.users import UsersFile, load_users
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users

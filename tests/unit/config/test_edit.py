@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.config import splice
-from ftpsd.config.document import ConfigErrors, parse
-from ftpsd.config.edit import EditRefused, locked
+from ftpsd.config.editing import splice
+from ftpsd.config.editing.edit import EditRefused, locked
+from ftpsd.config.parsing.document import ConfigErrors, parse
 from ftpsd.config.users import load_users
 from tests.tools import ROOT
 from tests.unit.config.samples import HASH, users
@@ -278,7 +278,7 @@ def test_many_at_once_lose_nobody(tmp_path: Path) -> None:
     """Processes that edit one file at the same time take turns."""
     path = write(tmp_path, FILE)
     program = (
-        "import sys; from pathlib import Path; from ftpsd.config.edit import locked\n"
+        "import sys; from pathlib import Path; from ftpsd.config.editing.edit import locked\n"
         "for n in range(5):\n"
         "    with locked(Path(sys.argv[1])) as file: file.add(f'{sys.argv[2]}-{n}', {'home': '/n'}); file.save()\n"
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.files import check_files
-from ftpsd.config.model import Config, load_config
+from ftpsd.config.checks.named_files import check_files
+from ftpsd.config.model import Config
+from ftpsd.config.reading import load_config
 
 NOBODY = 65534
 

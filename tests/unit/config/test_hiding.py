@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.config.edit import EditRefused, locked
-from ftpsd.config.hiding import could_be_secret, could_be_secret_key, is_word
-from ftpsd.config.model import read_config
+from ftpsd.config.editing.edit import EditRefused, locked
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.config.parsing.hiding import could_be_secret, could_be_secret_key, is_word
+from ftpsd.config.reading import read_config
 from ftpsd.config.users import read_users
 
 SALT, DIGEST = "c29tZVNhbHRPZk91cnM", "UU0VDUkVURElHRVNUb2Zzb21lYm9keXM5Zm9yYWxsdG9zZWU"

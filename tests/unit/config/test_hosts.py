@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.hosts import named_pairs
+from ftpsd.config.virtual_hosts import named_pairs
 from tests.unit.config.samples import config, config_complaints
 
 PAIR = "certificate: a.pem, private_key: a-key.pem"

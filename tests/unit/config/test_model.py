@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.model import Config, load_config
+from ftpsd.config.model import Config
+from ftpsd.config.reading import load_config
 from ftpsd.config.units import PortRange
 from tests.unit.config.samples import FOLDER, config, config_complaints
 

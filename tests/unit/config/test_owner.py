@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.owner import Account, account_called, account_of, daemon_account, may_read, trusted_owners
-from ftpsd.config.unit import STOP_TIMEOUT, Unit, installed_unit
+from ftpsd.config.checks.owner import Account, account_called, account_of, daemon_account, may_read, trusted_owners
+from ftpsd.config.checks.unit import STOP_TIMEOUT, Unit, installed_unit
 
 NOBODY = 65534
 

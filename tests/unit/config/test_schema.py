@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ftpsd.config.document import parse
+from ftpsd.config.parsing.document import parse
 from ftpsd.config.schema import json_schema
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users

@@ -12,8 +12,8 @@ import pytest
 from ftpsd.config.units import UNLIMITED
 from ftpsd.config.users import MAX_NAME, Mount, Quota, Rule, check_pattern
 from ftpsd.storage.rules import PathRule
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
 from tests.unit.config.samples import FOLDER, HASH, users, users_complaints
 
 

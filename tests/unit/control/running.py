@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from tests.dataclient import DataClient
 from tests.reactor import QueueingWorkers, tcp_pair
 from tests.sessions import ControlClient, clear_server

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.audit.events import (
-    FileSent,
-    Result,
-)
+from ftpsd.audit.events import FileSent, Result
 from ftpsd.storage.base import StorageError
 from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server

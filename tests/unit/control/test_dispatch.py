@@ -10,12 +10,12 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from ftpsd.commands import TABLE
 from ftpsd.control.dispatch import DATA_REPLIES, FOREIGN_VERBS, LOST_SENTENCES, STORAGE_REPLIES
-from ftpsd.control.session import Session
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
 from tests.sessions import ControlClient, Server, clear_server

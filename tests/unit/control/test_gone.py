@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from ftpsd.audit.events import Event, StorageFailed
-from ftpsd.control.session import Session
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.wire.reply import Reply

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, Result, SessionClosed
-from ftpsd.control.hosts import Hosts
+from ftpsd.control.state.hosts import Hosts
 from ftpsd.data.trouble import Cause
 from tests.hosts import add_host
 from tests.reactor import QueueingWorkers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.audit.events import CommandDone, SessionClosed, TLSEstablished, TLSFailed
-from ftpsd.control.limits import MOST_REFUSED_OF_CLIENT
 from ftpsd.control.pi import FAREWELL
+from ftpsd.control.state.limits import MOST_REFUSED_OF_CLIENT
 from tests.dataclient import new_client
 from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server

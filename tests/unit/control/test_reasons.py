@@ -12,8 +12,8 @@ from ftpsd.storage.base import Kind, Storage, StorageError, from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.permission import Permission
 from ftpsd.wire.reply import Reply
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server

@@ -9,8 +9,8 @@ import pytest
 
 from ftpsd.audit.labels import CHILDREN_LIMIT, COMMAND
 from ftpsd.commands import TABLE
-from ftpsd.control.limits import SessionCounts
-from ftpsd.control.session import Session
+from ftpsd.control.state.limits import SessionCounts
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, CommandTable, Family, Interrupts, Needs, needs_text
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply

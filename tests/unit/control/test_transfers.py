@@ -16,12 +16,12 @@ from ftpsd.audit.events import (
     StorageFailed,
     TransferStarted,
 )
-from ftpsd.control.session import BUSY_PAUSE
-from ftpsd.control.transfer import _judge
+from ftpsd.control.datatransfer import _judge
+from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.data.candidates import GRACE
 from ftpsd.storage.base import Kind, Listing, Source, StorageError
-from ftpsd.wire.listing import Entry, EntryType
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.path import VirtualPath
 from ftpsd.workers import PoolBusy
 from tests.dataclient import new_client
 from tests.fakes import MemoryStorage

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.control.transport import MOST_FORGOTTEN, RECORD, ControlTransport
-from ftpsd.tls.session import SessionTLS, TLSPolicy
+from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from tests.dataclient import identity
 from tests.reactor import Reactor, tcp_pair
 

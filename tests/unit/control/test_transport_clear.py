@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify, identity, new_client
 from tests.unit.control.test_transport import LARGE, Ends
 from tests.unit.tls.clients import Client

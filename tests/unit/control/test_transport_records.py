@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.tls.native import MOST_WITHOUT_DATA
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import identity
 from tests.records import RawClient, logging_context
 from tests.unit.control.test_transport import Ends

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from ftpsd.data.quantum import BLOCKED, ENDED, Outcome, Transfer
+from ftpsd.data.carry.channel import BLOCKED, ENDED, Outcome
+from ftpsd.data.carry.quantum import Transfer
 from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import StorageError
 

@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ftpsd.data.carry.pace import NO_LIMIT, Pace
+from ftpsd.data.carry.quantum import Receiving, Sending, Transfer, whole
 from ftpsd.data.connection import DataConnection, State
-from ftpsd.data.pace import NO_LIMIT, Pace
-from ftpsd.data.quantum import Receiving, Sending, Transfer, whole
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
 from tests.dataclient import DataClient, identity, new_client
 from tests.reactor import QueueingWorkers, Reactor, tcp_pair

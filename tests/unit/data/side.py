@@ -12,9 +12,9 @@ from ftpsd.data.active import Dialer
 from ftpsd.data.candidates import GRACE, Refusal
 from ftpsd.data.dtp import DataSettings, ServerDTP
 from ftpsd.data.ports import PassivePorts
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import DataError, Trouble
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import DataClient, identity
 from tests.reactor import Reactor, tcp_pair
 from tests.unit.auth.workers import InlineWorkers

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsd.data.active import Dialer
 from ftpsd.data.connection import DataConnection
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Trouble
 from tests.dataclient import DataClient
 from tests.reactor import PATIENCE, Reactor

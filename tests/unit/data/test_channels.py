@@ -12,10 +12,11 @@ from collections.abc import Iterator
 import pytest
 from OpenSSL import SSL
 
-from ftpsd.data.quantum import BLOCKED, CHUNK, ENDED, ClearChannel, Outcome, SecureChannel
+from ftpsd.data.carry.channel import BLOCKED, ENDED, ClearChannel, Outcome, SecureChannel
+from ftpsd.data.carry.quantum import CHUNK
 from ftpsd.data.trouble import Truncated
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify, identity, new_client
 from tests.reactor import tcp_pair
 from tests.unit.tls.clients import Client

@@ -6,10 +6,11 @@ import socket
 
 import pytest
 
+from ftpsd.data.carry.channel import Outcome
+from ftpsd.data.carry.pace import Bucket, Pace
+from ftpsd.data.carry.quantum import Receiving, Sending, whole
 from ftpsd.data.connection import BUSY_PAUSE, MOVES, State
-from ftpsd.data.pace import Bucket, Pace
-from ftpsd.data.quantum import Outcome, Receiving, Sending, whole
-from ftpsd.data.transport import QUICK_ACK
+from ftpsd.data.sockets import QUICK_ACK
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import Kind, StorageError
 from tests.dataclient import identity, new_client

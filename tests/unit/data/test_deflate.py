@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.data.deflate import PIECE, Inflating, deflated
-from ftpsd.data.pace import UNLIMITED
-from ftpsd.data.quantum import CHUNK, Outcome, Sending
+from ftpsd.data.carry.channel import Outcome
+from ftpsd.data.carry.deflate import PIECE, Inflating, deflated
+from ftpsd.data.carry.pace import UNLIMITED
+from ftpsd.data.carry.quantum import CHUNK, Sending
 from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import Kind, Sink, StorageError
 from ftpsd.tls.native import RECORD

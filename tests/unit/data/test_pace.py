@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ftpsd.control.limits import UserRates
-from ftpsd.data.pace import BURST, LEAST, NO_LIMIT, UNLIMITED, Bucket, Pace
+from ftpsd.control.state.limits import UserRates
+from ftpsd.data.carry.pace import BURST, LEAST, NO_LIMIT, UNLIMITED, Bucket, Pace
 
 
 def test_no_limit_never_pauses() -> None:

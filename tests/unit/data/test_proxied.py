@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ftpsd.data.proxied import HEADER_TIMEOUT, HeaderStage
-from ftpsd.data.transport import DataSocket
+from ftpsd.data.proxy_header import HEADER_TIMEOUT, HeaderStage
+from ftpsd.data.sockets import DataSocket
 from ftpsd.wire.proxy import Endpoint, Header, Proxied
 from tests.reactor import PATIENCE, Reactor, tcp_pair
 

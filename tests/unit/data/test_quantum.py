@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.data.pace import UNLIMITED
-from ftpsd.data.quantum import (
-    CHUNK,
-    Outcome,
-    Receiving,
-    ReceivingSmall,
-    Sending,
-    SendingFile,
-    file_pieces,
-    whole,
-)
+from ftpsd.data.carry.channel import Outcome
+from ftpsd.data.carry.pace import UNLIMITED
+from ftpsd.data.carry.quantum import CHUNK, Receiving, ReceivingSmall, Sending, SendingFile, file_pieces, whole
 from ftpsd.data.trouble import Truncated
 from ftpsd.storage.base import Kind, Sink, StorageError
 from ftpsd.tls.native import RECORD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.data.records import Records
+from ftpsd.data.carry.records import Records
 
 
 def record(length: int) -> bytes:

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from ftpsd.data.transport import DataPort, DataSocket, keep_alive, plain_address
+from ftpsd.data.sockets import DataPort, DataSocket, keep_alive
+from ftpsd.wire.address import plain_address
 from tests.reactor import PATIENCE, Reactor, tcp_pair
 
 

@@ -11,9 +11,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
 
 from ftpsd.audit.events import Event
-from ftpsd.service.build import load
+from ftpsd.demo.authority import create
 from ftpsd.service.daemon import Daemon
-from ftpsd.tls.authority import create
+from ftpsd.service.load import load
 from tests.reactor import Reactor
 
 USERS = """\

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftpsd.config.users import Rule, Users, read_users
-from ftpsd.service.access import Need, needs_of, try_trees
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.service.inspecting.access import Need, needs_of, try_trees
+from ftpsd.values.permission import ALL, Permission
 from tests.tools import reachable_folder
 
 NOBODY = 65534

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftpsd.service.announcement import announce
-from ftpsd.service.build import load
-from ftpsd.tls.authority import create
+from ftpsd.demo.authority import create
+from ftpsd.service.load import load
+from ftpsd.service.outside.announcement import announce
 from tests.unit.service.site import USERS, Site
 
 

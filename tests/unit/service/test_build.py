@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.service.build import load, tell_once
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.demo.authority import create
+from ftpsd.service.build import tell_once
 from ftpsd.service.daemon import Daemon
-from ftpsd.tls.authority import create
-from ftpsd.wire.path import VirtualPath
+from ftpsd.service.load import load
+from ftpsd.values.path import VirtualPath
 from tests.tools import reachable_folder
 from tests.unit.service.site import USERS, PortReactor, Site
 

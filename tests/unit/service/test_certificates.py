@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.service.build import load
+from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service.daemon import Daemon
+from ftpsd.service.load import load
 from tests.hosts import authority, issue
 from tests.unit.service.site import Site, serving
 

@@ -12,9 +12,9 @@ import pytest
 from ftpsd.audit.events import Started, Stopped
 from ftpsd.commands import TABLE
 from ftpsd.control.factory import ControlFactory
-from ftpsd.service.build import load
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.listeners import ListenProblem
+from ftpsd.service.load import load
 from ftpsd.service.upkeep import LAG_INTERVAL
 from tests.sessions import HOST, PEER, ControlTransport
 from tests.unit.service.site import PortReactor, Site, serving

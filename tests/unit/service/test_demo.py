@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from ftpsd.auth.passwords import verify
-from ftpsd.config.model import load_config
+from ftpsd.config.reading import load_config
 from ftpsd.config.users import load_users
-from ftpsd.service.demo import MARK, Demo, DemoProblem, demo, prepare
-from ftpsd.service.ours import NotOurs
-from ftpsd.service.pasting import instructions, shown_fingerprint
+from ftpsd.demo.demonstration import MARK, Demo, DemoProblem, demo, prepare
+from ftpsd.demo.ours import NotOurs
+from ftpsd.demo.pasting import instructions, shown_fingerprint
 
 PASSIVE = "3000-3050"
 

@@ -8,8 +8,8 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from ftpsd.config.document import ConfigError
-from ftpsd.service.logs import MOST_WARNINGS, filtered, format_event, use_level, warn
+from ftpsd.config.parsing.document import ConfigError
+from ftpsd.service.outside.logs import MOST_WARNINGS, filtered, format_event, use_level, warn
 
 
 def passes(level: str, namespace: str, threshold: str) -> bool:

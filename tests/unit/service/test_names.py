@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.defer import Deferred
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.service.names import MetricsNames, own_names
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.service.outside.own_names import MetricsNames, own_names
 from tests.reactor import QueueingWorkers
 from tests.unit.config.samples import config as sample
 

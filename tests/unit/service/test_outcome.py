@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.service.outcome import FILE, NoAnswer, Outcome, ask_for_reload, read_outcome, runtime_directory
+from ftpsd.service.outside.outcome import FILE, NoAnswer, Outcome, ask_for_reload, read_outcome, runtime_directory
 
 SERVER = 4711
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.service.build import Loaded, load
+from ftpsd.demo.authority import create
+from ftpsd.service.load import Loaded, load
 from ftpsd.service.renewal import Renewal
-from ftpsd.tls.authority import create
 from tests.reactor import QueueingWorkers
 from tests.unit.service.site import Site
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.service import systemd
+from ftpsd.service.outside import systemd
 from tests.tools import ROOT
 
 # Far above what a test run has open, so that neighbouring numbers are free.
 HIGH = 700
+
+
+IMPORT = "from ftpsd.service.outside.systemd import named_sockets"
 
 
 @pytest.fixture
@@ -219,25 +222,19 @@ def activated(listeners: list[socket.socket], program: str) -> str:
 
 def test_importing_the_module_first_takes_the_sockets(listeners: list[socket.socket]) -> None:
     """What this module took at import outlives the import of Twisted's endpoints."""
-    program = (
-        "from ftpsd.service.systemd import named_sockets; import twisted.internet.endpoints; print(named_sockets())"
-    )
+    program = f"{IMPORT}; import twisted.internet.endpoints; print(named_sockets())"
     assert activated(listeners, program) == "{'implicit': [3], 'explicit': [4]}"
 
 
 def test_twistd_has_imported_the_endpoints_before_us(listeners: list[socket.socket]) -> None:
     """Where the endpoints dropped the variables first, the names and the listening sockets are enough."""
-    program = (
-        "import twisted.internet.endpoints; from ftpsd.service.systemd import named_sockets; print(named_sockets())"
-    )
+    program = f"import twisted.internet.endpoints; {IMPORT}; print(named_sockets())"
     assert activated(listeners, program) == "{'implicit': [3], 'explicit': [4]}"
 
 
 def test_leftover_names_without_sockets_mean_nothing() -> None:
     """A child of some activated process inherits the names at most: what does not listen is not taken."""
-    program = (
-        "import twisted.internet.endpoints; from ftpsd.service.systemd import named_sockets; print(named_sockets())"
-    )
+    program = f"import twisted.internet.endpoints; {IMPORT}; print(named_sockets())"
     environ = os.environ | {"LISTEN_FDNAMES": "explicit", "PYTHONPATH": str(ROOT)}
     shell = [sys.executable, "-c", program]
     finished = subprocess.run(shell, env=environ, check=True, capture_output=True, text=True, timeout=60)

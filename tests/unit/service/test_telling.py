@@ -8,7 +8,7 @@ import pytest
 
 from ftpsd.audit import events
 from ftpsd.audit.events import Result
-from ftpsd.service.telling import Telling
+from ftpsd.demo.telling import Telling
 
 WHO = events.Who("s1", "demo", "127.0.0.1", "explicit:2121")
 NOBODY = events.Who("s1", None, "127.0.0.1", "explicit:2121")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Usage
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import Quota, Usage
 
 ATOMIC = UploadPolicy(durable=False)
 DIRECT = UploadPolicy(durable=False, atomic=False)

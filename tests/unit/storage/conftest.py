@@ -9,9 +9,9 @@ from typing import Protocol
 
 import pytest
 
+from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.storage.walk import Symlinks
+from ftpsd.storage.uploads.policy import UploadPolicy
 
 
 class OpenJail(Protocol):

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Storage, StorageError
-from ftpsd.storage.upload import UploadPolicy, sweep_partials
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.contracts.storages import at, entries, get, put
 from tests.unit.storage.conftest import FAST, SECRET, OpenJail
 

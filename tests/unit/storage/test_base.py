@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.path import VirtualPath
 
 EXPECTED = {
     "ENOENT": Kind.NOT_FOUND,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, kind_of, names, put, write
 from tests.unit.storage.conftest import OpenJail
 

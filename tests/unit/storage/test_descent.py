@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.descent import MOST_OPEN, Descent
+from ftpsd.storage.disk.descent import MOST_OPEN, Descent
 from ftpsd.storage.quota.account import RECOUNT_AFTER_REFUSAL, QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.values.quota import Quota, Usage
 from tests.contracts.storages import at, kind_of, put
 from tests.unit.storage.accounts import opened
 from tests.unit.storage.wells import Well

@@ -11,8 +11,8 @@ import pytest
 
 from ftpsd.storage.base import Terms
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
 
 DATA = os.urandom(300_000)
 FILE = VirtualPath(("file",))

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Sink, StorageError, Terms
-from ftpsd.storage.digest import CATCH_UP, PIECE, GrowingDigest
+from ftpsd.storage.disk.digest import CATCH_UP, PIECE
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.uploads.growing import GrowingDigest
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
 
 FILE = VirtualPath(("file",))
 # More than two pieces.

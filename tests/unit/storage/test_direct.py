@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.path import VirtualPath
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
 
 FILE = VirtualPath(("file",))
 

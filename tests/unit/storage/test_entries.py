@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.entries import CHUNK, DirectoryListing, Held
+from ftpsd.storage.disk.entries import CHUNK, DirectoryListing, Held
+from ftpsd.storage.disk.walk import Root
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.walk import Root
-from ftpsd.wire.path import VirtualPath
+from ftpsd.values.path import VirtualPath
 from tests.contracts.storages import at, names
 
 ROOT = VirtualPath()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule, Rules, component_matches
-from ftpsd.wire.permission import Permission
+from ftpsd.values.permission import Permission
 from tests.contracts.storages import at, entries, get, interrupt, kind_of, names, put, write
 from tests.fakes import MemoryStorage
 

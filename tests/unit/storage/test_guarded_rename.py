@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.rules import PathRule, Rules
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
 from tests.contracts.storages import at, kind_of, put
 from tests.fakes import MemoryStorage
 from tests.memory import Directory, File

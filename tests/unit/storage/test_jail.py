@@ -11,8 +11,8 @@ import pytest
 
 from ftpsd.storage.base import Kind, Terms
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.listing import EntryType
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.entry import EntryType
 from tests.contracts.storages import at, entries, get, interrupt, kind_of, names, put
 from tests.unit.storage.conftest import SECRET, OpenJail
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, entries, get, interrupt, kind_of, put
 from tests.unit.storage.conftest import OpenJail
 

@@ -14,8 +14,8 @@ import pytest
 from ftpsd.storage.base import Kind
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import Quota
 from tests import confined
 from tests.contracts.storages import at, get, kind_of, names, put
 from tests.unit.storage.accounts import opened
@@ -60,8 +60,8 @@ class TestModes:
         script = (
             "import os, pathlib, tests.confined; tests.confined.confine(); os.umask(0o077)\n"
             "from ftpsd.storage.jail import LocalJail\n"
-            "from ftpsd.storage.upload import UploadPolicy\n"
-            "from ftpsd.wire.path import VirtualPath\n"
+            "from ftpsd.storage.uploads.policy import UploadPolicy\n"
+            "from ftpsd.values.path import VirtualPath\n"
             f"jail = LocalJail.open(pathlib.Path({str(home)!r}), uploads=UploadPolicy(umask={umask}), owner='u')\n"
             "jail.make_directory(VirtualPath(('d',)))\n"
             "assert os.umask(0) == 0o077\n"

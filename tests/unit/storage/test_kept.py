@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ftpsd.commands.combining import Joining
-from ftpsd.commands.copying import Copy
-from ftpsd.commands.ranged import open_ranged
 from ftpsd.storage.base import Kind, Storage, Terms
+from ftpsd.storage.disk.kept import ACL, MOST_BYTES
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.kept import ACL, MOST_BYTES
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.pieces.copy import Copy
+from ftpsd.storage.pieces.join import Joining
+from ftpsd.storage.pieces.range import open_ranged
+from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, kind_of, put, write
 from tests.unit.storage.conftest import OpenJail
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind
+from ftpsd.storage.disk.walk import relative_text
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.recoded import RecodedStorage
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.storage.walk import relative_text
+from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, kind_of, names
 from tests.unit.storage.conftest import OpenJail
 

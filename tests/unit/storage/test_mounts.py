@@ -14,10 +14,10 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage, MountPoints
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.listing import Entry, EntryType
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from tests.contracts.storages import at, entries, get, kind_of, names, put, write
 from tests.fakes import MemoryStorage
 

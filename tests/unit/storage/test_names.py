@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.names import are_plain, decode_name, encode_name, is_reserved, unique_name
-from ftpsd.wire.listing import is_listable
+from ftpsd.storage.disk.names import are_plain, decode_name, encode_name, is_reserved, unique_name
+from ftpsd.values.entry import is_listable
 from tests.contracts.storages import kind_of
 
 

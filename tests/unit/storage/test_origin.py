@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage import origin
 from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.origin import keep_origin, origin_of, stored_origin
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Usage
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads import origin
+from ftpsd.storage.uploads.origin import keep_origin, origin_of, stored_origin
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import Quota, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, put, write
 from tests.unit.storage.conftest import OpenJail
 from tests.unit.storage.test_upload import partials

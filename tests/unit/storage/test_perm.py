@@ -12,8 +12,8 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.permission import ALL, Permission
 from tests.contracts.storages import at, entries, interrupt, put
 
 P = Permission

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ftpsd.storage.base import Sink, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Usage
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import Quota, Usage
 from tests.contracts.storages import at, write
 from tests.unit.storage.accounts import POLICIES, fresh, opened
 

@@ -11,7 +11,7 @@ import pytest
 
 from ftpsd.storage.base import Kind, Sink, Storage, Terms
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.values.quota import Quota, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
 from tests.unit.storage.accounts import ATOMIC, fresh, opened
 

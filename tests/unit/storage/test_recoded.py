@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
+from ftpsd.storage.disk.names import decode_name
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.names import decode_name
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.quota.usage import Quota
 from ftpsd.storage.recoded import RecodedStorage, StoredNames
 from ftpsd.storage.rules import PathRule
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL
+from ftpsd.values.quota import Quota
 from ftpsd.wire.charset import charset_of
-from ftpsd.wire.path import VirtualPath
-from ftpsd.wire.permission import ALL
 from tests.contracts.storages import at, get, kind_of, names, put
 
 NAME = "中文"

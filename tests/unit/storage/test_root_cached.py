@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.walk import Root
+from ftpsd.storage.disk.walk import Root
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from ftpsd.storage.base import Terms
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.upload import UploadPolicy
+from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, put, write
 from tests.tools import require_tool
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.upload import UNFINDABLE_FOR, sweep_partials
+from ftpsd.storage.uploads.sweep import UNFINDABLE_FOR, sweep_partials
 from tests.contracts.storages import at, get, interrupt, put, write
 from tests.unit.storage.conftest import OpenJail
 from tests.unit.storage.wells import Well

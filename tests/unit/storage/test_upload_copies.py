@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage import syscalls
 from ftpsd.storage.base import Kind, StorageError, Terms
+from ftpsd.storage.disk import syscalls
+from ftpsd.storage.disk.syscalls import copy_range, rename_by_link
+from ftpsd.storage.disk.walk import Place, Root
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.syscalls import copy_range, rename_by_link
-from ftpsd.storage.walk import Place, Root
 from tests.contracts.storages import at, get, kind_of, names, put, write
 from tests.unit.storage.conftest import OpenJail
 

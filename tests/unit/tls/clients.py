@@ -23,7 +23,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.wire.clienthello import client_hello
 
 TLS_1_2 = ssl.TLSVersion.TLSv1_2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.tls.authority import Demonstration, create
+from ftpsd.demo.authority import Demonstration, create
 from ftpsd.tls.certificates import CertificatePair
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.tls.names import NameTable, covers
+from ftpsd.tls.name_table import NameTable, covers
 
 TABLE = NameTable(
     [

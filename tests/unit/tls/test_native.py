@@ -13,7 +13,7 @@ from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.native import RECORD, Reader, copying_reader, direct_reader, reader
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify
 from tests.reactor import tcp_pair
 from tests.unit.tls.clients import VERSIONS, Client, client_context

@@ -11,14 +11,8 @@ from OpenSSL import SSL
 
 from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.resumption import (
-    AskedEvidence,
-    StateEvidence,
-    describe,
-    is_resumed,
-    new_evidence,
-)
-from ftpsd.tls.session import SessionTLS
+from ftpsd.tls.resumption import AskedEvidence, StateEvidence, describe, is_resumed, new_evidence
+from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.wire.clienthello import client_hello
 from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
 

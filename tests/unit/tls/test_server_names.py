@@ -9,7 +9,7 @@ import pytest
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import AskedEvidence, StateEvidence, is_resumed
-from ftpsd.tls.session import SessionTLS, TLSPolicy
+from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from tests.hosts import authority as other_authority
 from tests.hosts import pair_for
 from tests.unit.tls.clients import VERSIONS, client_context, connect_control, connect_data

@@ -13,7 +13,7 @@ from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.contexts import SUITES_1_2
-from ftpsd.tls.session import SessionTLS, TLSPolicy
+from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from ftpsd.wire.clienthello import TLS_1_2 as VERSION_1_2
 from ftpsd.wire.clienthello import TLS_1_3 as VERSION_1_3
 from ftpsd.wire.clienthello import ClientHello

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.listing import MAX_PATTERN, glob_match
+from ftpsd.wire.list_lines import MAX_PATTERN, glob_match
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.listing import (
-    ALL_FACTS,
-    Entry,
-    EntryType,
-    facts,
-    format_time,
-    is_listable,
-    list_line,
-    list_lines,
-    listable,
-    mlsd_lines,
-    parse_time,
-)
+from ftpsd.values.entry import Entry, EntryType, is_listable, listable
+from ftpsd.wire.list_lines import ALL_FACTS, facts, format_time, list_line, list_lines, mlsd_lines, parse_time
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.path import MAX_NAME, MAX_PATH, ROOT, PathError, VirtualPath
+from ftpsd.values.path import MAX_NAME, MAX_PATH, ROOT, PathError, VirtualPath
 
 # Rich in what path code gets wrong: dots, slashes, spaces, backslashes, marks, raw bytes.
 CLIENT_TEXT = st.text(st.sampled_from('./\\ ab~*"é\u0301\udcff'), max_size=40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsd.wire.permission import ALL, Permission
+from ftpsd.values.permission import ALL, Permission
 
 
 def test_the_words_are_those_of_the_users_file() -> None:

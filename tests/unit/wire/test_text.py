@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.text import decode, encode, has_control, one_line
+from ftpsd.values.text import decode, encode, has_control, one_line
 
 
 @given(st.binary())

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from ftpsd.service.doctor.finding import Level
-from ftpsd.service.doctor.identity import covers, look_at_addresses, look_at_certificate
+from ftpsd.doctor.finding import Level
+from ftpsd.doctor.identity import covers, look_at_addresses, look_at_certificate
 from tests.dataclient import identity
 from tests.sessions import configuration
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ftpsd.config.units import PortRange
-from ftpsd.service.doctor.finding import Level
-from ftpsd.service.doctor.machine import limit_of, look_at_files, look_at_machine, look_at_outgoing, look_at_ports
-from ftpsd.service.doctor.sockets import listening, owners, program
+from ftpsd.doctor.finding import Level
+from ftpsd.doctor.listening import listening, owners, program
+from ftpsd.doctor.machine import limit_of, look_at_files, look_at_machine, look_at_outgoing, look_at_ports
 from tests.sessions import configuration
 
 HEADING = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.service.build import load
-from ftpsd.service.doctor.finding import Level
-from ftpsd.service.doctor.rights import look_at_homes, user_of
+from ftpsd.doctor.finding import Level
+from ftpsd.doctor.rights import look_at_homes, user_of
+from ftpsd.service.load import load
 from tests.unit.service.site import Site
 
 

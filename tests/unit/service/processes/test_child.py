@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from ftpsd.service.processes.child import DELAYS, MINUTE, Deaths, command
+from ftpsd.processes.child import DELAYS, MINUTE, Deaths, command
 from tests.tools import ROOT
 
 
@@ -31,7 +31,7 @@ def test_deaths_are_forgotten_after_a_minute() -> None:
 def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon's working directory may hold what clients have written."""
     monkeypatch.chdir(tmp_path)
-    assert command("{}") == [sys.executable, "-P", "-m", "ftpsd.service.processes", "{}"]
+    assert command("{}") == [sys.executable, "-P", "-m", "ftpsd.processes", "{}"]
 
 
 def test_a_checkout_finds_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsd.service.processes.fair import LONGEST, STEP_BACK, FairPort
+from ftpsd.processes.fair import LONGEST, STEP_BACK, FairPort
 from tests.reactor import Reactor
 
 

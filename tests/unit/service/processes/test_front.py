@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ftpsd.service.processes.front import OLD_AT_MOST, Rounds
+from ftpsd.processes.front import OLD_AT_MOST, Rounds
 
 
 class Member:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ftpsd.service.processes.homes import HomeTable, SharedAccount, SharedAccounts
-from ftpsd.service.processes.lock import nameless_file
-from ftpsd.service.processes.table import TableFull
-from ftpsd.storage.ledger import NO_LEDGER
+from ftpsd.processes.shared.count_table import TableFull
+from ftpsd.processes.shared.homes import HomeTable, SharedAccount, SharedAccounts
+from ftpsd.processes.shared.lock import nameless_file
 from ftpsd.storage.quota.account import RECOUNT_AFTER
 from ftpsd.storage.quota.count import Event
-from ftpsd.storage.quota.usage import Quota, Usage
+from ftpsd.storage.quota.ledger import NO_LEDGER
+from ftpsd.values.quota import Quota, Usage
 
 PROCESSES = 2
 QUOTA = Quota(bytes=100, files=3)

@@ -7,9 +7,9 @@ import gc
 import pytest
 from twisted.internet.task import Clock
 
-from ftpsd.data.pace import NO_LIMIT
-from ftpsd.service.processes.limits import SharedCounts, SharedRates
-from ftpsd.service.processes.table import SLOTS_IN_BUCKET, CountTable
+from ftpsd.data.carry.pace import NO_LIMIT
+from ftpsd.processes.shared.count_table import SLOTS_IN_BUCKET, CountTable
+from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 
 RATE = 1_000_000
 

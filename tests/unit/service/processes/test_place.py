@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.config.document import ConfigErrors
-from ftpsd.config.model import Config, read_config
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.config.reading import read_config
 from ftpsd.config.units import PortRange
-from ftpsd.service.processes.place import Place, part_of, process_count, usable_processors
+from ftpsd.processes.seat import Place, part_of, process_count, usable_processors
 
 
 @given(st.integers(1, 300), st.data())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from OpenSSL import SSL
 
-from ftpsd.service.build import load
-from ftpsd.service.processes.snapshot import Snapshot
+from ftpsd.processes.snapshot import Snapshot
+from ftpsd.service.load import load
 from tests.unit.service.site import Site
 from tests.unit.service.test_certificates import B, HostSite
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ftpsd.service.processes.sums import Families, Sums, from_text, taken, to_text
+from ftpsd.processes.sums import Families, Sums, from_text, taken, to_text
 
 
 class Process:

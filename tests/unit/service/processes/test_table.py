@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.service.processes.table import SLOTS_IN_BUCKET, CountTable, TableFull
+from ftpsd.processes.shared.count_table import SLOTS_IN_BUCKET, CountTable, TableFull
 
 PROCESSES = 3
 KEYS = ("alice", "bob", "carol", "dave")

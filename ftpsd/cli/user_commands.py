@@ -1,0 +1,161 @@
+"""`ftpsd user`: the users in users.yaml."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftpsd.cli.terminal import (
+    FILE,
+    Function,
+    ask_password,
+    config_option,
+    counted,
+    hashed,
+    host_option,
+    named_account,
+    password_option,
+    print_table,
+    users_file,
+)
+
+if TYPE_CHECKING:
+    from ftpsd.config.checks.owner import Account
+    from ftpsd.config.users import UserRecord
+
+
+@click.group()
+def user() -> None:
+    """Change or list the users in users.yaml; the running server takes them over on SIGHUP."""
+
+
+def users_options(command: Function) -> Function:
+    """Add the two ways to name the users file."""
+    command = host_option(command)
+    command = click.option("--users", type=FILE, metavar="FILE", help="The users file, users.yaml.")(command)
+    return config_option(required=False)(command)
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--home", type=FILE, required=True, metavar="DIR", help="The directory the user sees as /.")
+@click.option("--role", help="A role of the file; without one the user may do everything in the home.")
+@click.option("--create-home", is_flag=True, help="Make the directory, for the daemon's user only.")
+@click.option("--owner", metavar="USER", help="The daemon's user, whose the new home is; else it is found out.")
+@password_option
+@users_options
+def add_user(
+    name: str,
+    home: Path,
+    role: str | None,
+    create_home: bool,
+    owner: str | None,
+    password_stdin: bool,
+    config: Path | None,
+    users: Path | None,
+    host: str | None,
+) -> None:
+    """Add the user NAME."""
+    from ftpsd.config.editing.edit import locked
+
+    account = named_account(owner)
+    if account is not None and not create_home:
+        raise click.UsageError("--owner goes with --create-home, which makes something to own.")
+    path, home = users_file(config, users, host), home.absolute()
+    more = {"role": role} if role is not None else {}
+    # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
+    with locked(path) as file:
+        file.add(name, {"home": str(home), **more})
+    password = hashed(ask_password(password_stdin))
+    with locked(path) as file:
+        file.add(name, {"password": password, "home": str(home), **more})
+        made = _made(home, account, [path] if config is None else [config, path]) if create_home else ""
+        file.save()
+    click.echo(f"added {name} to {path}")
+    if not home.is_dir():
+        click.echo(f"{home} does not exist yet; run: mkdir -p {home}", err=True)
+    elif made:
+        click.echo(made, err=True)
+
+
+def _made(home: Path, account: Account | None, files: list[Path]) -> str:
+    """Make *home* for *account*, else for the user of the daemon that reads *files*; return what to say of it."""
+    from ftpsd.config.checks.owner import account_of
+    from ftpsd.config.editing.making import make_home, owner_of_homes
+
+    account = account or owner_of_homes(home, files)
+    try:
+        is_new = make_home(home, account)
+        there = account_of(home.stat().st_uid)
+    except OSError as error:
+        raise click.UsageError(f"{home} cannot be made: {error.strerror}.") from None
+    if is_new:
+        return f"{home} belongs to {there.name}, as whom the daemon runs; --owner names another"
+    if there.uid == account.uid:
+        return f"{home} was there, and belongs to {there.name}, as whom the daemon runs"
+    run = f"chown {account.name}: {shlex.quote(str(home))}"
+    return f"{home} was there and belongs to {there.name}, but the daemon runs as {account.name}; run: {run}"
+
+
+@user.command("password")
+@click.argument("name")
+@password_option
+@users_options
+def set_password(name: str, password_stdin: bool, config: Path | None, users: Path | None, host: str | None) -> None:
+    """Set the password of the user NAME."""
+    from ftpsd.config.editing.edit import locked
+
+    path = users_file(config, users, host)
+    # Tried before the password is asked for, as above.
+    with locked(path) as file:
+        file.require(name)
+    password = hashed(ask_password(password_stdin))
+    with locked(path) as file:
+        file.set_password(name, password)
+        file.save()
+    click.echo(f"changed the password of {name} in {path}")
+
+
+@user.command("remove")
+@click.argument("name")
+@users_options
+def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
+    """Remove the user NAME; the files in the home stay."""
+    from ftpsd.config.editing.edit import locked
+
+    path = users_file(config, users, host)
+    with locked(path) as file:
+        file.remove(name)
+        file.save()
+    click.echo(f"removed {name} from {path}; the home was left as it is")
+
+
+@user.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a user.")
+@users_options
+def list_users(as_json: bool, config: Path | None, users: Path | None, host: str | None) -> None:
+    """List the users."""
+    from ftpsd.config.users import load_users
+
+    records = load_users(users_file(config, users, host)).users.values()
+    if as_json:
+        click.echo(json.dumps([described(record) for record in records], indent=2))
+        return
+    words: dict[object, str] = {True: "yes", False: "no", None: "never"}
+    rows = [[words.get(value) or str(value) for value in described(record).values()] for record in records]
+    print_table(("name", "home", "access", "enabled", "expires"), rows)
+
+
+def described(record: UserRecord) -> dict[str, Any]:
+    """Return what may be shown of a user: no hash."""
+    return {
+        "name": record.name,
+        "home": str(record.home),
+        "access": "full" if record.rules is None else counted(len(record.rules), "rule"),
+        "enabled": record.enabled,
+        "expires": None if record.expires is None else record.expires.isoformat(),
+    }

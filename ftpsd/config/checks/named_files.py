@@ -1,0 +1,233 @@
+"""
+Whether the files that a configuration names are there, readable, and closed to others; with what is dubious about the
+values in them (`doubts.py`), the homes (`homes.py`) and who can change the files (`ownership.py`).
+
+Every complaint stands at the key that names the file and ends with the command to run. Nothing is changed, and the
+contents of keys and certificates are not looked at: what they say is the business of `ftpsd.tls`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
+from ftpsd.config.checks.home_layout import overlapping
+from ftpsd.config.checks.owner import trusted_owners
+from ftpsd.config.checks.ownership import weaknesses
+from ftpsd.config.checks.port_clashes import clashes
+from ftpsd.config.checks.unit import Unit, installed_unit
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
+from ftpsd.config.reading import in_order
+from ftpsd.config.users import Users, load_users
+from ftpsd.config.virtual_hosts import PairFiles, named_pairs, repeated_names
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """
+    Hold what was found out; *users* None means that the users file cannot be used.
+
+    *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
+    *hosts* are the users of each virtual host, in the order of the configuration.
+    """
+
+    complaints: tuple[ConfigError, ...]
+    users: Users | None
+    of_one_user: frozenset[ConfigError] = frozenset()
+    hosts: tuple[Users | None, ...] = ()
+
+    @property
+    def everybody(self) -> list[Users]:
+        """The users files that could be read, each once."""
+        return list({id(users): users for users in (self.users, *self.hosts) if users is not None}.values())
+
+
+def check_files(config: Config) -> tuple[ConfigError, ...]:
+    """Return every complaint, and warning, about the files that *config* names. Blocks."""
+    return examine(config).complaints
+
+
+def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | None = None) -> Findings:
+    """
+    Look at every file that *config* names, and read the users files. Blocks.
+
+    *trusted* are the numbers of the users who may own these files, *unit* is what systemd runs the daemon by.
+    """
+    own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
+    own += [error for files in certificate_files(config) for error in _certificate(config, files)]
+    own += _audit_log(config)
+    own += doubts_about(config, installed_unit() if unit is None else unit)
+    own += _ownership(config, trusted_owners() if trusted is None else trusted)
+    files: dict[Path, Users | None] = {}
+    theirs: list[ConfigError] = []
+    of_one_user: list[ConfigError] = []
+    for key, path in users_files(config):
+        own += _users_mode(config, key, path)
+        if path not in files:
+            files[path], errors, missing = _users(path)
+            theirs += in_order([*errors, *missing])
+            of_one_user += (error for error in missing if error.severity == "error")
+    theirs += overlapping([users for users in files.values() if users is not None], _secrets(config))
+    hosts = tuple(files[host.users] for host in config.virtual_hosts)
+    return Findings((*in_order(own), *by_file(theirs)), files[config.users], frozenset(of_one_user), hosts)
+
+
+def by_file(errors: list[ConfigError]) -> list[ConfigError]:
+    """Sort complaints by their place, those of one file after those of another, each of them once."""
+    files = list(dict.fromkeys(error.file for error in errors))
+    return [error for file in files for error in in_order([each for each in errors if each.file == file])]
+
+
+def users_files(config: Config) -> list[tuple[Key, Path]]:
+    """Return the users files of *config*, each with the key that names it, the default host's first."""
+    hosts = enumerate(config.virtual_hosts)
+    return [(("users",), config.users), *((("virtual_hosts", number, "users"), host.users) for number, host in hosts)]
+
+
+def needs_certificate(config: Config) -> bool:
+    """Tell whether anything asks for TLS, so that there is no doing without a certificate."""
+    if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
+        return True
+    # Who asks for none of their names is shown the main one.
+    return any(True for _ in named_pairs(config))
+
+
+def certificate_files(config: Config) -> list[PairFiles]:
+    """Return the files of every certificate, the main one's first; none where the server does without."""
+    main = PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
+    if not needs_certificate(config) and not main.certificate.exists():
+        return []
+    return [main, *named_pairs(config)]
+
+
+def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
+    """Read a users file; return it, None where it cannot be used, with complaints about it and about single users."""
+    # One that cannot be read is told at the key that names it.
+    if _file_problem(path) is not None:
+        return None, [], []
+    try:
+        users = load_users(path)
+    except ConfigErrors as problem:
+        return None, list(problem.errors), []
+    return users, [], [*_directories(users), *doubts_about_users(users)]
+
+
+def _secrets(config: Config) -> list[Path]:
+    """Return the files that no user may be shown."""
+    own = [Path(config.file)] if config.file else []
+    own += (path for _, path in users_files(config))
+    own += (files.private_key for files in certificate_files(config))
+    log = config.audit.log
+    return own if isinstance(log, str) else [*own, log]
+
+
+def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
+    """Look who else can change the configuration, the users and the keys."""
+    told: set[Path] = set()
+    for key, path in users_files(config):
+        for weakness in weaknesses(path, trusted, told=told):
+            # The mode of the users file itself is told by _users_mode, more strictly.
+            if weakness.path != Path(os.path.realpath(path)) or weakness.is_foreign:
+                yield config.complaint(key, weakness.message, weakness.severity)
+    for files in certificate_files(config):
+        for weakness in weaknesses(files.private_key, trusted, told=told, is_shared=True):
+            yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
+    if config.file:
+        for weakness in weaknesses(Path(config.file), trusted, told=told):
+            yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
+
+
+def _certificate(config: Config, files: PairFiles) -> Iterator[ConfigError]:
+    key = files.private_key
+    for name, path in (("certificate", files.certificate), ("private_key", key)):
+        if problem := _file_problem(path):
+            yield config.complaint((*files.key, name), problem)
+    mode = _mode(key)
+    if mode is not None and mode & stat.S_IROTH:
+        message = f"{key} can be read by every user of this machine; run: {_closing(key)}"
+        yield config.complaint((*files.key, "private_key"), message, "warning")
+
+
+def _audit_log(config: Config) -> Iterator[ConfigError]:
+    log = config.audit.log
+    if log == "stdout":
+        return
+    if log.is_dir():
+        yield config.complaint(("audit", "log"), f"{log} is a directory; name a file in it")
+    elif not log.parent.is_dir():
+        folder = shlex.quote(str(log.parent))
+        yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+
+
+def _users_mode(config: Config, key: Key, path: Path) -> Iterator[ConfigError]:
+    if problem := _file_problem(path):
+        yield config.complaint(key, problem)
+    mode = _mode(path)
+    if mode is None:
+        return
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "every user of this machine" if mode & stat.S_IWOTH else "its group"
+        yield config.complaint(key, f"{path} can be changed by {who}; run: {_closing(path)}")
+    elif mode & stat.S_IROTH:
+        message = f"{path} can be read by every user of this machine; run: {_closing(path)}"
+        yield config.complaint(key, message, "warning")
+
+
+def _directories(users: Users) -> Iterator[ConfigError]:
+    """Look at every home and every mounted directory."""
+    for user in users.users.values():
+        keys: list[tuple[Path, Key]] = [(user.home, ("home",))]
+        keys += [(mount.directory, ("mounts", number, "directory")) for number, mount in enumerate(user.mounts)]
+        for path, key in keys:
+            if problem := _directory_problem(path):
+                # Who is disabled cannot log in, with a home or without.
+                yield users.complaint(("users", user.name, *key), problem, "error" if user.enabled else "warning")
+
+
+def _directory_problem(path: Path) -> str | None:
+    """Say what is wrong with a directory that a user is to see."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} does not exist; run: mkdir -p {shlex.quote(str(path))}"
+    except OSError as error:
+        return f"{path} cannot be looked at ({error.strerror}); check the permissions on the way to it"
+    return None if is_directory else f"{path} is not a directory; name one, or move the file away and run mkdir -p"
+
+
+def _file_problem(path: Path) -> str | None:
+    """Open *path* as the daemon will and say what is in the way; never waits for a writer of a FIFO."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return f"{path} does not exist; make it, or correct the path"
+    except PermissionError:
+        return f"{path} cannot be read by user id {os.geteuid()}; run: chown {os.geteuid()} {shlex.quote(str(path))}"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return f"{path} is a directory, not a file"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
+
+
+def _closing(path: Path) -> str:
+    """Return the command that closes *path* to others; the group may read on where that is how the daemon reads it."""
+    mode = "600" if os.stat(path).st_uid == os.geteuid() else "640"
+    return f"chmod {mode} {shlex.quote(str(path))}"

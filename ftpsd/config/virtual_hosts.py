@@ -1,0 +1,152 @@
+"""
+The hosts of a configuration: which names they have, and which certificates.
+
+Names are DNS names as TLS and HOST carry them, with a star as the whole first label where one entry serves many. The
+functions look at attributes and plain values only, so that this file needs no model: it is read by the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Final, Literal, Protocol
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from ftpsd.config.parsing.document import Key
+from ftpsd.config.units import describe
+
+# RFC 1123 section 2.1 with the length limits of RFC 1035; at least two labels behind a star: nobody signs "*.com".
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:\*\.{_LABEL}\.)?{_LABEL}(?:\.{_LABEL})*")
+_SCHEMA: Final = {"type": "string", "pattern": r"^(\*\.)?[A-Za-z0-9.-]+$"}
+# What a scraper may call the machine: also "ftpsd_1", as containers are called, and an address behind NAT.
+_SPOKEN: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+_SPOKEN_SCHEMA: Final = {
+    "oneOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$"}}],
+}
+
+
+def check_host_name(value: object) -> str:
+    """Accept a DNS name, or one with a star for its first label; return it in lower case."""
+    if isinstance(value, str):
+        if _NAME.fullmatch(value) and not re.fullmatch(r"[0-9.]+", value):
+            return value.lower()
+        if not value.isascii():
+            raise ValueError(f"{describe(value)} has letters that DNS does not have; write the name in its xn-- form")
+    raise ValueError(f"{describe(value)} is not the name of a host; write one such as ftp.example.com or *.example.com")
+
+
+def check_spoken_names(value: object) -> Literal["auto"] | tuple[str, ...]:
+    """Accept `auto`, or a list of names and addresses as they stand in a Host header; return them in lower case."""
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{describe(value)} is no list of names; write one such as [ftp.example.com], or auto")
+    return tuple(_check_spoken(each) for each in value)
+
+
+def _check_spoken(value: object) -> str:
+    if isinstance(value, str):
+        if _SPOKEN.fullmatch(value):
+            return value.lower()
+        with suppress(ValueError):
+            return str(IPv6Address(value))
+    raise ValueError(f"{describe(value)} is not the name of a host; write one such as ftp.example.com, without a port")
+
+
+SpokenNames = Annotated[
+    Literal["auto"] | tuple[str, ...], PlainValidator(check_spoken_names), WithJsonSchema(_SPOKEN_SCHEMA)
+]
+HostName = Annotated[str, PlainValidator(check_host_name), WithJsonSchema(_SCHEMA)]
+
+
+@dataclass(frozen=True, slots=True)
+class PairFiles:
+    """Name the files of a certificate, the *key* of the section they stand in, and the *names* they are to serve."""
+
+    key: Key
+    certificate: Path
+    private_key: Path
+    names: tuple[str, ...] = ()
+
+
+class NamedPairLike(Protocol):
+    """Be an entry of tls.server_names."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def private_key(self) -> Path: ...
+
+
+class TLSLike(Protocol):
+    """Be the section tls."""
+
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def private_key(self) -> Path: ...
+    @property
+    def server_names(self) -> Sequence[NamedPairLike]: ...
+
+
+class HostLike(Protocol):
+    """Be an entry of virtual_hosts."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def certificate(self) -> Path | None: ...
+    @property
+    def private_key(self) -> Path | None: ...
+
+
+class HostsLike(Protocol):
+    """Be the sections that name hosts."""
+
+    @property
+    def tls(self) -> TLSLike: ...
+    @property
+    def virtual_hosts(self) -> Sequence[HostLike]: ...
+
+
+def named_pairs(config: HostsLike) -> Iterator[PairFiles]:
+    """Yield the certificates of *config* that have names: all but the main one."""
+    for number, entry in enumerate(config.tls.server_names):
+        key = ("tls", "server_names", number)
+        yield PairFiles(key, entry.certificate, entry.private_key, tuple(entry.names))
+    for number, host in enumerate(config.virtual_hosts):
+        if host.certificate is not None and host.private_key is not None:
+            yield PairFiles(("virtual_hosts", number), host.certificate, host.private_key, tuple(host.names))
+
+
+def half_pairs(data: object) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for each host, in the plain *data* of the file, with half a certificate."""
+    hosts = data.get("virtual_hosts") if isinstance(data, dict) else None
+    for number, host in enumerate(hosts if isinstance(hosts, list) else ()):
+        if isinstance(host, dict):
+            there = [name for name in ("certificate", "private_key") if host.get(name) is not None]
+            if len(there) == 1:
+                other = "private_key" if there == ["certificate"] else "certificate"
+                yield ("virtual_hosts", number, there[0]), f"goes together with {other}; add it, or remove both"
+
+
+def repeated_names(config: HostsLike) -> Iterator[tuple[Key, str]]:
+    """Yield a key and a sentence for each name that *config* gives to two entries."""
+    entries: list[tuple[Key, Sequence[str]]] = [
+        *((("tls", "server_names", number), entry.names) for number, entry in enumerate(config.tls.server_names)),
+        *((("virtual_hosts", number), host.names) for number, host in enumerate(config.virtual_hosts)),
+    ]
+    seen: set[str] = set()
+    for key, names in entries:
+        for number, name in enumerate(names):
+            if name in seen:
+                yield (*key, "names", number), f"{name} is named already, further up; a name belongs to one entry"
+            seen.add(name)

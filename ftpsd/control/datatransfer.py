@@ -1,0 +1,246 @@
+"""
+How a data command runs: 150, the data connection, the bytes, the end of the connection, and what the audit log learns
+of it.
+
+    outgoing = Outgoing(...)     what is sent: a producer or a file, its size when known
+    await send(session, outgoing)        -> bytes sent; the command answers 226
+    await receive(session, incoming)     -> bytes received and committed; the command answers 226
+
+Errors rise as `DataError`, `Lost` or `StorageError`; the event has been published by then, with the result and the
+reason. A reply that says what was wrong with the data connection goes out before that connection is cut: clients that
+see the cut first never read the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+
+from ftpsd.audit.events import (
+    DataConnectionOpened,
+    DataConnectionRefused,
+    DataSessionShared,
+    Direction,
+    Event,
+    Result,
+    TLSEstablished,
+    TLSFacts,
+    TransferStarted,
+)
+from ftpsd.control.state.session import BUSY_PAUSE, Session, TransferStatus
+from ftpsd.data.carry.deflate import Inflating, deflated
+from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
+from ftpsd.data.connection import DataConnection
+from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
+from ftpsd.storage.base import Sink, StorageError
+from ftpsd.tls.resumption import describe
+from ftpsd.wire.ascii import FromNetwork
+from ftpsd.wire.reply import Reply
+from ftpsd.workers import PoolBusy
+
+# Files up to this size are read together with their open, and sent from the reactor thread: a second hand-over between
+# threads costs more than encrypting 64 KiB (0.03 ms).
+SMALL = 64 * 1024
+# In active mode without TLS curl fails with (8) when 226 overtakes a data connection it has not accepted yet.
+WAIT_FOR_ACCEPT = 1.0
+
+MakeEvent = Callable[["Account", float, Result, str | None], Event]
+
+RESULTS = {Trouble.ABORTED: Result.ABORTED}
+
+
+@dataclass(slots=True)
+class Account:
+    """What the audit event of a transfer says, filled in while it runs; *event* makes it."""
+
+    direction: Direction
+    event: MakeEvent
+    bytes: int = 0
+    tls: TLSFacts | None = None
+
+
+async def send(
+    session: Session,
+    account: Account,
+    transfer: Transfer,
+    *,
+    opening: str,
+    size: int | None,
+    inline: bool,
+) -> None:
+    """Send *transfer* over the data connection; *opening* is the text of the 150, *size* its bytes where known."""
+    async with _Running(session, account, opening, size) as running:
+        connection = await running.connect()
+        await running.carry(connection, transfer, inline=inline)
+        is_unseen = session.dtp.mode == "active" and not connection.is_secure
+        patience = session.runtime.config.limits.stall_timeout
+        await connection.finish(patience, wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
+        session.dtp.let_go(connection)
+
+
+def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[], memoryview]:
+    """Return *produce* in the transfer mode of the session: as it is, or deflated."""
+    return deflated(produce, session.deflate_level) if session.is_deflated else produce
+
+
+async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
+    """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
+    decoder = FromNetwork() if session.is_ascii else None
+    small = ReceivingSmall(SMALL)
+    # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
+    small.is_full = session.is_deflated
+    is_committed = False
+    try:
+        async with _Running(session, account, opening, None) as running:
+            connection = await running.connect()
+            if not session.is_deflated:
+                await running.carry(connection, small, inline=True)
+            if small.is_full:
+                rest = Inflating(sink, decoder) if session.is_deflated else Receiving(sink, decoder, small.data)
+                await running.carry(connection, rest, inline=False)
+            await connection.finish(session.runtime.config.limits.stall_timeout)
+            session.dtp.let_go(connection)
+            # From here the client's part is done: losing the control connection changes nothing any more.
+            step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
+            while not is_committed:
+                is_committed = await _take_step(session, step)
+                step = partial(_finish, sink)
+    finally:
+        if not is_committed:
+            unwritten = bytearray() if small.is_full or decoder is not None else small.data
+            await session.clean_up(_give_up, sink, unwritten)
+
+
+def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> bool:
+    """Write *data*, which is empty then, and commit it, in one call to a worker; False when that takes longer."""
+    if decoder is not None:
+        data = bytearray(decoder.feed(bytes(data)) + decoder.finish())
+    if data:
+        with memoryview(data) as view:
+            sink.write(view)
+        data.clear()
+    return _finish(sink)
+
+
+def _finish(sink: Sink) -> bool:
+    """Do a piece of what is to be done before the upload can be committed, and commit it when that was all."""
+    if not sink.prepare():
+        return False
+    sink.commit()
+    return True
+
+
+async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
+    """
+    Call *step* in a worker, as soon as one can take it, unless ABOR comes first; return what it returns.
+
+    It waits for as long as the pool is full, also when the session has ended meanwhile: the upload is here, whole.
+    """
+    while True:
+        if session.is_abort_wanted:
+            raise Lost(Cause.ABOR if session.is_open else session.end_cause, is_abort=True)
+        try:
+            return await session.in_files(step)
+        except PoolBusy:
+            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
+
+
+def _give_up(sink: Sink, rest: bytearray) -> None:
+    """End an upload that did not come to its end; *rest* is what has come in and is not with the sink yet."""
+    try:
+        if rest:
+            sink.write(memoryview(rest))
+    except StorageError:
+        pass  # the client is told why the upload failed, and resumes behind what was kept
+    finally:
+        sink.abort()
+
+
+class _Running:
+    """One transfer from 150 to its audit event, as a context that publishes the event however the transfer ends."""
+
+    def __init__(self, session: Session, account: Account, opening: str, size: int | None) -> None:
+        self._session = session
+        self._account = account
+        self._opening = opening
+        self._status = TransferStatus(opening, size)
+        self._clock = session.runtime.shared.clock
+        self._started = self._clock.seconds()
+
+    async def __aenter__(self) -> _Running:
+        session = self._session
+        session.transfer = self._status
+        session.publish(TransferStarted(session.who, self._account.direction))
+        session.reply(Reply(150, self._opening))
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        session = self._session
+        session.transfer = None
+        result, reason = Result.COMPLETE, None
+        if error is not None:
+            result, reason = _judge(error, session.end_cause)
+            # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
+            is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
+            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+        if isinstance(error, DataError) and not error.is_told:
+            session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
+        seconds = self._clock.seconds() - self._started
+        session.publish(self._account.event(self._account, seconds, result, reason))
+
+    async def connect(self) -> DataConnection:
+        """Return the data connection, checked and secured."""
+        session = self._session
+        if not session.is_open:
+            raise aborted(session.end_cause)
+        if session.is_abort_wanted:
+            raise aborted(Cause.ABOR)
+        started = self._clock.seconds()
+        connection = await session.dtp.open(for_upload=self._account.direction is Direction.UPLOAD)
+        session.publish(DataConnectionOpened(session.who, session.dtp.mode))
+        resumed = session.dtp.resumed
+        if resumed is not None and resumed != session.who.session:
+            session.publish(DataSessionShared(session.who, resumed))
+        if connection.tls is not None:
+            facts = describe(connection.tls)
+            self._account.tls = TLSFacts(facts.version, facts.cipher, facts.resumed)
+            seconds = self._clock.seconds() - started
+            session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
+        return connection
+
+    async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:
+        """Run *transfer* over *connection*, at the session's rate."""
+        session = self._session
+        limits = session.runtime.config.limits
+        pace = session.upload_pace if self._account.direction is Direction.UPLOAD else session.download_pace
+        await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
+
+    def _progress(self, count: int) -> None:
+        session = self._session
+        self._status.moved += count
+        self._account.bytes += count
+        session.runtime.shared.metrics.bytes_moved(self._account.direction, count)
+        if self._account.direction is Direction.UPLOAD:
+            session.bytes_received += count
+        else:
+            session.bytes_sent += count
+
+
+def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result, str]:
+    """Return the result and the reason the audit log shows for *error*; *end* is that of the session."""
+    if isinstance(error, DataError):
+        return RESULTS.get(error.trouble, Result.REFUSED), error.reason
+    if isinstance(error, Lost):
+        text = str(error)
+        return (Result.ABORTED if error.is_abort else Result.TRUNCATED), text
+    if isinstance(error, StorageError):
+        return Result.FAILED, str(error)
+    if isinstance(error, PoolBusy):
+        return Result.FAILED, "busy"
+    if isinstance(error, CancelledError):
+        return Result.ABORTED, end
+    return Result.FAILED, "internal error"

@@ -1,0 +1,1 @@
+"""What is remembered of one session, and what all sessions share."""

@@ -1,0 +1,108 @@
+"""
+Hosts: the default one and the virtual ones, each with its own users, banner and perhaps certificate (RFC 7151).
+
+A client chooses one by the name it asks for in its TLS hello (SNI), or by HOST before it logs in. Names are looked for
+among those of the configuration first; the default host also answers to the names of its certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from twisted.cred.portal import Portal
+
+from ftpsd.config.users import UserRecord
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.name_table import NameTable, folded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """
+    One host; *name* is its first one, "" for the default.
+
+    *certificate* is the one of its own; None for those who share the default host's, and for a server without TLS.
+    """
+
+    name: str
+    banner: str
+    users: Mapping[str, UserRecord]
+    portal: Portal
+    certificate: CertificatePair | None = None
+
+    def account(self, user: str) -> str:
+        """Return what limits count *user* by: users of two hosts are two, though they share a name."""
+        # No name holds a control character, so no two accounts are spelt alike.
+        return f"{self.name}\n{user}" if self.name else user
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name stands for: a host, and the certificate that is shown to those who ask for the name."""
+
+    host: Host
+    certificate: CertificatePair | None
+
+
+class Hosts:
+    """The *default* host, and what the *names* of the configuration stand for."""
+
+    def __init__(self, default: Host, names: Iterable[tuple[str, Named]] = ()) -> None:
+        self.default = default
+        self.names = NameTable(names)
+        self._exact = dict(self.names.items())
+        own = default.certificate
+        self._certified = NameTable((name, Named(default, own)) for name in (own.names if own is not None else ()))
+        entries = dict.fromkeys([default, *(named.host for _, named in self.names.items())])
+        self.all: tuple[Host, ...] = tuple(entries)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a name makes a difference to the certificate or the host."""
+        return bool(self.names)
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is more than the default host."""
+        return len(self.all) > 1
+
+    @property
+    def certificates(self) -> dict[str, CertificatePair]:
+        """Every certificate by the first name that it is for; the main one is "default"."""
+        main = self.default.certificate
+        if main is None:
+            return {}
+        found, shown = {"default": main}, {main.fingerprint}
+        for name, named in self.names.items():
+            if named.certificate is not None and named.certificate.fingerprint not in shown:
+                shown.add(named.certificate.fingerprint)
+                found[name] = named.certificate
+        return found
+
+    def find(self, name: str) -> Named | None:
+        """Return what the *name* in a TLS hello stands for."""
+        return self.names.find(name)
+
+    def certificate_for(self, name: str) -> CertificatePair | None:
+        """Return the certificate for the *name* in a TLS hello; None for a name nobody has configured."""
+        named = self.names.find(name)
+        return None if named is None else named.certificate
+
+    def now(self, host: Host) -> Host | None:
+        """Return what has become of *host*, one of an earlier configuration; None when its name is nobody's now."""
+        if not host.name:
+            return self.default
+        # The very name: where only a wildcard fits it now, that is another host.
+        named = self._exact.get(folded(host.name))
+        return named.host if named is not None and named.host.name else None
+
+    def called(self, name: str, local_host: str) -> Named | None:
+        """
+        Return what the *name* of a HOST command stands for.
+
+        The address that the client has reached, *local_host*, is the default host's.
+        """
+        if name == local_host:
+            return Named(self.default, self.default.certificate)
+        return self.names.find(name) or self._certified.find(name)

@@ -1,0 +1,122 @@
+"""
+Counts of sessions, and the limits on them. They live as long as the server; the numbers to compare with come from the
+configuration.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
+from ftpsd.wire.address import client_of
+
+Direction = Literal["download", "upload"]
+
+# Connections above a limit that are still open, until their clients have read why: in all, and of one client.
+MOST_REFUSED = 64
+MOST_REFUSED_OF_CLIENT = 4
+# One in so many connections is for sessions that are logged in.
+RESERVED = 4
+
+
+class SessionCounts:
+    """How many sessions there are: in all, by client (`client_of` its address), by user."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.logged_in = 0
+        """How many sessions have a user."""
+        self._by_client: Counter[str] = Counter()
+        self._by_user: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+
+    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+        """Count a connection from *address*; or return why it is one too many, and count nothing."""
+        client = client_of(address)
+        if refusal := too_many(self.total, self.logged_in, connections):
+            return refusal
+        if self._by_client[client] >= per_address:
+            return "too-many-from-address"
+        self.total += 1
+        self._by_client[client] += 1
+        return None
+
+    def closed(self, address: str) -> None:
+        """Count it no longer."""
+        self.total -= 1
+        _take_one(self._by_client, client_of(address))
+
+    def may_linger(self, address: str) -> bool:
+        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        if self._refused.total() >= MOST_REFUSED or self._refused[client_of(address)] >= MOST_REFUSED_OF_CLIENT:
+            return False
+        self._refused[client_of(address)] += 1
+        return True
+
+    def lingered(self, address: str) -> None:
+        """Count it no longer."""
+        _take_one(self._refused, client_of(address))
+
+    def log_in(self, user: str, limit: int | None) -> bool:
+        """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
+        if limit is not None and self._by_user[user] >= limit:
+            return False
+        self._by_user[user] += 1
+        self.logged_in += 1
+        return True
+
+    def log_out(self, user: str) -> None:
+        """Count it no longer."""
+        self.logged_in -= 1
+        _take_one(self._by_user, user)
+
+
+class UserRates:
+    """Makes the pace of a session: its own bucket, and one that all sessions of its user share."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        # Held by the sessions that share them; gone with the last.
+        self._shared: WeakValueDictionary[tuple[str, Direction, int], Bucket] = WeakValueDictionary()
+
+    def pace(self, user: str, direction: Direction, user_rate: int | None, session_rate: int | None) -> Pace:
+        """Return the pace of one direction of a new session; rates in bytes per second, None sets none."""
+        buckets: list[Bucket] = []
+        if user_rate is not None and user_rate >= UNLIMITED:
+            return NO_LIMIT
+        if user_rate is not None:
+            key = (user, direction, user_rate)
+            bucket = self._shared.get(key)
+            if bucket is None:
+                bucket = self._shared[key] = self._bucket_of_user(user, direction, user_rate)
+            buckets.append(bucket)
+        if session_rate is not None:
+            buckets.append(Bucket(session_rate, self._clock))
+        return Pace(*buckets) if buckets else NO_LIMIT
+
+    def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
+        """Make the bucket that all sessions of *user* share."""
+        return Bucket(rate, self._clock)
+
+
+def too_many(total: int, logged_in: int, connections: int) -> str | None:
+    """
+    Return why one more is too many for a server of *connections*, of which there are *total*, *logged_in* with a user.
+
+    A quarter is for sessions that are logged in: strangers who never log in cannot fill the server.
+    """
+    if total >= connections:
+        return "too-many-connections"
+    if total - logged_in >= connections - connections // RESERVED:
+        return "too-many-without-login"
+    return None
+
+
+def _take_one(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -1,0 +1,67 @@
+"""
+Whose a data connection is: the session's own if it resumes the TLS session of its control connection, or of another
+live one of the same user, from the same address, on the same host.
+
+rclone and curl -Z use one TLS session cache for all of their connections, so what they resume is often that of another
+control connection. `ftpsd.tls.live` knows these by their master secrets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from OpenSSL import SSL
+
+from ftpsd.tls.live import Holder, secret_of
+
+if TYPE_CHECKING:
+    from ftpsd.control.state.session import Session
+
+
+class Ownership:
+    """What the TLS session of one control connection is good for, as long as *session* is open."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._holder: Holder | None = None
+
+    async def resumed_by(self, connection: SSL.Connection) -> str | None:
+        """
+        Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
+
+        A control connection that is about to log in is waited for.
+        """
+        session = self._session
+        tls = session.dtp.tls
+        if tls is not None and tls.is_own(connection):
+            return session.who.session
+        if tls is None or not tls.is_shared or self._holder is None:
+            return None
+        secret = secret_of(connection)
+        holder = await session.runtime.shared.live.resumed(secret, self._holder) if secret is not None else None
+        return holder.session if holder is not None else None
+
+    def hold(self) -> None:
+        """Note the TLS session of the control connection, whose handshake is complete."""
+        self.end()
+        session = self._session
+        secret = session.tls.secret if session.tls is not None else None
+        if secret is not None:
+            self._holder = Holder(session.who.session, session.peer_host, secret, self._account)
+            session.runtime.shared.live.add(self._holder)
+
+    def changed(self) -> None:
+        """Note that the user has logged in, or out."""
+        if self._holder is not None:
+            self._session.runtime.shared.live.logged_in(self._holder, self._account)
+
+    def end(self) -> None:
+        """Forget the TLS session: the control connection has gone, or begins another one."""
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            self._session.runtime.shared.live.remove(holder)
+
+    @property
+    def _account(self) -> str | None:
+        session = self._session
+        return session.host.account(session.avatar.user.name) if session.avatar is not None else None

@@ -1,0 +1,61 @@
+"""
+What a session works with: `Runtime`, everything made from one good configuration, and `Shared`, what outlives a
+reload.
+
+A reload makes a new Runtime for sessions and logins to come; a session whose user is logged in keeps the one of the
+login. Nothing here is changed after it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from twisted.internet.interfaces import IReactorTime
+
+from ftpsd.audit.bus import AuditBus
+from ftpsd.audit.metrics import Metrics
+from ftpsd.config.model import Config
+from ftpsd.config.users import UserRecord
+from ftpsd.control.state.hosts import Hosts
+from ftpsd.control.state.limits import SessionCounts, UserRates
+from ftpsd.data.dtp import DataSettings
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.live import LiveSessions
+from ftpsd.tls.session_tls import TLSPolicy
+from ftpsd.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What every Runtime of a process uses, before and after a reload."""
+
+    clock: IReactorTime
+    bus: AuditBus
+    metrics: Metrics
+    files: Workers
+    counts: SessionCounts
+    rates: UserRates
+    live: LiveSessions
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One configuration, ready to serve. *public_address* maps (client, local address) to what a 227 reply names."""
+
+    config: Config
+    shared: Shared
+    hosts: Hosts
+    data: DataSettings
+    public_address: Callable[[str, str], str]
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
+
+    @property
+    def users(self) -> Mapping[str, UserRecord]:
+        """The users of the default host."""
+        return self.hosts.default.users
+
+    @property
+    def certificate(self) -> CertificatePair | None:
+        """The certificate for whoever asks for no other; None for a server without TLS."""
+        return self.hosts.default.certificate

@@ -1,0 +1,447 @@
+"""
+One session: what the server remembers of a client between two commands.
+
+The session holds state and answers questions about it; it writes nothing to the network itself. Commands read and
+change it, `pi.py` owns the connection. Everything reactor-bound comes through `runtime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from secrets import token_hex
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+from ftpsd.audit.events import Event, Who
+from ftpsd.auth.realm import Avatar
+from ftpsd.control.handshakes import data_refused
+from ftpsd.control.state.hosts import Host
+from ftpsd.control.state.proof import Ownership
+from ftpsd.control.state.runtime import Runtime
+from ftpsd.control.state.standing import why_not
+from ftpsd.control.table import Command, CommandTable
+from ftpsd.data.carry.pace import NO_LIMIT
+from ftpsd.data.dtp import ServerDTP
+from ftpsd.data.trouble import Cause, Lost
+from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.tls.session_tls import SessionTLS
+from ftpsd.values import text as wire_text
+from ftpsd.values.path import ROOT, PathError, VirtualPath
+from ftpsd.wire.charset import UTF8, charset_of
+from ftpsd.wire.lines import CommandLine
+from ftpsd.wire.list_lines import ALL_FACTS
+from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
+from ftpsd.workers import PoolBusy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Seconds after which long work that found the pool full tries again.
+BUSY_PAUSE = 0.1
+# Seconds that a command waits for the first count of a home, which takes 5 s for a million files in the page cache, and
+# between two looks. WinSCP gives up after 15 s without a reply.
+COUNT_PATIENCE = 10.0
+COUNT_LOOK = 0.05
+# zlib's own default: smaller output costs much more time.
+DEFLATE_LEVEL = 6
+
+
+class TransferStatus:
+    """The transfer under way, for STAT: what is transferred and how many bytes of how many have crossed."""
+
+    def __init__(self, description: str, size: int | None) -> None:
+        self.description = description
+        self.size = size
+        self.moved = 0
+
+
+class Session:
+    """
+    The state of one control connection.
+
+    *current* answers with the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
+    their IPv6 mapping. *reply* sends a preliminary reply, or part of one.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Runtime],
+        table: CommandTable,
+        peer_host: str,
+        local_host: str,
+        listener: str,
+        reply: Callable[[Reply | ReplyPart], None],
+    ) -> None:
+        self._current = current
+        self.runtime = runtime = current()
+        self.table = table
+        self.peer_host = peer_host
+        self.local_host = local_host
+        self.reply = reply
+        self.started = runtime.shared.clock.seconds()
+        self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
+
+        self.host = self._first_host = runtime.hosts.default
+        self.tls: SessionTLS | None = None
+        self.wants_tls = False
+        self.wants_clear = False
+        self.has_buffer_size = False
+
+        self.user_name: str | None = None
+        self.avatar: Avatar | None = None
+        self.failed_logins = 0
+        self.bad_commands = 0
+        self._log_out: Callable[[], object] | None = None
+
+        self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
+        self.ownership = Ownership(self)
+        self.dtp.judge = self.ownership.resumed_by
+        self.only_extended_passive = False
+        self.is_ascii = runtime.config.default_type == "ascii"
+        self.is_deflated = False
+        self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        """How names are written on the wire."""
+        self.wants_utf8 = False
+        self.facts: tuple[str, ...] = ALL_FACTS
+        self.hash_algorithm = "SHA-256"
+        self.directory = ROOT
+        self.rename_from: VirtualPath | None = None
+        self.copy_from: VirtualPath | None = None
+        self.idle_timeout = runtime.config.limits.idle_timeout
+        self._restart_offset = 0
+        self._range_end: int | None = None
+        self.download_pace = self.upload_pace = NO_LIMIT
+        self.transfer: TransferStatus | None = None
+        self.is_abort_wanted = False
+
+        self._waiting_for: Deferred[Any] | None = None
+        self._has_room = True
+        self._room: Deferred[None] | None = None
+        self._after_reply: Callable[[], object] | None = None
+        self.is_open = True
+        self.end_cause = Cause.CLIENT_GONE
+        """What a transfer that is under way when the session ends is said to have failed of."""
+        self.close_reason: str | None = None
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    # --- questions
+
+    @property
+    def storage(self) -> Storage:
+        """
+        The user's files, behind the permission check. Only after login.
+
+        Raises:
+            CancelledError: the session has ended while the command was waiting for a worker.
+        """
+        if self.avatar is None:
+            if not self.is_open:
+                raise CancelledError
+            raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
+        return self.avatar.storage
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the control connection is under TLS; after CCC it is not, though data connections may be."""
+        return self.tls is not None
+
+    def resolve(self, argument: str, base: VirtualPath | None = None) -> VirtualPath:
+        """
+        Return the path *argument* names, seen from *base*: the working directory when left out.
+
+        Raises:
+            ReplyError: 553, the name holds what no name may hold.
+        """
+        try:
+            return VirtualPath.parse(argument, self.directory if base is None else base)
+        except PathError as error:
+            raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    def choose_charset(self) -> None:
+        """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
+        if self.avatar is None or self.wants_utf8:
+            self.charset = UTF8
+        else:
+            self.charset = charset_of(self.avatar.user.encoding)
+
+    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
+        """
+        Return *line*, which was read as UTF-8, as the client has written it.
+
+        Raises:
+            ReplyError: 501, it is no text in the session's charset.
+        """
+        if self.charset.is_utf8 or command is None or command.is_about_login:
+            return line
+        try:
+            argument = self.charset.decode(wire_text.encode(line.argument))
+        except UnicodeDecodeError:
+            raise ReplyError(501, f"This is no text in {self.charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
+        return CommandLine(line.verb, argument)
+
+    def take_restart_offset(self) -> int:
+        """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
+        return self.take_range()[0]
+
+    def take_range(self) -> tuple[int, int | None]:
+        """Return, once, where the next transfer starts and the byte it stops before, None for the end of the file."""
+        wanted = self._restart_offset, self._range_end
+        self._restart_offset, self._range_end = 0, None
+        return wanted
+
+    def restart_at(self, offset: int, end: int | None = None) -> None:
+        """Let the next transfer start at byte *offset* and stop before byte *end*."""
+        self._restart_offset, self._range_end = offset, end
+
+    # --- work
+
+    def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call a blocking storage function in a worker."""
+        return self.runtime.shared.files.run(function, *args, **kwargs)
+
+    async def when_counted(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Call a storage function that needs to know how much is stored, in a worker.
+
+        Right after the start that may not have been counted yet: then the command waits, and no worker with it.
+
+        Raises:
+            StorageError: COUNTING after `COUNT_PATIENCE` seconds.
+            CancelledError: the session has ended meanwhile.
+        """
+        clock = self.runtime.shared.clock
+        deadline = clock.seconds() + COUNT_PATIENCE
+        while True:
+            try:
+                return await self.in_files(function, *args, **kwargs)
+            except StorageError as error:
+                if error.kind is not Kind.COUNTING or clock.seconds() >= deadline:
+                    raise
+            await self.sleep(COUNT_LOOK)
+
+    async def clean_up(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a storage function that gives something back: in a worker, or right here when none can take it."""
+        try:
+            return await self.in_files(function, *args, **kwargs)
+        except PoolBusy:
+            return function(*args, **kwargs)
+
+    async def in_pieces(self, step: Callable[[], bool]) -> None:
+        """
+        Call *step* in a worker until it returns True: work of any length, in pieces of about a tenth of a second.
+
+        Between two pieces others have their turn.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+            ReplyError: 426, the client sent ABOR.
+        """
+        is_done = False
+        while not is_done:
+            if not self.is_open:
+                raise CancelledError
+            if self.is_abort_wanted:
+                raise ReplyError(426, "Aborted.")
+            try:
+                is_done = await self.in_files(step)
+            except PoolBusy:
+                await self.sleep(BUSY_PAUSE)
+
+    async def sleep(self, seconds: float) -> None:
+        """
+        Wait *seconds*.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+        """
+        await self.while_open(deferLater(self.runtime.shared.clock, seconds))
+
+    async def while_open(self, awaited: Deferred[T]) -> T:
+        """
+        Return the result of *awaited*, which is cancelled when the session ends.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+        """
+        self._waiting_for = awaited
+        try:
+            return await awaited
+        finally:
+            self._waiting_for = None
+
+    async def say(self, part: ReplyPart) -> None:
+        """
+        Send *part* of the reply to the current command, and wait until the client has taken what was sent before.
+
+        Raises:
+            CancelledError: the session has ended meanwhile.
+            Lost: the client took nothing for `limits.stall_timeout`.
+        """
+        if not self.is_open:
+            raise CancelledError
+        self.reply(part)
+        if self._has_room:
+            return
+        self._room = Deferred()
+        limits, clock = self.runtime.config.limits, self.runtime.shared.clock
+        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
+        try:
+            await self._room
+        finally:
+            self._room = None
+            if stall.active():
+                stall.cancel()
+
+    def room_changed(self, has_room: bool) -> None:
+        """Let `say` wait, or go on: the control connection takes nothing more for now, or does again."""
+        self._has_room = has_room
+        if has_room and self._room is not None:
+            self._room.callback(None)
+
+    # --- the host
+
+    def enter(self, host: Host) -> None:
+        """Go to *host*: its users are the ones who can log in."""
+        self.host = host
+        self.who = replace(self.who, host=host.name)
+
+    def tls_was_established(self) -> None:
+        """
+        Go to the host whose certificate the client has seen.
+
+        A HOST that came in clear has chosen the certificate, if the client named no server in its hello. Beyond that it
+        is forgotten: whoever sits on the line could have sent it, and only a certificate of its own shows the client
+        where it is.
+        """
+        assert self.tls is not None
+        self.tls.was_established()
+        self.ownership.hold()
+        hosts = self.runtime.hosts
+        named = hosts.find(self.tls.server_name) if self.tls.server_name is not None else None
+        if named is not None:
+            self.enter(named.host)
+        elif self.host.certificate is not self.tls.pair:
+            self.enter(hosts.default)
+        self._first_host = self.host
+
+    @property
+    def first_host(self) -> Host:
+        """Where the session began: with the connection, or with its TLS handshake."""
+        return self._first_host
+
+    def start_over(self) -> None:
+        """Be as after the connection, or after its TLS handshake (REIN; RFC 7151, 3.3)."""
+        self.log_out()
+        self.enter(self._first_host)
+
+    def publish(self, event: Event) -> None:
+        """Tell the audit bus."""
+        self.runtime.shared.bus.publish(event)
+
+    # --- the configuration of now
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the session has the configuration of now."""
+        return self._current() is self.runtime
+
+    def keep_up(self) -> None:
+        """
+        Take the configuration of now over. Only without a user: what one was given at the login stays.
+
+        Raises:
+            ReplyError: 421, the host is served no longer.
+        """
+        if self.is_current:
+            return
+        runtime = self._current()
+        host, first = (runtime.hosts.now(each) for each in (self.host, self._first_host))
+        if host is None or first is None:
+            self.close_after_reply("host-removed")
+            raise ReplyError(421, "This host is served no longer.")
+        self.runtime = runtime
+        self.host, self._first_host = host, first
+        self.dtp.use(runtime.data)
+        self.idle_timeout = runtime.config.limits.idle_timeout
+
+    def why_not_now(self) -> str | None:
+        """Return why the session could not begin, or its user not log in, by the configuration of now."""
+        user = None if self.avatar is None else self.avatar.user
+        return why_not(self._current(), self.host, user, self.peer_host)
+
+    # --- login and end
+
+    def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
+        """Give the session its user."""
+        user = avatar.user
+        self.avatar = avatar
+        self._log_out = log_out
+        self.who = replace(self.who, user=user.name)
+        self.ownership.changed()
+        policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
+        self.dtp.needs_resumption = policy == "required"
+        self.dtp.fin_ends_uploads = user.upload_end == "fin"
+        self.choose_charset()
+        rates = self.runtime.shared.rates
+        limits = self.runtime.config.limits
+        account = self.host.account(user.name)
+        self.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
+        self.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
+
+    def log_out(self) -> None:
+        """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
+        self.dtp.forget(Cause.LOGGED_OUT)
+        log_out, self._log_out = self._log_out, None
+        if log_out is not None:
+            assert self.avatar is not None
+            self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
+            log_out()
+        self.avatar = None
+        self.ownership.changed()
+        self.user_name = None
+        self.who = replace(self.who, user=None)
+        self.directory = ROOT
+        self.rename_from = self.copy_from = None
+        self._restart_offset, self._range_end = 0, None
+        self.is_ascii = self.runtime.config.default_type == "ascii"
+        self.is_deflated = False
+        self.deflate_level = DEFLATE_LEVEL
+        self.charset = UTF8
+        self.wants_utf8 = False
+        self.facts = ALL_FACTS
+        self.hash_algorithm = "SHA-256"
+        self.idle_timeout = self.runtime.config.limits.idle_timeout
+        self.only_extended_passive = False
+
+    def after_reply(self, function: Callable[[], object]) -> None:
+        """Call *function* when the final reply of the current command has been written."""
+        self._after_reply = function
+
+    def reply_was_sent(self) -> None:
+        """Do what waited for the reply."""
+        function, self._after_reply = self._after_reply, None
+        if function is not None:
+            function()
+
+    def end(self) -> None:
+        """Give everything back: the connection is gone."""
+        self.is_open = False
+        self.dtp.end(self.end_cause)
+        who = self.who
+        self.log_out()
+        self.ownership.end()
+        # What is still at work is this user's to the end; its event must say so.
+        self.who = who
+        for waiting in (self._waiting_for, self._room):
+            if waiting is not None:
+                waiting.cancel()
+
+    def close_after_reply(self, reason: str) -> None:
+        """End the session when the reply of the current command has been sent."""
+        self.close_reason = self.close_reason or reason

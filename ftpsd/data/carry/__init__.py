@@ -1,0 +1,1 @@
+"""How bytes cross a data connection: channels, quanta, rates."""

@@ -1,0 +1,42 @@
+"""
+The whole examination, in the order in which things go wrong for a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftpsd.doctor.finding import Finding, warning
+from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
+from ftpsd.doctor.machine import daemons_at, look_at_machine
+from ftpsd.doctor.probe import Login, doors, visit
+from ftpsd.doctor.rights import look_at_homes
+from ftpsd.service.load import Loaded
+
+
+def examine(
+    loaded: Loaded, path: Path, host: str | None, authority: Path | None, login: Login | None
+) -> Iterator[Finding]:
+    """
+    Yield everything that is found about the daemon of *loaded*, read from *path*. Blocks, on DNS and on the daemon.
+
+    *host* is what clients call the server, *authority* a file with the certificates they trust, *login* who is to log
+    in at each listener.
+    """
+    config = loaded.config
+    found = doors(config)
+    ports = [door.port for door in found]
+    homes = look_at_homes(loaded, path, daemons_at(ports))
+    said = {finding.text for finding in homes}
+    for complaint in loaded.warnings:
+        text = f"{complaint.key}: {complaint.message}"
+        if text not in said:
+            yield warning(text, "")
+    yield from homes
+    if loaded.certificate is not None:
+        yield from look_at_certificate(loaded.certificate, host)
+    yield from look_at_addresses(config)
+    yield from look_at_machine(config, ports)
+    for door in found:
+        yield from visit(door, loaded.certificate, authority, login)

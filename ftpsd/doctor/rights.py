@@ -1,0 +1,56 @@
+"""
+What the daemon's user can do in the homes and mounts, tried by that user: who it is, the running daemon tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ftpsd.config.checks.named_files import users_files
+from ftpsd.config.checks.owner import Account, account_of, daemon_account
+from ftpsd.config.parsing.document import ConfigError
+from ftpsd.doctor.finding import Finding, ok, problem, warning
+from ftpsd.doctor.listening import PROC
+from ftpsd.service.inspecting.access import CannotTry, run_as, try_trees
+from ftpsd.service.load import Loaded
+
+
+def look_at_homes(loaded: Loaded, path: Path, daemons: Iterable[int], proc: Path = PROC) -> list[Finding]:
+    """
+    Return what is found about homes and mounts; *path* is the configuration's, *daemons* are its running processes.
+
+    Under systemd the daemon sees less of the machine than the doctor: what it finds itself is in its log, at the start.
+    """
+    account = user_of(daemons, proc) or daemon_account([path, *(file for _, file in users_files(loaded.config))])
+
+    def tried() -> list[ConfigError]:
+        everybody = {id(users): users for users in (loaded.users, *loaded.hosts)}.values()
+        return [complaint for users in everybody for complaint in try_trees(users)]
+
+    try:
+        found = tried() if account.is_us else run_as(account, tried)
+    except CannotTry as refusal:
+        return [warning(str(refusal), "run the doctor as root, or as the user of the daemon")]
+    findings = [_finding(complaint) for complaint in found]
+    return findings or [ok(f"all homes and mounts can be used as the rules allow, tried as the user {account.name}")]
+
+
+def _finding(complaint: ConfigError) -> Finding:
+    # The remedy is in the sentence already.
+    level = warning if complaint.severity == "warning" else problem
+    return level(f"{complaint.key}: {complaint.message}", "")
+
+
+def user_of(daemons: Iterable[int], proc: Path = PROC) -> Account | None:
+    """Return the user of the first of the processes *daemons* that is still there."""
+    for pid in daemons:
+        try:
+            lines = (proc / str(pid) / "status").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith("Uid:"):
+                # The effective one is the second.
+                return account_of(int(line.split()[2]))
+    return None

@@ -1,0 +1,15 @@
+"""`python -m ftpsd.processes PLACE`: what the supervisor starts; see place.py."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+# They go to the whole foreground process group; what they mean is the supervisor's business, which tells us.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_IGN)
+
+if __name__ == "__main__":
+    from ftpsd.start import join
+
+    sys.exit(join(sys.argv[1]))

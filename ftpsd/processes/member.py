@@ -1,0 +1,152 @@
+"""
+One of the processes that serve: an ordinary daemon on inherited sockets, with its part of the passive ports and its
+column of the counts. It does what the supervisor says (link.py), and ends when the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from ftpsd import __version__
+from ftpsd.config.model import Listener
+from ftpsd.processes.fair import FairPort
+from ftpsd.processes.link import MemberLink, OneConnection, Ready
+from ftpsd.processes.seat import Place, part_of
+from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
+from ftpsd.processes.shared.counts import SharedCounts, SharedRates
+from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
+from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.snapshot import Snapshot
+from ftpsd.processes.sums import taken, to_text
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
+from ftpsd.service.listeners import ListenProblem
+from ftpsd.service.load import Loaded
+from ftpsd.service.outside import logs
+from ftpsd.service.parts import Share
+from ftpsd.service.reload import Reloader
+from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
+
+log = Logger()
+
+
+class Member(Daemon):
+    """The daemon at *place*; *version* is that of the configuration *loaded*."""
+
+    renews = False
+
+    def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
+        self.place = place
+        self.sweeps = place.index == 0
+        self.version = version
+        self.table = CountTable(place.table, place.index)
+        self._snapshot = snapshot
+        self._is_ending = False
+        for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
+            turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
+        homes = HomeTable(place.homes, place.table, place.count, place.index)
+        share = Share(
+            processes=place.count,
+            ports=part_of(loaded.config.passive.ports, place.index, place.count),
+            counts=SharedCounts(self.table),
+            rates=SharedRates(reactor, self.table),
+            audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            accounts=SharedAccounts(homes),
+        )
+        super().__init__(loaded, Path(place.path), reactor, share)
+        self.reloader = Reloader(Path(place.path), self, self._read)
+        self.link = MemberLink(self)
+
+    # --- what is different in one of several
+
+    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
+        """Take the sockets that were inherited; closed when we stop, they must not stay open in our hands."""
+        opened: list[IListeningPort] = []
+        for descriptor in self.place.listeners[number]:
+            port = self.adopt(listener, descriptor)
+            opened.append(FairPort(port, lambda: self.table.surplus, self.reactor))
+            os.close(descriptor)
+        return opened
+
+    def open_admin(self) -> None:
+        """Open nothing: metrics and health are the supervisor's."""
+
+    def tell_that_it_serves(self) -> None:
+        """Say it to the supervisor."""
+        self.table.serves(True)
+        self.reactor.adoptStreamConnection(self.place.link, socket.AF_UNIX, OneConnection(self.link))
+        os.close(self.place.link)
+        self.link.callRemote(Ready, version=self.version).addErrback(  # type: ignore[no-untyped-call]
+            lambda failure: log.failure("the supervisor does not answer", failure)
+        )
+
+    def end(self) -> None:
+        """Drain, then end the process; harmless when asked again."""
+        if not self._is_ending:
+            self._is_ending = True
+            self.table.serves(False)
+            self.stopService().addBoth(lambda _: self.reactor.stop())
+
+    # --- answers to the supervisor
+
+    def report(self) -> bytes:
+        """Return metrics and status as JSON."""
+        # The metrics are text inside the text: the supervisor reads them only when it adds up.
+        return json.dumps({"metrics": to_text(taken(self.parts.registry)), "status": self.upkeep.status()}).encode()
+
+    def reload(self) -> Deferred[tuple[str, int]]:
+        """Take the configuration that lies ready."""
+        return self.reloader.reload().addCallback(lambda problem: (problem, self.version))
+
+    def reopen_log(self) -> None:
+        """Open the audit log anew."""
+        self.parts.audit_log.reopen()
+
+    def supervisor_has_gone(self) -> None:
+        """Come to an end."""
+        if not self._is_ending:
+            log.error("the supervisor is gone; this process serves nobody new and ends")
+            self.end()
+
+    def _read(self, path: Path) -> Loaded:
+        """Read what lies ready, instead of the file."""
+        version, loaded = self._snapshot.read()
+        self.version = version
+        return loaded
+
+
+def serve_at(place: Place, reactor: Any) -> int:
+    """Serve at *place* until the supervisor says otherwise; return the exit code."""
+    if place.version != __version__:
+        logs.tell_error(
+            f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"
+        )
+        return EXIT_BAD_CONFIGURATION
+    for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
+        os.set_inheritable(descriptor, False)
+        os.set_blocking(descriptor, False)
+    snapshot = Snapshot(place.configuration, ByteLock(place.table, LOCK_CONFIGURATION))
+    version, loaded = snapshot.read()
+    logs.begin(loaded.config.log.level, process=place.name)
+    member = Member(loaded, version, place, snapshot, reactor)
+    try:
+        member.open()
+    except ListenProblem as problem:
+        logs.tell_error(f"{place.path}: {problem}")
+        return EXIT_BAD_CONFIGURATION
+
+    def begin() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(member.end))
+        member.startService()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return 0

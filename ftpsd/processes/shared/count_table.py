@@ -1,0 +1,181 @@
+"""
+The table of counts that all processes share: how much of each key every one of them has.
+
+It is memory without a name (lock.py), mapped by all. A process writes into its own column only, and the sum over the
+columns is the whole server's. When a process dies the supervisor clears its column: nothing it held outlives it.
+
+A key is found by a keyed hash in one of the buckets of 32 slots, so no client can choose addresses that meet in one.
+A slot whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to refuse. Every
+change is made under the table's lock, which is held for some microseconds; counts are single words, which reading
+without the lock finds whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import struct
+from hashlib import blake2b
+
+from ftpsd.processes.shared.lock import ByteLock, nameless_file
+
+SLOTS_IN_BUCKET = 32
+DIGEST = 16
+WORD = 8
+# What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
+# configuration being replaced.
+LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
+# The turns of storage/disk/turns.py begin here.
+LOCK_TURNS = 64
+_HEADER = struct.Struct("qq16s")
+
+
+class TableFull(Exception):
+    """There is no room for one more key: more connections than the table was made for."""
+
+
+class CountTable:
+    """The table in the file *fd*, seen by the process with the number *column*; the supervisor has none."""
+
+    def __init__(self, fd: int, column: int | None = None) -> None:
+        self.fd = fd
+        self.lock = ByteLock(fd, LOCK_TABLE)
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
+        self._slots, self.processes, self._key = _HEADER.unpack_from(self._map)
+        self._buckets = self._slots // SLOTS_IN_BUCKET
+        view = memoryview(self._map)
+        place = _HEADER.size
+
+        def words(count: int) -> memoryview[int]:
+            nonlocal place
+            begin, place = place, place + count * WORD
+            return view[begin:place]
+
+        self._sessions = words(self.processes).cast("q")
+        self._logged_in = words(self.processes).cast("q")
+        self._serving = words(self.processes).cast("q")
+        self._values = words(self._slots).cast("d")
+        self._columns = [words(self._slots).cast("q") for _ in range(self.processes)]
+        self._digests = place
+        self.column = column
+
+    @classmethod
+    def create(cls, processes: int, keys: int) -> CountTable:
+        """Make a table for that many *processes* and *keys*; most of it stays untouched, and so takes no memory."""
+        # Four slots a key: a bucket overflows when 32 keys meet where 8 are expected, once in 10^10.
+        slots = max(1, -(-4 * keys // SLOTS_IN_BUCKET)) * SLOTS_IN_BUCKET
+        words = 3 * processes + slots * (1 + processes)
+        fd = nameless_file(_HEADER.size + words * WORD + slots * DIGEST)
+        os.pwrite(fd, _HEADER.pack(slots, processes, secrets.token_bytes(16)), 0)
+        return cls(fd)
+
+    # --- keys; with the lock held, unless said otherwise
+
+    def find(self, key: str) -> int | None:
+        """Return the slot of *key*."""
+        digest, first = self._place(key)
+        return self._search(digest, first)
+
+    def claim(self, key: str, value: float = 0.0) -> int:
+        """
+        Add one to *key* in the own column and return its slot; *value* is what it begins with.
+
+        Raises: TableFull.
+        """
+        digest, first = self._place(key)
+        slot = self._search(digest, first)
+        if slot is None:
+            slot = next((each for each in range(first, first + SLOTS_IN_BUCKET) if not self.count(each)), None)
+            if slot is None:
+                raise TableFull
+            place = self._digests + slot * DIGEST
+            self._map[place : place + DIGEST] = digest
+        if not self.count(slot):
+            self._values[slot] = value
+        self._own[slot] += 1
+        return slot
+
+    def release(self, key: str) -> None:
+        """Take one of *key* from the own column."""
+        slot = self.find(key)
+        if slot is not None and self._own[slot] > 0:
+            self._own[slot] -= 1
+
+    def count(self, slot: int | None) -> int:
+        """Return how many there are in all processes; none without a slot."""
+        return 0 if slot is None else sum(column[slot] for column in self._columns)
+
+    def value(self, slot: int) -> float:
+        """Return the number kept in *slot*; needs no lock."""
+        return self._values[slot]
+
+    def set_value(self, slot: int, value: float) -> None:
+        """Keep *value* in *slot*, for as long as somebody counts there."""
+        self._values[slot] = value
+
+    # --- sessions
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions all processes have; needs no lock."""
+        return sum(self._sessions)
+
+    def add_sessions(self, count: int) -> None:
+        """Add to the sessions of this process, with the lock held."""
+        assert self.column is not None
+        self._sessions[self.column] += count
+
+    @property
+    def logged_in(self) -> int:
+        """How many of them have a user; needs no lock."""
+        return sum(self._logged_in)
+
+    def add_logged_in(self, count: int) -> None:
+        """Add to the sessions of this process that have a user, with the lock held."""
+        assert self.column is not None
+        self._logged_in[self.column] += count
+
+    def serves(self, is_serving: bool) -> None:
+        """Note whether this process accepts connections."""
+        assert self.column is not None
+        self._serving[self.column] = int(is_serving)
+
+    def sessions_of(self, column: int) -> int:
+        """Return how many sessions one process has; needs no lock."""
+        return self._sessions[column]
+
+    @property
+    def surplus(self) -> int:
+        """How many sessions this process has more than the one, of those that accept, with the fewest; no lock."""
+        assert self.column is not None
+        serving = [count for count, serves in zip(self._sessions, self._serving, strict=True) if serves]
+        return self._sessions[self.column] - min(serving, default=0)
+
+    # --- the supervisor's
+
+    def clear(self, column: int) -> None:
+        """Forget everything the process with that number had; it is dead."""
+        with self.lock:
+            self._sessions[column] = self._logged_in[column] = self._serving[column] = 0
+            self._columns[column][:] = memoryview(bytes(self._slots * WORD)).cast("q")
+
+    @property
+    def _own(self) -> memoryview[int]:
+        assert self.column is not None
+        return self._columns[self.column]
+
+    def _place(self, key: str) -> tuple[bytes, int]:
+        """Return the digest of *key* and the first slot of its bucket."""
+        digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=DIGEST, key=self._key).digest()
+        return digest, int.from_bytes(digest[:8], "little") % self._buckets * SLOTS_IN_BUCKET
+
+    def _search(self, digest: bytes, first: int) -> int | None:
+        begin, end = (self._digests + slot * DIGEST for slot in (first, first + SLOTS_IN_BUCKET))
+        place = self._map.find(digest, begin, end)
+        while place >= 0:
+            slot, rest = divmod(place - self._digests, DIGEST)
+            if rest == 0:
+                return slot
+            place = self._map.find(digest, place + 1, end)
+        return None

@@ -1,0 +1,171 @@
+"""
+Limits that hold for the whole server where several processes serve: the counts of control/state/limits.py over a table
+that all of them share, and users' rates as buckets in the same table.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ftpsd.control.state.limits import (
+    MOST_REFUSED,
+    MOST_REFUSED_OF_CLIENT,
+    Direction,
+    SessionCounts,
+    UserRates,
+    too_many,
+)
+from ftpsd.data.carry.pace import BURST, UNLIMITED, Bucket
+from ftpsd.processes.shared.count_table import CountTable, TableFull
+from ftpsd.wire.address import client_of
+
+# The key of all connections that were not admitted and are still open; one of an address has its address behind it.
+ALL_REFUSED = "refused"
+
+log = Logger()
+
+
+class SharedCounts(SessionCounts):
+    """
+    Compares with the sessions of all processes. What it tells (`total`, `logged_in`) is of this one, as its metrics
+    are.
+
+    A table without room counts as a limit that is reached: what cannot be counted is refused.
+    """
+
+    def __init__(self, table: CountTable) -> None:
+        super().__init__()
+        self._table = table
+
+    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+        """Count a connection from *address*; or return why it is one too many, and count nothing."""
+        table, key = self._table, _address(address)
+        with table.lock:
+            if refusal := too_many(table.sessions, table.logged_in, connections):
+                return refusal
+            if table.count(table.find(key)) >= per_address:
+                return "too-many-from-address"
+            try:
+                table.claim(key)
+            except TableFull:
+                return self._full()
+            table.add_sessions(1)
+        return super().admit(address, UNLIMITED, UNLIMITED)
+
+    def closed(self, address: str) -> None:
+        """Count it no longer."""
+        super().closed(address)
+        with self._table.lock:
+            self._table.add_sessions(-1)
+            self._table.release(_address(address))
+
+    def may_linger(self, address: str) -> bool:
+        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        table, key = self._table, _refused(address)
+        with table.lock:
+            if table.count(table.find(ALL_REFUSED)) >= MOST_REFUSED:
+                return False
+            if table.count(table.find(key)) >= MOST_REFUSED_OF_CLIENT:
+                return False
+            try:
+                table.claim(ALL_REFUSED)
+            except TableFull:
+                return False
+            try:
+                table.claim(key)
+            except TableFull:
+                table.release(ALL_REFUSED)
+                return False
+        return True
+
+    def lingered(self, address: str) -> None:
+        """Count it no longer."""
+        with self._table.lock:
+            self._table.release(ALL_REFUSED)
+            self._table.release(_refused(address))
+
+    def log_in(self, user: str, limit: int | None) -> bool:
+        """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
+        table, key = self._table, _user(user)
+        with table.lock:
+            if limit is not None and table.count(table.find(key)) >= limit:
+                return False
+            try:
+                table.claim(key)
+            except TableFull:
+                self._full()
+                return False
+            table.add_logged_in(1)
+        return super().log_in(user, None)
+
+    def log_out(self, user: str) -> None:
+        """Count it no longer."""
+        super().log_out(user)
+        with self._table.lock:
+            self._table.add_logged_in(-1)
+            self._table.release(_user(user))
+
+    def _full(self) -> str:
+        log.error("the table of sessions is full: it is made at start for limits.connections; restart after raising it")
+        return "too-many-connections"
+
+
+class SharedBucket(Bucket):
+    """A bucket that the sessions of all processes spend from; *slot* of *table* keeps when it will be paid."""
+
+    def __init__(self, rate: int, clock: IReactorTime, table: CountTable, slot: int) -> None:
+        super().__init__(rate, clock)
+        self._table = table
+        self._slot = slot
+
+    def spend(self, count: int) -> None:
+        """Note that *count* bytes have moved."""
+        with self._table.lock:
+            paid_at = max(self._table.value(self._slot), self._clock.seconds() - BURST) + count / self.rate
+            self._table.set_value(self._slot, paid_at)
+
+    def pause(self) -> float:
+        """Return the seconds until the next bytes may move."""
+        return max(0.0, self._table.value(self._slot) - self._clock.seconds())
+
+
+class SharedRates(UserRates):
+    """Makes paces whose user's bucket is shared by all processes."""
+
+    def __init__(self, clock: IReactorTime, table: CountTable) -> None:
+        super().__init__(clock)
+        self._table = table
+
+    def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
+        key = f"rate\0{user}\0{direction}\0{rate}"
+        try:
+            with self._table.lock:
+                slot = self._table.claim(key, self._clock.seconds())
+        except TableFull:
+            # Too slow is a promise kept; too fast is not.
+            log.warn("the table of sessions is full: {user} gets a part of the rate in each process", user=user)
+            return Bucket(max(1, rate // self._table.processes), self._clock)
+        bucket = SharedBucket(rate, self._clock, self._table, slot)
+        # It goes with the last session of this process that holds it.
+        weakref.finalize(bucket, _release, self._table, key).atexit = False
+        return bucket
+
+
+def _release(table: CountTable, key: str) -> None:
+    with table.lock:
+        table.release(key)
+
+
+def _refused(address: str) -> str:
+    return f"refused\0{client_of(address)}"
+
+
+def _address(address: str) -> str:
+    return f"client\0{client_of(address)}"
+
+
+def _user(user: str) -> str:
+    return f"user\0{user}"

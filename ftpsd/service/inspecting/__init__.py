@@ -1,0 +1,1 @@
+"""Looking at a configuration and the files it names before it is served."""

@@ -1,0 +1,238 @@
+"""
+Access as it really is: the homes and mounts of users are tried by the daemon's own user, not read off their modes.
+
+    try_trees(users)              ->  complaints, as the user of this process
+    run_as(account, look)         ->  the same as another user, in a child process; for root
+
+A trial leaves nothing behind and changes nothing: a directory is opened and read, and where the rules let something be
+written in it a file without a name (O_TMPFILE) is made, which is gone when it is closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from ftpsd.auth.realm import path_rules
+from ftpsd.config.checks.owner import Account, account_of
+from ftpsd.config.parsing.document import ConfigError, Key
+from ftpsd.config.users import Rule, Users
+from ftpsd.storage.rules import Rules
+from ftpsd.values.permission import Permission
+
+# All that makes, replaces or removes a name; an upload that is atomic does it for `append`, too.
+CHANGES: Final = frozenset(
+    {
+        Permission.UPLOAD,
+        Permission.OVERWRITE,
+        Permission.APPEND,
+        Permission.RENAME,
+        Permission.DELETE,
+        Permission.MKDIR,
+        Permission.RMDIR,
+    }
+)
+# No rule that is not a pattern says it: clients cannot send NUL.
+_ANY_NAME: Final = "\0"
+REFUSALS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What rules let a user do in the directory *parts* of a tree."""
+
+    parts: tuple[str, ...]
+    lists: bool
+    changes: bool
+
+
+class CannotTry(Exception):
+    """Nothing could be tried as another user, in a sentence."""
+
+
+def try_trees(users: Users) -> Iterator[ConfigError]:
+    """Yield a complaint for each home and mount in which this process cannot do what the rules allow. Blocks."""
+    tried: dict[tuple[Path, tuple[Need, ...]], tuple[str, bool] | None] = {}
+    for user in users.users.values():
+        if not user.enabled:
+            continue
+        trees: list[tuple[Path, Key, tuple[Rule, ...] | None]] = [(user.home, ("home",), user.rules)]
+        for number, mount in enumerate(user.mounts):
+            trees.append((mount.directory, ("mounts", number, "directory"), mount.rules))
+        for directory, key, rules in trees:
+            needs = needs_of(rules)
+            if (directory, needs) not in tried:
+                tried[directory, needs] = _problem(directory, needs)
+            found = tried[directory, needs]
+            if found is not None:
+                message, is_error = found
+                yield users.complaint(("users", user.name, *key), message, "error" if is_error else "warning")
+
+
+@lru_cache(maxsize=1024)
+def needs_of(rules: tuple[Rule, ...] | None) -> tuple[Need, ...]:
+    """
+    Return what *rules* allow in the root and in each directory that they name.
+
+    A path without a pattern that other rules go on from is taken for a directory that is there; behind a pattern in the
+    middle of a path nothing is known.
+    """
+    found = Rules.of(path_rules(rules))
+    paths = [tuple(part for part in rule.path.split("/") if part) for rule in rules or ()]
+    # For each directory the names that stand for those in it.
+    names: dict[tuple[str, ...], set[str]] = {(): {_ANY_NAME}}
+    for parts in paths:
+        above = parts[:-1]
+        if any(_is_pattern(part) for part in above):
+            continue
+        inside = names.setdefault(above, {_ANY_NAME})
+        if parts and (_is_pattern(parts[-1]) or not any(other[: len(parts)] == parts != other for other in paths)):
+            inside.add(parts[-1].replace("*", "x").replace("?", "x"))
+    return tuple(
+        Need(
+            parts,
+            lists=found.at(parts).allows(Permission.LIST),
+            changes=any(not CHANGES.isdisjoint(found.at(parts).below(name).allowed) for name in inside),
+        )
+        for parts, inside in names.items()
+    )
+
+
+def _is_pattern(part: str) -> bool:
+    return "*" in part or "?" in part
+
+
+def run_as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> list[ConfigError]:
+    """
+    Call *look* in a child process that is *account* and nobody else; return what it finds.
+
+    Only root can. No thread may run, and nothing of the child's may be needed afterwards.
+
+    Raises:
+        CannotTry: the child could not become that user, or came to no end.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Whatever happens here must not go on in the caller's place.
+        try:
+            os.close(reading)
+            with open(writing, "wb") as answer:
+                answer.write(_as(account, look))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        data = stream.read()
+    os.waitpid(child, 0)
+    # JSON, and not pickle: what comes from a process with fewer rights can only be text.
+    said = json.loads(data) if data else "the attempt came to no end"
+    if isinstance(said, str):
+        raise CannotTry(f"nothing could be tried as the user {account.name}: {said}")
+    return [ConfigError(*fields) for fields in said]
+
+
+def _as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> bytes:
+    """Return what *look* finds as *account*, or why it cannot."""
+    found: list[object] | str
+    try:
+        os.setgroups(os.getgrouplist(account.name, account.gid))
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+        found = [astuple(complaint) for complaint in look()]
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+    return json.dumps(found).encode()
+
+
+def _problem(directory: Path, needs: Iterable[Need]) -> tuple[str, bool] | None:
+    """Say what is in the way of *needs*, and whether anything is; a directory that is not there is told elsewhere."""
+    for need in needs:
+        path = directory.joinpath(*need.parts)
+        found = _try(path, need)
+        if found is not None and found[1].errno in REFUSALS:
+            return _refused(path, *found), True
+    return _closed(directory)
+
+
+def _try(path: Path, need: Need) -> tuple[str, OSError] | None:
+    """Do in *path* what *need* says; return what could not be done, and why."""
+    what = "entered"
+    try:
+        fd = os.open(path, os.O_PATH | _DIRECTORY)
+        try:
+            os.stat(".", dir_fd=fd)
+            if need.lists:
+                what = "listed"
+                _list(fd)
+            if need.changes:
+                what = "written to"
+                _make_nothing(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return what, error
+    return None
+
+
+def _list(fd: int) -> None:
+    opened = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=fd)
+    try:
+        with os.scandir(opened) as entries:
+            next(entries, None)
+    finally:
+        os.close(opened)
+
+
+def _make_nothing(fd: int) -> None:
+    """Make a file without a name in the directory *fd*, or ask the kernel where there are no such files (NFS)."""
+    try:
+        os.close(os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=fd))
+    except OSError as error:
+        if error.errno in REFUSALS:
+            raise
+        # A disk or a quota that is full refuses too, and is no matter of rights.
+        is_allowed = os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=os.access in os.supports_effective_ids)
+        if not is_allowed:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES)) from error
+
+
+def _refused(path: Path, what: str, error: OSError) -> str:
+    """Say what this process may not do in *path*, and how it comes to may."""
+    who = account_of(os.geteuid()).name
+    said = f"{path} cannot be {what} by the user {who} ({errno.errorcode[error.errno or 0]})"
+    if error.errno == errno.EROFS:
+        return f"{said}: it is read-only for the daemon; under systemd, name it in ReadWritePaths= of a drop-in"
+    closed = next((folder for folder in reversed(path.parents) if not _may(folder, os.X_OK)), None)
+    if closed is not None:
+        return f"{said}: {closed} on the way to it is closed; run: chmod o+x {shlex.quote(str(closed))}"
+    with suppress(OSError):
+        if os.stat(path).st_uid == os.geteuid():
+            return f"{said}; run: chmod u+rwx {shlex.quote(str(path))}"
+    return f"{said}; run: chown {who}: {shlex.quote(str(path))}"
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _closed(directory: Path) -> tuple[str, bool] | None:
+    """Warn of a directory that only root, as who we are, can use; its owner was perhaps meant to."""
+    try:
+        mode = stat.S_IMODE(os.stat(directory).st_mode)
+    except OSError:
+        return None
+    if mode & (stat.S_IRUSR | stat.S_IXUSR) == stat.S_IRUSR | stat.S_IXUSR:
+        return None
+    run = f"chmod u+rwx {shlex.quote(str(directory))}"
+    return f"{directory} has mode {mode:03o}, so that not even its owner can use it; run: {run}", False

@@ -1,0 +1,64 @@
+"""
+`ftpsd check`: the inspection, with access tried as the user the daemon runs as, and names looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftpsd.config.checks.named_files import by_file, users_files
+from ftpsd.config.checks.owner import Account, account_of_unit, daemon_account, trusted_owners
+from ftpsd.config.parsing.document import ConfigError, ConfigErrors
+from ftpsd.service.inspecting.access import CannotTry, run_as
+from ftpsd.service.inspecting.inspection import Inspection, inspect, unresolved
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the inspection found, with all *complaints*, those of the daemon's *account* among them."""
+
+    inspection: Inspection
+    complaints: tuple[ConfigError, ...]
+    account: Account
+
+    @property
+    def is_tried_as_another(self) -> bool:
+        """Whether access was tried as somebody else than the user of this process."""
+        return not self.account.is_us
+
+
+def checked(path: Path, account: Account | None) -> Checked:
+    """
+    Inspect the configuration at *path*, for a daemon that runs as *account*; None finds out who that is. Blocks.
+
+    Raises:
+        ConfigErrors: ftpsd.yaml cannot be used.
+    """
+    # What files and groups suggest is good enough to try access, and not to trust: who owns them is in question here.
+    account = account or account_of_unit([path])
+    known = () if account is None else (account,)
+    inspection = inspect(path, trusted_owners(*known))
+    config = inspection.config
+    if account is None:
+        account = daemon_account([path, *(file for _, file in users_files(config))])
+    found = [*inspection.complaints, *unresolved(config)]
+    if not account.is_us:
+        found += as_another(account, path, lambda: inspect(path, trusted_owners(*known)).complaints)
+    return Checked(inspection, tuple(by_file(found)), account)
+
+
+def as_another(account: Account, path: Path, look: Callable[[], tuple[ConfigError, ...]]) -> list[ConfigError]:
+    """Return what *look* finds as *account*; where root alone could try that and we are not, a warning that says so."""
+
+    def looked() -> tuple[ConfigError, ...]:
+        try:
+            return look()
+        except ConfigErrors as problem:
+            return problem.errors
+
+    try:
+        return run_as(account, looked)
+    except CannotTry as problem:
+        return [ConfigError(str(path), 0, 0, "", f"{problem}; run this as root, or as that user", "warning")]

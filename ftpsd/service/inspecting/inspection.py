@@ -1,0 +1,122 @@
+"""
+The whole inspection of a configuration: everything that is wrong, or dubious, with it and the files it names, before it
+is served. `ftpsd check` prints it, start and reload refuse errors and log warnings, the doctor begins with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from ftpsd.config.checks.doubts import is_private, out_of_reach
+from ftpsd.config.checks.named_files import Findings, by_file, examine
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigError, Key
+from ftpsd.config.reading import load_config
+from ftpsd.service.addresses import look_up_ipv4
+from ftpsd.service.inspecting.access import try_trees
+from ftpsd.service.pairs import Certificates, load_certificates
+
+LookUp = Callable[[str], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """
+    A configuration and all that was found about it.
+
+    *of_one_user* are those of the complaints that keep one user out and concern no other.
+    """
+
+    config: Config
+    findings: Findings
+    certificates: Certificates
+    complaints: tuple[ConfigError, ...]
+    of_one_user: frozenset[ConfigError]
+
+
+def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
+    """
+    Read ftpsd.yaml at *path* and look at everything it names, as the user of this process. Blocks, but not on DNS.
+
+    *trusted* are the numbers of the users who may own its files.
+
+    Raises:
+        ConfigErrors: ftpsd.yaml cannot be used.
+    """
+    config = load_config(path)
+    findings = examine(config, trusted)
+    errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
+    certificates = load_certificates(config, errors)
+    tried = [complaint for users in findings.everybody for complaint in try_trees(users)]
+    found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
+    return Inspection(
+        config,
+        findings,
+        certificates,
+        tuple(by_file(found)),
+        findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
+    )
+
+
+def strange_addresses(config: Config) -> Iterator[ConfigError]:
+    """Warn of addresses to listen on that this machine does not have: opening the port will fail."""
+    places: list[tuple[Key, str]] = [
+        (("listeners", number, "address"), listener.address)
+        for number, listener in enumerate(config.listeners)
+        if listener.socket is None
+    ]
+    if config.metrics is not None:
+        places.append((("metrics", "address"), config.metrics.address))
+    for key, address in places:
+        if not _is_here(address):
+            message = f"no interface of this machine has {address}, so the port cannot be opened; see `ip address`"
+            yield config.complaint(key, message, "warning")
+
+
+def unresolved(config: Config, look_up: LookUp = look_up_ipv4) -> Iterator[ConfigError]:
+    """Warn of names to be announced that DNS does not know, or knows by private addresses. Blocks on DNS."""
+    passive = config.passive
+    names: list[tuple[Key, str]] = [(("passive", "public_address"), passive.public_address)]
+    names += (
+        (("passive", "public_address_for", number, "address"), choice.address)
+        for number, choice in enumerate(passive.public_address_for)
+        if not all(network.is_private for network in choice.networks)
+    )
+    for key, name in names:
+        if name == "auto" or _is_literal(name):
+            continue
+        try:
+            address = look_up(name)[0]
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else "no name that DNS can hold"
+            message = f"{name} cannot be resolved ({why}), so clients are told the address they reached"
+            yield config.complaint(key, message, "warning")
+        else:
+            if is_private(address):
+                yield config.complaint(key, f"{name}: {out_of_reach(address)}", "warning")
+
+
+def _is_here(address: str) -> bool:
+    """Ask the kernel, with a port of its choice."""
+    if ip_address(address).is_unspecified:
+        return True
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.bind((address, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
+    return True
+
+
+def _is_literal(address: str) -> bool:
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True

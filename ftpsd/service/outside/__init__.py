@@ -1,0 +1,1 @@
+"""What the process tells the machine it runs on: systemd, the journal, standard output."""

@@ -1,0 +1,82 @@
+"""
+The certificates of a configuration: every pair it names, loaded and checked together, with what is wrong about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ftpsd.config.checks.named_files import certificate_files
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigError, Key, shown_key
+from ftpsd.config.virtual_hosts import PairFiles
+from ftpsd.tls.certificates import CertificateError, CertificatePair
+from ftpsd.tls.chain import doubts_about_chain
+from ftpsd.tls.name_table import covers
+
+MAIN: Key = ("tls",)
+# Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
+SOON = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The pairs by the section that names them, and complaints; without errors no pair that is wanted is missing."""
+
+    pairs: Mapping[Key, CertificatePair] = field(default_factory=dict)
+    complaints: tuple[ConfigError, ...] = ()
+
+    @property
+    def main(self) -> CertificatePair | None:
+        """The pair for whoever asks for no other; None for a server without TLS."""
+        return self.pairs.get(MAIN)
+
+
+def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Certificates:
+    """Load every pair of *config* but those whose files have *errors* already. Blocks."""
+    known = {error.key for error in errors}
+    pairs: dict[Key, CertificatePair] = {}
+    complaints: list[ConfigError] = []
+    loaded: dict[tuple[Path, Path], CertificatePair] = {}
+    for files in certificate_files(config):
+        paths = files.certificate, files.private_key
+        if known.isdisjoint(shown_key((*files.key, name)) for name in ("certificate", "private_key")):
+            try:
+                # One that is named twice is one: sessions may move between hosts that share theirs.
+                pairs[files.key] = loaded[paths] = loaded.get(paths) or CertificatePair.load(*paths)
+            except CertificateError as problem:
+                complaints.append(config.complaint((*files.key, "certificate"), str(problem)))
+            else:
+                complaints += _warnings(config, files, pairs[files.key])
+    main = pairs.get(MAIN)
+    if main is not None:
+        for number, host in enumerate(config.virtual_hosts):
+            if host.certificate is None:
+                complaints += _strange_names(config, ("virtual_hosts", number), host.names, main)
+    return Certificates(pairs, tuple(complaints))
+
+
+def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[ConfigError]:
+    found = _strange_names(config, files.key, files.names, pair)
+    sentences = list(doubts_about_chain(pair.chain))
+    if pair.not_after - datetime.now(UTC) < SOON:
+        sentences.append(f"valid only until {pair.not_after:%Y-%m-%d}; renew it")
+    found += (config.complaint((*files.key, "certificate"), sentence, "warning") for sentence in sentences)
+    return found
+
+
+def _strange_names(config: Config, key: Key, names: Iterable[str], pair: CertificatePair) -> list[ConfigError]:
+    """Warn of *names* that clients would not find in the certificate they are shown."""
+    holds = ", ".join(pair.names) or "no name"
+    return [
+        config.complaint(
+            (*key, "names", number),
+            f"clients will refuse the certificate for {name}: it is for {holds}; get one that names it too",
+            "warning",
+        )
+        for number, name in enumerate(names)
+        if not covers(pair.names, name)
+    ]

@@ -1,0 +1,101 @@
+"""The ways in: serve in the foreground, join as one of several processes, be twistd's service. Imports the reactor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+
+from ftpsd.audit.bus import Sink
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.processes.seat import Place, process_count
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
+from ftpsd.service.listeners import ListenProblem
+from ftpsd.service.load import load
+from ftpsd.service.outside import logs
+from ftpsd.service.signals import listen_for_stop
+
+if TYPE_CHECKING:
+    pass
+
+
+def serve(config_path: Path, watch: Sink | None = None) -> int:
+    """
+    Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code.
+
+    *watch* is told of every event of a server of one process.
+    """
+    from twisted.internet import reactor
+
+    try:
+        loaded = load(config_path)
+        logs.begin(loaded.config.log.level)
+        if process_count(loaded.config) > 1:
+            # Imported by who needs it alone: it stands on this module.
+            from ftpsd.processes.supervisor import supervise
+
+            return supervise(loaded, config_path, reactor)
+        daemon = Daemon(loaded, config_path, reactor)
+        if watch is not None:
+            daemon.parts.bus.subscribe(watch)
+        daemon.open()
+    except ConfigErrors as problem:
+        for error in problem.errors:
+            logs.tell_error(error)
+        return EXIT_BAD_CONFIGURATION
+    except ListenProblem as problem:
+        logs.tell_error(f"{config_path}: {problem}")
+        return EXIT_BAD_CONFIGURATION
+    _run(daemon, reactor)
+    return 0
+
+
+def join(place: str) -> int:
+    """Serve as one of several processes, at the *place* that the supervisor has written; return the exit code."""
+    from twisted.internet import reactor
+
+    from ftpsd.processes.member import serve_at
+
+    return serve_at(Place.from_text(place), reactor)
+
+
+def make_service(config_path: Path, *, in_background: bool = False) -> IService:
+    """
+    Return the service that twistd runs: always in its one process, which may be going into the background.
+
+    Raises:
+        ConfigErrors: all that is wrong with the configuration.
+    """
+    from twisted.internet import reactor
+
+    loaded = load(config_path)
+    if process_count(loaded.config) > 1:
+        # twistd owns signals, log and background; a supervisor has to own them too.
+        sentence = "twistd runs one process; write processes: 1, or start the server with `ftpsd serve`"
+        raise ConfigErrors((loaded.config.complaint(("processes",), sentence),))
+    if in_background and loaded.config.audit.log == "stdout":
+        sentence = "in the background standard output is /dev/null, and the log lost; write a file, or use twistd -n"
+        raise ConfigErrors((loaded.config.complaint(("audit", "log"), sentence),))
+    daemon = Daemon(loaded, config_path, reactor)
+
+    def begin() -> None:
+        # twistd's own handlers make it end by the signal, as if it had been killed; a clean stop is exit 0 here too.
+        listen_for_stop(reactor, reactor.stop, daemon.cut)
+        daemon.reloader.listen_for_hangup()
+
+    # twistd may fork between here and the start: signals and threads belong behind it.
+    reactor.callWhenRunning(begin)
+    return daemon
+
+
+def _run(daemon: Daemon, reactor: Any) -> None:
+    """Run the reactor until a signal has stopped the daemon."""
+
+    def begin() -> None:
+        listen_for_stop(reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()), daemon.cut)
+        daemon.reloader.listen_for_hangup()
+        daemon.startService()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()

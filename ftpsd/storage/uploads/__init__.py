@@ -1,0 +1,1 @@
+"""How an upload grows, is resumed, and is published."""

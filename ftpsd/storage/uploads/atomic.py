@@ -1,0 +1,249 @@
+"""
+Atomic uploads: they grow in a hidden partial and appear under their name, whole, in one rename.
+
+* Readers of the target see the old whole file until that rename, and the new whole file after it.
+* What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
+  the published file itself.
+* An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
+  the old file around its own (over_same), is published only over the very file it began with, or nothing if that is
+  what it began with: it must not undo what came in meanwhile.
+* A new version of a file keeps of it what the process may give (kept.py).
+* When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
+* What was refused for want of room goes as well. Its owner sees no partial, and the room would be missing for all else.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import NoReturn
+
+from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
+from ftpsd.storage.disk.digest import PIECE, keep_digest
+from ftpsd.storage.disk.kept import Kept
+from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writable
+from ftpsd.storage.disk.syscalls import rename_to_new, turn
+from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.uploads.beginning import Beginning, Begun
+from ftpsd.storage.uploads.growing import GrowingDigest
+from ftpsd.storage.uploads.origin import keep_origin, note_refusal
+from ftpsd.storage.uploads.partial import PARTIAL_MODE
+from ftpsd.storage.uploads.policy import UploadPolicy
+
+
+def open_atomic(
+    place: Place,
+    published: os.stat_result | None,
+    policy: UploadPolicy,
+    owner: str,
+    terms: Terms,
+    ledger: Ledger = NO_LEDGER,
+) -> AtomicSink:
+    """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
+    if published is None and not terms.may_create:
+        raise StorageError(Kind.NOT_FOUND)
+    if published is not None:
+        _require_replaceable(place, published)
+        if not terms.may_replace:
+            raise StorageError(Kind.EXISTS)
+    if terms.offset < 0:
+        raise StorageError(Kind.BAD_OFFSET)
+    beginning = Beginning(place, owner, ledger, policy.keep_partial, published)
+    begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
+    with begun.partial:
+        return AtomicSink(place, policy, begun, terms)
+
+
+class AtomicSink:
+    """An upload that is hidden until it is complete; keeps the place it is given."""
+
+    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms) -> None:
+        self._policy = policy
+        self._begun = begun
+        self._partial = begun.partial
+        self._terms = terms
+        self._is_durable = policy.durable or terms.durable
+        self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
+        self._is_published = False
+        self._is_doubtful = False  # whether the disk may have lost bytes that it took
+        self._is_refused = False  # whether there was no room for it
+        self.path = place.path
+        self.offset = begun.start
+        self.replaces = begun.published is not None
+        self.sha256: str | None = None
+        self._kept = Kept(self._partial.fd)
+        self._digest = GrowingDigest(self._partial.fd, begun.start) if policy.digests else None
+        if begun.start:  # else that is where a descriptor begins
+            os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
+        self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data*."""
+        if self._is_broken:
+            raise StorageError(Kind.IO, self.path)
+        self._is_broken = True
+        try:
+            self._partial.write(data)
+            if self._digest is not None:
+                self._digest.grew(data)
+        except (OSError, StorageError) as error:
+            self._fail(error)
+        self._is_broken = False
+
+    def prepare(self) -> bool:
+        """Read a piece of what there was before, for the digest; True when nothing of it is left."""
+        if self._partial.fd < 0 or self._is_broken:
+            raise StorageError(Kind.IO, self.path)
+        try:
+            return self._digest is None or self._digest.catch_up(PIECE)
+        except OSError as error:
+            self._is_broken = True
+            raise from_oserror(error, self.path) from error
+
+    def commit(self) -> None:
+        """Bring the bytes to the disk, then the name to the bytes."""
+        if self._partial.fd < 0 or self._is_broken:
+            self.abort()
+            raise StorageError(Kind.IO, self.path)
+        try:
+            self._set_mode()
+            if self._digest is not None:
+                while not self._digest.catch_up(PIECE):
+                    pass
+                self.sha256 = self._digest.hex()
+                keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
+            if self._is_durable:
+                self._is_doubtful = True
+                os.fsync(self._partial.fd)
+                self._is_doubtful = False
+            self._publish()
+            self._is_published = True
+            if self._begun.published is not None and self._begun.is_findable:
+                keep_origin(self._partial.fd, None)
+            if self._is_durable:
+                self._sync_name()
+            self._partial.close()
+        except (OSError, StorageError) as error:
+            self._fail(error)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Keep what came in where its owner finds it again."""
+        if self._partial.fd >= 0:
+            with suppress(OSError):  # what cannot be kept or removed now is left to the sweep
+                if not self._is_published:
+                    self._kept.give_back()
+                    self._keep_or_unlink()
+            self._partial.close()
+        self._place.close()
+
+    def _fail(self, error: OSError | StorageError) -> NoReturn:
+        """Raise what *error* means, and remember when it is that there is no room."""
+        said = from_oserror(error, self.path) if isinstance(error, OSError) else error
+        said.path = self.path
+        self._is_refused = self._is_refused or said.kind in (Kind.QUOTA, Kind.NO_SPACE)
+        raise said from (error if said is not error else None)
+
+    def _set_mode(self) -> None:
+        """Give it the mode of a new file, or all of the old one's that can be kept."""
+        now = self._place.lstat_or_none()
+        if now is None or not stat.S_ISREG(now.st_mode):
+            mode = self._policy.file_mode
+        else:
+            mode = self._kept.take_over(self._place, now)
+        if mode != PARTIAL_MODE:
+            with suppress(PermissionError):  # vfat has no modes
+                os.fchmod(self._partial.fd, mode)
+        for what in sorted(self._kept.lost):
+            self._policy.tell(what, self.path)
+
+    def _publish(self) -> None:
+        """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
+        terms, target = self._terms, self._place
+        is_told = self._partial.ledger is not NO_LEDGER
+        with turn(target.name), self._partial.ledger.change() as change:
+            published = os.fstat(self._partial.fd) if is_told else None
+            if not terms.may_replace:
+                rename_to_new(self._partial.place, target)
+                if published is not None:
+                    change.moved(published)
+                    self._partial.take_back(change)
+                return
+            is_bound = terms.append or terms.over_same
+            now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
+            if is_bound and not _is_same(now, self._begun.published):
+                raise StorageError(Kind.BUSY)
+            if not terms.may_create and now is None:
+                raise StorageError(Kind.NOT_FOUND)
+            if is_bound and now is None:
+                rename_to_new(self._partial.place, target)
+            else:
+                if now is not None:
+                    change.going(now)
+                os.rename(self._partial.place.name, target.name, src_dir_fd=target.fd, dst_dir_fd=target.fd)
+                if now is not None:
+                    change.went(now)
+            if published is not None:
+                change.moved(published)
+                self._partial.take_back(change)
+
+    def _sync_name(self) -> None:
+        try:
+            self._place.sync()
+        except PermissionError:
+            # An inbox that may be written but not read cannot be opened for that. A rename changes the file's inode
+            # too, and the journals of ext4 and XFS bring both to the disk or neither.
+            os.fsync(self._partial.fd)
+
+    def _keep_or_unlink(self) -> None:
+        """Decide what becomes of a partial that was not published; the lock is still held."""
+        begun, partial = self._begun, self._partial
+        came_in = partial.size > begun.start or begun.is_resumed
+        is_worth_it = came_in and not self._is_doubtful and not self._is_refused
+        # Of a new version of a published file it is worth knowing that there was one: else its client comes back, asks
+        # for the SIZE, and goes on from the old version.
+        is_worth_knowing = begun.published is not None and (came_in or begun.has_dropped)
+        is_wanted = begun.is_findable and self._policy.keep_partial > 0 and (is_worth_it or is_worth_knowing)
+        # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
+        is_noted = is_wanted and self._is_refused and self._note_refusal()
+        if not is_wanted or is_noted or not partial.become_findable():
+            partial.unlink()
+            return
+        if not is_worth_it:
+            try:
+                partial.truncate(0)
+            except OSError:
+                partial.unlink()
+                raise
+        partial.hide()
+
+    def _note_refusal(self) -> bool:
+        """Note with the published file that there was no room for this one; False where only the partial can say so."""
+        published = self._begun.published
+        try:
+            fd = os.open(self._place.name, READ_FILE, dir_fd=self._place.fd)
+        except OSError:
+            return False
+        try:
+            is_same = published is not None and os.path.samestat(os.fstat(fd), published)
+            return is_same and note_refusal(fd, self._partial.findable)
+        finally:
+            os.close(fd)
+
+
+def _require_replaceable(place: Place, published: os.stat_result) -> None:
+    """Raise DENIED when *published*, which is at *place*, is read-only."""
+    if stat.S_ISLNK(published.st_mode):  # swapped in since the walk
+        raise StorageError(Kind.NOT_FOUND)
+    require_regular(published)
+    require_writable(place, published)
+
+
+def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:
+    """Tell whether two looks at a name saw the same file in the same state."""
+    if now is None or then is None:
+        return now is then
+    return os.path.samestat(now, then) and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)

@@ -1,0 +1,47 @@
+"""The sweep of partials that nobody resumed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ftpsd.storage.disk.descent import Descent
+from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.uploads.partial import PARTIAL_NAME, RANDOM_NAME, discard_partial
+from ftpsd.values.path import VirtualPath
+
+# Seconds. What a dead process was at work in, and nobody goes on with, keeps no room for longer; an upload that has
+# just made one holds its lock by then.
+UNFINDABLE_FOR = 60.0
+
+# What is in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
+OWNER_OF_DIRECTORY = 0o700
+
+
+def sweep_partials(
+    root: Path,
+    older_than_seconds: float,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+    ledger: Ledger = NO_LEDGER,
+) -> int:
+    """
+    Remove the partials below *root* that nobody is at work in and that did not change for *older_than_seconds*;
+    return how many.
+
+    Those that only their upload knows go as soon as it is over. Links are not followed; *is_stopped* is asked before
+    each name. Runs for as long as a walk of the whole tree takes,
+    so give it a thread of its own. Raises: OSError when *root* cannot be opened.
+    """
+    removed = 0
+    for found in Descent(os.fsencode(root)):
+        if is_stopped():
+            break
+        name = found.entry.name
+        if PARTIAL_NAME.fullmatch(name):
+            directory = Place(found.directory, b".", VirtualPath())  # the descent's to close
+            age = min(older_than_seconds, UNFINDABLE_FOR) if RANDOM_NAME.fullmatch(name) else older_than_seconds
+            removed += discard_partial(directory, name.encode(), age, ledger=ledger)
+    return removed

@@ -1,0 +1,247 @@
+"""
+The TLS of one control session: its control connection and its data connections.
+
+A data connection must resume the TLS session of a control connection: its own, or another live one of the same user,
+address and host. Having resumed some session of the right context proves nothing, for whoever reaches a data port can
+do a full handshake there, and resume that one the next time. So:
+
+* In TLS 1.2 the master secret tells which session was resumed. A client that speaks TLS 1.2 gets a context that many
+  sessions share (`ftpsd.tls.tickets`), so one with a single cache for all of its connections works (rclone, curl -Z).
+* In TLS 1.3 the context is the session's own, and only the control connection, and what resumes, is ever given tickets
+  of it. OpenSSL draws the ticket keys when a context is made, and the session id context is random. A data connection
+  that is going to do a full handshake gets a context that is thrown away: its hello is tried out in memory first.
+
+A context never changes after its first connection. A new certificate therefore serves from the next control session on.
+
+A client that names the server it wants (SNI, RFC 6066, 3) on the control connection can be shown another certificate.
+A shared context is that of the certificate; one of the session's own lends the connection its certificate and nothing
+else: in OpenSSL, tickets and session ids belong to the context a connection was made with. Whatever name a data
+connection sends, or none, it is the session's own: it resumes, or is shown the certificate of the session.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from weakref import ref
+
+from OpenSSL import SSL
+
+from ftpsd.tls import native
+from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
+from ftpsd.tls.live import secret_of
+from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, is_resumed, new_evidence
+from ftpsd.tls.tickets import TicketContext, TicketContexts
+from ftpsd.values.handshake import TLSFacts
+from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
+
+# SSL_state_string_long of TLS_ST_BEFORE, in OpenSSL 1.1.0 to 4.0.
+UNHEARD: Final = b"before SSL initialization"
+
+# Returns the certificate for a name that a client asks for, None for a name nobody has configured.
+Choice = Callable[[str], CertificatePair | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TLSPolicy:
+    """
+    What a server's sessions do about TLS.
+
+    *minimum* is "1.2" or "1.3", *maximum* one of these or "auto", see `SessionTLS.choose_version`. *choose* finds the
+    certificate for the name a client asks for; without it, and for a name it does not know, the host's own is shown.
+    *tickets* are the contexts that sessions share; without them each has its own.
+    """
+
+    minimum: str = "1.2"
+    maximum: str = "1.3"
+    choose: Choice | None = None
+    tickets: TicketContexts | None = None
+
+
+class SessionTLS:
+    """
+    The TLS of one control session, made when TLS starts on it.
+
+    *pair* is what the client at *address* is shown, unless it asks for another name. *evidence*, if not the usual,
+    tells resumed handshakes of a context of the session's own.
+    """
+
+    def __init__(
+        self,
+        pair: CertificatePair,
+        policy: TLSPolicy = TLSPolicy(),  # frozen
+        evidence: Evidence | None = None,
+        *,
+        address: str = "",
+    ) -> None:
+        self.pair = pair
+        """The certificate of the session: after the control connection's handshake, the one that was shown."""
+        self.server_name: str | None = None
+        """The name the client asked for on the control connection."""
+        self.secret: bytes | None = None
+        """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
+        self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
+        """Whether `choose_version` wants to know what the client offers before the control connection is made."""
+        self._policy = policy
+        self._address = address
+        self._evidence = evidence or new_evidence()
+        self._session_id = os.urandom(16)
+        self._shared: TicketContext | None = None
+        self._own: SSL.Context | None = None
+        self._chosen: SSL.Context | None = None
+        self._is_capped = policy.maximum == "1.2"
+        # Weak: the context knows when its last connection is gone without the garbage collector.
+        self._control: ref[ServerConnection] | None = None
+
+    @property
+    def has_late_tickets(self) -> bool:
+        """
+        Whether session tickets may be sent behind a handshake: unless the session speaks TLS 1.2 only.
+
+        The version of the control connection would not do: a data connection could still choose 1.3.
+        """
+        return not self._is_capped
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other sessions use the same context, so that a data connection may resume theirs."""
+        return self._shared is not None
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything has come for the control connection's handshake."""
+        control = self._control() if self._control is not None else None
+        return control is not None and control.get_state_string() != UNHEARD
+
+    @property
+    def control_facts(self) -> TLSFacts | None:
+        """What the control connection's handshake agreed on; None before its completion and after the connection."""
+        control = self._control() if self._control is not None else None
+        return describe(control) if control is not None and control.is_complete else None
+
+    @property
+    def context(self) -> SSL.Context:
+        """The context of the control connection; one of the session's own is made when it is asked for first."""
+        return self._shared.context if self._shared is not None else self._own_context()
+
+    @property
+    def expires(self) -> float | None:
+        """When the session has to end, on the reactor's clock, for its ticket keys to end; None for no such time."""
+        return self._shared.expires if self._shared is not None else None
+
+    def choose_version(self, hello: ClientHello) -> None:
+        """
+        Choose the version for a client that says *hello*, before the control connection is made.
+
+        TLS 1.2 for a client that speaks it. Data connections have to resume the session, and most clients cannot do
+        that again and again in TLS 1.3: OpenSSL's drop a ticket once it was used (curl, Ruby, Node, Perl), JSSE too,
+        and during an upload none of them reads the next one (data/carry/uplink.py), so the second upload of a session
+        fails.
+        """
+        if TLS_1_2 not in hello.versions:
+            return
+        self._is_capped = True
+        tickets = self._policy.tickets
+        if tickets is None or not native.CAN_TELL_REUSE or not is_ftp(hello.protocols, Role.CONTROL):
+            return
+        if self._policy.choose is not None and hello.server_name is not None:
+            self.server_name = hello.server_name
+            self.pair = self._policy.choose(hello.server_name) or self.pair
+        if hello.ticket is not None:
+            self._shared = tickets.for_all(self.pair, self._policy.minimum)
+        else:
+            self._shared = tickets.for_address(self.pair, self._policy.minimum, self._address)
+
+    def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
+        """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
+        control = ServerConnection(self.context, sock, Role.CONTROL, self._evidence)
+        if self._policy.choose is not None:
+            control.named = self._show
+        self._control = ref(control)
+        return control
+
+    def was_established(self) -> None:
+        """Note that the control connection's handshake is complete."""
+        control = self._control() if self._control is not None else None
+        self.secret = secret_of(control) if control is not None else None
+
+    def data_connection(self, sock: socket.socket | None, hello: ClientHello = NOTHING) -> SSL.Connection:
+        """
+        Make the server's end of a data connection whose client says *hello*.
+
+        *sock* is connected and does not block; without it the connection is over memory buffers, and what it wants to
+        send goes out when its owner says so. ftpsd is the server of TLS in active mode too (RFC 4217, 7). The handshake
+        belongs in the reactor thread: pyOpenSSL hands the exception of a refused ALPN list to whichever thread next
+        calls into the context.
+        """
+        if self._shared is not None and is_ftp(hello.protocols, Role.DATA):
+            assert self._policy.tickets is not None
+            issuer = self._policy.tickets.issuer(hello.ticket or b"") or self._shared
+            return ServerConnection(issuer.context, sock, Role.DATA, self._evidence)
+        context = self._own_context()
+        if not self._is_capped and not self._resumes(context, hello):
+            context = self._make_context(self.pair)
+        connection = ServerConnection(context, sock, Role.DATA, self._evidence)
+        if self._chosen is not None:
+            connection.set_context(self._chosen)
+        return connection
+
+    def is_own(self, connection: SSL.Connection) -> bool:
+        """Tell whether the data *connection* resumes the TLS session of this control connection."""
+        secret = secret_of(connection)
+        return is_resumed(connection) if secret is None else secret == self.secret
+
+    def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
+        """
+        Tell whether OpenSSL would let a client that says *hello* resume a session of *context*.
+
+        Not after it has asked for a second hello (RFC 8446, 4.1.4); no known client makes it ask.
+        """
+        if hello is NOTHING:
+            return False
+        trial = ServerConnection(context, None, Role.DATA, self._evidence)
+        trial.bio_write(hello.record)
+        try:
+            trial.do_handshake()
+        except SSL.Error:
+            pass  # it waits for more, or refuses the hello, as it will again
+        return self._evidence.is_resumed(trial)
+
+    def _own_context(self) -> SSL.Context:
+        """Return the context of this session alone. Costs about 0.09 ms when it is asked for first."""
+        if self._own is None:
+            self._own = self._make_context(self.pair)
+            if self._policy.choose is not None:
+                self._own.set_tlsext_servername_callback(hear_name)
+        return self._own
+
+    def _make_context(self, pair: CertificatePair) -> SSL.Context:
+        context = make_context(pair, self._policy.minimum, self._session_id, select_protocol)
+        if self._is_capped:
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        self._evidence.collect(context)
+        return context
+
+    def _show(self, control: SSL.Connection, name: str) -> None:
+        """Show the client of the *control* connection, who asks for *name*, the certificate of that name."""
+        assert self._policy.choose is not None
+        self.server_name = name
+        pair = self._policy.choose(name)
+        # OpenSSL asks again when the client has to send its hello a second time (RFC 8446, 4.1.4).
+        if pair is not None and pair is not self.pair:
+            self.pair = pair
+            self._chosen = self._make_context(pair)
+            control.set_context(self._chosen)
+
+
+def hear_name(connection: SSL.Connection) -> None:
+    """Tell the session of *connection* which server the client asks for; no name, or one that is not ASCII, is none."""
+    assert isinstance(connection, ServerConnection)
+    name = connection.get_servername()
+    # RFC 6066, 3: a name is ASCII.
+    if connection.named is not None and name and name.isascii():
+        connection.named(connection, name.decode("ascii"))
