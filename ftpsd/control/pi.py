@@ -22,17 +22,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.audit.events import (
-    CommandCounted,
-    CommandDone,
     ConnectionRejected,
     SessionClosed,
     SessionOpened,
     TLSEstablished,
 )
 from ftpsd.control import border
+from ftpsd.control.answered import command_done
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
 from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
@@ -49,19 +49,10 @@ if TYPE_CHECKING:
 
 # Commands a client may send ahead. Pipelining clients (lftp's mirror) stay below 20.
 MAX_QUEUED = 100
-# RFC 959, 4.2.1: replies of 4yz and 5yz mean that a command was not done.
-REFUSED = 400
 # Seconds for the last reply and close_notify to leave before the connection is cut.
 FAREWELL = 5.0
 
 TOO_LONG = CommandLine("", "")
-
-REJECTIONS = {
-    "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
-    "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
-    "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
-    "stopping": Reply(421, "The server is shutting down, try again later."),
-}
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -180,7 +171,6 @@ class ServerPI(Protocol):
         if reason.check(RecordsWithoutData):
             session.close_after_reply("records-without-data")
         if self._is_lingering:
-            self._is_lingering = False
             self._runtime.shared.counts.lingered(session.peer_host)
         if self._is_counted:
             self._is_counted = False
@@ -330,17 +320,7 @@ class ServerPI(Protocol):
             # Behind a 421 nothing more is said, whatever was still at work.
             self._send(reply)
         self._last_activity = now = self._clock.seconds()
-        verb, argument = ("other", "") if command is None else (command.verb, line.argument)
-        if command is not None and command.hides_argument and argument:
-            argument = "***"
-        # What a reply says is reason enough where nobody has given another.
-        reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
-        kind = CommandDone
-        if session.avatar is not None:
-            self._before_login.logged_in()
-        elif not self._before_login.note():
-            kind = CommandCounted
-        session.publish(kind(session.who, verb, argument, reply.code, now - started, reason))
+        session.publish(command_done(session, self._before_login, command, line, reply, now - started))
         if is_aside:
             return
         self._is_busy = self._is_transferring = False

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 from ftpsd.wire.address import client_of
+from ftpsd.wire.reply import Reply
 
 Direction = Literal["download", "upload"]
 
@@ -21,6 +22,14 @@ MOST_REFUSED = 64
 MOST_REFUSED_OF_CLIENT = 4
 # One in so many connections is for sessions that are logged in.
 RESERVED = 4
+
+# What the client of a connection above a limit reads in the greeting's place.
+REJECTIONS = {
+    "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
+    "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
+    "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
+    "stopping": Reply(421, "The server is shutting down, try again later."),
+}
 
 
 class SessionCounts:
