@@ -31,7 +31,7 @@ family = Family("checksums")
 
 
 def _hash_feature(session: Session) -> str:
-    chosen = session.hash_algorithm
+    chosen = session.parameters.hash_algorithm
     return "HASH " + ";".join(f"{name}*" if name == chosen else name for name in ALGORITHMS)
 
 
@@ -44,9 +44,9 @@ def _hash_feature(session: Session) -> str:
 )
 async def hash_(session: Session, argument: str) -> Reply:
     """Return the checksum of a file, or of the range named by RANG, by the algorithm of OPTS HASH."""
-    start, end = session.take_range()
+    start, end = session.parameters.take_range()
     wanted = [Wanted(name, path, start, end) for name, path, *numbers in _meant(session, argument) if not any(numbers)]
-    algorithm = session.hash_algorithm
+    algorithm = session.parameters.hash_algorithm
     try:
         reading = await _read(session, algorithm, wanted)
     except StorageError as error:
@@ -63,8 +63,8 @@ async def opts_hash(session: Session, argument: str) -> Reply:
     wanted = argument.strip().upper()
     if wanted and wanted not in ALGORITHMS:
         raise ReplyError(501, f"Unknown algorithm, use one of {', '.join(ALGORITHMS)}.")
-    session.hash_algorithm = wanted or session.hash_algorithm
-    return Reply(200, session.hash_algorithm)
+    session.parameters.hash_algorithm = wanted or session.parameters.hash_algorithm
+    return Reply(200, session.parameters.hash_algorithm)
 
 
 def _x_form(verb: str, algorithm: str) -> None:

@@ -31,18 +31,18 @@ family = Family("copying")
 async def site_cpfr(session: Session, argument: str) -> Reply:
     """Name the file to copy."""
     path = session.resolve(argument)
-    session.copy_from = None
+    session.parameters.copy_from = None
     entry = await session.in_files(session.storage.stat, path)
     if entry.type is not EntryType.FILE:
         raise ReplyError(550, "Not a plain file; directories are not copied.")
-    session.copy_from = path
+    session.parameters.copy_from = path
     return Reply(350, "Send SITE CPTO with the name of the copy.")
 
 
 @family.command("CPTO <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", is_long=True)
 async def site_cpto(session: Session, argument: str) -> Reply:
     """Copy the file named by SITE CPFR."""
-    old, session.copy_from = session.copy_from, None
+    old, session.parameters.copy_from = session.parameters.copy_from, None
     if old is None:
         raise ReplyError(503, "Send SITE CPFR first.")
     new = session.resolve(argument)

@@ -48,7 +48,7 @@ async def epsv(session: Session, argument: str) -> Reply:
     """Let the server listen for the data connection (IPv4 and IPv6)."""
     wanted = argument.strip().upper()
     if wanted == "ALL":
-        session.only_extended_passive = True
+        session.parameters.only_extended_passive = True
         return Reply(200, "Only EPSV from now on.")
     spoken = str(_spoken(session))
     if wanted and wanted not in ("1", "2"):
@@ -114,5 +114,5 @@ def _aim(session: Session, target: HostPort) -> None:
 
 
 def _refuse_after_epsv_all(session: Session) -> None:
-    if session.only_extended_passive:
+    if session.parameters.only_extended_passive:
         raise ReplyError(503, "Not after EPSV ALL.")

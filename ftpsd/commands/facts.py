@@ -121,7 +121,7 @@ TIME_DIGITS = 14
 @family.command("SIZE <SP> <pathname>", needs=Needs.LOGIN, rfc="3659", features=("SIZE",))
 async def size(session: Session, argument: str) -> Reply:
     """Return the size of a file in bytes."""
-    if session.is_ascii:
+    if session.parameters.is_ascii:
         raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
     entry = await session.in_files(session.storage.stat, session.resolve(argument))
     if entry.type is not EntryType.FILE:

@@ -39,7 +39,9 @@ async def feat(session: Session, argument: str) -> Reply:
         features.remove("EPRT")
     if ":" in session.local_host:
         features.remove("PASV")
-    features.append("MLST " + "".join(f"{fact}{'*' if fact in session.facts else ''};" for fact in ALL_FACTS))
+    features.append(
+        "MLST " + "".join(f"{fact}{'*' if fact in session.parameters.facts else ''};" for fact in ALL_FACTS)
+    )
     features.append("TVFS")
     return Reply(211, "Extensions supported:", tuple(sorted(features)), "End.")
 
@@ -65,7 +67,7 @@ async def help_(session: Session, argument: str) -> Reply:
 )
 async def avbl(session: Session, argument: str) -> Reply:
     """Return how many bytes can be stored in a directory: what disk and quota leave."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     return Reply(213, str(await session.when_counted(session.storage.free_bytes, path)))
 
 

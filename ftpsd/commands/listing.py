@@ -75,10 +75,10 @@ async def nlst(session: Session, argument: str) -> Reply:
 @family.command("MLSD [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="3659")
 async def mlsd(session: Session, argument: str) -> Reply:
     """List a directory for programs."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     query = Query(path, is_file_welcome=False)
     try:
-        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.facts))
+        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.parameters.facts))
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
@@ -88,9 +88,9 @@ async def mlsd(session: Session, argument: str) -> Reply:
 @family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659")
 async def mlst(session: Session, argument: str) -> Reply:
     """Describe one file or directory."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     entry = await session.in_files(session.storage.stat, path)
-    return Reply(250, "Listing:", (f"{facts(entry, session.facts)} {path}",), "End.")
+    return Reply(250, "Listing:", (f"{facts(entry, session.parameters.facts)} {path}",), "End.")
 
 
 @family.command("STAT [<SP> <pathname>]", needs=Needs.NOTHING, rfc="959", interrupts=Interrupts.ANSWERS)
@@ -135,10 +135,10 @@ async def _next(session: Session, lines: Lines) -> list[str]:
 
 
 def _status(session: Session) -> tuple[str, ...]:
-    transfer = session.transfer
+    transfer, parameters = session.transfer, session.parameters
     lines = [
         f"Logged in as {session.avatar.user.name}" if session.avatar is not None else "Not logged in",
-        f"TYPE {'A' if session.is_ascii else 'I'}; STRU F; MODE {'Z' if session.is_deflated else 'S'}",
+        f"TYPE {'A' if parameters.is_ascii else 'I'}; STRU F; MODE {'Z' if parameters.is_deflated else 'S'}",
         f"Control connection {'under TLS' if session.is_secure else 'in clear'}",
         f"Data connections {'under TLS' if session.dtp.is_protected else 'in clear'}",
     ]
@@ -156,14 +156,14 @@ async def _list(session: Session, argument: str, rendering: Callable[[Query], Re
 
 async def _send(session: Session, storage: Storage, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
-    session.take_restart_offset()
-    pieces = Pieces(Lines(_Opened(storage, query), render), session.charset)
+    session.parameters.take_restart_offset()
+    pieces = Pieces(Lines(_Opened(storage, query), render), session.parameters.charset)
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
         transfer = Sending(in_mode(session, whole(first) if pieces.lines.is_complete else pieces))
         opening = "Here comes the directory listing."
-        inline = pieces.lines.is_complete and not session.is_deflated
+        inline = pieces.lines.is_complete and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=None, inline=inline)
     finally:
         await _close(session, pieces.lines)
@@ -294,11 +294,11 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     if options is not None and not _exists(storage, session.resolve(text)):
         text = text[options.end() :]
     if not text.strip():
-        return Query(session.directory)
+        return Query(session.parameters.directory)
     path = session.resolve(text)
     head, slash, last = text.rpartition("/")
     if any(sign in last for sign in "*?[") and not _exists(storage, path):
-        return Query(session.resolve(head + slash) if slash else session.directory, last, head + slash)
+        return Query(session.resolve(head + slash) if slash else session.parameters.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
         # What NLST tells is sent back in RETR as it is (RFC 1123, 4.1.2.7), so each name starts with the argument.
         return Query(path, None, "" if text == "." else text if text.endswith("/") else f"{text}/")

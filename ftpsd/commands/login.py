@@ -42,14 +42,14 @@ async def user(session: Session, argument: str) -> Reply:
     if session.avatar is not None:
         # RFC 959, 4.1.1: USER may come at any time and flushes what was granted before.
         session.log_out()
-    session.user_name = argument
+    session.parameters.user_name = argument
     return Reply(331, "Password required.")
 
 
 @family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def pass_(session: Session, argument: str) -> Reply:
     """Prove who you are."""
-    name, session.user_name = session.user_name, None
+    name, session.parameters.user_name = session.parameters.user_name, None
     if session.avatar is not None:
         return Reply(202, "Already logged in.")
     if name is None:
@@ -157,7 +157,7 @@ async def host(session: Session, argument: str) -> Reply:
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
     if tls is not None and tls.server_name is not None and named.host is not session.first_host:
         raise ReplyError(504, "That is not the host you asked for in the TLS handshake.")
-    session.user_name = None
+    session.parameters.user_name = None
     session.enter(named.host)
     return Reply(220, named.host.banner)
 

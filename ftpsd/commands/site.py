@@ -45,14 +45,14 @@ async def site_idle(session: Session, argument: str) -> Reply:
     if text:
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
             raise ReplyError(501, f"The idle timeout can be from {least} to {most} seconds.")
-        session.idle_timeout = float(text)
-    return Reply(200, f"The idle timeout is {int(session.idle_timeout)} seconds, at most {most}.")
+        session.parameters.idle_timeout = float(text)
+    return Reply(200, f"The idle timeout is {int(session.parameters.idle_timeout)} seconds, at most {most}.")
 
 
 @family.command("QUOTA [<SP> <pathname>]", under="SITE", needs=Needs.LOGIN, rfc="959")
 async def site_quota(session: Session, argument: str) -> Reply:
     """Tell how much is stored, and how much may be."""
-    path = session.resolve(argument) if argument.strip() else session.directory
+    path = session.resolve(argument) if argument.strip() else session.parameters.directory
     standing = await session.when_counted(session.storage.standing, path)
     if standing is None:
         return Reply(200, "No quota holds here.")

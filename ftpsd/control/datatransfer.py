@@ -84,23 +84,24 @@ async def send(
 
 def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[], memoryview]:
     """Return *produce* in the transfer mode of the session: as it is, or deflated."""
-    return deflated(produce, session.deflate_level) if session.is_deflated else produce
+    return deflated(produce, session.parameters.deflate_level) if session.parameters.is_deflated else produce
 
 
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
     """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
-    decoder = FromNetwork() if session.is_ascii else None
+    decoder = FromNetwork() if session.parameters.is_ascii else None
+    is_deflated = session.parameters.is_deflated
     small = ReceivingSmall(SMALL)
     # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
-    small.is_full = session.is_deflated
+    small.is_full = is_deflated
     is_committed = False
     try:
         async with _Running(session, account, opening, None) as running:
             connection = await running.connect()
-            if not session.is_deflated:
+            if not is_deflated:
                 await running.carry(connection, small, inline=True)
             if small.is_full:
-                rest = Inflating(sink, decoder) if session.is_deflated else Receiving(sink, decoder, small.data)
+                rest = Inflating(sink, decoder) if is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
             await connection.finish(session.runtime.config.limits.stall_timeout)
             session.dtp.let_go(connection)
@@ -216,7 +217,8 @@ class _Running:
         """Run *transfer* over *connection*, at the session's rate."""
         session = self._session
         limits = session.runtime.config.limits
-        pace = session.upload_pace if self._account.direction is Direction.UPLOAD else session.download_pace
+        parameters = session.parameters
+        pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

@@ -324,14 +324,14 @@ class ServerPI(Protocol):
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
-        self._lines.has_ff = session.charset.has_ff
+        self._lines.has_ff = session.parameters.charset.has_ff
         session.reply_was_sent()
         if session.avatar is not None:
             self._timers.cancel("login")
         if not session.is_open:
             self._leave()
             return
-        if session.idle_timeout != self._idle_timeout:
+        if session.parameters.idle_timeout != self._idle_timeout:
             self._check_idle()
         if session.close_reason is not None:
             self._close(session.close_reason)
@@ -347,7 +347,7 @@ class ServerPI(Protocol):
 
     def _send(self, reply: Reply | ReplyPart) -> None:
         if self.session is not None and self.session.is_open:
-            self.transport.write(reply.to_bytes(self.session.charset))
+            self.transport.write(reply.to_bytes(self.session.parameters.charset))
 
     def pauseProducing(self) -> None:
         """Run no further command: the client does not read its replies (IPushProducer)."""
@@ -426,7 +426,7 @@ class ServerPI(Protocol):
     def _check_idle(self) -> None:
         """Close a session that has been silent for too long; a command at work counts as activity."""
         assert self.session is not None
-        limit = self._idle_timeout = self.session.idle_timeout
+        limit = self._idle_timeout = self.session.parameters.idle_timeout
         if self._is_busy:
             self._last_activity = self._clock.seconds()
         remaining = self._last_activity + limit - self._clock.seconds()

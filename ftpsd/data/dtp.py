@@ -154,6 +154,11 @@ class ServerDTP:
             connection.abort(Cause.NEW_PORT)
         self.forget()
 
+    def log_out(self) -> None:
+        """Forget the user: the agreed port, and what the users file says of the user; the protection level stays."""
+        self.forget(Cause.LOGGED_OUT)
+        self.needs_resumption, self.fin_ends_uploads = True, False
+
     def end(self, cause: Cause) -> None:
         """Give everything back, the ends of earlier transfers too: the session is over."""
         self.forget(cause)

@@ -21,19 +21,18 @@ from ftpsd.auth.realm import Avatar
 from ftpsd.control.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.proof import Ownership
+from ftpsd.control.state.remembered import Parameters
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.standing import why_not
 from ftpsd.control.table import Command, CommandTable
-from ftpsd.data.carry.pace import NO_LIMIT
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause, Lost
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values import text as wire_text
-from ftpsd.values.path import ROOT, PathError, VirtualPath
+from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.lines import CommandLine
-from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
@@ -46,8 +45,6 @@ BUSY_PAUSE = 0.1
 # between two looks. WinSCP gives up after 15 s without a reply.
 COUNT_PATIENCE = 10.0
 COUNT_LOOK = 0.05
-# zlib's own default: smaller output costs much more time.
-DEFLATE_LEVEL = 6
 
 
 class TransferStatus:
@@ -91,7 +88,6 @@ class Session:
         self.wants_clear = False
         self.has_buffer_size = False
 
-        self.user_name: str | None = None
         self.avatar: Avatar | None = None
         self.failed_logins = 0
         self.bad_commands = 0
@@ -100,22 +96,7 @@ class Session:
         self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
         self.ownership = Ownership(self)
         self.dtp.judge = self.ownership.resumed_by
-        self.only_extended_passive = False
-        self.is_ascii = runtime.config.default_type == "ascii"
-        self.is_deflated = False
-        self.deflate_level = DEFLATE_LEVEL
-        self.charset = UTF8
-        """How names are written on the wire."""
-        self.wants_utf8 = False
-        self.facts: tuple[str, ...] = ALL_FACTS
-        self.hash_algorithm = "SHA-256"
-        self.directory = ROOT
-        self.rename_from: VirtualPath | None = None
-        self.copy_from: VirtualPath | None = None
-        self.idle_timeout = runtime.config.limits.idle_timeout
-        self._restart_offset = 0
-        self._range_end: int | None = None
-        self.download_pace = self.upload_pace = NO_LIMIT
+        self.parameters = Parameters.of(runtime.config)
         self.transfer: TransferStatus | None = None
         self.is_abort_wanted = False
 
@@ -159,16 +140,16 @@ class Session:
             ReplyError: 553, the name holds what no name may hold.
         """
         try:
-            return VirtualPath.parse(argument, self.directory if base is None else base)
+            return VirtualPath.parse(argument, self.parameters.directory if base is None else base)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
 
     def choose_charset(self) -> None:
         """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
-        if self.avatar is None or self.wants_utf8:
-            self.charset = UTF8
+        if self.avatar is None or self.parameters.wants_utf8:
+            self.parameters.charset = UTF8
         else:
-            self.charset = charset_of(self.avatar.user.encoding)
+            self.parameters.charset = charset_of(self.avatar.user.encoding)
 
     def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
         """
@@ -177,27 +158,14 @@ class Session:
         Raises:
             ReplyError: 501, it is no text in the session's charset.
         """
-        if self.charset.is_utf8 or command is None or command.is_about_login:
+        charset = self.parameters.charset
+        if charset.is_utf8 or command is None or command.is_about_login:
             return line
         try:
-            argument = self.charset.decode(wire_text.encode(line.argument))
+            argument = charset.decode(wire_text.encode(line.argument))
         except UnicodeDecodeError:
-            raise ReplyError(501, f"This is no text in {self.charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
+            raise ReplyError(501, f"This is no text in {charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
         return CommandLine(line.verb, argument)
-
-    def take_restart_offset(self) -> int:
-        """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
-        return self.take_range()[0]
-
-    def take_range(self) -> tuple[int, int | None]:
-        """Return, once, where the next transfer starts and the byte it stops before, None for the end of the file."""
-        wanted = self._restart_offset, self._range_end
-        self._restart_offset, self._range_end = 0, None
-        return wanted
-
-    def restart_at(self, offset: int, end: int | None = None) -> None:
-        """Let the next transfer start at byte *offset* and stop before byte *end*."""
-        self._restart_offset, self._range_end = offset, end
 
     # --- work
 
@@ -368,7 +336,7 @@ class Session:
         self.runtime = runtime
         self.host, self._first_host = host, first
         self.dtp.use(runtime.data)
-        self.idle_timeout = runtime.config.limits.idle_timeout
+        self.parameters.keep_up(runtime.config)
 
     def why_not_now(self) -> str | None:
         """Return why the session could not begin, or its user not log in, by the configuration of now."""
@@ -391,12 +359,13 @@ class Session:
         rates = self.runtime.shared.rates
         limits = self.runtime.config.limits
         account = self.host.account(user.name)
-        self.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
-        self.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
+        parameters = self.parameters
+        parameters.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
+        parameters.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
-        self.dtp.forget(Cause.LOGGED_OUT)
+        self.dtp.log_out()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
@@ -404,20 +373,8 @@ class Session:
             log_out()
         self.avatar = None
         self.ownership.changed()
-        self.user_name = None
         self.who = replace(self.who, user=None)
-        self.directory = ROOT
-        self.rename_from = self.copy_from = None
-        self._restart_offset, self._range_end = 0, None
-        self.is_ascii = self.runtime.config.default_type == "ascii"
-        self.is_deflated = False
-        self.deflate_level = DEFLATE_LEVEL
-        self.charset = UTF8
-        self.wants_utf8 = False
-        self.facts = ALL_FACTS
-        self.hash_algorithm = "SHA-256"
-        self.idle_timeout = self.runtime.config.limits.idle_timeout
-        self.only_extended_passive = False
+        self.parameters = Parameters.of(self.runtime.config)
 
     def after_reply(self, function: Callable[[], object]) -> None:
         """Call *function* when the final reply of the current command has been written."""

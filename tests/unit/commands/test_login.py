@@ -213,7 +213,7 @@ def test_user_after_login_starts_over() -> None:
     assert client.say("PWD").startswith("530 ")
     assert (server.counts.logged_in, server.realm.open) == (0, 0)
     assert client.say(f"PASS {PASSWORD}").startswith("230 ")
-    assert not client.session.is_ascii
+    assert not client.session.parameters.is_ascii
 
 
 def test_rein_logs_out() -> None:
