@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
+from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, whole
@@ -121,7 +122,7 @@ async def _say(session: Session, title: str, lines: Lines) -> Reply:
             await session.say(ReplyPart(tuple(more)))
     except BaseException:
         # The client cannot be told that what it has read is not all, but by the end of the connection.
-        session.close_after_reply("listing-failed")
+        session.after_reply(After.CLOSE, "listing-failed")
         raise
     return Reply(code, "End.")
 

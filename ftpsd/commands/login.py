@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import Login, LoginBusy
 from ftpsd.auth.realm import Avatar, IAvatar
+from ftpsd.control.state.phase import After
 from ftpsd.control.table import Family, Needs
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.wire.hostname import HostNameError, parse_host
@@ -64,7 +65,7 @@ async def pass_(session: Session, argument: str) -> Reply:
         avatar, log_out = await _granted(session, Login(name, argument, session.peer_host))
     except LoginBusy:
         publish_refusal("busy")
-        session.close_after_reply("login-busy")
+        session.after_reply(After.CLOSE, "login-busy")
         raise ReplyError(421, "Too many logins at once, try again later.") from None
     except UnauthorizedLogin as error:
         reason = str(getattr(error, "reason", "refused"))
@@ -79,7 +80,7 @@ async def pass_(session: Session, argument: str) -> Reply:
     if not shared.counts.log_in(session.host.account(avatar.user.name), limit):
         log_out()
         publish_refusal("too-many-sessions")
-        session.close_after_reply("too-many-sessions")
+        session.after_reply(After.CLOSE, "too-many-sessions")
         raise ReplyError(421, "Too many sessions of this user, try again later.")
     session.logged_in(avatar, log_out)
     session.publish(LoggedIn(session.who, "password", shared.clock.seconds() - started))
@@ -102,7 +103,7 @@ async def rein(session: Session, argument: str) -> Reply:
 @family.command("QUIT", needs=Needs.NOTHING, rfc="959")
 async def quit_(session: Session, argument: str) -> Reply:
     """End the session."""
-    session.close_after_reply("quit")
+    session.after_reply(After.CLOSE, "quit")
     return Reply(221, "Goodbye.")
 
 
@@ -127,7 +128,7 @@ async def _refusal(session: Session, started: float, reason: str) -> ReplyError:
     until = started + min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins)
     await session.sleep(max(0.0, until - session.runtime.shared.clock.seconds()))
     if session.failed_logins >= session.runtime.config.limits.failed_logins:
-        session.close_after_reply("failed-logins")
+        session.after_reply(After.CLOSE, "failed-logins")
         # Not 421, which clients take for "try again".
         return ReplyError(530, "Login incorrect, too many failures.", reason)
     return ReplyError(530, "Login incorrect.", reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftpsd.control.state.phase import After
 from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
 
@@ -37,7 +38,7 @@ async def auth(session: Session, argument: str) -> Reply:
     session.log_out()
     session.has_buffer_size = False
     session.dtp.is_protected = mechanism == "TLS-P"
-    session.wants_tls = True
+    session.after_reply(After.START_TLS)
     return Reply(234, "Start the TLS handshake.")
 
 
@@ -83,5 +84,5 @@ async def ccc(session: Session, argument: str) -> Reply:
     if session.avatar is None:
         # What CCC is for is to have the password encrypted and the rest readable for a firewall.
         raise ReplyError(503, "Log in first.")
-    session.wants_clear = True
+    session.after_reply(After.STOP_TLS)
     return Reply(200, "Close TLS now, the control connection goes on in clear.")

@@ -187,7 +187,7 @@ class _Running:
             result, reason = _judge(error, session.end_cause)
             # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
             is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
-            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+            session.dtp.dismiss_after_reply(is_whole=is_whole)
         if isinstance(error, DataError) and not error.is_told:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started

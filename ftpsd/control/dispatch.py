@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ftpsd.audit.events import QuotaExceeded, StorageFailed
+from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.ports import PortsExhausted
@@ -217,7 +218,7 @@ def refuse_unknown(session: Session, line: CommandLine) -> None:
     if session.avatar is None:
         session.bad_commands += 1
         if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:
-            session.close_after_reply("not-ftp")
+            session.after_reply(After.CLOSE, "not-ftp")
             raise ReplyError(421, "This is an FTP server. Closing.")
     if line.verb in NOT_IMPLEMENTED:
         raise ReplyError(502, "Command not implemented.")

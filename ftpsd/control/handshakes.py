@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The first two bytes of every ClientHello (RFC 8446, 5.1); no command begins with a control character.
 HELLO = b"\x16\x03"
-# The end of a session whose handshake took too long, by `close_reason`.
+# The `close_reason` of a session whose handshake took too long.
 TOO_LATE = "handshake-timeout"
 
 TLS_TOO_EARLY = "TLS begins with AUTH TLS here, or at once on the port of implicit TLS. Closing."

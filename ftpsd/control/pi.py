@@ -33,6 +33,7 @@ from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
 from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, handshake_failed, new_tls, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
+from ftpsd.control.state.phase import After
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
@@ -169,7 +170,7 @@ class ServerPI(Protocol):
             session.publish(handshake_failed(session, reason, is_implicit=self._starts_with_tls))
         session.end()
         if reason.check(RecordsWithoutData):
-            session.close_after_reply("records-without-data")
+            session.after_reply(After.CLOSE, "records-without-data")
         if self._is_lingering:
             self._runtime.shared.counts.lingered(session.peer_host)
         if self._is_counted:
@@ -325,7 +326,7 @@ class ServerPI(Protocol):
             return
         self._is_busy = self._is_transferring = False
         self._lines.has_ff = session.parameters.charset.has_ff
-        session.reply_was_sent()
+        after = session.reply_was_sent()
         if session.avatar is not None:
             self._timers.cancel("login")
         if not session.is_open:
@@ -333,13 +334,11 @@ class ServerPI(Protocol):
             return
         if session.parameters.idle_timeout != self._idle_timeout:
             self._check_idle()
-        if session.close_reason is not None:
-            self._close(session.close_reason)
-        elif session.wants_tls:
-            session.wants_tls = False
+        if after is After.CLOSE:
+            self._close(session.close_reason or "")
+        elif after is After.START_TLS:
             self._start_tls()
-        elif session.wants_clear:
-            session.wants_clear = False
+        elif after is After.STOP_TLS:
             self._stop_tls()
         self._next()
 
@@ -376,7 +375,7 @@ class ServerPI(Protocol):
         """End the session as soon as its current command is answered: the server is stopping."""
         assert self.session is not None
         if self._is_busy:
-            self.session.close_after_reply("stopping")
+            self.session.after_reply(After.CLOSE, "stopping")
         else:
             self._time_out("stopping", "The server is shutting down.")
 
@@ -384,7 +383,7 @@ class ServerPI(Protocol):
         """End the session, behind the command at work: the keys that its TLS session shares with others must go."""
         assert self.session is not None
         if self._is_busy:
-            self.session.close_after_reply("tls-session-expired")
+            self.session.after_reply(After.CLOSE, "tls-session-expired")
         else:
             self._time_out("tls-session-expired", "This TLS session is a day old, connect again.")
 
@@ -415,7 +414,7 @@ class ServerPI(Protocol):
 
     def _abort(self, reason: str) -> None:
         assert self.session is not None
-        self.session.close_after_reply(reason)
+        self.session.after_reply(After.CLOSE, reason)
         self.transport.abortConnection()
 
     def _time_out(self, reason: str, text: str) -> None:
@@ -438,7 +437,7 @@ class ServerPI(Protocol):
     def _close(self, reason: str) -> None:
         """Send what is to be sent, then close_notify and FIN."""
         assert self.session is not None
-        self.session.close_after_reply(reason)
+        self.session.after_reply(After.CLOSE, reason)
         self._is_closing = True
         self._queue.clear()
         if not self._is_reading:

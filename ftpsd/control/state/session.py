@@ -20,6 +20,7 @@ from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.control.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
+from ftpsd.control.state.phase import After
 from ftpsd.control.state.proof import Ownership
 from ftpsd.control.state.remembered import Parameters
 from ftpsd.control.state.runtime import Runtime
@@ -84,8 +85,6 @@ class Session:
 
         self.host = self._first_host = runtime.hosts.default
         self.tls: SessionTLS | None = None
-        self.wants_tls = False
-        self.wants_clear = False
         self.has_buffer_size = False
 
         self.avatar: Avatar | None = None
@@ -103,11 +102,12 @@ class Session:
         self._waiting_for: Deferred[Any] | None = None
         self._has_room = True
         self._room: Deferred[None] | None = None
-        self._after_reply: Callable[[], object] | None = None
+        self._after = After.NOTHING
         self.is_open = True
         self.end_cause = Cause.CLIENT_GONE
         """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
+        """Why the session ends, in the words of the audit log."""
         self.bytes_sent = 0
         self.bytes_received = 0
 
@@ -331,7 +331,7 @@ class Session:
         runtime = self._current()
         host, first = (runtime.hosts.now(each) for each in (self.host, self._first_host))
         if host is None or first is None:
-            self.close_after_reply("host-removed")
+            self.after_reply(After.CLOSE, "host-removed")
             raise ReplyError(421, "This host is served no longer.")
         self.runtime = runtime
         self.host, self._first_host = host, first
@@ -376,15 +376,18 @@ class Session:
         self.who = replace(self.who, user=None)
         self.parameters = Parameters.of(self.runtime.config)
 
-    def after_reply(self, function: Callable[[], object]) -> None:
-        """Call *function* when the final reply of the current command has been written."""
-        self._after_reply = function
+    def after_reply(self, after: After, reason: str | None = None) -> None:
+        """Let *after* follow the reply of the current command; of CLOSE the first *reason* holds, and nothing else."""
+        if self._after is not After.CLOSE:
+            self._after, self.close_reason = after, reason
 
-    def reply_was_sent(self) -> None:
-        """Do what waited for the reply."""
-        function, self._after_reply = self._after_reply, None
-        if function is not None:
-            function()
+    def reply_was_sent(self) -> After:
+        """End what waited for the reply, and return what follows it."""
+        self.dtp.reply_was_sent()
+        after = self._after
+        if after is not After.CLOSE:
+            self._after = After.NOTHING
+        return after
 
     def end(self) -> None:
         """Give everything back: the connection is gone."""
@@ -398,7 +401,3 @@ class Session:
         for waiting in (self._waiting_for, self._room):
             if waiting is not None:
                 waiting.cancel()
-
-    def close_after_reply(self, reason: str) -> None:
-        """End the session when the reply of the current command has been sent."""
-        self.close_reason = self.close_reason or reason
