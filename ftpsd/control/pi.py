@@ -374,19 +374,18 @@ class ServerPI(Protocol):
 
     def drain(self) -> None:
         """End the session as soon as its current command is answered: the server is stopping."""
-        assert self.session is not None
-        if self._is_busy:
-            self.session.close_after_reply("stopping")
-        else:
-            self._time_out("stopping", "The server is shutting down.")
+        self._end_behind_command("stopping", "The server is shutting down.")
 
     def _outlived_tickets(self) -> None:
-        """End the session, behind the command at work: the keys that its TLS session shares with others must go."""
+        """End the session: the keys that its TLS session shares with others must go."""
+        self._end_behind_command("tls-session-expired", "This TLS session is a day old, connect again.")
+
+    def _end_behind_command(self, reason: str, text: str) -> None:
         assert self.session is not None
         if self._is_busy:
-            self.session.close_after_reply("tls-session-expired")
+            self.session.close_after_reply(reason)
         else:
-            self._time_out("tls-session-expired", "This TLS session is a day old, connect again.")
+            self._time_out(reason, text)
 
     def reconsider(self) -> None:
         """End the session if its user could not log in as things are now: the configuration has changed."""
@@ -397,10 +396,10 @@ class ServerPI(Protocol):
 
     def end(self, reason: str, text: str, cause: Cause) -> None:
         """End the session now, whatever it does: a transfer is aborted for *cause*, an upload is not published."""
-        if self._is_closing:
-            return
         session = self.session
         assert session is not None
+        if self._is_closing or not session.is_open:
+            return
         self._send(Reply(421, text))
         self._close(reason)
         session.is_abort_wanted = True
