@@ -42,7 +42,7 @@ UPKEEP_QUEUE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one of several processes has of the server (service/processes); *audit_turn* is held to write to the log."""
+    """What one of several processes has of the server (processes); *audit_turn* is held to write to the log."""
 
     processes: int
     ports: PortRange
