@@ -332,7 +332,6 @@ class ControlClient:
     @property
     def session(self) -> Session:
         """The server's side of the session."""
-        assert self.pi.session is not None
         return self.pi.session
 
     @property

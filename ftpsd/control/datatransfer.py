@@ -143,7 +143,7 @@ async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
     """
     while True:
         if session.is_abort_wanted:
-            raise Lost(Cause.ABOR if session.is_open else session.end_cause, is_abort=True)
+            raise Lost(session.end_cause if session.is_gone else Cause.ABOR, is_abort=True)
         try:
             return await session.in_files(step)
         except PoolBusy:
@@ -196,7 +196,7 @@ class _Running:
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""
         session = self._session
-        if not session.is_open:
+        if session.is_gone:
             raise aborted(session.end_cause)
         if session.is_abort_wanted:
             raise aborted(Cause.ABOR)

@@ -132,7 +132,7 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
     except StorageError as error:
         path = None if error.path is None else str(error.path)
         # The files of a session that has ended are closed: what still asks for them finds no broken disk.
-        if error.kind in SERVER_FAULTS and command is not None and session.is_open:
+        if error.kind in SERVER_FAULTS and command is not None and not session.is_gone:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))

@@ -1,10 +1,28 @@
 """
-What comes after the reply of a command.
+How far a session has come, and what follows the reply of a command.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
+
+
+class Phase(IntEnum):
+    """The life of a session. Numbers: Python 3.11 hashes other enums slowly."""
+
+    LIVE = auto()
+    """Commands are run and answered."""
+    CLOSING = auto()
+    """The last reply is written. A command at work goes on to its end, and nothing is said of it."""
+    GONE = auto()
+    """Everything is given back. What is still at work ends."""
+
+
+MOVES: dict[Phase, frozenset[Phase]] = {
+    Phase.LIVE: frozenset({Phase.CLOSING, Phase.GONE}),
+    Phase.CLOSING: frozenset({Phase.GONE}),
+    Phase.GONE: frozenset(),
+}
 
 
 class After(Enum):

@@ -7,12 +7,19 @@ What belongs to the connection stays with the session: TLS, the protection level
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ftpsd.config.model import Config
 from ftpsd.data.carry.pace import NO_LIMIT, Pace
+from ftpsd.values import text as wire_text
 from ftpsd.values.path import ROOT, VirtualPath
 from ftpsd.wire.charset import UTF8, Charset
+from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.list_lines import ALL_FACTS
+from ftpsd.wire.reply import ReplyError
+
+if TYPE_CHECKING:
+    from ftpsd.control.table import Command
 
 # zlib's own default: smaller output costs much more time.
 DEFLATE_LEVEL = 6
@@ -66,3 +73,19 @@ class Parameters:
     def restart_at(self, offset: int, end: int | None = None) -> None:
         """Let the next transfer start at byte *offset* and stop before byte *end*."""
         self.restart_offset, self.range_end = offset, end
+
+    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
+        """
+        Return *line*, which was read as UTF-8, as the client has written it.
+
+        Raises:
+            ReplyError: 501, it is no text in the session's charset.
+        """
+        charset = self.charset
+        if charset.is_utf8 or command is None or command.is_about_login:
+            return line
+        try:
+            argument = charset.decode(wire_text.encode(line.argument))
+        except UnicodeDecodeError:
+            raise ReplyError(501, f"This is no text in {charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
+        return CommandLine(line.verb, argument)

@@ -20,20 +20,19 @@ from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.control.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
-from ftpsd.control.state.phase import After
+from ftpsd.control.state.phase import MOVES, After, Phase
 from ftpsd.control.state.proof import Ownership
 from ftpsd.control.state.remembered import Parameters
+from ftpsd.control.state.room import Room
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.standing import why_not
-from ftpsd.control.table import Command, CommandTable
+from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
-from ftpsd.data.trouble import Cause, Lost
+from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.values import text as wire_text
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
-from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
@@ -100,10 +99,9 @@ class Session:
         self.is_abort_wanted = False
 
         self._waiting_for: Deferred[Any] | None = None
-        self._has_room = True
-        self._room: Deferred[None] | None = None
+        self.room = Room(runtime.shared.clock)
         self._after = After.NOTHING
-        self.is_open = True
+        self.phase = Phase.LIVE
         self.end_cause = Cause.CLIENT_GONE
         """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
@@ -122,10 +120,15 @@ class Session:
             CancelledError: the session has ended while the command was waiting for a worker.
         """
         if self.avatar is None:
-            if not self.is_open:
+            if self.is_gone:
                 raise CancelledError
             raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
         return self.avatar.storage
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the session is over; a command may still be at work."""
+        return self.phase is Phase.GONE
 
     @property
     def is_secure(self) -> bool:
@@ -150,22 +153,6 @@ class Session:
             self.parameters.charset = UTF8
         else:
             self.parameters.charset = charset_of(self.avatar.user.encoding)
-
-    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
-        """
-        Return *line*, which was read as UTF-8, as the client has written it.
-
-        Raises:
-            ReplyError: 501, it is no text in the session's charset.
-        """
-        charset = self.parameters.charset
-        if charset.is_utf8 or command is None or command.is_about_login:
-            return line
-        try:
-            argument = charset.decode(wire_text.encode(line.argument))
-        except UnicodeDecodeError:
-            raise ReplyError(501, f"This is no text in {charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
-        return CommandLine(line.verb, argument)
 
     # --- work
 
@@ -212,7 +199,7 @@ class Session:
         """
         is_done = False
         while not is_done:
-            if not self.is_open:
+            if self.is_gone:
                 raise CancelledError
             if self.is_abort_wanted:
                 raise ReplyError(426, "Aborted.")
@@ -251,26 +238,10 @@ class Session:
             CancelledError: the session has ended meanwhile.
             Lost: the client took nothing for `limits.stall_timeout`.
         """
-        if not self.is_open:
+        if self.is_gone:
             raise CancelledError
         self.reply(part)
-        if self._has_room:
-            return
-        self._room = Deferred()
-        limits, clock = self.runtime.config.limits, self.runtime.shared.clock
-        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
-        try:
-            await self._room
-        finally:
-            self._room = None
-            if stall.active():
-                stall.cancel()
-
-    def room_changed(self, has_room: bool) -> None:
-        """Let `say` wait, or go on: the control connection takes nothing more for now, or does again."""
-        self._has_room = has_room
-        if has_room and self._room is not None:
-            self._room.callback(None)
+        await self.room.wait(self.runtime.config.limits.stall_timeout)
 
     # --- the host
 
@@ -389,15 +360,21 @@ class Session:
             self._after = After.NOTHING
         return after
 
+    def move(self, phase: Phase) -> None:
+        """Come to *phase*."""
+        assert phase in MOVES[self.phase], f"{self.phase.name} -> {phase.name}"
+        self.phase = phase
+
     def end(self) -> None:
-        """Give everything back: the connection is gone."""
-        self.is_open = False
+        """Give everything back: the session is over. Once more when its connection is lost behind that."""
+        if not self.is_gone:
+            self.move(Phase.GONE)
         self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
         self.ownership.end()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
-        for waiting in (self._waiting_for, self._room):
-            if waiting is not None:
-                waiting.cancel()
+        if self._waiting_for is not None:
+            self._waiting_for.cancel()
+        self.room.end()

@@ -18,6 +18,7 @@ OF_THE_CONNECTION = {
     "bad_commands": "nor one that is no FTP client",
     "reply": "writes to this connection",
     "_current": "asks the factory that has made this connection",
+    "room": "of this connection",
     "started": "when the connection was made",
 }
 OF_THE_LAST_DATA_CONNECTION = {

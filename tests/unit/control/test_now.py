@@ -101,6 +101,23 @@ def test_nothing_runs_behind_the_end() -> None:
     assert client.say("NOOP") == ""
 
 
+def test_a_client_that_has_gone_is_not_ended_again() -> None:
+    """Its command is still at work when its host goes: nothing is left behind for a connection that is no more."""
+    files = QueueingWorkers()
+    server = clear_server(files=files)
+    add_host(server, "ftp.example.com")
+    client = server.connect()
+    assert client.say("HOST ftp.example.com").startswith("220 ")
+    client.log_in("carol")
+    client.send("MKD one")
+    client.hang_up()
+    server.runtime = replace(server.runtime, hosts=Hosts(server.runtime.hosts.default))
+    server.take(user_record())
+    assert not server.reactor.getDelayedCalls()
+    files.release()
+    assert reasons(server) == ["connection-lost"]
+
+
 # --- sessions from before the reload that log in behind it
 
 
