@@ -46,7 +46,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     if old is None:
         raise ReplyError(503, "Send SITE CPFR first.")
     new = session.resolve(argument)
-    clock = session.runtime.shared.clock
+    clock = session.clock
     started = clock.seconds()
     copy = await session.when_counted(Copy, session.storage, old, new)
     try:
@@ -75,7 +75,7 @@ NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s"]+))(?=\s|$)')
 async def comb(session: Session, argument: str) -> Reply:
     """Join files into one, behind what it holds, and delete the parts; names are in quotes."""
     target, *parts = [session.resolve(name) for name in _names(argument)]
-    clock = session.runtime.shared.clock
+    clock = session.clock
     started = clock.seconds()
     joining = await session.when_counted(Joining, session.storage, target, parts)
     try:
@@ -113,7 +113,7 @@ NAMES = re.compile(f"{_NAME} {_NAME}")
 
 
 def _feature(session: Session) -> str | None:
-    return "SITE SYMLINK" if session.runtime.config.symlinks == "inside" else None
+    return "SITE SYMLINK" if session.config.symlinks == "inside" else None
 
 
 @family.command(

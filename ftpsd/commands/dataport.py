@@ -105,7 +105,7 @@ async def _listen(session: Session) -> int:
 
 
 def _aim(session: Session, target: HostPort) -> None:
-    if not session.runtime.config.active.enabled:
+    if not session.config.active.enabled:
         raise ReplyError(502, "Active mode is off, use PASV or EPSV.")
     if ip_address(target.host) != ip_address(session.peer_host) or target.port < FIRST_UNPRIVILEGED_PORT:
         session.publish(DataConnectionRefused(session.who, "foreign-target", "active"))

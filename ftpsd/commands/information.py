@@ -35,7 +35,7 @@ async def feat(session: Session, argument: str) -> Reply:
     features = session.table.features(session)
     if session.runtime.certificate is None:
         features = [feature for feature in features if feature not in NEEDS_CERTIFICATE]
-    if not session.runtime.config.active.enabled:
+    if not session.config.active.enabled:
         features.remove("EPRT")
     if ":" in session.local_host:
         features.remove("PASV")

@@ -52,13 +52,13 @@ async def stru(session: Session, argument: str) -> Reply:
 
 
 def _mode_feature(session: Session) -> str | None:
-    return "MODE Z" if session.runtime.config.mode_z else None
+    return "MODE Z" if session.config.mode_z else None
 
 
 @family.command("MODE <SP> <mode-code>", needs=Needs.LOGIN, rfc="959", features=(_mode_feature,))
 async def mode(session: Session, argument: str) -> Reply:
     """Choose the transfer mode: S, the file as it is, or where the operator allows it Z, deflated."""
-    if argument.strip().upper() == "Z" and session.runtime.config.mode_z:
+    if argument.strip().upper() == "Z" and session.config.mode_z:
         session.parameters.is_deflated = True
         return Reply(200, "MODE is Z (deflated).")
     reply = _only(argument, "S", ("B", "C", "Z"), "MODE")
@@ -71,7 +71,7 @@ async def mode(session: Session, argument: str) -> Reply:
 )
 async def opts_mode(session: Session, argument: str) -> Reply:
     """Choose how hard MODE Z deflates, from 0 to 9."""
-    if not session.runtime.config.mode_z:
+    if not session.config.mode_z:
         raise ReplyError(501, "No options for that command.")
     match argument.upper().split():
         case ["Z"]:

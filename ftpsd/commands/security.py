@@ -64,7 +64,7 @@ async def prot(session: Session, argument: str) -> Reply:
         raise ReplyError(536, "TLS knows only PROT P and PROT C.")
     if level not in ("P", "C"):
         raise ReplyError(504, "Unknown protection level, use PROT P.")
-    if level == "C" and session.runtime.config.tls.require == "control-and-data":
+    if level == "C" and session.config.tls.require == "control-and-data":
         raise ReplyError(534, "This server encrypts all data connections, use PROT P.")
     if not session.has_buffer_size:
         # RFC 2228, 3; RFC 4217, 9. pyftpdlib has insisted on it for years, so clients send PBSZ.
@@ -76,7 +76,7 @@ async def prot(session: Session, argument: str) -> Reply:
 @family.command("CCC", needs=Needs.NOTHING, rfc="2228")
 async def ccc(session: Session, argument: str) -> Reply:
     """Return the control connection to clear text, where the operator allows it; data connections stay as they are."""
-    policy = session.runtime.config.tls
+    policy = session.config.tls
     if not policy.allow_ccc or policy.require != "none":
         raise ReplyError(533, "The control connection stays encrypted.")
     if not session.is_secure:

@@ -39,7 +39,7 @@ async def site_help(session: Session, argument: str) -> Reply:
 @family.command("IDLE [<SP> <seconds>]", under="SITE", needs=Needs.LOGIN, rfc="959")
 async def site_idle(session: Session, argument: str) -> Reply:
     """Show or lower the seconds of silence after which the session ends."""
-    most = int(session.runtime.config.limits.idle_timeout)
+    most = int(session.config.limits.idle_timeout)
     least = min(LEAST_IDLE, most)
     text = argument.strip()
     if text:

@@ -31,7 +31,8 @@ from ftpsd.audit.events import (
     TLSFacts,
     TransferStarted,
 )
-from ftpsd.control.state.session import BUSY_PAUSE, Session, TransferStatus
+from ftpsd.control.state.session import BUSY_PAUSE, Session
+from ftpsd.control.state.status import TransferStatus
 from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
@@ -77,7 +78,7 @@ async def send(
         connection = await running.connect()
         await running.carry(connection, transfer, inline=inline)
         is_unseen = session.dtp.mode == "active" and not connection.is_secure
-        patience = session.runtime.config.limits.stall_timeout
+        patience = session.config.limits.stall_timeout
         await connection.finish(patience, wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
         session.dtp.let_go(connection)
 
@@ -103,7 +104,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             if small.is_full:
                 rest = Inflating(sink, decoder) if is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
-            await connection.finish(session.runtime.config.limits.stall_timeout)
+            await connection.finish(session.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
             step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
@@ -147,7 +148,7 @@ async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
         try:
             return await session.in_files(step)
         except PoolBusy:
-            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
+            await deferLater(session.clock, BUSY_PAUSE)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -169,7 +170,7 @@ class _Running:
         self._account = account
         self._opening = opening
         self._status = TransferStatus(opening, size)
-        self._clock = session.runtime.shared.clock
+        self._clock = session.clock
         self._started = self._clock.seconds()
 
     async def __aenter__(self) -> _Running:
@@ -216,7 +217,7 @@ class _Running:
     async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:
         """Run *transfer* over *connection*, at the session's rate."""
         session = self._session
-        limits = session.runtime.config.limits
+        limits = session.config.limits
         parameters = session.parameters
         pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)

@@ -169,7 +169,7 @@ def storage_reply(error: StorageError) -> Reply:
 
 def lost_reply(session: Session, command: Command | None, cause: Cause) -> Reply:
     """Return the 426 that says why a transfer did not come to its end, and what that means for an upload."""
-    config = session.runtime.config
+    config = session.config
     sentence = LOST_SENTENCES[cause].format(seconds=config.limits.stall_timeout)
     is_upload = command is not None and command.verb in UPLOADS
     outcome = "not stored" if is_upload and config.uploads.mode == "atomic" else "transfer aborted"
@@ -194,7 +194,7 @@ def guard(session: Session, command: Command | None, line: CommandLine) -> None:
         return
     # As plain numbers: in Python 3.11 an `&` of flags takes 3 us, and there are three in every command.
     needs = command.needs.value
-    policy = session.runtime.config.tls.require
+    policy = session.config.tls.require
     if needs & TLS and policy != "none" and not session.is_secure:
         raise ReplyError(530, "Use AUTH TLS first.")
     if needs & LOGIN and session.avatar is None:

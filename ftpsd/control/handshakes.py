@@ -41,7 +41,7 @@ class Handshake:
         self.tls = SessionTLS(certificate, session.runtime.tls, address=session.peer_host)
         self._session = session
         self._is_implicit = is_implicit
-        self._clock = session.runtime.shared.clock
+        self._clock = session.clock
         self._started = self._clock.seconds()
 
     def completed(self) -> TLSEstablished:

@@ -103,7 +103,7 @@ class ServerPI(Protocol):
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, True)
-        limits, counts = session.runtime.config.limits, session.runtime.shared.counts
+        limits, counts = session.config.limits, session.counts
         refusal = counts.admit(peer, limits.connections, limits.connections_per_address)
         if refusal is not None:
             self._reject(refusal)
@@ -131,7 +131,7 @@ class ServerPI(Protocol):
         """
         self.session.publish(ConnectionRejected(self.session.who, reason))
         if self._starts_with_tls:
-            counts = self.session.runtime.shared.counts
+            counts = self.session.counts
             if not counts.may_linger(self.session.peer_host):
                 self._close(reason)
                 return
@@ -174,7 +174,7 @@ class ServerPI(Protocol):
         self._backlog.clear()
         self._handshake = Handshake(session, is_implicit=self._starts_with_tls)
         session.tls = session.dtp.tls = self._handshake.tls
-        self._timers.set("handshake", session.runtime.config.limits.handshake_timeout, partial(self._abort, TOO_LATE))
+        self._timers.set("handshake", session.config.limits.handshake_timeout, partial(self._abort, TOO_LATE))
         self.transport.start_tls(session.tls)
 
     def _stop_tls(self) -> None:

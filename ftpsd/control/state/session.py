@@ -14,18 +14,22 @@ from secrets import token_hex
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
+from ftpsd.config.model import Config
 from ftpsd.control.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
+from ftpsd.control.state.limits import SessionCounts
 from ftpsd.control.state.phase import MOVES, After, Phase
 from ftpsd.control.state.proof import Ownership
 from ftpsd.control.state.remembered import Parameters
 from ftpsd.control.state.room import Room
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.standing import why_not
+from ftpsd.control.state.status import TransferStatus
 from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
@@ -45,15 +49,6 @@ BUSY_PAUSE = 0.1
 # between two looks. WinSCP gives up after 15 s without a reply.
 COUNT_PATIENCE = 10.0
 COUNT_LOOK = 0.05
-
-
-class TransferStatus:
-    """The transfer under way, for STAT: what is transferred and how many bytes of how many have crossed."""
-
-    def __init__(self, description: str, size: int | None) -> None:
-        self.description = description
-        self.size = size
-        self.moved = 0
 
 
 class Session:
@@ -108,6 +103,23 @@ class Session:
         """Why the session ends, in the words of the audit log."""
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    # --- what the session works with
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor's clock."""
+        return self.runtime.shared.clock
+
+    @property
+    def counts(self) -> SessionCounts:
+        """The counts of sessions, which limits compare with."""
+        return self.runtime.shared.counts
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the session."""
+        return self.runtime.config
 
     # --- questions
 
@@ -170,7 +182,7 @@ class Session:
             StorageError: COUNTING after `COUNT_PATIENCE` seconds.
             CancelledError: the session has ended meanwhile.
         """
-        clock = self.runtime.shared.clock
+        clock = self.clock
         deadline = clock.seconds() + COUNT_PATIENCE
         while True:
             try:
@@ -215,7 +227,7 @@ class Session:
         Raises:
             CancelledError: the session has ended meanwhile.
         """
-        await self.while_open(deferLater(self.runtime.shared.clock, seconds))
+        await self.while_open(deferLater(self.clock, seconds))
 
     async def while_open(self, awaited: Deferred[T]) -> T:
         """
@@ -241,7 +253,7 @@ class Session:
         if self.is_gone:
             raise CancelledError
         self.reply(part)
-        await self.room.wait(self.runtime.config.limits.stall_timeout)
+        await self.room.wait(self.config.limits.stall_timeout)
 
     # --- the host
 
@@ -323,12 +335,12 @@ class Session:
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()
-        policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
+        policy = user.data_session_reuse or self.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
         self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates
-        limits = self.runtime.config.limits
+        limits = self.config.limits
         account = self.host.account(user.name)
         parameters = self.parameters
         parameters.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
@@ -340,12 +352,12 @@ class Session:
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
-            self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
+            self.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
         self.avatar = None
         self.ownership.changed()
         self.who = replace(self.who, user=None)
-        self.parameters = Parameters.of(self.runtime.config)
+        self.parameters = Parameters.of(self.config)
 
     def after_reply(self, after: After, reason: str | None = None) -> None:
         """Let *after* follow the reply of the current command; of CLOSE the first *reason* holds, and nothing else."""
