@@ -6,18 +6,13 @@ Permissions are not checked here: the session's storage refuses what the user ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.values.entry import EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
 
 family = Family("files")
 

@@ -14,24 +14,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.control.state.phase import After
-from ftpsd.control.state.session import BUSY_PAUSE
+from ftpsd.control.state.session import BUSY_PAUSE, Session
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
 from ftpsd.values.entry import Entry, EntryType, listable
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.charset import Charset
-from ftpsd.wire.list_lines import facts, glob_match, list_lines, mlsd_lines
+from ftpsd.wire.list_lines import ALL_FACTS, facts, glob_match, list_lines, mlsd_lines
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # Entries rendered in one go: about 16 KiB of text, one TLS record.
 BATCH = 200
@@ -86,7 +82,13 @@ async def mlsd(session: Session, argument: str) -> Reply:
         raise
 
 
-@family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659")
+def _mlst_feature(session: Session) -> str:
+    """RFC 3659, 7.8: all the facts there are, and which of them the session is told."""
+    chosen = session.parameters.facts
+    return "MLST " + "".join(f"{fact}{'*' if fact in chosen else ''};" for fact in ALL_FACTS)
+
+
+@family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659", features=(_mlst_feature,))
 async def mlst(session: Session, argument: str) -> Reply:
     """Describe one file or directory."""
     path = session.resolve(argument) if argument else session.parameters.directory

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import StorageError
 from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # The largest offset a 64-bit file knows.
 MAX_OFFSET = 2**63 - 1

@@ -7,14 +7,10 @@ everything that had arrived in clear.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ftpsd.control.state.phase import After
-from ftpsd.control.table import Family, Needs
+from ftpsd.control.state.session import Session
+from ftpsd.control.table import Family, Feature, Needs
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # AUTH SSL and the -C and -P forms come from drafts of RFC 4217; older Windows and AS/400 clients still send them.
 MECHANISMS = ("TLS", "TLS-C", "TLS-P", "SSL")
@@ -25,7 +21,14 @@ MOST_BUFFER_SIZE = 2**32 - 1
 family = Family("security")
 
 
-@family.command("AUTH <SP> <mechanism-name>", needs=Needs.NOTHING, rfc="2228", features=("AUTH TLS",))
+def _with_certificate(line: str) -> Feature:
+    """Return a line of FEAT that a server without TLS must not promise: old clients choose by it (Explorer, IE)."""
+    return lambda session: line if session.runtime.certificate is not None else None
+
+
+@family.command(
+    "AUTH <SP> <mechanism-name>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("AUTH TLS"),)
+)
 async def auth(session: Session, argument: str) -> Reply:
     """Start TLS on the control connection."""
     mechanism = argument.strip().upper()
@@ -42,7 +45,7 @@ async def auth(session: Session, argument: str) -> Reply:
     return Reply(234, "Start the TLS handshake.")
 
 
-@family.command("PBSZ <SP> <decimal-integer>", needs=Needs.NOTHING, rfc="2228", features=("PBSZ",))
+@family.command("PBSZ <SP> <decimal-integer>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("PBSZ"),))
 async def pbsz(session: Session, argument: str) -> Reply:
     """Set the protection buffer size; with TLS it is always 0."""
     if not session.is_secure:
@@ -54,7 +57,7 @@ async def pbsz(session: Session, argument: str) -> Reply:
     return Reply(200, "PBSZ=0")
 
 
-@family.command("PROT <SP> <prot-code>", needs=Needs.NOTHING, rfc="2228", features=("PROT",))
+@family.command("PROT <SP> <prot-code>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("PROT"),))
 async def prot(session: Session, argument: str) -> Reply:
     """Choose whether data connections are encrypted: P, or C where the policy allows it."""
     if not session.is_secure:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # Seconds. A session that ends sooner than its user can type is of no use (wu-ftpd's bound).
 LEAST_IDLE = 30

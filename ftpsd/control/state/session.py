@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ftpsd.audit.events import Event, Who
+from ftpsd.audit.events import Direction, Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
 from ftpsd.control.handshakes import data_refused
@@ -343,8 +343,8 @@ class Session:
         limits = self.config.limits
         account = self.host.account(user.name)
         parameters = self.parameters
-        parameters.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
-        parameters.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
+        parameters.download_pace = rates.pace(account, Direction.DOWNLOAD, user.download_rate, limits.download_rate)
+        parameters.upload_pace = rates.pace(account, Direction.UPLOAD, user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
