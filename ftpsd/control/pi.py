@@ -26,7 +26,7 @@ from ftpsd.control.answered import command_done
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
-from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
+from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
