@@ -12,7 +12,8 @@ which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each tim
   OpenSSL's cache, which strangers must not be able to do. It goes with its last session.
 
 A context lives as long as the last session that began with it, and no session keeps it longer than `MOST_SECONDS`:
-`TicketContext.expires` tells when that is over.
+`TicketContext.expires` tells when that is over. Nobody begins with one whose time is more than half over, so every
+session has twelve hours.
 
 Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever connection
 of the context fails next, in whatever thread, would get it. A client that is to be refused by its list of protocols
@@ -83,7 +84,7 @@ class TicketContexts:
         """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
         key = pair.fingerprint, minimum_version, address
         found = self._by_address.get(key)
-        if found is None or found.expires <= self._clock.seconds():
+        if found is None or found.expires - self._clock.seconds() < MOST_SECONDS / 2:
             found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)
         return found
 
