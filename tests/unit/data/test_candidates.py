@@ -108,6 +108,27 @@ def test_a_refused_candidate_is_told() -> None:
     assert not opening.is_over
 
 
+def test_a_connection_that_is_given_up_is_no_refusal() -> None:
+    """rclone connects, sends MLSD, hears 550 and closes: nobody was refused, and the audit log must not say so."""
+    side = protected(is_capped=True)
+    side.arrive().close()
+    side.reactor.settle()
+    side.dtp.forget()
+    assert not side.refusals
+
+
+def test_a_connection_given_up_before_its_command_is_told_with_the_command() -> None:
+    """What the command fails of is told once: here with its reply."""
+    side = protected(is_capped=True)
+    side.arrive().close()
+    side.reactor.settle()
+    opening = side.open()
+    side.reactor.advance(GRACE)
+    assert opening.trouble is Trouble.NO_TLS
+    assert not opening.result.is_told
+    assert not side.refusals
+
+
 def test_a_refusal_is_answered_soon() -> None:
     """A client that cannot resume waits GRACE seconds, not connect_timeout."""
     side = protected()
