@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from OpenSSL import SSL
 
 from ftpsd.tls.live import Holder, secret_of
+from ftpsd.tls.session_tls import SessionTLS
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
@@ -32,6 +33,7 @@ class Ownership:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._holder: Holder | None = None
+        self._tls: SessionTLS | None = None
         # By secret, the session whose it was.
         self._known: dict[bytes, str] = {}
 
@@ -63,6 +65,7 @@ class Ownership:
         """Note the TLS session of the control connection, whose handshake is complete."""
         self.end()
         session = self._session
+        self._tls = session.tls
         secret = session.tls.secret if session.tls is not None else None
         if secret is not None:
             self._holder = Holder(session.who.session, session.peer_host, secret, self._account)
@@ -71,6 +74,8 @@ class Ownership:
     def changed(self) -> None:
         """Note that the user has logged in, or out."""
         self._known.clear()
+        if self._tls is not None and self._session.avatar is not None:
+            self._tls.was_used()
         if self._holder is not None:
             self._session.runtime.shared.live.logged_in(self._holder, self._account)
 
@@ -78,8 +83,12 @@ class Ownership:
         """Forget the TLS session: the control connection has gone, or begins another one."""
         self._known.clear()
         holder, self._holder = self._holder, None
+        tls, self._tls = self._tls, None
+        live = self._session.runtime.shared.live
         if holder is not None:
-            self._session.runtime.shared.live.remove(holder)
+            live.remove(holder)
+        if tls is not None:
+            tls.has_ended(is_wanted=holder is not None and live.is_held(holder.secret))
 
     @property
     def _account(self) -> str | None:

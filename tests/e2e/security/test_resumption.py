@@ -85,7 +85,8 @@ def is_refused(control: ControlConnection, client: Client, session: ssl.SSLSessi
 
 def have_ended(daemon: Daemon, account: Account, count: int) -> bool:
     """Tell whether *count* sessions of the user have ended."""
-    return sum(event["user"] == account.name for event in daemon.audit('"session-closed"')) >= count
+    closed = [event for event in daemon.audit('"session-closed"') if event["user"] == account.name]
+    return len(closed) >= count
 
 
 @pytest.fixture(params=SECURE_WAYS, ids=str)

@@ -179,3 +179,22 @@ def test_a_hello_in_two_records_hides_no_protocol(house: House) -> None:
         pass
     with connect_data(mine, client, control.client.tls.session, is_cut=True) as (server, _ours):
         assert mine.is_own(server)
+
+
+@pytest.mark.parametrize(("is_used", "is_wanted"), [(False, False), (True, False), (False, True)])
+def test_a_session_that_never_logged_in_leaves_the_cache(house: House, is_used: bool, is_wanted: bool) -> None:
+    """Without an account nobody fills the cache, one handshake after the other; who has logged in may resume."""
+    client = house.client(tickets=False)
+    here, _ = house.session(client)
+    tls, control = house.session(client)
+    session = control.client.tls.session
+    # Both ends say close_notify, after which OpenSSL keeps a session.
+    control.server.loseConnection()
+    control.transport.clear()
+    if is_used:
+        tls.was_used()
+    tls.has_ended(is_wanted=is_wanted)
+    del tls, control
+    gc.collect()
+    with connect_data(here, client, session) as (_server, ours):
+        assert ours.tls.session_reused == (is_used or is_wanted)
