@@ -73,6 +73,15 @@ def test_a_stranger_who_comes_later_ends_nothing() -> None:
     assert opening.result.is_secure
 
 
+@pytest.mark.parametrize("cuts", [(200,), (3,), (3, 7, 200)], ids=str)
+def test_a_hello_comes_in_several_segments(cuts: tuple[int, ...]) -> None:
+    """As that of a client with keys against quantum computers, which no segment holds."""
+    side = protected()
+    opening = side.open()
+    side.arrive().shake_hands(side.resuming(), cuts=cuts)
+    assert opening.result.is_secure
+
+
 def test_the_others_are_closed_when_one_is_chosen() -> None:
     """No descriptor and no timer of theirs is left, and the audit log knows why."""
     side = protected()
