@@ -26,13 +26,13 @@ from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.quota import Quota
+from ftpsd.values.quota import ENDLESS, Quota
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
@@ -168,12 +168,14 @@ class Realm:
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        return self._quotas.accounts.of(user.home).ledger(Quota(user.quota.bytes, user.quota.files))
+        return QuotaLedger(self._quotas.accounts.of(user.home), Quota(user.quota.bytes, user.quota.files))
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
         accounts = self._quotas.accounts
-        return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
+        if directory in self._quotas.homes:
+            return QuotaLedger(accounts.of(directory), ENDLESS)
+        return accounts.ledger(directory)
 
     def _count_later(self, user: UserRecord) -> None:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
@@ -189,7 +191,7 @@ def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
 
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
     """Count *home* when that is due, and say what is in the way of it."""
-    account: QuotaAccount = accounts.of(home)
+    account = accounts.of(home)
     if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
         return []
     return accounts.uncounted([home])

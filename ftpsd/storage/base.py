@@ -236,7 +236,6 @@ class Sink(Protocol):
 
     path: VirtualPath  # where it will be published; for unique=True the chosen name
     offset: int  # where the first byte goes
-    replaces: bool  # a published file of that name existed at open
     sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
 
     def write(self, data: memoryview) -> None:

@@ -198,7 +198,6 @@ class ForwardingSink:
         self._inner = inner
         self.path = storage.outward(inner.path)
         self.offset = inner.offset
-        self.replaces = inner.replaces
         self.sha256 = inner.sha256
 
     def write(self, data: memoryview) -> None:

@@ -14,6 +14,7 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry
@@ -52,7 +53,7 @@ def counted(directory: Path, policy: UploadPolicy) -> House:
     """Return a house over a directory with a quota that nothing here reaches."""
     account = QuotaAccount(directory)
     account.count()
-    ledger = account.ledger(Quota(bytes=1 << 30, files=10_000))
+    ledger = QuotaLedger(account, Quota(bytes=1 << 30, files=10_000))
 
     def open_storage(owner: str) -> Storage:
         return LocalJail.open(directory, uploads=policy, owner=owner, ledger=ledger)

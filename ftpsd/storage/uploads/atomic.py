@@ -71,7 +71,6 @@ class AtomicSink:
         self._is_refused = False  # whether there was no room for it
         self.path = place.path
         self.offset = begun.start
-        self.replaces = begun.published is not None
         self.sha256: str | None = None
         self._kept = Kept(self._partial.fd)
         self._digest = GrowingDigest(self._partial.fd, begun.start) if policy.digests else None

@@ -11,6 +11,7 @@ from ftpsd.audit.events import LinkMade, QuotaExceeded
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
@@ -222,7 +223,7 @@ def test_a_quota(tmp_path: Path) -> None:
     """A link is a file; 552, and the operator learns of it."""
     account = QuotaAccount(tmp_path)
     account.count()
-    ledger = account.ledger(Quota(files=1))
+    ledger = QuotaLedger(account, Quota(files=1))
     jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice", ledger=ledger)
     (tmp_path / "dir").mkdir()
     client = clear_server(storage=jail).logged_in()

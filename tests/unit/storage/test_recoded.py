@@ -20,6 +20,7 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.recoded import RecodedStorage, StoredNames
 from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
@@ -252,7 +253,7 @@ def test_sources_and_quota_are_those_behind(tmp_path: Path) -> None:
         tmp_path,
         uploads=UploadPolicy(durable=False, digests=True),
         owner="u",
-        ledger=account.ledger(Quota(bytes=10, files=2)),
+        ledger=QuotaLedger(account, Quota(bytes=10, files=2)),
     )
     storage = RecodedStorage(jail, "gbk")
     put(storage, f"/{NAME}", b"1234")
