@@ -8,7 +8,7 @@ Opening and closing block, so both happen in the files pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
-from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
@@ -30,9 +30,8 @@ from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.recoded import RecodedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.quota import ENDLESS, Quota
+from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
@@ -163,12 +162,12 @@ class Realm:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
             jail = RecodedStorage(jail, tree.stored_encoding)
-        return GuardedStorage(jail, path_rules(tree.rules))
+        return GuardedStorage(jail, tree.rules)
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        return QuotaLedger(self._quotas.accounts.of(user.home), Quota(user.quota.bytes, user.quota.files))
+        return QuotaLedger(self._quotas.accounts.of(user.home), user.quota)
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
@@ -182,11 +181,6 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_tell, _not_counted)
-
-
-def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
-    """Return rules of the users file as the storage takes them."""
-    return None if rules is None else [PathRule(rule.path, rule.allow) for rule in rules]
 
 
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:

@@ -28,7 +28,6 @@ from ftpsd.audit.events import (
     Event,
     Result,
     TLSEstablished,
-    TLSFacts,
     TransferStarted,
 )
 from ftpsd.control.state.session import BUSY_PAUSE, Session, TransferStatus
@@ -38,6 +37,7 @@ from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
+from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply
 from ftpsd.workers import PoolBusy
@@ -207,7 +207,7 @@ class _Running:
             session.publish(DataSessionShared(session.who, resumed))
         if connection.tls is not None:
             facts = describe(connection.tls)
-            self._account.tls = TLSFacts(facts.version, facts.cipher, facts.resumed)
+            self._account.tls = facts
             seconds = self._clock.seconds() - started
             session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
         return connection

@@ -14,10 +14,10 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.join import Joining
 from ftpsd.storage.pieces.piece import PIECE
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
@@ -175,7 +175,7 @@ def test_permissions(allowed: str, target: str, reply: str) -> None:
     """Upload or append for the target, read and delete for the parts, all asked for before anything is done."""
     memory = MemoryStorage()
     _fill(memory)
-    rule = PathRule("/**", frozenset(map(Permission, allowed.split())))
+    rule = Rule("/**", frozenset(map(Permission, allowed.split())))
     client = clear_server(storage=GuardedStorage(memory, [rule])).logged_in()
     assert client.say(f"COMB {target} one two") == reply
     assert ("one" in memory.tree.root.children) is (reply != DONE)
