@@ -44,6 +44,7 @@ class Kind(Enum):
     BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
+    REFUSED = auto()  # what came in is not taken: a watcher of the upload has looked at it
     IO = auto()
 
 
