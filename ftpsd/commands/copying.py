@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
+from ftpsd.control.datatransfer import publish
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
 from ftpsd.storage.pieces.join import Joining
@@ -51,6 +52,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     copy = await session.when_counted(Copy, session.storage, old, new)
     try:
         await session.in_pieces(copy.step)
+        await publish(session.in_pieces, copy)
     finally:
         await session.clean_up(copy.close)
     seconds = clock.seconds() - started
@@ -80,6 +82,7 @@ async def comb(session: Session, argument: str) -> Reply:
     joining = await session.when_counted(Joining, session.storage, target, parts)
     try:
         await session.in_pieces(joining.step)
+        await publish(session.in_pieces, joining)
     finally:
         await session.clean_up(joining.close)
     seconds = clock.seconds() - started

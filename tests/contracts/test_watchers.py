@@ -77,7 +77,7 @@ class TestUploads:
             write(sink, piece)
         sink.commit()
         (only,) = gate.made
-        assert (only.path, only.seen, only.is_finished) == (at("/a"), b"123456", True)
+        assert (only.path, bytes(only.seen), only.is_finished) == (at("/a"), b"123456", True)
         assert only.closed
 
     def test_a_watcher_is_asked_again(self, storage: Storage, gate: Gate) -> None:
