@@ -20,6 +20,7 @@ from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
+from tests.contracts.contents import Framed
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree
 
@@ -119,6 +120,15 @@ class Below(ForwardingStorage):
         return VirtualPath(path.parts[len(self._top.parts) :])
 
 
+def framed(directory: Path) -> House:
+    """Return a house over a directory whose files hold something else than their users see."""
+
+    def open_storage(owner: str) -> Storage:
+        return LocalJail.open(directory, uploads=UploadPolicy(durable=False), owner=owner, content=Framed())
+
+    return House(open_storage)
+
+
 HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-atomic-durable": lambda directory: local(directory, UploadPolicy()),
     "jail-direct": lambda directory: local(directory, UploadPolicy(atomic=False)),
@@ -128,6 +138,7 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "beside-a-mount": beside_a_mount,
     "below-a-mount": below_a_mount,
     "recoded-jail": recoded,
+    "framed-jail": framed,
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

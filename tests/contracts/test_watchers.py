@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
+from ftpsd.storage.disk.content import PLAIN
 from ftpsd.storage.disk.digest import PIECE
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.growing import Growing, Watcher
@@ -144,6 +145,6 @@ def test_uploads_in_place_cannot_be_watched(gate: Gate) -> None:
 def test_without_watchers_nothing_is_read_again(tmp_path: Path) -> None:
     """What there was is not touched: no error that it cannot be read."""
     with (tmp_path / "file").open("wb") as file:
-        growing = Growing(file.fileno(), 2 * PIECE, ())
+        growing = Growing(PLAIN.reading(file.fileno()), 2 * PIECE, ())
         growing.grew(memoryview(b"data"))
         assert growing.catch_up(1)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
+from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.disk.digest import PIECE, StreamDigest, keep_digest
 from ftpsd.storage.disk.kept import Kept
 from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writable
@@ -44,6 +45,7 @@ def open_atomic(
     owner: str,
     terms: Terms,
     ledger: Ledger = NO_LEDGER,
+    content: Content = PLAIN,
 ) -> AtomicSink:
     """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
     if published is None and not terms.may_create:
@@ -54,7 +56,7 @@ def open_atomic(
             raise StorageError(Kind.EXISTS)
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
-    beginning = Beginning(place, owner, ledger, policy.keep_partial, published)
+    beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
         return AtomicSink(place, policy, begun, terms)
@@ -77,12 +79,10 @@ class AtomicSink:
         self.offset = begun.start
         self.sha256: str | None = None
         self._kept = Kept(self._partial.fd)
-        if begun.start:  # else that is where a descriptor begins
-            os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
         self._digest = StreamDigest() if policy.digests else None
         digest = () if self._digest is None else (self._digest,)
         self._growing = Growing(
-            self._partial.fd, begun.start, (*digest, *(watch(place.path) for watch in policy.watch))
+            self._partial.reading(), begun.start, (*digest, *(watch(place.path) for watch in policy.watch))
         )
         self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
 

@@ -9,10 +9,10 @@ all end in such a file, so a watcher misses none of them. The first watcher is t
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ftpsd.storage.disk.content import Reading
 from ftpsd.storage.disk.digest import CATCH_UP, CHUNK, PIECE
 from ftpsd.values.path import VirtualPath
 
@@ -47,12 +47,12 @@ class Growing:
     """
     A file that grows behind the *present* bytes that it has already, and its watchers, which it closes.
 
-    The present bytes are read from *fd* piece by piece while others come in, and what is left of them at the end: the
-    digest of 4 GiB at once takes ten seconds, which no client waits for its 150.
+    The present bytes are read by *reading* piece by piece while others come in, and what is left of them at the end:
+    the digest of 4 GiB at once takes ten seconds, which no client waits for its 150.
     """
 
-    def __init__(self, fd: int, present: int, watchers: Sequence[Watcher]) -> None:
-        self._fd = fd
+    def __init__(self, reading: Reading, present: int, watchers: Sequence[Watcher]) -> None:
+        self._reading = reading
         self._length = present
         self._seen = 0
         self._watchers = watchers
@@ -96,12 +96,13 @@ class Growing:
         """Show up to *most* bytes that are in the file; True when none are left."""
         if not self._watchers:
             return True
+        buffer = memoryview(bytearray(min(CHUNK, most, self._length - self._seen)))
         while self._seen < self._length and most > 0:
-            piece = os.pread(self._fd, min(CHUNK, most, self._length - self._seen), self._seen)
-            if not piece:
+            count = self._reading(buffer[: min(most, self._length - self._seen)], self._seen)
+            if not count:
                 raise OSError(errno.EIO, "the file has become shorter")
-            self._show(piece)
-            most -= len(piece)
+            self._show(buffer[:count])
+            most -= count
         return self._seen == self._length
 
     def _show(self, data: memoryview | bytes) -> None:

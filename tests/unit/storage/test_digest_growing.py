@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Sink, StorageError, Terms
+from ftpsd.storage.disk.content import PLAIN
 from ftpsd.storage.disk.digest import CATCH_UP, PIECE, StreamDigest
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.growing import Growing
@@ -29,7 +30,7 @@ class Grown:
         self.content = present
         self.fd = os.open(path, os.O_RDWR | os.O_APPEND)
         self.digest = StreamDigest()
-        self.growing = Growing(self.fd, len(present), [self.digest])
+        self.growing = Growing(PLAIN.reading(self.fd), len(present), [self.digest])
 
     def add(self, data: bytes) -> None:
         os.write(self.fd, data)
