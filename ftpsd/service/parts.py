@@ -42,7 +42,7 @@ UPKEEP_QUEUE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one of several processes has of the server (service/processes); *audit_turn* is held to write to the log."""
+    """What one of several processes has of the server (processes); *audit_turn* is held to write to the log."""
 
     processes: int
     ports: PortRange
@@ -115,7 +115,7 @@ class Parts:
         """Give the metrics what they read instead of count."""
 
         def sessions() -> dict[str, float]:
-            transferring = sum(1 for pi in self.sessions if pi.session is not None and pi.session.transfer is not None)
+            transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)
             logged_in = self.counts.logged_in
             return {
                 "login": len(self.sessions) - logged_in,
