@@ -31,8 +31,8 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import logs
-from ftpsd.service.parts import Share
 from ftpsd.service.reload import Reloader
+from ftpsd.service.share import Duty, Share
 from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
 
 log = Logger()
@@ -41,11 +41,8 @@ log = Logger()
 class Member(Daemon):
     """The daemon at *place*; *version* is that of the configuration *loaded*."""
 
-    renews = False
-
     def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
         self.place = place
-        self.sweeps = place.index == 0
         self.version = version
         self.table = CountTable(place.table, place.index)
         self._snapshot = snapshot
@@ -60,6 +57,7 @@ class Member(Daemon):
             rates=SharedRates(reactor, self.table),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
             accounts=SharedAccounts(homes),
+            duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
         )
         super().__init__(loaded, Path(place.path), reactor, share)
         self.reloader = Reloader(Path(place.path), self, self._read)

@@ -43,8 +43,9 @@ from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
 from ftpsd.service.outside.outcome import runtime_directory
 from ftpsd.service.outside.outputs import open_audit_log
-from ftpsd.service.parts import Parts, Share
+from ftpsd.service.parts import Parts
 from ftpsd.service.reload import Reloader
+from ftpsd.service.share import Duty, Share
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
@@ -59,14 +60,9 @@ log = Logger()
 class Daemon(Service):
     """The whole server, from one good configuration; with a *share*, one of its processes (processes/member.py)."""
 
-    # Whether it removes abandoned uploads: once for the server.
-    sweeps = True
-    # Whether it looks for renewed certificates itself.
-    renews = True
-
     def __init__(self, loaded: Loaded, path: Path, reactor: Any, share: Share | None = None) -> None:
         self.reactor = reactor
-        self.parts = Parts(loaded.config, reactor, share)
+        self.parts = Parts(loaded.config, reactor, share or Share.alone(loaded.config, reactor))
         self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, self.parts)
         self.reloader = Reloader(path, self, outcomes=runtime_directory())
@@ -74,7 +70,6 @@ class Daemon(Service):
         self._control: list[tuple[str, IListeningPort]] = []
         self._admin: IListeningPort | None = None
         self._is_serving = False
-        self._is_alone = share is None
 
     # --- start
 
@@ -91,7 +86,7 @@ class Daemon(Service):
                 self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
             self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
             self._admin = self.open_admin()
-            open_audit_log(self.parts.audit_log, config.audit.log, warns=self._is_alone)
+            open_audit_log(self.parts.audit_log, config.audit.log, warns=Duty.TELL in self.parts.duties)
         except ListenProblem:
             self._close_ports()
             raise

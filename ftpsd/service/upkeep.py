@@ -19,6 +19,7 @@ from ftpsd.service.addresses import REFRESH, PublicAddresses
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.renewal import INTERVAL, Renewal
+from ftpsd.service.share import Duty
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.uploads.sweep import sweep_partials
 
@@ -50,9 +51,9 @@ class Upkeep:
         self._every(REFRESH, self.refresh_addresses)
         self._every(REFRESH, self.names.refresh)
         self._every(SWEEP_INTERVAL, self._count)
-        if self._daemon.renews:
+        if Duty.RENEW in parts.duties:
             self._every(INTERVAL, Renewal(self._loaded, self._daemon.use, parts.files).look)
-        if self._daemon.sweeps:
+        if Duty.SWEEP in parts.duties:
             self._every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
