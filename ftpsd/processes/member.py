@@ -31,20 +31,21 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import logs
-from ftpsd.service.reload import Reloader
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
 
 log = Logger()
 
 
-class Member(Daemon):
+class Member:
     """The daemon at *place*; *version* is that of the configuration *loaded*."""
 
     def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
-        self.place = place
         self.version = version
-        self.table = CountTable(place.table, place.index)
+        self.link = MemberLink(self)
+        self._place = place
+        self._reactor = reactor
+        self._table = CountTable(place.table, place.index)
         self._snapshot = snapshot
         self._is_ending = False
         for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
@@ -53,35 +54,37 @@ class Member(Daemon):
         share = Share(
             processes=place.count,
             ports=part_of(loaded.config.passive.ports, place.index, place.count),
-            counts=SharedCounts(self.table),
-            rates=SharedRates(reactor, self.table),
-            audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            counts=SharedCounts(self._table),
+            rates=SharedRates(reactor, self._table),
             accounts=SharedAccounts(homes),
+            audit_turn=ByteLock(place.table, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
         )
-        super().__init__(loaded, Path(place.path), reactor, share)
-        self.reloader = Reloader(Path(place.path), self, self._read)
-        self.link = MemberLink(self)
+        self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
 
-    # --- what is different in one of several
+    def open(self) -> None:
+        """
+        Adopt the sockets of the supervisor, and open the audit log.
 
-    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
-        """Take the sockets that were inherited; closed when we stop, they must not stay open in our hands."""
+        Raises: ListenProblem.
+        """
+        self._daemon.open(self._inherited)
+
+    def _inherited(self, number: int, listener: Listener) -> list[IListeningPort]:
+        """Take the sockets of a listener; closed when we stop, they must not stay open in our hands."""
         opened: list[IListeningPort] = []
-        for descriptor in self.place.listeners[number]:
-            port = self.adopt(listener, descriptor)
-            opened.append(FairPort(port, lambda: self.table.surplus, self.reactor))
+        for descriptor in self._place.listeners[number]:
+            port = self._daemon.adopted(listener, descriptor)
+            opened.append(FairPort(port, lambda: self._table.surplus, self._reactor))
             os.close(descriptor)
         return opened
 
-    def open_admin(self) -> None:
-        """Open nothing: metrics and health are the supervisor's."""
-
-    def tell_that_it_serves(self) -> None:
-        """Say it to the supervisor."""
-        self.table.serves(True)
-        self.reactor.adoptStreamConnection(self.place.link, socket.AF_UNIX, OneConnection(self.link))
-        os.close(self.place.link)
+    def start(self) -> None:
+        """Serve, and say so to the supervisor."""
+        self._daemon.startService()
+        self._table.serves(True)
+        self._reactor.adoptStreamConnection(self._place.link, socket.AF_UNIX, OneConnection(self.link))
+        os.close(self._place.link)
         self.link.callRemote(Ready, version=self.version).addErrback(  # type: ignore[no-untyped-call]
             lambda failure: log.failure("the supervisor does not answer", failure)
         )
@@ -90,23 +93,29 @@ class Member(Daemon):
         """Drain, then end the process; harmless when asked again."""
         if not self._is_ending:
             self._is_ending = True
-            self.table.serves(False)
-            self.stopService().addBoth(lambda _: self.reactor.stop())
+            self._table.serves(False)
+            self._daemon.stopService().addBoth(lambda _: self._reactor.stop())
 
     # --- answers to the supervisor
 
     def report(self) -> bytes:
         """Return metrics and status as JSON."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
-        return json.dumps({"metrics": to_text(taken(self.parts.registry)), "status": self.upkeep.status()}).encode()
+        return json.dumps(
+            {"metrics": to_text(taken(self._daemon.parts.registry)), "status": self._daemon.upkeep.status()}
+        ).encode()
 
     def reload(self) -> Deferred[tuple[str, int]]:
         """Take the configuration that lies ready."""
-        return self.reloader.reload().addCallback(lambda problem: (problem, self.version))
+        return self._daemon.reloader.reload().addCallback(lambda problem: (problem, self.version))
 
     def reopen_log(self) -> None:
         """Open the audit log anew."""
-        self.parts.audit_log.reopen()
+        self._daemon.parts.audit_log.reopen()
+
+    def cut(self) -> None:
+        """End the sessions."""
+        self._daemon.cut()
 
     def supervisor_has_gone(self) -> None:
         """Come to an end."""
@@ -143,7 +152,7 @@ def serve_at(place: Place, reactor: Any) -> int:
 
     def begin() -> None:
         signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(member.end))
-        member.startService()
+        member.start()
 
     reactor.callWhenRunning(begin)
     reactor.run()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import DAEMON, Started
+from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
 from ftpsd.service.parts import Parts
 from ftpsd.service.share import Duty, Share
@@ -32,3 +33,16 @@ def test_what_happens_to_the_server_is_told_once(tmp_path: Path, duties: frozens
     parts.bus.publish(Started(DAEMON))
     parts.stop()
     assert len((tmp_path / "audit.log").read_text().splitlines()) == lines
+
+
+@pytest.mark.parametrize(("duties", "listening"), [(frozenset(Duty), {2121, 2990, 9121}), (frozenset(), {2121, 2990})])
+def test_metrics_are_answered_once(tmp_path: Path, duties: frozenset[Duty], listening: set[int]) -> None:
+    """By the process that tells."""
+    site, reactor = Site(tmp_path), PortReactor()
+    loaded = load(site.path)
+    share = replace(Share.alone(loaded.config, reactor), duties=duties)
+    daemon = Daemon(loaded, site.path, reactor, share)
+    daemon.open()
+    assert reactor.listening == listening
+    daemon.stopService()
+    assert reactor.listening == set()
