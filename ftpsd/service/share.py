@@ -13,7 +13,7 @@ from typing import Any
 
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
-from ftpsd.control.state.limits import SessionCounts, UserRates
+from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
 from ftpsd.storage.quota.accounts import QuotaAccounts
 
 
@@ -35,8 +35,8 @@ class Share:
 
     processes: int
     ports: PortRange
-    counts: SessionCounts
-    rates: UserRates
+    counts: Counts
+    rates: Rates
     accounts: QuotaAccounts
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
