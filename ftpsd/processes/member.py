@@ -17,12 +17,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Listener
 from ftpsd.processes.fair import FairPort
 from ftpsd.processes.link import MemberLink, OneConnection, Ready
 from ftpsd.processes.seat import Place, part_of
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
+from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
 from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.snapshot import Snapshot
@@ -50,6 +52,7 @@ class Member:
         self._is_ending = False
         for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
             turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
+        deadlines = DeadlineTable(place.deadlines, reactor)
         homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
             processes=place.count,
@@ -57,6 +60,7 @@ class Member:
             counts=SharedCounts(self._table),
             rates=SharedRates(reactor, self._table),
             accounts=SharedAccounts(homes),
+            verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
         )
@@ -137,7 +141,14 @@ def serve_at(place: Place, reactor: Any) -> int:
             f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"
         )
         return EXIT_BAD_CONFIGURATION
-    for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
+    for descriptor in (
+        place.table,
+        place.homes,
+        place.deadlines,
+        place.configuration,
+        place.link,
+        *sum(place.listeners, ()),
+    ):
         os.set_inheritable(descriptor, False)
         os.set_blocking(descriptor, False)
     snapshot = Snapshot(place.configuration, ByteLock(place.table, LOCK_CONFIGURATION))

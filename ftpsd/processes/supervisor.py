@@ -23,12 +23,14 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.passwords import MOST_VERIFIED
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
 from ftpsd.processes.link import Cut
 from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
+from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
 from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.sums import Sums
@@ -70,6 +72,7 @@ class Supervisor:
         everybody = [user for users in (loaded.users, *loaded.hosts) for user in users.users.values()]
         with_quota = sum(user.quota is not None for user in everybody)
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
+        self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
         self.handing = Handing(self, loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
         # DNS may take its time, and a reload must not wait for it.
@@ -160,7 +163,8 @@ class Supervisor:
             return
         child = self._children[index] = Child(index, self._child_began, self._child_ended)
         ports = [[port.fileno() for port in ports] for _, ports in self._ports.control]  # type: ignore[attr-defined]
-        child.start(self.reactor, self.path, self.count, ports, self.table.fd, self.homes.fd, self.handing.snapshot.fd)
+        tables = self.table.fd, self.homes.fd, self.deadlines.fd
+        child.start(self.reactor, self.path, self.count, ports, *tables, self.handing.snapshot.fd)
 
     def _child_began(self, child: Child) -> None:
         if self._is_stopping:

@@ -15,7 +15,6 @@ from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
-from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.pi import ServerPI
@@ -60,7 +59,7 @@ class Parts:
         self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
-        self.verified = VerifiedCache(reactor)
+        self.verified = share.verified
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
         self.ports = PassivePorts(

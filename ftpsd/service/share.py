@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
@@ -28,7 +29,7 @@ class Duty(Enum):
 @dataclass(frozen=True, slots=True)
 class Share:
     """
-    The part of one process of *processes*: its passive *ports*, its limits, its *duties*.
+    The part of one process of *processes*: its passive *ports*, its limits, what it knows of passwords, its *duties*.
 
     *audit_turn* is held to write a line of the audit log.
     """
@@ -38,6 +39,7 @@ class Share:
     counts: Counts
     rates: Rates
     accounts: QuotaAccounts
+    verified: VerifiedCache
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
 
@@ -50,6 +52,7 @@ class Share:
             counts=SessionCounts(),
             rates=UserRates(reactor),
             accounts=QuotaAccounts(),
+            verified=VerifiedCache(reactor),
             audit_turn=nullcontext(),
             duties=frozenset(Duty),
         )
