@@ -31,7 +31,8 @@ from ftpsd.audit.events import (
     TLSFacts,
     TransferStarted,
 )
-from ftpsd.control.state.session import BUSY_PAUSE, Session, TransferStatus
+from ftpsd.control.state.session import BUSY_PAUSE, Session
+from ftpsd.control.state.status import TransferStatus
 from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
@@ -77,32 +78,33 @@ async def send(
         connection = await running.connect()
         await running.carry(connection, transfer, inline=inline)
         is_unseen = session.dtp.mode == "active" and not connection.is_secure
-        patience = session.runtime.config.limits.stall_timeout
+        patience = session.config.limits.stall_timeout
         await connection.finish(patience, wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
         session.dtp.let_go(connection)
 
 
 def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[], memoryview]:
     """Return *produce* in the transfer mode of the session: as it is, or deflated."""
-    return deflated(produce, session.deflate_level) if session.is_deflated else produce
+    return deflated(produce, session.parameters.deflate_level) if session.parameters.is_deflated else produce
 
 
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
     """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
-    decoder = FromNetwork() if session.is_ascii else None
+    decoder = FromNetwork() if session.parameters.is_ascii else None
+    is_deflated = session.parameters.is_deflated
     small = ReceivingSmall(SMALL)
     # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
-    small.is_full = session.is_deflated
+    small.is_full = is_deflated
     is_committed = False
     try:
         async with _Running(session, account, opening, None) as running:
             connection = await running.connect()
-            if not session.is_deflated:
+            if not is_deflated:
                 await running.carry(connection, small, inline=True)
             if small.is_full:
-                rest = Inflating(sink, decoder) if session.is_deflated else Receiving(sink, decoder, small.data)
+                rest = Inflating(sink, decoder) if is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
-            await connection.finish(session.runtime.config.limits.stall_timeout)
+            await connection.finish(session.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
             step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
@@ -142,11 +144,11 @@ async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
     """
     while True:
         if session.is_abort_wanted:
-            raise Lost(Cause.ABOR if session.is_open else session.end_cause, is_abort=True)
+            raise Lost(session.end_cause if session.is_gone else Cause.ABOR, is_abort=True)
         try:
             return await session.in_files(step)
         except PoolBusy:
-            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
+            await deferLater(session.clock, BUSY_PAUSE)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -168,7 +170,7 @@ class _Running:
         self._account = account
         self._opening = opening
         self._status = TransferStatus(opening, size)
-        self._clock = session.runtime.shared.clock
+        self._clock = session.clock
         self._started = self._clock.seconds()
 
     async def __aenter__(self) -> _Running:
@@ -186,7 +188,7 @@ class _Running:
             result, reason = _judge(error, session.end_cause)
             # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
             is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
-            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+            session.dtp.dismiss_after_reply(is_whole=is_whole)
         if isinstance(error, DataError) and not error.is_told:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
@@ -195,7 +197,7 @@ class _Running:
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""
         session = self._session
-        if not session.is_open:
+        if session.is_gone:
             raise aborted(session.end_cause)
         if session.is_abort_wanted:
             raise aborted(Cause.ABOR)
@@ -215,8 +217,9 @@ class _Running:
     async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:
         """Run *transfer* over *connection*, at the session's rate."""
         session = self._session
-        limits = session.runtime.config.limits
-        pace = session.upload_pace if self._account.direction is Direction.UPLOAD else session.download_pace
+        limits = session.config.limits
+        parameters = session.parameters
+        pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

@@ -94,7 +94,7 @@ class Parts:
         """Give the metrics what they read instead of count."""
 
         def sessions() -> dict[str, float]:
-            transferring = sum(1 for pi in self.sessions if pi.session is not None and pi.session.transfer is not None)
+            transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)
             logged_in = self.counts.logged_in
             return {
                 "login": len(self.sessions) - logged_in,

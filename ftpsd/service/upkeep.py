@@ -76,7 +76,7 @@ class Upkeep:
             "running for": self._clockwork.running_for,
             "sessions": len(parts.sessions),
             "logged in": parts.counts.logged_in,
-            "transfers": sum(1 for pi in parts.sessions if pi.session is not None and pi.session.transfer is not None),
+            "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "passive ports reserved": parts.ports.claimed,
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }

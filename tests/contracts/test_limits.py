@@ -7,6 +7,7 @@ import gc
 import pytest
 from twisted.internet.task import Clock
 
+from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
 from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
@@ -104,7 +105,7 @@ def test_a_server_for_three_has_no_quarter(counts: Counts, connections: int) -> 
 
 def test_a_session_that_has_gone_shares_no_more(rates: Rates) -> None:
     """Who is alone again has the whole tenth of a second."""
-    one, other = (rates.pace("alice", "download", 1_000_000, None) for _ in range(2))
+    one, other = (rates.pace("alice", Direction.DOWNLOAD, 1_000_000, None) for _ in range(2))
     assert one.allowance() == 50_000
     del other
     gc.collect()
@@ -113,34 +114,34 @@ def test_a_session_that_has_gone_shares_no_more(rates: Rates) -> None:
 
 def test_sessions_of_a_user_share_their_rate(rates: Rates) -> None:
     """What one session moves makes the other pause."""
-    one, other = (rates.pace("alice", "download", 1000, None) for _ in range(2))
+    one, other = (rates.pace("alice", Direction.DOWNLOAD, 1000, None) for _ in range(2))
     one.spend(1000)
     assert other.pause() > 0
 
 
 def test_users_do_not_share_a_rate(rates: Rates) -> None:
     """Two users with the same limit have one each."""
-    alice, bob = (rates.pace(name, "download", 1000, None) for name in ("alice", "bob"))
+    alice, bob = (rates.pace(name, Direction.DOWNLOAD, 1000, None) for name in ("alice", "bob"))
     alice.spend(1000)
     assert bob.pause() == 0
 
 
 def test_directions_do_not_share_a_rate(rates: Rates) -> None:
     """An upload does not slow a download."""
-    down, up = rates.pace("alice", "download", 1000, None), rates.pace("alice", "upload", 1000, None)
+    down, up = rates.pace("alice", Direction.DOWNLOAD, 1000, None), rates.pace("alice", Direction.UPLOAD, 1000, None)
     down.spend(1000)
     assert up.pause() == 0
 
 
 def test_the_rate_of_a_session_is_its_own(rates: Rates) -> None:
     """limits.download_rate holds for each session by itself."""
-    one, other = (rates.pace("alice", "download", None, 1000) for _ in range(2))
+    one, other = (rates.pace("alice", Direction.DOWNLOAD, None, 1000) for _ in range(2))
     one.spend(1000)
     assert other.pause() == 0
 
 
 def test_a_shared_rate_goes_with_its_last_session(rates: Rates) -> None:
     """Nothing is kept for users who have gone."""
-    rates.pace("alice", "download", 1000, None).spend(1_000_000)
+    rates.pace("alice", Direction.DOWNLOAD, 1000, None).spend(1_000_000)
     gc.collect()
-    assert rates.pace("alice", "download", 1000, None).pause() == 0
+    assert rates.pace("alice", Direction.DOWNLOAD, 1000, None).pause() == 0

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
 
+from ftpsd.audit.events import Direction
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 from ftpsd.wire.address import client_of
 from ftpsd.wire.reply import Reply
-
-Direction = Literal["download", "upload"]
 
 # Connections above a limit that are still open, until their clients have read why: in all, and of one client.
 MOST_REFUSED = 64

@@ -10,10 +10,10 @@ import weakref
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import (
     MOST_REFUSED,
     MOST_REFUSED_OF_CLIENT,
-    Direction,
     UserRates,
     too_many,
 )

@@ -204,7 +204,7 @@ def test_ranges_that_are_none(argument: str) -> None:
     client = files()
     client.say("RANG 0 49")
     assert client.say(f"RANG {argument}").startswith("501 ")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
 
 
 def test_ranges_of_text() -> None:
@@ -220,7 +220,7 @@ def test_the_next_user_does_not_have_the_range() -> None:
     client = files()
     client.say("RANG 0 49")
     client.log_in("bob")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
 
 
 # --- the X forms

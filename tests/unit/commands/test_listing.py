@@ -293,7 +293,7 @@ def test_a_listing_takes_the_offset() -> None:
     client = tree()
     client.say("REST 3")
     listed(client, "LIST")
-    assert client.session.take_restart_offset() == 0
+    assert client.session.parameters.take_restart_offset() == 0
 
 
 def test_listings_run_in_the_files_pool() -> None:

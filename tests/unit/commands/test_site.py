@@ -200,7 +200,7 @@ def test_idle_is_bounded(seconds: str) -> None:
     """501, and nothing changes."""
     client = files()
     assert client.say(f"SITE IDLE {seconds}") == "501 The idle timeout can be from 30 to 600 seconds."
-    assert client.session.idle_timeout == 600
+    assert client.session.parameters.idle_timeout == 600
 
 
 def test_idle_of_an_impatient_server() -> None:

@@ -83,7 +83,7 @@ def test_a_range_is_for_stor(line: str) -> None:
     client.agree()
     client.say("RANG 1 2")
     assert client.say(line).startswith("504 ")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
     assert client.session.dtp.has_port
 
 
@@ -222,7 +222,7 @@ def test_appending_ignores_the_offset() -> None:
     client = client_with(file=b"one ")
     upload(client, b"two", "REST 1", "APPE file")
     assert client.server.memory.get("/file") == b"one two"
-    assert client.session.take_restart_offset() == 0
+    assert client.session.parameters.take_restart_offset() == 0
 
 
 @pytest.mark.parametrize("argument", ["", " name"])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import UserRates
 from ftpsd.data.carry.pace import BURST, LEAST, NO_LIMIT, UNLIMITED, Bucket, Pace
 
@@ -95,7 +96,7 @@ def test_a_shared_limit_holds_within_five_percent(sessions: int, rate: int) -> N
     """Ten seconds at full speed, neither more nor less, however many sessions a user has at work."""
     clock = Clock()
     rates = UserRates(clock)
-    paces = [rates.pace("alice", "download", rate, None) for _ in range(sessions)]
+    paces = [rates.pace("alice", Direction.DOWNLOAD, rate, None) for _ in range(sessions)]
     assert moved_in(10, clock, paces, rate * 100.0) == pytest.approx(10 * rate, rel=0.05)
 
 
@@ -104,5 +105,5 @@ def test_a_limit_of_a_session_holds_within_five_percent(rate: int) -> None:
     """The same for each session by itself, beside a wider limit of the user."""
     clock = Clock()
     rates = UserRates(clock)
-    paces = [rates.pace("alice", "download", rate * 100, rate) for _ in range(3)]
+    paces = [rates.pace("alice", Direction.DOWNLOAD, rate * 100, rate) for _ in range(3)]
     assert moved_in(10, clock, paces, rate * 100.0) == pytest.approx(3 * 10 * rate, rel=0.05)
