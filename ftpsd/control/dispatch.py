@@ -103,6 +103,7 @@ LOST_SENTENCES: dict[Cause, str] = {
     Cause.CLIENT_GONE: "The session has ended",
     Cause.CUT_OFF: "The server is shutting down",
     Cause.NOT_ALLOWED: "The configuration has changed",
+    Cause.KICKED: "The session was ended by an operator",
     Cause.NO_HANDSHAKE: "The TLS handshake took too long",
     Cause.HANDSHAKE_CUT: LOST,
     Cause.HANDSHAKE: "The TLS handshake on the data connection failed",

@@ -7,8 +7,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,52 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 class ListenProblem(Exception):
     """A port that cannot be opened, in a sentence that says what to do."""
+
+
+class OpenPorts:
+    """The ports of a server that are open: those of each control listener, behind its mode, and the one for metrics."""
+
+    def __init__(self) -> None:
+        self.control: list[tuple[str, list[IListeningPort]]] = []
+        self.admin: IListeningPort | None = None
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Close again what was opened within, when one cannot be opened (ListenProblem)."""
+        try:
+            yield
+        except ListenProblem:
+            self.close()
+            raise
+
+    @property
+    def addresses(self) -> set[str]:
+        """The addresses that clients reach."""
+        return {bound_address(port) for _, ports in self.control for port in ports}
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The number of the port for metrics."""
+        return None if self.admin is None else bound_port(self.admin)
+
+    def describe(self) -> str:
+        """Name the control listeners, for people."""
+        named = [f"{mode} on port {bound_port(port)}" for mode, ports in self.control for port in ports]
+        return ", ".join(dict.fromkeys(named))
+
+    def stop_listening(self) -> None:
+        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
+        for _, ports in self.control:
+            for port in ports:
+                port.stopListening()
+        self.control.clear()
+
+    def close(self) -> None:
+        """Close every port."""
+        self.stop_listening()
+        if self.admin is not None:
+            self.admin.stopListening()
+            self.admin = None
 
 
 class PassiveListeners:

@@ -29,7 +29,7 @@ def site(tmp_path: Path) -> Site:
 def connected(daemon: Daemon, reactor: Any) -> ControlTransport:
     """Open a control connection to *daemon*."""
     factory = ControlFactory(
-        "explicit:2121", lambda: daemon.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
+        "explicit:2121", lambda: daemon.serving.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
     )
     pi = factory.buildProtocol(None)
     transport = ControlTransport(reactor, pi, PEER, HOST)
@@ -62,7 +62,7 @@ def test_a_start_is_published(site: Site) -> None:
 def test_the_daemon_says_what_it_serves(site: Site) -> None:
     """For the log and systemctl status."""
     with serving(site) as (daemon, _, _):
-        assert daemon.describe() == "explicit on port 2121, implicit on port 2990"
+        assert daemon.ports.describe() == "explicit on port 2121, implicit on port 2990"
 
 
 @pytest.mark.parametrize("port", [2121, 2990, 9121])
