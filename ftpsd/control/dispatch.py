@@ -144,7 +144,10 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         if error.cause is not None:
             reply = lost_reply(session, command, error.cause)
         return reply.because(error.reason)
-    except PortsExhausted:
+    except PortsExhausted as error:
+        if error.unopened:
+            reason = f"{error.unopened} passive ports cannot be opened, see the log"
+            return Reply(425, "No passive port is free, try again later.").because(reason)
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost as error:
         return lost_reply(session, command, error.cause).because(str(error))
