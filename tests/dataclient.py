@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from ftpsd.data.candidates import WAIT_FOR_COMMAND
@@ -28,12 +29,18 @@ class DataClient:
         self._reactor = reactor
         sock.setblocking(False)
 
-    def shake_hands(self, tls: Client) -> None:
-        """Do the TLS handshake as far as it goes without the server's help after it."""
-        self.socket.sendall(tls.take(b""))
+    def shake_hands(self, tls: Client, *, cuts: tuple[int, ...] = ()) -> None:
+        """
+        Do the TLS handshake as far as it goes without the server's help after it.
 
+        The hello is sent in several pieces, which end at *cuts*.
+        """
+        hello = tls.take(b"")
         # Until then the server waits for a command, which tells it the direction.
         self._reactor.advance(WAIT_FOR_COMMAND)
+        for start, end in pairwise((0, *cuts, len(hello))):
+            self.socket.sendall(hello[start:end])
+            self._reactor.settle()
 
         def is_shaken() -> bool:
             if reply := tls.take(self._received() or b""):

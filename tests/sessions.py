@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
@@ -36,7 +36,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
-from ftpsd.auth.realm import Avatar, IAvatar
+from ftpsd.auth.realm import Avatar, Granted, IAvatar, IProved, Proved
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
@@ -81,20 +81,34 @@ def user_record(name: str = USER, **fields: Any) -> UserRecord:
 
 @implementer(IRealm)
 class MemoryRealm:
-    """Gives everybody the one storage, and counts who is in."""
+    """Gives everybody the one storage, and counts who is in; or *fails_with* an error, or *waits_for* something."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.open = 0
+        self.entered = 0
+        self.fails_with: Exception | None = None
+        self.waits_for: Deferred[None] | None = None
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: object) -> Any:
+        """Open nothing yet: see `enter`."""
+        return succeed((IProved, Proved(avatarId, lambda: self.enter(avatarId)), lambda: None))
+
+    def enter(self, user: UserRecord) -> Deferred[Granted]:
         """Open the storage."""
-        self.open += 1
+        self.entered += 1
+        if self.fails_with is not None:
+            return fail(self.fails_with)
 
         def log_out() -> None:
             self.open -= 1
 
-        return succeed((IAvatar, Avatar(avatarId, self.storage), log_out))
+        def opened(result: None) -> Granted:
+            self.open += 1
+            return IAvatar, Avatar(user, self.storage), log_out
+
+        waited, self.waits_for = self.waits_for, None
+        return (waited or succeed(None)).addCallback(opened)
 
 
 class Server:
@@ -332,7 +346,6 @@ class ControlClient:
     @property
     def session(self) -> Session:
         """The server's side of the session."""
-        assert self.pi.session is not None
         return self.pi.session
 
     @property

@@ -44,7 +44,7 @@ class Refusal(StrEnum):
     MOUNT_UNUSABLE = "mount directory unusable"
 
 
-class LoginRefused(UnauthorizedLogin):
+class LoginDenied(UnauthorizedLogin):
     """A login that is not granted; *reason* is for the audit log and never for the client."""
 
     def __init__(self, reason: Refusal) -> None:
@@ -105,7 +105,7 @@ class UsersChecker:
         """
         Return the user, when everything is right.
 
-        Fails with `LoginRefused`, or with `LoginBusy` when the queue is full.
+        Fails with `LoginDenied`, or with `LoginBusy` when the queue is full.
         """
         login = credentials
         user = self._users.get(login.username)
@@ -118,7 +118,7 @@ class UsersChecker:
 
         def decide(is_right: bool) -> UserRecord:
             if user is None or stored is None or not is_right:
-                raise LoginRefused(refusal or Refusal.WRONG_PASSWORD)
+                raise LoginDenied(refusal or Refusal.WRONG_PASSWORD)
             self._cache.add(user.name, stored, login.password)
             return user
 

@@ -3,36 +3,37 @@ The realm: what a user who has logged in is given (twisted.cred).
 
 An avatar holds the user's storage, opened once and closed at logout: the home with its rules around it and what counts
 for its quota inside, and every mount with the rules of its own. Whoever cannot be given all of it is given nothing.
-Opening and closing block, so both happen in the files pool.
+Opening and closing block, so both happen in the files pool. Before that the user is only `Proved`: a limit, or a second
+proof, may still keep them out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from twisted.cred.portal import IRealm
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
-from ftpsd.auth.checker import LoginBusy, LoginRefused, Refusal
-from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.recoded import RecodedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.quota import Quota
+from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
@@ -63,6 +64,25 @@ class Avatar:
 
     user: UserRecord
     storage: Storage
+
+
+Granted = tuple[type[IAvatar], Avatar, Logout]
+
+
+class IProved(Interface):
+    """A user who has proved to be the one; nothing is opened for them yet."""
+
+    user = Attribute("The UserRecord.")
+    enter = Attribute("Opens what the user is given, as requestAvatar does for IAvatar.")
+
+
+@implementer(IProved)
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A user who has proved to be the one, and the way in, for when nothing else keeps them out."""
+
+    user: UserRecord
+    enter: Callable[[], Deferred[Granted]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +116,22 @@ class Realm:
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
     def requestAvatar(  # type: ignore[override]
         self, avatarId: UserRecord, mind: object, *interfaces: type[Interface]
-    ) -> Deferred[tuple[type[IAvatar], Avatar, Logout]]:
+    ) -> Deferred[Granted] | Deferred[tuple[type[IProved], Proved, Logout]]:
         """
-        Open the storage of the user the checker returned; the last of the three results closes it.
+        Return the user the checker returned: as IProved at once, as IAvatar with the storage opened.
 
-        Fails with `LoginRefused` when the home or a mount is missing or unusable, with `LoginBusy` when the pool's
-        queue is full. When the caller cancels, a storage that is opened all the same is closed again.
+        The last of the three results closes what was opened. Opening fails with `LoginDenied` when the home or a mount
+        is missing or unusable, with `LoginBusy` when the pool's queue is full. When the caller cancels, a storage that
+        is opened all the same is closed again.
         """
-        if IAvatar not in interfaces:
-            raise NotImplementedError("ftpsd knows avatars of IAvatar only")
-        user = avatarId
-        result: Deferred[tuple[type[IAvatar], Avatar, Logout]] = Deferred(lambda _: None)
+        if IProved in interfaces:
+            return succeed((IProved, Proved(avatarId, partial(self._enter, avatarId)), _nothing))
+        if IAvatar in interfaces:
+            return self._enter(avatarId)
+        raise NotImplementedError("ftpsd knows avatars of IProved and IAvatar only")
+
+    def _enter(self, user: UserRecord) -> Deferred[Granted]:
+        result: Deferred[Granted] = Deferred(lambda _: None)
 
         def opened(storage: Storage) -> None:
             if result.called:
@@ -163,17 +188,19 @@ class Realm:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
             jail = RecodedStorage(jail, tree.stored_encoding)
-        return GuardedStorage(jail, path_rules(tree.rules))
+        return GuardedStorage(jail, tree.rules)
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        return self._quotas.accounts.of(user.home).ledger(Quota(user.quota.bytes, user.quota.files))
+        return QuotaLedger(self._quotas.accounts.of(user.home), user.quota)
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
         accounts = self._quotas.accounts
-        return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
+        if directory in self._quotas.homes:
+            return QuotaLedger(accounts.of(directory), ENDLESS)
+        return accounts.ledger(directory)
 
     def _count_later(self, user: UserRecord) -> None:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
@@ -182,14 +209,13 @@ class Realm:
             counting.addCallbacks(_tell, _not_counted)
 
 
-def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
-    """Return rules of the users file as the storage takes them."""
-    return None if rules is None else [PathRule(rule.path, rule.allow) for rule in rules]
+def _nothing() -> None:
+    """Close nothing: nothing was opened."""
 
 
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
     """Count *home* when that is due, and say what is in the way of it."""
-    account: QuotaAccount = accounts.of(home)
+    account = accounts.of(home)
     if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
         return []
     return accounts.uncounted([home])
@@ -216,4 +242,4 @@ def _as_login_failure(failure: Failure, user: UserRecord) -> Failure:
     if error.path is not None:
         refusal = Refusal.NO_MOUNT if refusal is Refusal.NO_HOME else Refusal.MOUNT_UNUSABLE
         log.warn("{user} cannot log in: {reason}, {path}", user=user.name, reason=str(refusal), path=str(error.path))
-    return Failure(LoginRefused(refusal))
+    return Failure(LoginDenied(refusal))

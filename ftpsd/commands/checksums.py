@@ -9,29 +9,23 @@ them without, as ProFTPD does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.pieces.checksum import ALGORITHMS, Reading, Wanted, open_reading
+from ftpsd.wire.quoting import Word, words
 from ftpsd.wire.reply import Reply, ReplyError
 
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-# The largest offset a 64-bit file knows.
-MAX_OFFSET = 2**63 - 1
-
-# A name in quotes, its own quotes doubled (WinSCP, Serv-U), and behind it where to start and where to stop.
-QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?:\s+([0-9]{1,18}))?(?:\s+([0-9]{1,18}))?\s*')
+# Offsets beyond are longer than any file, and need not be read.
+MOST_DIGITS = 18
 
 family = Family("checksums")
 
 
 def _hash_feature(session: Session) -> str:
-    chosen = session.hash_algorithm
+    chosen = session.parameters.hash_algorithm
     return "HASH " + ";".join(f"{name}*" if name == chosen else name for name in ALGORITHMS)
 
 
@@ -44,9 +38,9 @@ def _hash_feature(session: Session) -> str:
 )
 async def hash_(session: Session, argument: str) -> Reply:
     """Return the checksum of a file, or of the range named by RANG, by the algorithm of OPTS HASH."""
-    start, end = session.take_range()
+    start, end = session.parameters.take_range()
     wanted = [Wanted(name, path, start, end) for name, path, *numbers in _meant(session, argument) if not any(numbers)]
-    algorithm = session.hash_algorithm
+    algorithm = session.parameters.hash_algorithm
     try:
         reading = await _read(session, algorithm, wanted)
     except StorageError as error:
@@ -63,8 +57,8 @@ async def opts_hash(session: Session, argument: str) -> Reply:
     wanted = argument.strip().upper()
     if wanted and wanted not in ALGORITHMS:
         raise ReplyError(501, f"Unknown algorithm, use one of {', '.join(ALGORITHMS)}.")
-    session.hash_algorithm = wanted or session.hash_algorithm
-    return Reply(200, session.hash_algorithm)
+    session.parameters.hash_algorithm = wanted or session.parameters.hash_algorithm
+    return Reply(200, session.parameters.hash_algorithm)
 
 
 def _x_form(verb: str, algorithm: str) -> None:
@@ -96,12 +90,16 @@ for _verb, _algorithm in {
 def _meant(session: Session, argument: str) -> list[Wanted]:
     """Return what *argument* can mean, the likeliest first: quotes may be around a name, or part of it."""
     meant = [Wanted(argument, session.resolve(argument))]
-    match = QUOTED.fullmatch(argument)
-    if match is not None:
-        name = match[1].replace('""', '"')
-        end = None if match[3] is None else int(match[3])
-        meant.insert(0, Wanted(name, session.resolve(name), int(match[2] or 0), end))
+    name, *numbers = words(argument) or [Word("", is_quoted=False)]
+    if name.is_quoted and len(numbers) <= 2 and all(map(_is_offset, numbers)):
+        start, end = [*(int(number.text) for number in numbers), None, None][:2]
+        meant.insert(0, Wanted(name.text, session.resolve(name.text), start or 0, end))
     return meant
+
+
+def _is_offset(word: Word) -> bool:
+    text = word.text
+    return not word.is_quoted and text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 async def _read(session: Session, algorithm: str, meant: Sequence[Wanted]) -> Reading:

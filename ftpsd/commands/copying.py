@@ -7,22 +7,15 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
+from ftpsd.control.datatransfer import publish
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
 from ftpsd.storage.pieces.join import Joining
 from ftpsd.values.entry import EntryType
+from ftpsd.wire.quoting import words
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
 
 family = Family("copying")
 
@@ -31,26 +24,27 @@ family = Family("copying")
 async def site_cpfr(session: Session, argument: str) -> Reply:
     """Name the file to copy."""
     path = session.resolve(argument)
-    session.copy_from = None
+    session.parameters.copy_from = None
     entry = await session.in_files(session.storage.stat, path)
     if entry.type is not EntryType.FILE:
         raise ReplyError(550, "Not a plain file; directories are not copied.")
-    session.copy_from = path
+    session.parameters.copy_from = path
     return Reply(350, "Send SITE CPTO with the name of the copy.")
 
 
 @family.command("CPTO <SP> <pathname>", under="SITE", needs=Needs.LOGIN, rfc="959", is_long=True)
 async def site_cpto(session: Session, argument: str) -> Reply:
     """Copy the file named by SITE CPFR."""
-    old, session.copy_from = session.copy_from, None
+    old, session.parameters.copy_from = session.parameters.copy_from, None
     if old is None:
         raise ReplyError(503, "Send SITE CPFR first.")
     new = session.resolve(argument)
-    clock = session.runtime.shared.clock
+    clock = session.clock
     started = clock.seconds()
     copy = await session.when_counted(Copy, session.storage, old, new)
     try:
         await session.in_pieces(copy.step)
+        await publish(session.in_pieces, copy)
     finally:
         await session.clean_up(copy.close)
     seconds = clock.seconds() - started
@@ -60,9 +54,6 @@ async def site_cpto(session: Session, argument: str) -> Reply:
 
 # CuteFTP splits a file into a handful of parts.
 MOST_PARTS = 200
-
-# A name in quotes, its own quotes doubled, or a word.
-NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s"]+))(?=\s|$)')
 
 
 @family.command(
@@ -75,11 +66,12 @@ NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s"]+))(?=\s|$)')
 async def comb(session: Session, argument: str) -> Reply:
     """Join files into one, behind what it holds, and delete the parts; names are in quotes."""
     target, *parts = [session.resolve(name) for name in _names(argument)]
-    clock = session.runtime.shared.clock
+    clock = session.clock
     started = clock.seconds()
     joining = await session.when_counted(Joining, session.storage, target, parts)
     try:
         await session.in_pieces(joining.step)
+        await publish(session.in_pieces, joining)
     finally:
         await session.clean_up(joining.close)
     seconds = clock.seconds() - started
@@ -94,26 +86,16 @@ async def comb(session: Session, argument: str) -> Reply:
 
 def _names(argument: str) -> list[str]:
     """Return the names in *argument*. Raises: 501."""
-    names: list[str] = []
-    rest = argument
-    while rest.strip():
-        match = NAME.match(rest)
-        if match is None:
-            raise ReplyError(501, 'COMB takes names in quotes: COMB "target" "part" "part".')
-        names.append((match[1] or "").replace('""', '"') or match[2])
-        rest = rest[match.end() :]
+    names = words(argument)
+    if names is None:
+        raise ReplyError(501, 'COMB takes names in quotes: COMB "target" "part" "part".')
     if not 2 <= len(names) <= MOST_PARTS + 1:
         raise ReplyError(501, f"COMB takes a target and 1 to {MOST_PARTS} parts.")
-    return names
-
-
-_NAME = r'(?:"((?:[^"]|"")+)"|([^ "]+))'
-
-NAMES = re.compile(f"{_NAME} {_NAME}")
+    return [name.text for name in names]
 
 
 def _feature(session: Session) -> str | None:
-    return "SITE SYMLINK" if session.runtime.config.symlinks == "inside" else None
+    return "SITE SYMLINK" if session.config.symlinks == "inside" else None
 
 
 @family.command(
@@ -121,12 +103,10 @@ def _feature(session: Session) -> str | None:
 )
 async def site_symlink(session: Session, argument: str) -> Reply:
     """Make a symbolic link; names with spaces are in quotes."""
-    match = NAMES.fullmatch(argument)
-    if match is None:
+    names = words(argument, is_exact=True)
+    if names is None or len(names) != 2:
         raise ReplyError(501, 'SITE SYMLINK takes a target and a link, in quotes where there are spaces: "a b" "c d".')
-    target_text, link_text = (
-        quoted.replace('""', '"') if quoted else plain for quoted, plain in (match.group(1, 2), match.group(3, 4))
-    )
+    target_text, link_text = (name.text for name in names)
     link = session.resolve(link_text)
     target = session.resolve(target_text, link.parent)
     await session.when_counted(session.storage.make_link, link, target)

@@ -7,9 +7,9 @@ The server connects only to the address the control connection comes from, never
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import DataConnectionRefused, PassiveExhausted
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.wire.address import (
@@ -25,15 +25,21 @@ from ftpsd.wire.address import (
 )
 from ftpsd.wire.reply import Reply, ReplyError
 
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
 FIRST_UNPRIVILEGED_PORT = 1024
 
 family = Family("dataport")
 
 
-@family.command("PASV", needs=Needs.LOGIN, rfc="959", features=("PASV",))
+def _pasv_feature(session: Session) -> str | None:
+    return None if ":" in session.local_host else "PASV"
+
+
+def _eprt_feature(session: Session) -> str | None:
+    # Old clients choose by FEAT (Explorer, IE).
+    return "EPRT" if session.config.active.enabled else None
+
+
+@family.command("PASV", needs=Needs.LOGIN, rfc="959", features=(_pasv_feature,))
 async def pasv(session: Session, argument: str) -> Reply:
     """Let the server listen for the data connection (IPv4)."""
     _refuse_after_epsv_all(session)
@@ -48,7 +54,7 @@ async def epsv(session: Session, argument: str) -> Reply:
     """Let the server listen for the data connection (IPv4 and IPv6)."""
     wanted = argument.strip().upper()
     if wanted == "ALL":
-        session.only_extended_passive = True
+        session.parameters.only_extended_passive = True
         return Reply(200, "Only EPSV from now on.")
     spoken = str(_spoken(session))
     if wanted and wanted not in ("1", "2"):
@@ -71,7 +77,7 @@ async def port(session: Session, argument: str) -> Reply:
 
 
 @family.command(
-    "EPRT <SP> <d><net-prt><d><net-addr><d><tcp-port><d>", needs=Needs.LOGIN, rfc="2428", features=("EPRT",)
+    "EPRT <SP> <d><net-prt><d><net-addr><d><tcp-port><d>", needs=Needs.LOGIN, rfc="2428", features=(_eprt_feature,)
 )
 async def eprt(session: Session, argument: str) -> Reply:
     """Let the server connect to the client (IPv4 and IPv6)."""
@@ -105,7 +111,7 @@ async def _listen(session: Session) -> int:
 
 
 def _aim(session: Session, target: HostPort) -> None:
-    if not session.runtime.config.active.enabled:
+    if not session.config.active.enabled:
         raise ReplyError(502, "Active mode is off, use PASV or EPSV.")
     if ip_address(target.host) != ip_address(session.peer_host) or target.port < FIRST_UNPRIVILEGED_PORT:
         session.publish(DataConnectionRefused(session.who, "foreign-target", "active"))
@@ -114,5 +120,5 @@ def _aim(session: Session, target: HostPort) -> None:
 
 
 def _refuse_after_epsv_all(session: Session) -> None:
-    if session.only_extended_passive:
+    if session.parameters.only_extended_passive:
         raise ReplyError(503, "Not after EPSV ALL.")

@@ -8,21 +8,15 @@ taken back when the rest is refused. Replies and the audit log tell what is kept
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import FileChanged
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.values.entry import EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.list_lines import format_time, parse_time
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 MODE = re.compile(r"0?[0-7]{1,4}")
 
@@ -121,7 +115,7 @@ TIME_DIGITS = 14
 @family.command("SIZE <SP> <pathname>", needs=Needs.LOGIN, rfc="3659", features=("SIZE",))
 async def size(session: Session, argument: str) -> Reply:
     """Return the size of a file in bytes."""
-    if session.is_ascii:
+    if session.parameters.is_ascii:
         raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
     entry = await session.in_files(session.storage.stat, session.resolve(argument))
     if entry.type is not EntryType.FILE:
@@ -160,14 +154,8 @@ async def mfmt(session: Session, argument: str) -> Reply:
 
 
 async def _set_modified(session: Session, time_value: str, name: str) -> Reply:
-    try:
-        modified = parse_time(time_value)
-    except ValueError:
-        raise ReplyError(501, "Times are written YYYYMMDDHHMMSS, in UTC.") from None
-    path = session.resolve(name)
-    kept = format_time(await session.in_files(session.storage.set_modified, path, modified))
-    session.publish(FileChanged(session.who, str(path), modified=kept))
-    return Reply(213, f"Modify={kept}; {path}")
+    changed = await change(session, name, time_of(time_value), None)
+    return Reply(213, f"Modify={changed.modified}; {changed.path}")
 
 
 # ncftp and lftp: name, last access, last change, creation. Seconds may be left out in the older form.

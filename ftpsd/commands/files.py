@@ -6,18 +6,13 @@ Permissions are not checked here: the session's storage refuses what the user ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.values.entry import EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
 
 family = Family("files")
 
@@ -31,13 +26,13 @@ async def cwd(session: Session, argument: str) -> Reply:
 @family.command("CDUP", needs=Needs.LOGIN, rfc="959", aliases=("XCUP",))
 async def cdup(session: Session, argument: str) -> Reply:
     """Change to the parent directory."""
-    return await _change_directory(session, session.directory.parent)
+    return await _change_directory(session, session.parameters.directory.parent)
 
 
 @family.command("PWD", needs=Needs.LOGIN, rfc="959", aliases=("XPWD",))
 async def pwd(session: Session, argument: str) -> Reply:
     """Name the working directory."""
-    return Reply(257, f"{session.directory.quoted()} is the working directory.")
+    return Reply(257, f"{session.parameters.directory.quoted()} is the working directory.")
 
 
 @family.command("MKD <SP> <pathname>", needs=Needs.LOGIN, rfc="959", aliases=("XMKD",))
@@ -71,16 +66,16 @@ async def dele(session: Session, argument: str) -> Reply:
 async def rnfr(session: Session, argument: str) -> Reply:
     """Name the file to rename."""
     path = session.resolve(argument)
-    session.rename_from = None
+    session.parameters.rename_from = None
     await session.in_files(session.storage.stat, path)
-    session.rename_from = path
+    session.parameters.rename_from = path
     return Reply(350, "Send RNTO with the new name.")
 
 
 @family.command("RNTO <SP> <pathname>", needs=Needs.LOGIN, rfc="959")
 async def rnto(session: Session, argument: str) -> Reply:
     """Give the file named by RNFR its new name."""
-    old, session.rename_from = session.rename_from, None
+    old, session.parameters.rename_from = session.parameters.rename_from, None
     if old is None:
         raise ReplyError(503, "Send RNFR first.")
     new = session.resolve(argument)
@@ -99,5 +94,5 @@ async def _change_directory(session: Session, path: VirtualPath) -> Reply:
     entry = await session.in_files(session.storage.stat, path)
     if entry.type is not EntryType.DIRECTORY:
         raise StorageError(Kind.NOT_A_DIRECTORY, path)
-    session.directory = path
+    session.parameters.directory = path
     return Reply(250, "Directory changed.")

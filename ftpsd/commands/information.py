@@ -4,20 +4,10 @@ Information: SYST, FEAT, HELP, AVBL, NOOP.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
-from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError
 
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-# What an unencrypted server, or one without active mode, must not promise: old clients choose by FEAT (Explorer, IE).
-NEEDS_CERTIFICATE = frozenset({"AUTH TLS", "PBSZ", "PROT"})
 VERBS_A_LINE = 8
 
 family = Family("information")
@@ -32,15 +22,8 @@ async def syst(session: Session, argument: str) -> Reply:
 @family.command("FEAT", needs=Needs.NOTHING, rfc="2389")
 async def feat(session: Session, argument: str) -> Reply:
     """List the extensions this session may use."""
-    features = session.table.features(session)
-    if session.runtime.certificate is None:
-        features = [feature for feature in features if feature not in NEEDS_CERTIFICATE]
-    if not session.runtime.config.active.enabled:
-        features.remove("EPRT")
-    if ":" in session.local_host:
-        features.remove("PASV")
-    features.append("MLST " + "".join(f"{fact}{'*' if fact in session.facts else ''};" for fact in ALL_FACTS))
-    features.append("TVFS")
+    # RFC 3659, 6: the tree of paths is as it says there; no verb stands for that.
+    features = [*session.table.features(session), "TVFS"]
     return Reply(211, "Extensions supported:", tuple(sorted(features)), "End.")
 
 
@@ -65,7 +48,7 @@ async def help_(session: Session, argument: str) -> Reply:
 )
 async def avbl(session: Session, argument: str) -> Reply:
     """Return how many bytes can be stored in a directory: what disk and quota leave."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     return Reply(213, str(await session.when_counted(session.storage.free_bytes, path)))
 
 

@@ -14,23 +14,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
-from ftpsd.control.state.session import BUSY_PAUSE
+from ftpsd.control.state.phase import After
+from ftpsd.control.state.session import BUSY_PAUSE, Session
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
 from ftpsd.values.entry import Entry, EntryType, listable
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.charset import Charset
-from ftpsd.wire.list_lines import facts, glob_match, list_lines, mlsd_lines
+from ftpsd.wire.list_lines import ALL_FACTS, facts, glob_match, list_lines, mlsd_lines
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # Entries rendered in one go: about 16 KiB of text, one TLS record.
 BATCH = 200
@@ -75,22 +72,28 @@ async def nlst(session: Session, argument: str) -> Reply:
 @family.command("MLSD [<SP> <pathname>]", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="3659")
 async def mlsd(session: Session, argument: str) -> Reply:
     """List a directory for programs."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     query = Query(path, is_file_welcome=False)
     try:
-        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.facts))
+        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.parameters.facts))
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
         raise
 
 
-@family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659")
+def _mlst_feature(session: Session) -> str:
+    """RFC 3659, 7.8: all the facts there are, and which of them the session is told."""
+    chosen = session.parameters.facts
+    return "MLST " + "".join(f"{fact}{'*' if fact in chosen else ''};" for fact in ALL_FACTS)
+
+
+@family.command("MLST [<SP> <pathname>]", needs=Needs.LOGIN, rfc="3659", features=(_mlst_feature,))
 async def mlst(session: Session, argument: str) -> Reply:
     """Describe one file or directory."""
-    path = session.resolve(argument) if argument else session.directory
+    path = session.resolve(argument) if argument else session.parameters.directory
     entry = await session.in_files(session.storage.stat, path)
-    return Reply(250, "Listing:", (f"{facts(entry, session.facts)} {path}",), "End.")
+    return Reply(250, "Listing:", (f"{facts(entry, session.parameters.facts)} {path}",), "End.")
 
 
 @family.command("STAT [<SP> <pathname>]", needs=Needs.NOTHING, rfc="959", interrupts=Interrupts.ANSWERS)
@@ -121,7 +124,7 @@ async def _say(session: Session, title: str, lines: Lines) -> Reply:
             await session.say(ReplyPart(tuple(more)))
     except BaseException:
         # The client cannot be told that what it has read is not all, but by the end of the connection.
-        session.close_after_reply("listing-failed")
+        session.after_reply(After.CLOSE, "listing-failed")
         raise
     return Reply(code, "End.")
 
@@ -135,10 +138,10 @@ async def _next(session: Session, lines: Lines) -> list[str]:
 
 
 def _status(session: Session) -> tuple[str, ...]:
-    transfer = session.transfer
+    transfer, parameters = session.transfer, session.parameters
     lines = [
         f"Logged in as {session.avatar.user.name}" if session.avatar is not None else "Not logged in",
-        f"TYPE {'A' if session.is_ascii else 'I'}; STRU F; MODE {'Z' if session.is_deflated else 'S'}",
+        f"TYPE {'A' if parameters.is_ascii else 'I'}; STRU F; MODE {'Z' if parameters.is_deflated else 'S'}",
         f"Control connection {'under TLS' if session.is_secure else 'in clear'}",
         f"Data connections {'under TLS' if session.dtp.is_protected else 'in clear'}",
     ]
@@ -156,14 +159,14 @@ async def _list(session: Session, argument: str, rendering: Callable[[Query], Re
 
 async def _send(session: Session, storage: Storage, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
-    session.take_restart_offset()
-    pieces = Pieces(Lines(_Opened(storage, query), render), session.charset)
+    session.parameters.take_restart_offset()
+    pieces = Pieces(Lines(_Opened(storage, query), render), session.parameters.charset)
     first = await session.in_files(pieces.first)
     try:
         account = Account(Direction.LISTING, _event(session, query.path, pieces))
         transfer = Sending(in_mode(session, whole(first) if pieces.lines.is_complete else pieces))
         opening = "Here comes the directory listing."
-        inline = pieces.lines.is_complete and not session.is_deflated
+        inline = pieces.lines.is_complete and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=None, inline=inline)
     finally:
         await _close(session, pieces.lines)
@@ -294,11 +297,11 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     if options is not None and not _exists(storage, session.resolve(text)):
         text = text[options.end() :]
     if not text.strip():
-        return Query(session.directory)
+        return Query(session.parameters.directory)
     path = session.resolve(text)
     head, slash, last = text.rpartition("/")
     if any(sign in last for sign in "*?[") and not _exists(storage, path):
-        return Query(session.resolve(head + slash) if slash else session.directory, last, head + slash)
+        return Query(session.resolve(head + slash) if slash else session.parameters.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
         # What NLST tells is sent back in RETR as it is (RFC 1123, 4.1.2.7), so each name starts with the argument.
         return Query(path, None, "" if text == "." else text if text.endswith("/") else f"{text}/")

@@ -7,31 +7,28 @@ log knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
-from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError
 
 from ftpsd.audit.events import LoggedIn, LoginRefused
-from ftpsd.auth.checker import Login, LoginBusy
-from ftpsd.auth.realm import Avatar, IAvatar
+from ftpsd.auth.checker import Login, LoginBusy, LoginDenied
+from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.phase import After
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.wire.hostname import HostNameError, parse_host
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # Seconds added for each failed login of a session: nothing to a person, much to a guessing program. They begin with
 # PASS and not with the end of the hash, so that no hash tells by its price (bcrypt of an older system, ours alone for a
 # stranger) that there is such a user.
 DELAY_PER_FAILURE = 1.0
 MAX_DELAY = 3.0
+
+# The method of events: how the user has proved who they are.
+PASSWORD = "password"
 
 family = Family("login")
 
@@ -42,48 +39,38 @@ async def user(session: Session, argument: str) -> Reply:
     if session.avatar is not None:
         # RFC 959, 4.1.1: USER may come at any time and flushes what was granted before.
         session.log_out()
-    session.user_name = argument
+    session.parameters.user_name = argument
     return Reply(331, "Password required.")
 
 
 @family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def pass_(session: Session, argument: str) -> Reply:
     """Prove who you are."""
-    name, session.user_name = session.user_name, None
+    name, session.parameters.user_name = session.parameters.user_name, None
     if session.avatar is not None:
         return Reply(202, "Already logged in.")
     if name is None:
         raise ReplyError(503, "Send USER first.")
-    shared = session.runtime.shared
-    started = shared.clock.seconds()
-
-    def publish_refusal(reason: str) -> None:
-        session.publish(LoginRefused(session.who, "password", name, reason, shared.clock.seconds() - started))
-
-    try:
-        avatar, log_out = await _granted(session, Login(name, argument, session.peer_host))
-    except LoginBusy:
-        publish_refusal("busy")
-        session.close_after_reply("login-busy")
-        raise ReplyError(421, "Too many logins at once, try again later.") from None
-    except UnauthorizedLogin as error:
-        reason = str(getattr(error, "reason", "refused"))
-        publish_refusal(reason)
-        raise await _refusal(session, started, reason) from None
-    except CancelledError:
-        publish_refusal("connection-lost")
-        raise
-    limit = (
-        avatar.user.sessions if avatar.user.sessions is not None else session.runtime.config.limits.sessions_per_user
-    )
-    if not shared.counts.log_in(session.host.account(avatar.user.name), limit):
-        log_out()
-        publish_refusal("too-many-sessions")
-        session.close_after_reply("too-many-sessions")
-        raise ReplyError(421, "Too many sessions of this user, try again later.")
-    session.logged_in(avatar, log_out)
-    session.publish(LoggedIn(session.who, "password", shared.clock.seconds() - started))
-    return Reply(230, "Logged in.")
+    login, started = Login(name, argument, session.peer_host), session.clock.seconds()
+    publish_refusal = partial(_publish_refusal, session, PASSWORD, name, started)
+    while True:
+        try:
+            _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
+            assert isinstance(proved, Proved)
+            # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
+            if session.is_current and (reply := await admit(session, proved, PASSWORD, started)) is not None:
+                return reply
+        except LoginBusy:
+            publish_refusal("busy")
+            session.after_reply(After.CLOSE, "login-busy")
+            raise ReplyError(421, "Too many logins at once, try again later.") from None
+        except LoginDenied as error:
+            publish_refusal(str(error.reason))
+            raise await _refusal(session, started, str(error.reason)) from None
+        except CancelledError:
+            publish_refusal("connection-lost")
+            raise
+        session.keep_up()
 
 
 @family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
@@ -102,32 +89,55 @@ async def rein(session: Session, argument: str) -> Reply:
 @family.command("QUIT", needs=Needs.NOTHING, rfc="959")
 async def quit_(session: Session, argument: str) -> Reply:
     """End the session."""
-    session.close_after_reply("quit")
+    session.after_reply(After.CLOSE, "quit")
     return Reply(221, "Goodbye.")
 
 
-async def _granted(session: Session, login: Login) -> tuple[Avatar, Callable[[], object]]:
+async def admit(session: Session, proved: Proved, method: str, started: float) -> Reply | None:
     """
-    Return what the user is given, and what gives it back, by the configuration that is in force then.
+    Log *proved* in, whose proof by *method* began when the clock showed *started*: the only way to an avatar.
 
-    A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
+    Returns the reply; None, and nothing has changed, when a reload came meanwhile: what was proved may not hold now.
+
+    Raises:
+        ReplyError: 421, the user has too many sessions.
+        LoginDenied: what the user is given cannot be opened.
+        LoginBusy: the pool that opens it is full.
+        CancelledError: the session has ended meanwhile.
     """
-    while True:
-        _, avatar, log_out = await session.while_open(session.host.portal.login(login, None, IAvatar))
-        assert isinstance(avatar, Avatar)
-        if session.is_current:
-            return avatar, log_out
-        log_out()
-        session.keep_up()
+    user, counts = proved.user, session.counts
+    account = session.host.account(user.name)
+    limit = user.sessions if user.sessions is not None else session.config.limits.sessions_per_user
+    if not counts.log_in(account, limit):
+        _publish_refusal(session, method, user.name, started, "too-many-sessions")
+        session.after_reply(After.CLOSE, "too-many-sessions")
+        raise ReplyError(421, "Too many sessions of this user, try again later.")
+    is_in = False
+    try:
+        _, avatar, log_out = await session.while_open(proved.enter())
+        is_in = session.is_current
+        if not is_in:
+            log_out()
+            return None
+    finally:
+        if not is_in:
+            counts.log_out(account)
+    session.logged_in(avatar, log_out)
+    session.publish(LoggedIn(session.who, method, session.clock.seconds() - started))
+    return Reply(230, "Logged in.")
+
+
+def _publish_refusal(session: Session, method: str, name: str, started: float, reason: str) -> None:
+    session.publish(LoginRefused(session.who, method, name, reason, session.clock.seconds() - started))
 
 
 async def _refusal(session: Session, started: float, reason: str) -> ReplyError:
     """Return the refusal of a login that *started* then, for *reason*, after a delay that grows with every failure."""
     session.failed_logins += 1
     until = started + min(MAX_DELAY, DELAY_PER_FAILURE * session.failed_logins)
-    await session.sleep(max(0.0, until - session.runtime.shared.clock.seconds()))
-    if session.failed_logins >= session.runtime.config.limits.failed_logins:
-        session.close_after_reply("failed-logins")
+    await session.sleep(max(0.0, until - session.clock.seconds()))
+    if session.failed_logins >= session.config.limits.failed_logins:
+        session.after_reply(After.CLOSE, "failed-logins")
         # Not 421, which clients take for "try again".
         return ReplyError(530, "Login incorrect, too many failures.", reason)
     return ReplyError(530, "Login incorrect.", reason)
@@ -157,7 +167,7 @@ async def host(session: Session, argument: str) -> Reply:
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
     if tls is not None and tls.server_name is not None and named.host is not session.first_host:
         raise ReplyError(504, "That is not the host you asked for in the TLS handshake.")
-    session.user_name = None
+    session.parameters.user_name = None
     session.enter(named.host)
     return Reply(220, named.host.banner)
 

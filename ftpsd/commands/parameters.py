@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import StorageError
 from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # The largest offset a 64-bit file knows.
 MAX_OFFSET = 2**63 - 1
@@ -33,11 +27,11 @@ async def type_(session: Session, argument: str) -> Reply:
     """Choose binary (I) or text (A) transfers."""
     match argument.upper().split():
         case ["I"] | ["L", "8"] | ["L8"]:
-            session.is_ascii = False
+            session.parameters.is_ascii = False
             return Reply(200, "TYPE is now I (binary).")
         case ["A"] | ["A", "N"]:
-            session.is_ascii = True
-            session.take_restart_offset()
+            session.parameters.is_ascii = True
+            session.parameters.take_restart_offset()
             return Reply(200, "TYPE is now A (ASCII).")
         case ["A" | "E" | "L", *_]:
             raise ReplyError(504, "Only TYPE I and TYPE A are supported.")
@@ -52,17 +46,17 @@ async def stru(session: Session, argument: str) -> Reply:
 
 
 def _mode_feature(session: Session) -> str | None:
-    return "MODE Z" if session.runtime.config.mode_z else None
+    return "MODE Z" if session.config.mode_z else None
 
 
 @family.command("MODE <SP> <mode-code>", needs=Needs.LOGIN, rfc="959", features=(_mode_feature,))
 async def mode(session: Session, argument: str) -> Reply:
     """Choose the transfer mode: S, the file as it is, or where the operator allows it Z, deflated."""
-    if argument.strip().upper() == "Z" and session.runtime.config.mode_z:
-        session.is_deflated = True
+    if argument.strip().upper() == "Z" and session.config.mode_z:
+        session.parameters.is_deflated = True
         return Reply(200, "MODE is Z (deflated).")
     reply = _only(argument, "S", ("B", "C", "Z"), "MODE")
-    session.is_deflated = False
+    session.parameters.is_deflated = False
     return reply
 
 
@@ -71,18 +65,18 @@ async def mode(session: Session, argument: str) -> Reply:
 )
 async def opts_mode(session: Session, argument: str) -> Reply:
     """Choose how hard MODE Z deflates, from 0 to 9."""
-    if not session.runtime.config.mode_z:
+    if not session.config.mode_z:
         raise ReplyError(501, "No options for that command.")
     match argument.upper().split():
         case ["Z"]:
             pass
         case ["Z", "LEVEL", level] if re.fullmatch("[0-9]", level):
-            session.deflate_level = int(level)
+            session.parameters.deflate_level = int(level)
         case ["Z", "ENGINE", "ZLIB"] | ["Z", "METHOD", "8"]:
             pass  # the draft's other options, with the only value that zlib knows
         case _:
             raise ReplyError(501, "Use OPTS MODE Z LEVEL and a number from 0 to 9.")
-    return Reply(200, f"MODE Z LEVEL is {session.deflate_level}.")
+    return Reply(200, f"MODE Z LEVEL is {session.parameters.deflate_level}.")
 
 
 @family.command("REST <SP> <marker>", needs=Needs.LOGIN, rfc="3659", features=("REST STREAM",))
@@ -92,9 +86,9 @@ async def rest(session: Session, argument: str) -> Reply:
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MAX_OFFSET:
         raise ReplyError(501, "REST takes a byte offset.")
     offset = int(text)
-    if offset and session.is_ascii:
+    if offset and session.parameters.is_ascii:
         raise ReplyError(504, "REST needs TYPE I: offsets of converted text are ambiguous.")
-    session.restart_at(offset)
+    session.parameters.restart_at(offset)
     return Reply(350, f"Restarting at {offset}. Send STOR or RETR.")
 
 
@@ -106,7 +100,7 @@ async def allo(session: Session, argument: str) -> Reply:
     if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ReplyError(501, "ALLO takes a number of bytes.")
     with suppress(StorageError):  # who may upload here but not look is told by the upload itself
-        free = await session.when_counted(session.storage.free_bytes, session.directory)
+        free = await session.when_counted(session.storage.free_bytes, session.parameters.directory)
         if int(numbers[0]) > free:
             raise ReplyError(552, f"Only {free} bytes are left.")
     return Reply(202, "No allocation is needed.")
@@ -120,7 +114,7 @@ async def opts(session: Session, argument: str) -> Reply:
 
 def _utf8_feature(session: Session) -> str | None:
     # Who reads it may write UTF-8 at once, without OPTS (RFC 2640, 3.2).
-    return "UTF8" if session.charset.is_utf8 else None
+    return "UTF8" if session.parameters.charset.is_utf8 else None
 
 
 @family.command(
@@ -136,14 +130,14 @@ async def opts_utf8(session: Session, argument: str) -> Reply:
     word = argument.strip().upper()
     # Always 200: Explorer garbles names and pyftpsync stops after anything else.
     if word in ("", "ON", "NLST"):
-        session.wants_utf8 = True
+        session.parameters.wants_utf8 = True
         session.choose_charset()
         return Reply(200, "UTF-8 is on.")
     if word == "OFF" and session.avatar is not None:
-        session.wants_utf8 = False
+        session.parameters.wants_utf8 = False
         session.choose_charset()
-        if not session.charset.is_utf8:
-            return Reply(200, f"Names are in {session.charset.name}.")
+        if not session.parameters.charset.is_utf8:
+            return Reply(200, f"Names are in {session.parameters.charset.name}.")
     raise ReplyError(504, "Names are always UTF-8.")
 
 
@@ -151,8 +145,8 @@ async def opts_utf8(session: Session, argument: str) -> Reply:
 async def opts_mlst(session: Session, argument: str) -> Reply:
     """Choose the facts that MLST and MLSD tell."""
     wanted = {fact.strip().lower() for fact in argument.split(";")}
-    session.facts = tuple(fact for fact in ALL_FACTS if fact.lower() in wanted)
-    return Reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".strip())
+    session.parameters.facts = tuple(fact for fact in ALL_FACTS if fact.lower() in wanted)
+    return Reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.parameters.facts)}".strip())
 
 
 @family.command("CLNT <SP> <client-name>", needs=Needs.NOTHING, rfc="5797", features=("CLNT",))
@@ -181,14 +175,14 @@ RANGE = re.compile(r"\s*([0-9]{1,19})\s+([0-9]{1,19})\s*")
 )
 async def rang(session: Session, argument: str) -> Reply:
     """Let the next RETR, STOR or HASH be about a range of bytes, the last one included; RANG 1 0 takes it back."""
-    session.restart_at(0)
+    session.parameters.restart_at(0)
     match = RANGE.fullmatch(argument)
     start, last = (int(match[1]), int(match[2])) if match is not None else (1, -1)
     if (start, last) == (1, 0):
         return Reply(350, "The whole file.")
     if start > last or last > MAX_OFFSET:
         raise ReplyError(501, "RANG takes the first and the last byte of a range.")
-    if session.is_ascii:
+    if session.parameters.is_ascii:
         raise ReplyError(504, "RANG needs TYPE I: offsets of converted text are ambiguous.")
-    session.restart_at(start, last + 1)
+    session.parameters.restart_at(start, last + 1)
     return Reply(350, f"Restarting at {start}, ending behind {last}. Send RETR, STOR or HASH.")

@@ -7,13 +7,10 @@ everything that had arrived in clear.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ftpsd.control.table import Family, Needs
+from ftpsd.control.state.phase import After
+from ftpsd.control.state.session import Session
+from ftpsd.control.table import Family, Feature, Needs
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # AUTH SSL and the -C and -P forms come from drafts of RFC 4217; older Windows and AS/400 clients still send them.
 MECHANISMS = ("TLS", "TLS-C", "TLS-P", "SSL")
@@ -24,7 +21,14 @@ MOST_BUFFER_SIZE = 2**32 - 1
 family = Family("security")
 
 
-@family.command("AUTH <SP> <mechanism-name>", needs=Needs.NOTHING, rfc="2228", features=("AUTH TLS",))
+def _with_certificate(line: str) -> Feature:
+    """Return a line of FEAT that a server without TLS must not promise: old clients choose by it (Explorer, IE)."""
+    return lambda session: line if session.runtime.certificate is not None else None
+
+
+@family.command(
+    "AUTH <SP> <mechanism-name>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("AUTH TLS"),)
+)
 async def auth(session: Session, argument: str) -> Reply:
     """Start TLS on the control connection."""
     mechanism = argument.strip().upper()
@@ -37,11 +41,11 @@ async def auth(session: Session, argument: str) -> Reply:
     session.log_out()
     session.has_buffer_size = False
     session.dtp.is_protected = mechanism == "TLS-P"
-    session.wants_tls = True
+    session.after_reply(After.START_TLS)
     return Reply(234, "Start the TLS handshake.")
 
 
-@family.command("PBSZ <SP> <decimal-integer>", needs=Needs.NOTHING, rfc="2228", features=("PBSZ",))
+@family.command("PBSZ <SP> <decimal-integer>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("PBSZ"),))
 async def pbsz(session: Session, argument: str) -> Reply:
     """Set the protection buffer size; with TLS it is always 0."""
     if not session.is_secure:
@@ -53,7 +57,7 @@ async def pbsz(session: Session, argument: str) -> Reply:
     return Reply(200, "PBSZ=0")
 
 
-@family.command("PROT <SP> <prot-code>", needs=Needs.NOTHING, rfc="2228", features=("PROT",))
+@family.command("PROT <SP> <prot-code>", needs=Needs.NOTHING, rfc="2228", features=(_with_certificate("PROT"),))
 async def prot(session: Session, argument: str) -> Reply:
     """Choose whether data connections are encrypted: P, or C where the policy allows it."""
     if not session.is_secure:
@@ -63,7 +67,7 @@ async def prot(session: Session, argument: str) -> Reply:
         raise ReplyError(536, "TLS knows only PROT P and PROT C.")
     if level not in ("P", "C"):
         raise ReplyError(504, "Unknown protection level, use PROT P.")
-    if level == "C" and session.runtime.config.tls.require == "control-and-data":
+    if level == "C" and session.config.tls.require == "control-and-data":
         raise ReplyError(534, "This server encrypts all data connections, use PROT P.")
     if not session.has_buffer_size:
         # RFC 2228, 3; RFC 4217, 9. pyftpdlib has insisted on it for years, so clients send PBSZ.
@@ -75,7 +79,7 @@ async def prot(session: Session, argument: str) -> Reply:
 @family.command("CCC", needs=Needs.NOTHING, rfc="2228")
 async def ccc(session: Session, argument: str) -> Reply:
     """Return the control connection to clear text, where the operator allows it; data connections stay as they are."""
-    policy = session.runtime.config.tls
+    policy = session.config.tls
     if not policy.allow_ccc or policy.require != "none":
         raise ReplyError(533, "The control connection stays encrypted.")
     if not session.is_secure:
@@ -83,5 +87,5 @@ async def ccc(session: Session, argument: str) -> Reply:
     if session.avatar is None:
         # What CCC is for is to have the password encrypted and the rest readable for a firewall.
         raise ReplyError(503, "Log in first.")
-    session.wants_clear = True
+    session.after_reply(After.STOP_TLS)
     return Reply(200, "Close TLS now, the control connection goes on in clear.")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
 
 # Seconds. A session that ends sooner than its user can type is of no use (wu-ftpd's bound).
 LEAST_IDLE = 30
@@ -39,20 +35,20 @@ async def site_help(session: Session, argument: str) -> Reply:
 @family.command("IDLE [<SP> <seconds>]", under="SITE", needs=Needs.LOGIN, rfc="959")
 async def site_idle(session: Session, argument: str) -> Reply:
     """Show or lower the seconds of silence after which the session ends."""
-    most = int(session.runtime.config.limits.idle_timeout)
+    most = int(session.config.limits.idle_timeout)
     least = min(LEAST_IDLE, most)
     text = argument.strip()
     if text:
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
             raise ReplyError(501, f"The idle timeout can be from {least} to {most} seconds.")
-        session.idle_timeout = float(text)
-    return Reply(200, f"The idle timeout is {int(session.idle_timeout)} seconds, at most {most}.")
+        session.parameters.idle_timeout = float(text)
+    return Reply(200, f"The idle timeout is {int(session.parameters.idle_timeout)} seconds, at most {most}.")
 
 
 @family.command("QUOTA [<SP> <pathname>]", under="SITE", needs=Needs.LOGIN, rfc="959")
 async def site_quota(session: Session, argument: str) -> Reply:
     """Tell how much is stored, and how much may be."""
-    path = session.resolve(argument) if argument.strip() else session.directory
+    path = session.resolve(argument) if argument.strip() else session.parameters.directory
     standing = await session.when_counted(session.storage.standing, path)
     if standing is None:
         return Reply(200, "No quota holds here.")

@@ -7,10 +7,9 @@ is checked before its 150, and nothing of it is stored under its name before all
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, receive, send
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, SendingFile, Transfer, file_pieces, whole
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
@@ -20,12 +19,6 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.wire.ascii import ToNetwork
 from ftpsd.wire.reply import Reply, ReplyError
 
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
-if TYPE_CHECKING:
-    from ftpsd.control.state.session import Session
-
 family = Family("transfer")
 
 
@@ -33,7 +26,7 @@ family = Family("transfer")
 async def retr(session: Session, argument: str) -> Reply:
     """Download a file."""
     path = session.resolve(argument)
-    offset, end = session.take_range()
+    offset, end = session.parameters.take_range()
     cached = session.storage.read_cached(path, SMALL) if offset == 0 and end is None else None
     source: Source
     content: bytes | None
@@ -44,11 +37,11 @@ async def retr(session: Session, argument: str) -> Reply:
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
-        size = None if session.is_ascii or session.is_deflated else max(0, source.size - offset)
-        mode, length = ("ASCII", "") if session.is_ascii else ("BINARY", f" ({source.size} bytes)")
+        size = None if session.parameters.is_ascii or session.parameters.is_deflated else max(0, source.size - offset)
+        mode, length = ("ASCII", "") if session.parameters.is_ascii else ("BINARY", f" ({source.size} bytes)")
         account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
-        inline = content is not None and not session.is_deflated
+        inline = content is not None and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
     except StorageError as error:
         error.path = error.path or path  # a descriptor sent by the kernel has no name
@@ -62,10 +55,10 @@ async def retr(session: Session, argument: str) -> Reply:
 async def stor(session: Session, argument: str) -> Reply:
     """Upload a file."""
     path = session.resolve(argument)
-    offset, end = session.take_range()
+    offset, end = session.parameters.take_range()
     if end is None:
         return await _store(session, path, Terms(offset=offset))
-    if session.runtime.config.uploads.mode != "atomic":
+    if session.config.uploads.mode != "atomic":
         raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
     sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
     return await _receive(session, sink)
@@ -84,7 +77,7 @@ async def appe(session: Session, argument: str) -> Reply:
 async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
     _refuse_range(session)
-    path = session.resolve(argument) if argument.strip() else session.directory / "upload"
+    path = session.resolve(argument) if argument.strip() else session.parameters.directory / "upload"
     return await _store(session, path, Terms(unique=True))
 
 
@@ -111,7 +104,7 @@ async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Rep
 
 def _refuse_range(session: Session) -> None:
     """Forget REST. Raises: 504 for RANG, where the end of a file, or a new name, is meant (the draft, 4.3)."""
-    if session.take_range()[1] is not None:
+    if session.parameters.take_range()[1] is not None:
         raise ReplyError(504, "RANG is for RETR, STOR and HASH.")
 
 
@@ -171,11 +164,11 @@ def _open_range(storage: Storage, path: VirtualPath, offset: int, end: int) -> S
 
 
 def _sending(session: Session, source: Source, content: bytes | None) -> Transfer:
-    encoder = ToNetwork() if session.is_ascii else None
+    encoder = ToNetwork() if session.parameters.is_ascii else None
     if content is not None:
         return Sending(in_mode(session, whole(content if encoder is None else encoder.feed(content))))
     descriptor = source.fileno()
-    as_it_is = encoder is None and not session.is_deflated and not session.dtp.is_protected
+    as_it_is = encoder is None and not session.parameters.is_deflated and not session.dtp.is_protected
     if as_it_is and descriptor is not None:
         return SendingFile(source, descriptor)
     return Sending(in_mode(session, file_pieces(source, encoder)))
@@ -217,7 +210,7 @@ async def pret(session: Session, argument: str) -> Reply:
             letter = "w" if command.verb == "STOR" else "a"
             await session.in_files(_check_upload, session.storage, session.resolve(name), letter)
         case "MLSD":
-            path = session.resolve(name) if name else session.directory
+            path = session.resolve(name) if name else session.parameters.directory
             entry = await session.in_files(session.storage.stat, path)
             if entry.type is not EntryType.DIRECTORY:
                 raise ReplyError(501, "Not a directory; MLST describes a file.")

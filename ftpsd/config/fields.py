@@ -230,10 +230,14 @@ def check_positive_duration(value: object) -> float:
 
 
 def check_ticket_lifetime(value: object) -> float:
-    """Accept a duration from a minute to a day: contexts take 1.5 ms to make, and none lives longer than a day."""
+    """
+    Accept a duration from a minute to half a day.
+
+    Contexts take 1.5 ms to make, and none lives longer than a day: the last session that begins with one needs time.
+    """
     seconds = parse_duration(value)
-    if not 60.0 <= seconds <= 86_400.0:
-        raise ValueError(f"{describe(value)} is not between 1m and 1d")
+    if not 60.0 <= seconds <= 43_200.0:
+        raise ValueError(f"{describe(value)} is not between 1m and 12h")
     return seconds
 
 
@@ -318,7 +322,7 @@ Duration = Annotated[
     WithJsonSchema(_text_or_number(DURATION_PATTERN, 0, exclusiveMinimum=0)),
 ]
 TicketLifetime = Annotated[
-    float, PlainValidator(check_ticket_lifetime), WithJsonSchema(_text_or_number(DURATION_PATTERN, 60, maximum=86_400))
+    float, PlainValidator(check_ticket_lifetime), WithJsonSchema(_text_or_number(DURATION_PATTERN, 60, maximum=43_200))
 ]
 DurationOrZero = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_text_or_number(DURATION_PATTERN, 0))]
 Limit = Annotated[int | None, PlainValidator(check_limit), WithJsonSchema(_RATE_SCHEMA)]

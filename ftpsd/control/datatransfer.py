@@ -13,9 +13,10 @@ see the cut first never read the text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -28,16 +29,17 @@ from ftpsd.audit.events import (
     Event,
     Result,
     TLSEstablished,
-    TLSFacts,
     TransferStarted,
 )
-from ftpsd.control.state.session import BUSY_PAUSE, Session, TransferStatus
+from ftpsd.control.state.session import BUSY_PAUSE, Session
+from ftpsd.control.state.status import TransferStatus
 from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
+from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply
 from ftpsd.workers import PoolBusy
@@ -77,76 +79,100 @@ async def send(
         connection = await running.connect()
         await running.carry(connection, transfer, inline=inline)
         is_unseen = session.dtp.mode == "active" and not connection.is_secure
-        patience = session.runtime.config.limits.stall_timeout
+        patience = session.config.limits.stall_timeout
         await connection.finish(patience, wait_for_peer=WAIT_FOR_ACCEPT if is_unseen else 0.0)
         session.dtp.let_go(connection)
 
 
 def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[], memoryview]:
     """Return *produce* in the transfer mode of the session: as it is, or deflated."""
-    return deflated(produce, session.deflate_level) if session.is_deflated else produce
+    return deflated(produce, session.parameters.deflate_level) if session.parameters.is_deflated else produce
 
 
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
     """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
-    decoder = FromNetwork() if session.is_ascii else None
+    decoder = FromNetwork() if session.parameters.is_ascii else None
+    is_deflated = session.parameters.is_deflated
     small = ReceivingSmall(SMALL)
     # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
-    small.is_full = session.is_deflated
+    small.is_full = is_deflated
     is_committed = False
     try:
         async with _Running(session, account, opening, None) as running:
             connection = await running.connect()
-            if not session.is_deflated:
+            if not is_deflated:
                 await running.carry(connection, small, inline=True)
             if small.is_full:
-                rest = Inflating(sink, decoder) if session.is_deflated else Receiving(sink, decoder, small.data)
+                rest = Inflating(sink, decoder) if is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
-            await connection.finish(session.runtime.config.limits.stall_timeout)
+            await connection.finish(session.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
-            step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
-            while not is_committed:
-                is_committed = await _take_step(session, step)
-                step = partial(_finish, sink)
+            first = None if small.is_full else partial(_store_small, sink, small.data, decoder)
+            await publish(partial(_in_pieces, session), sink, first)
+            is_committed = True
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
             await session.clean_up(_give_up, sink, unwritten)
 
 
-def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> bool:
-    """Write *data*, which is empty then, and commit it, in one call to a worker; False when that takes longer."""
+class Published(Protocol):
+    """What is published when all of its bytes have come in, a `Sink` or more; see there."""
+
+    def prepare(self) -> bool: ...
+    def commit(self) -> None: ...
+
+
+async def publish(
+    in_pieces: Callable[[Callable[[], bool]], Awaitable[None]],
+    upload: Published,
+    first: Callable[[], None] | None = None,
+) -> None:
+    """
+    Accept and publish *upload*: the one way from the last byte of any upload, copy or join to its 226 or 250.
+
+    *first* stores what is left of the bytes, in the same call to a worker. *in_pieces* makes the calls, and says what
+    may end them before all is published. Raises: StorageError, REFUSED for what a watcher of the bytes does not take.
+    """
+
+    def step() -> bool:
+        nonlocal first
+        if first is not None:
+            first()
+            first = None
+        if not upload.prepare():
+            return False
+        upload.commit()
+        return True
+
+    await in_pieces(step)
+
+
+def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
+    """Write *data*, which is empty then."""
     if decoder is not None:
         data = bytearray(decoder.feed(bytes(data)) + decoder.finish())
     if data:
         with memoryview(data) as view:
             sink.write(view)
         data.clear()
-    return _finish(sink)
 
 
-def _finish(sink: Sink) -> bool:
-    """Do a piece of what is to be done before the upload can be committed, and commit it when that was all."""
-    if not sink.prepare():
-        return False
-    sink.commit()
-    return True
-
-
-async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
+async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
     """
-    Call *step* in a worker, as soon as one can take it, unless ABOR comes first; return what it returns.
+    Call *step* in a worker, as soon as one can take it, until it returns True or ABOR comes.
 
     It waits for as long as the pool is full, also when the session has ended meanwhile: the upload is here, whole.
     """
-    while True:
+    is_done = False
+    while not is_done:
         if session.is_abort_wanted:
-            raise Lost(Cause.ABOR if session.is_open else session.end_cause, is_abort=True)
+            raise Lost(session.end_cause if session.is_gone else Cause.ABOR, is_abort=True)
         try:
-            return await session.in_files(step)
+            is_done = await session.in_files(step)
         except PoolBusy:
-            await deferLater(session.runtime.shared.clock, BUSY_PAUSE)
+            await deferLater(session.clock, BUSY_PAUSE)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -168,7 +194,7 @@ class _Running:
         self._account = account
         self._opening = opening
         self._status = TransferStatus(opening, size)
-        self._clock = session.runtime.shared.clock
+        self._clock = session.clock
         self._started = self._clock.seconds()
 
     async def __aenter__(self) -> _Running:
@@ -186,7 +212,7 @@ class _Running:
             result, reason = _judge(error, session.end_cause)
             # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
             is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
-            session.after_reply(partial(session.dtp.dismiss, is_whole=is_whole))
+            session.dtp.dismiss_after_reply(is_whole=is_whole)
         if isinstance(error, DataError) and not error.is_told:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
@@ -195,7 +221,7 @@ class _Running:
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""
         session = self._session
-        if not session.is_open:
+        if session.is_gone:
             raise aborted(session.end_cause)
         if session.is_abort_wanted:
             raise aborted(Cause.ABOR)
@@ -207,7 +233,7 @@ class _Running:
             session.publish(DataSessionShared(session.who, resumed))
         if connection.tls is not None:
             facts = describe(connection.tls)
-            self._account.tls = TLSFacts(facts.version, facts.cipher, facts.resumed)
+            self._account.tls = facts
             seconds = self._clock.seconds() - started
             session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
         return connection
@@ -215,8 +241,9 @@ class _Running:
     async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:
         """Run *transfer* over *connection*, at the session's rate."""
         session = self._session
-        limits = session.runtime.config.limits
-        pace = session.upload_pace if self._account.direction is Direction.UPLOAD else session.download_pace
+        limits = session.config.limits
+        parameters = session.parameters
+        pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

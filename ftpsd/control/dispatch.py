@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ftpsd.audit.events import QuotaExceeded, StorageFailed
+from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.ports import PortsExhausted
@@ -64,6 +65,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
+    Kind.REFUSED: Reply(550, "The server does not take this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
 # The storage's own failures; the others say what the client asked for. The operator learns of each.
@@ -101,6 +103,7 @@ LOST_SENTENCES: dict[Cause, str] = {
     Cause.CLIENT_GONE: "The session has ended",
     Cause.CUT_OFF: "The server is shutting down",
     Cause.NOT_ALLOWED: "The configuration has changed",
+    Cause.KICKED: "The session was ended by an operator",
     Cause.NO_HANDSHAKE: "The TLS handshake took too long",
     Cause.HANDSHAKE_CUT: LOST,
     Cause.HANDSHAKE: "The TLS handshake on the data connection failed",
@@ -131,7 +134,7 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
     except StorageError as error:
         path = None if error.path is None else str(error.path)
         # The files of a session that has ended are closed: what still asks for them finds no broken disk.
-        if error.kind in SERVER_FAULTS and command is not None and session.is_open:
+        if error.kind in SERVER_FAULTS and command is not None and not session.is_gone:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
@@ -141,7 +144,10 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         if error.cause is not None:
             reply = lost_reply(session, command, error.cause)
         return reply.because(error.reason)
-    except PortsExhausted:
+    except PortsExhausted as error:
+        if error.unopened:
+            reason = f"{error.unopened} passive ports cannot be opened, see the log"
+            return Reply(425, "No passive port is free, try again later.").because(reason)
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost as error:
         return lost_reply(session, command, error.cause).because(str(error))
@@ -168,7 +174,7 @@ def storage_reply(error: StorageError) -> Reply:
 
 def lost_reply(session: Session, command: Command | None, cause: Cause) -> Reply:
     """Return the 426 that says why a transfer did not come to its end, and what that means for an upload."""
-    config = session.runtime.config
+    config = session.config
     sentence = LOST_SENTENCES[cause].format(seconds=config.limits.stall_timeout)
     is_upload = command is not None and command.verb in UPLOADS
     outcome = "not stored" if is_upload and config.uploads.mode == "atomic" else "transfer aborted"
@@ -193,7 +199,7 @@ def guard(session: Session, command: Command | None, line: CommandLine) -> None:
         return
     # As plain numbers: in Python 3.11 an `&` of flags takes 3 us, and there are three in every command.
     needs = command.needs.value
-    policy = session.runtime.config.tls.require
+    policy = session.config.tls.require
     if needs & TLS and policy != "none" and not session.is_secure:
         raise ReplyError(530, "Use AUTH TLS first.")
     if needs & LOGIN and session.avatar is None:
@@ -217,7 +223,7 @@ def refuse_unknown(session: Session, line: CommandLine) -> None:
     if session.avatar is None:
         session.bad_commands += 1
         if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:
-            session.close_after_reply("not-ftp")
+            session.after_reply(After.CLOSE, "not-ftp")
             raise ReplyError(421, "This is an FTP server. Closing.")
     if line.verb in NOT_IMPLEMENTED:
         raise ReplyError(502, "Command not implemented.")

@@ -11,7 +11,9 @@ from twisted.internet.protocol import Factory
 
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Runtime
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable
+from ftpsd.wire.reply import Reply, ReplyPart
 
 
 class ControlFactory(Factory):
@@ -36,4 +38,8 @@ class ControlFactory(Factory):
 
     def buildProtocol(self, address: IAddress | None) -> ServerPI:
         """Answer one connection."""
-        return ServerPI(self._runtime, self._table, self.name, self._registry, starts_with_tls=self._starts_with_tls)
+        clock = self._runtime().shared.clock
+        return ServerPI(self._begin, clock, self._table, self._registry, starts_with_tls=self._starts_with_tls)
+
+    def _begin(self, peer: str, local: str, reply: Callable[[Reply | ReplyPart], None]) -> Session:
+        return Session(self._runtime, self._table, peer, local, self.name, reply)

@@ -57,7 +57,7 @@ class Interrupts(Enum):
     """It ends the transfer, and is answered after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One verb, or one sub-command: then *verb* is both words ("SITE CHMOD") and *under* the first."""
 
@@ -129,18 +129,18 @@ class Family:
             names = tuple(f"{under} {alias}".strip() for alias in aliases)
             self.commands.append(
                 Command(
-                    verb,
-                    shown,
-                    needs,
-                    function,
-                    rfc,
-                    names,
-                    features,
-                    interrupts,
-                    hides_argument,
-                    under,
-                    is_long,
-                    is_about_login,
+                    verb=verb,
+                    syntax=shown,
+                    needs=needs,
+                    function=function,
+                    rfc=rfc,
+                    aliases=names,
+                    features=features,
+                    interrupts=interrupts,
+                    hides_argument=hides_argument,
+                    under=under,
+                    is_long=is_long,
+                    is_about_login=is_about_login,
                 )
             )
             return function

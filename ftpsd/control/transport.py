@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from enum import IntEnum, auto
+from functools import partial
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -25,15 +27,9 @@ from twisted.python.failure import Failure
 
 from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.native import MOST_WITHOUT_DATA
+from ftpsd.tls.record_look import RECORD, RecordLook
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.wire.clienthello import HEADER
 
-# One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
-RECORD = 16 * 1024
-# With what TLS 1.2 and 1.3 add to the data (RFC 5246, 6.2.3).
-SEALED = HEADER + RECORD + 2048
-# The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
-RECORD_TYPES = range(20, 24)
 # Bytes that a client may send behind our close_notify: what it had under way.
 MOST_FORGOTTEN = 256 * 1024
 
@@ -61,45 +57,127 @@ class Transport(Protocol):
     def setTcpNoDelay(self, enabled: bool) -> None: ...
 
 
+class State(IntEnum):
+    """How far TLS on the control connection has come. Numbers: Python 3.11 hashes other enums slowly."""
+
+    CLEAR = auto()
+    PEEKING = auto()
+    """TLS begins: the client's first bytes are looked at before OpenSSL reads them."""
+    SHAKING = auto()
+    SECURE = auto()
+    LEAVING = auto()
+    """CCC: our close_notify waits for room."""
+    LEFT = auto()
+    """We write in clear; the client's last records may come, until its own close_notify."""
+    FAREWELL = auto()
+    """Our close_notify and FIN are on the way, what comes is forgotten."""
+    CLOSED = auto()
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.CLEAR: frozenset({State.PEEKING, State.SHAKING, State.CLOSED}),
+    State.PEEKING: frozenset({State.PEEKING, State.SHAKING, State.CLOSED}),
+    State.SHAKING: frozenset({State.SECURE, State.CLOSED}),
+    State.SECURE: frozenset({State.LEAVING, State.FAREWELL, State.CLOSED}),
+    State.LEAVING: frozenset({State.LEFT, State.CLOSED}),
+    State.LEFT: frozenset({State.CLEAR, State.CLOSED}),
+    State.FAREWELL: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+# What is written before TLS is there, or before it has gone, waits.
+BEGINNING = (State.PEEKING, State.SHAKING)
+HOLDING = (*BEGINNING, State.LEAVING)
+# What is sent goes through OpenSSL.
+SEALING = (State.SECURE, State.LEAVING)
+
+
 class ControlTransport(tcp.Server):
     """The `Transport` over a socket."""
 
-    _tls: SSL.Connection | None = None
-    _handshake: SSL.Connection | None = None
-    # Starts TLS when the client's first byte is there.
-    _begin: Callable[[], object] | None = None
-    # Wants to know the client's first record.
-    _choosy: SessionTLS | None = None
-    _hello: HelloLook | None = None
-    # How much of a record had come when we last looked.
-    _seen = 0
-    # What the kernel did not take, and what waits for the end of the handshake.
+    _state = State.CLEAR
+    _connection: SSL.Connection | None = None
+    _records: RecordLook
+    # Looks at the client's first bytes, while PEEKING.
+    _peek: Callable[[], Exception | None] | None = None
+    # What the kernel did not take, and what waits while HOLDING.
     _unsent = b""
     _held = b""
-    _has_said_goodbye = False
-    # CCC: our close_notify is on its way; then the client's last records, until its own.
-    _is_leaving = False
-    _left: SSL.Connection | None = None
-    _are_records_left = False
     _without_data = 0
-    # OpenSSL has read a part of a record.
-    _is_inside = False
     _forgotten = 0
+
+    def _move(self, state: State) -> None:
+        assert state in MOVES[self._state], f"{self._state.name} -> {state.name}"
+        self._state = state
+
+    @property
+    def _tls(self) -> SSL.Connection:
+        assert self._connection is not None
+        return self._connection
+
+    # --- TLS begins and ends
 
     def when_client_speaks(self, begin: Callable[[], object]) -> None:
         """Call *begin*, which starts TLS, when the client's first byte is there; what is written leaves behind that."""
-        self._begin = begin
+        self._move(State.PEEKING)
+        self._peek = partial(self._await_first_byte, begin)
 
     def start_tls(self, tls: SessionTLS) -> None:
         """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
-        self._choosy = tls if tls.waits_for_hello else None
-        if self._choosy is not None:
-            self._hello = HelloLook(self.socket)
+        if self._state in (State.LEAVING, State.LEFT):
+            # AUTH inside the TLS that CCC ends: the client's close_notify would be taken for the new handshake.
+            self.abortConnection()  # type: ignore[no-untyped-call]
+            return
+        if tls.waits_for_hello:
+            self._move(State.PEEKING)
+            self._peek = partial(self._await_hello, tls, HelloLook(self.socket))
         else:
-            self._handshake = tls.control_connection(self.socket)
+            self._begin_handshake(tls)
         if self._unsent:
             # Our reply in clear comes before anything under TLS.
             self.stopReading()  # type: ignore[no-untyped-call]
+
+    def _await_first_byte(self, begin: Callable[[], object]) -> Exception | None:
+        try:
+            first = self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            first = b""
+        if not first:
+            return main.CONNECTION_DONE
+        begin()
+        return None
+
+    def _await_hello(self, tls: SessionTLS, look: HelloLook) -> Exception | None:
+        hello = look.look()
+        if hello is None:
+            return None
+        tls.choose_version(hello)
+        self._begin_handshake(tls)
+        return self._shake()
+
+    def _begin_handshake(self, tls: SessionTLS) -> None:
+        self._move(State.SHAKING)
+        self._peek = None
+        self._connection, self._records = tls.control_connection(self.socket), RecordLook(self.socket)
+
+    def _shake(self) -> Exception | None:
+        """Go on with the handshake."""
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            self.stopWriting()  # type: ignore[no-untyped-call]
+            return None
+        except SSL.WantWriteError:
+            self.startWriting()  # type: ignore[no-untyped-call]
+            return None
+        except SSL.Error as error:
+            # The protocol reads the reason from it, for the audit log.
+            return error
+        self.stopWriting()  # type: ignore[no-untyped-call]
+        self._move(State.SECURE)
+        IHandshakeListener(self.protocol).handshakeCompleted()
+        self._release()
+        return self._end() if self._may_end else None
 
     def stop_tls(self) -> None:
         """
@@ -107,22 +185,29 @@ class ControlTransport(tcp.Server):
 
         A client that leaves its own close_notify out and begins in clear at once is understood.
         """
-        assert self._tls is not None
-        self._is_leaving = True
+        self._move(State.LEAVING)
         if not self._unsent:
             self._leave()
 
     def _leave(self) -> None:
-        assert self._tls is not None
+        if not self._has_said_close_notify():
+            return
+        self._move(State.LEFT)
+        self._release()
+
+    def _has_said_close_notify(self) -> bool:
+        """Say close_notify; False: there is no room for it yet."""
         try:
             self._tls.shutdown()
         except (SSL.WantWriteError, SSL.WantReadError):
             self.startWriting()  # type: ignore[no-untyped-call]
-            return
+            return False
         except SSL.Error:
             pass  # the client has gone, as reading will tell
-        self._left, self._tls = self._tls, None
-        self._is_leaving = self._are_records_left = False
+        return True
+
+    def _release(self) -> None:
+        """Write what was held back."""
         held, self._held = self._held, b""
         if held:
             self.write(held)
@@ -131,9 +216,9 @@ class ControlTransport(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """Send *data* now, as far as the kernel takes it."""
-        if not self.connected or self._has_said_goodbye:
+        if not self.connected or self._state is State.FAREWELL:
             return
-        if self._is_shaking or self._is_leaving:
+        if self._state in HOLDING:
             self._held += data
         elif self._unsent:
             self._unsent += data
@@ -154,24 +239,24 @@ class ControlTransport(tcp.Server):
             self._unsent = self._unsent[sent:]
             if self._unsent:
                 return None
-        elif self._handshake is not None:
+        elif self._state is State.SHAKING:
             return self._shake()
-        if self._is_leaving:
+        if self._state is State.LEAVING:
             self._leave()
-            if self._tls is not None or self._unsent:
+            if self._state in HOLDING or self._unsent:
                 return None
         self.stopWriting()  # type: ignore[no-untyped-call]
-        if self._is_shaking:
+        if self._state in BEGINNING:
             self.startReading()  # type: ignore[no-untyped-call]
         if self.producerPaused and IPushProducer.providedBy(self.producer):
             self.producerPaused = False
             self.producer.resumeProducing()
-        return self._end() if self.disconnecting and not self._unsent else None
+        return self._end() if self._may_end else None
 
     def _send(self, data: bytes) -> int:
         """Return how much of *data* the kernel took, -1 for a lost connection."""
         try:
-            return self.socket.send(data) if self._tls is None else self._tls.send(data)
+            return self._tls.send(data) if self._state in SEALING else self.socket.send(data)
         except (BlockingIOError, SSL.WantWriteError, SSL.WantReadError):
             return 0
         except (OSError, SSL.Error):
@@ -184,77 +269,36 @@ class ControlTransport(tcp.Server):
 
     def doRead(self) -> Exception | None:  # type: ignore[override]
         """Take what has arrived."""
-        if self._has_said_goodbye:
+        if self._state is State.FAREWELL:
             return self._forget()
-        if self._begin is not None:
-            if not self._has_more():
-                return main.CONNECTION_DONE
-            begin, self._begin = self._begin, None
-            begin()
-        if self._choosy is not None and not self._look(self._choosy):
-            return None
-        if self._handshake is not None:
+        if self._state is State.SHAKING:
             return self._shake()
-        if self._left is not None and self._begins_in_clear():
-            self._left = None
-        tls = self._tls or self._left
-        if tls is None:
-            return self._read_in_clear()
-        if not self._is_inside and not self._has_whole_record():
+        if self._peek is not None:
+            return self._peek()
+        if self._state is State.LEFT and self._records.begins_in_clear():
+            self._go_clear()
+        return self._read_in_clear() if self._state is State.CLEAR else self._read_record()
+
+    def _read_record(self) -> Exception | None:
+        if not self._records.is_whole():
             return None
         try:
-            data = tls.recv(RECORD)
+            data = self._tls.recv(RECORD)
         except (SSL.WantReadError, SSL.WantWriteError):
             self._without_data += 1
             return RecordsWithoutData() if self._without_data > MOST_WITHOUT_DATA else None
         except SSL.ZeroReturnError:
-            if self._left is None:
+            if self._state is not State.LEFT:
                 return main.CONNECTION_DONE
             # OpenSSL has read up to here and no further: what is behind it is in clear.
-            self._left = None
+            self._go_clear()
             return None
         except SSL.Error:
             return main.CONNECTION_LOST
         self._without_data = 0
-        self._is_inside = False
+        self._records.is_inside = False
         self.protocol.dataReceived(data)
         return None
-
-    def _has_whole_record(self) -> bool:
-        """
-        Tell whether the next record is there, so that a read without data is one that brought a record without data.
-
-        A record that comes in parts is so no flood, and costs one read. What OpenSSL has to judge is for it to read.
-        """
-        try:
-            record = self.socket.recv(SEALED, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            record = b""
-        wanted = HEADER
-        if len(record) >= HEADER:
-            wanted += int.from_bytes(record[HEADER - 2 : HEADER], "big")
-        if record[:1] and record[0] in RECORD_TYPES and wanted <= SEALED:
-            if self._waits(len(record), wanted):
-                return False
-            self._is_inside = len(record) < wanted
-        return True
-
-    def _waits(self, come: int, wanted: int) -> bool:
-        """
-        Let the kernel wait until *wanted* bytes are there, of which so many have *come*; False: there is no more.
-
-        A part that stays where it is would make the reactor spin.
-        """
-        if self._seen < come < wanted:
-            self._seen = come
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-            return True
-        if self._seen:
-            self._seen = 0
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        return False
 
     def _read_in_clear(self) -> Exception | None:
         """Twisted would take four times as much, with all its commands, in one turn."""
@@ -269,59 +313,9 @@ class ControlTransport(tcp.Server):
         self.protocol.dataReceived(data)
         return None
 
-    @property
-    def _is_shaking(self) -> bool:
-        return self._handshake is not None or self._choosy is not None or self._begin is not None
-
-    def _look(self, tls: SessionTLS) -> bool:
-        """Look at the client's first record before OpenSSL does, and begin the handshake; False: more has to come."""
-        assert self._hello is not None
-        hello = self._hello.look()
-        if hello is None:
-            return False
-        tls.choose_version(hello)
-        self._choosy, self._hello, self._handshake = None, None, tls.control_connection(self.socket)
-        return True
-
-    def _has_more(self) -> bool:
-        """Tell whether the client goes on, where the socket can be read."""
-        try:
-            return bool(self.socket.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
-
-    def _begins_in_clear(self) -> bool:
-        """Tell whether the client went on in clear, or has gone, without a single record after our close_notify."""
-        if self._are_records_left:
-            return False
-        try:
-            first = self.socket.recv(1, socket.MSG_PEEK)
-        except OSError:
-            return False
-        self._are_records_left = bool(first) and first[0] in RECORD_TYPES
-        return not self._are_records_left
-
-    def _shake(self) -> Exception | None:
-        """Go on with the handshake."""
-        assert self._handshake is not None
-        try:
-            self._handshake.do_handshake()
-        except SSL.WantReadError:
-            self.stopWriting()  # type: ignore[no-untyped-call]
-            return None
-        except SSL.WantWriteError:
-            self.startWriting()  # type: ignore[no-untyped-call]
-            return None
-        except SSL.Error as error:
-            # What the protocol is told, and tells the audit log.
-            return error
-        self.stopWriting()  # type: ignore[no-untyped-call]
-        self._tls, self._handshake = self._handshake, None
-        IHandshakeListener(self.protocol).handshakeCompleted()
-        held, self._held = self._held, b""
-        if held:
-            self.write(held)
-        return self._end() if self.disconnecting and not self._unsent else None
+    def _go_clear(self) -> None:
+        self._move(State.CLEAR)
+        self._connection = None
 
     def _forget(self) -> Exception | None:
         try:
@@ -342,27 +336,27 @@ class ControlTransport(tcp.Server):
         if not self.connected or self.disconnecting:
             return
         self.disconnecting = True
-        if self._is_shaking or self._unsent or self._is_leaving:
+        if self._state in HOLDING or self._unsent:
             return  # the last byte takes care of it
-        if self._tls is None:
-            # Not here: who closes is still at work and wants to be told later.
+        if self._state is State.SECURE:
+            self._end()
+        else:
+            # Not here: the protocol that closes is still at work, and expects to be told later.
             self.stopReading()  # type: ignore[no-untyped-call]
             self.startWriting()  # type: ignore[no-untyped-call]
-        else:
-            self._end()
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether the connection is to be closed, and the last byte has been sent."""
+        return bool(self.disconnecting) and not self._unsent and self._state not in (*HOLDING, State.FAREWELL)
 
     def _end(self) -> Exception | None:
         """End the connection behind the last byte; under TLS the client still has to close."""
-        if self._tls is None:
+        if self._state is not State.SECURE:
             return main.CONNECTION_DONE
-        try:
-            self._tls.shutdown()
-        except (SSL.WantWriteError, SSL.WantReadError):
-            self.startWriting()  # type: ignore[no-untyped-call]
+        if not self._has_said_close_notify():
             return None
-        except SSL.Error:
-            pass  # the client has gone, as reading will tell
-        self._has_said_goodbye = True
+        self._move(State.FAREWELL)
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -372,10 +366,14 @@ class ControlTransport(tcp.Server):
 
     def connectionLost(self, reason: Failure) -> None:
         """Say close_notify also to a client that closed first: GnuTLS reports an error otherwise (pyftpdlib 162)."""
-        if self._tls is not None and not self._has_said_goodbye:
+        if self._state in SEALING:
             try:
                 self._tls.shutdown()
             except SSL.Error:
                 pass
-        self._tls = self._handshake = self._choosy = self._left = self._begin = None
+        if self._state is not State.CLOSED:
+            self._move(State.CLOSED)
+        self._peek = None
+        # Before the connection goes: the protocol asks how far its handshake had come.
         super().connectionLost(reason)
+        self._connection = None

@@ -113,6 +113,7 @@ class Candidates:
         self._waiter: Deferred[DataConnection] | None = None
         self._is_upload = False
         self._refusal: Refusal | None = None
+        self._is_refusal_told = False
         self._told = 0
         self._timers: list[IDelayedCall] = []
         self._grace: IDelayedCall | None = None
@@ -226,12 +227,16 @@ class Candidates:
         self._open.remove(connection)
         lost = failure.value
         assert isinstance(lost, Lost)
-        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure))
+        # A client that connects first and then hears 550 gives its connection up: nobody was refused.
+        is_given_up = lost.cause is Cause.HANDSHAKE_CUT and self._waiter is None
+        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure), is_told=not is_given_up)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, *, is_told: bool = True) -> None:
         """Note that a candidate is none any more, and what the command is answered if it was the last."""
         self._refusal = refusal
-        self._tell(refusal)
+        self._is_refusal_told = is_told
+        if is_told:
+            self._tell(refusal)
         self._consider()
 
     def _dismiss(self, connection: DataConnection) -> None:
@@ -273,7 +278,7 @@ class Candidates:
             self._stop_grace()
             self._grace = self._clock.callLater(GRACE, self._time_is_up)
         elif not is_open and refusal is not None:
-            self._fail(DataError(refusal.trouble, refusal.detail, is_told=True))
+            self._fail(DataError(refusal.trouble, refusal.detail, is_told=self._is_refusal_told))
         elif not is_open:
             stranger = self.reservation.stranger if self.reservation is not None else None
             if stranger is None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -83,6 +84,7 @@ class ServerDTP:
         self._candidates: Candidates | None = None
         self._target: tuple[str, int] | None = None
         self._dialing: Deferred[DataSocket] | None = None
+        self._dismissal: Callable[[], None] | None = None
         # Counts what ended the data connection or the wait for one, so that who waits for a port notices.
         self._aborts = 0
         self._abort_cause = Cause.NEW_PORT
@@ -140,12 +142,21 @@ class ServerDTP:
         if candidates is not None:
             candidates.close(cause)
 
-    def dismiss(self, *, is_whole: bool) -> None:
+    def dismiss_after_reply(self, *, is_whole: bool) -> None:
         """
-        End the connection of a transfer that failed, behind the reply.
+        Let the connection of a transfer that failed end behind the reply that says why.
 
         With *is_whole* as TLS wants it: nobody can take what was sent for a file.
         """
+        self._dismissal = partial(self._dismiss, is_whole=is_whole)
+
+    def reply_was_sent(self) -> None:
+        """End the connection that waited for the reply."""
+        dismiss, self._dismissal = self._dismissal, None
+        if dismiss is not None:
+            dismiss()
+
+    def _dismiss(self, *, is_whole: bool) -> None:
         connection, self.connection = self.connection, None
         if connection is not None and is_whole:
             connection.refuse()
@@ -153,6 +164,11 @@ class ServerDTP:
         elif connection is not None:
             connection.abort(Cause.NEW_PORT)
         self.forget()
+
+    def log_out(self) -> None:
+        """Forget the user: the agreed port, and what the users file says of the user; the protection level stays."""
+        self.forget(Cause.LOGGED_OUT)
+        self.needs_resumption, self.fin_ends_uploads = True, False
 
     def end(self, cause: Cause) -> None:
         """Give everything back, the ends of earlier transfers too: the session is over."""

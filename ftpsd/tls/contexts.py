@@ -10,7 +10,7 @@ from typing import Any, Final
 from OpenSSL import SSL
 
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.resumption import Role, ServerConnection
+from ftpsd.tls.resumption import Role, ServerConnection, no_application_protocol
 
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -28,9 +28,10 @@ SUITES_1_2: Final = b":".join(
 )
 SUITES_1_3: Final = b"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
 
-# Seconds. Far above the longest session: with OpenSSL's default of 300 s nothing can follow an upload of five minutes
-# (proftpd's FAQ; vsftpd uses INT_MAX). In TLS 1.3 OpenSSL tells clients at most 7 days (RFC 8446, 4.6.1).
-SESSION_TIMEOUT: Final = 30 * 24 * 3600
+# Seconds. With OpenSSL's default of 300 s nothing can follow an upload of five minutes (proftpd's FAQ; vsftpd uses
+# INT_MAX). Not more than 7 days, the longest of TLS 1.3 (RFC 8446, 4.6.1): Java drops a ticket of TLS 1.2 that would
+# last longer, and resumes nothing.
+SESSION_TIMEOUT: Final = 7 * 24 * 3600
 
 # SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name. Without it SSL_write takes a whole buffer: 15%
 # less processor time for bulk downloads.
@@ -82,14 +83,19 @@ def select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     for protocol in PROTOCOLS[connection.role]:
         if protocol in offered:
             return protocol
-    # In the shape of OpenSSL's own errors: whoever asks why a handshake failed finds the reason in the usual place.
-    raise SSL.Error([("SSL routines", "", "no application protocol")])
+    raise no_application_protocol()
 
 
 def select_known(connection: SSL.Connection, offered: list[bytes]) -> Any:
-    """Choose as `select_protocol` does, for clients that `is_ftp` has let in; never raises."""
+    """
+    Choose as `select_protocol` does, but never raise; `is_ftp` has looked at most clients before.
+
+    It cannot see into a hello that comes in two records, and anybody on the line can cut one up: nothing authenticates
+    where records begin. The connection is told then, and never becomes complete.
+    """
     assert isinstance(connection, ServerConnection)
     for protocol in PROTOCOLS[connection.role]:
         if protocol in offered:
             return protocol
+    connection.is_foreign = True
     return SSL.NO_OVERLAPPING_PROTOCOLS

@@ -66,6 +66,10 @@ class LiveSessions:
             del self._holders[holder.secret]
         self._tell(holder.secret)
 
+    def is_held(self, secret: bytes) -> bool:
+        """Tell whether there is a control connection with *secret*."""
+        return secret in self._holders
+
     def logged_in(self, holder: Holder, account: str | None) -> None:
         """Note that *holder* is *account* now, None for nobody."""
         holder.account = account

@@ -52,6 +52,8 @@ class ServerConnection(SSL.Connection):
         self.is_full = False
         """Whether `StateEvidence` saw a full handshake."""
         self.is_complete = False
+        self.is_foreign = False
+        """Whether the client offers protocols of which none is FTP, and its context could not refuse that."""
         self.named: Callable[[SSL.Connection, str], None] | None = None
         """What to call with the name of the server that the client asks for."""
         self.set_accept_state()
@@ -60,7 +62,14 @@ class ServerConnection(SSL.Connection):
     def do_handshake(self) -> None:
         """Take the handshake a step further; without an exception it is complete."""
         super().do_handshake()
+        if self.is_foreign:
+            raise no_application_protocol()
         self.is_complete = True
+
+
+def no_application_protocol() -> SSL.Error:
+    """Return the error of a client that offers other protocols only, in the shape of OpenSSL's own."""
+    return SSL.Error([("SSL routines", "", "no application protocol")])
 
 
 class AskedEvidence:

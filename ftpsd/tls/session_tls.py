@@ -96,6 +96,8 @@ class SessionTLS:
         self._is_capped = policy.maximum == "1.2"
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
+        # Until the login, where its TLS session is in a cache that others share.
+        self._stranger: ServerConnection | None = None
 
     @property
     def has_late_tickets(self) -> bool:
@@ -168,6 +170,23 @@ class SessionTLS:
         """Note that the control connection's handshake is complete."""
         control = self._control() if self._control is not None else None
         self.secret = secret_of(control) if control is not None else None
+        if control is not None and self._shared is not None and self._shared.has_cache and not is_resumed(control):
+            self._stranger = control
+
+    def was_used(self) -> None:
+        """Note that somebody has logged in: the TLS session may be resumed as long as its context lives."""
+        self._stranger = None
+
+    def has_ended(self, *, is_wanted: bool) -> None:
+        """
+        Note that the control connection has gone, before it is let go of.
+
+        Unless the TLS session *is_wanted* by another one, or somebody has logged in, it leaves OpenSSL's cache:
+        OpenSSL takes a session out when a connection of it goes without the end that TLS prescribes.
+        """
+        stranger, self._stranger = self._stranger, None
+        if stranger is not None and not is_wanted:
+            stranger.set_shutdown(0)
 
     def data_connection(self, sock: socket.socket | None, hello: ClientHello = NOTHING) -> SSL.Connection:
         """
@@ -216,7 +235,7 @@ class SessionTLS:
         if self._own is None:
             self._own = self._make_context(self.pair)
             if self._policy.choose is not None:
-                self._own.set_tlsext_servername_callback(hear_name)
+                self._own.set_tlsext_servername_callback(note_asked_name)
         return self._own
 
     def _make_context(self, pair: CertificatePair) -> SSL.Context:
@@ -238,7 +257,7 @@ class SessionTLS:
             control.set_context(self._chosen)
 
 
-def hear_name(connection: SSL.Connection) -> None:
+def note_asked_name(connection: SSL.Connection) -> None:
     """Tell the session of *connection* which server the client asks for; no name, or one that is not ASCII, is none."""
     assert isinstance(connection, ServerConnection)
     name = connection.get_servername()

@@ -9,10 +9,12 @@ which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each tim
   another context than its control connection's, after that time: the first bytes of a ticket name the key, and so the
   context, that it came from (RFC 5077, 4).
 * For clients that know session ids only (curl before 8.12), one for each client address: their sessions fill
-  OpenSSL's cache, which strangers must not be able to do. It goes with its last session.
+  OpenSSL's cache, which strangers must not be able to do. It goes with its last session, and what has never logged in
+  does not stay in it: 1.2 KiB for each handshake, up to 20,480 for each address.
 
 A context lives as long as the last session that began with it, and no session keeps it longer than `MOST_SECONDS`:
-`TicketContext.expires` tells when that is over.
+`TicketContext.expires` tells when that is over. Nobody begins with one whose time is more than half over, so every
+session has twelve hours.
 
 Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever connection
 of the context fails next, in whatever thread, would get it. A client that is to be refused by its list of protocols
@@ -45,10 +47,15 @@ _BEFORE_TICKET = 1 + 3 + 4 + 2
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class TicketContext:
-    """A context that sessions share; *expires* is on the reactor's clock, when its last session has to end."""
+    """
+    A context that sessions share; *expires* is on the reactor's clock, when its last session has to end.
+
+    With *has_cache* it keeps sessions in memory, for clients that know session ids only.
+    """
 
     context: SSL.Context
     expires: float
+    has_cache: bool
     key_name: bytes = b""
 
 
@@ -83,7 +90,7 @@ class TicketContexts:
         """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
         key = pair.fingerprint, minimum_version, address
         found = self._by_address.get(key)
-        if found is None or found.expires <= self._clock.seconds():
+        if found is None or found.expires - self._clock.seconds() < MOST_SECONDS / 2:
             found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)
         return found
 
@@ -98,7 +105,8 @@ class TicketContexts:
         context = make_context(pair, minimum_version, os.urandom(16), select_known)
         context.set_max_proto_version(SSL.TLS1_2_VERSION)
         context.set_session_cache_mode(cache)
-        return TicketContext(context, self._clock.seconds() + MOST_SECONDS)
+        has_cache = cache == SSL.SESS_CACHE_SERVER
+        return TicketContext(context, self._clock.seconds() + MOST_SECONDS, has_cache)
 
 
 def _key_name(context: SSL.Context) -> bytes:

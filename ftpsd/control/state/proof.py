@@ -4,18 +4,27 @@ live one of the same user, from the same address, on the same host.
 
 rclone and curl -Z use one TLS session cache for all of their connections, so what they resume is often that of another
 control connection. `ftpsd.tls.live` knows these by their master secrets.
+
+Such a client may close one control connection and go on with the others, whose data connections still resume the
+session of the one that has gone (curl -Z closes what is idle). So what a data connection of this session has resumed
+while it was live counts for this session until its logout: that connection has shown that the client of this session
+knows the secret.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 
 from ftpsd.tls.live import Holder, secret_of
+from ftpsd.tls.session_tls import SessionTLS
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
+
+# TLS sessions of others that count after their end, the latest. A client resumes its newest one, or one of a few.
+MOST_KNOWN: Final = 4
 
 
 class Ownership:
@@ -24,6 +33,9 @@ class Ownership:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._holder: Holder | None = None
+        self._tls: SessionTLS | None = None
+        # By secret, the session whose it was.
+        self._known: dict[bytes, str] = {}
 
     async def resumed_by(self, connection: SSL.Connection) -> str | None:
         """
@@ -38,13 +50,22 @@ class Ownership:
         if tls is None or not tls.is_shared or self._holder is None:
             return None
         secret = secret_of(connection)
-        holder = await session.runtime.shared.live.resumed(secret, self._holder) if secret is not None else None
-        return holder.session if holder is not None else None
+        if secret is None:
+            return None
+        if secret not in self._known:
+            holder = await session.runtime.shared.live.resumed(secret, self._holder)
+            if holder is None:
+                return None
+            self._known[secret] = holder.session
+            if len(self._known) > MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return self._known[secret]
 
     def hold(self) -> None:
         """Note the TLS session of the control connection, whose handshake is complete."""
         self.end()
         session = self._session
+        self._tls = session.tls
         secret = session.tls.secret if session.tls is not None else None
         if secret is not None:
             self._holder = Holder(session.who.session, session.peer_host, secret, self._account)
@@ -52,14 +73,22 @@ class Ownership:
 
     def changed(self) -> None:
         """Note that the user has logged in, or out."""
+        self._known.clear()
+        if self._tls is not None and self._session.avatar is not None:
+            self._tls.was_used()
         if self._holder is not None:
             self._session.runtime.shared.live.logged_in(self._holder, self._account)
 
     def end(self) -> None:
         """Forget the TLS session: the control connection has gone, or begins another one."""
+        self._known.clear()
         holder, self._holder = self._holder, None
+        tls, self._tls = self._tls, None
+        live = self._session.runtime.shared.live
         if holder is not None:
-            self._session.runtime.shared.live.remove(holder)
+            live.remove(holder)
+        if tls is not None:
+            tls.has_ended(is_wanted=holder is not None and live.is_held(holder.secret))
 
     @property
     def _account(self) -> str | None:

@@ -14,26 +14,29 @@ from secrets import token_hex
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ftpsd.audit.events import Event, Who
+from ftpsd.audit.events import Direction, Event, Who
 from ftpsd.auth.realm import Avatar
-from ftpsd.control.handshakes import data_refused
+from ftpsd.config.model import Config
+from ftpsd.control.state.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
+from ftpsd.control.state.limits import Counts
+from ftpsd.control.state.phase import MOVES, After, Phase
 from ftpsd.control.state.proof import Ownership
+from ftpsd.control.state.remembered import Parameters
+from ftpsd.control.state.room import Room
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.standing import why_not
-from ftpsd.control.table import Command, CommandTable
-from ftpsd.data.carry.pace import NO_LIMIT
+from ftpsd.control.state.status import TransferStatus
+from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
-from ftpsd.data.trouble import Cause, Lost
+from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.values import text as wire_text
-from ftpsd.values.path import ROOT, PathError, VirtualPath
+from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
-from ftpsd.wire.lines import CommandLine
-from ftpsd.wire.list_lines import ALL_FACTS
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
 from ftpsd.workers import PoolBusy
 
@@ -46,17 +49,6 @@ BUSY_PAUSE = 0.1
 # between two looks. WinSCP gives up after 15 s without a reply.
 COUNT_PATIENCE = 10.0
 COUNT_LOOK = 0.05
-# zlib's own default: smaller output costs much more time.
-DEFLATE_LEVEL = 6
-
-
-class TransferStatus:
-    """The transfer under way, for STAT: what is transferred and how many bytes of how many have crossed."""
-
-    def __init__(self, description: str, size: int | None) -> None:
-        self.description = description
-        self.size = size
-        self.moved = 0
 
 
 class Session:
@@ -87,11 +79,8 @@ class Session:
 
         self.host = self._first_host = runtime.hosts.default
         self.tls: SessionTLS | None = None
-        self.wants_tls = False
-        self.wants_clear = False
         self.has_buffer_size = False
 
-        self.user_name: str | None = None
         self.avatar: Avatar | None = None
         self.failed_logins = 0
         self.bad_commands = 0
@@ -100,35 +89,37 @@ class Session:
         self.dtp = ServerDTP(runtime.data, peer_host, local_host, partial(data_refused, self))
         self.ownership = Ownership(self)
         self.dtp.judge = self.ownership.resumed_by
-        self.only_extended_passive = False
-        self.is_ascii = runtime.config.default_type == "ascii"
-        self.is_deflated = False
-        self.deflate_level = DEFLATE_LEVEL
-        self.charset = UTF8
-        """How names are written on the wire."""
-        self.wants_utf8 = False
-        self.facts: tuple[str, ...] = ALL_FACTS
-        self.hash_algorithm = "SHA-256"
-        self.directory = ROOT
-        self.rename_from: VirtualPath | None = None
-        self.copy_from: VirtualPath | None = None
-        self.idle_timeout = runtime.config.limits.idle_timeout
-        self._restart_offset = 0
-        self._range_end: int | None = None
-        self.download_pace = self.upload_pace = NO_LIMIT
+        self.parameters = Parameters.of(runtime.config)
         self.transfer: TransferStatus | None = None
         self.is_abort_wanted = False
 
         self._waiting_for: Deferred[Any] | None = None
-        self._has_room = True
-        self._room: Deferred[None] | None = None
-        self._after_reply: Callable[[], object] | None = None
-        self.is_open = True
+        self.room = Room(runtime.shared.clock)
+        self._after = After.NOTHING
+        self.phase = Phase.LIVE
         self.end_cause = Cause.CLIENT_GONE
         """What a transfer that is under way when the session ends is said to have failed of."""
         self.close_reason: str | None = None
+        """Why the session ends, in the words of the audit log."""
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    # --- what the session works with
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor's clock."""
+        return self.runtime.shared.clock
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of sessions, which limits compare with."""
+        return self.runtime.shared.counts
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the session."""
+        return self.runtime.config
 
     # --- questions
 
@@ -141,10 +132,15 @@ class Session:
             CancelledError: the session has ended while the command was waiting for a worker.
         """
         if self.avatar is None:
-            if not self.is_open:
+            if self.is_gone:
                 raise CancelledError
             raise AssertionError("dispatch lets no command with Needs.LOGIN pass before login")
         return self.avatar.storage
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the session is over; a command may still be at work."""
+        return self.phase is Phase.GONE
 
     @property
     def is_secure(self) -> bool:
@@ -159,45 +155,16 @@ class Session:
             ReplyError: 553, the name holds what no name may hold.
         """
         try:
-            return VirtualPath.parse(argument, self.directory if base is None else base)
+            return VirtualPath.parse(argument, self.parameters.directory if base is None else base)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
 
     def choose_charset(self) -> None:
         """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
-        if self.avatar is None or self.wants_utf8:
-            self.charset = UTF8
+        if self.avatar is None or self.parameters.wants_utf8:
+            self.parameters.charset = UTF8
         else:
-            self.charset = charset_of(self.avatar.user.encoding)
-
-    def understood(self, command: Command | None, line: CommandLine) -> CommandLine:
-        """
-        Return *line*, which was read as UTF-8, as the client has written it.
-
-        Raises:
-            ReplyError: 501, it is no text in the session's charset.
-        """
-        if self.charset.is_utf8 or command is None or command.is_about_login:
-            return line
-        try:
-            argument = self.charset.decode(wire_text.encode(line.argument))
-        except UnicodeDecodeError:
-            raise ReplyError(501, f"This is no text in {self.charset.name}; OPTS UTF8 ON changes to UTF-8.") from None
-        return CommandLine(line.verb, argument)
-
-    def take_restart_offset(self) -> int:
-        """Return the offset REST has set, once: it holds for the next transfer only (RFC 3659, 5.3)."""
-        return self.take_range()[0]
-
-    def take_range(self) -> tuple[int, int | None]:
-        """Return, once, where the next transfer starts and the byte it stops before, None for the end of the file."""
-        wanted = self._restart_offset, self._range_end
-        self._restart_offset, self._range_end = 0, None
-        return wanted
-
-    def restart_at(self, offset: int, end: int | None = None) -> None:
-        """Let the next transfer start at byte *offset* and stop before byte *end*."""
-        self._restart_offset, self._range_end = offset, end
+            self.parameters.charset = charset_of(self.avatar.user.encoding)
 
     # --- work
 
@@ -215,7 +182,7 @@ class Session:
             StorageError: COUNTING after `COUNT_PATIENCE` seconds.
             CancelledError: the session has ended meanwhile.
         """
-        clock = self.runtime.shared.clock
+        clock = self.clock
         deadline = clock.seconds() + COUNT_PATIENCE
         while True:
             try:
@@ -244,7 +211,7 @@ class Session:
         """
         is_done = False
         while not is_done:
-            if not self.is_open:
+            if self.is_gone:
                 raise CancelledError
             if self.is_abort_wanted:
                 raise ReplyError(426, "Aborted.")
@@ -260,7 +227,7 @@ class Session:
         Raises:
             CancelledError: the session has ended meanwhile.
         """
-        await self.while_open(deferLater(self.runtime.shared.clock, seconds))
+        await self.while_open(deferLater(self.clock, seconds))
 
     async def while_open(self, awaited: Deferred[T]) -> T:
         """
@@ -283,26 +250,10 @@ class Session:
             CancelledError: the session has ended meanwhile.
             Lost: the client took nothing for `limits.stall_timeout`.
         """
-        if not self.is_open:
+        if self.is_gone:
             raise CancelledError
         self.reply(part)
-        if self._has_room:
-            return
-        self._room = Deferred()
-        limits, clock = self.runtime.config.limits, self.runtime.shared.clock
-        stall = clock.callLater(limits.stall_timeout, self._room.errback, Lost(Cause.REPLY_NOT_TAKEN))
-        try:
-            await self._room
-        finally:
-            self._room = None
-            if stall.active():
-                stall.cancel()
-
-    def room_changed(self, has_room: bool) -> None:
-        """Let `say` wait, or go on: the control connection takes nothing more for now, or does again."""
-        self._has_room = has_room
-        if has_room and self._room is not None:
-            self._room.callback(None)
+        await self.room.wait(self.config.limits.stall_timeout)
 
     # --- the host
 
@@ -363,12 +314,12 @@ class Session:
         runtime = self._current()
         host, first = (runtime.hosts.now(each) for each in (self.host, self._first_host))
         if host is None or first is None:
-            self.close_after_reply("host-removed")
+            self.after_reply(After.CLOSE, "host-removed")
             raise ReplyError(421, "This host is served no longer.")
         self.runtime = runtime
         self.host, self._first_host = host, first
         self.dtp.use(runtime.data)
-        self.idle_timeout = runtime.config.limits.idle_timeout
+        self.parameters.keep_up(runtime.config)
 
     def why_not_now(self) -> str | None:
         """Return why the session could not begin, or its user not log in, by the configuration of now."""
@@ -384,64 +335,58 @@ class Session:
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()
-        policy = user.data_session_reuse or self.runtime.config.tls.data_session_reuse
+        policy = user.data_session_reuse or self.config.tls.data_session_reuse
         self.dtp.needs_resumption = policy == "required"
         self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates
-        limits = self.runtime.config.limits
+        limits = self.config.limits
         account = self.host.account(user.name)
-        self.download_pace = rates.pace(account, "download", user.download_rate, limits.download_rate)
-        self.upload_pace = rates.pace(account, "upload", user.upload_rate, limits.upload_rate)
+        parameters = self.parameters
+        parameters.download_pace = rates.pace(account, Direction.DOWNLOAD, user.download_rate, limits.download_rate)
+        parameters.upload_pace = rates.pace(account, Direction.UPLOAD, user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
         """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
-        self.dtp.forget(Cause.LOGGED_OUT)
+        self.dtp.log_out()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
-            self.runtime.shared.counts.log_out(self.host.account(self.avatar.user.name))
+            self.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
         self.avatar = None
         self.ownership.changed()
-        self.user_name = None
         self.who = replace(self.who, user=None)
-        self.directory = ROOT
-        self.rename_from = self.copy_from = None
-        self._restart_offset, self._range_end = 0, None
-        self.is_ascii = self.runtime.config.default_type == "ascii"
-        self.is_deflated = False
-        self.deflate_level = DEFLATE_LEVEL
-        self.charset = UTF8
-        self.wants_utf8 = False
-        self.facts = ALL_FACTS
-        self.hash_algorithm = "SHA-256"
-        self.idle_timeout = self.runtime.config.limits.idle_timeout
-        self.only_extended_passive = False
+        self.parameters = Parameters.of(self.config)
 
-    def after_reply(self, function: Callable[[], object]) -> None:
-        """Call *function* when the final reply of the current command has been written."""
-        self._after_reply = function
+    def after_reply(self, after: After, reason: str | None = None) -> None:
+        """Let *after* follow the reply of the current command; of CLOSE the first *reason* holds, and nothing else."""
+        if self._after is not After.CLOSE:
+            self._after, self.close_reason = after, reason
 
-    def reply_was_sent(self) -> None:
-        """Do what waited for the reply."""
-        function, self._after_reply = self._after_reply, None
-        if function is not None:
-            function()
+    def reply_was_sent(self) -> After:
+        """End what waited for the reply, and return what follows it."""
+        self.dtp.reply_was_sent()
+        after = self._after
+        if after is not After.CLOSE:
+            self._after = After.NOTHING
+        return after
+
+    def move(self, phase: Phase) -> None:
+        """Come to *phase*."""
+        assert phase in MOVES[self.phase], f"{self.phase.name} -> {phase.name}"
+        self.phase = phase
 
     def end(self) -> None:
-        """Give everything back: the connection is gone."""
-        self.is_open = False
+        """Give everything back: the session is over. Once more when its connection is lost behind that."""
+        if not self.is_gone:
+            self.move(Phase.GONE)
         self.dtp.end(self.end_cause)
         who = self.who
         self.log_out()
         self.ownership.end()
         # What is still at work is this user's to the end; its event must say so.
         self.who = who
-        for waiting in (self._waiting_for, self._room):
-            if waiting is not None:
-                waiting.cancel()
-
-    def close_after_reply(self, reason: str) -> None:
-        """End the session when the reply of the current command has been sent."""
-        self.close_reason = self.close_reason or reason
+        if self._waiting_for is not None:
+            self._waiting_for.cancel()
+        self.room.end()

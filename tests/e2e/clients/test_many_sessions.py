@@ -101,8 +101,8 @@ def test_lftp_mirrors_with_thirty_two_sessions(start_daemon: StartDaemon, tmp_pa
 
 
 def test_lftp_makes_do_with_the_sessions_it_gets(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """By default the eleventh is answered 421 "Too many sessions": lftp waits, and the mirror becomes complete."""
-    daemon = start_daemon()
+    """The eleventh of ten is answered 421 "Too many sessions": lftp waits, and the mirror becomes complete."""
+    daemon = start_daemon({"limits": {"sessions_per_user": 10}})
     account = daemon.account()
     tree = make_tree(tmp_path / "tree", FILES)
     lftp(daemon, account, tmp_path, f"mirror -R -P {SESSIONS} tree up")
@@ -112,7 +112,7 @@ def test_lftp_makes_do_with_the_sessions_it_gets(start_daemon: StartDaemon, tmp_
 
 def test_the_eleventh_session_is_told(start_daemon: StartDaemon) -> None:
     """421, in the words by which lftp and rclone know that it is about their number; the ten go on."""
-    daemon = start_daemon()
+    daemon = start_daemon({"limits": {"sessions_per_user": 10}})
     account = daemon.account()
     ten = [log_in(daemon, EXPLICIT, account) for _ in range(10)]
     eleventh = log_in(daemon, EXPLICIT, daemon.account())

@@ -83,6 +83,12 @@ def is_refused(control: ControlConnection, client: Client, session: ssl.SSLSessi
     return done == REFUSED
 
 
+def have_ended(daemon: Daemon, account: Account, count: int) -> bool:
+    """Tell whether *count* sessions of the user have ended."""
+    closed = [event for event in daemon.audit('"session-closed"') if event["user"] == account.name]
+    return len(closed) >= count
+
+
 @pytest.fixture(params=SECURE_WAYS, ids=str)
 def way(request: pytest.FixtureRequest) -> Way:
     """In turn every way with TLS."""
@@ -135,10 +141,36 @@ def test_the_same_users_session_after_its_logout_is_refused(client: Client, alic
             assert other.ask(end)[0] == "2"
         if end != "REIN":
             other.close()
+            count = ("QUIT", "").index(end) + 1
+            eventually(partial(have_ended, client.daemon, alice, count), "the session has ended")
         else:
             # Nobody is waited for who has gone or is somebody else by now.
             other.log_in(client.daemon.account())
-        eventually(partial(is_refused, victim, client, session), "the session is forgotten")
+        assert retrieve(victim, client.context, session)[0] == REFUSED
+
+
+@ONLY_1_2
+@pytest.mark.parametrize("tickets", [True, False], ids=["tickets", "session ids"])
+def test_what_was_resumed_before_its_end_stays_good(client: Client, alice: Account, tickets: bool) -> None:
+    """
+    curl -Z closes an idle control connection, and the others go on to resume its TLS session.
+
+    It counts for those that have done so before, until they log out, and for nobody else.
+    """
+    if not tickets:
+        client.context.options |= ssl.OP_NO_TICKET
+    used, unused, newest = client.connect(alice), client.connect(alice), client.connect(alice)
+    session = client.session(newest)
+    assert retrieve(used, client.context, session)[0] == SERVED
+    assert newest.ask("QUIT")[0] == "2"
+    newest.close()
+    eventually(partial(have_ended, client.daemon, alice, 1), "the session has ended")
+    assert retrieve(used, client.context, session)[0] == SERVED
+    assert retrieve(unused, client.context, session)[0] == REFUSED
+    assert used.ask("REIN")[:3] == "220"
+    used.log_in(alice)
+    assert retrieve(used, client.context, session)[0] == REFUSED
+    assert retrieve(used, client.context, client.session(used))[0] == SERVED
 
 
 def test_the_same_users_session_from_another_address_is_refused(client: Client, alice: Account) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from ftpsd.auth.checker import ILogin, Login, LoginBusy, LoginRefused, Refusal, UsersChecker
+from ftpsd.auth.checker import ILogin, Login, LoginBusy, LoginDenied, Refusal, UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
@@ -55,7 +55,7 @@ class Desk:
     def refusal(self, name: str = "alice", password: str = "pw", peer: str = PEER) -> Refusal:
         """Try to log in, in vain; return why."""
         error = self.login(name, password, peer)
-        assert isinstance(error, LoginRefused)
+        assert isinstance(error, LoginDenied)
         return error.reason
 
 
@@ -104,7 +104,7 @@ def test_every_refusal_costs_one_hash(alice: dict[str, Any], attempt: dict[str, 
 def test_one_type_of_refusal(alice: dict[str, Any], attempt: dict[str, str], reason: Refusal) -> None:
     """To the client's side every refusal is the same error of twisted.cred."""
     error = Desk(**alice).login(**attempt)
-    assert type(error) is LoginRefused
+    assert type(error) is LoginDenied
     assert isinstance(error, UnauthorizedLogin)
 
 
@@ -246,4 +246,4 @@ def test_password_is_not_shown() -> None:
 
 def test_reason_is_not_in_the_type() -> None:
     """A refusal's text is its audit reason, so that a log of it is complete."""
-    assert str(LoginRefused(Refusal.EXPIRED)) == "user expired"
+    assert str(LoginDenied(Refusal.EXPIRED)) == "user expired"

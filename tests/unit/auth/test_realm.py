@@ -17,18 +17,19 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
-from ftpsd.auth.checker import Login, LoginBusy, LoginRefused, Refusal, UsersChecker
+from ftpsd.auth.checker import Login, LoginBusy, LoginDenied, Refusal, UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
-from ftpsd.auth.realm import Avatar, IAvatar, Quotas, Realm
-from ftpsd.config.users import Mount, Quota, Rule, UserRecord
+from ftpsd.auth.realm import Avatar, IAvatar, IProved, Quotas, Realm
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
-from ftpsd.values.quota import Usage
+from ftpsd.values.quota import Quota, Usage
+from ftpsd.values.rule import Rule
 from tests.unit.auth.workers import HeldWorkers, InlineWorkers
 
 
@@ -99,14 +100,14 @@ def test_rules_hold(home: Path) -> None:
 def test_missing_home(home: Path) -> None:
     """A user whose home is missing is refused, and the audit log learns why."""
     error = ask(InlineWorkers(), user(home / "nowhere"))
-    assert isinstance(error, LoginRefused)
+    assert isinstance(error, LoginDenied)
     assert error.reason is Refusal.NO_HOME
 
 
 def test_home_that_is_a_file(home: Path) -> None:
     """So is one whose home is no directory."""
     error = ask(InlineWorkers(), user(home / "file"))
-    assert isinstance(error, LoginRefused)
+    assert isinstance(error, LoginDenied)
     assert error.reason is Refusal.HOME_UNUSABLE
 
 
@@ -136,7 +137,7 @@ def test_missing_mount(mounted: UserRecord) -> None:
     before = descriptors()
     gone = replace(mounted.mounts[0], path=VirtualPath(("gone",)), directory=Path("/nowhere"))
     error = ask(InlineWorkers(), replace(mounted, mounts=(*mounted.mounts, gone)))
-    assert isinstance(error, LoginRefused)
+    assert isinstance(error, LoginDenied)
     assert error.reason is Refusal.NO_MOUNT
     del error
     assert descriptors() == before
@@ -146,7 +147,7 @@ def test_mount_that_is_a_file(mounted: UserRecord) -> None:
     """So is one whose mount is no directory."""
     file = replace(mounted.mounts[0], directory=mounted.home / "file")
     error = ask(InlineWorkers(), replace(mounted, mounts=(file,)))
-    assert isinstance(error, LoginRefused)
+    assert isinstance(error, LoginDenied)
     assert error.reason is Refusal.MOUNT_UNUSABLE
 
 
@@ -276,6 +277,23 @@ def test_client_that_leaves_before_a_failure(home: Path) -> None:
     workers.release()
 
 
+def test_who_is_only_proved_costs_nothing(home: Path) -> None:
+    """Nothing is opened before a limit, or a second proof, has been asked; then all of it is."""
+    workers, before = HeldWorkers(), descriptors()
+    record = user(home)
+    interface, proved, log_out = outcome(Realm(workers, UploadPolicy()).requestAvatar(record, None, IProved))
+    assert interface is IProved
+    assert verifyObject(IProved, proved)
+    log_out()
+    assert descriptors() == before
+    login = proved.enter()
+    workers.release()
+    _, avatar, log_out = outcome(login)
+    assert avatar.user is record
+    log_out()
+    assert descriptors() == before
+
+
 def test_other_interfaces(home: Path) -> None:
     """The realm has no other kind of avatar."""
 
@@ -300,4 +318,4 @@ def test_portal(home: Path) -> None:
     result = outcome(portal.login(Login("alice", "pw", "127.0.0.1"), None, IAvatar))
     assert result[1].user.name == "alice"
     refused = outcome(portal.login(Login("alice", "no", "127.0.0.1"), None, IAvatar))
-    assert isinstance(refused, LoginRefused)
+    assert isinstance(refused, LoginDenied)

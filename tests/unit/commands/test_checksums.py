@@ -14,9 +14,9 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.checksum import ALGORITHMS
 from ftpsd.storage.pieces.piece import PIECE
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
@@ -152,7 +152,7 @@ def test_a_checksum_needs_the_permission_to_read(verb: str) -> None:
     """Else it would tell what is in a file."""
     memory = MemoryStorage()
     memory.put("/file", DATA)
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST}))])
     assert clear_server(storage=storage).logged_in().say(f"{verb} file") == "550 Permission denied."
 
 
@@ -204,7 +204,7 @@ def test_ranges_that_are_none(argument: str) -> None:
     client = files()
     client.say("RANG 0 49")
     assert client.say(f"RANG {argument}").startswith("501 ")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
 
 
 def test_ranges_of_text() -> None:
@@ -220,7 +220,7 @@ def test_the_next_user_does_not_have_the_range() -> None:
     client = files()
     client.say("RANG 0 49")
     client.log_in("bob")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
 
 
 # --- the X forms

@@ -41,7 +41,7 @@ def test_names_on_the_control_connection() -> None:
     assert say(client, f"MKD {NAME}") == b'257 "/' + NAME.encode("gbk") + b'" created.'
     assert say(client, f"CWD {NAME}").startswith(b"250 ")
     assert say(client, "PWD").startswith(b'257 "/' + NAME.encode("gbk") + b'"')
-    assert [str(client.session.directory)] == [f"/{NAME}"]
+    assert [str(client.session.parameters.directory)] == [f"/{NAME}"]
 
 
 def test_a_letter_with_a_backslash_in_it() -> None:
@@ -51,7 +51,7 @@ def test_a_letter_with_a_backslash_in_it() -> None:
     say(client, "MKD 乗")
     say(client, "MKD 乗/乗")
     assert say(client, "CWD /乗/乗").startswith(b"250 ")
-    assert client.session.directory.parts == ("乗", "乗")
+    assert client.session.parameters.directory.parts == ("乗", "乗")
 
 
 def test_names_on_data_connections() -> None:

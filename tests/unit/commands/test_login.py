@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused, SessionClosed
+from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.queue import PER_CLIENT
 from ftpsd.config.users import UserRecord
 from tests.reactor import QueueingWorkers
@@ -183,6 +185,52 @@ def test_too_many_sessions_of_a_user() -> None:
     assert (server.realm.open, server.counts.logged_in) == (1, 1)
 
 
+def test_the_limit_is_asked_before_the_home_is_opened() -> None:
+    """A user with too many sessions costs no call to the disk, and is logged as refused."""
+    server = clear_server(limits={"sessions_per_user": 1})
+    server.logged_in()
+    entered = server.realm.entered
+    second = server.connect()
+    second.send("USER alice", f"PASS {PASSWORD}")
+    assert server.realm.entered == entered
+    assert [event.reason for event in server.published(LoginRefused)] == ["too-many-sessions"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reply"),
+    [
+        (LoginDenied(Refusal.NO_HOME), "530 Login incorrect."),
+        (LoginBusy(), "421 Too many logins at once, try again later."),
+        (OSError("short of descriptors"), "451 Internal error, the operator has been told."),
+    ],
+)
+def test_a_home_that_cannot_be_opened_takes_no_session(error: Exception, reply: str) -> None:
+    """The count of the user's sessions is as before, whatever went wrong."""
+    server = clear_server(limits={"sessions_per_user": 1})
+    server.realm.fails_with = error
+    client = server.connect()
+    client.send("USER alice", f"PASS {PASSWORD}")
+    server.reactor.advance(1)
+    assert client.replies().endswith(reply)
+    assert (server.counts.logged_in, client.session.avatar) == (0, None)
+    server.realm.fails_with = None
+    server.logged_in()
+
+
+def test_a_client_that_leaves_while_its_home_is_opened() -> None:
+    """Nothing stays counted or open."""
+    server = clear_server()
+    opened: Deferred[None] = Deferred()
+    server.realm.waits_for = opened
+    client = server.connect()
+    client.send("USER alice", f"PASS {PASSWORD}")
+    assert server.counts.logged_in == 1
+    client.hang_up()
+    assert opened.called
+    assert (server.counts.logged_in, server.realm.open) == (0, 0)
+    assert [event.reason for event in server.published(LoginRefused)] == ["connection-lost"]
+
+
 def test_another_user_still_gets_in() -> None:
     """The limit is each user's own."""
     server = clear_server(limits={"sessions_per_user": 1})
@@ -213,7 +261,7 @@ def test_user_after_login_starts_over() -> None:
     assert client.say("PWD").startswith("530 ")
     assert (server.counts.logged_in, server.realm.open) == (0, 0)
     assert client.say(f"PASS {PASSWORD}").startswith("230 ")
-    assert not client.session.is_ascii
+    assert not client.session.parameters.is_ascii
 
 
 def test_rein_logs_out() -> None:

@@ -54,7 +54,7 @@ def test_the_mode_ends(line: str) -> None:
     """By MODE S, and with the login."""
     client = in_clear()
     client.say(line)
-    assert not client.session.is_deflated
+    assert not client.session.parameters.is_deflated
 
 
 @pytest.mark.parametrize("line", ["MODE B", "MODE X"])
@@ -62,7 +62,7 @@ def test_a_mode_that_is_refused_changes_nothing(line: str) -> None:
     """The one before it stays."""
     client = in_clear()
     assert client.say(line)[0] == "5"
-    assert client.session.is_deflated
+    assert client.session.parameters.is_deflated
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_levels(line: str, code: str, level: int) -> None:
     """0 to 9; lftp and FileZilla set one."""
     client = in_clear()
     assert client.say(line)[:3] == code
-    assert client.session.deflate_level == level
+    assert client.session.parameters.deflate_level == level
 
 
 def test_stat_shows_the_mode() -> None:

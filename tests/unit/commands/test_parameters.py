@@ -46,7 +46,7 @@ def test_what_strangers_may_ask(line: str) -> None:
 
 def test_files_are_binary_until_asked() -> None:
     """A client that forgets TYPE does not get its archives rewritten."""
-    assert not clear_server().logged_in().session.is_ascii
+    assert not clear_server().logged_in().session.parameters.is_ascii
 
 
 def type_in_force(client: ControlClient) -> str:
@@ -91,7 +91,7 @@ def test_offsets_that_are_none(offset: str) -> None:
     """501, whatever int() would make of them."""
     client = clear_server().logged_in()
     assert client.say(f"REST {offset}") == "501 REST takes a byte offset."
-    assert client.session.take_restart_offset() == 0
+    assert client.session.parameters.take_restart_offset() == 0
 
 
 def test_rest_in_ascii() -> None:
@@ -107,7 +107,7 @@ def test_type_a_forgets_the_offset() -> None:
     client = clear_server().logged_in()
     client.say("REST 5")
     client.say("TYPE A")
-    assert client.session.take_restart_offset() == 0
+    assert client.session.parameters.take_restart_offset() == 0
 
 
 # --- OPTS MLST and FEAT
@@ -122,7 +122,7 @@ def test_facts_are_chosen(options: str, chosen: tuple[str, ...]) -> None:
     client = clear_server().logged_in()
     reply = client.say(f"OPTS MLST {options}".rstrip())
     assert reply == f"200 MLST OPTS {''.join(fact + ';' for fact in chosen)}".strip()
-    assert client.session.facts == chosen
+    assert client.session.parameters.facts == chosen
 
 
 def test_chosen_facts_are_starred() -> None:

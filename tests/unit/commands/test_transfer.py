@@ -13,9 +13,9 @@ import pytest
 from ftpsd.audit.events import FileSent, FileStored, Result
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import PATIENCE
 from tests.sessions import clear_server
@@ -83,7 +83,7 @@ def test_a_range_is_for_stor(line: str) -> None:
     client.agree()
     client.say("RANG 1 2")
     assert client.say(line).startswith("504 ")
-    assert client.session.take_range() == (0, None)
+    assert client.session.parameters.take_range() == (0, None)
     assert client.session.dtp.has_port
 
 
@@ -222,7 +222,7 @@ def test_appending_ignores_the_offset() -> None:
     client = client_with(file=b"one ")
     upload(client, b"two", "REST 1", "APPE file")
     assert client.server.memory.get("/file") == b"one two"
-    assert client.session.take_restart_offset() == 0
+    assert client.session.parameters.take_restart_offset() == 0
 
 
 @pytest.mark.parametrize("argument", ["", " name"])
@@ -269,7 +269,7 @@ def test_what_a_reader_may_not(line: str) -> None:
     """550 before the 150."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST, Permission.READ}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST, Permission.READ}))])
     client = clear_server(storage=storage).logged_in()
     client.agree()
     assert client.say(line) == "550 Permission denied."

@@ -66,7 +66,7 @@ def test_the_end_of_the_connection() -> None:
     client = secure()
     assert client.say("CCC").startswith("200 ")
     client.hang_up()
-    assert not client.session.is_open
+    assert client.session.is_gone
     assert client.server.counts.total == 0
 
 

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, Result, SessionClosed
 from ftpsd.control.state.hosts import Hosts
@@ -101,6 +102,23 @@ def test_nothing_runs_behind_the_end() -> None:
     assert client.say("NOOP") == ""
 
 
+def test_a_client_that_has_gone_is_not_ended_again() -> None:
+    """Its command is still at work when its host goes: nothing is left behind for a connection that is no more."""
+    files = QueueingWorkers()
+    server = clear_server(files=files)
+    add_host(server, "ftp.example.com")
+    client = server.connect()
+    assert client.say("HOST ftp.example.com").startswith("220 ")
+    client.log_in("carol")
+    client.send("MKD one")
+    client.hang_up()
+    server.runtime = replace(server.runtime, hosts=Hosts(server.runtime.hosts.default))
+    server.take(user_record())
+    assert not server.reactor.getDelayedCalls()
+    files.release()
+    assert reasons(server) == ["connection-lost"]
+
+
 # --- sessions from before the reload that log in behind it
 
 
@@ -158,6 +176,34 @@ def test_a_reload_while_the_hash_is_made(record: Any) -> None:
     assert client.replies().endswith("530 Login incorrect.")
     assert (server.realm.open, server.counts.logged_in) == (0, 0)
     assert len(server.published(LoginRefused)) == 1
+
+
+def test_a_reload_while_the_home_is_opened() -> None:
+    """The user is asked for again, and given what there is now; what was opened is closed."""
+    server = clear_server()
+    opened: Deferred[None] = Deferred()
+    server.realm.waits_for = opened
+    client = server.connect()
+    client.send("USER alice", f"PASS {PASSWORD}")
+    server.take(user_record(sessions=1))
+    opened.callback(None)
+    assert client.replies().endswith("230 Logged in.")
+    assert client.session.is_current
+    assert (server.realm.entered, server.realm.open, server.counts.logged_in) == (2, 1, 1)
+
+
+def test_a_user_who_goes_while_the_home_is_opened() -> None:
+    """Refused, as one who comes now."""
+    server = clear_server()
+    opened: Deferred[None] = Deferred()
+    server.realm.waits_for = opened
+    client = server.connect()
+    client.send("USER alice", f"PASS {PASSWORD}")
+    server.take(BOB)
+    opened.callback(None)
+    server.reactor.advance(1)
+    assert client.replies().endswith("530 Login incorrect.")
+    assert (server.realm.open, server.counts.logged_in) == (0, 0)
 
 
 def test_the_next_user_of_a_session_has_the_configuration_of_now() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.audit.events import CommandDone, ConnectionRejected, SessionClosed, SessionOpened
-from ftpsd.control.pi import FAREWELL, MAX_QUEUED
+from ftpsd.control.backlog import MAX_QUEUED
+from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
 from tests.reactor import QueueingWorkers
 from tests.sessions import PEER, ControlClient, clear_server

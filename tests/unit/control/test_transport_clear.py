@@ -109,3 +109,33 @@ def test_leaving_waits_for_what_was_written(ends: Leaving) -> None:
         except BlockingIOError:
             ends.reactor.turn(0.01)
     assert said == len(LARGE)
+
+
+def test_auth_inside_the_tls_that_ends(ends: Leaving) -> None:
+    """The client's close_notify cannot be told from a broken hello then: the connection is cut."""
+    ends.leave()
+    ends.client.sendall(ends.tls.write(b"AUTH TLS\r\n"))
+    ends.arrives(b"AUTH TLS\r\n")
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    ends.reactor.advance(0)
+    assert ends.protocol.lost is not None
+
+
+def test_tls_again(ends: Leaving) -> None:
+    """Behind the client's close_notify everything may begin anew."""
+    ends.leave()
+    ends.client.sendall(close_notify(ends.tls) + b"AUTH TLS\r\n")
+    ends.arrives(b"AUTH TLS\r\n")
+    ends.transport.start_tls(SessionTLS(identity()[0]))
+    tls = new_client()
+    ends.client.sendall(tls.take(b""))
+    while ends.protocol.handshakes == 1:
+        ends.reactor.turn(0.01)
+        try:
+            answer = tls.take(ends.client.recv(65536))
+        except BlockingIOError:
+            continue
+        if answer:
+            ends.client.sendall(answer)
+    ends.client.sendall(tls.write(b"NOOP\r\n"))
+    ends.arrives(b"AUTH TLS\r\nNOOP\r\n")

@@ -73,6 +73,15 @@ def test_a_stranger_who_comes_later_ends_nothing() -> None:
     assert opening.result.is_secure
 
 
+@pytest.mark.parametrize("cuts", [(200,), (3,), (3, 7, 200)], ids=str)
+def test_a_hello_comes_in_several_segments(cuts: tuple[int, ...]) -> None:
+    """As that of a client with keys against quantum computers, which no segment holds."""
+    side = protected()
+    opening = side.open()
+    side.arrive().shake_hands(side.resuming(), cuts=cuts)
+    assert opening.result.is_secure
+
+
 def test_the_others_are_closed_when_one_is_chosen() -> None:
     """No descriptor and no timer of theirs is left, and the audit log knows why."""
     side = protected()
@@ -106,6 +115,27 @@ def test_a_refused_candidate_is_told() -> None:
     assert side.refusals[1].failure is not None
     assert side.refusals[1].failure.reason == "clear-text"
     assert not opening.is_over
+
+
+def test_a_connection_that_is_given_up_is_no_refusal() -> None:
+    """rclone connects, sends MLSD, hears 550 and closes: nobody was refused, and the audit log must not say so."""
+    side = protected(is_capped=True)
+    side.arrive().close()
+    side.reactor.settle()
+    side.dtp.forget()
+    assert not side.refusals
+
+
+def test_a_connection_given_up_before_its_command_is_told_with_the_command() -> None:
+    """What the command fails of is told once: here with its reply."""
+    side = protected(is_capped=True)
+    side.arrive().close()
+    side.reactor.settle()
+    opening = side.open()
+    side.reactor.advance(GRACE)
+    assert opening.trouble is Trouble.NO_TLS
+    assert not opening.result.is_told
+    assert not side.refusals
 
 
 def test_a_refusal_is_answered_soon() -> None:

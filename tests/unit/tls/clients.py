@@ -160,14 +160,19 @@ def connect_data(
     session: ssl.SSLSession | None = None,
     *,
     name: str | None = "localhost",
+    is_cut: bool = False,
 ) -> Iterator[tuple[SSL.Connection, Client]]:
-    """Open a data connection over a pair of sockets and end it with close_notify as a finished transfer does."""
+    """
+    Open a data connection over a pair of sockets and end it with close_notify as a finished transfer does.
+
+    With *is_cut* the client's hello comes in two records.
+    """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
         client = Client(context, session, name)
-        hello = client.take(b"")
+        hello = in_two_records(client.take(b"")) if is_cut else client.take(b"")
         server = tls.data_connection(ours, client_hello(hello))
         theirs.sendall(hello)
         _shake(server, client, theirs)
@@ -175,6 +180,13 @@ def connect_data(
         assert client.read(theirs.recv(65536)) == b"a file"
         yield server, client
         server.shutdown()
+
+
+def in_two_records(record: bytes) -> bytes:
+    """Cut a client's hello in two, which changes nothing for either end."""
+    kind, message = record[:3], record[5:]
+    parts = message[: len(message) // 2], message[len(message) // 2 :]
+    return b"".join(kind + len(part).to_bytes(2) + part for part in parts)
 
 
 def _shake(server: SSL.Connection, client: Client, theirs: socket.socket) -> None:

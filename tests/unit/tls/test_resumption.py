@@ -115,12 +115,14 @@ def test_every_resumption_brings_a_new_ticket(new_session: NewSession, authority
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_session_outlives_default_timeout(new_session: NewSession, authority: Path, version: ssl.TLSVersion) -> None:
-    """The lifetime told to clients is days, where OpenSSL's default of 300 seconds ends long uploads."""
+    """
+    The lifetime told to clients is days, where OpenSSL's default of 300 seconds ends long uploads; and not more than 7:
+    Java drops a ticket of TLS 1.2 that would last longer.
+    """
     tls, context = new_session(), client_context(authority, version)
     session = connect_control(tls, context).client.tls.session
     assert session is not None
-    assert tls.context.get_timeout() == 30 * 24 * 3600
-    assert session.ticket_lifetime_hint >= 7 * 24 * 3600
+    assert session.ticket_lifetime_hint == 7 * 24 * 3600
 
 
 def test_pyopenssl_client_resumes(new_session: NewSession) -> None:

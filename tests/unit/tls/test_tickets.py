@@ -121,6 +121,19 @@ def test_no_session_outlives_a_day(house: House) -> None:
     assert tls.expires == later.expires == MOST_SECONDS
 
 
+def test_a_session_begins_with_half_a_day_at_least(house: House) -> None:
+    """Also where somebody is always there, at an address whose clients know session ids only."""
+    client = house.client(tickets=False)
+    first, _ = house.session(client)
+    house.clock.advance(MOST_SECONDS / 2)
+    second, _ = house.session(client)
+    assert first.context is second.context
+    house.clock.advance(1)
+    third, _ = house.session(client)
+    assert first.context is not third.context
+    assert third.expires == house.clock.seconds() + MOST_SECONDS
+
+
 def test_session_ids_are_shared_at_one_address_only(house: House) -> None:
     """The cache that holds them must not be filled by strangers."""
     client = house.client(tickets=False)
@@ -155,3 +168,33 @@ def test_a_data_connection_for_another_protocol_is_refused_alone(house: House) -
         pass
     with connect_data(mine, client, control.client.tls.session) as (server, _ours):
         assert mine.is_own(server)
+
+
+def test_a_hello_in_two_records_hides_no_protocol(house: House) -> None:
+    """Whoever is on the line can cut a browser's hello up, so that what it offers is not seen in time (ALPACA)."""
+    client = house.client()
+    mine, control = house.session(client)
+    browser = house.client(offers=("h2",))
+    with pytest.raises(Exception, match="no application protocol"), connect_data(mine, browser, is_cut=True):
+        pass
+    with connect_data(mine, client, control.client.tls.session, is_cut=True) as (server, _ours):
+        assert mine.is_own(server)
+
+
+@pytest.mark.parametrize(("is_used", "is_wanted"), [(False, False), (True, False), (False, True)])
+def test_a_session_that_never_logged_in_leaves_the_cache(house: House, is_used: bool, is_wanted: bool) -> None:
+    """Without an account nobody fills the cache, one handshake after the other; who has logged in may resume."""
+    client = house.client(tickets=False)
+    here, _ = house.session(client)
+    tls, control = house.session(client)
+    session = control.client.tls.session
+    # Both ends say close_notify, after which OpenSSL keeps a session.
+    control.server.loseConnection()
+    control.transport.clear()
+    if is_used:
+        tls.was_used()
+    tls.has_ended(is_wanted=is_wanted)
+    del tls, control
+    gc.collect()
+    with connect_data(here, client, session) as (_server, ours):
+        assert ours.tls.session_reused == (is_used or is_wanted)

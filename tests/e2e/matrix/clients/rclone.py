@@ -43,8 +43,6 @@ def _commands(job: Job) -> list[Command]:
     if job.operations == (("list",),):
         settings += ",disable_mlsd=true"
     is_whole_tree = len(job.operations) > 3
-    if is_whole_tree:
-        settings += ",concurrency=1"
     remote = f":ftp,{settings}:"
     words = ["env", f"SSL_CERT_FILE={job.authority}", "rclone", "--config=", "--retries=1", "--low-level-retries=1"]
     if is_whole_tree:
@@ -65,13 +63,10 @@ RCLONE = Client(
     name="rclone",
     source="Debian: rclone",
     how="`explicit_tls = true`, or `tls = true` for implicit, in the remote of type `ftp`. A private "
-    "authority is given as "
-    "`SSL_CERT_FILE=ca.pem` in the environment. Set `concurrency = 1`: all sessions of rclone share one cache of TLS "
-    "sessions, so with several at once a data connection resumes the TLS session of another control connection and is "
-    "refused with 522. rclone tries three times, then leaves the file out and exits 1; `--transfers 1` alone is not "
-    "enough, since directories are listed in parallel. With *offered* for its user rclone works in parallel: "
-    "`concurrency` then is to be at most `limits.sessions_per_user`, beyond which files fail after half a minute of "
-    "tries.",
+    "authority is given as `SSL_CERT_FILE=ca.pem` in the environment. It works with its own defaults for parallelism, "
+    "and with `--transfers 16` in the 50 sessions that a user may have (`limits.sessions_per_user`); beyond them files "
+    "fail after half a minute of tries, so set `concurrency` to what the user may have. All of its sessions share one "
+    "cache of TLS sessions: with several `processes` many of its files are refused with 522.",
     version=_version,
     commands=_commands,
     needs=("rclone",),
@@ -82,5 +77,6 @@ RCLONE = Client(
         "EPRT": NO_ACTIVE,
         "NLST": Inability("rclone lists with MLSD, or with LIST (`disable_mlsd`)"),
     },
-    sessions=3,
+    # A transfer or a checker each, by its defaults 4 and 8.
+    sessions=13,
 )

@@ -7,8 +7,10 @@ import gc
 import pytest
 from twisted.internet.task import Clock
 
+from ftpsd.audit.events import Direction
 from ftpsd.data.carry.pace import NO_LIMIT
-from ftpsd.processes.shared.count_table import SLOTS_IN_BUCKET, CountTable
+from ftpsd.processes.shared.buckets import SLOTS_IN_BUCKET
+from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 
 RATE = 1_000_000
@@ -108,7 +110,7 @@ def test_a_user_has_one_rate_in_both() -> None:
     """What a session here spends, a session there waits for."""
     clock = Clock()
     one, other = (SharedRates(clock, table) for table in two_tables())
-    here, there = (rates.pace("alice", "download", RATE, None) for rates in (one, other))
+    here, there = (rates.pace("alice", Direction.DOWNLOAD, RATE, None) for rates in (one, other))
     assert here.spend(RATE) == there.pause() == pytest.approx(1.0)
     assert there.spend(RATE) == here.pause() == pytest.approx(2.0)
     clock.advance(2)
@@ -119,17 +121,17 @@ def test_the_other_direction_and_other_users_have_their_own() -> None:
     """Nobody waits for somebody else."""
     clock = Clock()
     one, other = (SharedRates(clock, table) for table in two_tables())
-    one.pace("alice", "download", RATE, None).spend(RATE)
-    assert other.pace("alice", "upload", RATE, None).pause() == 0
-    assert other.pace("bob", "download", RATE, None).pause() == 0
-    assert other.pace("alice", "download", None, None) is NO_LIMIT
+    one.pace("alice", Direction.DOWNLOAD, RATE, None).spend(RATE)
+    assert other.pace("alice", Direction.UPLOAD, RATE, None).pause() == 0
+    assert other.pace("bob", Direction.DOWNLOAD, RATE, None).pause() == 0
+    assert other.pace("alice", Direction.DOWNLOAD, None, None) is NO_LIMIT
 
 
 def test_a_bucket_goes_with_the_last_session() -> None:
     """Its room in the table is free again."""
     table, _ = two_tables()
     rates = SharedRates(Clock(), table)
-    pace = rates.pace("alice", "download", RATE, None)
+    pace = rates.pace("alice", Direction.DOWNLOAD, RATE, None)
     key = f"rate\0alice\0download\0{RATE}"
     with table.lock:
         assert table.count(table.find(key)) == 1
@@ -145,7 +147,7 @@ def test_without_room_a_process_grants_its_part() -> None:
     for number in range(SLOTS_IN_BUCKET):
         table.claim(f"key {number}")
     clock = Clock()
-    pace = SharedRates(clock, table).pace("alice", "download", RATE, None)
+    pace = SharedRates(clock, table).pace("alice", Direction.DOWNLOAD, RATE, None)
     assert pace.spend(RATE) == pytest.approx(2.0)
 
 

@@ -1,0 +1,74 @@
+"""
+A look at the next TLS record before OpenSSL reads it: a record that comes in parts is told from one without data.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from ftpsd.wire.clienthello import HEADER
+
+# One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
+RECORD = 16 * 1024
+# With what TLS 1.2 and 1.3 add to the data (RFC 5246, 6.2.3).
+SEALED = HEADER + RECORD + 2048
+# The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
+RECORD_TYPES = range(20, 24)
+
+
+class RecordLook:
+    """
+    The look at the next record on *sock*, which does not block.
+
+    The kernel is told how much to wait for: a part of a record that stays where it is would make the reactor spin.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.is_inside = False
+        """Whether OpenSSL is reading a record of which only a part had come: where the next begins is not known."""
+        self._socket = sock
+        self._seen = 0
+
+    def begins_in_clear(self) -> bool:
+        """Tell whether what is next is no record, or the end, where a record could begin."""
+        if self.is_inside:
+            return False
+        try:
+            first = self._socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+        return not first or first[0] not in RECORD_TYPES
+
+    def is_whole(self) -> bool:
+        """
+        Tell whether the next record is there, so that a read without data is one that brought a record without data.
+
+        A record that comes in parts is so no flood, and costs one read. What OpenSSL has to judge is for it to read.
+        """
+        if self.is_inside:
+            return True
+        try:
+            record = self._socket.recv(SEALED, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            record = b""
+        wanted = HEADER
+        if len(record) >= HEADER:
+            wanted += int.from_bytes(record[HEADER - 2 : HEADER], "big")
+        if record[:1] and record[0] in RECORD_TYPES and wanted <= SEALED:
+            if self._waits(len(record), wanted):
+                return False
+            self.is_inside = len(record) < wanted
+        return True
+
+    def _waits(self, come: int, wanted: int) -> bool:
+        """Let the kernel wait until *wanted* bytes are there, of which so many have *come*; False: there is no more."""
+        if self._seen < come < wanted:
+            self._seen = come
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            return True
+        if self._seen:
+            self._seen = 0
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        return False
