@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Terms, UnfinishedUpload
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Terms, Traits, UnfinishedUpload
 from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM
 from ftpsd.storage.disk.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.disk.walk import MAX_LINKS
@@ -47,6 +47,10 @@ class MemoryStorage:
         found = self._node(VirtualPath.parse(path))
         assert isinstance(found, File)
         return found.data
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """It can do everything."""
+        return Traits()
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*."""

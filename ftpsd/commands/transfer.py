@@ -58,7 +58,7 @@ async def stor(session: Session, argument: str) -> Reply:
     offset, end = session.parameters.take_range()
     if end is None:
         return await _store(session, path, Terms(offset=offset))
-    if session.config.uploads.mode != "atomic":
+    if not session.storage.traits(path).is_atomic:
         raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
     sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
     return await _receive(session, sink)

@@ -244,6 +244,8 @@ class _Running:
         limits = session.config.limits
         parameters = session.parameters
         pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
+        if session.is_remote:
+            connection.workers = session.files  # its quanta wait for the network behind the storage
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

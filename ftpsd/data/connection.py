@@ -75,7 +75,7 @@ class DataConnection:
         self.is_secure = False
         self.closed: Deferred[None] = Deferred()
         self._socket = sock
-        self._workers = workers
+        self.workers = workers
         self._clock = clock
         self._channel: Channel = ClearChannel(sock.socket)
         self._waiter: Deferred[None] | None = None
@@ -218,7 +218,7 @@ class DataConnection:
                 self._failed(Failure())
         else:
             self._go(State.LENT)
-            self._workers.run(transfer.step, self._channel, BUDGET, allowance).addCallbacks(self._stepped, self._failed)
+            self.workers.run(transfer.step, self._channel, BUDGET, allowance).addCallbacks(self._stepped, self._failed)
 
     def _stepped(self, outcome: Outcome) -> None:
         """Take the socket back after a quantum and decide what comes next."""

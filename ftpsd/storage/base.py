@@ -1,10 +1,10 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker, all but `read_cached` and `close`. A storage raises `StorageError` and
-nothing else for what the file system or the caller's wish can cause; the kind is all that a reply may be made of, the
-cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs
-to one worker at a time.
+Every call may block and is made in a worker, all but `traits`, `read_cached` and `close`. A storage raises
+`StorageError` and nothing else for what the file system or the caller's wish can cause; the kind is all that a reply
+may be made of, the cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or
+`Listing` belongs to one worker at a time.
 """
 
 from __future__ import annotations
@@ -267,8 +267,25 @@ class Listing(Protocol):
         """Let the directory go; idempotent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a tree is like and what can be done in it, whatever its files and the user's rights are."""
+
+    is_remote: bool = False  # its calls may wait for a network: they are made in workers of their own
+    can_link: bool = True  # False: make_link() is NO_LINKS
+    can_resume: bool = True  # False: an upload that was interrupted is begun anew
+    is_atomic: bool = True  # an upload is published as a whole or not at all, so it may hold bytes of an old file
+
+
 class Storage(Protocol):
     """A tree of files under virtual paths."""
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """
+        Return what the tree is like that *path* is in, be there a file or not.
+
+        It holds for the life of the storage. Never waits, so the reactor thread may call.
+        """
 
     def stat(self, path: VirtualPath) -> Entry:
         """

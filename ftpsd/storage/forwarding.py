@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
 from ftpsd.values.entry import Entry
-from ftpsd.values.path import PathError, VirtualPath
+from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing
 
 
@@ -42,6 +42,13 @@ class ForwardingStorage:
         return entry
 
     # --- the storage
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """Return what the tree of *path* is like; one for a path that the inner storage cannot spell."""
+        try:
+            return self._inner.traits(self.inward(path))
+        except StorageError:
+            return self._inner.traits(ROOT)
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*."""

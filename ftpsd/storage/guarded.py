@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
 from ftpsd.storage.disk.entries import PARTIAL_PERM
 from ftpsd.storage.rules import Rules
 from ftpsd.values.entry import Entry, EntryType
@@ -149,6 +149,10 @@ class GuardedStorage:
         """Return how the quota stands where *path* is; needs list or read, as free_bytes() does."""
         self._require_seen(path)
         return self._inner.standing(path)
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """Return what the tree of *path* is like, which tells nothing of what is in it."""
+        return self._inner.traits(path)
 
     def close(self) -> None:
         """Release the storage behind."""

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, from_oserror
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, Traits, from_oserror
 from ftpsd.storage.disk.cached import read_cached
 from ftpsd.storage.disk.content import PLAIN, Content, ContentListing, shown
 from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
@@ -66,6 +66,8 @@ class LocalJail:
         self._uploads = uploads
         self._owner = owner
         self._ledger = ledger
+        can_resume = not uploads.atomic or uploads.keep_partial > 0
+        self._traits = Traits(can_link=root.symlinks != "none", can_resume=can_resume, is_atomic=uploads.atomic)
         self._content = content
 
     @classmethod
@@ -96,6 +98,10 @@ class LocalJail:
     def close(self) -> None:
         """Let the root go; what is in the middle of a walk finishes it."""
         self._root = None
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """Return what the policies make of it."""
+        return self._traits
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*, through links; where there is nothing, the owner's unfinished upload to it."""

@@ -17,7 +17,7 @@ from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
 from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.values.entry import Entry, EntryType
@@ -88,6 +88,10 @@ class MountedStorage:
         self._trees: dict[VirtualPath, Storage] = {point: MountedTree(tree, point) for point, tree in mounts.items()}
         self._trees[ROOT] = home
         self._points = MountPoints(mounts)
+
+    def traits(self, path: VirtualPath) -> Traits:
+        """Return what the tree of *path* is like."""
+        return self._tree_of(path).traits(path)
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*; a mount point is the root of its tree."""

@@ -37,6 +37,11 @@ class Shared:
     counts: Counts
     rates: Rates
     live: LiveSessions
+    remote: Workers | None = None  # for trees that are remote; None while there are none
+
+    def pool(self, *, is_remote: bool) -> Workers:
+        """Return the workers for a user's files: a slow network must not keep others from the disk."""
+        return self.remote if is_remote and self.remote is not None else self.files
 
 
 @dataclass(frozen=True, slots=True)

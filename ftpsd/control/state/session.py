@@ -35,10 +35,10 @@ from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.values.path import PathError, VirtualPath
+from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
-from ftpsd.workers import PoolBusy
+from ftpsd.workers import PoolBusy, Workers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,6 +82,7 @@ class Session:
         self.has_buffer_size = False
 
         self.avatar: Avatar | None = None
+        self.is_remote = False  # whether one of the user's trees is
         self.failed_logins = 0
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
@@ -170,7 +171,12 @@ class Session:
 
     def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call a blocking storage function in a worker."""
-        return self.runtime.shared.files.run(function, *args, **kwargs)
+        return self.files.run(function, *args, **kwargs)
+
+    @property
+    def files(self) -> Workers:
+        """The workers for the files of the user, or of the one before: what they left open is closed there."""
+        return self.runtime.shared.pool(is_remote=self.is_remote)
 
     async def when_counted(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -332,6 +338,8 @@ class Session:
         """Give the session its user."""
         user = avatar.user
         self.avatar = avatar
+        trees = (ROOT, *(mount.path for mount in user.mounts))
+        self.is_remote = any(avatar.storage.traits(path).is_remote for path in trees)
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()

@@ -279,9 +279,10 @@ def test_what_is_too_long_is_refused() -> None:
     assert download(client, "RETR file")[0] == b"0123456789"
 
 
-def test_where_uploads_are_direct() -> None:
+def test_where_uploads_are_direct(tmp_path: Path) -> None:
     """504: in place, what is behind the range would be cut off."""
-    client = clear_server(uploads={"mode": "direct"}).logged_in()
+    jail = LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice")
+    client = clear_server(storage=jail).logged_in()
     client.agree()
     client.say("RANG 0 1")
     assert client.say("STOR file").startswith("504 ")
