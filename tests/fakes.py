@@ -349,7 +349,6 @@ class MemorySink:
         self._is_refused = False
         self.path = path
         self.offset = begun.start
-        self.replaces = begun.published is not None
         self.sha256: str | None = None
 
     def write(self, data: memoryview) -> None:

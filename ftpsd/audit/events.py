@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from ftpsd.values.handshake import TLSFacts
+
 
 @dataclass(frozen=True, slots=True)
 class Who:
@@ -33,15 +35,6 @@ class Who:
 
 
 DAEMON = Who(session="", user=None, peer="", listener="")
-
-
-@dataclass(frozen=True, slots=True)
-class TLSFacts:
-    """Tell what a connection negotiated."""
-
-    version: str
-    cipher: str
-    resumed: bool
 
 
 class Result(StrEnum):

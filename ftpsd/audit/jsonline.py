@@ -15,7 +15,8 @@ import time
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 
-from ftpsd.audit.events import Event, TLSFacts, Who
+from ftpsd.audit.events import Event, Who
+from ftpsd.values.handshake import TLSFacts
 
 # 1234.567891: more digits of a duration are noise.
 _DIGITS_OF_SECONDS = 6

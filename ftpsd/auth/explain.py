@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftpsd.auth.realm import path_rules
-from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import Rules
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.rule import Rule
 
 # What MountedStorage refuses for mount points and what is above them, whatever the rules say.
 _CHANGES = frozenset(
@@ -45,7 +45,7 @@ def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Expl
     point = points.find(path)
     tree: Mount | UserRecord = next((mount for mount in user.mounts if mount.path == point), user)
     inner = inside(path, point)
-    rules = Rules.of(path_rules(tree.rules)).at(inner.parts)
+    rules = Rules.of(tree.rules).at(inner.parts)
     reason = _reason(tree, rules, inner)
     if permission is Permission.LIST and not rules.allows(permission) and points.names_in(path):
         return Explanation(True, f"{reason}, but to list the mounts below it")
@@ -59,7 +59,7 @@ def _reason(tree: Mount | UserRecord, rules: Rules, path: VirtualPath) -> str:
     source = f"{where}, {'inline rules' if tree.role is None else f'role {tree.role}'}"
     if rules.decided_by is None:
         return f"{source}: none of {len(tree.rules)} rules matches {path}, so nothing is allowed"
-    rule = Rule(rules.decided_by.pattern, rules.decided_by.allow)
+    rule = rules.decided_by
     # The first of several that are equal is the one that decides.
     number = tree.rules.index(rule) + 1
     return f"{source}, rule {number} of {len(tree.rules)} decides about {path}: {written(rule)}"
@@ -69,4 +69,4 @@ def written(rule: Rule) -> str:
     """Return *rule* as the users file spells it."""
     words = ", ".join(permission.value for permission in Permission if permission in rule.allow)
     allow = "all" if rule.allow == ALL else f"[{words}]"
-    return f"{{path: {rule.path}, allow: {allow}}}"
+    return f"{{path: {rule.pattern}, allow: {allow}}}"

@@ -9,7 +9,7 @@ proof, may still keep them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,19 +22,18 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
-from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.recoded import RecodedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.quota import Quota
+from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
 
@@ -189,17 +188,19 @@ class Realm:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
             jail = RecodedStorage(jail, tree.stored_encoding)
-        return GuardedStorage(jail, path_rules(tree.rules))
+        return GuardedStorage(jail, tree.rules)
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:
             return self._ledger(user.home)
-        return self._quotas.accounts.of(user.home).ledger(Quota(user.quota.bytes, user.quota.files))
+        return QuotaLedger(self._quotas.accounts.of(user.home), user.quota)
 
     def _ledger(self, directory: Path) -> Ledger:
         """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
         accounts = self._quotas.accounts
-        return accounts.of(directory).ledger(Quota()) if directory in self._quotas.homes else accounts.ledger(directory)
+        if directory in self._quotas.homes:
+            return QuotaLedger(accounts.of(directory), ENDLESS)
+        return accounts.ledger(directory)
 
     def _count_later(self, user: UserRecord) -> None:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
@@ -212,14 +213,9 @@ def _nothing() -> None:
     """Close nothing: nothing was opened."""
 
 
-def path_rules(rules: Sequence[Rule] | None) -> list[PathRule] | None:
-    """Return rules of the users file as the storage takes them."""
-    return None if rules is None else [PathRule(rule.path, rule.allow) for rule in rules]
-
-
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
     """Count *home* when that is due, and say what is in the way of it."""
-    account: QuotaAccount = accounts.of(home)
+    account = accounts.of(home)
     if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
         return []
     return accounts.uncounted([home])

@@ -8,6 +8,7 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 from __future__ import annotations
 
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
+from ftpsd.control.datatransfer import publish
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
@@ -43,6 +44,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     copy = await session.when_counted(Copy, session.storage, old, new)
     try:
         await session.in_pieces(copy.step)
+        await publish(session.in_pieces, copy)
     finally:
         await session.clean_up(copy.close)
     seconds = clock.seconds() - started
@@ -69,6 +71,7 @@ async def comb(session: Session, argument: str) -> Reply:
     joining = await session.when_counted(Joining, session.storage, target, parts)
     try:
         await session.in_pieces(joining.step)
+        await publish(session.in_pieces, joining)
     finally:
         await session.clean_up(joining.close)
     seconds = clock.seconds() - started

@@ -45,18 +45,12 @@ from ftpsd.config.reading import folder_of, in_order
 from ftpsd.config.units import describe
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.quota import ENDLESS, Quota
+from ftpsd.values.rule import Rule, fault_of
 
 # 10,000 users with every key written out take 5 MiB.
 MAX_USERS: Final = 16 << 20
 MAX_NAME: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Allow some things on the paths that match a pattern; the first rule that matches a path decides."""
-
-    path: str
-    allow: frozenset[Permission]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +62,6 @@ class Mount:
     rules: tuple[Rule, ...] | None = None
     role: str | None = None
     stored_encoding: str = "utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """Bound what is in a home; None is any number."""
-
-    bytes: int | None = None
-    files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +110,11 @@ class Users:
 
 
 def check_pattern(value: object) -> str:
-    """Accept the path of a rule: absolute, `*` and `?` in a name, `**` as the last; as GuardedStorage reads it."""
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"{describe(value)} is not a path of the user's home; begin it with /")
-    if _control(value):
-        raise ValueError("a path cannot hold control characters")
-    inner = value.removeprefix("/").removesuffix("/")
-    parts = inner.split("/") if inner else []
-    if any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{describe(value)} can never match; leave out //, . and ..")
-    if any("**" in part and (part != "**" or at < len(parts) - 1) for at, part in enumerate(parts)):
-        raise ValueError(f"{describe(value)} has ** inside; it can only be the whole last part, as in /inbox/**")
+    """Accept the path of a rule: absolute, `*` and `?` in a name, `**` as the last; see `ftpsd.values.rule`."""
+    fault = fault_of(value if isinstance(value, str) else "")
+    if fault is not None:
+        raise ValueError(f"{describe(value)} {fault}")
+    assert isinstance(value, str)
     return value
 
 
@@ -322,9 +302,7 @@ def _rules(entries: tuple[RuleEntry, ...]) -> tuple[Rule, ...]:
 
 
 def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) -> UserRecord:
-    quota = None
-    if entry.quota is not None and (entry.quota.bytes, entry.quota.files) != (None, None):
-        quota = Quota(entry.quota.bytes, entry.quota.files)
+    quota = ENDLESS if entry.quota is None else Quota(entry.quota.bytes, entry.quota.files)
     return UserRecord(
         name=name,
         password=entry.password,
@@ -343,7 +321,7 @@ def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) 
             Mount(mount.path, mount.directory, _rules_of(mount, roles), mount.role, mount.stored_encoding)
             for mount in entry.mounts
         ),
-        quota=quota,
+        quota=None if quota == ENDLESS else quota,
         encoding=entry.encoding,
         stored_encoding=entry.stored_encoding,
     )

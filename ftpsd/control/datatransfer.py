@@ -13,9 +13,10 @@ see the cut first never read the text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -28,7 +29,6 @@ from ftpsd.audit.events import (
     Event,
     Result,
     TLSEstablished,
-    TLSFacts,
     TransferStarted,
 )
 from ftpsd.control.state.session import BUSY_PAUSE, Session
@@ -39,6 +39,7 @@ from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
+from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply
 from ftpsd.workers import PoolBusy
@@ -107,46 +108,69 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             await connection.finish(session.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
-            step = partial(_finish, sink) if small.is_full else partial(_store_small, sink, small.data, decoder)
-            while not is_committed:
-                is_committed = await _take_step(session, step)
-                step = partial(_finish, sink)
+            first = None if small.is_full else partial(_store_small, sink, small.data, decoder)
+            await publish(partial(_in_pieces, session), sink, first)
+            is_committed = True
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
             await session.clean_up(_give_up, sink, unwritten)
 
 
-def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> bool:
-    """Write *data*, which is empty then, and commit it, in one call to a worker; False when that takes longer."""
+class Published(Protocol):
+    """What is published when all of its bytes have come in, a `Sink` or more; see there."""
+
+    def prepare(self) -> bool: ...
+    def commit(self) -> None: ...
+
+
+async def publish(
+    in_pieces: Callable[[Callable[[], bool]], Awaitable[None]],
+    upload: Published,
+    first: Callable[[], None] | None = None,
+) -> None:
+    """
+    Accept and publish *upload*: the one way from the last byte of any upload, copy or join to its 226 or 250.
+
+    *first* stores what is left of the bytes, in the same call to a worker. *in_pieces* makes the calls, and says what
+    may end them before all is published. Raises: StorageError, REFUSED for what a watcher of the bytes does not take.
+    """
+
+    def step() -> bool:
+        nonlocal first
+        if first is not None:
+            first()
+            first = None
+        if not upload.prepare():
+            return False
+        upload.commit()
+        return True
+
+    await in_pieces(step)
+
+
+def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
+    """Write *data*, which is empty then."""
     if decoder is not None:
         data = bytearray(decoder.feed(bytes(data)) + decoder.finish())
     if data:
         with memoryview(data) as view:
             sink.write(view)
         data.clear()
-    return _finish(sink)
 
 
-def _finish(sink: Sink) -> bool:
-    """Do a piece of what is to be done before the upload can be committed, and commit it when that was all."""
-    if not sink.prepare():
-        return False
-    sink.commit()
-    return True
-
-
-async def _take_step(session: Session, step: Callable[[], bool]) -> bool:
+async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
     """
-    Call *step* in a worker, as soon as one can take it, unless ABOR comes first; return what it returns.
+    Call *step* in a worker, as soon as one can take it, until it returns True or ABOR comes.
 
     It waits for as long as the pool is full, also when the session has ended meanwhile: the upload is here, whole.
     """
-    while True:
+    is_done = False
+    while not is_done:
         if session.is_abort_wanted:
             raise Lost(session.end_cause if session.is_gone else Cause.ABOR, is_abort=True)
         try:
-            return await session.in_files(step)
+            is_done = await session.in_files(step)
         except PoolBusy:
             await deferLater(session.clock, BUSY_PAUSE)
 
@@ -209,7 +233,7 @@ class _Running:
             session.publish(DataSessionShared(session.who, resumed))
         if connection.tls is not None:
             facts = describe(connection.tls)
-            self._account.tls = TLSFacts(facts.version, facts.cipher, facts.resumed)
+            self._account.tls = facts
             seconds = self._clock.seconds() - started
             session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
         return connection

@@ -65,6 +65,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
+    Kind.REFUSED: Reply(550, "The server does not take this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
 # The storage's own failures; the others say what the client asked for. The operator learns of each.
@@ -143,7 +144,10 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         if error.cause is not None:
             reply = lost_reply(session, command, error.cause)
         return reply.because(error.reason)
-    except PortsExhausted:
+    except PortsExhausted as error:
+        if error.unopened:
+            reason = f"{error.unopened} passive ports cannot be opened, see the log"
+            return Reply(425, "No passive port is free, try again later.").because(reason)
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost as error:
         return lost_reply(session, command, error.cause).because(str(error))

@@ -47,6 +47,8 @@ from ftpsd.service.upkeep import Upkeep
 EXIT_BAD_CONFIGURATION = 2
 # Seconds for what was cut off to come to its end; a disk that hangs must not keep the daemon.
 CUT_PATIENCE = 5.0
+# Of these, how long clients may take to read why their session ends.
+LAST_WORD = 1.0
 # How often a draining daemon looks whether the last session has gone, in seconds.
 DRAIN_LOOK = 0.1
 
@@ -163,6 +165,10 @@ class Daemon(Service):
             await deferLater(self.reactor, DRAIN_LOOK)
         if sessions:
             log.warn("stopping: {count} sessions were cut off", count=len(sessions))
+            self.cut()
+            while sessions and self.reactor.seconds() < deadline + LAST_WORD:
+                await deferLater(self.reactor, DRAIN_LOOK)
+            # Clients that have not taken the end of their session; it is to be in the audit log.
             self.cut()
             # What was at work comes back from its workers and says how it ended.
             while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:

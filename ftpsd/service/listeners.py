@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.config.model import Config, Listener, ProxyProtocol
@@ -24,7 +25,10 @@ from ftpsd.data.ports import Reservation
 from ftpsd.data.proxy_header import HeaderStage, ProxiedDataPort
 from ftpsd.data.sockets import DataPort, DataSocket
 
+log = Logger()
 BACKLOG = 1024
+# Passive ports that cannot be opened and are named in the log; a whole range may belong to another program.
+MOST_TOLD = 5
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -87,6 +91,7 @@ class PassiveListeners:
         self.addresses: list[str] = []
         self._reactor = reactor
         self._open: list[DataPort] = []
+        self._told: set[int] = set()
         proxies = config.passive.proxy_protocol
         self._stage = None if proxies is None else HeaderStage(proxies.trusted, reactor, rejecting_data(bus))
 
@@ -114,8 +119,17 @@ class PassiveListeners:
         except CannotListenError as error:
             for listener in opened:
                 listener.stopListening()  # type: ignore[no-untyped-call]
+            self._tell(port, why_not(address, port, error))
             raise OSError(error.socketError.errno, os.strerror(error.socketError.errno or 0)) from None
         self._open += opened
+
+    def _tell(self, port: int, why: str) -> None:
+        """Warn of *port* once: it is tried again whenever a client might get it."""
+        if port in self._told or len(self._told) >= MOST_TOLD:
+            return
+        self._told.add(port)
+        rest = "; other ports are not named any more" if len(self._told) == MOST_TOLD else ""
+        log.warn("passive.ports: {why}{rest}", why=why, rest=rest)
 
     def close(self) -> None:
         """Close every port."""

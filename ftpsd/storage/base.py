@@ -44,6 +44,7 @@ class Kind(Enum):
     BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
+    REFUSED = auto()  # what came in is not taken: a watcher of the upload has looked at it
     IO = auto()
 
 
@@ -236,7 +237,6 @@ class Sink(Protocol):
 
     path: VirtualPath  # where it will be published; for unique=True the chosen name
     offset: int  # where the first byte goes
-    replaces: bool  # a published file of that name existed at open
     sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
 
     def write(self, data: memoryview) -> None:

@@ -21,11 +21,12 @@ from functools import lru_cache
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.disk.entries import PARTIAL_PERM
-from ftpsd.storage.rules import PathRule, Rules
+from ftpsd.storage.rules import Rules
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Standing
+from ftpsd.values.rule import Rule
 
 _DIRECTORY = EntryType.DIRECTORY
 
@@ -33,7 +34,7 @@ _DIRECTORY = EntryType.DIRECTORY
 class GuardedStorage:
     """A storage behind rules; with *rules* None everything is allowed."""
 
-    def __init__(self, inner: Storage, rules: Sequence[PathRule] | None) -> None:
+    def __init__(self, inner: Storage, rules: Sequence[Rule] | None) -> None:
         self._inner = inner
         self._rules = Rules.of(rules)
         self._is_open = rules is None

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, from_oserror
 from ftpsd.storage.disk.cached import read_cached
+from ftpsd.storage.disk.content import PLAIN, Content, ContentListing, shown
 from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.disk.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.disk.openat2 import is_near
@@ -39,23 +40,33 @@ from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.atomic import open_atomic
 from ftpsd.storage.uploads.direct import open_direct
-from ftpsd.storage.uploads.partial import PARTIAL_NAME, discard_partial, find_partial, owner_prefix, partial_name
+from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, find_partial, owner_prefix, partial_name
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
 
 
 class LocalJail:
-    """A tree of the local file system, for one user; *ledger* is told of what comes and goes in it."""
+    """
+    A tree of the local file system, for one user.
 
-    def __init__(self, root: Root, uploads: UploadPolicy, owner: str, ledger: Ledger = NO_LEDGER) -> None:
+    *ledger* is told of what comes and goes in it, *content* says how its files hold what users see.
+    """
+
+    def __init__(
+        self, root: Root, uploads: UploadPolicy, owner: str, ledger: Ledger = NO_LEDGER, content: Content = PLAIN
+    ) -> None:
+        if not content.is_plain and not uploads.atomic:
+            raise ValueError("what is written in place lies on the disk as it came")
         self._root: Root | None = root
         self._is_near = is_near(root.fd)
         self._uploads = uploads
         self._owner = owner
         self._ledger = ledger
+        self._content = content
 
     @classmethod
     def open(
@@ -66,10 +77,11 @@ class LocalJail:
         owner: str,
         symlinks: Symlinks = "inside",
         ledger: Ledger = NO_LEDGER,
+        content: Content = PLAIN,
     ) -> LocalJail:
         """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
         try:
-            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger)
+            return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger, content)
         except OSError as error:
             raise from_oserror(error) from error
 
@@ -99,23 +111,24 @@ class LocalJail:
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading."""
         root = self._opened(path)
-        return DirectoryListing(root, path, root.open_directory(path))
+        listing = DirectoryListing(root, path, root.open_directory(path))
+        return listing if self._content.is_plain else ContentListing(listing, self._content)
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the regular file *path*, through links, for sending from *offset* on."""
         with self._find(path) as place:
             try:
-                return FileSource(place, offset, digests=self._uploads.digests)
+                return FileSource(place, offset, digests=self._uploads.digests, content=self._content)
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     raise
         with self._find(path, follow=True) as place:
-            return FileSource(place, offset, digests=self._uploads.digests)
+            return FileSource(place, offset, digests=self._uploads.digests, content=self._content)
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if the kernel has it in memory, and no link is on the way. Never waits."""
         root = self._root  # held until the answer: with the last reference its descriptor closes
-        if root is None or not self._is_near:
+        if root is None or not self._is_near or not self._content.is_plain:
             return None
         return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
@@ -135,7 +148,7 @@ class LocalJail:
         self._ledger.require_counted()
         if not self._uploads.atomic:
             return open_direct(place, self._uploads, terms, self._ledger)
-        return open_atomic(place, published, self._uploads, self._owner, terms, self._ledger)
+        return open_atomic(place, published, self._uploads, self._owner, terms, self._ledger, self._content)
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
@@ -309,10 +322,10 @@ class LocalJail:
             partial = self._unfinished(place)
             if partial is None:
                 raise
-            return entry_of(name, partial)._replace(perm=PARTIAL_PERM)
+            return shown(entry_of(name, partial)._replace(perm=PARTIAL_PERM), self._content)
         if stat.S_ISLNK(status.st_mode):
             return None
-        entry = entry_of(name, status)
+        entry = shown(entry_of(name, status), self._content)
         return entry._replace(perm=ROOT_PERM) if place.path.is_root else entry
 
     @contextmanager

@@ -12,15 +12,14 @@ MountedStorage: a home and several other trees under one virtual tree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
 from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.disk.names import RESERVED_PREFIX
-from ftpsd.storage.retold import RetoldSource
+from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing
@@ -30,7 +29,6 @@ _MADE_UP_PERM = "el"
 # Entries that are read at a time.
 _BATCH = 200
 _name = attrgetter("name")
-_NO_NAME = VirtualPath((RESERVED_PREFIX,))
 # Why, for the log.
 _HELD = "a mount point, or above one"
 _NOT_THERE = frozenset({Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY})
@@ -67,20 +65,35 @@ def inside(path: VirtualPath, point: VirtualPath) -> VirtualPath:
         raise StorageError(Kind.BAD_NAME, path) from None
 
 
+class MountedTree(ForwardingStorage):
+    """The tree *inner* as it is seen from the root of all: below *point*, where it is mounted."""
+
+    def __init__(self, inner: Storage, point: VirtualPath) -> None:
+        super().__init__(inner)
+        self._point = point
+
+    def inward(self, path: VirtualPath) -> VirtualPath:
+        """Return *path* as it is seen from the root of the tree."""
+        return inside(path, self._point)
+
+    def outward(self, path: VirtualPath) -> VirtualPath:
+        """Return *path* as it is seen from the root of all."""
+        return VirtualPath(self._point.parts + path.parts)
+
+
 class MountedStorage:
     """A home with other trees at the paths of *mounts*; closing it closes them all."""
 
     def __init__(self, home: Storage, mounts: Mapping[VirtualPath, Storage]) -> None:
-        self._trees: dict[VirtualPath, Storage] = {**mounts, ROOT: home}
+        self._trees: dict[VirtualPath, Storage] = {point: MountedTree(tree, point) for point, tree in mounts.items()}
+        self._trees[ROOT] = home
         self._points = MountPoints(mounts)
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*; a mount point is the root of its tree."""
         is_above = bool(self._points.names_in(path))
-        tree, inner, point = self._tree_of(path)
         try:
-            with _seen_from(point):
-                entry = tree.stat(inner)
+            entry = self._tree_of(path).stat(path)
         except StorageError as error:
             if not is_above or error.kind not in _NOT_THERE:
                 raise
@@ -94,121 +107,97 @@ class MountedStorage:
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading, with the mount points in it."""
         names = self._points.names_in(path)
-        tree, inner, point = self._tree_of(path)
         listing: Listing | None = None
         try:
-            with _seen_from(point):
-                listing = tree.list(inner)
+            listing = self._tree_of(path).list(path)
         except StorageError as error:
             if not names or error.kind not in _NOT_THERE:
                 raise
-        if listing is not None and not names and point.is_root:
+        if listing is not None and not names:
             return listing
-        return MountedListing(listing, point, list(self._entries(path, names)), frozenset(names))
+        return MountedListing(listing, list(self._entries(path, names)), frozenset(names))
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file *path* for sending."""
         if self._points.names_in(path):
             raise StorageError(Kind.IS_A_DIRECTORY, path)
-        tree, inner, point = self._tree_of(path)
-        with _seen_from(point):
-            source = tree.open_source(inner, offset)
-        return source if point.is_root else RetoldSource(source, partial(_seen_from, point))
+        return self._tree_of(path).open_source(path, offset)
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
         """Return the small file *path* if that needs no waiting."""
         if self._points.names_in(path):
             return None
-        tree, inner, point = self._tree_of(path)
-        found = tree.read_cached(inner, limit)
-        if found is not None and not point.is_root:
-            found.path = path
-        return found
+        return self._tree_of(path).read_cached(path, limit)
 
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.IS_A_DIRECTORY, Kind.DENIED)
-        tree, inner, point = self._tree_of(path)
-        with self._making(path), _seen_from(point):
-            sink = tree.open_sink(inner, terms)
-        return sink if point.is_root else _mounted(sink, point)
+        with self._making(path):
+            return self._tree_of(path).open_sink(path, terms)
 
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
-        tree, inner, point = self._tree_of(path)
-        with self._making(path), _seen_from(point):
-            tree.make_directory(inner)
+        with self._making(path):
+            self._tree_of(path).make_directory(path)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*; a target in another tree, a mount point and what is above one are as if not there."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
-        tree, inner, point = self._tree_of(path)
-        # Asked for a name that nothing has, the tree answers as it does for every such name: hidden mounts do not show.
-        is_elsewhere = self._points.is_held(target) or self._points.find(target) != point
-        with self._making(path), _seen_from(point):
-            tree.make_link(inner, _NO_NAME if is_elsewhere else inside(target, point))
+        point = self._points.find(path)
+        if self._points.is_held(target) or self._points.find(target) != point:
+            # Asked for a name that nothing has, the tree answers as for every such name: hidden mounts do not show.
+            target = point / RESERVED_PREFIX
+        with self._making(path):
+            self._trees[point].make_link(path, target)
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
-        tree, inner, point = self._changeable(path)
-        with _seen_from(point):
-            tree.remove_directory(inner)
+        self._changeable(path).remove_directory(path)
 
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file *path*."""
-        tree, inner, point = self._changeable(path)
-        with _seen_from(point):
-            tree.remove_file(inner)
+        self._changeable(path).remove_file(path)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*. Raises: OTHER_TREE when that is in another tree."""
-        tree, inner, point = self._changeable(old)
+        tree = self._changeable(old)
         if self._points.is_held(new):
             raise self._in_the_way(new, Kind.EXISTS, Kind.DENIED)
-        if self._points.find(new) != point:
+        if self._tree_of(new) is not tree:
             raise StorageError(Kind.OTHER_TREE, new)
-        with self._making(new), _seen_from(point):
-            tree.rename(inner, inside(new, point), may_replace=may_replace, any_kind=any_kind)
+        with self._making(new):
+            tree.rename(old, new, may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
-        tree, inner, point = self._real(path)
-        with _seen_from(point):
-            return tree.set_modified(inner, modified_ns)
+        return self._real(path).set_modified(path, modified_ns)
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
-        tree, inner, point = self._real(path)
-        with _seen_from(point):
-            return tree.set_mode(inner, mode)
+        return self._real(path).set_mode(path, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""
-        tree, inner, point = self._real(path)
-        with _seen_from(point):
-            return tree.free_bytes(inner)
+        return self._real(path).free_bytes(path)
 
     def standing(self, path: VirtualPath) -> Standing | None:
         """Return how the quota of the tree stands that *path* is in."""
-        tree, inner, point = self._tree_of(path)
-        with _seen_from(point):
-            return tree.standing(inner)
+        return self._tree_of(path).standing(path)
 
     def close(self) -> None:
         """Release all trees."""
         for tree in self._trees.values():
             tree.close()
 
-    def _tree_of(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
-        """Return the tree *path* belongs to, the path in it, and where it is mounted."""
-        point = self._points.find(path)
-        return self._trees[point], inside(path, point), point
+    def _tree_of(self, path: VirtualPath) -> Storage:
+        """Return the tree *path* belongs to."""
+        return self._trees[self._points.find(path)]
 
-    def _changeable(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
+    def _changeable(self, path: VirtualPath) -> Storage:
         """Return the tree of what is to be removed or renamed. Raises: DENIED for what is held by a mount."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.DENIED, Kind.NOT_FOUND)
@@ -223,7 +212,7 @@ class MountedStorage:
                 return StorageError(hidden, path, why=_HELD)
         return StorageError(seen, path, why=_HELD)
 
-    def _real(self, path: VirtualPath) -> tuple[Storage, VirtualPath, VirtualPath]:
+    def _real(self, path: VirtualPath) -> Storage:
         """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""
         if self._is_made_up(path):
             raise StorageError(Kind.DENIED, path, why=_HELD)
@@ -233,9 +222,8 @@ class MountedStorage:
         """Tell whether the directory *path* is only there for the mounts below it."""
         if not self._points.names_in(path):
             return False
-        tree, inner, _ = self._tree_of(path)
         try:
-            return tree.stat(inner).type is not EntryType.DIRECTORY
+            return self._tree_of(path).stat(path).type is not EntryType.DIRECTORY
         except StorageError as error:
             return error.kind in _NOT_THERE
 
@@ -263,9 +251,8 @@ class MountedStorage:
 class MountedListing:
     """A directory of one tree, with the mount points in it instead of what else has their names."""
 
-    def __init__(self, inner: Listing | None, point: VirtualPath, mounts: list[Entry], hidden: frozenset[str]) -> None:
+    def __init__(self, inner: Listing | None, mounts: list[Entry], hidden: frozenset[str]) -> None:
         self._inner = inner
-        self._point = point
         self._hidden = hidden
         # Both are sorted by name, so this is too; a directory too large to be sorted keeps its order.
         self._entries = merge(self._others(), mounts, key=_name) if mounts else self._others()
@@ -275,70 +262,16 @@ class MountedListing:
         return list(islice(self._entries, count))
 
     def _others(self) -> Iterator[Entry]:
-        with _seen_from(self._point):
-            while self._inner is not None and (entries := self._inner.read(_BATCH)):
-                for entry in entries:
-                    if entry.name not in self._hidden:
-                        yield entry
+        while self._inner is not None and (entries := self._inner.read(_BATCH)):
+            for entry in entries:
+                if entry.name not in self._hidden:
+                    yield entry
 
     def close(self) -> None:
         """Let the directory go."""
         self._entries = iter(())
         if self._inner is not None:
             self._inner.close()
-
-
-class MountedSink:
-    """An upload into a mounted tree, which is published at *path*."""
-
-    def __init__(self, inner: Sink, point: VirtualPath, path: VirtualPath) -> None:
-        self._inner = inner
-        self._point = point
-        self.path = path
-        self.offset = inner.offset
-        self.replaces = inner.replaces
-        self.sha256 = inner.sha256
-
-    def write(self, data: memoryview) -> None:
-        """Write all of *data*."""
-        with _seen_from(self._point):
-            self._inner.write(data)
-
-    def prepare(self) -> bool:
-        """Do a piece of what publishing needs."""
-        with _seen_from(self._point):
-            return self._inner.prepare()
-
-    def commit(self) -> None:
-        """Publish."""
-        with _seen_from(self._point):
-            self._inner.commit()
-        self.sha256 = self._inner.sha256
-
-    def abort(self) -> None:
-        """Give up."""
-        self._inner.abort()
-
-
-def _mounted(sink: Sink, point: VirtualPath) -> MountedSink:
-    """Return *sink* as it is seen from the root of all."""
-    try:
-        return MountedSink(sink, point, VirtualPath(point.parts + sink.path.parts))
-    except PathError:  # a unique name is longer than the one that was asked for
-        sink.abort()
-        raise StorageError(Kind.BAD_NAME) from None
-
-
-@contextmanager
-def _seen_from(point: VirtualPath) -> Iterator[None]:
-    """Let errors of the tree at *point* speak of paths as the user says them."""
-    try:
-        yield
-    except StorageError as error:
-        if error.path is not None and not point.is_root:
-            with suppress(PathError):
-                error.path = VirtualPath(point.parts + error.path.parts)
-        raise
 
 
 def _made_up(path: VirtualPath) -> Entry:

@@ -1,21 +1,18 @@
 """
 Rules: what is allowed on which paths, and how that looks from each directory.
 
-The first rule that matches a path decides; where none matches nothing is allowed. A pattern is an absolute path of
-components:
-* `*` and `?` stand for characters inside one component; everything else, also `[`, is literal, and case counts.
-* `**` as the last component stands for the directory itself and everything below: `/outbox/**`. `/inbox/*` is one
-  level.
+The first rule that matches a path decides; where none matches nothing is allowed. How a pattern is read is said in
+`ftpsd/values/rule.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import TREE, Rule
 
 Parts = tuple[str, ...]
 
@@ -31,36 +28,12 @@ _OF_FILES = frozenset(
     }
 )
 _NOTHING: frozenset[Permission] = frozenset()
-_TREE = "**"
-_ANY = frozenset({"*", _TREE})
+_ANY = frozenset({"*", TREE})
 # A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
 _REMEMBERED = 64
 
 
-@dataclass(frozen=True, slots=True)
-class PathRule:
-    """What is allowed on the paths that *pattern* matches. Raises: ValueError for a pattern that could never match."""
-
-    pattern: str
-    allow: frozenset[Permission]
-
-    def __post_init__(self) -> None:
-        parts = self.parts
-        if not self.pattern.startswith("/"):
-            raise ValueError(f"{self.pattern!r} does not begin with /")
-        if any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"{self.pattern!r} has an empty, . or .. component")
-        if any(_TREE in part for part in parts[:-1]) or (parts and _TREE in parts[-1] and parts[-1] != _TREE):
-            raise ValueError(f"{self.pattern!r}: ** can only be the whole last component")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The components of the pattern."""
-        inner = self.pattern.removeprefix("/").removesuffix("/")
-        return tuple(inner.split("/")) if inner else ()
-
-
-EVERYTHING = PathRule("/**", frozenset(Permission))
+EVERYTHING = Rule("/**", frozenset(Permission))
 
 
 class Rules:
@@ -75,11 +48,11 @@ class Rules:
 
     __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
 
-    def __init__(self, rules: Iterable[tuple[tuple[str, ...], PathRule]]) -> None:
+    def __init__(self, rules: Iterable[tuple[tuple[str, ...], Rule]]) -> None:
         self._rules = tuple(rules)
         self._below: dict[tuple[bool, ...], Rules] = {}
         # The rule that decides about the directory itself, and what it allows.
-        self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (_TREE,))), None)
+        self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
         # Whether something in the directory may be there that may not be listed.
         self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
@@ -95,7 +68,7 @@ class Rules:
         return permission in self.allowed
 
     @classmethod
-    def of(cls, rules: Iterable[PathRule] | None) -> Rules:
+    def of(cls, rules: Iterable[Rule] | None) -> Rules:
         """
         Return the rules as they look from the root; None allows everything.
 
@@ -123,7 +96,7 @@ class Rules:
         rules = self._below.get(matches)
         if rules is None:
             left = tuple(
-                (parts if parts[0] == _TREE else parts[1:], rule)
+                (parts if parts[0] == TREE else parts[1:], rule)
                 for (parts, rule), is_match in zip(self._rules, matches, strict=True)
                 if is_match
             )
@@ -140,10 +113,10 @@ class Rules:
     def may_inside(self, permission: Permission) -> bool:
         """Tell whether *permission* is given for some name directly in this directory."""
         for parts, rule in self._rules:
-            if parts == (_TREE,) or (parts and parts[1:] in ((), (_TREE,))):
+            if parts == (TREE,) or (parts and parts[1:] in ((), (TREE,))):
                 if permission in rule.allow:
                     return True
-                if parts[0] in ("*", _TREE):
+                if parts[0] in ("*", TREE):
                     return False
         return False
 
@@ -193,15 +166,15 @@ class Rules:
         for parts, rule in self._rules:
             if parts:
                 yield rule.allow
-            if parts == (_TREE,):
+            if parts == (TREE,):
                 return
 
     def _decides_all(self) -> bool:
-        return any(parts == (_TREE,) for parts, _ in self._rules)
+        return any(parts == (TREE,) for parts, _ in self._rules)
 
 
 @lru_cache(maxsize=1024)
-def _rules_of(rules: tuple[PathRule, ...]) -> Rules:
+def _rules_of(rules: tuple[Rule, ...]) -> Rules:
     return Rules((rule.parts, rule) for rule in rules)
 
 
@@ -211,20 +184,20 @@ _EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
 def _may_meet(first: Parts, second: Parts) -> bool:
     """Tell whether some path may match both patterns; of two with wildcards in one component it is assumed."""
     for ours, theirs in zip(first, second, strict=False):
-        if _TREE in (ours, theirs):
+        if TREE in (ours, theirs):
             return True
         if not (component_matches(ours, theirs) or component_matches(theirs, ours) or _are_wild(ours, theirs)):
             return False
     longer = max(first, second, key=len)[min(len(first), len(second)) :]
-    return longer in ((), (_TREE,))
+    return longer in ((), (TREE,))
 
 
 def _covers(first: Parts, second: Parts) -> bool:
     """Tell whether *first* surely matches all that *second* matches."""
     for ours, theirs in zip_longest(first, second):
-        if ours == _TREE:
+        if ours == TREE:
             return True
-        if ours is None or theirs in (None, _TREE):
+        if ours is None or theirs in (None, TREE):
             return False
         if ours not in ("*", theirs) and (_are_wild(theirs) or not component_matches(ours, theirs)):
             return False

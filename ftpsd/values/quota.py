@@ -17,6 +17,14 @@ class Quota:
     bytes: int | None = None
     files: int | None = None
 
+    def allows(self, wanted: Usage, total: Usage, *, beyond: int = 0) -> bool:
+        """Tell whether *wanted* may come when it makes *total*, with up to *beyond* files more than there may be."""
+        return (
+            _is_within(wanted.bytes, total.bytes, self.bytes)
+            and _is_within(wanted.files, total.files - beyond, self.files)
+            and _is_within(wanted.directories, total.directories, self.files)
+        )
+
 
 ENDLESS = Quota()
 
@@ -39,3 +47,7 @@ class Standing:
 
     used: Usage
     quota: Quota
+
+
+def _is_within(wanted: int, total: int, limit: int | None) -> bool:
+    return wanted <= 0 or limit is None or total <= limit

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
+from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
+from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
-from ftpsd.values.quota import Quota, Standing
+from ftpsd.values.quota import Quota
+from tests.contracts.contents import Framed
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree
 
@@ -51,7 +54,7 @@ def counted(directory: Path, policy: UploadPolicy) -> House:
     """Return a house over a directory with a quota that nothing here reaches."""
     account = QuotaAccount(directory)
     account.count()
-    ledger = account.ledger(Quota(bytes=1 << 30, files=10_000))
+    ledger = QuotaLedger(account, Quota(bytes=1 << 30, files=10_000))
 
     def open_storage(owner: str) -> Storage:
         return LocalJail.open(directory, uploads=policy, owner=owner, ledger=ledger)
@@ -100,69 +103,30 @@ def recoded(directory: Path) -> House:
     return House(open_storage)
 
 
-class Below:
+class Below(ForwardingStorage):
     """A storage seen from one of its directories."""
 
     def __init__(self, inner: Storage, top: VirtualPath) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._top = top
 
-    def stat(self, path: VirtualPath) -> Entry:
-        try:
-            return self._inner.stat(self._at(path))
-        except StorageError as error:
-            error.path = path if error.path == self._at(path) else None
-            raise
-
-    def list(self, path: VirtualPath) -> Listing:
-        return self._inner.list(self._at(path))
-
-    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
-        return self._inner.read_cached(self._at(path), limit)
-
-    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
-        return self._inner.open_source(self._at(path), offset)
-
-    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
-        sink = self._inner.open_sink(self._at(path), terms)
-        assert sink.path.is_within(self._top)
-        sink.path = VirtualPath(sink.path.parts[len(self._top.parts) :])
-        return sink
-
-    def make_directory(self, path: VirtualPath) -> None:
-        self._inner.make_directory(self._at(path))
-
-    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
-        self._inner.make_link(self._at(path), self._at(target))
-
-    def remove_directory(self, path: VirtualPath) -> None:
-        self._inner.remove_directory(self._at(path))
-
-    def remove_file(self, path: VirtualPath) -> None:
-        self._inner.remove_file(self._at(path))
-
-    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
-        self._inner.rename(self._at(old), self._at(new), may_replace=may_replace, any_kind=any_kind)
-
-    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
-        return self._inner.set_modified(self._at(path), modified_ns)
-
-    def set_mode(self, path: VirtualPath, mode: int) -> int:
-        return self._inner.set_mode(self._at(path), mode)
-
-    def free_bytes(self, path: VirtualPath) -> int:
-        return self._inner.free_bytes(self._at(path))
-
-    def standing(self, path: VirtualPath) -> Standing | None:
-        return self._inner.standing(self._at(path))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def _at(self, path: VirtualPath) -> VirtualPath:
+    def inward(self, path: VirtualPath) -> VirtualPath:
         below = VirtualPath()
         object.__setattr__(below, "parts", self._top.parts + path.parts)  # also for names that no path can hold
         return below
+
+    def outward(self, path: VirtualPath) -> VirtualPath:
+        assert path.is_within(self._top)
+        return VirtualPath(path.parts[len(self._top.parts) :])
+
+
+def framed(directory: Path) -> House:
+    """Return a house over a directory whose files hold something else than their users see."""
+
+    def open_storage(owner: str) -> Storage:
+        return LocalJail.open(directory, uploads=UploadPolicy(durable=False), owner=owner, content=Framed())
+
+    return House(open_storage)
 
 
 HOUSES: dict[str, Callable[[Path], House]] = {
@@ -174,6 +138,7 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "beside-a-mount": beside_a_mount,
     "below-a-mount": below_a_mount,
     "recoded-jail": recoded,
+    "framed-jail": framed,
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

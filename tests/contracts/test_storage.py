@@ -137,13 +137,13 @@ class TestSink:
     def test_new_file_replaces_nothing(self, storage: Storage) -> None:
         """A sink tells that there was no such file."""
         sink = put(storage, "/a", b"1")
-        assert (sink.replaces, sink.offset, sink.path) == (False, 0, at("/a"))
+        assert (sink.offset, sink.path) == (0, at("/a"))
 
     def test_overwrite_replaces_all(self, storage: Storage) -> None:
         """An upload over a longer file leaves nothing of it."""
         put(storage, "/a", b"long content")
         sink = put(storage, "/a", b"short")
-        assert (sink.replaces, get(storage, "/a")) == (True, b"short")
+        assert (sink.offset, get(storage, "/a")) == (0, b"short")
 
     def test_empty_upload_is_an_empty_file(self, storage: Storage) -> None:
         """An upload of nothing that is committed publishes an empty file."""
@@ -189,7 +189,7 @@ class TestSink:
         """APPE adds, and tells where."""
         put(storage, "/a", b"012")
         sink = put(storage, "/a", b"345", append=True)
-        assert (sink.offset, sink.replaces, get(storage, "/a")) == (3, True, b"012345")
+        assert (sink.offset, get(storage, "/a")) == (3, b"012345")
 
     def test_append_ignores_the_offset(self, storage: Storage) -> None:
         """An append after REST goes on at the end all the same."""

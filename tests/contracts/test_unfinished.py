@@ -44,7 +44,7 @@ class TestGoingOn:
     def test_offset_goes_on_from_the_new_version(self, storage: Storage) -> None:
         """lftp's reput: REST with the size of the old file, and STOR of the rest."""
         sink = put(storage, "/a", NEW[4:], offset=4)
-        assert (sink.offset, sink.replaces, get(storage, "/a")) == (4, True, NEW)
+        assert (sink.offset, get(storage, "/a")) == (4, NEW)
 
     @pytest.mark.parametrize("offset", [1, 4, 5, 6])
     def test_any_offset_that_it_reaches(self, storage: Storage, offset: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.uploads.partial import PARTIAL_NAME
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME
 from tests.e2e.client import EXPLICIT, Sessions, begin, code, content, download, listing, log_in, reply, upload
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually

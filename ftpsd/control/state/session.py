@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from ftpsd.audit.events import Direction, Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
-from ftpsd.control.handshakes import data_refused
+from ftpsd.control.state.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.limits import Counts
 from ftpsd.control.state.phase import MOVES, After, Phase

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from ftpsd.processes.shared.count_table import LOCK_HOMES, WORD, TableFull
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
-from ftpsd.storage.quota.account import PATIENCE, RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, RECOUNT_SHARE, QuotaAccount
+from ftpsd.storage.quota.account import PATIENCE, RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, RECOUNT_SHARE, Misses
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.quota.tally import Tally, tally
@@ -134,14 +135,16 @@ class SharedAccounts(QuotaAccounts):
         """Return what to tell for somebody whom no quota binds: changes count where others have one."""
         if self.is_empty or not self._table.has(Path(os.path.realpath(directory))):
             return NO_LEDGER
-        return self.of(directory).ledger(ENDLESS)
+        return QuotaLedger(self.of(directory), ENDLESS)
 
 
-class SharedAccount(QuotaAccount):
-    """What is in one directory, for all processes. Every method may be called from any thread."""
+class SharedAccount:
+    """The account of one directory that several processes change."""
 
     def __init__(self, directory: Path, table: HomeTable, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(directory, clock)
+        self.directory = directory
+        self._clock = clock
+        self._misses = Misses()
         self._table = table
         self._words = table.words
         self._place = table.place_of(directory)
@@ -165,9 +168,14 @@ class SharedAccount(QuotaAccount):
         return self._words[self._place + COUNTED_AT] != 0
 
     @property
+    def unseen(self) -> str | None:
+        """The first that the last count of this process could not look at."""
+        return self._misses.unseen
+
+    @property
     def is_due(self) -> bool:
         """Tell whether it is time to count."""
-        if self._is_in_vain():
+        if self._misses.is_too_soon(self._clock()):
             return False
         counted_at, took, was_refused, _, counting = self._words[self._place + COUNTED_AT : self._place + OWN]
         if counting or counted_at <= LONG_AGO:
@@ -197,11 +205,11 @@ class SharedAccount(QuotaAccount):
                     started, seen = self._now(), Tally()
                     is_whole = tally(self.directory, seen, is_stopped)
                     if not is_whole and (seen.unseen is None or self._changes_when_quiet() == changes):
-                        self._missed = seen.unseen
-                        self._has_missed(began / NANO)
+                        if seen.unseen is not None:
+                            self._misses.note(seen.unseen, began / NANO, self._clock())
                         return False
                     if is_whole and self._take(Count(0).sum(seen), changes, started):
-                        self._tried_at, self.unseen = None, None
+                        self._misses.forget()
                         return True
                 time.sleep(PAUSE)
             return False
@@ -229,11 +237,7 @@ class SharedAccount(QuotaAccount):
         """Set *wanted* aside; tell whether there was room for it."""
         with self._table.lock:
             total = self._usage(self._place + USED) + self._reserved_by_all() + wanted
-            if (
-                _is_above(wanted.bytes, total.bytes, quota.bytes)
-                or _is_above(wanted.files, total.files - beyond, quota.files)
-                or _is_above(wanted.directories, total.directories, quota.files)
-            ):
+            if not quota.allows(wanted, total, beyond=beyond):
                 self._words[self._place + WAS_REFUSED] = 1
                 return False
             self._add(self._own, wanted)
@@ -307,7 +311,3 @@ class SharedAccount(QuotaAccount):
 def _digest(directory: Path) -> tuple[int, int]:
     digest = blake2b(os.fsencode(directory), digest_size=2 * WORD).digest()
     return int.from_bytes(digest[:WORD], "little", signed=True), int.from_bytes(digest[WORD:], "little", signed=True)
-
-
-def _is_above(wanted: int, total: int, limit: int | None) -> bool:
-    return wanted > 0 and limit is not None and total > limit

@@ -22,12 +22,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from ftpsd.auth.realm import path_rules
 from ftpsd.config.checks.owner import Account, account_of
 from ftpsd.config.parsing.document import ConfigError, Key
-from ftpsd.config.users import Rule, Users
+from ftpsd.config.users import Users
 from ftpsd.storage.rules import Rules
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 
 # All that makes, replaces or removes a name; an upload that is atomic does it for `append`, too.
 CHANGES: Final = frozenset(
@@ -87,8 +87,8 @@ def needs_of(rules: tuple[Rule, ...] | None) -> tuple[Need, ...]:
     A path without a pattern that other rules go on from is taken for a directory that is there; behind a pattern in the
     middle of a path nothing is known.
     """
-    found = Rules.of(path_rules(rules))
-    paths = [tuple(part for part in rule.path.split("/") if part) for rule in rules or ()]
+    found = Rules.of(rules)
+    paths = [rule.parts for rule in rules or ()]
     # For each directory the names that stand for those in it.
     names: dict[tuple[str, ...], set[str]] = {(): {_ANY_NAME}}
     for parts in paths:

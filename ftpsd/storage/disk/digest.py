@@ -27,7 +27,7 @@ PIECE = 8 << 20
 CATCH_UP = 4
 # About 2 MiB.
 MOST_REMEMBERED = 10_000
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 _VALUE = re.compile(rb"([0-9a-f]{64}) ([0-9]+) (-?[0-9]+)")
 
 _remembered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
@@ -101,14 +101,21 @@ def _forget(fd: int, status: os.stat_result) -> None:
 
 
 class StreamDigest:
-    """The SHA-256 of a file that is read or written from its beginning, piece by piece."""
+    """The SHA-256 of a file that is read or written from its beginning, piece by piece; a `Watcher` of uploads."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 
-    def update(self, data: memoryview | bytes) -> None:
+    def update(self, data: memoryview | bytes, /) -> None:
         """Take the next piece."""
         self._sha256.update(data)
+
+    def finish(self) -> bool:
+        """True: it refuses nothing, and nothing is left to do."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def hex(self) -> str:
         """Return the digest of all so far."""

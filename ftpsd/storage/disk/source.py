@@ -6,10 +6,12 @@ The file's own offset is not used (os.pread), so os.sendfile may use the same de
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.disk.content import PLAIN, Content, Reading
 from ftpsd.storage.disk.digest import StreamDigest, keep_digest, stored_digest
 from ftpsd.storage.disk.walk import Place
 from ftpsd.values.path import VirtualPath
@@ -50,25 +52,28 @@ class FileSource:
     Its SHA-256 is known when it was kept with the file, or as soon as all of it has been read.
     """
 
-    __slots__ = ("_digest", "_fd", "_offset", "_status", "path", "sha256", "size")
+    __slots__ = ("_can_send", "_digest", "_fd", "_offset", "_read", "_status", "path", "sha256", "size")
 
-    def __init__(self, place: Place, offset: int, *, digests: bool = True) -> None:
+    def __init__(self, place: Place, offset: int, *, digests: bool = True, content: Content = PLAIN) -> None:
         """Open the file at *place*. Raises: OSError with ELOOP when it is a link."""
         self.sha256: str | None = None
         self._digest: StreamDigest | None = None
         self.path: VirtualPath = place.path
+        self._read: Reading = _closed
         self._fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
         try:
             status = os.fstat(self._fd)
             require_regular(status)
-            if not 0 <= offset <= status.st_size:
+            self.size = content.length(status.st_size)
+            if not 0 <= offset <= self.size:
                 raise StorageError(Kind.BAD_OFFSET)
             if status.st_size > _ADVISE_ABOVE and hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            self._read = content.reading(self._fd)
         except BaseException:
             self.close()
             raise
-        self.size = status.st_size
+        self._can_send = content.is_plain
         self._offset = offset
         self._status = status
         if digests:
@@ -89,7 +94,7 @@ class FileSource:
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
         try:
-            count = os.preadv(self._fd, (buffer,), self._offset)
+            count = self._read(buffer, self._offset)
         except OSError as error:
             raise from_oserror(error, self.path) from error
         self._offset += count
@@ -100,8 +105,8 @@ class FileSource:
         return count
 
     def fileno(self) -> int | None:
-        """Return the descriptor; None while the digest is to be computed, for that takes the bytes themselves."""
-        return self._fd if self._digest is None else None
+        """Return the descriptor; None while the digest is to be computed, and for what lies otherwise on the disk."""
+        return self._fd if self._can_send and self._digest is None else None
 
     def _keep_digest(self, digest: StreamDigest) -> None:
         """Keep the digest of what was read, if the file is still what was opened."""
@@ -117,8 +122,13 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         fd, self._fd = self._fd, -1
+        self._read = _closed  # the number of the descriptor may soon be that of another file
         if fd >= 0:
             os.close(fd)
+
+
+def _closed(_buffer: memoryview, _offset: int) -> int:
+    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:

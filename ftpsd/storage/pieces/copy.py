@@ -11,7 +11,7 @@ from ftpsd.wire.reply import ReplyError
 
 
 class Copy:
-    """A file being copied. Every call blocks and belongs in a worker."""
+    """A file being copied, then published as any upload is. Every call blocks and belongs in a worker."""
 
     def __init__(self, storage: Storage, old: VirtualPath, new: VirtualPath) -> None:
         self.bytes = 0
@@ -28,16 +28,19 @@ class Copy:
             raise
 
     def step(self) -> bool:
-        """Copy the next piece; True when all of it has been copied and published."""
-        source, sink = self._source, self._sink
-        self.bytes += read_piece(source, self._path, source.size - self.bytes, sink.write)
-        if self.bytes < source.size:
-            return False
-        if not sink.prepare():
-            return False
-        sink.commit()
-        self.sha256 = sink.sha256
-        return True
+        """Copy the next piece; True when all of it has been copied."""
+        source = self._source
+        self.bytes += read_piece(source, self._path, source.size - self.bytes, self._sink.write)
+        return self.bytes == source.size
+
+    def prepare(self) -> bool:
+        """See `Sink.prepare`."""
+        return self._sink.prepare()
+
+    def commit(self) -> None:
+        """Publish the copy."""
+        self._sink.commit()
+        self.sha256 = self._sink.sha256
 
     def close(self) -> None:
         """Let both files go; a copy that is not published is given up."""

@@ -12,7 +12,7 @@ from ftpsd.wire.reply import ReplyError
 
 
 class Joining:
-    """Files being joined. Every call blocks and belongs in a worker."""
+    """Files being joined, then published as any upload is. Every call blocks and belongs in a worker."""
 
     def __init__(self, storage: Storage, target: VirtualPath, parts: Sequence[VirtualPath]) -> None:
         self.bytes = 0
@@ -27,14 +27,8 @@ class Joining:
         self._sink = _open_target(storage, target)
 
     def step(self) -> bool:
-        """Join the next piece; True when all is published and the parts are deleted."""
+        """Join the next piece; True when all parts have been joined."""
         if self._next == len(self._parts):
-            if not self._sink.prepare():
-                return False
-            self._sink.commit()
-            self.sha256 = self._sink.sha256
-            for path, entry in self._parts:
-                self._delete(path, entry)
             return True
         path, entry = self._parts[self._next]
         source = self._source = self._source or self._storage.open_source(path)
@@ -45,7 +39,18 @@ class Joining:
             source.close()
             self._source = None
             self._next += 1
-        return False
+        return self._next == len(self._parts)
+
+    def prepare(self) -> bool:
+        """See `Sink.prepare`."""
+        return self._sink.prepare()
+
+    def commit(self) -> None:
+        """Publish what was joined, then delete the parts."""
+        self._sink.commit()
+        self.sha256 = self._sink.sha256
+        for path, entry in self._parts:
+            self._delete(path, entry)
 
     def close(self) -> None:
         """Let all files go; a target that is not published is given up."""

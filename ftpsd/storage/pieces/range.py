@@ -64,7 +64,6 @@ class RangedSink:
     def __init__(self, inner: Sink, length: int, rest: Rest | None) -> None:
         self.path = inner.path
         self.offset = inner.offset
-        self.replaces = inner.replaces
         self.sha256: str | None = None
         self._inner = inner
         self._missing = length

@@ -17,10 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
-from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.tally import Tally, tally
 from ftpsd.values.quota import Quota, Usage
 
@@ -38,8 +37,84 @@ WALKS = 5
 PATIENCE = 300.0
 
 
-class QuotaAccount:
+class Account(Protocol):
     """What is in one directory. Every method may be called from any thread."""
+
+    @property
+    def directory(self) -> Path:
+        """The directory."""
+
+    @property
+    def used(self) -> Usage:
+        """What is in the directory; before the first count is over, what has come since the start."""
+
+    @property
+    def counted(self) -> Usage:
+        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a count has come to its end: until then nobody may store what a quota could forbid."""
+
+    @property
+    def unseen(self) -> str | None:
+        """The first that the last count could not look at."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to count."""
+
+    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+        """
+        Count what is in the directory; tell whether that came to its end. Blocks.
+
+        Gives up when *is_stopped* says so, when changes take longer than *patience* seconds, and at once while another
+        count runs.
+        """
+
+    def free_bytes(self, quota: Quota) -> int | None:
+        """Return how many bytes may still come, None for any number."""
+
+    def begin(self) -> int:
+        """Begin a change; return what end() wants to know."""
+
+    def reserve(self, wanted: Usage, quota: Quota, *, beyond: int = 0) -> bool:
+        """Set *wanted* aside; tell whether there was room for it."""
+
+    def reserve_bytes(self, wanted: int, quota: Quota) -> int:
+        """Set as many of *wanted* bytes aside as there is room for; return how many."""
+
+    def end(self, epoch: int, reserved: Usage, events: list[Event]) -> None:
+        """End a change that had set *reserved* aside, and that brought about *events*."""
+
+    def note(self, epoch: int, identity: int, after: int) -> None:
+        """Note in the middle of a change what a file is about to be."""
+
+
+class Misses:
+    """The last count of a directory that passed something by, until one comes to its end."""
+
+    def __init__(self) -> None:
+        self.unseen: str | None = None  # the first that it could not look at
+        self._tried_at = 0.0
+        self._took = 0.0
+
+    def note(self, unseen: str, began: float, now: float) -> None:
+        """Note that a count from *began* to *now* could not look at *unseen*."""
+        self.unseen, self._tried_at, self._took = unseen, now, now - began
+
+    def forget(self) -> None:
+        """Forget it: a count has come to its end."""
+        self.unseen = None
+
+    def is_too_soon(self, now: float) -> bool:
+        """Tell whether a count would come too soon after it."""
+        wait = max(RECOUNT_AFTER_REFUSAL, self._took / RECOUNT_SHARE)
+        return self.unseen is not None and now - self._tried_at < wait
+
+
+class QuotaAccount:
+    """The account of one directory that this process alone changes."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.directory = directory
@@ -49,9 +124,8 @@ class QuotaAccount:
         self._used = Usage()
         self._reserved = Usage()
         self._counted_at: float | None = None
-        self._tried_at: float | None = None  # when a count had passed something by
-        self.unseen: str | None = None  # the first that the last count could not look at
-        self._missed: str | None = None  # the same, of a walk under way
+        self._misses = Misses()
+        self._missed: str | None = None  # what the walk under way could not look at
         self._took = 0.0
         self._was_refused = False
         self._is_counting = False
@@ -59,10 +133,6 @@ class QuotaAccount:
         self._epoch = 0
         self._under_way: Counter[int] = Counter()
         self._count: Count | None = None
-
-    def ledger(self, quota: Quota) -> Ledger:
-        """Return what a storage over the directory tells, for a user who may have as much as *quota* says."""
-        return QuotaLedger(self, quota)
 
     @property
     def used(self) -> Usage:
@@ -82,20 +152,19 @@ class QuotaAccount:
         return self._counted_at is not None
 
     @property
+    def unseen(self) -> str | None:
+        """The first that the last count could not look at."""
+        return self._misses.unseen
+
+    @property
     def is_due(self) -> bool:
         """Tell whether it is time to count."""
-        if self._is_counting or self._is_in_vain():
+        if self._is_counting or self._misses.is_too_soon(self._clock()):
             return False
         if self._counted_at is None:
             return True
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
         return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE)
-
-    def _is_in_vain(self) -> bool:
-        """Tell whether a count would come too soon after one that has passed something by."""
-        if self._tried_at is None:
-            return False
-        return self._clock() - self._tried_at < max(RECOUNT_AFTER_REFUSAL, self._took / RECOUNT_SHARE)
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
@@ -114,7 +183,7 @@ class QuotaAccount:
                 if self._count_all(is_stopped, patience, may_be_spoilt=start == STARTS):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
-                    self._tried_at, self.unseen = None, None
+                    self._misses.forget()
                     self._was_refused = False
                     return True
                 if self._has_missed(began) or is_stopped():
@@ -167,9 +236,8 @@ class QuotaAccount:
         """Tell whether the walk that ended just now has passed something by; then the next one waits."""
         if self._missed is None:
             return False
-        self.unseen, self._missed = self._missed, None
-        self._tried_at = self._clock()
-        self._took = self._tried_at - began
+        self._misses.note(self._missed, began, self._clock())
+        self._missed = None
         return True
 
     def _next_epoch(self) -> int:
@@ -192,11 +260,7 @@ class QuotaAccount:
         """Set *wanted* aside; tell whether there was room for it."""
         with self._lock:
             total = self._used + self._reserved + wanted
-            if (
-                _is_above(wanted.bytes, total.bytes, quota.bytes)
-                or _is_above(wanted.files, total.files - beyond, quota.files)
-                or _is_above(wanted.directories, total.directories, quota.files)
-            ):
+            if not quota.allows(wanted, total, beyond=beyond):
                 self._was_refused = True
                 return False
             self._reserved += wanted
@@ -236,7 +300,3 @@ class QuotaAccount:
         with self._lock:
             if self._count is not None:
                 self._count.touch(epoch, identity, after)
-
-
-def _is_above(wanted: int, total: int, limit: int | None) -> bool:
-    return wanted > 0 and limit is not None and total > limit

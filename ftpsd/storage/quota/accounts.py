@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.account import Account, QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.values.quota import ENDLESS
 
 
-def _complaint(account: QuotaAccount) -> str:
+def _complaint(account: Account) -> str:
     holds = "what was counted before holds" if account.is_counted else "until it can, nothing is stored there"
     return f"{account.directory} cannot be counted for its quota, for {account.unseen} in it cannot be read; {holds}"
 
@@ -22,13 +23,13 @@ class QuotaAccounts:
     The accounts of a process, made by *make* when they are first asked for; every method may be called from any thread.
     """
 
-    def __init__(self, make: Callable[[Path], QuotaAccount] = QuotaAccount) -> None:
+    def __init__(self, make: Callable[[Path], Account] = QuotaAccount) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._accounts: dict[str, QuotaAccount] = {}
+        self._accounts: dict[str, Account] = {}
         self.is_stopped = False
 
-    def of(self, directory: Path) -> QuotaAccount:
+    def of(self, directory: Path) -> Account:
         """Return the account of *directory*. Blocks for a moment."""
         path = os.path.realpath(directory)
         with self._lock:
@@ -46,7 +47,7 @@ class QuotaAccounts:
         """Return what to tell for somebody whom no quota binds: changes count where others have one."""
         with self._lock:
             account = self._accounts.get(os.path.realpath(directory)) if self._accounts else None
-        return NO_LEDGER if account is None else account.ledger(ENDLESS)
+        return NO_LEDGER if account is None else QuotaLedger(account, ENDLESS)
 
     def uncounted(self, homes: Iterable[Path]) -> list[str]:
         """Say of those of *homes* that could not be counted what is wrong with them, for the operator."""

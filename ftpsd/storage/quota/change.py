@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.quota.account import Account
 from ftpsd.storage.quota.count import Event
 from ftpsd.storage.quota.ledger import Change, Ledger
 from ftpsd.storage.quota.tally import DIRECTORY, GONE, counted_size, identity
 from ftpsd.values.quota import ENDLESS, Quota, Standing, Usage
-
-if TYPE_CHECKING:
-    from ftpsd.storage.quota.account import QuotaAccount
 
 
 class QuotaLedger(Ledger):
@@ -25,7 +22,7 @@ class QuotaLedger(Ledger):
 
     __slots__ = ("_account", "_quota")
 
-    def __init__(self, account: QuotaAccount, quota: Quota) -> None:
+    def __init__(self, account: Account, quota: Quota) -> None:
         self._account = account
         self._quota = quota
 
@@ -54,7 +51,7 @@ class QuotaChange(Change):
 
     __slots__ = ("_account", "_epoch", "_events", "_going", "_quota", "_reserved")
 
-    def __init__(self, account: QuotaAccount, quota: Quota) -> None:
+    def __init__(self, account: Account, quota: Quota) -> None:
         self._account = account
         self._quota = quota
         self._reserved = Usage()

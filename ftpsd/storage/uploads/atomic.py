@@ -10,6 +10,7 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
 * A new version of a file keeps of it what the process may give (kept.py).
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
 * What was refused for want of room goes as well. Its owner sees no partial, and the room would be missing for all else.
+  So does what a watcher of the upload has refused (growing.py).
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ from contextlib import suppress
 from typing import NoReturn
 
 from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
-from ftpsd.storage.disk.digest import PIECE, keep_digest
+from ftpsd.storage.disk.content import PLAIN, Content
+from ftpsd.storage.disk.digest import PIECE, StreamDigest, keep_digest
 from ftpsd.storage.disk.kept import Kept
 from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writable
 from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.beginning import Beginning, Begun
-from ftpsd.storage.uploads.growing import GrowingDigest
+from ftpsd.storage.uploads.growing import Growing
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
+
+# What is in the partial then is of no use to its owner, who cannot bring more, or is not wanted here.
+_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED})
 
 
 def open_atomic(
@@ -40,6 +45,7 @@ def open_atomic(
     owner: str,
     terms: Terms,
     ledger: Ledger = NO_LEDGER,
+    content: Content = PLAIN,
 ) -> AtomicSink:
     """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
     if published is None and not terms.may_create:
@@ -50,7 +56,7 @@ def open_atomic(
             raise StorageError(Kind.EXISTS)
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
-    beginning = Beginning(place, owner, ledger, policy.keep_partial, published)
+    beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
         return AtomicSink(place, policy, begun, terms)
@@ -68,15 +74,16 @@ class AtomicSink:
         self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
-        self._is_refused = False  # whether there was no room for it
+        self._is_refused = False  # whether there was no room for it, or a watcher does not take it
         self.path = place.path
         self.offset = begun.start
-        self.replaces = begun.published is not None
         self.sha256: str | None = None
         self._kept = Kept(self._partial.fd)
-        self._digest = GrowingDigest(self._partial.fd, begun.start) if policy.digests else None
-        if begun.start:  # else that is where a descriptor begins
-            os.lseek(self._partial.fd, begun.start, os.SEEK_SET)
+        self._digest = StreamDigest() if policy.digests else None
+        digest = () if self._digest is None else (self._digest,)
+        self._growing = Growing(
+            self._partial.reading(), begun.start, (*digest, *(watch(place.path) for watch in policy.watch))
+        )
         self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
 
     def write(self, data: memoryview) -> None:
@@ -86,21 +93,20 @@ class AtomicSink:
         self._is_broken = True
         try:
             self._partial.write(data)
-            if self._digest is not None:
-                self._digest.grew(data)
+            self._growing.grew(data)
         except (OSError, StorageError) as error:
             self._fail(error)
         self._is_broken = False
 
     def prepare(self) -> bool:
-        """Read a piece of what there was before, for the digest; True when nothing of it is left."""
+        """Show a piece of what there was before to the watchers; True when nothing of it is left, and all take it."""
         if self._partial.fd < 0 or self._is_broken:
             raise StorageError(Kind.IO, self.path)
         try:
-            return self._digest is None or self._digest.catch_up(PIECE)
-        except OSError as error:
+            return self._growing.catch_up(PIECE)
+        except (OSError, StorageError) as error:
             self._is_broken = True
-            raise from_oserror(error, self.path) from error
+            self._fail(error)
 
     def commit(self) -> None:
         """Bring the bytes to the disk, then the name to the bytes."""
@@ -109,9 +115,9 @@ class AtomicSink:
             raise StorageError(Kind.IO, self.path)
         try:
             self._set_mode()
+            while not self._growing.catch_up(PIECE):
+                pass
             if self._digest is not None:
-                while not self._digest.catch_up(PIECE):
-                    pass
                 self.sha256 = self._digest.hex()
                 keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
             if self._is_durable:
@@ -138,13 +144,14 @@ class AtomicSink:
                     self._kept.give_back()
                     self._keep_or_unlink()
             self._partial.close()
+        self._growing.close()
         self._place.close()
 
     def _fail(self, error: OSError | StorageError) -> NoReturn:
-        """Raise what *error* means, and remember when it is that there is no room."""
+        """Raise what *error* means, and remember when it is that nothing of this upload may stay."""
         said = from_oserror(error, self.path) if isinstance(error, OSError) else error
         said.path = self.path
-        self._is_refused = self._is_refused or said.kind in (Kind.QUOTA, Kind.NO_SPACE)
+        self._is_refused = self._is_refused or said.kind in _REFUSALS
         raise said from (error if said is not error else None)
 
     def _set_mode(self) -> None:

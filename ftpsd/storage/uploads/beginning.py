@@ -20,11 +20,13 @@ import os
 from dataclasses import dataclass
 
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
+from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.disk.source import READ_FILE, require_regular
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.uploads.origin import is_refusal_noted, origin_of, stored_origin
-from ftpsd.storage.uploads.partial import Partial, claim_partial, look_at_partial, partial_name, random_partial
+from ftpsd.storage.uploads.partial import Partial, claim_partial, random_partial
+from ftpsd.storage.uploads.unfinished import look_at_partial, partial_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Beginning:
     ledger: Ledger
     keep: float  # seconds a partial can be resumed
     published: os.stat_result | None
+    content: Content = PLAIN
 
     def begin(self, wanted: int | None, *, resumable: bool) -> Begun:
         """
@@ -64,23 +67,24 @@ class Beginning:
         unfinished = look_at_partial(self.place, self.owner, self.keep)
         if unfinished is None:
             return self._copy_published(wanted)
+        length = self.content.length(unfinished.status.st_size)
         is_usable = resumable and unfinished.origin == origin_of(self.published)
-        if wanted is None or not is_usable or wanted > unfinished.status.st_size:
+        if wanted is None or not is_usable or wanted > length:
             if unfinished.is_held(self.place):
                 raise StorageError(Kind.BUSY)
             if unfinished.is_nothing:
                 return self._copy_published(wanted)
-            raise UnfinishedUpload(unfinished.status.st_size, is_append=wanted is None)
+            raise UnfinishedUpload(length, is_append=wanted is None)
         return self._resume(wanted)
 
     def _with(self, partial: Partial, start: int, *, is_resumed: bool = False, is_findable: bool = True) -> Begun:
         return Begun(partial, start, self.published, is_resumed=is_resumed, is_findable=is_findable)
 
     def _claim(self) -> Partial | None:
-        return claim_partial(self.place, self.owner, self.ledger, beyond=self._beyond)
+        return claim_partial(self.place, self.owner, self.ledger, beyond=self._beyond, content=self.content)
 
     def _random(self) -> Partial:
-        return random_partial(self.place, self.owner, self.ledger, beyond=self._beyond)
+        return random_partial(self.place, self.owner, self.ledger, beyond=self._beyond, content=self.content)
 
     @property
     def _beyond(self) -> int:
@@ -133,7 +137,7 @@ class Beginning:
         """
         held = look_at_partial(self.place, self.owner, self.keep)
         origin = origin_of(self.published)
-        length = held.status.st_size if held is not None and held.origin == origin else 0
+        length = self.content.length(held.status.st_size) if held is not None and held.origin == origin else 0
         if wanted is None and length:
             raise StorageError(Kind.BUSY)
         if not wanted:
@@ -162,8 +166,9 @@ class Beginning:
             require_regular(status)
             if wanted != 0 and is_refusal_noted(source, partial_name(self.owner, self.place.name), self.keep):
                 raise UnfinishedUpload(0, is_append=wanted is None)
-            start = status.st_size if wanted is None else wanted
-            if start > status.st_size:
+            length = self.content.length(status.st_size)
+            start = length if wanted is None else wanted
+            if start > length:
                 raise StorageError(Kind.BAD_OFFSET)
             return Begun(self._copy_of(source, start, is_loan=True), start, status, is_findable=False)
         finally:

@@ -33,7 +33,7 @@ def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger
         fd, is_new = _open(place, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
     policy = replace(policy, durable=True) if terms.durable else policy
-    return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, replaces=not is_new)
+    return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, is_new=is_new)
 
 
 def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) -> int:
@@ -89,8 +89,8 @@ class DirectSink:
     """An upload that is written in place."""
 
     __slots__ = (
-        "_digest", "_fd", "_is_append", "_is_broken", "_ledger", "_mark", "_place", "_policy", "offset", "path",
-        "replaces", "sha256",
+        "_digest", "_fd", "_is_append", "_is_broken", "_is_new", "_ledger", "_mark", "_place", "_policy", "offset",
+        "path", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +102,7 @@ class DirectSink:
         ledger: Ledger = NO_LEDGER,
         *,
         is_append: bool = False,
-        replaces: bool,
+        is_new: bool,
     ) -> None:
         self._place = place
         self._policy = policy
@@ -110,10 +110,10 @@ class DirectSink:
         self._ledger = ledger
         self._mark: bytes | None = None  # what stands where a digest was, as soon as it has begun to write
         self._is_append = is_append
+        self._is_new = is_new  # no file of that name was there at open
         self._is_broken = False  # see AtomicSink
         self.path = place.path
         self.offset = offset
-        self.replaces = replaces
         self.sha256: str | None = None
         # What is written in place may be changed by others meanwhile; only what came from one hand keeps its digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
@@ -170,7 +170,7 @@ class DirectSink:
                     self.sha256, self._mark = digest, None
             if self._policy.durable:
                 os.fsync(self._fd)
-                if not self.replaces:
+                if self._is_new:
                     with suppress(PermissionError):  # a directory that may be written but not read
                         self._place.sync()
         except OSError as error:

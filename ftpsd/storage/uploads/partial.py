@@ -13,109 +13,33 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
-import re
 import secrets
 import stat
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from types import TracebackType
 
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.disk.names import RESERVED_PREFIX
-from ftpsd.storage.disk.syscalls import copy_range, rename_to_new, write_all
+from ftpsd.storage.disk.content import PLAIN, Content, Reading, Writing
+from ftpsd.storage.disk.syscalls import rename_to_new
 from ftpsd.storage.disk.turns import MAKING
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.uploads.origin import keep_origin, stored_origin
-
-# What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
-PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a-f]{{32}}|r[0-9a-f]{{32}})")
-
-# Those among them that are found by no owner.
-RANDOM_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-r[0-9a-f]{{32}}")
+from ftpsd.storage.uploads.unfinished import is_fresh, is_ours, owner_prefix, partial_name
 
 # Something that is not a partial stands under its name.
 _PLANTED = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 PARTIAL_MODE = 0o600
 # Each retry means that another upload was published between our open and our lock.
 _ATTEMPTS = 16
 
 
-def owner_prefix(owner: str) -> str:
-    """Return how the names of all partials of *owner* begin."""
-    return f"{RESERVED_PREFIX}{_digest(owner.encode('utf-8', 'surrogateescape'), 8)}-"
-
-
-def partial_name(owner: str, target: bytes) -> bytes:
-    """Return the name under which *owner* finds the partial of *target* again."""
-    return (owner_prefix(owner) + _digest(target, 16)).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A partial that its owner finds, as it was when it was looked at."""
-
-    name: bytes
-    status: os.stat_result
-    origin: bytes | None  # see origin.py
-
-    @property
-    def is_nothing(self) -> bool:
-        """Tell whether it holds nothing and says nothing; where locks are missing claim_partial leaves such."""
-        return not self.status.st_size and self.origin is None
-
-    def is_held(self, target: Place) -> bool:
-        """Tell whether an upload is at work in it."""
-        try:
-            fd = os.open(self.name, _LOOK, dir_fd=target.fd)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go with the descriptor
-        except BlockingIOError:
-            return True
-        except OSError:  # locks are missing
-            return False
-        finally:
-            os.close(fd)
-        return False
-
-
-def look_at_partial(target: Place, owner: str, keep: float) -> Unfinished | None:
-    """Describe the partial of *owner* for *target*, be it empty; None when none can be resumed within *keep* s."""
-    name = partial_name(owner, target.name)
-    try:
-        fd = os.open(name, _LOOK, dir_fd=target.fd)
-    except OSError:
-        return None
-    try:
-        status = os.fstat(fd)
-        return Unfinished(name, status, stored_origin(fd)) if is_fresh(status, keep) and _is_ours(status) else None
-    finally:
-        os.close(fd)
-
-
-def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | None:
-    """
-    Describe the partial of *owner* for a *target* that is not published, None when none can be resumed.
-
-    One that was to replace a file, which is gone now, is none: what comes next under that name is another upload.
-    """
-    found = look_at_partial(target, owner, keep)
-    return found.status if found is not None and found.status.st_size and found.origin is None else None
-
-
-def is_fresh(status: os.stat_result, keep: float) -> bool:
-    """Tell whether a partial may still be resumed when partials are kept for *keep* seconds."""
-    return time.time() - status.st_mtime < keep
-
-
-def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0) -> Partial | None:
+def claim_partial(
+    target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0, content: Content = PLAIN
+) -> Partial | None:
     """
     Open or make, and lock, what *owner* finds again; None while another upload holds it, or if it is unusable.
 
@@ -131,14 +55,14 @@ def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyo
             if error.errno in _PLANTED:
                 return None
             raise
-        partial = Partial(target, name, fd, name, ledger, is_new=is_new)
+        partial = Partial(target, name, fd, name, ledger, is_new=is_new, content=content)
         with partial:
             if not partial.lock():
                 partial.close()
                 return None
             status = os.fstat(fd)
             if partial.is_named(status):
-                if _is_ours(status):
+                if is_ours(status):
                     partial.found = status
                     return partial
                 if status.st_nlink == 1:
@@ -149,13 +73,15 @@ def claim_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyo
     return None
 
 
-def random_partial(target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0) -> Partial:
+def random_partial(
+    target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0, content: Content = PLAIN
+) -> Partial:
     """Make and lock a partial that nobody finds again. Raises: QUOTA."""
     for _ in range(_ATTEMPTS):
         name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
         with _making(name):
             fd = _make(target, name, ledger, beyond)
-        partial = Partial(target, name, fd, partial_name(owner, target.name), ledger, is_new=True)
+        partial = Partial(target, name, fd, partial_name(owner, target.name), ledger, is_new=True, content=content)
         with partial:
             partial.lock()  # where locks are missing, its modification time still keeps the sweep off
             if partial.is_named(os.fstat(fd)):  # else the owner has removed the directory's leftovers in between
@@ -198,10 +124,18 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
-    __slots__ = ("fd", "findable", "found", "is_new", "ledger", "lent", "place", "size")
+    __slots__ = ("_content", "_writing", "fd", "findable", "found", "is_new", "ledger", "lent", "place", "size")
 
     def __init__(
-        self, target: Place, name: bytes, fd: int, findable: bytes, ledger: Ledger = NO_LEDGER, *, is_new: bool = False
+        self,
+        target: Place,
+        name: bytes,
+        fd: int,
+        findable: bytes,
+        ledger: Ledger = NO_LEDGER,
+        *,
+        is_new: bool = False,
+        content: Content = PLAIN,
     ) -> None:
         self.place = Place(target.fd, name, target.path)  # the descriptor is the target's: never closed here
         self.fd = fd
@@ -212,7 +146,9 @@ class Partial:
         self.found: os.stat_result | None = None
         self.findable = findable  # the name its owner looks for
         self.lent = 0  # bytes of it that do not count, for they are about to replace the same ones
-        self.size = 0  # set by truncate() or fill(), one of which comes before write()
+        self.size = 0  # bytes of its user; set by truncate() or fill(), one of which comes before write()
+        self._content = content
+        self._writing: Writing | None = None
 
     def lock(self) -> bool:
         """Take the lock, without waiting; tell whether it was to be had."""
@@ -264,7 +200,11 @@ class Partial:
         """Return how many bytes of it an upload over *origin* can go on from, when partials are kept *keep* seconds."""
         status = os.fstat(self.fd)
         is_usable = status.st_size > 0 and is_fresh(status, keep) and stored_origin(self.fd) == origin
-        return status.st_size if is_usable else 0
+        return self._content.length(status.st_size) if is_usable else 0
+
+    def reading(self) -> Reading:
+        """Return what reads it."""
+        return self._content.reading(self.fd)
 
     def empty(self, origin: bytes | None) -> bool:
         """Make it one of an upload that begins with nothing over *origin*; tell whether it was one with something."""
@@ -286,12 +226,13 @@ class Partial:
         """
         with self.ledger.change() as change:
             before = self.found or os.fstat(self.fd)
-            if before.st_size != size:
-                os.ftruncate(self.fd, size)
-            change.resized(before, before.st_size, size)
+            stored = self._content.stored(size)
+            if before.st_size != stored:
+                self._content.truncate(self.fd, size)
+            change.resized(before, before.st_size, stored)
         self.found = None
-        self.size = size
-        return before.st_size
+        self.size, self._writing = size, None
+        return self._content.length(before.st_size)
 
     def fill(self, source: int, count: int, *, is_loan: bool = False) -> None:
         """
@@ -300,18 +241,20 @@ class Partial:
         With *is_loan* it is about to replace *source*, and these bytes do not count twice until then. Raises: QUOTA.
         """
         with self.ledger.change() as change:
-            is_loan = is_loan and change.may_lend(count)
-            if not is_loan and change.need_bytes(count) < count:
+            stored = self._content.stored(count)
+            is_loan = is_loan and change.may_lend(stored)
+            if not is_loan and change.need_bytes(stored) < stored:
                 raise StorageError(Kind.QUOTA)
             before = os.fstat(self.fd)
             try:
-                copy_range(source, self.fd, 0, count)
+                self._content.copy(source, self.fd, count)
             finally:
-                self.size = os.fstat(self.fd).st_size
-                change.resized(before, before.st_size, self.size)
+                after = os.fstat(self.fd)
+                self.size, self._writing = self._content.length(after.st_size), None
+                change.resized(before, before.st_size, after.st_size)
                 if is_loan:
-                    change.lend(self.size)
-                    self.lent = self.size
+                    change.lend(after.st_size)
+                    self.lent = after.st_size
 
     def write(self, data: memoryview) -> None:
         """Write all of *data* behind what it has. Raises: OSError, or QUOTA with as much written as there was room."""
@@ -320,21 +263,25 @@ class Partial:
             return
         with self.ledger.change() as change:
             before = os.fstat(self.fd)
-            granted = change.need_bytes(len(data))
+            stored = self._content.stored
+            room = change.need_bytes(stored(self.size + len(data)) - before.st_size)
+            granted = self._content.length(before.st_size + room) - self.size
             try:
-                if granted:
+                if granted > 0:
                     self._write(data[:granted])
             finally:
-                change.resized(before, before.st_size, self.size)
+                change.resized(before, before.st_size, stored(self.size))
         if granted < len(data):
             raise StorageError(Kind.QUOTA)
 
     def _write(self, data: memoryview) -> None:
         try:
-            write_all(self.fd, data)
+            if self._writing is None:
+                self._writing = self._content.writing(self.fd, self.size)
+            self._writing(data)
         except OSError:
             with suppress(OSError):  # closed: then nothing was written
-                self.size = os.fstat(self.fd).st_size
+                self.size = self._content.length(os.fstat(self.fd).st_size)
             raise
         self.size += len(data)
 
@@ -351,6 +298,7 @@ class Partial:
     def close(self) -> None:
         """Close the file, which lets the lock go; idempotent."""
         fd, self.fd = self.fd, -1
+        self._writing = None
         if fd >= 0:
             os.close(fd)
         if self.lent:  # it was neither published nor removed
@@ -382,15 +330,6 @@ def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, l
         partial.close()
 
 
-def _is_ours(status: os.stat_result) -> bool:
-    # Somebody else's file under our name could be changed by its owner after we published it.
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
-
-
 def _is_idle(fd: int, seconds: float) -> bool:
     status = os.fstat(fd)
     return stat.S_ISREG(status.st_mode) and (seconds <= 0 or time.time() - status.st_mtime >= seconds)
-
-
-def _digest(data: bytes, size: int) -> str:
-    return hashlib.blake2b(data, digest_size=size).hexdigest()

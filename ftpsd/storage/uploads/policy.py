@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ftpsd.storage.uploads.growing import Watch
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
 from ftpsd.values.path import VirtualPath
 
@@ -28,7 +29,12 @@ class UploadPolicy:
     keep_partial: float = 86400.0  # seconds an interrupted upload can be resumed; 0: not at all
     umask: int = 0o077
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
+    watch: tuple[Watch, ...] = ()  # what sees every upload before it is published, and may refuse it
     tell: Tell = field(default=_tell_nobody, compare=False)  # what the new version of a file could not keep of the old
+
+    def __post_init__(self) -> None:
+        if self.watch and not self.atomic:
+            raise ValueError("an upload that is written in place is published before a watcher has seen it")
 
     @property
     def file_mode(self) -> int:

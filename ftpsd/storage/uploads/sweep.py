@@ -9,7 +9,8 @@ from pathlib import Path
 from ftpsd.storage.disk.descent import Descent
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
-from ftpsd.storage.uploads.partial import PARTIAL_NAME, RANDOM_NAME, discard_partial
+from ftpsd.storage.uploads.partial import discard_partial
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, RANDOM_NAME
 from ftpsd.values.path import VirtualPath
 
 # Seconds. What a dead process was at work in, and nobody goes on with, keeps no room for longer; an upload that has

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.auth.explain import explain
-from ftpsd.auth.realm import path_rules
-from ftpsd.config.users import Mount, Rule, UserRecord
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at
 from tests.fakes import MemoryStorage
 
@@ -122,6 +122,6 @@ def test_the_storage_decides_so(permission: Permission, path: str, rules: list[R
         tree = MemoryStorage()
         for name in ("/f", "/f.csv"):
             tree.put(name, b"")
-        mounts[mount.path] = GuardedStorage(tree, path_rules(mount.rules))
-    storage = MountedStorage(GuardedStorage(home, path_rules(alice.rules)), mounts)
+        mounts[mount.path] = GuardedStorage(tree, mount.rules)
+    storage = MountedStorage(GuardedStorage(home, alice.rules), mounts)
     assert explain(alice, permission, at(path)).is_allowed == may(storage, permission, at(path))

@@ -21,14 +21,15 @@ from ftpsd.auth.checker import Login, LoginBusy, LoginDenied, Refusal, UsersChec
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar, IProved, Quotas, Realm
-from ftpsd.config.users import Mount, Quota, Rule, UserRecord
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
-from ftpsd.values.quota import Usage
+from ftpsd.values.quota import Quota, Usage
+from ftpsd.values.rule import Rule
 from tests.unit.auth.workers import HeldWorkers, InlineWorkers
 
 

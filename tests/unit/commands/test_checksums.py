@@ -14,9 +14,9 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.checksum import ALGORITHMS
 from ftpsd.storage.pieces.piece import PIECE
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
@@ -152,7 +152,7 @@ def test_a_checksum_needs_the_permission_to_read(verb: str) -> None:
     """Else it would tell what is in a file."""
     memory = MemoryStorage()
     memory.put("/file", DATA)
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST}))])
     assert clear_server(storage=storage).logged_in().say(f"{verb} file") == "550 Permission denied."
 
 

@@ -14,10 +14,10 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.join import Joining
 from ftpsd.storage.pieces.piece import PIECE
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
@@ -147,7 +147,7 @@ def test_given_up_it_is_no_beginning(tmp_path: Path, target: str) -> None:
     """Of a target: it is as it was, and nobody finds what was joined."""
     storage = jail_with_parts(tmp_path)
     joining = Joining(storage, VirtualPath.parse(f"/{target}"), [VirtualPath.parse("/one")])
-    assert not joining.step()
+    assert joining.step()
     joining.close()
     assert sorted(os.listdir(tmp_path)) == ["one", "two"]
 
@@ -175,7 +175,7 @@ def test_permissions(allowed: str, target: str, reply: str) -> None:
     """Upload or append for the target, read and delete for the parts, all asked for before anything is done."""
     memory = MemoryStorage()
     _fill(memory)
-    rule = PathRule("/**", frozenset(map(Permission, allowed.split())))
+    rule = Rule("/**", frozenset(map(Permission, allowed.split())))
     client = clear_server(storage=GuardedStorage(memory, [rule])).logged_in()
     assert client.say(f"COMB {target} one two") == reply
     assert ("one" in memory.tree.root.children) is (reply != DONE)
@@ -218,6 +218,7 @@ def test_the_parts_go_when_the_target_is_on_the_disk(
     joining = Joining(jail, target, parts)
     while not joining.step():
         pass
+    joining.commit()
     joining.close()
     assert (tmp_path / "all").read_bytes() == b"all" * is_there + b"onetwo"
     file, *directory, first, second = made

@@ -11,9 +11,9 @@ from ftpsd.audit.events import FileCopied
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.piece import PIECE
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
@@ -123,7 +123,7 @@ def test_permissions(allowed: set[Permission], reply: str) -> None:
     """A copy reads and uploads."""
     memory = MemoryStorage()
     memory.put("/file", DATA)
-    client = clear_server(storage=GuardedStorage(memory, [PathRule("/**", frozenset(allowed))])).logged_in()
+    client = clear_server(storage=GuardedStorage(memory, [Rule("/**", frozenset(allowed))])).logged_in()
     assert copy(client, "file", "new") == reply
 
 
@@ -133,7 +133,7 @@ def test_overwriting_is_a_permission_of_its_own() -> None:
     memory.put("/file", DATA)
     memory.put("/old", b"old")
     allowed = frozenset({Permission.LIST, Permission.READ, Permission.UPLOAD})
-    client = clear_server(storage=GuardedStorage(memory, [PathRule("/**", allowed)])).logged_in()
+    client = clear_server(storage=GuardedStorage(memory, [Rule("/**", allowed)])).logged_in()
     assert copy(client, "file", "old") == "550 File exists."
     assert memory.get("/old") == b"old"
 

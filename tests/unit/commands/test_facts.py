@@ -6,9 +6,9 @@ import pytest
 
 from ftpsd.audit.events import FileChanged
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 
@@ -23,7 +23,7 @@ def files(*allowed: Permission) -> ControlClient:
     memory.put(str(FILE), b"data")
     memory.set_modified(FILE, 1_000_000_000)
     memory.set_mode(FILE, 0o600)
-    rules = [PathRule("/**", frozenset(allowed))] if allowed else None
+    rules = [Rule("/**", frozenset(allowed))] if allowed else None
     server = clear_server(storage=GuardedStorage(memory, rules))
     server.memory = memory
     return server.logged_in()

@@ -7,9 +7,9 @@ import pytest
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 
@@ -33,7 +33,7 @@ def reader() -> ControlClient:
     """Return a client who may look and nothing else."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST, Permission.READ}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST, Permission.READ}))])
     return clear_server(storage=storage).logged_in()
 
 

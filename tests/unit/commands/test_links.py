@@ -11,11 +11,12 @@ from ftpsd.audit.events import LinkMade, QuotaExceeded
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
-from ftpsd.storage.rules import PathRule
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server, user_record
 
@@ -200,17 +201,17 @@ def test_feat() -> None:
 @pytest.mark.parametrize(
     ("rules", "reply"),
     [
-        ([PathRule("/**", frozenset(Permission))], "200 "),
-        ([PathRule("/**", frozenset({Permission.LIST, Permission.UPLOAD}))], "200 "),
-        ([PathRule("/**", frozenset(Permission) - {Permission.UPLOAD})], "550 Permission denied."),
-        ([PathRule("/**", frozenset({Permission.UPLOAD}))], MISSING),
+        ([Rule("/**", frozenset(Permission))], "200 "),
+        ([Rule("/**", frozenset({Permission.LIST, Permission.UPLOAD}))], "200 "),
+        ([Rule("/**", frozenset(Permission) - {Permission.UPLOAD})], "550 Permission denied."),
+        ([Rule("/**", frozenset({Permission.UPLOAD}))], MISSING),
         (
-            [PathRule("/dir/**", frozenset({Permission.LIST})), PathRule("/**", frozenset(Permission))],
+            [Rule("/dir/**", frozenset({Permission.LIST})), Rule("/**", frozenset(Permission))],
             "550 Permission denied.",
         ),
     ],
 )
-def test_permissions(rules: list[PathRule], reply: str) -> None:
+def test_permissions(rules: list[Rule], reply: str) -> None:
     """It needs upload, list or read, and rules that are the same for every name."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
@@ -222,7 +223,7 @@ def test_a_quota(tmp_path: Path) -> None:
     """A link is a file; 552, and the operator learns of it."""
     account = QuotaAccount(tmp_path)
     account.count()
-    ledger = account.ledger(Quota(files=1))
+    ledger = QuotaLedger(account, Quota(files=1))
     jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice", ledger=ledger)
     (tmp_path / "dir").mkdir()
     client = clear_server(storage=jail).logged_in()

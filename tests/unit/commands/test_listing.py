@@ -8,8 +8,8 @@ import pytest
 
 from ftpsd.audit.events import DirectoryListed, Result
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.memory import File
 from tests.reactor import QueueingWorkers
@@ -259,7 +259,7 @@ def test_a_batch_of_unlistable_names_is_no_end() -> None:
 
 def test_what_may_not_be_listed() -> None:
     """A user without `list` gets no such directory."""
-    storage = GuardedStorage(MemoryStorage(), [PathRule("/**", frozenset({Permission.UPLOAD}))])
+    storage = GuardedStorage(MemoryStorage(), [Rule("/**", frozenset({Permission.UPLOAD}))])
     client = clear_server(storage=storage).logged_in()
     assert refusal(client, "LIST")[0] == "5"
 

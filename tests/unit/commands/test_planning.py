@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 
@@ -19,7 +19,7 @@ def files(*allowed: Permission) -> ControlClient:
     memory = MemoryStorage()
     memory.put("/file", b"data")
     memory.put("/dir/inner", b"inner")
-    rules = [PathRule("/**", frozenset(allowed))] if allowed else None
+    rules = [Rule("/**", frozenset(allowed))] if allowed else None
     server = clear_server(storage=GuardedStorage(memory, rules))
     server.memory = memory
     return server.logged_in()

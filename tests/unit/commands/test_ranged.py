@@ -17,11 +17,11 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.pieces.piece import CHUNK, PIECE
 from ftpsd.storage.pieces.range import open_ranged
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
@@ -295,7 +295,7 @@ def test_permissions(allowed: set[str], is_done: bool) -> None:
     """To read and to overwrite."""
     memory = MemoryStorage()
     memory.put("/file", b"0123456789")
-    rule = PathRule("/**", frozenset({Permission.LIST, *map(Permission, allowed)}))
+    rule = Rule("/**", frozenset({Permission.LIST, *map(Permission, allowed)}))
     guarded = GuardedStorage(memory, [rule])
     if is_done:
         open_ranged(guarded, FILE, 0, 1).abort()

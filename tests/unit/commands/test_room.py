@@ -13,6 +13,7 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
@@ -31,7 +32,7 @@ def small(tmp_path: Path) -> Storage:
     """Return a home with room for ten bytes, one file and one directory."""
     account = QuotaAccount(tmp_path)
     account.count()
-    ledger = account.ledger(Quota(bytes=10, files=1))
+    ledger = QuotaLedger(account, Quota(bytes=10, files=1))
     return LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="alice", ledger=ledger)
 
 
@@ -96,7 +97,9 @@ class TestQuota:
         (tmp_path / "a").write_bytes(b"123")
         account = QuotaAccount(tmp_path)
         account.count()
-        home = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice", ledger=account.ledger(Quota(bytes=5)))
+        home = LocalJail.open(
+            tmp_path, uploads=UploadPolicy(), owner="alice", ledger=QuotaLedger(account, Quota(bytes=5))
+        )
         assert over(home).say("SITE QUOTA").split("\n")[1:3] == [" bytes: 3 of 5", " files: 1 of any number"]
 
     def test_where_there_is_none(self, small: Storage) -> None:
@@ -123,7 +126,7 @@ class TestBeforeTheCount:
     @pytest.fixture
     def client(self, tmp_path: Path, account: QuotaAccount) -> ControlClient:
         """Return a client whose home that is, and may hold ten bytes."""
-        ledger = account.ledger(Quota(bytes=10))
+        ledger = QuotaLedger(account, Quota(bytes=10))
         return over(LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="alice", ledger=ledger))
 
     @pytest.mark.parametrize(

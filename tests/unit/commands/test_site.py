@@ -7,9 +7,9 @@ import pytest
 from ftpsd.audit.events import CommandDone, FileChanged
 from ftpsd.commands import TABLE
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, Server, clear_server
 
@@ -120,7 +120,7 @@ def test_what_a_reader_may_not(line: str) -> None:
     """Permissions are the storage's, as everywhere."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST, Permission.READ}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST, Permission.READ}))])
     assert clear_server(storage=storage).logged_in().say(line) == "550 Permission denied."
 
 

@@ -13,9 +13,9 @@ import pytest
 from ftpsd.audit.events import FileSent, FileStored, Result
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.reactor import PATIENCE
 from tests.sessions import clear_server
@@ -269,7 +269,7 @@ def test_what_a_reader_may_not(line: str) -> None:
     """550 before the 150."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
-    storage = GuardedStorage(memory, [PathRule("/**", frozenset({Permission.LIST, Permission.READ}))])
+    storage = GuardedStorage(memory, [Rule("/**", frozenset({Permission.LIST, Permission.READ}))])
     client = clear_server(storage=storage).logged_in()
     client.agree()
     assert client.say(line) == "550 Permission denied."

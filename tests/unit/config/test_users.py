@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ftpsd.config.units import UNLIMITED
-from ftpsd.config.users import MAX_NAME, Mount, Quota, Rule, check_pattern
-from ftpsd.storage.rules import PathRule
+from ftpsd.config.users import MAX_NAME, Mount, check_pattern
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.quota import Quota
+from ftpsd.values.rule import Rule
 from tests.unit.config.samples import FOLDER, HASH, users, users_complaints
 
 
@@ -237,7 +238,7 @@ def test_patterns_are_those_the_storage_takes(pattern: str) -> None:
 
     def is_accepted_by_storage() -> bool:
         try:
-            PathRule(pattern, ALL)
+            Rule(pattern, ALL)
         except ValueError:
             return False
         return True

@@ -11,9 +11,9 @@ from ftpsd.audit.events import CommandDone
 from ftpsd.storage.base import Kind, Storage, StorageError, from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from ftpsd.wire.reply import Reply
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
@@ -27,7 +27,7 @@ def ruled(*allow: Permission) -> ControlClient:
     """Return a client with a file, who may do no more than *allow*."""
     memory = MemoryStorage()
     memory.put("/file", b"data")
-    return client_of(GuardedStorage(memory, [PathRule("/**", frozenset(allow))]))
+    return client_of(GuardedStorage(memory, [Rule("/**", frozenset(allow))]))
 
 
 def last(client: ControlClient) -> CommandDone:

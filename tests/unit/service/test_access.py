@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.config.users import Rule, Users, read_users
+from ftpsd.config.users import Users, read_users
 from ftpsd.service.inspecting.access import Need, needs_of, try_trees
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.rule import Rule
 from tests.tools import reachable_folder
 
 NOBODY = 65534

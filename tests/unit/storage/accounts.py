@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.quota import Quota, Usage
 
@@ -37,4 +38,4 @@ def opened(
     owner: str = "user",
 ) -> LocalJail:
     """Open a session's storage over *home*."""
-    return LocalJail.open(home, uploads=policy, owner=owner, ledger=account.ledger(quota))
+    return LocalJail.open(home, uploads=policy, owner=owner, ledger=QuotaLedger(account, quota))

@@ -12,10 +12,10 @@ import pytest
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 
 LIMIT = 4096
 
@@ -106,7 +106,7 @@ def test_names_of_our_own_are_left(home: Path) -> None:
 
 def test_a_file_that_may_not_be_read_is_left(home: Path) -> None:
     """Rules hold here as everywhere."""
-    rules = [PathRule("/below/**", frozenset({Permission.LIST}))]
+    rules = [Rule("/below/**", frozenset({Permission.LIST}))]
     assert GuardedStorage(jail(home), rules).read_cached(path("/below/file"), LIMIT) is None
 
 

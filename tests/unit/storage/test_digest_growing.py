@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Sink, StorageError, Terms
-from ftpsd.storage.disk.digest import CATCH_UP, PIECE
+from ftpsd.storage.disk.content import PLAIN
+from ftpsd.storage.disk.digest import CATCH_UP, PIECE, StreamDigest
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.uploads.growing import GrowingDigest
+from ftpsd.storage.uploads.growing import Growing
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 
@@ -28,17 +29,18 @@ class Grown:
         path.write_bytes(present)
         self.content = present
         self.fd = os.open(path, os.O_RDWR | os.O_APPEND)
-        self.digest = GrowingDigest(self.fd, len(present))
+        self.digest = StreamDigest()
+        self.growing = Growing(PLAIN.reading(self.fd), len(present), [self.digest])
 
     def add(self, data: bytes) -> None:
         os.write(self.fd, data)
         self.content += data
-        self.digest.grew(memoryview(data))
+        self.growing.grew(memoryview(data))
 
     def pieces(self) -> int:
         """Return how many pieces are left, which are done."""
         count = 1
-        while not self.digest.catch_up(PIECE):
+        while not self.growing.catch_up(PIECE):
             count += 1
         return count
 
@@ -51,7 +53,7 @@ def test_what_is_little_is_read_at_once(tmp_path: Path, present: bytes) -> None:
     """Then nothing is left at the end, and what comes in is never read again."""
     grown = Grown(tmp_path / "file", present)
     os.truncate(tmp_path / "file", 0)
-    grown.digest.grew(memoryview(b"data"))
+    grown.growing.grew(memoryview(b"data"))
     grown.content = present + b"data"
     assert grown.pieces() == 1
     assert grown.is_right()

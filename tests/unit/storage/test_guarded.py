@@ -10,20 +10,21 @@ from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule, Rules, component_matches
+from ftpsd.storage.rules import Rules, component_matches
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at, entries, get, interrupt, kind_of, names, put, write
 from tests.fakes import MemoryStorage
 
 P = Permission
 
 
-def rule(pattern: str, allow: str = "") -> PathRule:
+def rule(pattern: str, allow: str = "") -> Rule:
     """Return a rule as the operator writes it: permissions divided by spaces, or "all"."""
-    return PathRule(pattern, frozenset(P) if allow == "all" else frozenset(map(P, allow.split())))
+    return Rule(pattern, frozenset(P) if allow == "all" else frozenset(map(P, allow.split())))
 
 
-def guarded(*rules: PathRule) -> tuple[GuardedStorage, MemoryStorage]:
+def guarded(*rules: Rule) -> tuple[GuardedStorage, MemoryStorage]:
     """Return a guarded storage with a few files, and what is behind it."""
     inner = MemoryStorage()
     for path in ("/outbox/a", "/outbox/d/b", "/inbox/old", "/top"):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.rules import PathRule, Rules
+from ftpsd.storage.rules import Rules
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at, kind_of, names
 from tests.unit.storage.test_guarded import guarded, rule
 
@@ -23,7 +24,7 @@ from tests.unit.storage.test_guarded import guarded, rule
         [rule("/**", "upload list"), rule("/outbox/**")],
     ],
 )
-def test_where_all_names_are_the_same(rules: list[PathRule]) -> None:
+def test_where_all_names_are_the_same(rules: list[Rule]) -> None:
     """Who may upload makes links; rules that never decide, or decide the same, change nothing."""
     storage, inner = guarded(*rules)
     storage.make_link(at("/inbox/link"), at("/outbox/d"))
@@ -45,7 +46,7 @@ def test_where_all_names_are_the_same(rules: list[PathRule]) -> None:
         [],
     ],
 )
-def test_where_names_differ(rules: list[PathRule], link: str, target: str) -> None:
+def test_where_names_differ(rules: list[Rule], link: str, target: str) -> None:
     """
     No links, whatever they lead to: moved later, they or what they lead to could be anything.
 

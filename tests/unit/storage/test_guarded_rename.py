@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.guarded import GuardedStorage
-from ftpsd.storage.rules import PathRule, Rules
+from ftpsd.storage.rules import Rules
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at, kind_of, put
 from tests.fakes import MemoryStorage
 from tests.memory import Directory, File
@@ -36,15 +37,15 @@ allowed = st.builds(
     st.sets(st.sampled_from(sorted(P)), max_size=6) | st.just(set(P)),
     st.integers(0, 9).map(bool),
 )
-rule_sets = st.lists(st.builds(PathRule, patterns, allowed), min_size=1, max_size=5)
+rule_sets = st.lists(st.builds(Rule, patterns, allowed), min_size=1, max_size=5)
 
 
-def rule(pattern: str, allow: str = "") -> PathRule:
+def rule(pattern: str, allow: str = "") -> Rule:
     """Return a rule as the operator writes it: permissions divided by spaces, or "all"."""
-    return PathRule(pattern, ALL if allow == "all" else frozenset(map(P, allow.split())))
+    return Rule(pattern, ALL if allow == "all" else frozenset(map(P, allow.split())))
 
 
-def guarded(*rules: PathRule, **files: bytes) -> tuple[GuardedStorage, MemoryStorage]:
+def guarded(*rules: Rule, **files: bytes) -> tuple[GuardedStorage, MemoryStorage]:
     """Return a guarded storage with *files*, "__" for "/" in their names, and what is behind it."""
     inner = MemoryStorage()
     for name, data in files.items():
@@ -75,7 +76,7 @@ steps_among_names = st.lists(st.tuples(st.integers(0, 10), st.sampled_from(PATHS
 
 @settings(max_examples=500)
 @given(rules=rule_sets, steps=steps_among_names)
-def test_no_sequence_of_renames_gives_a_right(rules: list[PathRule], steps: list[tuple[int, VirtualPath]]) -> None:
+def test_no_sequence_of_renames_gives_a_right(rules: list[Rule], steps: list[tuple[int, VirtualPath]]) -> None:
     """Whatever the rules, and whatever is renamed to wherever: content keeps the rights it had, or loses some."""
     storage, inner = guarded(*rules, a__a__a=b"1", a__b=b"2", b__a__b=b"3", b__ab=b"4", ab=b"5")
     inner.make_directory(at("/b/b"))
@@ -92,9 +93,7 @@ def test_no_sequence_of_renames_gives_a_right(rules: list[PathRule], steps: list
 
 @settings(max_examples=500)
 @given(rules=rule_sets, old=st.sampled_from(PATHS), new=st.sampled_from(PATHS))
-def test_a_directory_that_may_move_gains_nothing_below(
-    rules: list[PathRule], old: VirtualPath, new: VirtualPath
-) -> None:
+def test_a_directory_that_may_move_gains_nothing_below(rules: list[Rule], old: VirtualPath, new: VirtualPath) -> None:
     """The decision is about all names that could be below, not only those that are there now."""
     here, there = Rules.of(rules).at(old.parts), Rules.of(rules).at(new.parts)
     if here.may_move_to(there):

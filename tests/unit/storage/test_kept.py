@@ -57,6 +57,7 @@ def copy(storage: Storage) -> None:
     work = Copy(storage, at("/other"), at("/file"))
     while not work.step():
         pass
+    work.commit()
     work.close()
 
 
@@ -66,6 +67,7 @@ def combine(storage: Storage) -> None:
     work = Joining(storage, at("/file"), [at("/part")])
     while not work.step():
         pass
+    work.commit()
     work.close()
 
 

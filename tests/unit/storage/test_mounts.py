@@ -13,15 +13,15 @@ from ftpsd.storage.base import Kind, Listing, StorageError, Terms, from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage, MountPoints
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at, entries, get, kind_of, names, put, write
 from tests.fakes import MemoryStorage
 
-READER = [PathRule("/**", frozenset({Permission.LIST, Permission.READ}))]
+READER = [Rule("/**", frozenset({Permission.LIST, Permission.READ}))]
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ class TestHeld:
 
     def test_a_mount_that_is_hidden_does_not_show_by_its_refusals(self, home: MemoryStorage) -> None:
         """What the user may not see of a mount looks like what the home does not let them do, or what is not there."""
-        rules = [PathRule("/**", frozenset({Permission.LIST, Permission.RENAME}))]
+        rules = [Rule("/**", frozenset({Permission.LIST, Permission.RENAME}))]
         storage = MountedStorage(GuardedStorage(home, rules), {at("/m"): GuardedStorage(MemoryStorage(), [])})
         for path in ("/m", "/none"):
             assert kind_of(storage.make_directory, at(path)) is Kind.DENIED
@@ -299,9 +299,9 @@ class TestHeld:
         for target in ("/own", "/none", "/", "/shared/x/deep/file"):
             assert kind_of(storage.make_link, at("/shared/link"), at(target)) is Kind.NOT_FOUND
 
-    @pytest.mark.parametrize("rules", [READER, [PathRule("/**", frozenset({Permission.UPLOAD, Permission.LIST}))]])
+    @pytest.mark.parametrize("rules", [READER, [Rule("/**", frozenset({Permission.UPLOAD, Permission.LIST}))]])
     @pytest.mark.parametrize("link", ["/link", "/m/below"])
-    def test_a_hidden_mount_does_not_show_by_links(self, home: MemoryStorage, rules: list[PathRule], link: str) -> None:
+    def test_a_hidden_mount_does_not_show_by_links(self, home: MemoryStorage, rules: list[Rule], link: str) -> None:
         """A target in it is answered like one that is not there, whether links could be made or not."""
         trees = {at("/m"): GuardedStorage(MemoryStorage(), [])}
         storage = MountedStorage(GuardedStorage(home, rules), trees)

@@ -15,6 +15,7 @@ import pytest
 from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.uploads import origin
 from ftpsd.storage.uploads.origin import keep_origin, origin_of, stored_origin
 from ftpsd.storage.uploads.policy import UploadPolicy
@@ -138,7 +139,7 @@ def test_quota_counts_it_and_lets_it_be_finished(home: Path) -> None:
         home,
         uploads=UploadPolicy(durable=False),
         owner="user",
-        ledger=account.ledger(Quota(bytes=len(OLD) + len(NEW), files=1)),
+        ledger=QuotaLedger(account, Quota(bytes=len(OLD) + len(NEW), files=1)),
     )
     put(jail, "/a", OLD)
     interrupt(jail, "/a", NEW[:6])

@@ -11,33 +11,33 @@ from ftpsd.storage.base import Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.rule import Rule
 from tests.contracts.storages import at, entries, interrupt, put
 
 P = Permission
-Rules = Sequence[PathRule] | None
+Rules = Sequence[Rule] | None
 Attempt = Callable[[Storage], object]
 
 
-def rule(path: str, *allow: Permission) -> PathRule:
+def rule(path: str, *allow: Permission) -> Rule:
     """Return a rule."""
-    return PathRule(path, frozenset(allow))
+    return Rule(path, frozenset(allow))
 
 
 SINGLE: dict[str, Rules] = {permission.value: [rule("/**", P.LIST, permission)] for permission in P}
 RULES: dict[str, Rules] = SINGLE | {
     "none": None,
-    "all": [PathRule("/**", ALL)],
+    "all": [Rule("/**", ALL)],
     "read-not-list": [rule("/**", P.READ)],
     "drop-box": [rule("/folder/*", P.UPLOAD), rule("/**", P.LIST)],
     "upload-and-resume": [rule("/**", P.LIST, P.UPLOAD, P.DELETE)],
     "folders-only-inside": [rule("/folder/*", P.MKDIR, P.RMDIR), rule("/**", P.LIST)],
     "one-level": [rule("/*", *ALL), rule("/**", P.LIST)],
-    "something-stays": [rule("/folder/kept"), PathRule("/**", ALL)],
-    "something-empty-stays": [rule("/empty/kept/**", P.LIST), PathRule("/**", ALL)],
-    "nothing-inside": [rule("/folder/**", P.LIST), rule("/empty/**", P.LIST), PathRule("/**", ALL)],
+    "something-stays": [rule("/folder/kept"), Rule("/**", ALL)],
+    "something-empty-stays": [rule("/empty/kept/**", P.LIST), Rule("/**", ALL)],
+    "nothing-inside": [rule("/folder/**", P.LIST), rule("/empty/**", P.LIST), Rule("/**", ALL)],
 }
 
 # What a letter promises of /file, /partial (an unfinished upload of the user), and of a directory.

@@ -12,6 +12,7 @@ from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, QuotaAccount
 from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.uploads.sweep import sweep_partials
 from ftpsd.values.quota import Quota, Standing, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
@@ -55,7 +56,7 @@ class TestCounting:
     def test_a_change_that_takes_long(self, home: Path) -> None:
         """A count gives up while a change goes on and on; the next one takes it in."""
         account = QuotaAccount(home)
-        with account.ledger(ENDLESS).change() as change:
+        with QuotaLedger(account, ENDLESS).change() as change:
             assert not account.count(patience=0.01)
             (home / "d").mkdir()
             change.came((home / "d").lstat())
@@ -265,7 +266,7 @@ class TestPartials:
         """What is swept is counted no longer."""
         storage = opened(home, account)
         interrupt(storage, "/a", b"x" * 6)
-        assert sweep_partials(home, 0, ledger=account.ledger(Quota())) == 1
+        assert sweep_partials(home, 0, ledger=QuotaLedger(account, Quota())) == 1
         assert account.used == Usage()
 
     def test_a_direct_upload_into_a_deleted_file(self, home: Path, account: QuotaAccount) -> None:

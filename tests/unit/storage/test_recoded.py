@@ -20,12 +20,13 @@ from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
+from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.recoded import RecodedStorage, StoredNames
-from ftpsd.storage.rules import PathRule
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL
 from ftpsd.values.quota import Quota
+from ftpsd.values.rule import Rule
 from ftpsd.wire.charset import charset_of
 from tests.contracts.storages import at, get, kind_of, names, put
 
@@ -138,7 +139,7 @@ def test_no_second_letter_passes_a_rule_by(tmp_path: Path, codec: str, shown: st
     """Neither reads nor deletes, overwrites or renames what a rule denies under the letter that is shown."""
     jail = RecodedStorage(LocalJail.open(tmp_path, uploads=UploadPolicy(durable=False), owner="u"), codec)
     put(jail, f"/{shown}", b"secret")
-    denied = GuardedStorage(jail, [PathRule(f"/{shown}", frozenset()), PathRule("/**", ALL)])
+    denied = GuardedStorage(jail, [Rule(f"/{shown}", frozenset()), Rule("/**", ALL)])
     path = at(f"/{second}")
     for attempt in (denied.open_source, denied.remove_file, denied.open_sink, denied.stat):
         assert kind_of(attempt, path) is Kind.BAD_NAME
@@ -173,7 +174,7 @@ def test_a_name_has_one_spelling(storage: Storage, tree: bytes) -> None:
     """The raw bytes of a name that can be shown are refused: rules are about the name that is shown."""
     put(storage, f"/{NAME}", b"1")
     raw = NAME.encode("gbk").decode("ascii", "surrogateescape")
-    denied = GuardedStorage(storage, [PathRule(f"/{NAME}", frozenset()), PathRule("/**", ALL)])
+    denied = GuardedStorage(storage, [Rule(f"/{NAME}", frozenset()), Rule("/**", ALL)])
     assert kind_of(denied.open_source, at(f"/{NAME}")) is Kind.NOT_FOUND
     assert kind_of(denied.open_source, at(f"/{raw}")) is Kind.BAD_NAME
     assert kind_of(storage.open_source, at(f"/{raw}")) is Kind.BAD_NAME
@@ -252,7 +253,7 @@ def test_sources_and_quota_are_those_behind(tmp_path: Path) -> None:
         tmp_path,
         uploads=UploadPolicy(durable=False, digests=True),
         owner="u",
-        ledger=account.ledger(Quota(bytes=10, files=2)),
+        ledger=QuotaLedger(account, Quota(bytes=10, files=2)),
     )
     storage = RecodedStorage(jail, "gbk")
     put(storage, f"/{NAME}", b"1234")

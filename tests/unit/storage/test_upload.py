@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Sink, Terms
-from ftpsd.storage.uploads.partial import PARTIAL_NAME
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import sweep_partials
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree

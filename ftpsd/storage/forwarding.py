@@ -1,0 +1,238 @@
+"""
+ForwardingStorage: the base of storages that are another one seen differently.
+
+A wrapper says how paths are spelt on the other side (`inward`, `new`), how they are spelt here (`outward`), and what
+an entry is called here (`shown`). All that is told later, in errors and by open sources, sinks and listings, is spelt
+as here. A path that has no spelling here stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms
+from ftpsd.values.entry import Entry
+from ftpsd.values.path import PathError, VirtualPath
+from ftpsd.values.quota import Standing
+
+
+class ForwardingStorage:
+    """A tree that is another one seen differently: every call goes to *inner*."""
+
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+
+    # --- what a wrapper says
+
+    def inward(self, path: VirtualPath) -> VirtualPath:
+        """Return *path* as the inner storage spells it. Raises: StorageError."""
+        return path
+
+    def new(self, path: VirtualPath) -> VirtualPath:
+        """Return the same for something that is to be made. Raises: StorageError."""
+        return self.inward(path)
+
+    def outward(self, path: VirtualPath) -> VirtualPath:
+        """Return *path* of the inner storage as it is spelt here. Raises: PathError, StorageError."""
+        return path
+
+    def shown(self, entry: Entry) -> Entry:
+        """Return *entry* of the inner storage as it is described here."""
+        return entry
+
+    # --- the storage
+
+    def stat(self, path: VirtualPath) -> Entry:
+        """Describe *path*."""
+        inner = self.inward(path)
+        with self.told():
+            return self.shown(self._inner.stat(inner))
+
+    def list(self, path: VirtualPath) -> Listing:
+        """Open the directory *path* for reading."""
+        inner = self.inward(path)
+        with self.told():
+            return ForwardingListing(self, self._inner.list(inner))
+
+    def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
+        """Open the file *path* for sending."""
+        inner = self.inward(path)
+        with self.told():
+            return ForwardingSource(self, self._inner.open_source(inner, offset))
+
+    def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
+        """Return the small file *path* if that needs no waiting."""
+        try:
+            found = self._inner.read_cached(self.inward(path), limit)
+        except StorageError:
+            return None
+        if found is not None:
+            found.path = path
+        return found
+
+    def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
+        """Open an upload to *path*."""
+        inner = self.new(path)
+        with self.told():
+            sink = self._inner.open_sink(inner, terms)
+        try:
+            return ForwardingSink(self, sink)
+        except (PathError, StorageError):  # a unique name is longer than the one that was asked for
+            sink.abort()
+            raise StorageError(Kind.BAD_NAME, path) from None
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make the directory *path*."""
+        inner = self.new(path)
+        with self.told():
+            self._inner.make_directory(inner)
+
+    def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
+        """Make the link *path*, which leads to *target*."""
+        inner, inner_target = self.new(path), self.inward(target)
+        with self.told():
+            self._inner.make_link(inner, inner_target)
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove the empty directory *path*."""
+        inner = self.inward(path)
+        with self.told():
+            self._inner.remove_directory(inner)
+
+    def remove_file(self, path: VirtualPath) -> None:
+        """Remove the file *path*."""
+        inner = self.inward(path)
+        with self.told():
+            self._inner.remove_file(inner)
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
+        """Rename *old* to *new*."""
+        source, target = self.inward(old), self.new(new)
+        with self.told():
+            self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
+
+    def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
+        """Set the modification time."""
+        inner = self.inward(path)
+        with self.told():
+            return self._inner.set_modified(inner, modified_ns)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> int:
+        """Set the permission bits."""
+        inner = self.inward(path)
+        with self.told():
+            return self._inner.set_mode(inner, mode)
+
+    def free_bytes(self, path: VirtualPath) -> int:
+        """Return how much can be stored in the directory *path*."""
+        inner = self.inward(path)
+        with self.told():
+            return self._inner.free_bytes(inner)
+
+    def standing(self, path: VirtualPath) -> Standing | None:
+        """Return how the quota stands."""
+        inner = self.inward(path)
+        with self.told():
+            return self._inner.standing(inner)
+
+    def close(self) -> None:
+        """Release the tree."""
+        self._inner.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Let errors of the inner storage speak of paths as they are spelt here."""
+        try:
+            yield
+        except StorageError as error:
+            if error.path is not None:
+                with suppress(PathError, StorageError):
+                    error.path = self.outward(error.path)
+            raise
+
+
+class ForwardingSource:
+    """A download from the storage inside of *storage*."""
+
+    def __init__(self, storage: ForwardingStorage, inner: Source) -> None:
+        self._storage = storage
+        self._inner = inner
+        self.size = inner.size
+
+    # Attributes of the protocol that change while the file is read.
+    @property
+    def offset(self) -> int:
+        """Where the next read starts."""
+        return self._inner.offset
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of the file, where it is known."""
+        return self._inner.sha256
+
+    @property
+    def digests(self) -> bool:
+        """Whether the digest is known, or will be when all of the file has been read."""
+        return self._inner.digests
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill *buffer* from the offset on."""
+        with self._storage.told():
+            return self._inner.read_into(buffer)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor."""
+        return self._inner.fileno()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._inner.close()
+
+
+class ForwardingSink:
+    """An upload into the storage inside of *storage*. Raises: PathError, StorageError for a path without a spelling."""
+
+    def __init__(self, storage: ForwardingStorage, inner: Sink) -> None:
+        self._storage = storage
+        self._inner = inner
+        self.path = storage.outward(inner.path)
+        self.offset = inner.offset
+        self.sha256 = inner.sha256
+
+    def write(self, data: memoryview) -> None:
+        """Write all of *data*."""
+        with self._storage.told():
+            self._inner.write(data)
+
+    def prepare(self) -> bool:
+        """Do a piece of what publishing needs."""
+        with self._storage.told():
+            return self._inner.prepare()
+
+    def commit(self) -> None:
+        """Publish."""
+        with self._storage.told():
+            self._inner.commit()
+        self.sha256 = self._inner.sha256
+
+    def abort(self) -> None:
+        """Give up."""
+        self._inner.abort()
+
+
+class ForwardingListing:
+    """A directory of the storage inside of *storage*."""
+
+    def __init__(self, storage: ForwardingStorage, inner: Listing) -> None:
+        self._storage = storage
+        self._inner = inner
+
+    def read(self, count: int) -> list[Entry]:
+        """Return up to *count* further entries."""
+        with self._storage.told():
+            return [*map(self._storage.shown, self._inner.read(count))]
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._inner.close()
