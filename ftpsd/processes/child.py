@@ -4,7 +4,6 @@ A process as the supervisor sees it: started, asked, replaced when it dies.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -25,13 +24,12 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
-from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 import ftpsd
-from ftpsd.processes.link import OneConnection, SupervisorLink
 from ftpsd.processes.seat import Place
 from ftpsd.processes.sums import Families, from_text
+from ftpsd.service.orders import OneConnection, Orders
 
 # Seconds for an answer; a process that does not answer this many times in a row hangs, and is killed. Together they
 # are what the watchdog grants a server of one process.
@@ -64,7 +62,7 @@ class Child(ProcessProtocol):
         self.missed = 0
         self.families: Families = {}
         self.status: Mapping[str, object] = {}
-        self.link = SupervisorLink(self._ready)
+        self.orders = Orders({"ready": self._ready})
         self._began = began
         self._ended = ended
         self._reactor: Any = None
@@ -121,7 +119,7 @@ class Child(ProcessProtocol):
                 self, sys.executable, command(place.to_text()), environ, childFDs=descriptors
             )
             ours.setblocking(False)
-            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, OneConnection(self.link))
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, OneConnection(self.orders))
         reactor.callLater(START, self._is_late)
 
     def signal(self, name: str) -> None:
@@ -151,17 +149,15 @@ class Child(ProcessProtocol):
 
     # --- questions
 
-    def ask(self, question: type[amp.Command], seconds: float = ANSWER) -> Deferred[dict[str, Any]]:
+    def ask(self, question: str, seconds: float = ANSWER, **arguments: object) -> Deferred[Any]:
         """Ask; fails when it does not answer within *seconds*."""
-        answer: Deferred[dict[str, Any]] = self.link.callRemote(question)  # type: ignore[no-untyped-call]
-        return answer.addTimeout(seconds, self._reactor)
+        return self.orders.ask(question, **arguments).addTimeout(seconds, self._reactor)
 
     def look(self) -> Deferred[None]:
         """Have `families` and `status` brought up to date; one that hangs keeps the old, and is killed in the end."""
         if self._report is None:
 
-            def arrived(text: bytes) -> None:
-                told = json.loads(text)
+            def arrived(told: dict[str, Any]) -> None:
                 self.families, self.status = from_text(told["metrics"]), told["status"]
                 self.missed = 0
 
@@ -177,8 +173,7 @@ class Child(ProcessProtocol):
             def over(_: object) -> None:
                 self._report = None
 
-            asked = Deferred.fromCoroutine(self.link.ask_report()).addTimeout(ANSWER, self._reactor)
-            self._report = asked.addCallback(arrived).addErrback(missed)
+            self._report = self.ask("report").addCallback(arrived).addErrback(missed)
             looking = self._report
             looking.addCallback(over)
         else:

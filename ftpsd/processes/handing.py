@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.processes.child import Child
-from ftpsd.processes.link import Reload, ReopenLog
 from ftpsd.processes.shared.count_table import LOCK_CONFIGURATION
 from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.snapshot import Snapshot
@@ -80,7 +79,7 @@ class Handing:
         supervisor = self._supervisor
         supervisor.audit_log.reopen()
         children = supervisor.ready_children()
-        await DeferredList([child.ask(ReopenLog) for child in children], consumeErrors=True)
+        await DeferredList([child.ask("reopen-log") for child in children], consumeErrors=True)
         loaded = await supervisor.workers.run(load, supervisor.path)
         for key in changed_beyond_reload(self.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
@@ -106,7 +105,7 @@ class Handing:
         def failed(failure: Failure) -> str:
             return f"{child.name} did not take it: {failure.getErrorMessage() or type(failure.value).__name__}"
 
-        return child.ask(Reload, PATIENCE).addCallbacks(answered, failed)
+        return child.ask("reload", PATIENCE).addCallbacks(answered, failed)
 
     def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
         """Say how it ended; return *problems*."""

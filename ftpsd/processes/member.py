@@ -1,11 +1,10 @@
 """
 One of the processes that serve: an ordinary daemon on inherited sockets, with its part of the passive ports and its
-column of the counts. It does what the supervisor says (link.py), and ends when the supervisor is gone.
+column of the counts. It does what the supervisor says (service/orders.py), and ends when the supervisor is gone.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,7 +19,6 @@ from ftpsd import __version__
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Listener
 from ftpsd.processes.fair import FairPort
-from ftpsd.processes.link import MemberLink, OneConnection, Ready
 from ftpsd.processes.seat import Place, part_of
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
@@ -32,6 +30,7 @@ from ftpsd.processes.sums import taken, to_text
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
+from ftpsd.service.orders import OneConnection, Orders, about_sessions
 from ftpsd.service.outside import logs
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
@@ -44,7 +43,6 @@ class Member:
 
     def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
         self.version = version
-        self.link = MemberLink(self)
         self._place = place
         self._reactor = reactor
         self._table = CountTable(place.table, place.index)
@@ -65,6 +63,8 @@ class Member:
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
         )
         self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
+        answers = {"report": self.report, "reload": self.reload, "reopen-log": self.reopen_log, "cut": self._daemon.cut}
+        self.orders = Orders({**answers, **about_sessions(self._daemon.parts)}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """
@@ -87,9 +87,9 @@ class Member:
         """Serve, and say so to the supervisor."""
         self._daemon.startService()
         self._table.serves(True)
-        self._reactor.adoptStreamConnection(self._place.link, socket.AF_UNIX, OneConnection(self.link))
+        self._reactor.adoptStreamConnection(self._place.link, socket.AF_UNIX, OneConnection(self.orders))
         os.close(self._place.link)
-        self.link.callRemote(Ready, version=self.version).addErrback(  # type: ignore[no-untyped-call]
+        self.orders.ask("ready", version=self.version).addErrback(
             lambda failure: log.failure("the supervisor does not answer", failure)
         )
 
@@ -102,24 +102,19 @@ class Member:
 
     # --- answers to the supervisor
 
-    def report(self) -> bytes:
-        """Return metrics and status as JSON."""
+    def report(self) -> dict[str, object]:
+        """Return metrics and status."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
-        return json.dumps(
-            {"metrics": to_text(taken(self._daemon.parts.registry)), "status": self._daemon.upkeep.status()}
-        ).encode()
+        metrics = to_text(taken(self._daemon.parts.registry))
+        return {"metrics": metrics, "status": dict(self._daemon.upkeep.status())}
 
-    def reload(self) -> Deferred[tuple[str, int]]:
-        """Take the configuration that lies ready."""
-        return self._daemon.reloader.reload().addCallback(lambda problem: (problem, self.version))
+    def reload(self) -> Deferred[dict[str, object]]:
+        """Take the configuration that lies ready; return the problem, "" for none, and its version."""
+        return self._daemon.reloader.reload().addCallback(lambda problem: {"problem": problem, "version": self.version})
 
     def reopen_log(self) -> None:
         """Open the audit log anew."""
         self._daemon.parts.audit_log.reopen()
-
-    def cut(self) -> None:
-        """End the sessions."""
-        self._daemon.cut()
 
     def supervisor_has_gone(self) -> None:
         """Come to an end."""

@@ -27,7 +27,6 @@ from ftpsd.auth.passwords import MOST_VERIFIED
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
-from ftpsd.processes.link import Cut
 from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
@@ -230,7 +229,7 @@ class Supervisor:
     def cut(self) -> None:
         """End every session now: the operator asked twice."""
         for child in self.ready_children():
-            child.ask(Cut).addErrback(lambda failure: log.warn("{why}", why=failure.getErrorMessage()))
+            child.ask("cut").addErrback(lambda failure: log.warn("{why}", why=failure.getErrorMessage()))
         self.reactor.callLater(GRACE_WHEN_CUT, self._signal_all, "KILL")
 
     def _signal_all(self, name: str) -> None:

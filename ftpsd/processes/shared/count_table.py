@@ -4,7 +4,7 @@ The table of counts that all processes share: how much of each key every one of 
 It is memory without a name (lock.py), mapped by all. A process writes into its own column only, and the sum over the
 columns is the whole server's. When a process dies the supervisor clears its column: nothing it held outlives it.
 
-A slot (buckets.py) whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to
+A slot (slots.py) whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to
 refuse. Every change is made under the table's lock, which is held for some microseconds; counts are single words, which
 reading without the lock finds whole.
 """
@@ -16,8 +16,8 @@ import os
 import secrets
 import struct
 
-from ftpsd.processes.shared.buckets import DIGEST, SLOTS_IN_BUCKET, Buckets
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.processes.shared.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
 WORD = 8
 # What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
@@ -53,7 +53,7 @@ class CountTable:
         self._serving = words(self.processes).cast("q")
         self._values = words(self._slots).cast("d")
         self._columns = [words(self._slots).cast("q") for _ in range(self.processes)]
-        self._buckets = Buckets(self._map, place, self._slots, secret)
+        self._keys = Slots(self._map, place, self._slots, secret)
         self.column = column
 
     @classmethod
@@ -70,7 +70,7 @@ class CountTable:
 
     def find(self, key: str) -> int | None:
         """Return the slot of *key*."""
-        return self._buckets.find(*self._buckets.place(key))
+        return self._keys.find(*self._keys.place(key))
 
     def claim(self, key: str, value: float = 0.0) -> int:
         """
@@ -78,13 +78,13 @@ class CountTable:
 
         Raises: TableFull.
         """
-        digest, slots = self._buckets.place(key)
-        slot = self._buckets.find(digest, slots)
+        digest, slots = self._keys.place(key)
+        slot = self._keys.find(digest, slots)
         if slot is None:
             slot = next((each for each in slots if not self.count(each)), None)
             if slot is None:
                 raise TableFull
-            self._buckets.put(slot, digest)
+            self._keys.put(slot, digest)
         if not self.count(slot):
             self._values[slot] = value
         self._own[slot] += 1

@@ -13,8 +13,8 @@ import struct
 
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.processes.shared.buckets import DIGEST, SLOTS_IN_BUCKET, Buckets
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.processes.shared.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
 WORD = 8
 _HEADER = struct.Struct("q16s32s")
@@ -31,7 +31,7 @@ class DeadlineTable:
         slots, key, self.secret = _HEADER.unpack_from(memory)
         digests = _HEADER.size + slots * WORD
         self._ends: memoryview[float] = memoryview(memory)[_HEADER.size : digests].cast("d")
-        self._buckets = Buckets(memory, digests, slots, key)
+        self._keys = Slots(memory, digests, slots, key)
 
     @classmethod
     def create(cls, keys: int, clock: IReactorTime) -> DeadlineTable:
@@ -43,22 +43,22 @@ class DeadlineTable:
 
     def until(self, key: str) -> float:
         """Return the deadline of *key*; 0 when there is none, or it is over."""
-        digest, slots = self._buckets.place(key)
+        digest, slots = self._keys.place(key)
         with self._lock:
-            slot = self._buckets.find(digest, slots)
+            slot = self._keys.find(digest, slots)
             end = 0.0 if slot is None else self._ends[slot]
         return end if end > self._clock.seconds() else 0.0
 
     def set(self, key: str, until: float) -> None:
         """Give *key* the deadline *until*, in place of the one it has; one in the past ends it."""
-        digest, slots = self._buckets.place(key)
+        digest, slots = self._keys.place(key)
         with self._lock:
-            slot = self._buckets.find(digest, slots)
+            slot = self._keys.find(digest, slots)
             if slot is None:
                 slot = min(slots, key=self._ends.__getitem__)
                 if self._ends[slot] > max(until, self._clock.seconds()):
                     return
                 # In this order: whoever dies in between leaves no key with the deadline of another.
                 self._ends[slot] = 0.0
-                self._buckets.put(slot, digest)
+                self._keys.put(slot, digest)
             self._ends[slot] = until

@@ -14,7 +14,7 @@ SLOTS_IN_BUCKET = 32
 DIGEST = 16
 
 
-class Buckets:
+class Slots:
     """The digests of the keys in *slots* slots, in *memory* from byte *start* on; *secret* is the key of the hash."""
 
     def __init__(self, memory: mmap.mmap, start: int, slots: int, secret: bytes) -> None:
