@@ -282,6 +282,9 @@ class ControlTransport(tcp.Server):
     def _read_record(self) -> Exception | None:
         if not self._records.is_whole():
             return None
+        if self._records.has_ended:
+            # Not for OpenSSL to read: it would take the TLS session, which others may use, out of its cache.
+            return main.CONNECTION_LOST
         try:
             data = self._tls.recv(RECORD)
         except (SSL.WantReadError, SSL.WantWriteError):

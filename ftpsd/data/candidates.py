@@ -187,8 +187,8 @@ class Candidates:
             self._secure(connection, tls)
 
     def _needs_direction(self, tls: SessionTLS) -> bool:
-        """Tell whether uploads want more of their TLS than downloads: tickets held back, or records followed."""
-        return tls.has_late_tickets or self._agreement.fin_ends()
+        """Tell whether uploads want more of their TLS than downloads: see `Uplink`."""
+        return tls.has_late_tickets or tls.has_cache or self._agreement.fin_ends()
 
     def _secure(self, connection: DataConnection, tls: SessionTLS) -> None:
         self._stop_waiting_for_command(connection)

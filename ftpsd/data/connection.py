@@ -32,6 +32,7 @@ from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import StorageError
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.hello import HelloLook
+from ftpsd.tls.resumption import drop_session, is_resumed, keep_session
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
@@ -100,8 +101,8 @@ class DataConnection:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
-        With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
-        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
+        With *for_upload* TLS works on memory, so that tickets can wait, and OpenSSL sees no FIN: see `uplink.py`. With
+        *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
         gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
@@ -382,6 +383,12 @@ class DataConnection:
             self._break.cancel()
         if self._lingering is not None:
             self._lingering.stop()
+        if self.is_secure and self.tls is not None:
+            if is_resumed(self.tls):
+                keep_session(self.tls)
+            elif self._is_refused:
+                # Nobody's: whoever reaches the port could fill the cache with such.
+                drop_session(self.tls)
         self._go(State.CLOSED)
         self._transfer = None
         self._socket.close()

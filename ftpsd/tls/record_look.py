@@ -26,6 +26,8 @@ class RecordLook:
     def __init__(self, sock: socket.socket) -> None:
         self.is_inside = False
         """Whether OpenSSL is reading a record of which only a part had come: where the next begins is not known."""
+        self.has_ended = False
+        """Whether the client has gone where a record could begin."""
         self._socket = sock
         self._seen = 0
 
@@ -53,6 +55,7 @@ class RecordLook:
             return False
         except OSError:
             record = b""
+        self.has_ended = not record
         wanted = HEADER
         if len(record) >= HEADER:
             wanted += int.from_bytes(record[HEADER - 2 : HEADER], "big")

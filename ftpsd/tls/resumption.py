@@ -125,6 +125,21 @@ def is_resumed(connection: SSL.Connection) -> bool:
     )
 
 
+def keep_session(connection: SSL.Connection) -> None:
+    """
+    Let the TLS session of *connection*, which goes without the end that TLS prescribes, stay in its context's cache.
+
+    OpenSSL would take it out, as if it were this connection's alone (RFC 5246, 7.2.1 no longer asks for that): clients
+    that know session ids only could not resume it for their next transfer, nor for those on their other connections.
+    """
+    connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+
+
+def drop_session(connection: SSL.Connection) -> None:
+    """Let the TLS session of *connection* leave its context's cache when the connection is let go of."""
+    connection.set_shutdown(0)
+
+
 def describe(connection: SSL.Connection) -> TLSFacts:
     """Return what the handshake of *connection* agreed on."""
     cipher = connection.get_cipher_name() or "none"

@@ -114,6 +114,11 @@ class SessionTLS:
         return self._shared is not None
 
     @property
+    def has_cache(self) -> bool:
+        """Whether TLS sessions are in a cache, where an end without close_notify that OpenSSL reads takes them out."""
+        return self._shared is None or self._shared.has_cache
+
+    @property
     def has_heard(self) -> bool:
         """Whether anything has come for the control connection's handshake."""
         control = self._control() if self._control is not None else None

@@ -6,6 +6,9 @@ read what comes back during an upload; when they close, the tickets that lie unr
 place of the FIN, and what it had not sent yet is lost. So here TLS works on memory buffers, and the tickets go out
 together with our close_notify, when the client has sent everything. One receive call brings many records, which pays
 for the copy.
+
+OpenSSL never sees a FIN here. One without close_notify would make it drop the TLS session from its cache, and a client
+that knows session ids only could resume nothing any more (`SessionTLS.has_cache`).
 """
 
 from __future__ import annotations
