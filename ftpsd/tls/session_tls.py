@@ -34,7 +34,7 @@ from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
-from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, is_resumed, new_evidence
+from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import TicketContext, TicketContexts
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
@@ -175,23 +175,29 @@ class SessionTLS:
         """Note that the control connection's handshake is complete."""
         control = self._control() if self._control is not None else None
         self.secret = secret_of(control) if control is not None else None
-        if control is not None and self._shared is not None and self._shared.has_cache and not is_resumed(control):
+        if control is not None and self.secret is not None and self._shared is not None and self._shared.has_cache:
             self._stranger = control
+            if not is_resumed(control):
+                self._shared.strangers.add(self.secret)
 
     def was_used(self) -> None:
         """Note that somebody has logged in: the TLS session may be resumed as long as its context lives."""
+        if self._stranger is not None and self._shared is not None and self.secret is not None:
+            self._shared.strangers.discard(self.secret)
         self._stranger = None
 
     def has_ended(self, *, is_wanted: bool) -> None:
         """
         Note that the control connection has gone, before it is let go of.
 
-        Unless the TLS session *is_wanted* by another one, or somebody has logged in, it leaves OpenSSL's cache:
-        OpenSSL takes a session out when a connection of it goes without the end that TLS prescribes.
+        Unless the TLS session *is_wanted* by another one, or somebody has logged in over it, also before it was resumed
+        here, it leaves OpenSSL's cache.
         """
         stranger, self._stranger = self._stranger, None
-        if stranger is not None and not is_wanted:
-            stranger.set_shutdown(0)
+        if stranger is None or is_wanted or self._shared is None or self.secret not in self._shared.strangers:
+            return
+        self._shared.strangers.remove(self.secret)
+        drop_session(stranger)
 
     def data_connection(self, sock: socket.socket | None, hello: ClientHello = NOTHING) -> SSL.Connection:
         """

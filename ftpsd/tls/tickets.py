@@ -24,12 +24,12 @@ therefore never gets a shared context.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.contexts import make_context, select_known
@@ -50,13 +50,15 @@ class TicketContext:
     """
     A context that sessions share; *expires* is on the reactor's clock, when its last session has to end.
 
-    With *has_cache* it keeps sessions in memory, for clients that know session ids only.
+    With *has_cache* it keeps sessions in memory, for clients that know session ids only; *strangers* are the secrets of
+    those that nobody has logged in over, as `ftpsd.tls.live` has them. They go with their last control connection.
     """
 
     context: SSL.Context
     expires: float
     has_cache: bool
     key_name: bytes = b""
+    strangers: set[bytes] = field(default_factory=set)
 
 
 class TicketContexts:
@@ -67,12 +69,29 @@ class TicketContexts:
     """
 
     def __init__(self, clock: IReactorTime, lifetime: float) -> None:
-        self.lifetime = lifetime
+        self._lifetime = lifetime
         self._clock = clock
         # The pair is kept with the context, so that its id stands for no other one meanwhile.
-        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext]] = {}
+        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
         self._by_address: WeakValueDictionary[tuple[str, str, str], TicketContext] = WeakValueDictionary()
+
+    @property
+    def lifetime(self) -> float:
+        """
+        How long new sessions share a context, in seconds.
+
+        With another one, new sessions get new contexts at once: who shortens it wants the old keys to go.
+        """
+        return self._lifetime
+
+    @lifetime.setter
+    def lifetime(self, seconds: float) -> None:
+        if seconds != self._lifetime:
+            self._lifetime = seconds
+            for _pair, _context, end in self._current.values():
+                end.cancel()
+            self._current.clear()
 
     def for_all(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
         """Return the context for clients that know tickets and are shown *pair*. Makes one in 1.5 ms if need be."""
@@ -81,9 +100,9 @@ class TicketContexts:
             found = self._make(pair, minimum_version, SSL.SESS_CACHE_OFF)
             found.key_name = _key_name(found.context)
             self._by_key[found.key_name] = found
-            self._current[key] = pair, found
             # On time also where nobody connects.
-            self._clock.callLater(self.lifetime, self._current.pop, key)
+            end = self._clock.callLater(self._lifetime, self._current.pop, key)
+            self._current[key] = pair, found, end
         return self._current[key][1]
 
     def for_address(self, pair: CertificatePair, minimum_version: str, address: str) -> TicketContext:
