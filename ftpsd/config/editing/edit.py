@@ -29,12 +29,12 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EditRefused(Exception):
-    """A change that was not made, in a sentence that says why and what to do; the file is as it was."""
+    """A change that was not made, in a sentence that says why and what to do; the file is unchanged."""
 
 
 @dataclass(slots=True)
 class UsersEdit:
-    """Hold a users file that is being changed, under its lock."""
+    """A users file that is being changed, under its lock."""
 
     shown_path: Path
     _path: Path
