@@ -40,7 +40,7 @@ BUSY_PAUSE = 0.02
 
 
 class State(IntEnum):
-    """Who may touch the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
+    """The holder of the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
 
     CONNECTED = auto()
     HANDSHAKE = auto()
