@@ -1,5 +1,5 @@
 """
-Handshakes: the TLS that a session begins, and what the audit log says of handshakes that failed.
+Handshakes: the TLS that a session begins, and the audit events of handshakes that failed.
 
 An operator can tell a client that distrusts the certificate from one that is too old, or that speaks TLS where FTP
 begins in clear, or the reverse.
