@@ -45,7 +45,7 @@ class MountPoints:
         return next((point for point in self._deepest_first if path.is_within(point)), ROOT)
 
     def is_held(self, path: VirtualPath) -> bool:
-        """Tell whether *path* is a mount point, or a directory above one."""
+        """Return whether *path* is a mount point, or a directory above one."""
         return any(point.is_within(path) for point in self._deepest_first)
 
     def names_in(self, path: VirtualPath) -> list[str]:
@@ -223,7 +223,7 @@ class MountedStorage:
         return self._tree_of(path)
 
     def _is_made_up(self, path: VirtualPath) -> bool:
-        """Tell whether the directory *path* is only there for the mounts below it."""
+        """Return whether the directory *path* is only there for the mounts below it."""
         if not self._points.names_in(path):
             return False
         try:

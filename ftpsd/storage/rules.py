@@ -64,7 +64,7 @@ class Rules:
         self._others: Rules | None = None
 
     def allows(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for the directory itself."""
+        """Return whether *permission* is given for the directory itself."""
         return permission in self.allowed
 
     @classmethod
@@ -111,7 +111,7 @@ class Rules:
         return self._decides_all() and len(set(self._inside())) == 1
 
     def may_inside(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for some name directly in this directory."""
+        """Return whether *permission* is given for some name directly in this directory."""
         for parts, rule in self._rules:
             if parts == (TREE,) or (parts and parts[1:] in ((), (TREE,))):
                 if permission in rule.allow:
@@ -121,17 +121,17 @@ class Rules:
         return False
 
     def may_move(self) -> bool:
-        """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
+        """Return whether the directory with all that may be in it can leave its name, for one with the same rules."""
         return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
     def may_move_file_to(self, other: Rules) -> bool:
-        """Tell whether a file may be renamed from here to *other*: it gets no right there that it has not here."""
+        """Return whether a file may be renamed from here to *other*: it gets no right there that it has not here."""
         renames = Permission.RENAME in self.allowed and Permission.RENAME in other.allowed
         return renames and other.allowed & _OF_FILES <= self.allowed
 
     def may_move_to(self, other: Rules) -> bool:
         """
-        Tell whether a directory may be renamed from here to *other*, whatever may be in it.
+        Return whether a directory may be renamed from here to *other*, whatever may be in it.
 
         Without that, a directory with something forbidden in it could be carried to where it is allowed.
         """
@@ -144,7 +144,7 @@ class Rules:
         return is_decided and other.allowed <= self.allowed and self._gives_all_of(other)
 
     def _gives_all_of(self, other: Rules) -> bool:
-        """Tell whether each name below here has every permission that the same name has below *other*."""
+        """Return whether each name below here has every permission that the same name has below *other*."""
         seen: list[Parts] = []
         for parts, rule in other._rules:
             if not any(_covers(earlier, parts) for earlier in seen) and not self._gives(rule.allow, parts):
@@ -153,7 +153,7 @@ class Rules:
         return True
 
     def _gives(self, wanted: frozenset[Permission], pattern: Parts) -> bool:
-        """Tell whether all that *pattern* may match has at least the permissions *wanted* here."""
+        """Return whether all that *pattern* may match has at least the permissions *wanted* here."""
         for parts, rule in self._rules:
             if _may_meet(parts, pattern) and not wanted <= rule.allow:
                 return False
@@ -182,7 +182,7 @@ _EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
 
 
 def _may_meet(first: Parts, second: Parts) -> bool:
-    """Tell whether some path may match both patterns; of two with wildcards in one component it is assumed."""
+    """Return whether some path may match both patterns; of two with wildcards in one component it is assumed."""
     for ours, theirs in zip(first, second, strict=False):
         if TREE in (ours, theirs):
             return True
@@ -193,7 +193,7 @@ def _may_meet(first: Parts, second: Parts) -> bool:
 
 
 def _covers(first: Parts, second: Parts) -> bool:
-    """Tell whether *first* surely matches all that *second* matches."""
+    """Return whether *first* surely matches all that *second* matches."""
     for ours, theirs in zip_longest(first, second):
         if ours == TREE:
             return True
@@ -209,7 +209,7 @@ def _are_wild(*components: str) -> bool:
 
 
 def component_matches(pattern: str, name: str) -> bool:
-    """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
+    """Return whether one component of a path matches; time grows with the product of the lengths at worst."""
     if pattern in _ANY:
         return True
     if "*" not in pattern and "?" not in pattern:

@@ -174,7 +174,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _is_out_of_reach(directory: int, name: str) -> bool:
-    """Tell whether the directory *name* is another account's and cannot be searched."""
+    """Return whether the directory *name* is another account's and cannot be searched."""
     try:
         fd = os.open(name, _LOOK, dir_fd=directory)
     except OSError:

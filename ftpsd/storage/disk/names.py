@@ -75,7 +75,7 @@ def unique_name(name: str) -> str:
 
 def are_plain(names: list[str]) -> bool:
     """
-    Tell whether none of *names* is reserved or holds a control character, by one look at all of them.
+    Return whether none of *names* is reserved or holds a control character, by one look at all of them.
 
     False means only that each has to be looked at: 100,000 looks take 20 ms, 500 such ones 4.
     """
@@ -84,7 +84,7 @@ def are_plain(names: list[str]) -> bool:
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether *name* is, or some file system could take it for, one of our own."""
+    """Return whether *name* is, or some file system could take it for, one of our own."""
     if name.isascii():
         return name[:7].lower() == RESERVED_PREFIX
     if len(name) < len(RESERVED_PREFIX):

@@ -32,7 +32,7 @@ if _syscall is not None:
 
 
 def is_near(directory: int) -> bool:
-    """Tell whether the open *directory* is on a file system that waits for nobody but the disk. May itself wait."""
+    """Return whether the open *directory* is on a file system that waits for nobody but the disk. May itself wait."""
     if _syscall is None:
         return False
     answer = ctypes.create_string_buffer(_SIZE_OF_STATFS)

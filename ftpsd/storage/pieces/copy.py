@@ -49,7 +49,7 @@ class Copy:
 
 
 def _are_same(storage: Storage, old: VirtualPath, new: VirtualPath) -> bool:
-    """Tell whether both names lead to one file, which an upload in place would cut before it is read."""
+    """Return whether both names lead to one file, which an upload in place would cut before it is read."""
     there = None
     with suppress(StorageError):
         there = storage.stat(new)

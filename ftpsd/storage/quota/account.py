@@ -108,7 +108,7 @@ class Misses:
         self.unseen = None
 
     def is_too_soon(self, now: float) -> bool:
-        """Tell whether a count would come too soon after it."""
+        """Return whether a count would come too soon after it."""
         wait = max(RECOUNT_AFTER_REFUSAL, self._took / RECOUNT_SHARE)
         return self.unseen is not None and now - self._tried_at < wait
 
@@ -148,7 +148,7 @@ class QuotaAccount:
 
     @property
     def is_counted(self) -> bool:
-        """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
+        """Return whether a count has come to its end: until then nobody may store what a quota could forbid."""
         return self._counted_at is not None
 
     @property
@@ -158,7 +158,7 @@ class QuotaAccount:
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is time to count."""
+        """Return whether it is time to count."""
         if self._is_counting or self._misses.is_too_soon(self._clock()):
             return False
         if self._counted_at is None:
@@ -233,7 +233,7 @@ class QuotaAccount:
         return True
 
     def _has_missed(self, began: float) -> bool:
-        """Tell whether the walk that ended just now has passed something by; then the next one waits."""
+        """Return whether the walk that ended just now has passed something by; then the next one waits."""
         if self._missed is None:
             return False
         self._misses.note(self._missed, began, self._clock())

@@ -84,7 +84,7 @@ class QuotaChange(Change):
 
     def may_lend(self, count: int) -> bool:
         """
-        Tell whether there is room for a copy that is about to replace what it is of.
+        Return whether there is room for a copy that is about to replace what it is of.
 
         It is above the quota, but all there is stays below twice the quota: else many copies at once would fill the
         disk. Copies that are made at the same moment do not see each other.

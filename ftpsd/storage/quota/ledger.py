@@ -39,7 +39,7 @@ class Change:
         return count
 
     def may_lend(self, count: int) -> bool:
-        """Tell whether a copy of *count* bytes may be there for a while without counting."""
+        """Return whether a copy of *count* bytes may be there for a while without counting."""
         return True
 
     def lend(self, count: int) -> None:

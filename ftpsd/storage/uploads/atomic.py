@@ -252,7 +252,7 @@ def _require_replaceable(place: Place, published: os.stat_result) -> None:
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:
-    """Tell whether two looks at a name saw the same file in the same state."""
+    """Return whether two looks at a name saw the same file in the same state."""
     if now is None or then is None:
         return now is then
     return os.path.samestat(now, then) and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)

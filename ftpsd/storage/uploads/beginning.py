@@ -42,7 +42,7 @@ class Begun:
 
     @property
     def holds_published(self) -> bool:
-        """Tell whether its first bytes are those of the published file."""
+        """Return whether its first bytes are those of the published file."""
         return self.start > 0 and not self.is_resumed
 
 

@@ -61,7 +61,7 @@ def note_refusal(published: int, partial: bytes) -> bool:
 
 
 def is_refusal_noted(published: int, partial: bytes, keep: float) -> bool:
-    """Tell whether the new version *partial* of the open file *published* was refused within *keep* seconds."""
+    """Return whether the new version *partial* of the open file *published* was refused within *keep* seconds."""
     try:
         name, when = os.getxattr(published, _refused_by(partial)).split()
         return name == partial and 0 <= time.time() - int(when) < keep  # another name: the file was renamed since

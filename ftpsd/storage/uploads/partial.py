@@ -171,7 +171,7 @@ class Partial:
         return True
 
     def is_named(self, status: os.stat_result) -> bool:
-        """Tell whether its name still means this file, which is *status*; only then is the lock worth anything."""
+        """Return whether its name still means this file, which is *status*; only then is the lock worth anything."""
         try:
             return os.path.samestat(self.place.lstat(), status)
         except FileNotFoundError:

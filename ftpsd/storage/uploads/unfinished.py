@@ -47,11 +47,11 @@ class Unfinished:
 
     @property
     def is_nothing(self) -> bool:
-        """Tell whether it holds nothing and says nothing; where locks are missing claim_partial leaves such."""
+        """Return whether it holds nothing and says nothing; where locks are missing claim_partial leaves such."""
         return not self.status.st_size and self.origin is None
 
     def is_held(self, target: Place) -> bool:
-        """Tell whether an upload is at work in it."""
+        """Return whether an upload is at work in it."""
         try:
             fd = os.open(self.name, _LOOK, dir_fd=target.fd)
         except OSError:
@@ -92,7 +92,7 @@ def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | Non
 
 
 def is_fresh(status: os.stat_result, keep: float) -> bool:
-    """Tell whether a partial may still be resumed when partials are kept for *keep* seconds."""
+    """Return whether a partial may still be resumed when partials are kept for *keep* seconds."""
     return time.time() - status.st_mtime < keep
 
 
