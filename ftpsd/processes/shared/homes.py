@@ -84,7 +84,7 @@ class HomeTable:
             return place
 
     def has(self, directory: Path) -> bool:
-        """Tell whether *directory* has a place, whichever process has asked for it."""
+        """Return whether *directory* has a place, whichever process has asked for it."""
         with self.lock:
             return self._search(_digest(directory))[1]
 
@@ -164,7 +164,7 @@ class SharedAccount:
 
     @property
     def is_counted(self) -> bool:
-        """Tell whether a count has come to its end, in any process."""
+        """Return whether a count has come to its end, in any process."""
         return self._words[self._place + COUNTED_AT] != 0
 
     @property
@@ -174,7 +174,7 @@ class SharedAccount:
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is time to count."""
+        """Return whether it is time to count."""
         if self._misses.is_too_soon(self._clock()):
             return False
         counted_at, took, was_refused, _, counting = self._words[self._place + COUNTED_AT : self._place + OWN]
