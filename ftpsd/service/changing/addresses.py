@@ -126,7 +126,7 @@ def look_up_ipv4(name: str) -> list[str]:
 
 
 def is_out_of_reach(address: str, client: str) -> bool:
-    """Tell whether *client* is in the Internet and *address* is not: private, of a carrier's NAT, or loopback."""
+    """Return whether *client* is in the Internet and *address* is not: private, of a carrier's NAT, or loopback."""
     return ip_address(client).is_global and not ip_address(address).is_global
 
 

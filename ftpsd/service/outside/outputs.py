@@ -47,6 +47,6 @@ def _remedy(error: OSError) -> str:
 
 
 def leads_nowhere(descriptor: int) -> bool:
-    """Tell whether *descriptor* is /dev/null."""
+    """Return whether *descriptor* is /dev/null."""
     status = os.fstat(descriptor)
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev

@@ -130,7 +130,7 @@ def _announced(environ: Mapping[str, str], first: int) -> list[str]:
 
 
 def _may_listen(descriptor: int) -> bool:
-    """Tell whether *descriptor* is a socket that listens, or one that a server which did not use it has shut down."""
+    """Return whether *descriptor* is a socket that listens, or one that a server which did not use it has shut down."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
