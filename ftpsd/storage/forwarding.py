@@ -1,9 +1,9 @@
 """
 ForwardingStorage: the base of storages that are another one seen differently.
 
-A wrapper says how paths are spelt on the other side (`inward`, `new`), how they are spelt here (`outward`), and what
-an entry is called here (`shown`). All that is told later, in errors and by open sources, sinks and listings, is spelt
-as here. A path that has no spelling here stays as it is.
+A wrapper defines how paths are spelt on the other side (`inward`, `new`), how they are spelt here (`outward`), and how
+an entry is described here (`shown`). Paths in errors, and those of open sources, sinks and listings, are spelt as here.
+A path that has no spelling here stays as it is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class ForwardingStorage:
     def __init__(self, inner: Storage) -> None:
         self._inner = inner
 
-    # --- what a wrapper says
+    # --- the definitions of a wrapper
 
     def inward(self, path: VirtualPath) -> VirtualPath:
         """Return *path* as the inner storage spells it. Raises: StorageError."""
         return path
 
     def new(self, path: VirtualPath) -> VirtualPath:
-        """Return the same for something that is to be made. Raises: StorageError."""
+        """Return the same for a path that is to be made. Raises: StorageError."""
         return self.inward(path)
 
     def outward(self, path: VirtualPath) -> VirtualPath:
@@ -44,7 +44,7 @@ class ForwardingStorage:
     # --- the storage
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return what the tree of *path* is like; one for a path that the inner storage cannot spell."""
+        """Return the traits of the tree of *path*; those of the root for a path that the inner storage cannot spell."""
         try:
             return self._inner.traits(self.inward(path))
         except StorageError:
@@ -138,7 +138,7 @@ class ForwardingStorage:
             return self._inner.free_bytes(inner)
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota stands."""
+        """Return the state of the quota."""
         inner = self.inward(path)
         with self.told():
             return self._inner.standing(inner)
@@ -149,7 +149,7 @@ class ForwardingStorage:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Let errors of the inner storage speak of paths as they are spelt here."""
+        """Spell paths in errors of the inner storage as they are spelt here."""
         try:
             yield
         except StorageError as error:
@@ -213,7 +213,7 @@ class ForwardingSink:
             self._inner.write(data)
 
     def prepare(self) -> bool:
-        """Do a piece of what publishing needs."""
+        """Do a piece of the work of publishing."""
         with self._storage.told():
             return self._inner.prepare()
 

@@ -1,8 +1,8 @@
 """
-Rules: what is allowed on which paths, and how that looks from each directory.
+Rules: the permissions on paths, and how they look from each directory.
 
-The first rule that matches a path decides; where none matches nothing is allowed. How a pattern is read is said in
-`ftpsd/values/rule.py`.
+The first rule that matches a path decides; where none matches nothing is allowed. The reading of patterns is documented
+in `ftpsd/values/rule.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ftpsd.values.rule import TREE, Rule
 
 Parts = tuple[str, ...]
 
-# What can be done with a file that is there.
+# The permissions on a file that is there.
 _OF_FILES = frozenset(
     {
         Permission.READ,
@@ -29,7 +29,7 @@ _OF_FILES = frozenset(
 )
 _NOTHING: frozenset[Permission] = frozenset()
 _ANY = frozenset({"*", TREE})
-# A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
+# A name can match rules with wildcards in 2**n combinations, and clients choose the names.
 _REMEMBERED = 64
 
 
@@ -40,10 +40,10 @@ class Rules:
     """
     The rules as they look from one directory.
 
-    below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
-    see. Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with
-    plain names, * or **), so all that no rule says have one view, found by a look into a set: in a directory of 100,000
-    that is 10 ms, and to match every name against every rule 40 and more.
+    below(name) is how they look from further down, so their verdict on all of a directory's contents is plain to see.
+    Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with plain
+    names, * or **), so all names that no rule mentions have one view, found by a look into a set: in a directory of
+    100,000 that is 10 ms, and to match every name against every rule 40 and more.
     """
 
     __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
@@ -54,12 +54,12 @@ class Rules:
         # The rule that decides about the directory itself, and what it allows.
         self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
-        # Whether something in the directory may be there that may not be listed.
+        # Whether the directory may hold an entry that may not be listed.
         self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
         self.is_listed = Permission.LIST in self.allowed
         firsts = {parts[0] for parts, _ in self._rules if parts} - _ANY
         has_patterns = any("*" in first or "?" in first for first in firsts)
-        # The names that rules here say; None when some rule has to be matched against every name.
+        # The names in the rules here; None when some rule has to be matched against every name.
         self._said = None if has_patterns else frozenset(firsts)
         self._others: Rules | None = None
 
@@ -121,7 +121,9 @@ class Rules:
         return False
 
     def may_move(self) -> bool:
-        """Return whether the directory with all that may be in it can leave its name, for one with the same rules."""
+        """
+        Return whether the directory with all of its possible contents may leave its name, for one with the same rules.
+        """
         return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
     def may_move_file_to(self, other: Rules) -> bool:
@@ -131,7 +133,7 @@ class Rules:
 
     def may_move_to(self, other: Rules) -> bool:
         """
-        Return whether a directory may be renamed from here to *other*, whatever may be in it.
+        Return whether a directory may be renamed from here to *other*, whatever its contents.
 
         Without that, a directory with something forbidden in it could be carried to where it is allowed.
         """
@@ -162,7 +164,7 @@ class Rules:
         return not wanted
 
     def _inside(self) -> Iterator[frozenset[Permission]]:
-        """Yield what the rules say that can decide about something below here."""
+        """Yield the rules that can decide about something below here."""
         for parts, rule in self._rules:
             if parts:
                 yield rule.allow

@@ -21,7 +21,7 @@ class Copy:
         self._path = old
         self._source = storage.open_source(old)
         try:
-            # What is there of a copy that was not finished must not be taken for the beginning of an upload.
+            # The bytes of an unfinished copy must not be taken for the beginning of an upload.
             self._sink = storage.open_sink(new, Terms(resumable=False))
         except BaseException:
             self._source.close()
