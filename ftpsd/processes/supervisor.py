@@ -1,11 +1,11 @@
 """
-The supervisor of several processes: it opens the control ports, starts the processes, replaces who dies, and is the
+The supervisor of several processes: it opens the control ports, starts the processes, replaces dead ones, and is the
 one that the operator, systemd and Prometheus talk to. It serves no client itself.
 
     Supervisor(loaded, path, reactor)  ->  open()  ->  start()  ...  reload  ...  stop()
 
 Each process is asked every few seconds whether it still turns. One that dies is replaced after a moment; when the same
-place falls empty too often, the server ends, and whoever started it decides what is next.
+place falls empty too often, the server ends, and the service manager decides what is next.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class Supervisor:
                 plain = listener.model_copy(update={"proxy_protocol": None})
                 opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
                 for port in opened:
-                    # Ours to keep open, theirs to accept from. Twisted would shut the socket itself down, which is
-                    # everybody's, and accept() of a process that has not closed its own yet would fail.
+                    # Ours to keep open, theirs to accept from. Twisted would shut down the socket itself, which all
+                    # share, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
                     port._shouldShutdown = False  # type: ignore[attr-defined]
                 ports.control.append((listener.mode, opened))
@@ -182,7 +182,7 @@ class Supervisor:
             if watchdog is not None:
                 self._clockwork.every(watchdog / 2, systemd.notify_watchdog, now=False)
 
-    # --- what happens to processes
+    # --- events of processes
 
     def _child_ended(self, child: Child, sentence: str) -> None:
         del self._children[child.index]
@@ -195,7 +195,7 @@ class Supervisor:
             return
         log.error("{name} {sentence}", name=child.name, sentence=sentence)
         if not self._has_begun:
-            # It has said why, and would say so again.
+            # It has reported the reason, and would do so again.
             self._give_up(child.exit_code or EXIT_DYING)
             return
         self._replaced.inc()
