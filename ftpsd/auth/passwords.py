@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.auth import crypt
+from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
 
 # RFC 9106, 4: the second recommended option, for where 2 GiB a login are too much.
 MEMORY: Final = 65536  # KiB
@@ -33,6 +34,9 @@ MAX_PASSWORD: Final = 1024
 # KiB. A stored hash that asks for more is a mistake, and two of them at once would take the daemon down.
 MAX_MEMORY: Final = 1024 * 1024
 MAX_ITERATIONS: Final = 100
+
+# Verified passwords that are remembered.
+MOST_VERIFIED: Final = 10_000
 
 # OpenSSL computes the lanes in threads of one pool for the process, and two derivations that wait for each other's
 # threads wait for ever: seen with OpenSSL 4.0 within seconds. One at a time is no slower, for its lanes use the
@@ -80,48 +84,41 @@ def verify(password: str, stored: str | None) -> bool:
 
 class VerifiedCache:
     """
-    Passwords verified in the last *lifetime* seconds, the newest *limit* of them: FTP clients log in once for every
-    file.
+    Passwords verified in the last *lifetime* seconds, in *deadlines*: FTP clients log in once for every file.
 
-    It holds no password, only keyed digests of user, stored hash and password; the key lives and dies with the
-    process. A changed hash makes another digest, so a new password ends the old one's entry. Reactor thread only.
+    It holds no password, only digests of user, stored hash and password under the key *secret*, which lives and dies
+    with the server. A changed hash makes another digest, so a new password ends the old one's entry. Reactor thread
+    only. Without *deadlines* it is one of this process alone.
     """
 
-    def __init__(self, clock: IReactorTime, lifetime: float = 60.0, limit: int = 10_000) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        deadlines: Deadlines | None = None,
+        secret: bytes | None = None,
+        lifetime: float = 60.0,
+    ) -> None:
         self._clock = clock
         self._lifetime = lifetime
-        self._limit = limit
-        self._key = os.urandom(32)
-        # In the order of their ends, because all live equally long.
-        self._ends: dict[bytes, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._ends)
+        self._secret = os.urandom(32) if secret is None else secret
+        self._deadlines = MemoryDeadlines(clock, MOST_VERIFIED) if deadlines is None else deadlines
 
     def add(self, user: str, stored: str, password: str) -> None:
         """Remember that *password* matched."""
-        digest = self._digest(user, stored, password)
-        now = self._clock.seconds()
-        self._ends.pop(digest, None)
-        while self._ends:
-            oldest = next(iter(self._ends))
-            if self._ends[oldest] > now and len(self._ends) < self._limit:
-                break
-            del self._ends[oldest]
-        self._ends[digest] = now + self._lifetime
+        self._deadlines.set(self._digest(user, stored, password), self._clock.seconds() + self._lifetime)
 
     def contains(self, user: str, stored: str, password: str) -> bool:
         """Tell whether just this was verified a short while ago."""
-        return self._ends.get(self._digest(user, stored, password), 0.0) > self._clock.seconds()
+        return self._deadlines.until(self._digest(user, stored, password)) > 0
 
-    def _digest(self, user: str, stored: str, password: str) -> bytes:
-        digest = hmac.new(self._key, digestmod=sha256)
+    def _digest(self, user: str, stored: str, password: str) -> str:
+        digest = hmac.new(self._secret, digestmod=sha256)
         for part in (user, stored, password):
             # surrogatepass encodes every str, no two alike; the length keeps the parts apart.
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "big"))
             digest.update(data)
-        return digest.digest()
+        return digest.hexdigest()
 
 
 def _argon2(salt: bytes) -> Argon2id:

@@ -193,5 +193,6 @@ async def site_utime(session: Session, argument: str) -> Reply:
         modified, name = match[1], match[2]
     else:
         raise ReplyError(501, "SITE UTIME takes YYYYMMDDHHMMSS and a name, or a name, three times and UTC.")
-    await change(session, name, time_of(f"{modified:0<14}"), None)
-    return Reply(200, "Time changed.")
+    wanted = time_of(f"{modified:0<14}")
+    kept = (await change(session, name, wanted, None)).modified
+    return Reply(200, "Time changed." if kept == format_time(wanted) else f"Time changed, to {kept}.")

@@ -103,6 +103,7 @@ LOST_SENTENCES: dict[Cause, str] = {
     Cause.CLIENT_GONE: "The session has ended",
     Cause.CUT_OFF: "The server is shutting down",
     Cause.NOT_ALLOWED: "The configuration has changed",
+    Cause.KICKED: "The session was ended by an operator",
     Cause.NO_HANDSHAKE: "The TLS handshake took too long",
     Cause.HANDSHAKE_CUT: LOST,
     Cause.HANDSHAKE: "The TLS handshake on the data connection failed",
@@ -143,7 +144,10 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         if error.cause is not None:
             reply = lost_reply(session, command, error.cause)
         return reply.because(error.reason)
-    except PortsExhausted:
+    except PortsExhausted as error:
+        if error.unopened:
+            reason = f"{error.unopened} passive ports cannot be opened, see the log"
+            return Reply(425, "No passive port is free, try again later.").because(reason)
         return Reply(425, "All passive ports are in use for your address, try again later.")
     except Lost as error:
         return lost_reply(session, command, error.cause).because(str(error))

@@ -26,7 +26,7 @@ from ftpsd.control.answered import command_done
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import respond
-from ftpsd.control.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
+from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
@@ -362,9 +362,11 @@ class ServerPI(Protocol):
             session.end()
 
     def cut(self) -> None:
-        """End the connection now: the server has waited for it long enough."""
-        self.session.end_cause = Cause.CUT_OFF
-        self._abort("stopping")
+        """End the session now, whatever it does: the server has waited for it long enough."""
+        if self.session.phase is Phase.LIVE:
+            self.end("stopping", "The server is shutting down.", Cause.CUT_OFF)
+        else:
+            self._abort("stopping")
 
     def _abort(self, reason: str) -> None:
         self.session.after_reply(After.CLOSE, reason)

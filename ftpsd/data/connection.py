@@ -215,12 +215,10 @@ class DataConnection:
             try:
                 self._stepped(transfer.step(self._channel, BUDGET, allowance))
             except Exception:
-                self._stumbled(Failure())
+                self._failed(Failure())
         else:
             self._go(State.LENT)
-            self.workers.run(transfer.step, self._channel, BUDGET, allowance).addCallbacks(
-                self._stepped, self._stumbled
-            )
+            self.workers.run(transfer.step, self._channel, BUDGET, allowance).addCallbacks(self._stepped, self._failed)
 
     def _stepped(self, outcome: Outcome) -> None:
         """Take the socket back after a quantum and decide what comes next."""
@@ -254,7 +252,7 @@ class DataConnection:
                     self._socket.acknowledge_at_once()
                 self._socket.watch(self._resume, read=outcome is Outcome.READABLE, write=outcome is Outcome.WRITABLE)
 
-    def _stumbled(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure) -> None:
         """End a transfer whose quantum raised."""
         if failure.check(PoolBusy):
             self._go(State.WATCHED)

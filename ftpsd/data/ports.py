@@ -32,7 +32,11 @@ MAX_WAITING = 64
 
 
 class PortsExhausted(Exception):
-    """Every port of the range is reserved for this client address."""
+    """Every port of the range is reserved for this client address, or one of the *unopened*, which others may hold."""
+
+    def __init__(self, unopened: int = 0) -> None:
+        super().__init__(unopened)
+        self.unopened = unopened
 
 
 class DataListener(Protocol):
@@ -255,4 +259,4 @@ class PassivePorts:
 
     def _refuse(self, result: Deferred[Reservation]) -> None:
         self.exhausted += 1
-        result.errback(PortsExhausted())
+        result.errback(PortsExhausted(len(self.range) - self.listening))

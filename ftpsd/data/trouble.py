@@ -34,6 +34,7 @@ class Cause(StrEnum):
     CLIENT_GONE = "the control connection was lost"
     CUT_OFF = "the server was stopped and cut it off"
     NOT_ALLOWED = "the configuration has changed, and the user may not go on"
+    KICKED = "an operator has ended the session"
 
     NO_HANDSHAKE = "the TLS handshake took too long"
     HANDSHAKE_CUT = "the client closed the data connection before TLS was established"

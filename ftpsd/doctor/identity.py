@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, problem, warning
-from ftpsd.service.addresses import look_up_ipv4, names_in
+from ftpsd.service.changing.addresses import look_up_ipv4, names_in
 from ftpsd.tls.certificates import CertificatePair
 
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.

@@ -1,4 +1,4 @@
-"""`python -m ftpsd.processes PLACE`: what the supervisor starts; see place.py."""
+"""`python -m ftpsd.processes PLACE`: what the supervisor starts; see seat.py."""
 
 from __future__ import annotations
 

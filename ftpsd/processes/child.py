@@ -91,6 +91,7 @@ class Child(ProcessProtocol):
         listeners: Sequence[Sequence[int]],
         table: int,
         homes: int,
+        deadlines: int,
         configuration: int,
     ) -> None:
         """Start it, with the descriptors it is to have."""
@@ -111,6 +112,7 @@ class Child(ProcessProtocol):
                 listeners=tuple(tuple(map(passed, each)) for each in listeners),
                 table=passed(table),
                 homes=passed(homes),
+                deadlines=passed(deadlines),
                 configuration=passed(configuration),
                 link=passed(theirs.fileno()),
             )

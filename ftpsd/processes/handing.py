@@ -16,11 +16,15 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.processes.child import Child
 from ftpsd.processes.link import Reload, ReopenLog
+from ftpsd.processes.shared.count_table import LOCK_CONFIGURATION
+from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.snapshot import Snapshot
+from ftpsd.service.changing.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
+from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import use_level, warn
 from ftpsd.service.outside.outcome import Outcome, runtime_directory
-from ftpsd.service.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
 
 if TYPE_CHECKING:
     from ftpsd.processes.supervisor import Supervisor
@@ -31,26 +35,23 @@ PATIENCE = 30.0
 log = Logger()
 
 
-class SupervisorReload:
-    """Reloads the processes of *supervisor*."""
+class Handing:
+    """What the processes of *supervisor* serve: *loaded*, until a reload or a renewal hands out another."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.snapshot = Snapshot.create(ByteLock(supervisor.table.fd, LOCK_CONFIGURATION))
+        self.version = self.snapshot.write(loaded)
+        self.reloads = Turnstile(self._reload)
         self._supervisor = supervisor
-        self._is_running = False
-        self._is_wanted = False
         self._outcomes = runtime_directory()
 
     def listen_for_hangup(self) -> None:
         """Reload at every SIGHUP from now on."""
         reactor = self._supervisor.reactor
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.begin))
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reloads.enter))
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no reload is under way."""
-        return not self._is_running
-
-    def renew(self, loaded: Loaded) -> None:
+    def use(self, loaded: Loaded) -> None:
         """Have every process take *loaded*, which is what they have but for the certificates."""
 
         def handed(problems: list[str]) -> None:
@@ -58,16 +59,6 @@ class SupervisorReload:
                 log.error("{problem}", problem=problem)
 
         Deferred.fromCoroutine(self._hand_out(loaded)).addErrback(why_refused).addCallback(handed)
-
-    def begin(self) -> None:
-        """Reload; one that is asked for meanwhile follows the one that runs."""
-        if self._is_running:
-            self._is_wanted = True
-            return
-        self._is_running = True
-        began = time.monotonic()
-        systemd.notify_reloading()
-        Deferred.fromCoroutine(self._reload()).addErrback(why_refused).addCallback(self._tell, began)
 
     def catch_up(self, child: Child) -> None:
         """Have *child*, which has begun with an older configuration, take the one that was taken meanwhile."""
@@ -78,25 +69,30 @@ class SupervisorReload:
 
         self._hand_to(child).addCallback(handed)
 
-    async def _reload(self) -> list[str]:
-        """Return what was wrong."""
+    def _reload(self) -> Deferred[list[str]]:
+        """Reload and return what was wrong."""
+        began = time.monotonic()
+        systemd.notify_reloading()
+        return Deferred.fromCoroutine(self._read()).addErrback(why_refused).addCallback(self._tell, began)
+
+    async def _read(self) -> list[str]:
+        """Read the files and hand out what is in them; return what was wrong."""
         supervisor = self._supervisor
         supervisor.audit_log.reopen()
         children = supervisor.ready_children()
         await DeferredList([child.ask(ReopenLog) for child in children], consumeErrors=True)
         loaded = await supervisor.workers.run(load, supervisor.path)
-        for key in changed_beyond_reload(supervisor.loaded.config, loaded.config):
+        for key in changed_beyond_reload(self.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)
         return await self._hand_out(loaded)
 
     async def _hand_out(self, loaded: Loaded) -> list[str]:
         """Have every process take *loaded*; return what was wrong."""
-        supervisor = self._supervisor
-        supervisor.version = supervisor.snapshot.write(loaded)
-        supervisor.loaded = loaded
+        self.version = self.snapshot.write(loaded)
+        self.loaded = loaded
         use_level(loaded.config.log.level)
-        handed = [self._hand_to(child) for child in supervisor.ready_children()]
+        handed = [self._hand_to(child) for child in self._supervisor.ready_children()]
         return [problem for _, problem in await DeferredList(handed) if problem]
 
     def _hand_to(self, child: Child) -> Deferred[str]:
@@ -112,7 +108,8 @@ class SupervisorReload:
 
         return child.ask(Reload, PATIENCE).addCallbacks(answered, failed)
 
-    def _tell(self, problems: list[str], began: float) -> Deferred[None]:
+    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
+        """Say how it ended; return *problems*."""
         supervisor = self._supervisor
         for problem in problems:
             log.error("reload failed: {problem}", problem=problem)
@@ -122,11 +119,4 @@ class SupervisorReload:
             supervisor.bus.publish(Reloaded(DAEMON))
             log.info("reloaded {path}", path=str(supervisor.path))
         systemd.notify_ready(status_after_reload(supervisor.describe(), problems))
-        outcome = Outcome(began, tuple(problems))
-        return write_outcome(supervisor.workers, self._outcomes, outcome).addCallback(self._over)
-
-    def _over(self, _: object) -> None:
-        self._is_running = False
-        if self._is_wanted:
-            self._is_wanted = False
-            self.begin()
+        return write_outcome(supervisor.workers, self._outcomes, Outcome(began, tuple(problems)))

@@ -17,12 +17,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Listener
 from ftpsd.processes.fair import FairPort
 from ftpsd.processes.link import MemberLink, OneConnection, Ready
 from ftpsd.processes.seat import Place, part_of
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
+from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
 from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.snapshot import Snapshot
@@ -31,59 +33,62 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import logs
-from ftpsd.service.parts import Share
-from ftpsd.service.reload import Reloader
+from ftpsd.service.share import Duty, Share
 from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
 
 log = Logger()
 
 
-class Member(Daemon):
+class Member:
     """The daemon at *place*; *version* is that of the configuration *loaded*."""
 
-    renews = False
-
     def __init__(self, loaded: Loaded, version: int, place: Place, snapshot: Snapshot, reactor: Any) -> None:
-        self.place = place
-        self.sweeps = place.index == 0
         self.version = version
-        self.table = CountTable(place.table, place.index)
+        self.link = MemberLink(self)
+        self._place = place
+        self._reactor = reactor
+        self._table = CountTable(place.table, place.index)
         self._snapshot = snapshot
         self._is_ending = False
         for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
             turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
+        deadlines = DeadlineTable(place.deadlines, reactor)
         homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
             processes=place.count,
             ports=part_of(loaded.config.passive.ports, place.index, place.count),
-            counts=SharedCounts(self.table),
-            rates=SharedRates(reactor, self.table),
-            audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            counts=SharedCounts(self._table),
+            rates=SharedRates(reactor, self._table),
             accounts=SharedAccounts(homes),
+            verified=VerifiedCache(reactor, deadlines, deadlines.secret),
+            audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
         )
-        super().__init__(loaded, Path(place.path), reactor, share)
-        self.reloader = Reloader(Path(place.path), self, self._read)
-        self.link = MemberLink(self)
+        self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
 
-    # --- what is different in one of several
+    def open(self) -> None:
+        """
+        Adopt the sockets of the supervisor, and open the audit log.
 
-    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
-        """Take the sockets that were inherited; closed when we stop, they must not stay open in our hands."""
+        Raises: ListenProblem.
+        """
+        self._daemon.open(self._inherited)
+
+    def _inherited(self, number: int, listener: Listener) -> list[IListeningPort]:
+        """Take the sockets of a listener; closed when we stop, they must not stay open in our hands."""
         opened: list[IListeningPort] = []
-        for descriptor in self.place.listeners[number]:
-            port = self.adopt(listener, descriptor)
-            opened.append(FairPort(port, lambda: self.table.surplus, self.reactor))
+        for descriptor in self._place.listeners[number]:
+            port = self._daemon.adopted(listener, descriptor)
+            opened.append(FairPort(port, lambda: self._table.surplus, self._reactor))
             os.close(descriptor)
         return opened
 
-    def open_admin(self) -> None:
-        """Open nothing: metrics and health are the supervisor's."""
-
-    def tell_that_it_serves(self) -> None:
-        """Say it to the supervisor."""
-        self.table.serves(True)
-        self.reactor.adoptStreamConnection(self.place.link, socket.AF_UNIX, OneConnection(self.link))
-        os.close(self.place.link)
+    def start(self) -> None:
+        """Serve, and say so to the supervisor."""
+        self._daemon.startService()
+        self._table.serves(True)
+        self._reactor.adoptStreamConnection(self._place.link, socket.AF_UNIX, OneConnection(self.link))
+        os.close(self._place.link)
         self.link.callRemote(Ready, version=self.version).addErrback(  # type: ignore[no-untyped-call]
             lambda failure: log.failure("the supervisor does not answer", failure)
         )
@@ -92,23 +97,29 @@ class Member(Daemon):
         """Drain, then end the process; harmless when asked again."""
         if not self._is_ending:
             self._is_ending = True
-            self.table.serves(False)
-            self.stopService().addBoth(lambda _: self.reactor.stop())
+            self._table.serves(False)
+            self._daemon.stopService().addBoth(lambda _: self._reactor.stop())
 
     # --- answers to the supervisor
 
     def report(self) -> bytes:
         """Return metrics and status as JSON."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
-        return json.dumps({"metrics": to_text(taken(self.parts.registry)), "status": self.upkeep.status()}).encode()
+        return json.dumps(
+            {"metrics": to_text(taken(self._daemon.parts.registry)), "status": self._daemon.upkeep.status()}
+        ).encode()
 
     def reload(self) -> Deferred[tuple[str, int]]:
         """Take the configuration that lies ready."""
-        return self.reloader.reload().addCallback(lambda problem: (problem, self.version))
+        return self._daemon.reloader.reload().addCallback(lambda problem: (problem, self.version))
 
     def reopen_log(self) -> None:
         """Open the audit log anew."""
-        self.parts.audit_log.reopen()
+        self._daemon.parts.audit_log.reopen()
+
+    def cut(self) -> None:
+        """End the sessions."""
+        self._daemon.cut()
 
     def supervisor_has_gone(self) -> None:
         """Come to an end."""
@@ -130,7 +141,14 @@ def serve_at(place: Place, reactor: Any) -> int:
             f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"
         )
         return EXIT_BAD_CONFIGURATION
-    for descriptor in (place.table, place.homes, place.configuration, place.link, *sum(place.listeners, ())):
+    for descriptor in (
+        place.table,
+        place.homes,
+        place.deadlines,
+        place.configuration,
+        place.link,
+        *sum(place.listeners, ()),
+    ):
         os.set_inheritable(descriptor, False)
         os.set_blocking(descriptor, False)
     snapshot = Snapshot(place.configuration, ByteLock(place.table, LOCK_CONFIGURATION))
@@ -145,7 +163,7 @@ def serve_at(place: Place, reactor: Any) -> int:
 
     def begin() -> None:
         signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(member.end))
-        member.startService()
+        member.start()
 
     reactor.callWhenRunning(begin)
     reactor.run()

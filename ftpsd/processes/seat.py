@@ -28,6 +28,7 @@ class Place:
     listeners: tuple[tuple[int, ...], ...]
     table: int
     homes: int
+    deadlines: int
     configuration: int
     link: int
     version: str = __version__

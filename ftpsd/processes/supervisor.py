@@ -11,13 +11,10 @@ place falls empty too often, the server ends, and whoever started it decides wha
 from __future__ import annotations
 
 from pathlib import Path
-from time import time
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ftpsd import __version__
@@ -26,26 +23,27 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.passwords import MOST_VERIFIED
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
-from ftpsd.processes.handing import SupervisorReload
+from ftpsd.processes.handing import Handing
 from ftpsd.processes.link import Cut
 from ftpsd.processes.seat import process_count
-from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, CountTable
+from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
+from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
 from ftpsd.processes.shared.lock import ByteLock
-from ftpsd.processes.snapshot import Snapshot
 from ftpsd.processes.sums import Sums
-from ftpsd.service.addresses import REFRESH
-from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses
-from ftpsd.service.listeners import ListenProblem, bound_port, open_admin_port, open_control
+from ftpsd.service.changing.addresses import REFRESH
+from ftpsd.service.changing.renewal import INTERVAL, Renewal
+from ftpsd.service.clockwork import Clockwork
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, tell_that_it_serves
+from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import systemd
-from ftpsd.service.outside.announcement import announce
-from ftpsd.service.outside.logs import tell_error, warn
+from ftpsd.service.outside.logs import tell_error
 from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.outside.own_names import MetricsNames
-from ftpsd.service.renewal import INTERVAL, Renewal
 from ftpsd.service.signals import listen_for_stop
 from ftpsd.workers import WorkerPool
 
@@ -68,19 +66,18 @@ class Supervisor:
         config = loaded.config
         self.reactor = reactor
         self.path = path
-        self.loaded = loaded
         self.exit_code = 0
         self.count = process_count(config)
         self.table = CountTable.create(self.count, KEYS_PER_CONNECTION * config.limits.connections)
         everybody = [user for users in (loaded.users, *loaded.hosts) for user in users.users.values()]
         with_quota = sum(user.quota is not None for user in everybody)
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
-        self.snapshot = Snapshot.create(ByteLock(self.table.fd, LOCK_CONFIGURATION))
-        self.version = self.snapshot.write(loaded)
+        self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
+        self.handing = Handing(self, loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
         # DNS may take its time, and a reload must not wait for it.
         self._asking = WorkerPool("names", 1, 1, reactor.callFromThread)
-        self.names = MetricsNames(lambda: self.loaded.config, self._asking)
+        self.names = MetricsNames(lambda: self.handing.loaded.config, self._asking)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, __version__)
         self._add_metrics(registry)
@@ -91,15 +88,12 @@ class Supervisor:
         self.bus.subscribe(self.audit_log.put)
         self.sums = Sums(registry)
         self.rounds = Rounds(self.ready_children, self.sums)
-        self.reload = SupervisorReload(self)
         self._children: dict[int, Child] = {}
         self._deaths = [Deaths() for _ in range(self.count)]
-        self._control: list[tuple[str, list[IListeningPort]]] = []
-        self._admin: IListeningPort | None = None
-        self._calls: list[LoopingCall] = []
+        self._ports = OpenPorts()
+        self._clockwork = Clockwork(reactor)
         self._has_begun = False
         self._is_stopping = False
-        self._started = time()
 
     def _add_metrics(self, registry: CollectorRegistry) -> None:
         alive = Gauge("ftpsd_processes", "Processes that accept connections.", registry=registry)
@@ -115,13 +109,13 @@ class Supervisor:
         Raises:
             ListenProblem: one of them cannot be opened; those opened before are closed again.
         """
-        config = self.loaded.config
+        config, ports = self.handing.loaded.config, self._ports
         sockets = systemd.named_sockets()
         nobody = Factory()
         nobody.noisy = False
-        try:
+        with ports.all_or_none():
             for listener in config.listeners:
-                # Headers of proxies are read by whoever accepts.
+                # Headers of proxies are read by the process that accepts.
                 plain = listener.model_copy(update={"proxy_protocol": None})
                 opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
                 for port in opened:
@@ -129,27 +123,27 @@ class Supervisor:
                     # everybody's, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
                     port._shouldShutdown = False  # type: ignore[attr-defined]
-                self._control.append((listener.mode, opened))
-            total = CollectorRegistry()
-            total.register(self.sums)
-            front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
-            self._admin = open_admin_port(config, AdminSite(front, None), self.reactor)
+                ports.control.append((listener.mode, opened))
+            ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.audit_log, config.audit.log)
-        except ListenProblem:
-            self._close_ports()
-            raise
         close_what_nobody_uses(config)
+
+    def _admin_site(self) -> AdminSite:
+        total = CollectorRegistry()
+        total.register(self.sums)
+        front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
+        return AdminSite(front, None)
 
     def start(self) -> None:
         """Start every process."""
         self.workers.start()
         self._asking.start()
-        self._every(REFRESH, self.names.refresh, now=True)
+        every = self._clockwork.every
+        every(REFRESH, self.names.refresh)
         for index in range(self.count):
             self._fill(index)
-        self._every(ANSWER, self.rounds.ask)
-        renewal = Renewal(lambda: self.loaded if self.reload.is_idle else None, self.reload.renew, self.workers)
-        self._every(INTERVAL, renewal.look)
+        every(ANSWER, self.rounds.ask, now=False)
+        every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
 
     @property
     def is_serving(self) -> bool:
@@ -162,36 +156,32 @@ class Supervisor:
 
     def describe(self) -> str:
         """Name the listeners, for people."""
-        opened = [(mode, port) for mode, ports in self._control for port in ports]
-        listeners = ", ".join(dict.fromkeys(f"{mode} on port {bound_port(port)}" for mode, port in opened))
-        return f"{listeners}, in {self.count} processes"
+        return f"{self._ports.describe()}, in {self.count} processes"
 
     def _fill(self, index: int) -> None:
         if self._is_stopping:
             return
         child = self._children[index] = Child(index, self._child_began, self._child_ended)
-        ports = [[port.fileno() for port in ports] for _, ports in self._control]  # type: ignore[attr-defined]
-        child.start(self.reactor, self.path, self.count, ports, self.table.fd, self.homes.fd, self.snapshot.fd)
+        ports = [[port.fileno() for port in ports] for _, ports in self._ports.control]  # type: ignore[attr-defined]
+        tables = self.table.fd, self.homes.fd, self.deadlines.fd
+        child.start(self.reactor, self.path, self.count, ports, *tables, self.handing.snapshot.fd)
 
     def _child_began(self, child: Child) -> None:
         if self._is_stopping:
             child.signal("TERM")
             return
-        if child.version != self.version:
-            self.reload.catch_up(child)
+        if child.version != self.handing.version:
+            self.handing.catch_up(child)
         if self._has_begun:
             log.info("{name} serves, pid {pid}", name=child.name, pid=child.pid)
         elif len(self.ready_children()) == self.count:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
-            warn(self.loaded.warnings)
-            metrics_port = None if self._admin is None else bound_port(self._admin)
-            log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
-            systemd.notify_ready(f"serving {self.describe()}")
+            tell_that_it_serves(self.handing.loaded, self.describe(), self._ports.metrics_port)
             # systemd counts from READY=1 on.
             watchdog = systemd.watchdog_interval()
             if watchdog is not None:
-                self._every(watchdog / 2, systemd.notify_watchdog)
+                self._clockwork.every(watchdog / 2, systemd.notify_watchdog, now=False)
 
     # --- what happens to processes
 
@@ -228,10 +218,10 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
-        timeout = self.loaded.config.drain_timeout
+        timeout = self.handing.loaded.config.drain_timeout
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + GRACE + GRACE_WHEN_CUT)
-        self._stop_listening()
+        self._ports.stop_listening()
         self._signal_all("TERM")
         self.reactor.callLater(timeout + GRACE, self._signal_all, "KILL")
         if not self._children:
@@ -248,42 +238,20 @@ class Supervisor:
             child.signal(name)
 
     def _finish(self) -> None:
-        for call in self._calls:
-            if call.running:
-                call.stop()
+        self._clockwork.stop()
         if self._has_begun:
             self.bus.publish(Stopped(DAEMON, "signal" if not self.exit_code else "processes-die"))
         log.info("ftpsd has stopped")
-        self._close_ports()
+        self._ports.close()
         self.workers.stop()
         self.audit_log.stop()
         self.reactor.stop()
-
-    def _stop_listening(self) -> None:
-        for _, ports in self._control:
-            for port in ports:
-                port.stopListening()
-        self._control.clear()
-
-    def _close_ports(self) -> None:
-        self._stop_listening()
-        if self._admin is not None:
-            self._admin.stopListening()
-            self._admin = None
-
-    # --- by the clock, and for people
-
-    def _every(self, seconds: float, function: Any, *, now: bool = False) -> None:
-        call = LoopingCall(function)
-        call.clock = self.reactor
-        self._calls.append(call)
-        call.start(seconds, now=now)
 
     def _status(self) -> dict[str, object]:
         own = {
             "version": __version__,
             "listeners": self.describe(),
-            "running for": f"{(time() - self._started) / 3600:.1f} hours",
+            "running for": self._clockwork.running_for,
         }
         return status_of(self.ready_children(), own, self.table.sessions_of)
 
@@ -299,7 +267,7 @@ def supervise(loaded: Loaded, path: Path, reactor: Any) -> int:
 
     def begin() -> None:
         listen_for_stop(reactor, supervisor.stop, supervisor.cut)
-        supervisor.reload.listen_for_hangup()
+        supervisor.handing.listen_for_hangup()
         supervisor.start()
 
     reactor.callWhenRunning(begin)

@@ -14,7 +14,7 @@ from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
-from ftpsd.service.addresses import PublicAddresses
+from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
 from ftpsd.storage.uploads.policy import Tell, UploadPolicy

@@ -4,11 +4,12 @@ The daemon: a Twisted service that opens the listeners, serves, reloads on SIGHU
     Daemon(loaded, path, reactor)  ->  open()  ->  startService()  ...  reload()  ...  stopService()
 
 `open` binds every port and may fail with a sentence for the operator; after it nothing the configuration says can
-fail. This is the one place that imports the reactor.
+fail.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +18,37 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.web.server import Site
 
 from ftpsd.admin.endpoint import admin_site
 from ftpsd.audit.events import DAEMON, Started, Stopped
-from ftpsd.commands import TABLE
 from ftpsd.config.model import Config, Listener
-from ftpsd.control.factory import ControlFactory
-from ftpsd.control.state.runtime import Runtime
-from ftpsd.service.build import build_runtime
+from ftpsd.service.changing.reload import Reloader
 from ftpsd.service.listeners import (
     ListenProblem,
+    OpenPorts,
     adopt,
-    bound_address,
-    bound_port,
     close_unused,
-    listener_name,
     open_admin_port,
     open_control,
     passed_as,
     port_of,
 )
-from ftpsd.service.load import Loaded
+from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
-from ftpsd.service.outside.outcome import runtime_directory
 from ftpsd.service.outside.outputs import open_audit_log
-from ftpsd.service.parts import Parts, Share
-from ftpsd.service.reload import Reloader
+from ftpsd.service.parts import Parts
+from ftpsd.service.serving import Serving
+from ftpsd.service.share import Duty, Share
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
 # Seconds for what was cut off to come to its end; a disk that hangs must not keep the daemon.
 CUT_PATIENCE = 5.0
+# Of these, how long clients may take to read why their session ends.
+LAST_WORD = 1.0
 # How often a draining daemon looks whether the last session has gone, in seconds.
 DRAIN_LOOK = 0.1
 
@@ -57,68 +56,61 @@ log = Logger()
 
 
 class Daemon(Service):
-    """The whole server, from one good configuration; with a *share*, one of its processes (processes/member.py)."""
+    """
+    The whole server, from one good configuration; with a *share*, the part that one of its processes has.
 
-    # Whether it removes abandoned uploads: once for the server.
-    sweeps = True
-    # Whether it looks for renewed certificates itself.
-    renews = True
+    *read* reads the file at *path* anew.
+    """
 
-    def __init__(self, loaded: Loaded, path: Path, reactor: Any, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        path: Path,
+        reactor: Any,
+        share: Share | None = None,
+        read: Callable[[Path], Loaded] = load,
+    ) -> None:
         self.reactor = reactor
-        self.parts = Parts(loaded.config, reactor, share)
-        self.loaded = loaded
-        self.runtime: Runtime = build_runtime(loaded, self.parts)
-        self.reloader = Reloader(path, self, outcomes=runtime_directory())
-        self.upkeep = Upkeep(self)
-        self._control: list[tuple[str, IListeningPort]] = []
-        self._admin: IListeningPort | None = None
+        self.parts = Parts(loaded.config, reactor, share or Share.alone(loaded.config, reactor))
+        self.serving = Serving(loaded, self.parts)
+        self.ports = OpenPorts()
+        self.reloader = Reloader(path, self.serving, self.ports.describe, read)
+        self.upkeep = Upkeep(self.serving, self.ports.describe, self.reloader.turnstile)
         self._is_serving = False
-        self._is_alone = share is None
 
     # --- start
 
-    def open(self) -> None:
+    def open(self, opened: Callable[[int, Listener], list[IListeningPort]] | None = None) -> None:
         """
-        Bind every port and open the audit log.
+        Bind every port and open the audit log; *opened* opens the control listener with that number.
 
         Raises:
             ListenProblem: one of them cannot be opened; those opened before are closed again.
         """
-        config = self.runtime.config
-        try:
+        config, ports, is_telling = self.serving.loaded.config, self.ports, Duty.TELL in self.parts.duties
+        with ports.all_or_none():
             for number, listener in enumerate(config.listeners):
-                self._control += [(listener.mode, port) for port in self.open_listener(number, listener)]
-            self.parts.passive_listeners.use({bound_address(port) for _, port in self._control})
-            self._admin = self.open_admin()
-            open_audit_log(self.parts.audit_log, config.audit.log, warns=self._is_alone)
-        except ListenProblem:
-            self._close_ports()
-            raise
+                ports.control.append((listener.mode, (opened or self._opened)(number, listener)))
+            self.parts.passive_listeners.use(ports.addresses)
+            if is_telling:
+                ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
+            open_audit_log(self.parts.audit_log, config.audit.log, warns=is_telling)
         close_what_nobody_uses(config)
 
-    def open_listener(self, number: int, listener: Listener) -> list[IListeningPort]:
-        """Open the *number*-th of the listeners."""
+    def _opened(self, _: int, listener: Listener) -> list[IListeningPort]:
         if listener.socket is not None:
             passed = passed_as(listener.socket, systemd.named_sockets())
-            return [self.adopt(listener, descriptor) for descriptor in passed]
-        factory = self._factory(listener, listener.port)
+            return [self.adopted(listener, descriptor) for descriptor in passed]
+        factory = self.serving.factory(listener, listener.port)
         return open_control(listener, factory, {}, self.parts.bus, self.reactor)
 
-    def adopt(self, listener: Listener, descriptor: int) -> IListeningPort:
+    def adopted(self, listener: Listener, descriptor: int) -> IListeningPort:
         """Open *listener* on a socket that is there already."""
-        factory = self._factory(listener, port_of(descriptor))
+        factory = self.serving.factory(listener, port_of(descriptor))
         return adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
 
-    def _factory(self, listener: Listener, port: int) -> ControlFactory:
-        name = listener_name(listener, port)
-        is_implicit = listener.mode == "implicit"
-        return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)
-
-    def open_admin(self) -> IListeningPort | None:
-        """Open the port for metrics and health, where there is one."""
-        site = admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status, names=self.upkeep.names)
-        return open_admin_port(self.runtime.config, site, self.reactor)
+    def _admin_site(self) -> Site:
+        return admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status, names=self.upkeep.names)
 
     def privilegedStartService(self) -> None:
         """Open the ports while twistd still has the rights to; ends the process with a clear line where that fails."""
@@ -136,29 +128,8 @@ class Daemon(Service):
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
-        self.tell_that_it_serves()
-
-    def tell_that_it_serves(self) -> None:
-        """Say it to the operator and to systemd."""
-        warn(self.loaded.warnings)
-        metrics_port = None if self._admin is None else bound_port(self._admin)
-        log.info("{line}", line=announce(self.loaded, self.describe(), metrics_port))
-        systemd.notify_ready(f"serving {self.describe()}")
-
-    def describe(self) -> str:
-        """Name the listeners, for people."""
-        return ", ".join(dict.fromkeys(f"{name} on port {bound_port(port)}" for name, port in self._control))
-
-    # --- change
-
-    def use(self, loaded: Loaded) -> None:
-        """Serve new sessions and logins from *loaded*, and end the sessions of users who may not log in by it."""
-        self.runtime = build_runtime(loaded, self.parts)
-        self.loaded = loaded
-        logs.use_level(loaded.config.log.level)
-        for pi in list(self.parts.sessions):
-            pi.reconsider()
-        self.upkeep.refresh_addresses()
+        if Duty.TELL in self.parts.duties:
+            tell_that_it_serves(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
 
     # --- end
 
@@ -166,13 +137,13 @@ class Daemon(Service):
         """Accept nothing more, let what runs finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
         if not self._is_serving:
-            self._close_ports()
+            self.ports.close()
             return succeed(None)
         self._is_serving = False
-        timeout = self.runtime.config.drain_timeout
+        timeout = self.serving.loaded.config.drain_timeout
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + 30)
-        self._stop_listening()
+        self.ports.stop_listening()
         sessions = self.parts.sessions
         busy = sum(pi.is_busy for pi in sessions)
         if busy:
@@ -195,6 +166,10 @@ class Daemon(Service):
         if sessions:
             log.warn("stopping: {count} sessions were cut off", count=len(sessions))
             self.cut()
+            while sessions and self.reactor.seconds() < deadline + LAST_WORD:
+                await deferLater(self.reactor, DRAIN_LOOK)
+            # Clients that have not taken the end of their session; it is to be in the audit log.
+            self.cut()
             # What was at work comes back from its workers and says how it ended.
             while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
                 await deferLater(self.reactor, DRAIN_LOOK)
@@ -202,20 +177,15 @@ class Daemon(Service):
         self.upkeep.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
-        self._close_ports()
+        self.ports.close()
         self.parts.stop()
 
-    def _stop_listening(self) -> None:
-        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
-        for _, port in self._control:
-            port.stopListening()
-        self._control.clear()
 
-    def _close_ports(self) -> None:
-        self._stop_listening()
-        if self._admin is not None:
-            self._admin.stopListening()
-            self._admin = None
+def tell_that_it_serves(loaded: Loaded, listeners: str, metrics_port: int | None) -> None:
+    """Say to the operator and to systemd that *loaded* is served on *listeners*."""
+    warn(loaded.warnings)
+    log.info("{line}", line=announce(loaded, listeners, metrics_port))
+    systemd.notify_ready(f"serving {listeners}")
 
 
 def close_what_nobody_uses(config: Config) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.config.model import Config, Listener, ProxyProtocol
@@ -24,13 +25,62 @@ from ftpsd.data.ports import Reservation
 from ftpsd.data.proxy_header import HeaderStage, ProxiedDataPort
 from ftpsd.data.sockets import DataPort, DataSocket
 
+log = Logger()
 BACKLOG = 1024
+# Passive ports that cannot be opened and are named in the log; a whole range may belong to another program.
+MOST_TOLD = 5
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 class ListenProblem(Exception):
     """A port that cannot be opened, in a sentence that says what to do."""
+
+
+class OpenPorts:
+    """The ports of a server that are open: those of each control listener, behind its mode, and the one for metrics."""
+
+    def __init__(self) -> None:
+        self.control: list[tuple[str, list[IListeningPort]]] = []
+        self.admin: IListeningPort | None = None
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Close again what was opened within, when one cannot be opened (ListenProblem)."""
+        try:
+            yield
+        except ListenProblem:
+            self.close()
+            raise
+
+    @property
+    def addresses(self) -> set[str]:
+        """The addresses that clients reach."""
+        return {bound_address(port) for _, ports in self.control for port in ports}
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The number of the port for metrics."""
+        return None if self.admin is None else bound_port(self.admin)
+
+    def describe(self) -> str:
+        """Name the control listeners, for people."""
+        named = [f"{mode} on port {bound_port(port)}" for mode, ports in self.control for port in ports]
+        return ", ".join(dict.fromkeys(named))
+
+    def stop_listening(self) -> None:
+        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
+        for _, ports in self.control:
+            for port in ports:
+                port.stopListening()
+        self.control.clear()
+
+    def close(self) -> None:
+        """Close every port."""
+        self.stop_listening()
+        if self.admin is not None:
+            self.admin.stopListening()
+            self.admin = None
 
 
 class PassiveListeners:
@@ -41,6 +91,7 @@ class PassiveListeners:
         self.addresses: list[str] = []
         self._reactor = reactor
         self._open: list[DataPort] = []
+        self._told: set[int] = set()
         proxies = config.passive.proxy_protocol
         self._stage = None if proxies is None else HeaderStage(proxies.trusted, reactor, rejecting_data(bus))
 
@@ -68,8 +119,17 @@ class PassiveListeners:
         except CannotListenError as error:
             for listener in opened:
                 listener.stopListening()  # type: ignore[no-untyped-call]
+            self._tell(port, why_not(address, port, error))
             raise OSError(error.socketError.errno, os.strerror(error.socketError.errno or 0)) from None
         self._open += opened
+
+    def _tell(self, port: int, why: str) -> None:
+        """Warn of *port* once: it is tried again whenever a client might get it."""
+        if port in self._told or len(self._told) >= MOST_TOLD:
+            return
+        self._told.add(port)
+        rest = "; other ports are not named any more" if len(self._told) == MOST_TOLD else ""
+        log.warn("passive.ports: {why}{rest}", why=why, rest=rest)
 
     def close(self) -> None:
         """Close every port."""

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import resource
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,16 +15,13 @@ from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
-from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
-from ftpsd.config.units import PortRange
 from ftpsd.control.pi import ServerPI
-from ftpsd.control.state.limits import SessionCounts, UserRates
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.listeners import PassiveListeners
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.service.share import Duty, Share
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
@@ -40,57 +35,41 @@ UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one of several processes has of the server (processes); *audit_turn* is held to write to the log."""
-
-    processes: int
-    ports: PortRange
-    counts: SessionCounts
-    rates: UserRates
-    audit_turn: AbstractContextManager[object]
-    accounts: QuotaAccounts
-
-
 class Parts:
-    """
-    Made once for the process, from the configuration it started with; *reactor* is Twisted's.
+    """What is made once for the process, from the configuration it started with, on Twisted's *reactor*."""
 
-    A process that serves alone has no *share*.
-    """
-
-    def __init__(self, config: Config, reactor: Any, share: Share | None = None) -> None:
+    def __init__(self, config: Config, reactor: Any, share: Share) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
+        self.duties = share.duties
         # Logins wait in front of their pool, for a fair turn.
         self.login = WorkerPool("login", config.workers.login, config.workers.login, call)
         self.logins = LoginQueue(self.login, config.workers.login)
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
-        threads = transfer_threads(config, share.processes if share else 1)
+        threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
-        self.accounts = share.accounts if share else QuotaAccounts()
+        self.accounts = share.accounts
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
-        turn = share.audit_turn if share else None
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn)
+        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
         for sink in (self.metrics, self.audit_log.put):
-            # What happens to the server as a whole is told once, by the supervisor.
-            self.bus.subscribe(_of_sessions(sink) if share else sink)
-        self.counts = share.counts if share else SessionCounts()
+            self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
+        self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
-        self.verified = VerifiedCache(reactor)
+        self.verified = share.verified
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
-        ports = share.ports if share else config.passive.ports
+        ports = share.ports
         self.ports = PassivePorts(
             ports.first, ports.last, self.passive_listeners.listen, reactor, config.limits.data_connect_timeout
         )
         self.passive_listeners.accept = self.ports.take
-        rates = share.rates if share else UserRates(reactor)
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
-        self.shared = Shared(reactor, self.bus, self.metrics, self.files, self.counts, rates, LiveSessions(reactor))
+        self.shared = Shared(
+            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, LiveSessions(reactor)
+        )
         self._watch()
 
     @property

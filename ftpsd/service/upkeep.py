@@ -5,26 +5,24 @@ DNS names, looks for renewed certificates, sweeps uploads that nobody will resum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ftpsd import __version__
-from ftpsd.service.addresses import REFRESH, PublicAddresses
+from ftpsd.service.changing.addresses import REFRESH
+from ftpsd.service.changing.renewal import INTERVAL, Renewal
+from ftpsd.service.changing.turnstile import Turnstile
+from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
-from ftpsd.service.renewal import INTERVAL, Renewal
+from ftpsd.service.serving import Serving
+from ftpsd.service.share import Duty
 from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.uploads.sweep import sweep_partials
-
-if TYPE_CHECKING:
-    from ftpsd.service.daemon import Daemon
-    from ftpsd.service.load import Loaded
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
@@ -33,53 +31,49 @@ log = Logger()
 
 
 class Upkeep:
-    """The clockwork of *daemon*."""
+    """
+    The clockwork of what is *serving*; *describe* names the listeners.
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._calls: list[LoopingCall] = []
+    While one of the *reloads* runs, no certificate is renewed.
+    """
+
+    def __init__(self, serving: Serving, describe: Callable[[], str], reloads: Turnstile[Any]) -> None:
+        parts = serving.parts
+        self._serving = serving
+        self._describe = describe
+        self._reloads = reloads
+        self._clockwork = Clockwork(parts.reactor)
         self._expected: float | None = None
-        self._started = time()
-        self.names = MetricsNames(lambda: daemon.runtime.config, daemon.parts.upkeep)
+        self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
         """Begin."""
-        parts = self._daemon.parts
+        parts, every = self._serving.parts, self._clockwork.every
         parts.metrics.watch_certificates(self._certificates)
-        self._every(LAG_INTERVAL, self._measure_lag)
-        self._every(REFRESH, self.refresh_addresses)
-        self._every(REFRESH, self.names.refresh)
-        self._every(SWEEP_INTERVAL, self._count)
-        if self._daemon.renews:
-            self._every(INTERVAL, Renewal(self._loaded, self._daemon.use, parts.files).look)
-        if self._daemon.sweeps:
-            self._every(SWEEP_INTERVAL, self._sweep)
+        every(LAG_INTERVAL, self._measure_lag)
+        every(REFRESH, self._serving.refresh_addresses)
+        every(REFRESH, self.names.refresh)
+        every(SWEEP_INTERVAL, self._count)
+        if Duty.RENEW in parts.duties:
+            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
+        if Duty.SWEEP in parts.duties:
+            every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
-            self._every(watchdog / 2, systemd.notify_watchdog)
+            every(watchdog / 2, systemd.notify_watchdog)
 
     def stop(self) -> None:
         """End."""
-        for call in self._calls:
-            if call.running:
-                call.stop()
-
-    def refresh_addresses(self) -> None:
-        """Look the DNS names of `passive.public_address` up again."""
-        addresses = self._daemon.runtime.public_address
-        if isinstance(addresses, PublicAddresses):
-            addresses.refresh()
+        self._clockwork.stop()
 
     def status(self) -> Mapping[str, object]:
         """Return what the status page shows."""
-        daemon = self._daemon
-        parts = daemon.parts
-        certificate = daemon.runtime.certificate
+        parts, certificate = self._serving.parts, self._serving.runtime.certificate
         return {
             "version": __version__,
-            "listeners": daemon.describe(),
-            "running for": f"{(time() - self._started) / 3600:.1f} hours",
+            "listeners": self._describe(),
+            "running for": self._clockwork.running_for,
             "sessions": len(parts.sessions),
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
@@ -87,27 +81,19 @@ class Upkeep:
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
 
-    def _every(self, seconds: float, function: object) -> None:
-        call = LoopingCall(function)  # type: ignore[arg-type]
-        call.clock = self._daemon.reactor
-        self._calls.append(call)
-        call.start(seconds)
-
-    def _loaded(self) -> Loaded | None:
-        return None if self._daemon.reloader.is_running else self._daemon.loaded
-
     def _certificates(self) -> dict[str, float]:
-        return {name: pair.not_after.timestamp() for name, pair in self._daemon.runtime.hosts.certificates.items()}
+        return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
 
     def _measure_lag(self) -> None:
-        now = self._daemon.reactor.seconds()
+        parts = self._serving.parts
+        now = parts.reactor.seconds()
         if self._expected is not None:
-            self._daemon.parts.metrics.observe_lag(max(0.0, now - self._expected))
+            parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for what other programs have changed in them."""
-        runtime, parts = self._daemon.runtime, self._daemon.parts
+        runtime, parts = self._serving.runtime, self._serving.parts
         everybody = [user for host in runtime.hosts.all for user in host.users.values()]
         homes = [user.home for user in everybody if user.quota is not None]
         return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
@@ -116,7 +102,7 @@ class Upkeep:
 
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
-        runtime, parts = self._daemon.runtime, self._daemon.parts
+        runtime, parts = self._serving.runtime, self._serving.parts
         everybody = [user for host in runtime.hosts.all for user in host.users.values()]
         directories = {user.home for user in everybody}
         directories.update(mount.directory for user in everybody for mount in user.mounts)

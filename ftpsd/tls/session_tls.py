@@ -235,7 +235,7 @@ class SessionTLS:
         if self._own is None:
             self._own = self._make_context(self.pair)
             if self._policy.choose is not None:
-                self._own.set_tlsext_servername_callback(hear_name)
+                self._own.set_tlsext_servername_callback(note_asked_name)
         return self._own
 
     def _make_context(self, pair: CertificatePair) -> SSL.Context:
@@ -257,7 +257,7 @@ class SessionTLS:
             control.set_context(self._chosen)
 
 
-def hear_name(connection: SSL.Connection) -> None:
+def note_asked_name(connection: SSL.Connection) -> None:
     """Tell the session of *connection* which server the client asks for; no name, or one that is not ASCII, is none."""
     assert isinstance(connection, ServerConnection)
     name = connection.get_servername()

@@ -1,11 +1,16 @@
 """
 Counts of sessions, and the limits on them. They live as long as the server; the numbers to compare with come from the
 configuration.
+
+`Counts` and `Rates` are what sessions ask; here are those of a server of one process. Those of several processes are in
+processes/shared/counts.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
@@ -30,13 +35,53 @@ REJECTIONS = {
 }
 
 
+class Counts(Protocol):
+    """
+    Limits on the number of sessions: in all, by client (`client_of` its address), by user. Every answer comes at once.
+
+    `total` and `logged_in` count the sessions of this process, whatever the limits are compared with.
+    """
+
+    @property
+    def total(self) -> int:
+        """How many connections are counted."""
+
+    @property
+    def logged_in(self) -> int:
+        """How many sessions have a user."""
+
+    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+        """Count a connection from *address*; or return why it is one too many, and count nothing."""
+
+    def closed(self, address: str) -> None:
+        """Count it no longer."""
+
+    def may_linger(self, address: str) -> bool:
+        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+
+    def lingered(self, address: str) -> None:
+        """Count it no longer."""
+
+    def log_in(self, user: str, limit: int | None) -> bool:
+        """Count a login of *user*; False, and nothing counted, when *limit* sessions are open already."""
+
+    def log_out(self, user: str) -> None:
+        """Count it no longer."""
+
+
+class Rates(Protocol):
+    """Limits on the bandwidth of a session and of a user, who may have many sessions."""
+
+    def pace(self, user: str, direction: Direction, user_rate: int | None, session_rate: int | None) -> Pace:
+        """Return the pace of one direction of a new session; rates in bytes per second, None sets none."""
+
+
 class SessionCounts:
-    """How many sessions there are: in all, by client (`client_of` its address), by user."""
+    """The counts of a server of one process."""
 
     def __init__(self) -> None:
         self.total = 0
         self.logged_in = 0
-        """How many sessions have a user."""
         self._by_client: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
@@ -83,10 +128,15 @@ class SessionCounts:
 
 
 class UserRates:
-    """Makes the pace of a session: its own bucket, and one that all sessions of its user share."""
+    """
+    Makes the pace of a session: its own bucket, and one that all sessions of its user share.
 
-    def __init__(self, clock: IReactorTime) -> None:
+    *bucket* makes the one of a user; without it that is a bucket of this process.
+    """
+
+    def __init__(self, clock: IReactorTime, bucket: Callable[[str, Direction, int], Bucket] | None = None) -> None:
         self._clock = clock
+        self._bucket = bucket or self._own_bucket
         # Held by the sessions that share them; gone with the last.
         self._shared: WeakValueDictionary[tuple[str, Direction, int], Bucket] = WeakValueDictionary()
 
@@ -99,14 +149,13 @@ class UserRates:
             key = (user, direction, user_rate)
             bucket = self._shared.get(key)
             if bucket is None:
-                bucket = self._shared[key] = self._bucket_of_user(user, direction, user_rate)
+                bucket = self._shared[key] = self._bucket(*key)
             buckets.append(bucket)
         if session_rate is not None:
             buckets.append(Bucket(session_rate, self._clock))
         return Pace(*buckets) if buckets else NO_LIMIT
 
-    def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
-        """Make the bucket that all sessions of *user* share."""
+    def _own_bucket(self, user: str, direction: Direction, rate: int) -> Bucket:
         return Bucket(rate, self._clock)
 
 

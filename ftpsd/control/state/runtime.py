@@ -18,7 +18,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Hosts
-from ftpsd.control.state.limits import SessionCounts, UserRates
+from ftpsd.control.state.limits import Counts, Rates
 from ftpsd.data.dtp import DataSettings
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
@@ -34,8 +34,8 @@ class Shared:
     bus: AuditBus
     metrics: Metrics
     files: Workers
-    counts: SessionCounts
-    rates: UserRates
+    counts: Counts
+    rates: Rates
     live: LiveSessions
     remote: Workers | None = None  # for trees that are remote; None while there are none
 

@@ -20,9 +20,9 @@ from twisted.internet.task import deferLater
 from ftpsd.audit.events import Direction, Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
-from ftpsd.control.handshakes import data_refused
+from ftpsd.control.state.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
-from ftpsd.control.state.limits import SessionCounts
+from ftpsd.control.state.limits import Counts
 from ftpsd.control.state.phase import MOVES, After, Phase
 from ftpsd.control.state.proof import Ownership
 from ftpsd.control.state.remembered import Parameters
@@ -113,7 +113,7 @@ class Session:
         return self.runtime.shared.clock
 
     @property
-    def counts(self) -> SessionCounts:
+    def counts(self) -> Counts:
         """The counts of sessions, which limits compare with."""
         return self.runtime.shared.counts
 

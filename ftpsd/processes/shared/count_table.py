@@ -4,10 +4,9 @@ The table of counts that all processes share: how much of each key every one of 
 It is memory without a name (lock.py), mapped by all. A process writes into its own column only, and the sum over the
 columns is the whole server's. When a process dies the supervisor clears its column: nothing it held outlives it.
 
-A key is found by a keyed hash in one of the buckets of 32 slots, so no client can choose addresses that meet in one.
-A slot whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to refuse. Every
-change is made under the table's lock, which is held for some microseconds; counts are single words, which reading
-without the lock finds whole.
+A slot (buckets.py) whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to
+refuse. Every change is made under the table's lock, which is held for some microseconds; counts are single words, which
+reading without the lock finds whole.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ import mmap
 import os
 import secrets
 import struct
-from hashlib import blake2b
 
+from ftpsd.processes.shared.buckets import DIGEST, SLOTS_IN_BUCKET, Buckets
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
 
-SLOTS_IN_BUCKET = 32
-DIGEST = 16
 WORD = 8
 # What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
 # configuration being replaced.
@@ -42,8 +39,7 @@ class CountTable:
         self.fd = fd
         self.lock = ByteLock(fd, LOCK_TABLE)
         self._map = mmap.mmap(fd, os.fstat(fd).st_size)
-        self._slots, self.processes, self._key = _HEADER.unpack_from(self._map)
-        self._buckets = self._slots // SLOTS_IN_BUCKET
+        self._slots, self.processes, secret = _HEADER.unpack_from(self._map)
         view = memoryview(self._map)
         place = _HEADER.size
 
@@ -57,7 +53,7 @@ class CountTable:
         self._serving = words(self.processes).cast("q")
         self._values = words(self._slots).cast("d")
         self._columns = [words(self._slots).cast("q") for _ in range(self.processes)]
-        self._digests = place
+        self._buckets = Buckets(self._map, place, self._slots, secret)
         self.column = column
 
     @classmethod
@@ -74,8 +70,7 @@ class CountTable:
 
     def find(self, key: str) -> int | None:
         """Return the slot of *key*."""
-        digest, first = self._place(key)
-        return self._search(digest, first)
+        return self._buckets.find(*self._buckets.place(key))
 
     def claim(self, key: str, value: float = 0.0) -> int:
         """
@@ -83,14 +78,13 @@ class CountTable:
 
         Raises: TableFull.
         """
-        digest, first = self._place(key)
-        slot = self._search(digest, first)
+        digest, slots = self._buckets.place(key)
+        slot = self._buckets.find(digest, slots)
         if slot is None:
-            slot = next((each for each in range(first, first + SLOTS_IN_BUCKET) if not self.count(each)), None)
+            slot = next((each for each in slots if not self.count(each)), None)
             if slot is None:
                 raise TableFull
-            place = self._digests + slot * DIGEST
-            self._map[place : place + DIGEST] = digest
+            self._buckets.put(slot, digest)
         if not self.count(slot):
             self._values[slot] = value
         self._own[slot] += 1
@@ -164,18 +158,3 @@ class CountTable:
     def _own(self) -> memoryview[int]:
         assert self.column is not None
         return self._columns[self.column]
-
-    def _place(self, key: str) -> tuple[bytes, int]:
-        """Return the digest of *key* and the first slot of its bucket."""
-        digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=DIGEST, key=self._key).digest()
-        return digest, int.from_bytes(digest[:8], "little") % self._buckets * SLOTS_IN_BUCKET
-
-    def _search(self, digest: bytes, first: int) -> int | None:
-        begin, end = (self._digests + slot * DIGEST for slot in (first, first + SLOTS_IN_BUCKET))
-        place = self._map.find(digest, begin, end)
-        while place >= 0:
-            slot, rest = divmod(place - self._digests, DIGEST)
-            if rest == 0:
-                return slot
-            place = self._map.find(digest, place + 1, end)
-        return None

@@ -1,6 +1,6 @@
 """
-Limits that hold for the whole server where several processes serve: the counts of control/state/limits.py over a table
-that all of them share, and users' rates as buckets in the same table.
+Limits that hold for the whole server where several processes serve: `Counts` and `Rates` (control/state/limits.py) over
+a table that all of them share.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import (
     MOST_REFUSED,
     MOST_REFUSED_OF_CLIENT,
-    SessionCounts,
     UserRates,
     too_many,
 )
-from ftpsd.data.carry.pace import BURST, UNLIMITED, Bucket
+from ftpsd.data.carry.pace import BURST, Bucket, Pace
 from ftpsd.processes.shared.count_table import CountTable, TableFull
 from ftpsd.wire.address import client_of
 
@@ -28,16 +27,16 @@ ALL_REFUSED = "refused"
 log = Logger()
 
 
-class SharedCounts(SessionCounts):
+class SharedCounts:
     """
-    Compares with the sessions of all processes. What it tells (`total`, `logged_in`) is of this one, as its metrics
-    are.
+    The counts of one of several processes; limits are compared with the sessions of all of them.
 
     A table without room counts as a limit that is reached: what cannot be counted is refused.
     """
 
     def __init__(self, table: CountTable) -> None:
-        super().__init__()
+        self.total = 0
+        self.logged_in = 0
         self._table = table
 
     def admit(self, address: str, connections: int, per_address: int) -> str | None:
@@ -53,11 +52,12 @@ class SharedCounts(SessionCounts):
             except TableFull:
                 return self._full()
             table.add_sessions(1)
-        return super().admit(address, UNLIMITED, UNLIMITED)
+        self.total += 1
+        return None
 
     def closed(self, address: str) -> None:
         """Count it no longer."""
-        super().closed(address)
+        self.total -= 1
         with self._table.lock:
             self._table.add_sessions(-1)
             self._table.release(_address(address))
@@ -99,11 +99,12 @@ class SharedCounts(SessionCounts):
                 self._full()
                 return False
             table.add_logged_in(1)
-        return super().log_in(user, None)
+        self.logged_in += 1
+        return True
 
     def log_out(self, user: str) -> None:
         """Count it no longer."""
-        super().log_out(user)
+        self.logged_in -= 1
         with self._table.lock:
             self._table.add_logged_in(-1)
             self._table.release(_user(user))
@@ -132,14 +133,19 @@ class SharedBucket(Bucket):
         return max(0.0, self._table.value(self._slot) - self._clock.seconds())
 
 
-class SharedRates(UserRates):
+class SharedRates:
     """Makes paces whose user's bucket is shared by all processes."""
 
     def __init__(self, clock: IReactorTime, table: CountTable) -> None:
-        super().__init__(clock)
+        self._clock = clock
         self._table = table
+        self._rates = UserRates(clock, self._bucket)
 
-    def _bucket_of_user(self, user: str, direction: Direction, rate: int) -> Bucket:
+    def pace(self, user: str, direction: Direction, user_rate: int | None, session_rate: int | None) -> Pace:
+        """Return the pace of one direction of a new session; rates in bytes per second, None sets none."""
+        return self._rates.pace(user, direction, user_rate, session_rate)
+
+    def _bucket(self, user: str, direction: Direction, rate: int) -> Bucket:
         key = f"rate\0{user}\0{direction}\0{rate}"
         try:
             with self._table.lock:

@@ -17,7 +17,7 @@ from ftpsd.config.checks.named_files import Findings, by_file, examine
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
-from ftpsd.service.addresses import look_up_ipv4
+from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.pairs import Certificates, load_certificates
 

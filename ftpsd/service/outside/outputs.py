@@ -4,6 +4,7 @@ Where the audit log goes when that is standard output: a place that keeps it, or
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -32,7 +33,17 @@ def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) ->
     try:
         audit_log.start()
     except OSError as error:
-        raise ListenProblem(f"audit.log: {target} cannot be opened: {error.strerror}") from None
+        raise ListenProblem(f"audit.log: {target} cannot be opened: {error.strerror}{_remedy(error)}") from None
+
+
+def _remedy(error: OSError) -> str:
+    """Say what to do about a log that the system does not let be written."""
+    if error.errno == errno.EROFS:
+        # What ProtectSystem= of the unit makes of the rest of the machine.
+        return "; under systemd write to /var/log/ftpsd, or add ReadWritePaths= in a drop-in (systemctl edit ftpsd)"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "; let the daemon's user write there, or name a file in a directory of its own"
+    return ""
 
 
 def leads_nowhere(descriptor: int) -> bool:

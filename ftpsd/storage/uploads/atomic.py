@@ -70,6 +70,8 @@ class AtomicSink:
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
+        if terms.over_same and begun.published is not None:  # so many bytes are no new ones
+            self._partial.on_loan = begun.published.st_size
         self._is_durable = policy.durable or terms.durable
         self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
         self._is_published = False

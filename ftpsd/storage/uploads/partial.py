@@ -1,8 +1,7 @@
 """
 Partials: the hidden files beside the target in which uploads grow.
 
-* A partial is truncated, renamed or unlinked only by the holder of its flock, and only after a look that the name
-still
+* A partial is truncated, renamed or unlinked only by the holder of its flock, and only after a look that the name still
   means the locked file. The lock dies with the process, so after SIGKILL the partial is free to be resumed.
 * The partial of an owner and a target has one name, made of both, so that the owner finds it again. While somebody is
   at work in it a further upload takes a random name; such a partial cannot be found again and is only ever swept.
@@ -124,7 +123,19 @@ def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
 class Partial:
     """An unfinished upload that is being worked on; as a context it is closed when an error leaves that."""
 
-    __slots__ = ("_content", "_writing", "fd", "findable", "found", "is_new", "ledger", "lent", "place", "size")
+    __slots__ = (
+        "_content",
+        "_writing",
+        "fd",
+        "findable",
+        "found",
+        "is_new",
+        "ledger",
+        "lent",
+        "on_loan",
+        "place",
+        "size",
+    )
 
     def __init__(
         self,
@@ -146,6 +157,7 @@ class Partial:
         self.found: os.stat_result | None = None
         self.findable = findable  # the name its owner looks for
         self.lent = 0  # bytes of it that do not count, for they are about to replace the same ones
+        self.on_loan = 0  # how many bytes from its beginning on may be lent, as they are written
         self.size = 0  # bytes of its user; set by truncate() or fill(), one of which comes before write()
         self._content = content
         self._writing: Writing | None = None
@@ -264,13 +276,19 @@ class Partial:
         with self.ledger.change() as change:
             before = os.fstat(self.fd)
             stored = self._content.stored
-            room = change.need_bytes(stored(self.size + len(data)) - before.st_size)
+            growth = stored(self.size + len(data)) - before.st_size
+            loan = min(growth, max(self.on_loan - before.st_size, 0))
+            loan = loan if loan > 0 and change.may_lend(loan) else 0
+            room = loan + change.need_bytes(growth - loan)
             granted = self._content.length(before.st_size + room) - self.size
             try:
                 if granted > 0:
                     self._write(data[:granted])
             finally:
-                change.resized(before, before.st_size, stored(self.size))
+                grown = stored(self.size)
+                change.resized(before, before.st_size, grown)
+                change.lend(lent := min(grown - before.st_size, loan))
+                self.lent += lent
         if granted < len(data):
             raise StorageError(Kind.QUOTA)
 

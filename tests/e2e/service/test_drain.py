@@ -107,7 +107,7 @@ def test_a_second_signal_cuts_off(own: Daemon, ftp: ftplib.FTP, account: Account
 
 
 def test_the_wait_has_an_end(start_daemon: StartDaemon, way: Way) -> None:
-    """After drain_timeout what still runs is cut off."""
+    """After drain_timeout what still runs is cut off, and its client told."""
     own = start_daemon({"tls": {"require": "none"}, "drain_timeout": "1s"})
     account = own.account()
     ftp = log_in(own, way, account)
@@ -115,6 +115,7 @@ def test_the_wait_has_an_end(start_daemon: StartDaemon, way: Way) -> None:
     connection.sendall(content(1000))
     own.signal(signal.SIGTERM)
     assert own.ended() == 0
+    assert next_code(ftp) == 421
     connection.close()
     ftp.close()
     assert not (account.home / "file").exists()

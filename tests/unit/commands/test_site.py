@@ -145,6 +145,15 @@ def test_utime(argument: str, path: str) -> None:
     assert (event.path, event.modified, event.mode) == (path, STAMP, None)
 
 
+def test_utime_tells_what_is_kept() -> None:
+    """Where the file system cannot keep the year, the reply has the time that MDTM will tell."""
+    client = files()
+    said = client.say("SITE UTIME 18000101000000 file")
+    kept = client.say("MDTM file").removeprefix("213 ")
+    assert not kept.startswith("1800")
+    assert said == f"200 Time changed, to {kept}."
+
+
 def test_utime_without_seconds() -> None:
     """ProFTPD's older form."""
     client = files()

@@ -123,6 +123,18 @@ def test_other_expected_errors(error: Exception, code: str) -> None:
     assert answer_to(error)[:3] == code
 
 
+@pytest.mark.parametrize(
+    ("unopened", "text"),
+    [
+        (0, "425 All passive ports are in use for your address, try again later."),
+        (2, "425 No passive port is free, try again later."),
+    ],
+)
+def test_whose_ports_are_in_use(unopened: int, text: str) -> None:
+    """Ports that cannot be opened are not the client's doing."""
+    assert answer_to(PortsExhausted(unopened)) == text
+
+
 @pytest.mark.parametrize("error", [ValueError(SECRET), AssertionError(SECRET), OSError(5, SECRET), KeyError(SECRET)])
 def test_the_unexpected_is_451(error: Exception) -> None:
     """Nobody's fault but ours: try again later."""

@@ -109,9 +109,18 @@ def test_draining_waits_for_the_command() -> None:
 
 
 def test_cutting_waits_for_nothing() -> None:
-    """The operator asked twice."""
+    """The operator asked twice: the client is told, the command at work is left behind."""
     _, client = slow()
     client.send("SIZE file")
+    client.pi.cut()
+    assert client.replies() == "421 The server is shutting down."
+    assert client.is_closed
+
+
+def test_cutting_a_session_that_has_had_its_end() -> None:
+    """A client that does not answer the end of the connection is not waited for either."""
+    _, client = slow()
+    client.pi.drain()
     client.pi.cut()
     assert client.is_cut
 

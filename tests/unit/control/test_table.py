@@ -9,7 +9,6 @@ import pytest
 
 from ftpsd.audit.labels import CHILDREN_LIMIT, COMMAND
 from ftpsd.commands import TABLE
-from ftpsd.control.state.limits import SessionCounts
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, CommandTable, Family, Interrupts, Needs, needs_text
 from ftpsd.wire.lines import CommandLine
@@ -219,82 +218,3 @@ def test_needs_are_put_into_words() -> None:
     """For the protocol page."""
     assert needs_text(Needs.NOTHING) == "nothing"
     assert needs_text(Needs.LOGIN | Needs.DATA_PORT) == "login, data port"
-
-
-# --- counts of sessions
-
-
-def test_counts_forget_who_has_gone() -> None:
-    """Nothing is kept for addresses and users without a session."""
-    counts = SessionCounts()
-    assert counts.admit("198.51.100.7", 1, 1) is None
-    counts.log_in("alice", None)
-    counts.log_out("alice")
-    counts.closed("198.51.100.7")
-    assert (counts.total, counts.logged_in, counts.admit("198.51.100.7", 1, 1)) == (0, 0, None)
-
-
-def test_a_login_beyond_the_limit_is_not_counted() -> None:
-    """log_in() says no, and changes nothing."""
-    counts = SessionCounts()
-    assert counts.log_in("alice", 1)
-    assert not counts.log_in("alice", 1)
-    assert counts.logged_in == 1
-
-
-def test_users_without_a_limit() -> None:
-    """None is no limit."""
-    counts = SessionCounts()
-    assert all(counts.log_in("alice", None) for _ in range(1000))
-
-
-def test_whoever_is_refused_is_not_counted() -> None:
-    """admit() with a thousand strangers too many keeps none of them, and says which limit it was."""
-    counts = SessionCounts()
-    assert counts.admit("198.51.100.7", 1, 1) is None
-    refused = {counts.admit(f"198.51.100.{number}", 1, 1) for number in range(1000)}
-    assert (counts.total, refused) == (1, {"too-many-connections"})
-    assert counts.admit("198.51.100.7", 2, 1) == "too-many-from-address"
-
-
-def test_few_refused_connections_linger() -> None:
-    """Four of an address, 64 in all; one that goes makes room."""
-    counts = SessionCounts()
-    assert [counts.may_linger("192.0.2.1") for _ in range(5)] == [True] * 4 + [False]
-    counts.lingered("192.0.2.1")
-    assert counts.may_linger("192.0.2.1")
-    assert [counts.may_linger(f"198.51.100.{number}") for number in range(61)] == [True] * 60 + [False]
-
-
-def test_one_network_is_one_client() -> None:
-    """All addresses of a /64 share what one address may have; the next /64 has its own."""
-    counts = SessionCounts()
-    assert counts.admit("2001:db8::1", 9, 2) is None
-    assert counts.admit("2001:db8::2", 9, 2) is None
-    assert counts.admit("2001:db8::3", 9, 2) == "too-many-from-address"
-    assert counts.admit("2001:db8:0:1::3", 9, 2) is None
-    counts.closed("2001:db8::9")
-    assert counts.admit("2001:db8::4", 9, 2) is None
-
-
-def test_a_quarter_is_for_sessions_that_are_logged_in() -> None:
-    """Connections without a login are three quarters at most; each login makes room for one more."""
-    counts = SessionCounts()
-    admitted = [counts.admit(f"198.51.100.{number}", 100, 9) for number in range(100)]
-    assert admitted == [None] * 75 + ["too-many-without-login"] * 25
-    for number in range(25):
-        assert counts.log_in("alice", None)
-        assert counts.admit(f"203.0.113.{number}", 100, 9) is None
-    assert counts.admit("192.0.2.1", 100, 9) == "too-many-connections"
-    counts.log_out("alice")
-    counts.closed("198.51.100.0")
-    assert counts.admit("192.0.2.1", 100, 9) == "too-many-without-login"
-
-
-@pytest.mark.parametrize("connections", [1, 2, 3])
-def test_a_server_for_three_has_no_quarter(connections: int) -> None:
-    """Rounded down: every place can still be logged in at."""
-    counts = SessionCounts()
-    assert [counts.admit(f"198.51.100.{number}", connections, 9) for number in range(connections)] == [
-        None
-    ] * connections

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from zope.interface import implementer
 
 from ftpsd.control.transport import MOST_FORGOTTEN, MOVES, ControlTransport, State
 from ftpsd.tls.record_look import RECORD
-from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import identity
 from tests.reactor import Reactor, tcp_pair
 
@@ -339,85 +338,6 @@ def test_a_cut_is_told_from_an_end(ends: Ends) -> None:
 def test_garbage_is_no_handshake(ends: Ends) -> None:
     """What is not TLS ends the connection, and reaches no protocol."""
     ends.transport.start_tls(SessionTLS(identity()[0]))
-    ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
-    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
-    assert (ends.protocol.received, ends.protocol.handshakes) == (b"", 0)
-
-
-class Hello:
-    """A client over memory that has made its hello."""
-
-    def __init__(self, least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = least
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._client = context.wrap_bio(self._incoming, self._outgoing)
-        with pytest.raises(ssl.SSLWantReadError):
-            self._client.do_handshake()
-        self.bytes = self._outgoing.read()
-
-    def finish(self, ends: Ends) -> str | None:
-        """Do the rest of the handshake and return the version that was chosen."""
-        ends.client.settimeout(5)
-        while True:
-            ends.reactor.run_until(lambda: bool(select.select([ends.client], [], [], 0)[0]))
-            self._incoming.write(ends.client.recv(65536))
-            try:
-                self._client.do_handshake()
-            except ssl.SSLWantReadError:
-                ends.client.sendall(self._outgoing.read())
-            else:
-                return self._client.version()
-
-
-def tls_up_to(maximum: str) -> SessionTLS:
-    """Return the TLS of a session with `tls.maximum_version: maximum`."""
-    return SessionTLS(identity()[0], TLSPolicy(maximum=maximum))
-
-
-@pytest.mark.parametrize(
-    ("maximum", "least", "version"),
-    [
-        ("auto", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
-        ("auto", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
-        ("1.3", ssl.TLSVersion.TLSv1_2, "TLSv1.3"),
-        ("1.2", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
-    ],
-)
-def test_the_version_is_chosen(ends: Ends, maximum: str, least: ssl.TLSVersion, version: str) -> None:
-    """Session resumption decides (curl uploads twice in TLS 1.2 only), and what a client insists on."""
-    hello = Hello(least)
-    ends.transport.start_tls(tls_up_to(maximum))
-    ends.client.sendall(hello.bytes)
-    assert hello.finish(ends) == version
-
-
-def test_a_hello_may_come_byte_by_byte(ends: Ends) -> None:
-    """Its parts stay in the kernel, and the reactor does not spin on them."""
-    hello = Hello()
-    ends.transport.start_tls(tls_up_to("auto"))
-    for byte in hello.bytes[:-1]:
-        ends.client.sendall(bytes([byte]))
-        ends.reactor.settle()  # would never end
-    ends.client.sendall(hello.bytes[-1:])
-    assert hello.finish(ends) == "TLSv1.2"
-
-
-@pytest.mark.parametrize("part", [3, 100])
-def test_half_a_hello_and_the_end(ends: Ends, part: int) -> None:
-    """A client that gives up is noticed."""
-    ends.transport.start_tls(tls_up_to("auto"))
-    ends.client.sendall(Hello().bytes[:part])
-    ends.reactor.settle()
-    ends.client.close()
-    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
-
-
-def test_no_hello_at_all(ends: Ends) -> None:
-    """Commands in clear where TLS was to begin end the connection."""
-    ends.transport.start_tls(tls_up_to("auto"))
     ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
     ends.reactor.run_until(lambda: ends.protocol.lost is not None)
     assert (ends.protocol.received, ends.protocol.handshakes) == (b"", 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,54 +107,3 @@ def test_a_limit_of_a_session_holds_within_five_percent(rate: int) -> None:
     rates = UserRates(clock)
     paces = [rates.pace("alice", Direction.DOWNLOAD, rate * 100, rate) for _ in range(3)]
     assert moved_in(10, clock, paces, rate * 100.0) == pytest.approx(3 * 10 * rate, rel=0.05)
-
-
-def test_a_session_that_has_gone_shares_no_more() -> None:
-    """Who is alone again has the whole tenth of a second."""
-    rates = UserRates(Clock())
-    one, other = (rates.pace("alice", Direction.DOWNLOAD, 1_000_000, None) for _ in range(2))
-    assert one.allowance() == 50_000
-    del other
-    gc.collect()
-    assert one.allowance() == 100_000
-
-
-def test_sessions_of_a_user_share_their_rate() -> None:
-    """What one session moves makes the other pause."""
-    rates = UserRates(Clock())
-    one, other = (rates.pace("alice", Direction.DOWNLOAD, 1000, None) for _ in range(2))
-    one.spend(1000)
-    assert other.pause() > 0
-
-
-def test_users_do_not_share_a_rate() -> None:
-    """Two users with the same limit have one each."""
-    rates = UserRates(Clock())
-    alice, bob = (rates.pace(name, Direction.DOWNLOAD, 1000, None) for name in ("alice", "bob"))
-    alice.spend(1000)
-    assert bob.pause() == 0
-
-
-def test_directions_do_not_share_a_rate() -> None:
-    """An upload does not slow a download."""
-    rates = UserRates(Clock())
-    down, up = rates.pace("alice", Direction.DOWNLOAD, 1000, None), rates.pace("alice", Direction.UPLOAD, 1000, None)
-    down.spend(1000)
-    assert up.pause() == 0
-
-
-def test_the_rate_of_a_session_is_its_own() -> None:
-    """limits.download_rate holds for each session by itself."""
-    rates = UserRates(Clock())
-    one, other = (rates.pace("alice", Direction.DOWNLOAD, None, 1000) for _ in range(2))
-    one.spend(1000)
-    assert other.pause() == 0
-
-
-def test_a_shared_rate_goes_with_its_last_session() -> None:
-    """Nothing is kept for users who have gone."""
-    clock = Clock()
-    rates = UserRates(clock)
-    rates.pace("alice", Direction.DOWNLOAD, 1000, None).spend(1_000_000)
-    gc.collect()
-    assert rates.pace("alice", Direction.DOWNLOAD, 1000, None).pause() == 0

@@ -45,14 +45,16 @@ class Claim:
     def __init__(self, result: Deferred[Reservation]) -> None:
         self.reservation: Reservation | None = None
         self.is_refused = False
+        self.unopened: int | None = None
         result.addCallbacks(self._lent, self._refused)
 
     def _lent(self, reservation: Reservation) -> None:
         self.reservation = reservation
 
     def _refused(self, failure: object) -> None:
-        assert getattr(failure, "value", None).__class__ is PortsExhausted
-        self.is_refused = True
+        error = getattr(failure, "value", None)
+        assert isinstance(error, PortsExhausted)
+        self.is_refused, self.unopened = True, error.unopened
 
     @property
     def waits(self) -> bool:
@@ -79,6 +81,17 @@ def test_one_port_serves_many_addresses() -> None:
     """A port lent to one address is free for every other."""
     ports = Ports(5000, 5000)
     assert ports.lend(ALICE).port == ports.lend(BOB).port == 5000
+
+
+@pytest.mark.parametrize("closed", [(), (5001,), (5000, 5001)])
+def test_a_refusal_tells_how_many_ports_others_hold(closed: tuple[int, ...]) -> None:
+    """So that a range which another program has taken is not said to be in use for the client."""
+    ports = Ports(5000, 5001, closed)
+    for _ in range(2 - len(closed)):
+        ports.lend()
+    claim = ports.claim()
+    ports.clock.advance(WAIT_FOR_PORT)
+    assert (claim.is_refused, claim.unopened) == (True, len(closed))
 
 
 def test_a_listener_is_opened_once() -> None:

@@ -6,7 +6,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.config.model import Passive
-from ftpsd.service.addresses import MOST_WARNINGS, PublicAddresses, is_out_of_reach
+from ftpsd.service.changing.addresses import MOST_WARNINGS, PublicAddresses, is_out_of_reach
 from tests.reactor import QueueingWorkers
 from tests.unit.auth.workers import InlineWorkers
 

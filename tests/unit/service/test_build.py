@@ -149,9 +149,9 @@ def test_a_runtime_follows_its_configuration(site: Site) -> None:
     loaded = load(site.path)
     reactor = PortReactor()
     daemon = Daemon(loaded, site.path, reactor)
-    data = daemon.runtime.data
+    data = daemon.serving.runtime.data
     assert (data.dialer, data.connect_timeout, data.handshake_timeout) == (None, 7.0, 8.0)
-    assert daemon.runtime.certificate is loaded.certificate
+    assert daemon.serving.runtime.certificate is loaded.certificate
     assert daemon.parts.ports.range == range(3000, 3051)
 
 

@@ -87,7 +87,7 @@ def test_a_good_site(site: HostSite) -> None:
 
 def test_what_names_stand_for(running: tuple[Daemon, Any]) -> None:
     """More names of the default host, hosts with and without a certificate of their own."""
-    hosts = running[0].runtime.hosts
+    hosts = running[0].serving.runtime.hosts
     also, own, shared = hosts.find(A), hosts.find(B), hosts.find("localhost")
     assert also is not None
     assert own is not None
@@ -168,11 +168,11 @@ def test_names_need_the_main_certificate(site: HostSite) -> None:
 def test_a_reload_adds_and_removes_hosts(site: HostSite, running: tuple[Daemon, Any]) -> None:
     """New sessions know the new ones; the Runtime that running sessions have does not change."""
     daemon, reactor = running
-    before = daemon.runtime
+    before = daemon.serving.runtime
     issue(site.folder / "tls", "c.example.test")
     site.hosts(site.host("c.example.test", own=True))
     reload(daemon, reactor)
-    after = daemon.runtime.hosts
+    after = daemon.serving.runtime.hosts
     assert (after.find(B), after.find("localhost")) == (None, None)
     assert after.find("c.example.test") is not None
     assert before.hosts.find(B) is not None
@@ -181,11 +181,11 @@ def test_a_reload_adds_and_removes_hosts(site: HostSite, running: tuple[Daemon, 
 def test_a_reload_takes_renewed_certificates(site: HostSite, running: tuple[Daemon, Any]) -> None:
     """All pairs are read anew."""
     daemon, reactor = running
-    before = daemon.runtime.hosts.certificates
+    before = daemon.serving.runtime.hosts.certificates
     for name in (A, B):
         issue(site.folder / "tls", name)
     reload(daemon, reactor)
-    after = daemon.runtime.hosts.certificates
+    after = daemon.serving.runtime.hosts.certificates
     assert after["default"].fingerprint == before["default"].fingerprint
     assert all(after[name].fingerprint != before[name].fingerprint for name in (A, B))
 
@@ -193,11 +193,11 @@ def test_a_reload_takes_renewed_certificates(site: HostSite, running: tuple[Daem
 def test_one_bad_pair_keeps_all(site: HostSite, running: tuple[Daemon, Any]) -> None:
     """Nothing is half replaced."""
     daemon, reactor = running
-    before = daemon.runtime
+    before = daemon.serving.runtime
     issue(site.folder / "tls", A)
     (site.folder / "tls" / f"{B}.pem").write_bytes(b"nonsense")
     reload(daemon, reactor)
-    assert daemon.runtime is before
+    assert daemon.serving.runtime is before
 
 
 def test_the_same_files_are_one_certificate(site: HostSite, running: tuple[Daemon, Any]) -> None:
@@ -205,6 +205,6 @@ def test_the_same_files_are_one_certificate(site: HostSite, running: tuple[Daemo
     daemon, reactor = running
     site.hosts("{names: [localhost], users: b.yaml, certificate: tls/server.pem, private_key: tls/server-key.pem}")
     reload(daemon, reactor)
-    named = daemon.runtime.hosts.find("localhost")
+    named = daemon.serving.runtime.hosts.find("localhost")
     assert named is not None
-    assert (named.host.certificate, named.certificate) == (None, daemon.runtime.certificate)
+    assert (named.host.certificate, named.certificate) == (None, daemon.serving.runtime.certificate)

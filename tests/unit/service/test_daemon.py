@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 import pytest
 
 from ftpsd.audit.events import Started, Stopped
+from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.commands import TABLE
 from ftpsd.control.factory import ControlFactory
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import load
+from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.upkeep import LAG_INTERVAL
 from tests.sessions import HOST, PEER, ControlTransport
 from tests.unit.service.site import PortReactor, Site, serving
@@ -29,7 +33,7 @@ def site(tmp_path: Path) -> Site:
 def connected(daemon: Daemon, reactor: Any) -> ControlTransport:
     """Open a control connection to *daemon*."""
     factory = ControlFactory(
-        "explicit:2121", lambda: daemon.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
+        "explicit:2121", lambda: daemon.serving.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
     )
     pi = factory.buildProtocol(None)
     transport = ControlTransport(reactor, pi, PEER, HOST)
@@ -62,7 +66,7 @@ def test_a_start_is_published(site: Site) -> None:
 def test_the_daemon_says_what_it_serves(site: Site) -> None:
     """For the log and systemctl status."""
     with serving(site) as (daemon, _, _):
-        assert daemon.describe() == "explicit on port 2121, implicit on port 2990"
+        assert daemon.ports.describe() == "explicit on port 2121, implicit on port 2990"
 
 
 @pytest.mark.parametrize("port", [2121, 2990, 9121])
@@ -80,6 +84,21 @@ def test_an_audit_log_that_cannot_be_opened(site: Site) -> None:
     with pytest.raises(ListenProblem, match=r"audit\.log"):
         daemon.open()
     assert reactor.listening == set()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EROFS, "/var/log/ftpsd, or add ReadWritePaths="), (errno.EACCES, "let the daemon's user write there")],
+)
+def test_an_audit_log_that_may_not_be_written(number: int, remedy: str) -> None:
+    """The line says what to do: the unit, or another owner, is why."""
+
+    class Refused(JSONLog):
+        def start(self) -> None:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(ListenProblem, match=re.escape(remedy)):
+        open_audit_log(Refused(Path("/var/log/audit.jsonl")), Path("/var/log/audit.jsonl"), warns=True)
 
 
 def test_a_session_is_greeted(site: Site) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import ConnectionRejected, Event, Who
@@ -16,6 +18,7 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config, Listener, ProxyProtocol
 from ftpsd.control.factory import ControlFactory
 from ftpsd.service.listeners import (
+    MOST_TOLD,
     ListenProblem,
     PassiveListeners,
     bound_address,
@@ -220,6 +223,25 @@ def test_a_passive_port_that_is_taken() -> None:
         with pytest.raises(OSError, match="in use"):
             passive.listeners.listen(taken.getsockname()[1])
         assert passive.reactor.watched == 0
+
+
+def test_passive_ports_that_are_taken_are_told_once() -> None:
+    """It says how to find the other program; every claim tries the port again, and a range may be taken whole."""
+    passive = Passive("127.0.0.1")
+    with capturedLogs() as told, ExitStack() as taken:
+        ports = [
+            taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(MOST_TOLD + 2)
+        ]
+        for port in [*ports, *ports]:
+            with pytest.raises(OSError, match="in use"):
+                passive.listeners.listen(port)
+    lines = [formatEvent(event) for event in told]
+    assert len(lines) == MOST_TOLD
+    assert lines[0] == (
+        f"passive.ports: port {ports[0]} on 127.0.0.1 is in use by another program; "
+        f"find it with: ss -tlnp 'sport = :{ports[0]}'"
+    )
+    assert lines[-1].endswith("; other ports are not named any more")
 
 
 @pytest.mark.parametrize("addresses", [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1", "::1")])

@@ -11,8 +11,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 
 from ftpsd.audit.events import Event, Reloaded, ReloadFailed
 from ftpsd.config.model import Config
+from ftpsd.service.changing.reload import changed_beyond_reload
 from ftpsd.service.daemon import Daemon
-from ftpsd.service.reload import changed_beyond_reload
 from tests.sessions import configuration
 from tests.unit.service.site import USERS, Site, serving
 
@@ -59,12 +59,12 @@ def reloading(tmp_path: Path) -> Iterator[Reloading]:
 
 def test_a_good_reload_swaps_the_runtime(reloading: Reloading) -> None:
     """New sessions get the new users."""
-    before = reloading.daemon.runtime
+    before = reloading.daemon.serving.runtime
     home = reloading.site.folder / "home"
     reloading.site.write_users(USERS.format(home=home) + f"  bob:\n    home: {home}\n")
     reloading.reload()
-    assert reloading.daemon.runtime is not before
-    assert set(reloading.daemon.runtime.users) == {"alice", "bob"}
+    assert reloading.daemon.serving.runtime is not before
+    assert set(reloading.daemon.serving.runtime.users) == {"alice", "bob"}
     assert set(before.users) == {"alice"}
 
 
@@ -76,9 +76,9 @@ def test_a_good_reload_is_published(reloading: Reloading) -> None:
 
 def test_what_outlives_a_reload(reloading: Reloading) -> None:
     """Pools, ports, counts and the bus are the same objects."""
-    before = reloading.daemon.runtime
+    before = reloading.daemon.serving.runtime
     reloading.reload()
-    after = reloading.daemon.runtime
+    after = reloading.daemon.serving.runtime
     assert after.shared is before.shared
     assert after.data.ports is before.data.ports
     assert after.data.workers is before.data.workers
@@ -87,10 +87,10 @@ def test_what_outlives_a_reload(reloading: Reloading) -> None:
 @pytest.mark.parametrize("more", ["listeners: 7", "limits: {idle_timeuot: 5s}", "tls: [", "banner: [a]"])
 def test_a_bad_reload_changes_nothing(reloading: Reloading, more: str) -> None:
     """The old configuration stays, whole."""
-    before = reloading.daemon.runtime
+    before = reloading.daemon.serving.runtime
     reloading.site.write(more)
     reloading.reload()
-    assert reloading.daemon.runtime is before
+    assert reloading.daemon.serving.runtime is before
 
 
 def test_a_bad_reload_says_why(reloading: Reloading) -> None:
@@ -119,12 +119,12 @@ def test_a_bad_reload_repeats_no_hash(reloading: Reloading) -> None:
 
 def test_a_certificate_that_does_not_match(reloading: Reloading) -> None:
     """The pair that serves is kept."""
-    before = reloading.daemon.runtime.certificate
+    before = reloading.daemon.serving.runtime.certificate
     (reloading.site.folder / "tls" / "server-key.pem").write_bytes(
         (reloading.site.folder / "tls" / "ca-key.pem").read_bytes()
     )
     reloading.reload()
-    assert reloading.daemon.runtime.certificate is before
+    assert reloading.daemon.serving.runtime.certificate is before
     assert reloading.published(ReloadFailed) == 1
 
 
@@ -134,7 +134,7 @@ def test_after_a_bad_reload_a_good_one_works(reloading: Reloading) -> None:
     reloading.reload()
     reloading.site.write("banner: Better.")
     reloading.reload()
-    assert reloading.daemon.runtime.config.banner == "Better."
+    assert reloading.daemon.serving.runtime.config.banner == "Better."
 
 
 def test_reloads_do_not_overlap(reloading: Reloading) -> None:
@@ -151,17 +151,17 @@ def test_what_needs_a_restart_is_said(reloading: Reloading) -> None:
     reloading.site.write("banner: Better.\nworkers: {files: 9}")
     reloading.reload()
     assert reloading.logged(LogLevel.warn) == ["reload: workers has changed; that takes effect with a restart"]
-    assert reloading.daemon.runtime.config.banner == "Better."
+    assert reloading.daemon.serving.runtime.config.banner == "Better."
 
 
 def test_a_reload_without_dns_keeps_the_last_address(reloading: Reloading) -> None:
     """A name that was resolved before the reload is announced right behind it, before DNS has answered again."""
     reloading.site.write("passive: {public_address: localhost}")
     reloading.reload()
-    reloading.run_until(lambda: reloading.daemon.runtime.public_address("198.51.100.7", "x") == "127.0.0.1")
+    reloading.run_until(lambda: reloading.daemon.serving.runtime.public_address("198.51.100.7", "x") == "127.0.0.1")
     announced: list[str] = []
     reloading.daemon.parts.bus.subscribe(
-        lambda event, seconds: announced.append(reloading.daemon.runtime.public_address("198.51.100.7", "x"))
+        lambda event, seconds: announced.append(reloading.daemon.serving.runtime.public_address("198.51.100.7", "x"))
     )
     reloading.reload()
     assert announced[0] == "127.0.0.1"

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from ftpsd.demo.authority import create
+from ftpsd.service.changing.renewal import Renewal
+from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
-from ftpsd.service.renewal import Renewal
 from tests.reactor import QueueingWorkers
 from tests.unit.service.site import Site
 
@@ -17,17 +19,25 @@ from tests.unit.service.site import Site
 class Watched:
     """A site whose certificates are watched, and what was taken."""
 
-    def __init__(self, folder: Path) -> None:
-        self.site = Site(folder)
-        self.loaded: Loaded | None = load(self.site.path)
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.loaded = load(site.path)
         self.workers = QueueingWorkers()
         self.taken: list[Loaded] = []
-        self.renewal = Renewal(lambda: self.loaded, self.take, self.workers)
+        self.reload: Deferred[None] = Deferred()
+        self.reloads = Turnstile(lambda: self.reload)
+        self.renewal = Renewal(self, self.reloads, self.workers)
         self.look(2)
 
-    def take(self, loaded: Loaded) -> None:
+    def use(self, loaded: Loaded) -> None:
+        """Take *loaded* (Renewable)."""
         self.taken.append(loaded)
         self.loaded = loaded
+
+    def end_reload(self) -> None:
+        """Let the reload that is under way end; it has changed nothing."""
+        ended, self.reload = self.reload, Deferred()
+        ended.callback(None)
 
     def look(self, times: int = 1) -> None:
         """Let it look so many times."""
@@ -48,7 +58,7 @@ class Watched:
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
     """The site, looked at twice."""
-    return Watched(tmp_path)
+    return Watched(Site(tmp_path))
 
 
 def test_what_has_not_changed_is_not_taken(watched: Watched) -> None:
@@ -72,7 +82,6 @@ def test_what_has_changed_is_taken_when_it_has_settled(watched: Watched, tmp_pat
     (taken,) = watched.taken
     assert taken.certificate is not None
     assert taken.certificate.fingerprint == fingerprint
-    assert before is not None
     assert replace(taken, certificates=before.certificates) == before
 
 
@@ -80,15 +89,15 @@ def test_while_a_reload_is_under_way_nothing_is_done(watched: Watched, tmp_path:
     """Neither looked at nor taken; afterwards it is."""
     watched.renew(tmp_path / "new")
     watched.look()
-    before, watched.loaded = watched.loaded, None
+    watched.reloads.enter()
     watched.renewal.look()
     assert watched.workers.waiting == 0
-    watched.loaded = before
+    watched.end_reload()
     watched.renewal.look()
-    watched.loaded = None  # a reload begins while the files are read
+    watched.reloads.enter()  # a reload begins while the files are read
     watched.workers.release()
     assert watched.taken == []
-    watched.loaded = before
+    watched.end_reload()
     watched.look(2)
     assert len(watched.taken) == 1
 
@@ -110,9 +119,6 @@ def test_a_server_without_certificates(tmp_path: Path) -> None:
     site.replace("tls:\n", "tls:\n  require: none\n")
     for file in (tmp_path / "tls").iterdir():
         file.unlink()
-    loaded, workers, taken = load(site.path), QueueingWorkers(), list[Loaded]()
-    renewal = Renewal(lambda: loaded, taken.append, workers)
-    for _ in range(3):
-        renewal.look()
-        workers.release()
-    assert taken == []
+    watched = Watched(site)
+    watched.look(3)
+    assert watched.taken == []

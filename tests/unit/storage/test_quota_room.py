@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind, Sink, Storage, Terms
+from ftpsd.storage.pieces.range import open_ranged
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.values.quota import Quota, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
@@ -64,6 +65,22 @@ class TestGrowing:
         del sink
         gc.collect()
         assert account.used == account.counted == fresh(home)
+
+    def test_a_range_of_a_file(self, home: Path, account: QuotaAccount) -> None:
+        """Bytes that take the place of others need no room, nor does what is behind them; what is added does."""
+        storage = opened(home, account, Quota(bytes=10))
+        put(storage, "/a", b"x" * 8)
+        put(storage, "/b", b"z")
+        sink = open_ranged(storage, at("/a"), 2, 4)
+        write(sink, b"yy")
+        assert account.counted.bytes == 9
+        sink.commit()
+        assert get(storage, "/a") == b"xxyyxxxx"
+        assert account.used == account.counted == fresh(home) == Usage(9, 2)
+        sink = open_ranged(storage, at("/a"), 0, 10)
+        assert kind_of(write, sink, b"y" * 10) is Kind.QUOTA
+        sink.abort()
+        assert account.used == account.counted == fresh(home) == Usage(9, 2)
 
     def test_copies_are_bounded(self, home: Path, account: QuotaAccount) -> None:
         """Many at once would fill the disk: with them, no more than twice the quota is there."""

@@ -12,7 +12,7 @@ from tests.e2e.matrix.steps import HALF
 NO_GOODBYE = Inability(
     "ftp-ssl ends an upload without close_notify, so nobody can tell a whole file from one that was cut off: "
     "426, and nothing "
-    "is published (RFC 4217, 12.4 wants close_notify)",
+    "is published (RFC 4217, 12.4 wants close_notify), unless its user has `upload_end: fin`",
     tried=True,
 )
 

@@ -66,7 +66,7 @@ RCLONE = Client(
     "authority is given as `SSL_CERT_FILE=ca.pem` in the environment. It works with its own defaults for parallelism, "
     "and with `--transfers 16` in the 50 sessions that a user may have (`limits.sessions_per_user`); beyond them files "
     "fail after half a minute of tries, so set `concurrency` to what the user may have. All of its sessions share one "
-    "cache of TLS sessions: with several `processes` some of its files are refused with 522.",
+    "cache of TLS sessions: with several `processes` many of its files are refused with 522.",
     version=_version,
     commands=_commands,
     needs=("rclone",),

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 
 from ftpsd.audit.events import Direction
 from ftpsd.data.carry.pace import NO_LIMIT
-from ftpsd.processes.shared.count_table import SLOTS_IN_BUCKET, CountTable
+from ftpsd.processes.shared.buckets import SLOTS_IN_BUCKET
+from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 
 RATE = 1_000_000

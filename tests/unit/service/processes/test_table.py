@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.processes.shared.count_table import SLOTS_IN_BUCKET, CountTable, TableFull
+from ftpsd.processes.shared.buckets import SLOTS_IN_BUCKET
+from ftpsd.processes.shared.count_table import CountTable, TableFull
 
 PROCESSES = 3
 KEYS = ("alice", "bob", "carol", "dave")

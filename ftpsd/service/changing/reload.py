@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -22,14 +21,14 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.config.model import Config, Metrics
 from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import warn
-from ftpsd.service.outside.outcome import Outcome
+from ftpsd.service.outside.outcome import Outcome, runtime_directory
+from ftpsd.service.serving import Serving
+from ftpsd.service.share import Duty
 from ftpsd.workers import Workers
-
-if TYPE_CHECKING:
-    from ftpsd.service.daemon import Daemon
 
 NEEDS_RESTART = ("listeners", "audit", "workers", "processes")
 
@@ -39,52 +38,51 @@ log = Logger()
 
 
 class Reloader:
-    """Reloads *daemon* from the file at *path*, which *read* reads; how that ended is told in *outcomes*."""
+    """
+    Reloads what is *serving* from the file at *path*, which *read* reads.
+
+    A process that tells (Duty.TELL) says how that ended to systemd and `ftpsd reload`; *describe* names the listeners.
+    """
 
     def __init__(
-        self, path: Path, daemon: Daemon, read: Callable[[Path], Loaded] = load, outcomes: Path | None = None
+        self, path: Path, serving: Serving, describe: Callable[[], str], read: Callable[[Path], Loaded] = load
     ) -> None:
         self._path = path
-        self._daemon = daemon
+        self._serving = serving
+        self._describe = describe
         self._read = read
-        self._outcomes = outcomes
-        self._is_running = False
-        self._is_wanted = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a reload is under way."""
-        return self._is_running
+        self._outcomes = runtime_directory() if Duty.TELL in serving.parts.duties else None
+        self.turnstile = Turnstile(self._run)
 
     def listen_for_hangup(self) -> None:
         """Reload at every SIGHUP from now on."""
-        reactor = self._daemon.reactor
+        reactor = self._serving.parts.reactor
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reload))
 
     def reload(self) -> Deferred[str]:
         """Reload and return what was wrong, "" for nothing; one that is asked for meanwhile follows."""
-        if self._is_running:
-            self._is_wanted = True
-            return succeed("")
-        self._is_running = True
+        return self.turnstile.enter()
+
+    def _run(self) -> Deferred[str]:
         began = time.monotonic()
         systemd.notify_reloading()
-        self._daemon.parts.audit_log.reopen()
+        parts = self._serving.parts
+        parts.audit_log.reopen()
         return (
-            self._daemon.parts.files.run(self._read, self._path)
+            parts.files.run(self._read, self._path)
             .addCallbacks(self._loaded, self._failed)
             .addErrback(why_refused)
             .addCallback(self._tell, began)
-            .addCallback(self._over)
+            .addCallback("; ".join)
         )
 
     def _loaded(self, loaded: Loaded) -> list[str]:
-        daemon = self._daemon
-        for key in changed_beyond_reload(daemon.runtime.config, loaded.config):
+        serving = self._serving
+        for key in changed_beyond_reload(serving.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)
-        daemon.use(loaded)
-        daemon.parts.bus.publish(Reloaded(DAEMON))
+        serving.use(loaded)
+        serving.parts.bus.publish(Reloaded(DAEMON))
         count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
         log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
         return []
@@ -93,20 +91,13 @@ class Reloader:
         reasons = why_refused(failure)
         for reason in reasons:
             log.error("reload failed, the old configuration stays: {reason}", reason=reason)
-        self._daemon.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
+        self._serving.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
         return reasons
 
     def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
         """Say how it ended to systemd, and to whoever waits for that."""
-        systemd.notify_ready(status_after_reload(self._daemon.describe(), problems))
-        return write_outcome(self._daemon.parts.files, self._outcomes, Outcome(began, tuple(problems)))
-
-    def _over(self, problems: list[str]) -> str:
-        self._is_running = False
-        if self._is_wanted:
-            self._is_wanted = False
-            self.reload()
-        return "; ".join(problems)
+        systemd.notify_ready(status_after_reload(self._describe(), problems))
+        return write_outcome(self._serving.parts.files, self._outcomes, Outcome(began, tuple(problems)))
 
 
 def status_after_reload(listeners: str, problems: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ writing takes effect with a reload alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
+from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside.logs import warn
 from ftpsd.service.pairs import Certificates, load_certificates
@@ -32,32 +33,39 @@ Look = tuple[tuple[object, ...], ...]
 log = Logger()
 
 
+class Renewable(Protocol):
+    """What is served: by one process (service/serving.py), or by several (processes/handing.py)."""
+
+    loaded: Loaded
+
+    def use(self, loaded: Loaded) -> None:
+        """Serve *loaded* from now on."""
+
+
 class Renewal:
     """
-    Keeps the certificates of what *current* returns, None while it must not be changed, as new as their files.
+    Keeps the certificates of what is *served* as new as their files, which *workers* read.
 
-    *take* is given that with new certificates. Files are read by *workers*.
+    While one of the *reloads* runs, what is served is about to change, and nothing is looked at or taken.
     """
 
-    def __init__(
-        self, current: Callable[[], Loaded | None], take: Callable[[Loaded], object], workers: Workers
-    ) -> None:
-        self._current = current
-        self._take = take
+    def __init__(self, served: Renewable, reloads: Turnstile[Any], workers: Workers) -> None:
+        self._served = served
+        self._reloads = reloads
         self._workers = workers
         self._last: Look = ()  # what the files looked like the last time
         self._done: Look = ()  # what they looked like when they were last read
 
     def look(self) -> Deferred[None]:
         """Look at the files, and take over what is new; the Deferred never fails."""
-        loaded = self._current()
-        if loaded is None:
+        if self._reloads.is_taken:
             return succeed(None)
+        loaded = self._served.loaded
 
         def read(certificates: Certificates | None) -> None:
             if certificates is None:
                 return
-            if self._current() is loaded:
+            if self._served.loaded is loaded and not self._reloads.is_taken:
                 self._compare(loaded, certificates)
             else:  # a reload came in between, with other files perhaps
                 self._done = ()
@@ -89,7 +97,7 @@ class Renewal:
                     names=", ".join(pair.names),
                     end=pair.not_after.strftime("%Y-%m-%d"),
                 )
-        self._take(replace(loaded, certificates=certificates))
+        self._served.use(replace(loaded, certificates=certificates))
 
 
 def _failed(failure: Failure) -> None:

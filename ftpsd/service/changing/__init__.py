@@ -1,0 +1,1 @@
+"""What changes while a process serves: its configuration, its certificates, its addresses."""

@@ -1,0 +1,58 @@
+"""
+What one process has of the server: all of it when it serves alone, a part when it is one of several.
+
+`Share.alone` is the default; processes/member.py makes the share of one of several.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.config.model import Config
+from ftpsd.config.units import PortRange
+from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
+from ftpsd.storage.quota.accounts import QuotaAccounts
+
+
+class Duty(Enum):
+    """A task that is done once for the whole server."""
+
+    SWEEP = "remove abandoned uploads"
+    RENEW = "look for renewed certificates"
+    TELL = "tell operator, systemd and audit log what happens to the server as a whole; answer metrics and health"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """
+    The part of one process of *processes*: its passive *ports*, its limits, what it knows of passwords, its *duties*.
+
+    *audit_turn* is held to write a line of the audit log.
+    """
+
+    processes: int
+    ports: PortRange
+    counts: Counts
+    rates: Rates
+    accounts: QuotaAccounts
+    verified: VerifiedCache
+    audit_turn: AbstractContextManager[object]
+    duties: frozenset[Duty]
+
+    @classmethod
+    def alone(cls, config: Config, reactor: Any) -> Share:
+        """Return the share of a process that is the whole server."""
+        return cls(
+            processes=1,
+            ports=config.passive.ports,
+            counts=SessionCounts(),
+            rates=UserRates(reactor),
+            accounts=QuotaAccounts(),
+            verified=VerifiedCache(reactor),
+            audit_turn=nullcontext(),
+            duties=frozenset(Duty),
+        )
