@@ -423,7 +423,8 @@ class MemorySink:
         if now is not None and not terms.may_replace:
             raise StorageError(Kind.EXISTS, self.path)
         is_same = now is begun.published and (now is None or now.data == begun.published_data)
-        if (terms.append or terms.over_same) and not is_same:
+        holds_published = begun.start > 0 and not begun.is_resumed
+        if (terms.append or terms.over_same or holds_published) and not is_same:
             raise StorageError(Kind.BUSY, self.path)
         if now is None and not terms.may_create:
             raise StorageError(Kind.NOT_FOUND, self.path)

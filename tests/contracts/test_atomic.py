@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ftpsd.storage.base import Kind, Terms
 from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
 
@@ -300,6 +302,24 @@ class TestTogether:
         first.commit()
         assert kind_of(second.commit) is Kind.BUSY
         assert get(storage, "/a") == b"01abcdefgh"
+
+    @pytest.mark.parametrize("change", ["offset", "append", "replace", "delete"])
+    def test_going_on_from_a_file_undoes_nobodys_change(self, atomic: House, change: str) -> None:
+        """REST and STOR at the end of a file are an append by another name."""
+        storage = atomic.open("user")
+        put(storage, "/a", b"log\n")
+        sink = storage.open_sink(at("/a"), Terms(offset=4))
+        write(sink, b"mine\n")
+        other = atomic.open("other")
+        if change == "delete":
+            other.remove_file(at("/a"))
+        else:
+            put(other, "/a", b"other\n", offset=4 if change == "offset" else 0, append=change == "append")
+        there = names(storage)
+        assert kind_of(sink.commit) is Kind.BUSY
+        assert names(storage) == there
+        if change != "delete":
+            assert get(storage, "/a").endswith(b"other\n")
 
     def test_append_to_nothing_undoes_nobodys_upload(self, atomic: House) -> None:
         """A file that appeared during an append to nothing stays."""

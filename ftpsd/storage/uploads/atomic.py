@@ -5,8 +5,8 @@ Atomic uploads: they grow in a hidden partial and appear under their name, whole
 * What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
   the published file itself.
 * An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
-  the old file around its own (over_same), is published only over the very file it began with, or nothing if that is
-  what it began with: it must not undo what came in meanwhile.
+  the old file in front of its own (REST) or around them (over_same), is published only over the very file it began
+  with, or nothing if that is what it began with: it must not undo what came in meanwhile.
 * A new version of a file keeps of it what the process may give (kept.py).
 * When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
 * What was refused for want of room goes as well. Its owner sees no partial, and the room would be missing for all else.
@@ -181,7 +181,7 @@ class AtomicSink:
                     change.moved(published)
                     self._partial.take_back(change)
                 return
-            is_bound = terms.append or terms.over_same
+            is_bound = terms.append or terms.over_same or self._begun.holds_published
             now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)

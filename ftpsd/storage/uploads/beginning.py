@@ -40,6 +40,11 @@ class Begun:
     is_findable: bool = True  # its owner may find it again
     has_dropped: bool = False  # it took the place of an unfinished upload
 
+    @property
+    def holds_published(self) -> bool:
+        """Tell whether its first bytes are those of the published file."""
+        return self.start > 0 and not self.is_resumed
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
