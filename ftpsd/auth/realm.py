@@ -206,7 +206,7 @@ class Realm:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
-            counting.addCallbacks(_tell, _not_counted)
+            counting.addCallbacks(_log_complaints, _not_counted)
 
 
 def _nothing() -> None:
@@ -221,7 +221,7 @@ def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
     return accounts.uncounted([home])
 
 
-def _tell(complaints: list[str]) -> None:
+def _log_complaints(complaints: list[str]) -> None:
     for complaint in complaints:
         log.warn("{complaint}", complaint=complaint)
 

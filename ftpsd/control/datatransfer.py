@@ -213,7 +213,7 @@ class _Running:
             # the whole.
             is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
             session.dtp.dismiss_after_reply(is_whole=is_whole)
-        if isinstance(error, DataError) and not error.is_told:
+        if isinstance(error, DataError) and not error.is_logged:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
         session.publish(self._account.event(self._account, seconds, result, reason))

@@ -82,7 +82,7 @@ class ServerPI(Protocol):
         self._is_transferring = False
         self._is_in_next = False
         self._can_write = True
-        self._has_heard = False
+        self._has_input = False
         self._handshake: Handshake | None = None
         self._uncount: Callable[[str], None] | None = None
         self._last_activity = clock.seconds()
@@ -201,8 +201,8 @@ class ServerPI(Protocol):
         """Take bytes from the client."""
         if self.session.phase is not Phase.LIVE:
             return
-        if not self._has_heard:
-            self._has_heard = True
+        if not self._has_input:
+            self._has_input = True
             if data.startswith(HELLO) and not self._starts_with_tls:
                 self.session.publish(tls_too_early(self.session))
                 self.end("tls-on-a-clear-port", TLS_TOO_EARLY)

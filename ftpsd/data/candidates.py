@@ -43,7 +43,7 @@ GRACE = 3.0
 # Seconds between a connection and its transfer command after which TLS begins without it. Clients send both together.
 WAIT_FOR_COMMAND = 0.25
 # Refusals that are logged for one port; a client has to log in first to add to the audit log.
-MOST_TOLD = 32
+MOST_LOGGED = 32
 
 
 # Returns the name of the session whose TLS session a connection resumes, None where that does not count.
@@ -113,8 +113,8 @@ class Candidates:
         self._waiter: Deferred[DataConnection] | None = None
         self._is_upload = False
         self._refusal: Refusal | None = None
-        self._is_refusal_told = False
-        self._told = 0
+        self._is_refusal_logged = False
+        self._logged = 0
         self._timers: list[IDelayedCall] = []
         self._grace: IDelayedCall | None = None
 
@@ -229,14 +229,14 @@ class Candidates:
         assert isinstance(lost, Lost)
         # A client that connects first and then reads 550 gives its connection up: that is no refusal.
         is_given_up = lost.cause is Cause.HANDSHAKE_CUT and self._waiter is None
-        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure), is_told=not is_given_up)
+        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure), is_logged=not is_given_up)
 
-    def _refuse(self, refusal: Refusal, *, is_told: bool = True) -> None:
+    def _refuse(self, refusal: Refusal, *, is_logged: bool = True) -> None:
         """Note that a candidate is none any more, and set the command's answer if it was the last."""
         self._refusal = refusal
-        self._is_refusal_told = is_told
-        if is_told:
-            self._tell(refusal)
+        self._is_refusal_logged = is_logged
+        if is_logged:
+            self._log(refusal)
         self._consider()
 
     def _dismiss(self, connection: DataConnection) -> None:
@@ -250,11 +250,11 @@ class Candidates:
         self._stop_waiting_for_command(connection)
         self._stop_judging(connection)
         connection.abort(cause)
-        self._tell(Refusal(Trouble.NOT_CHOSEN, cause))
+        self._log(Refusal(Trouble.NOT_CHOSEN, cause))
 
-    def _tell(self, refusal: Refusal) -> None:
-        self._told += 1
-        if self._told <= MOST_TOLD:
+    def _log(self, refusal: Refusal) -> None:
+        self._logged += 1
+        if self._logged <= MOST_LOGGED:
             self._agreement.refused(refusal)
 
     def _win(self, connection: DataConnection) -> None:
@@ -278,7 +278,7 @@ class Candidates:
             self._stop_grace()
             self._grace = self._clock.callLater(GRACE, self._time_is_up)
         elif not is_open and refusal is not None:
-            self._fail(DataError(refusal.trouble, refusal.detail, is_told=self._is_refusal_told))
+            self._fail(DataError(refusal.trouble, refusal.detail, is_logged=self._is_refusal_logged))
         elif not is_open:
             stranger = self.reservation.stranger if self.reservation is not None else None
             if stranger is None:

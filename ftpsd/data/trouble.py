@@ -96,15 +96,15 @@ class DataError(Exception):
     """
     There is no data connection to use; *trouble* decides the reply, *reason* is for the audit log.
 
-    *cause* is the end of the wait where the trouble is ABORTED. *is_told*: the audit log has it already.
+    *cause* is the end of the wait where the trouble is ABORTED. *is_logged*: the audit log has it already.
     """
 
-    def __init__(self, trouble: Trouble, reason: str, *, cause: Cause | None = None, is_told: bool = False) -> None:
+    def __init__(self, trouble: Trouble, reason: str, *, cause: Cause | None = None, is_logged: bool = False) -> None:
         super().__init__(reason)
         self.trouble = trouble
         self.reason = reason
         self.cause = cause
-        self.is_told = is_told
+        self.is_logged = is_logged
 
 
 def aborted(cause: Cause) -> DataError:

@@ -38,7 +38,7 @@ def own_folder(path: Path) -> None:
         OSError: it cannot be made.
     """
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    for weakness in weaknesses(there, frozenset({ROOT, os.geteuid()}), told=set()):
+    for weakness in weaknesses(there, frozenset({ROOT, os.geteuid()}), seen=set()):
         # A group that can write to a folder above is often the user's own.
         if weakness.severity == "error" or weakness.path == Path(os.path.realpath(path)):
             raise NotOurs(f"{weakness.message}; or choose another --directory")

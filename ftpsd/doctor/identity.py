@@ -73,7 +73,7 @@ def look_at_addresses(
         yield ok("PASV announces the address at which clients reach the proxy")
         if passive.proxy_protocol is None:
             yield warning(
-                "data connections come to the proxy too, and without a PROXY header they are strangers",
+                "data connections come to the proxy too, and without a PROXY header they count as another client's",
                 "set passive.proxy_protocol and let the proxy pass the passive ports on, or name this machine's own "
                 "address in passive.public_address",
             )

@@ -47,14 +47,14 @@ class Rounds:
         """
         Bring sums and states up to date; a process that does not answer in time keeps its old numbers. Never fails.
         """
-        return DeferredList([child.look().addCallback(self._told, child) for child in self._children()]).addCallback(
-            lambda _: None
-        )
+        return DeferredList(
+            [child.look().addCallback(self._answered, child) for child in self._children()]
+        ).addCallback(lambda _: None)
 
-    def _told(self, _: None, child: Child) -> None:
+    def _answered(self, _: None, child: Child) -> None:
         # It may have died over it, and then its last numbers have been put by.
         if child.is_ready:
-            self._sums.told(child.index, child.families)
+            self._sums.keep(child.index, child.families)
 
 
 class Front(AdminResource):

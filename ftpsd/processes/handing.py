@@ -74,7 +74,7 @@ class Handing:
         """Reload and return the problems."""
         began = time.monotonic()
         systemd.notify_reloading()
-        return Deferred.fromCoroutine(self._read()).addErrback(why_refused).addCallback(self._tell, began)
+        return Deferred.fromCoroutine(self._read()).addErrback(why_refused).addCallback(self._report, began)
 
     async def _read(self) -> list[str]:
         """Read the files and hand out the configuration; return the problems."""
@@ -109,7 +109,7 @@ class Handing:
 
         return child.ask("reload", PATIENCE).addCallbacks(answered, failed)
 
-    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
+    def _report(self, problems: list[str], began: float) -> Deferred[list[str]]:
         """Report how it ended; return *problems*."""
         supervisor = self._supervisor
         for problem in problems:

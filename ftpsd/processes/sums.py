@@ -1,7 +1,7 @@
 """
 The metrics of the whole server: those of every process, added up.
 
-A process is asked for its numbers (`taken`), they are kept as they came last (`told`), and the counts of a dead process
+A process is asked for its numbers (`taken`), they are kept as they came last (`keep`), and the counts of a dead process
 are kept for ever (`ended`), so that no counter ever goes backwards. Counts after its last answer are lost with it,
 which is a few seconds' worth.
 """
@@ -84,7 +84,7 @@ class Sums(Collector):
         self._latest: dict[int, Families] = {}
         self._gone: Families = {}
 
-    def told(self, process: int, families: Families) -> None:
+    def keep(self, process: int, families: Families) -> None:
         """Keep the present numbers of *process*."""
         self._latest[process] = families
 

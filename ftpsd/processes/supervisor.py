@@ -36,7 +36,7 @@ from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.clockwork import Clockwork
-from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, tell_that_it_serves
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
 from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import systemd
@@ -125,7 +125,7 @@ class Supervisor:
                 ports.control.append((listener.mode, opened))
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.audit_log, config.audit.log)
-        close_what_nobody_uses(config)
+        close_unused_sockets(config)
 
     def _admin_site(self) -> AdminSite:
         total = CollectorRegistry()
@@ -176,7 +176,7 @@ class Supervisor:
         elif len(self.ready_children()) == self.count:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
-            tell_that_it_serves(self.handing.loaded, self.describe(), self._ports.metrics_port)
+            announce_serving(self.handing.loaded, self.describe(), self._ports.metrics_port)
             # systemd counts from READY=1 on.
             watchdog = systemd.watchdog_interval()
             if watchdog is not None:

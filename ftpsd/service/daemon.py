@@ -94,7 +94,7 @@ class Daemon(Service):
             if is_telling:
                 ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.parts.audit_log, config.audit.log, warns=is_telling)
-        close_what_nobody_uses(config)
+        close_unused_sockets(config)
 
     def _opened(self, _: int, listener: Listener) -> list[IListeningPort]:
         if listener.socket is not None:
@@ -128,7 +128,7 @@ class Daemon(Service):
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
         if Duty.TELL in self.parts.duties:
-            tell_that_it_serves(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
+            announce_serving(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
 
     # --- end
 
@@ -180,14 +180,14 @@ class Daemon(Service):
         self.parts.stop()
 
 
-def tell_that_it_serves(loaded: Loaded, listeners: str, metrics_port: int | None) -> None:
+def announce_serving(loaded: Loaded, listeners: str, metrics_port: int | None) -> None:
     """Report to the operator and to systemd that *loaded* is served on *listeners*."""
     warn(loaded.warnings)
     log.info("{line}", line=announce(loaded, listeners, metrics_port))
     systemd.notify_ready(f"serving {listeners}")
 
 
-def close_what_nobody_uses(config: Config) -> None:
+def close_unused_sockets(config: Config) -> None:
     """Close the sockets of systemd's that no listener of *config* names, and log that."""
     used = [listener.socket for listener in config.listeners if listener.socket is not None]
     for sentence in close_unused(systemd.take_unused(used)):

@@ -28,7 +28,7 @@ from ftpsd.data.sockets import DataPort, DataSocket
 log = Logger()
 BACKLOG = 1024
 # Passive ports that cannot be opened and are named in the log; a whole range may belong to another program.
-MOST_TOLD = 5
+MOST_WARNED = 5
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -91,7 +91,7 @@ class PassiveListeners:
         self.addresses: list[str] = []
         self._reactor = reactor
         self._open: list[DataPort] = []
-        self._told: set[int] = set()
+        self._warned: set[int] = set()
         proxies = config.passive.proxy_protocol
         self._stage = None if proxies is None else HeaderStage(proxies.trusted, reactor, rejecting_data(bus))
 
@@ -119,16 +119,16 @@ class PassiveListeners:
         except CannotListenError as error:
             for listener in opened:
                 listener.stopListening()  # type: ignore[no-untyped-call]
-            self._tell(port, why_not(address, port, error))
+            self._warn(port, why_not(address, port, error))
             raise OSError(error.socketError.errno, os.strerror(error.socketError.errno or 0)) from None
         self._open += opened
 
-    def _tell(self, port: int, why: str) -> None:
+    def _warn(self, port: int, why: str) -> None:
         """Warn of *port* once: it is tried again whenever a client might get it."""
-        if port in self._told or len(self._told) >= MOST_TOLD:
+        if port in self._warned or len(self._warned) >= MOST_WARNED:
             return
-        self._told.add(port)
-        rest = "; other ports are not named any more" if len(self._told) == MOST_TOLD else ""
+        self._warned.add(port)
+        rest = "; other ports are not named any more" if len(self._warned) == MOST_WARNED else ""
         log.warn("passive.ports: {why}{rest}", why=why, rest=rest)
 
     def close(self) -> None:

@@ -122,7 +122,7 @@ class Orders(LineOnlyReceiver):
         def failed(failure: Failure) -> None:
             if not failure.check(Trouble):
                 log.failure("the question {question} failed", failure, question=question)
-            self._say({"trouble": _told(failure), "id": identity})
+            self._say({"trouble": _sentence(failure), "id": identity})
 
         maybeDeferred(self._call, question, arguments).addCallback(answered).addErrback(failed)
 
@@ -173,6 +173,6 @@ def about_sessions(parts: Parts) -> Answers:
     }
 
 
-def _told(failure: Failure) -> str:
+def _sentence(failure: Failure) -> str:
     text = failure.getErrorMessage()
     return text if failure.check(Trouble) else f"{failure.value.__class__.__name__}: {text}"

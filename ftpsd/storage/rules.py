@@ -157,7 +157,7 @@ class Rules:
     def _gives(self, wanted: frozenset[Permission], pattern: Parts) -> bool:
         """Return whether all that *pattern* may match has at least the permissions *wanted* here."""
         for parts, rule in self._rules:
-            if _may_meet(parts, pattern) and not wanted <= rule.allow:
+            if _may_overlap(parts, pattern) and not wanted <= rule.allow:
                 return False
             if _covers(parts, pattern):
                 return True
@@ -183,7 +183,7 @@ def _rules_of(rules: tuple[Rule, ...]) -> Rules:
 _EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
 
 
-def _may_meet(first: Parts, second: Parts) -> bool:
+def _may_overlap(first: Parts, second: Parts) -> bool:
     """Return whether some path may match both patterns; of two with wildcards in one component it is assumed."""
     for ours, theirs in zip(first, second, strict=False):
         if TREE in (ours, theirs):

@@ -64,7 +64,7 @@ class LiveSessions:
         holders.remove(holder)
         if not holders:
             del self._holders[holder.secret]
-        self._tell(holder.secret)
+        self._notify(holder.secret)
 
     def is_held(self, secret: bytes) -> bool:
         """Return whether there is a control connection with *secret*."""
@@ -73,7 +73,7 @@ class LiveSessions:
     def logged_in(self, holder: Holder, account: str | None) -> None:
         """Note that the user of *holder* is *account* now, None for no user."""
         holder.account = account
-        self._tell(holder.secret)
+        self._notify(holder.secret)
 
     async def resumed(self, secret: bytes, wanted: Holder) -> Holder | None:
         """
@@ -114,7 +114,7 @@ class LiveSessions:
 
         return change.addBoth(forget)
 
-    def _tell(self, secret: bytes) -> None:
+    def _notify(self, secret: bytes) -> None:
         for change in list(self._waiting.get(secret, ())):
             if not change.called:
                 change.callback(None)

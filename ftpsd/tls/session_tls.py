@@ -114,7 +114,7 @@ class SessionTLS:
         return self._shared is not None
 
     @property
-    def has_heard(self) -> bool:
+    def has_input(self) -> bool:
         """Whether anything has come for the control connection's handshake."""
         control = self._control() if self._control is not None else None
         return control is not None and control.get_state_string() != UNHEARD
@@ -165,7 +165,7 @@ class SessionTLS:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
         control = ServerConnection(self.context, sock, Role.CONTROL, self._evidence)
         if self._policy.choose is not None:
-            control.named = self._show
+            control.named = self._choose_pair
         self._control = ref(control)
         return control
 
@@ -249,7 +249,7 @@ class SessionTLS:
         self._evidence.collect(context)
         return context
 
-    def _show(self, control: SSL.Connection, name: str) -> None:
+    def _choose_pair(self, control: SSL.Connection, name: str) -> None:
         """Give the *control* connection, whose client asks for *name*, the certificate of that name."""
         assert self._policy.choose is not None
         self.server_name = name

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from ftpsd.config.checks.hashes import looks_cut_off, what_is_wrong
+from ftpsd.config.checks.hashes import fault_of, looks_cut_off
 from ftpsd.config.checks.unit import NAME, Unit
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError
@@ -52,7 +52,7 @@ def doubts_about_users(users: Users, now: datetime | None = None) -> Iterator[Co
             yield users.complaint(("users", user.name, "expires"), message, "warning")
         if user.password is None:
             continue
-        if wrong := what_is_wrong(user.password):
+        if wrong := fault_of(user.password):
             yield users.complaint(("users", user.name, "password"), wrong)
         elif doubt := looks_cut_off(user.password):
             yield users.complaint(("users", user.name, "password"), doubt, "warning")

@@ -23,7 +23,7 @@ _USUAL_DIGESTS: Final = frozenset({16, 32, 64})
 _MAKE: Final = "make one with `ftpsd hash-password`, and copy all of it"
 
 
-def what_is_wrong(stored: str) -> str | None:
+def fault_of(stored: str) -> str | None:
     """Say why *stored*, a hash of a known kind by its beginning, cannot be the hash of any password; None if it can."""
     if not stored.startswith("$argon2id$"):
         form = _BCRYPT if stored.startswith("$2") else _SHA512

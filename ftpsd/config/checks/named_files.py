@@ -129,17 +129,17 @@ def _secrets(config: Config) -> list[Path]:
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
     """Look for other users who can change the configuration, the users and the keys."""
-    told: set[Path] = set()
+    seen: set[Path] = set()
     for key, path in users_files(config):
-        for weakness in weaknesses(path, trusted, told=told):
+        for weakness in weaknesses(path, trusted, seen=seen):
             # The mode of the users file itself is checked by _users_mode, more strictly.
             if weakness.path != Path(os.path.realpath(path)) or weakness.is_foreign:
                 yield config.complaint(key, weakness.message, weakness.severity)
     for files in certificate_files(config):
-        for weakness in weaknesses(files.private_key, trusted, told=told, is_shared=True):
+        for weakness in weaknesses(files.private_key, trusted, seen=seen, is_shared=True):
             yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
     if config.file:
-        for weakness in weaknesses(Path(config.file), trusted, told=told):
+        for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
 
 

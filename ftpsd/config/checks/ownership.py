@@ -35,17 +35,17 @@ class Weakness:
     is_foreign: bool = False
 
 
-def weaknesses(file: Path, trusted: frozenset[int], *, told: set[Path], is_shared: bool = False) -> Iterator[Weakness]:
+def weaknesses(file: Path, trusted: frozenset[int], *, seen: set[Path], is_shared: bool = False) -> Iterator[Weakness]:
     """
     Yield how others than the users with the numbers *trusted* can change *file*, or what is on the way to it. Blocks.
 
-    Paths in *told* already are left out, and the paths looked at are added. *is_shared* says that other programs use
+    Paths in *seen* already are left out, and the paths looked at are added. *is_shared* says that other programs use
     the file too, as those which renew certificates: then its owner is a warning.
     """
     for path, status in _way(Path(os.path.abspath(file))):
-        if path in told:
+        if path in seen:
             continue
-        told.add(path)
+        seen.add(path)
         if status.st_uid not in trusted:
             name = account_of(status.st_uid).name
             severity: Severity = "warning" if is_shared and stat.S_ISREG(status.st_mode) else "error"

@@ -72,7 +72,7 @@ class Reloader:
             parts.files.run(self._read, self._path)
             .addCallbacks(self._loaded, self._failed)
             .addErrback(why_refused)
-            .addCallback(self._tell, began)
+            .addCallback(self._report, began)
             .addCallback("; ".join)
         )
 
@@ -94,7 +94,7 @@ class Reloader:
         self._serving.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
         return reasons
 
-    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
+    def _report(self, problems: list[str], began: float) -> Deferred[list[str]]:
         """Report the end to systemd, and to a waiting `ftpsd reload`."""
         systemd.notify_ready(status_after_reload(self._describe(), problems))
         return write_outcome(self._serving.parts.files, self._outcomes, Outcome(began, tuple(problems)))

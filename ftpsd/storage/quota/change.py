@@ -103,7 +103,7 @@ class QuotaChange(Change):
 
     def came(self, status: os.stat_result) -> None:
         """Report a new name."""
-        self._tell(status, 1, counted_size(status))
+        self._report(status, 1, counted_size(status))
 
     def going(self, status: os.stat_result) -> None:
         """Report a name that is about to be removed."""
@@ -116,11 +116,11 @@ class QuotaChange(Change):
     def went(self, status: os.stat_result) -> None:
         """Report that it is no longer there."""
         self._going.pop(identity(status), None)
-        self._tell(status, -1, None)
+        self._report(status, -1, None)
 
     def moved(self, status: os.stat_result) -> None:
         """Report a new name of an existing file."""
-        self._tell(status, 0, counted_size(status))
+        self._report(status, 0, counted_size(status))
 
     def resized(self, status: os.stat_result, before: int, after: int) -> None:
         """Report a new size."""
@@ -131,7 +131,7 @@ class QuotaChange(Change):
             raise StorageError(Kind.QUOTA)
         self._reserved += wanted
 
-    def _tell(self, status: os.stat_result, sign: int, after: int | None) -> None:
+    def _report(self, status: os.stat_result, sign: int, after: int | None) -> None:
         name, size = identity(status), counted_size(status)
         if size == DIRECTORY:
             self._events.append(Event(name, Usage(directories=sign), after, is_move_of_directory=sign == 0))

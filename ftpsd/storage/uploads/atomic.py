@@ -172,9 +172,9 @@ class AtomicSink:
     def _publish(self) -> None:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
-        is_told = self._partial.ledger is not NO_LEDGER
+        is_counted = self._partial.ledger is not NO_LEDGER
         with turn(target.name), self._partial.ledger.change() as change:
-            published = os.fstat(self._partial.fd) if is_told else None
+            published = os.fstat(self._partial.fd) if is_counted else None
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)
                 if published is not None:
@@ -182,7 +182,7 @@ class AtomicSink:
                     self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same or self._begun.holds_published
-            now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
+            now = target.lstat_or_none() if is_counted or is_bound or not terms.may_create else None
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:

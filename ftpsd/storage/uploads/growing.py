@@ -69,7 +69,7 @@ class Growing:
         count = len(data)
         self._length += count
         if self._seen + count == self._length:
-            self._show(data)
+            self._pass_on(data)
         else:
             self._read(CATCH_UP * count)
 
@@ -102,11 +102,11 @@ class Growing:
             count = self._reading(buffer[: min(most, self._length - self._seen)], self._seen)
             if not count:
                 raise OSError(errno.EIO, "the file has become shorter")
-            self._show(buffer[:count])
+            self._pass_on(buffer[:count])
             most -= count
         return self._seen == self._length
 
-    def _show(self, data: memoryview | bytes) -> None:
+    def _pass_on(self, data: memoryview | bytes) -> None:
         self._seen += len(data)
         for watcher in self._watchers:
             watcher.update(data)

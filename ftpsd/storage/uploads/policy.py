@@ -16,7 +16,7 @@ from ftpsd.values.path import VirtualPath
 Tell = Callable[[str, VirtualPath], None]
 
 
-def _tell_nobody(what: str, path: VirtualPath) -> None:
+def _ignore(what: str, path: VirtualPath) -> None:
     pass
 
 
@@ -30,7 +30,7 @@ class UploadPolicy:
     umask: int = 0o077
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
     watch: tuple[Watch, ...] = ()  # the watchers of every upload before it is published, which may refuse it
-    tell: Tell = field(default=_tell_nobody, compare=False)  # called with each property that was lost
+    tell: Tell = field(default=_ignore, compare=False)  # called with each property that was lost
 
     def __post_init__(self) -> None:
         if self.watch and not self.atomic:
