@@ -45,7 +45,7 @@ def own_folder(path: Path) -> None:
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     status = os.stat(path)
     if status.st_uid != os.geteuid():
-        raise NotOurs(f"{path} belongs to somebody else; choose another --directory")
+        raise NotOurs(f"{path} belongs to another user; choose another --directory")
     if status.st_mode & _OTHERS:
         # The sticky bit protects existing files, and not one that is about to be made.
         raise NotOurs(f"others can write to {path}; run: chmod go-w {shlex.quote(str(path))}")
@@ -97,4 +97,4 @@ def _require_ours(path: Path, status: os.stat_result, is_kind: Callable[[int], b
     if not is_kind(status.st_mode):
         raise NotOurs(f"{path} is a link, or no {'directory' if is_kind is stat.S_ISDIR else 'plain file'}; remove it")
     if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
-        raise NotOurs(f"{path} belongs to somebody else, or others can write to it; remove it")
+        raise NotOurs(f"{path} belongs to another user, or others can write to it; remove it")

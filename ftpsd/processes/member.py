@@ -119,7 +119,7 @@ class Member:
     def supervisor_has_gone(self) -> None:
         """Come to an end."""
         if not self._is_ending:
-            log.error("the supervisor is gone; this process serves nobody new and ends")
+            log.error("the supervisor is gone; this process accepts no more clients and ends")
             self.end()
 
     def _read(self, path: Path) -> Loaded:

@@ -152,7 +152,7 @@ class Source(Protocol):
     @property
     def offset(self) -> int:
         """
-        Where the next read starts: where the last one ended.
+        The offset of the next read: the end of the last one.
 
         No caller sets it. A value computed of the bytes that go by is of all of them, in order, or of none.
         """
@@ -209,7 +209,7 @@ class CachedFile:
 
     @property
     def offset(self) -> int:
-        """Where the next read starts."""
+        """The offset of the next read."""
         return self._offset
 
     @property

@@ -170,7 +170,7 @@ class ForwardingSource:
     # Attributes of the protocol that change while the file is read.
     @property
     def offset(self) -> int:
-        """Where the next read starts."""
+        """The offset of the next read."""
         return self._inner.offset
 
     @property

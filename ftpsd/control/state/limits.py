@@ -44,11 +44,11 @@ class Counts(Protocol):
 
     @property
     def total(self) -> int:
-        """How many connections are counted."""
+        """The number of counted connections."""
 
     @property
     def logged_in(self) -> int:
-        """How many sessions have a user."""
+        """The number of sessions with a user."""
 
     def admit(self, address: str, connections: int, per_address: int) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""

@@ -298,7 +298,7 @@ class Session:
         self.enter(self._first_host)
 
     def publish(self, event: Event) -> None:
-        """Tell the audit bus."""
+        """Publish *event* on the audit bus."""
         self.runtime.shared.bus.publish(event)
 
     # --- the configuration of now

@@ -112,7 +112,7 @@ class CountTable:
 
     @property
     def sessions(self) -> int:
-        """How many sessions all processes have; needs no lock."""
+        """The number of sessions in all processes; needs no lock."""
         return sum(self._sessions)
 
     def add_sessions(self, count: int) -> None:
@@ -122,7 +122,7 @@ class CountTable:
 
     @property
     def logged_in(self) -> int:
-        """How many of them have a user; needs no lock."""
+        """The number of sessions with a user; needs no lock."""
         return sum(self._logged_in)
 
     def add_logged_in(self, count: int) -> None:
@@ -141,7 +141,7 @@ class CountTable:
 
     @property
     def surplus(self) -> int:
-        """How many sessions this process has more than the one, of those that accept, with the fewest; no lock."""
+        """The sessions of this process beyond those of the accepting process with the fewest; needs no lock."""
         assert self.column is not None
         serving = [count for count, serves in zip(self._sessions, self._serving, strict=True) if serves]
         return self._sessions[self.column] - min(serving, default=0)

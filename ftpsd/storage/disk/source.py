@@ -83,7 +83,7 @@ class FileSource:
 
     @property
     def offset(self) -> int:
-        """Where the next read starts; only a read moves it, or the digest would be of other bytes than the file's."""
+        """The offset of the next read; only a read moves it, or the digest would be of other bytes than the file's."""
         return self._offset
 
     @property
