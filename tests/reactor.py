@@ -27,6 +27,8 @@ PATIENCE = 30.0
 # Small, so that a client that does not read is noticed after some hundred kilobytes.
 KERNEL_BUFFER = 64 * 1024
 
+_open: list[socket.socket] = []
+
 
 class Reactor(Clock):
     """A clock, descriptors that are looked at when the test says so, and calls from other threads."""
@@ -57,15 +59,26 @@ class Reactor(Clock):
         """How many descriptors are watched."""
         return len(self._readers | self._writers)
 
-    def turn(self, timeout: float = 0.0) -> bool:
-        """Tell every descriptor that is ready, and whether there was one."""
-        readable, writable, _ = select.select(list(self._readers), list(self._writers), [], timeout)
+    def is_reading(self, descriptor: Any) -> bool:
+        """Whether *descriptor* waits to be readable."""
+        return descriptor in self._readers
+
+    def is_writing(self, descriptor: Any) -> bool:
+        """Whether *descriptor* waits to be writable."""
+        return descriptor in self._writers
+
+    def turn(self, timeout: float = 0.0, *, only: Any = None) -> bool:
+        """Tell every descriptor that is ready, or *only* this one, and whether there was one."""
+        readers, writers = self._readers, self._writers
+        if only is not None:
+            readers, writers = readers & {only}, writers & {only}
+        readable, writable, _ = select.select(list(readers), list(writers), [], timeout)
         for descriptor in readable:
             if descriptor in self._readers:
-                descriptor.doRead()
+                _tell(descriptor, descriptor.doRead)
         for descriptor in writable:
             if descriptor in self._writers:
-                descriptor.doWrite()
+                _tell(descriptor, descriptor.doWrite)
         return bool(readable or writable)
 
     def settle(self) -> None:
@@ -92,6 +105,13 @@ class Reactor(Clock):
                 self._calls.get_nowait()()
         except Empty:
             pass
+
+
+def _tell(descriptor: Any, ready: Callable[[], Exception | None]) -> None:
+    """Tell *descriptor* that it is *ready*; what it returns ends it, as Twisted's reactors have it."""
+    why = ready()
+    if why is not None:
+        descriptor.connectionLost(Failure(why))
 
 
 class QueueingWorkers:
@@ -140,4 +160,12 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         listener.listen()
         theirs.settimeout(PATIENCE)
         theirs.connect(listener.getsockname())
-        return listener.accept()[0], theirs
+        ours = listener.accept()[0]
+    _open.extend((ours, theirs))
+    return ours, theirs
+
+
+def close_pairs() -> None:
+    """Close what `tcp_pair` has opened: what a test leaves open would stay so until the garbage collector comes."""
+    while _open:
+        _open.pop().close()
