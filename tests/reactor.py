@@ -1,25 +1,16 @@
-"""
-A reactor without a loop: a clock the test moves, descriptors it has looked at, and pools that wait for it.
-"""
+"""A reactor without a loop: a clock the test moves, and descriptors it has looked at."""
 
 from __future__ import annotations
 
 import select
 import socket
-from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-
-from ftpsd.workers import PoolBusy
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # A test that waits longer than this for something that is on its way has found a bug, also on a machine that is busy
 # with twenty other things. In seconds.
@@ -112,42 +103,6 @@ def _tell(descriptor: Any, ready: Callable[[], Exception | None]) -> None:
     why = ready()
     if why is not None:
         descriptor.connectionLost(Failure(why))
-
-
-class QueueingWorkers:
-    """A pool that makes its calls when the test releases them; while *is_full*, its queue is full."""
-
-    def __init__(self) -> None:
-        self.is_full = False
-        self._calls: deque[Callable[[], None]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return len(self._calls)
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Keep the call for later."""
-        if self.is_full:
-            return fail(PoolBusy("queueing"))
-        result: Deferred[T] = Deferred()
-
-        def make() -> None:
-            try:
-                value = function(*args, **kwargs)
-            except BaseException:
-                result.errback(Failure())
-            else:
-                result.callback(value)
-
-        self._calls.append(make)
-        return result
-
-    def release(self, count: int | None = None) -> None:
-        """Make *count* calls; None makes all of them, and those that come of it."""
-        while self._calls and count != 0:
-            count = None if count is None else count - 1
-            self._calls.popleft()()
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

@@ -53,8 +53,8 @@ from tests.connection import Connection
 from tests.dataclient import DataClient, close_notify, identity, new_client
 from tests.fakes import MemoryStorage
 from tests.reactor import Reactor, tcp_pair
-from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import Client
+from tests.tlsclient import Client
+from tests.workers import InlineWorkers
 
 E = TypeVar("E", bound=Event)
 

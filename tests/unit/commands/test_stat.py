@@ -9,9 +9,9 @@ from ftpsd.storage.base import Kind, Listing, StorageError
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 from tests.unit.commands.listings import LINE, among, large, tree
+from tests.workers import QueueingWorkers
 
 
 def test_stat_of_a_directory() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from ftpsd.audit.events import SessionClosed
 from ftpsd.control.state.phase import MOVES, After, Phase
-from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
+from tests.workers import QueueingWorkers
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from ftpsd.audit.events import CommandDone, ConnectionRejected, SessionClosed, S
 from ftpsd.control.backlog import MAX_QUEUED
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
-from tests.reactor import QueueingWorkers
 from tests.sessions import PEER, ControlClient, clear_server
+from tests.workers import QueueingWorkers
 
 
 def slow() -> tuple[QueueingWorkers, ControlClient]:

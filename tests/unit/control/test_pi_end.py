@@ -6,9 +6,9 @@ import pytest
 
 from ftpsd.audit.events import SessionClosed
 from ftpsd.control.pi import FAREWELL
-from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server
 from tests.unit.control.test_pi import slow
+from tests.workers import QueueingWorkers
 
 # --- timers
 

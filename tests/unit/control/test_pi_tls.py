@@ -8,8 +8,8 @@ from ftpsd.audit.events import CommandDone, SessionClosed, TLSEstablished, TLSFa
 from ftpsd.control.pi import FAREWELL
 from ftpsd.control.state.limits import MOST_REFUSED_OF_CLIENT
 from tests.dataclient import new_client
-from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server
+from tests.workers import QueueingWorkers
 
 
 def test_auth_starts_tls() -> None:
