@@ -15,7 +15,7 @@ from ftpsd.tls.live import secret_of
 from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from ftpsd.tls.tickets import MOST_SECONDS, TicketContexts
 from ftpsd.wire.clienthello import client_hello
-from tests.unit.tls.clients import TLS_1_2, TLS_1_3, Client, Control, client_context, connect_control, connect_data
+from tests.tlsclient import TLS_1_2, TLS_1_3, Client, Control, client_context, connect_control, connect_data
 
 LIFETIME = 3600.0
 
