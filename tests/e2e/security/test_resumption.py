@@ -85,7 +85,7 @@ def is_refused(control: ControlConnection, client: Client, session: ssl.SSLSessi
 
 def have_ended(daemon: Daemon, account: Account, count: int) -> bool:
     """Tell whether *count* sessions of the user have ended."""
-    closed = [event for event in daemon.audit('"session-closed"') if event["user"] == account.name]
+    closed = [event for event in daemon.audit('"session-closed"') if event.get("user") == account.name]
     return len(closed) >= count
 
 

@@ -7,16 +7,26 @@ import pytest
 from ftpsd.data.candidates import GRACE, MOST, MOST_LOGGED, WAIT_FOR_COMMAND
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, Trouble
+from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import DataClient, new_client
 from tests.unit.data.side import CONNECT, HANDSHAKE, HOST, Opening, Side
 
 
+class OfTickets(SessionTLS):
+    """TLS of a session whose client knows tickets, so that no cache holds them."""
+
+    @property
+    def has_cache(self) -> bool:
+        return False
+
+
 def protected(*, is_capped: bool = False) -> Side:
-    """Return a side with PROT P and an agreed port; *is_capped* is TLS 1.2, where handshakes begin at once."""
+    """Return a side with PROT P and an agreed port; *is_capped* is TLS 1.2 with tickets: handshakes begin at once."""
     side = Side()
     side.protect()
     if is_capped:
         assert side.dtp.tls is not None
+        side.dtp.tls.__class__ = OfTickets
         side.dtp.tls._is_capped = True  # the context speaks both: only when the handshake begins is of interest
     side.listen()
     return side
