@@ -15,7 +15,7 @@ from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 
 
 class Duty(Enum):

@@ -21,7 +21,7 @@ from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0

@@ -24,7 +24,7 @@ from ftpsd.auth.realm import Avatar, IAvatar, IProved, Quotas, Realm
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.walk import Symlinks
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
