@@ -33,6 +33,7 @@ from zope.interface import implementer
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
 from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.accounts import Accounts, FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
@@ -184,12 +185,20 @@ class Server:
     def host(self, *records: UserRecord, certificate: CertificatePair | None = None) -> Host:
         """Return a default host with these users."""
         users = {record.name: record for record in records}
-        checker = UsersChecker(users, self.logins, self.verified, self.reactor, verify=operator.eq)
-        return Host("", self.config.banner, users, Portal(self.realm, [checker]), certificate)
+        return self.host_of(FileAccounts(users, self.logins, self.verified, check=operator.eq), certificate)
+
+    def host_of(self, accounts: Accounts, certificate: CertificatePair | None = None) -> Host:
+        """Return a default host with these accounts."""
+        portal = Portal(self.realm, [UsersChecker(accounts, self.reactor)])
+        return Host("", self.config.banner, accounts, portal, certificate)
 
     def take(self, *records: UserRecord, **changes: Any) -> None:
         """Reload: from now on there are these users, and what else of the Runtime *changes*."""
-        hosts = Hosts(self.host(*records, certificate=self.runtime.certificate), self.runtime.hosts.names.items())
+        self.serve(self.host(*records, certificate=self.runtime.certificate), **changes)
+
+    def serve(self, host: Host, **changes: Any) -> None:
+        """Reload: from now on *host* is the default one, and what else of the Runtime *changes*."""
+        hosts = Hosts(host, self.runtime.hosts.names.items())
         self.runtime = replace(self.runtime, **{"hosts": hosts, **changes})
         for pi in list(self.sessions):
             pi.reconsider()

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
-from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks

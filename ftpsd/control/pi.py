@@ -342,7 +342,10 @@ class ServerPI(Protocol):
 
     def reconsider(self) -> None:
         """End the session if its user could not log in as things are now: the configuration has changed."""
-        reason = self.session.why_not_now()
+
+        self.session.why_not_now().addCallback(self._end_for)
+
+    def _end_for(self, reason: str | None) -> None:
         if reason is not None:
             self.end(reason, "The configuration has changed, this session ends.", Cause.NOT_ALLOWED)
 
