@@ -103,8 +103,8 @@ class ServerPI(Protocol):
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, True)
-        limits, counts = session.config.limits, session.counts
-        refusal = counts.admit(peer, limits.connections, limits.connections_per_address)
+        limits, counts, penalties = session.config.limits, session.counts, session.runtime.shared.penalties
+        refusal = penalties.refusal(peer) or counts.admit(peer, limits.connections, limits.connections_per_address)
         if refusal is not None:
             self._reject(refusal)
             return

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Config
+from ftpsd.control.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.control.state.limits import Counts, Rates
 from ftpsd.data.dtp import DataSettings
@@ -36,6 +37,7 @@ class Shared:
     counts: Counts
     rates: Rates
     live: LiveSessions
+    penalties: Penalties = NO_PENALTIES
     remote: Workers | None = None  # for trees that are remote; None while there are none
 
     def pool(self, *, is_remote: bool) -> Workers:
