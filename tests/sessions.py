@@ -32,6 +32,7 @@ from zope.interface import implementer
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
+from ftpsd.audit.keeping import KEEPS_NOTHING, Keeper
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.accounts import Accounts, FileAccounts
 from ftpsd.auth.checker import UsersChecker
@@ -116,7 +117,7 @@ class Server:
     """
     What sessions need around them; *sections* are those of ftpsd.yaml.
 
-    *files*, *transfer* and *login* are the worker pools, *table* the commands, *refuse_ports* those nobody can open.
+    *files*, *transfer* and *login* are the worker pools, *table* the commands, *keeper* keeps events.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Server:
         user: UserRecord | None = None,
         table: CommandTable = TABLE,
         ports: range = range(3000, 3010),
+        keeper: Keeper = KEEPS_NOTHING,
         certificate: bool = True,
         public_address: Callable[[str, str], str] = lambda client, local: local,
         **sections: Mapping[str, object] | object,
@@ -140,7 +142,7 @@ class Server:
         self.events: list[Event] = []
         self.counts = SessionCounts()
         self.sessions: set[ServerPI] = set()
-        bus = AuditBus(self.reactor.seconds)
+        bus = AuditBus(self.reactor.seconds, keeper=keeper)
         bus.subscribe(lambda event, seconds: self.events.append(event))
         self.logins = LoginQueue(login or InlineWorkers())
         self.verified = VerifiedCache(self.reactor)
