@@ -26,7 +26,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.control.presence import kick, present
+from ftpsd.control.state.presence import kick, present
 from ftpsd.service.parts import Parts
 
 # Bytes. A report of a process, with all of its metrics, takes about 100 KB; a longer line ends the connection.
