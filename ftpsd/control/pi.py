@@ -22,10 +22,9 @@ from zope.interface import implementer
 
 from ftpsd.audit.events import ConnectionRejected, SessionClosed, SessionOpened
 from ftpsd.control import border
-from ftpsd.control.answered import command_done
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
-from ftpsd.control.dispatch import respond
+from ftpsd.control.dispatch import command_done, respond
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
