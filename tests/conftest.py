@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.reactor import close_pairs
 from tests.tools import ROOT
 
 # What `pytest -m quick` runs, without the tests marked slow.
@@ -45,3 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder in item.path.parents for folder in QUICK) and item.get_closest_marker("slow") is None:
             item.add_marker("quick")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Close the sockets of the test."""
+    close_pairs()

@@ -17,7 +17,7 @@ from ftpsd.data.candidates import WAIT_FOR_COMMAND
 from ftpsd.demo.authority import create
 from ftpsd.tls.certificates import CertificatePair
 from tests.reactor import Reactor
-from tests.unit.tls.clients import TLS_1_3, Client, client_context
+from tests.tlsclient import TLS_1_3, Client, client_context
 
 
 class DataClient:

@@ -24,8 +24,8 @@ from ftpsd.tls.certificates import CertificatePair
 from tests.dataclient import identity
 from tests.fakes import MemoryStorage
 from tests.sessions import MemoryRealm, Server, user_record
-from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import TLS_1_3, Client, client_context
+from tests.tlsclient import TLS_1_3, Client, client_context
+from tests.workers import InlineWorkers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,24 @@
-"""
-A reactor without a loop: a clock the test moves, descriptors it has looked at, and pools that wait for it.
-"""
+"""A reactor without a loop: a clock the test moves, and descriptors it has looked at."""
 
 from __future__ import annotations
 
 import select
 import socket
-from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-
-from ftpsd.workers import PoolBusy
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # A test that waits longer than this for something that is on its way has found a bug, also on a machine that is busy
 # with twenty other things. In seconds.
 PATIENCE = 30.0
 # Small, so that a client that does not read is noticed after some hundred kilobytes.
 KERNEL_BUFFER = 64 * 1024
+
+_open: list[socket.socket] = []
 
 
 class Reactor(Clock):
@@ -57,15 +50,26 @@ class Reactor(Clock):
         """How many descriptors are watched."""
         return len(self._readers | self._writers)
 
-    def turn(self, timeout: float = 0.0) -> bool:
-        """Tell every descriptor that is ready, and whether there was one."""
-        readable, writable, _ = select.select(list(self._readers), list(self._writers), [], timeout)
+    def is_reading(self, descriptor: Any) -> bool:
+        """Whether *descriptor* waits to be readable."""
+        return descriptor in self._readers
+
+    def is_writing(self, descriptor: Any) -> bool:
+        """Whether *descriptor* waits to be writable."""
+        return descriptor in self._writers
+
+    def turn(self, timeout: float = 0.0, *, only: Any = None) -> bool:
+        """Tell every descriptor that is ready, or *only* this one, and whether there was one."""
+        readers, writers = self._readers, self._writers
+        if only is not None:
+            readers, writers = readers & {only}, writers & {only}
+        readable, writable, _ = select.select(list(readers), list(writers), [], timeout)
         for descriptor in readable:
             if descriptor in self._readers:
-                descriptor.doRead()
+                _tell(descriptor, descriptor.doRead)
         for descriptor in writable:
             if descriptor in self._writers:
-                descriptor.doWrite()
+                _tell(descriptor, descriptor.doWrite)
         return bool(readable or writable)
 
     def settle(self) -> None:
@@ -94,40 +98,11 @@ class Reactor(Clock):
             pass
 
 
-class QueueingWorkers:
-    """A pool that makes its calls when the test releases them; while *is_full*, its queue is full."""
-
-    def __init__(self) -> None:
-        self.is_full = False
-        self._calls: deque[Callable[[], None]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return len(self._calls)
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Keep the call for later."""
-        if self.is_full:
-            return fail(PoolBusy("queueing"))
-        result: Deferred[T] = Deferred()
-
-        def make() -> None:
-            try:
-                value = function(*args, **kwargs)
-            except BaseException:
-                result.errback(Failure())
-            else:
-                result.callback(value)
-
-        self._calls.append(make)
-        return result
-
-    def release(self, count: int | None = None) -> None:
-        """Make *count* calls; None makes all of them, and those that come of it."""
-        while self._calls and count != 0:
-            count = None if count is None else count - 1
-            self._calls.popleft()()
+def _tell(descriptor: Any, ready: Callable[[], Exception | None]) -> None:
+    """Tell *descriptor* that it is *ready*; what it returns ends it, as Twisted's reactors have it."""
+    why = ready()
+    if why is not None:
+        descriptor.connectionLost(Failure(why))
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -140,4 +115,12 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         listener.listen()
         theirs.settimeout(PATIENCE)
         theirs.connect(listener.getsockname())
-        return listener.accept()[0], theirs
+        ours = listener.accept()[0]
+    _open.extend((ours, theirs))
+    return ours, theirs
+
+
+def close_pairs() -> None:
+    """Close what `tcp_pair` has opened: what a test leaves open would stay so until the garbage collector comes."""
+    while _open:
+        _open.pop().close()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.unit.tls.clients import Client
+from tests.tlsclient import Client
 
 ALERT, HANDSHAKE, DATA = 21, 22, 23
 # The hello of a client that can do one suite, without extensions.

@@ -6,9 +6,9 @@ Sessions in memory: a whole server-PI with its server-DTP, on a clock the test m
     client.log_in()
     assert client.say("PWD") == '257 "/" is the working directory.'
 
-Everything above storage is the real thing: the command table, dispatch, Portal, passive ports and TLS. Fakes are the
-reactor (a Clock with descriptors), the worker pools (no threads), the transport of the control connection and the
-storage. Data connections are real TCP connections over loopback, because what they are about is the socket.
+Everything above storage is the real thing: the command table, dispatch, Portal, passive ports, TLS and the transports.
+Fakes are the reactor (a Clock with descriptors), the worker pools (no threads) and the storage. Control and data
+connections are TCP connections over loopback, because what they are about is the socket.
 """
 
 from __future__ import annotations
@@ -21,13 +21,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.protocol import Factory
-from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.audit.bus import AuditBus
@@ -56,14 +50,13 @@ from ftpsd.data.sockets import DataSocket
 from ftpsd.storage.base import Storage
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
-from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
-from tests.clear import UntilCloseNotify
-from tests.dataclient import DataClient, identity, new_client
+from tests.connection import Connection
+from tests.dataclient import DataClient, close_notify, identity, new_client
 from tests.fakes import MemoryStorage
 from tests.reactor import Reactor, tcp_pair
-from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import Client, OverMemory
+from tests.tlsclient import Client
+from tests.workers import InlineWorkers
 
 E = TypeVar("E", bound=Event)
 
@@ -221,112 +214,6 @@ def clear_server(**arguments: Any) -> Server:
     return Server(**{"tls": {"require": "none"}, **arguments})
 
 
-class ControlTransport:
-    """
-    The server's transport of a control connection: bytes in memory.
-
-    After `start_tls` *protocol* talks through Twisted's TLS over memory, and *raw* carries its records.
-    """
-
-    def __init__(self, reactor: Reactor, protocol: ServerPI, peer: str, host: str) -> None:
-        kind = IPv6Address if ":" in peer else IPv4Address
-        self.raw: Any = StringTransport(kind("TCP", host, 21), kind("TCP", peer, 40000))
-        self.tls: Any = None
-        self._reactor = reactor
-        self._protocol = protocol
-        self._top: Any = self.raw
-        self._begin: Callable[[], object] | None = None
-        self._held = b""
-        self._is_ending = False
-
-    def deliver(self, data: bytes) -> None:
-        """Let *data* arrive from the client."""
-        if self._begin is not None:
-            begin, self._begin = self._begin, None
-            begin()
-            self.write(self._held)
-            if self._is_ending:
-                self.loseConnection()
-        (self.tls or self._protocol).dataReceived(data)
-
-    def when_client_speaks(self, begin: Callable[[], object]) -> None:
-        """Call *begin* with the first bytes; what is written meanwhile leaves behind it."""
-        self._begin = begin
-
-    def start_tls(self, tls: SessionTLS) -> None:
-        """Put TLS between the protocol and the bytes."""
-        producer = self.raw.producer
-        if producer is not None:
-            self.raw.unregisterProducer()
-        factory = TLSMemoryBIOFactory(OverMemory(tls), False, Factory(), self._reactor)
-        self.tls = self._top = factory.protocol(factory, self._protocol, False)
-        self.tls.makeConnection(self.raw)
-        if producer is not None:
-            self._top.registerProducer(producer, True)
-
-    def stop_tls(self) -> None:
-        """Send close_notify, and go on without TLS when the client's has come."""
-        # Twisted's TLS gathers what is written until the reactor's next turn.
-        self._reactor.callLater(0, self._leave)
-
-    def _leave(self) -> None:
-        producer, streaming = self.raw.producer, self.raw.streaming
-        self._top.unregisterProducer()
-        connection = self.tls.getHandle()
-        connection.shutdown()
-        self._top = self.raw
-        self.raw.write(connection.bio_read(2**14))
-
-        def is_clear(rest: bytes) -> None:
-            self.tls = None
-            if rest:
-                self._protocol.dataReceived(rest)
-
-        self.tls = UntilCloseNotify(connection, self._protocol, is_clear, self.abortConnection)
-        if producer is not None:
-            self.raw.registerProducer(self._protocol, streaming)
-
-    def write(self, data: bytes) -> None:
-        if self._begin is not None:
-            self._held += data
-        else:
-            self._top.write(data)
-
-    def loseConnection(self) -> None:
-        if self._begin is not None:
-            self._is_ending = True
-        else:
-            self._top.loseConnection()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        self._top.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        self._top.unregisterProducer()
-
-    def abortConnection(self) -> None:
-        self.raw.abortConnection()
-
-    def pauseProducing(self) -> None:
-        self.raw.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self.raw.resumeProducing()
-
-    def getPeer(self) -> Any:
-        return self.raw.getPeer()
-
-    def getHost(self) -> Any:
-        return self.raw.getHost()
-
-    def getHandle(self) -> ControlTransport:
-        """There is no socket; what is set on it is forgotten."""
-        return self
-
-    def setsockopt(self, *option: int) -> None: ...
-    def setTcpNoDelay(self, enabled: bool) -> None: ...
-
-
 class ControlClient:
     """The client's end of a control connection in memory; *greeting* is what the server said first."""
 
@@ -347,9 +234,7 @@ class ControlClient:
             "test:0", lambda: server.runtime, server.table, server.sessions, starts_with_tls=implicit
         )
         self.pi = factory.buildProtocol(None)
-        self.transport = ControlTransport(server.reactor, self.pi, peer, host)
-        connect: Any = self.pi.makeConnection
-        connect(self.transport)
+        self.connection = Connection(server.reactor, self.pi, peer, host)
         if implicit and not is_silent:
             self.shake_hands(tls)
         self.greeting = self.replies()
@@ -362,12 +247,12 @@ class ControlClient:
     @property
     def is_closed(self) -> bool:
         """Whether the server has closed the connection, or is flushing it to close it."""
-        return bool(self.transport.raw.disconnecting)
+        return self.connection.is_closed
 
     @property
     def is_cut(self) -> bool:
         """Whether the server has cut the connection off."""
-        return bool(self.transport.raw.disconnected)
+        return self.connection.is_cut
 
     def send(self, *lines: str) -> None:
         """Send *lines* in one segment."""
@@ -375,13 +260,12 @@ class ControlClient:
 
     def send_bytes(self, data: bytes) -> None:
         """Send *data*, through TLS when that has started."""
-        self.transport.deliver(self.tls.write(data) if self.tls is not None else data)
+        self.connection.deliver(self.tls.write(data) if self.tls is not None else data)
 
     def replies(self) -> str:
         """Take what the server has said since: lines, without their ends."""
         self.server.reactor.advance(0)
-        data = self.transport.raw.value()
-        self.transport.raw.clear()
+        data = self.connection.hear()
         if self.tls is not None:
             data = _decrypted(self.tls, data)
         assert data.endswith(b"\r\n") or not data, data
@@ -395,12 +279,10 @@ class ControlClient:
     def shake_hands(self, tls: Client | None = None) -> None:
         """Do the TLS handshake, with *tls* or a client that asks for localhost."""
         self.tls = tls or new_client()
-        raw, to_server = self.transport.raw, self.tls.take(b"")
+        to_server = self.tls.take(b"")
         while to_server:
-            self.transport.deliver(to_server)
-            to_client = raw.value()
-            raw.clear()
-            to_server = self.tls.take(to_client)
+            self.connection.deliver(to_server)
+            to_server = self.tls.take(self.connection.take())
 
     def start_tls(self, tls: Client | None = None) -> None:
         """Protect the control connection, and take in the session that data connections resume."""
@@ -415,8 +297,9 @@ class ControlClient:
 
     def hang_up(self, *, clean: bool = True) -> None:
         """End the connection from the client's side."""
-        reason = Failure(ConnectionDone() if clean else ConnectionLost())
-        (self.transport.tls or self.pi).connectionLost(reason)
+        if self.tls is not None and clean:
+            self.connection.deliver(close_notify(self.tls))
+        self.connection.hang_up(clean=clean)
 
     def agree(self) -> int:
         """Agree on a passive port."""

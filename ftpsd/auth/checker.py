@@ -1,8 +1,8 @@
 """
 The checker: whether a name, a password and an address together may log in (twisted.cred).
 
-Whatever is wrong, the client learns that the login is incorrect and nothing else: the same exception type, after the
-same work. The reason is for the audit log.
+For every reason the client learns only that the login is incorrect: the same exception type, after the same work. The
+reason is for the audit log.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ftpsd.workers import PoolBusy
 
 @implementer(ICredentialsChecker)
 class UsersChecker:
-    """Checks logins against *accounts*; *clock* is the reactor's, whose seconds are those since 1970."""
+    """A checker of logins against *accounts*; *clock* is the reactor's, whose seconds are those since 1970."""
 
     credentialInterfaces = (ILogin,)
 
@@ -55,7 +55,7 @@ class UsersChecker:
 
 
 def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
-    """Return what keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
+    """Return the reason that keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
     if not user.enabled:
         return Refusal.DISABLED
     if user.expires is not None and user.expires <= datetime.fromtimestamp(seconds, UTC):
@@ -64,7 +64,7 @@ def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
 
 
 def _is_from(user: UserRecord, peer: str) -> bool:
-    """Tell whether *user* may come from *peer*; no networks means from anywhere."""
+    """Return whether *user* may come from *peer*; no networks means from anywhere."""
     if not user.networks:
         return True
     try:

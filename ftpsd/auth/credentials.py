@@ -15,7 +15,7 @@ from zope.interface import Attribute, implementer
 
 
 class Refusal(StrEnum):
-    """Why a login was refused, in the words of the audit log."""
+    """The reason of a refused login, in the words of the audit log."""
 
     UNKNOWN_USER = "unknown user"
     WRONG_PASSWORD = "wrong password"
@@ -52,7 +52,7 @@ class ILogin(ICredentials):
 @implementer(ILogin)
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client says to log in."""
+    """The credentials of a client, as the checker takes them."""
 
     username: str
     password: str = field(repr=False)

@@ -16,7 +16,7 @@ from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from ftpsd.workers import PoolBusy
-from tests.unit.auth.workers import InlineWorkers
+from tests.workers import InlineWorkers
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ftpsd.workers import PoolBusy, WorkerPool, Workers
-from tests.reactor import QueueingWorkers, Reactor
-from tests.unit.auth.workers import InlineWorkers
+from tests.reactor import Reactor
+from tests.workers import InlineWorkers, QueueingWorkers
 
 KINDS = ["pool", "inline", "queueing"]
 
@@ -70,6 +70,16 @@ def test_a_full_queue_is_a_failure(pool: Pool) -> None:
     pool.fill()
     assert isinstance(pool.outcome(pool.workers.run(note, 1)), PoolBusy)
     assert called == []
+
+
+def test_a_failure_of_a_cancelled_call_is_nobodys(pool: Pool) -> None:
+    """It neither reaches the caller a second time nor harms the pool."""
+    cancelled = pool.workers.run(int, "ten")
+    seen: list[object] = []
+    cancelled.addBoth(seen.append)
+    cancelled.cancel()
+    pool.outcome(cancelled)
+    assert len(seen) == 1
 
 
 def test_a_cancelled_call_is_made_all_the_same(pool: Pool) -> None:

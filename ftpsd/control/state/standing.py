@@ -19,7 +19,7 @@ from ftpsd.control.state.runtime import Runtime
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
 
-# Why a session was closed, in the words of the audit log.
+# The reason for closing a session, in the words of the audit log.
 ENDINGS: Final = {
     Refusal.DISABLED: "user-disabled",
     Refusal.EXPIRED: "user-expired",
@@ -33,7 +33,7 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
     """
     Return why *session* may not go on with the *current* Runtime, None when it may.
 
-    What its user could do with the session is not looked at: files, rules and rates stay as they were at the login.
+    Existing rights of its user are not compared: files, rules and rates stay as they were at the login.
     A session goes on while the accounts cannot say, and when the answer is about what has changed meanwhile: its user,
     or the Runtime, with which every session is asked anew.
     """

@@ -21,7 +21,7 @@ from ftpsd.tls.native import MOST_WITHOUT_DATA
 from tests.e2e.client import EXPLICIT, IPV4, TIMEOUT, ControlConnection, Sessions, content, control, download
 from tests.e2e.daemon import Account, Daemon
 from tests.records import RawClient, Sealer, logging_context
-from tests.unit.tls.clients import TLS_1_2, TLS_1_3
+from tests.tlsclient import TLS_1_2, TLS_1_3
 
 # Megabytes, far more than the kernel holds for a connection.
 RECORDS = 40_000

@@ -26,6 +26,10 @@ def counted_argon2() -> Iterator[list[int]]:
             spent.append(self._cost)
             return self._cheap.derive(material)
 
+        def derive_phc_encoded(self, material: bytes) -> str:
+            spent.append(self._cost)
+            return self._cheap.derive_phc_encoded(material)
+
         @staticmethod
         def verify_phc_encoded(material: bytes, stored: str) -> None:
             # A text that is no hash raises ValueError before anything is derived.

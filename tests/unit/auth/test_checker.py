@@ -21,7 +21,7 @@ from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusa
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
-from tests.unit.auth.workers import InlineWorkers
+from tests.workers import InlineWorkers
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PEER = "192.0.2.7"

@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from ftpsd.auth.queue import LIMIT, LOGINS, PER_CLIENT, LoginQueue
 from ftpsd.workers import PoolBusy
-from tests.reactor import QueueingWorkers
+from tests.workers import QueueingWorkers
 
 
 class Hall:

@@ -32,7 +32,7 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota, Usage
 from ftpsd.values.rule import Rule
-from tests.unit.auth.workers import HeldWorkers, InlineWorkers
+from tests.workers import InlineWorkers, QueueingWorkers
 
 
 def user(home: Path, rules: tuple[Rule, ...] | None = None) -> UserRecord:
@@ -204,7 +204,7 @@ def test_who_shares_the_home_of_a_quota_is_counted(home: Path) -> None:
 
 def test_a_home_is_counted_in_the_background(home: Path) -> None:
     """No login waits for the count; the pool that has time for it makes it."""
-    pool, upkeep = InlineWorkers(), HeldWorkers()
+    pool, upkeep = InlineWorkers(), QueueingWorkers()
     accounts = QuotaAccounts()
     realm = Realm(pool, UploadPolicy(), quotas=Quotas(accounts, frozenset({home}), upkeep))
     record = replace(user(home), quota=Quota(bytes=10))
@@ -262,7 +262,7 @@ def test_full_pool_at_login(home: Path) -> None:
 def test_client_that_leaves_meanwhile(home: Path) -> None:
     """A login cancelled while the home is being opened leaves nothing open."""
     before = descriptors()
-    workers = HeldWorkers()
+    workers = QueueingWorkers()
     login = Realm(workers, UploadPolicy()).requestAvatar(user(home), None, IAvatar)
     login.cancel()
     assert isinstance(outcome(login), CancelledError)
@@ -272,7 +272,7 @@ def test_client_that_leaves_meanwhile(home: Path) -> None:
 
 def test_client_that_leaves_before_a_failure(home: Path) -> None:
     """A failure that comes after the cancelling is nobody's any more."""
-    workers = HeldWorkers()
+    workers = QueueingWorkers()
     login = Realm(workers, UploadPolicy()).requestAvatar(user(home / "nowhere"), None, IAvatar)
     login.cancel()
     assert isinstance(outcome(login), CancelledError)
@@ -281,7 +281,7 @@ def test_client_that_leaves_before_a_failure(home: Path) -> None:
 
 def test_who_is_only_proved_costs_nothing(home: Path) -> None:
     """Nothing is opened before a limit, or a second proof, has been asked; then all of it is."""
-    workers, before = HeldWorkers(), descriptors()
+    workers, before = QueueingWorkers(), descriptors()
     record = user(home)
     interface, proved, log_out = outcome(Realm(workers, UploadPolicy()).requestAvatar(record, None, IProved))
     assert interface is IProved

@@ -6,8 +6,8 @@ import re
 
 from ftpsd.values.path import VirtualPath
 from tests.memory import Directory, File
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
+from tests.workers import QueueingWorkers
 
 # 2024-01-02 03:04:05 UTC, in nanoseconds.
 MOMENT = 1_704_164_645 * 1_000_000_000

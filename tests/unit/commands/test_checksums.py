@@ -18,10 +18,9 @@ from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
-from tests.unit.auth.workers import InlineWorkers
 from tests.unit.commands.huge import HugeStorage
+from tests.workers import InlineWorkers, QueueingWorkers
 
 MISSING = "550 No such file or directory."
 DATA = bytes(range(256)) * 8

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.sessions import ControlClient, Server, clear_server
-from tests.unit.auth.workers import InlineWorkers
 from tests.unit.commands.transfers import codes, download, upload
+from tests.workers import InlineWorkers
 
 # FluentFTP and WinSCP look for these in 220 and 215 and switch workarounds on.
 PRODUCTS = re.compile(

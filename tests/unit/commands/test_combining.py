@@ -19,9 +19,9 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 from tests.unit.commands.huge import HugeStorage
+from tests.workers import QueueingWorkers
 
 MISSING = "550 No such file or directory."
 DONE = "250 Combined."

@@ -15,9 +15,9 @@ from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 from tests.unit.commands.huge import HugeStorage
+from tests.workers import QueueingWorkers
 
 MISSING = "550 No such file or directory."
 DATA = bytes(range(256)) * 2000

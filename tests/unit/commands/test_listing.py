@@ -12,9 +12,9 @@ from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
 from tests.memory import File
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
 from tests.unit.commands.listings import LINE, among, large, tree
+from tests.workers import QueueingWorkers
 
 FACTS = re.compile(
     r"type=(file|dir);(size=\d+;)?modify=\d{14}(\.\d+)?;perm=[a-z]*;unique=[^;]+;UNIX\.mode=0\d{3}; (.+)"

@@ -12,9 +12,8 @@ from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused, SessionClose
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.queue import PER_CLIENT
 from ftpsd.config.users import UserRecord
-from tests.reactor import QueueingWorkers
 from tests.sessions import PASSWORD, USER, Server, clear_server, user_record
-from tests.unit.auth.workers import InlineWorkers
+from tests.workers import InlineWorkers, QueueingWorkers
 
 INCORRECT = "530 Login incorrect."
 

@@ -23,10 +23,10 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
 from tests.unit.commands.huge import HugeStorage
 from tests.unit.commands.transfers import client_with, codes, download, upload
+from tests.workers import QueueingWorkers
 
 FILE = VirtualPath.parse("/file")
 BIG = bytes(range(256)) * 4000

@@ -6,8 +6,9 @@ from typing import Any
 
 from ftpsd.data.sockets import DataSocket
 from tests.dataclient import DataClient
-from tests.reactor import QueueingWorkers, tcp_pair
+from tests.reactor import tcp_pair
 from tests.sessions import ControlClient, clear_server
+from tests.workers import QueueingWorkers
 
 BIG = bytes(range(256)) * 4096
 OPENING = "150 Opening BINARY mode data connection (1048576 bytes)."

@@ -6,9 +6,9 @@ import pytest
 
 from ftpsd.audit.events import FileSent, Result
 from ftpsd.storage.base import StorageError
-from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
 from tests.unit.control.running import BIG, downloading, finish
+from tests.workers import QueueingWorkers
 
 # --- ABOR
 

@@ -11,8 +11,7 @@ from tests.sessions import ControlClient, clear_server
 
 def answered(client: ControlClient) -> int:
     """Return how many commands have been answered since, without giving anybody a turn."""
-    data = client.transport.raw.value()
-    client.transport.raw.clear()
+    data = client.connection.take()
     return int(data.count(b"200 "))
 
 

@@ -24,7 +24,7 @@ def clear(client: ControlClient, *, says_so: bool = True, behind: bytes = b"") -
     assert client.say("CCC").startswith("200 ")
     tls, client.tls = client.tls, None
     assert tls is not None
-    client.transport.deliver((close_notify(tls) if says_so else b"") + behind)
+    client.connection.deliver((close_notify(tls) if says_so else b"") + behind)
 
 
 def test_the_connection_goes_on_in_clear() -> None:
@@ -40,8 +40,7 @@ def test_the_server_says_close_notify() -> None:
     client = secure()
     client.send("CCC")
     client.server.reactor.advance(0)
-    data = client.transport.raw.value()
-    client.transport.raw.clear()
+    data = client.connection.take()
     assert client.tls is not None
     assert client.tls.read(data).startswith(b"200 ")
     assert client.tls.tls.read(1) == b""

@@ -14,8 +14,8 @@ from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.wire.reply import Reply
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, clear_server
+from tests.workers import QueueingWorkers
 
 COMMANDS = (
     *("LIST", "LIST -la", "LIST file", "LIST *", "NLST", "NLST file", "MLSD", "MLST file", "STAT file", "STAT /"),

@@ -16,8 +16,8 @@ from ftpsd.control.state.hosts import Hosts
 from ftpsd.data.trouble import Cause
 from tests.contracts.accounts import SlowAccounts
 from tests.hosts import add_host
-from tests.reactor import QueueingWorkers
 from tests.sessions import PASSWORD, ControlClient, Server, clear_server, configuration, user_record
+from tests.workers import QueueingWorkers
 
 BOB = user_record("bob")
 ENDED = "421 The configuration has changed, this session ends."

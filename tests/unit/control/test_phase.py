@@ -6,8 +6,8 @@ import pytest
 
 from ftpsd.audit.events import SessionClosed
 from ftpsd.control.state.phase import MOVES, After, Phase
-from tests.reactor import QueueingWorkers
 from tests.sessions import clear_server
+from tests.workers import QueueingWorkers
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,9 @@ def test_nothing_comes_back(before: Phase, after: Phase) -> None:
 
 
 def test_the_phases_of_a_session() -> None:
-    """QUIT closes it; the end of its connection gives everything back."""
+    """QUIT closes it; the end of its connection, which under TLS is the client's, gives everything back."""
     client = clear_server().connect()
+    client.start_tls()
     seen = [client.session.phase]
     client.say("QUIT")
     seen.append(client.session.phase)
@@ -36,7 +37,7 @@ def test_a_connection_that_is_one_too_many_never_lives() -> None:
     """It has a session, which ends with its 421 and is no session of the server."""
     server = clear_server(limits={"connections": 1})
     server.connect()
-    client = server.connect()
+    client = server.connect_silently()
     assert client.session.phase is Phase.CLOSING
     assert client.pi not in server.sessions
     client.hang_up()

@@ -11,8 +11,8 @@ from ftpsd.control.backlog import MAX_QUEUED
 from ftpsd.control.penalties import BANNED, Ban
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
-from tests.reactor import QueueingWorkers
 from tests.sessions import PEER, ControlClient, Server, clear_server
+from tests.workers import QueueingWorkers
 
 
 def slow() -> tuple[QueueingWorkers, ControlClient]:
@@ -197,9 +197,9 @@ def test_reading_pauses_when_the_queue_is_full() -> None:
     """A client that sends far ahead is read no further."""
     _, client = slow()
     client.send("SIZE file", *["NOOP"] * (MAX_QUEUED - 1))
-    assert client.transport.raw.producerState == "producing"
+    assert client.connection.is_reading
     client.send("NOOP", "NOOP")
-    assert client.transport.raw.producerState == "paused"
+    assert not client.connection.is_reading
 
 
 def test_reading_goes_on_when_the_queue_has_room() -> None:
@@ -208,7 +208,7 @@ def test_reading_goes_on_when_the_queue_has_room() -> None:
     client.send("SIZE file", *["NOOP"] * (MAX_QUEUED + 1))
     files.release()
     assert client.replies() == "\n".join(["213 4"] + ["200 OK."] * (MAX_QUEUED + 1))
-    assert client.transport.raw.producerState == "producing"
+    assert client.connection.is_reading
 
 
 def test_a_full_queue_loses_nothing() -> None:
@@ -236,7 +236,7 @@ def test_a_client_that_does_not_read_is_not_read_from() -> None:
     client = clear_server().connect()
     client.pi.pauseProducing()
     client.send(*["NOOP"] * (MAX_QUEUED + 1))
-    assert client.transport.raw.producerState == "paused"
+    assert not client.connection.is_reading
 
 
 def test_a_client_that_reads_again_is_read_again() -> None:
@@ -246,7 +246,7 @@ def test_a_client_that_reads_again_is_read_again() -> None:
     client.send(*["NOOP"] * (MAX_QUEUED + 1))
     client.pi.resumeProducing()
     assert client.replies().count("200 OK.") == MAX_QUEUED + 1
-    assert client.transport.raw.producerState == "producing"
+    assert client.connection.is_reading
 
 
 def test_a_client_that_does_not_read_is_closed_when_idle() -> None:

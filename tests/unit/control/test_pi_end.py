@@ -6,9 +6,9 @@ import pytest
 
 from ftpsd.audit.events import SessionClosed
 from ftpsd.control.pi import FAREWELL
-from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server
 from tests.unit.control.test_pi import slow
+from tests.workers import QueueingWorkers
 
 # --- timers
 
@@ -70,10 +70,12 @@ def test_a_command_at_work_is_not_idle() -> None:
 
 
 def test_closing_has_its_time() -> None:
-    """A client that does not close after our FIN is cut off."""
+    """A client that does not close after our FIN is cut off; without TLS nothing is waited for."""
     client = clear_server().connect()
+    client.start_tls()
     client.say("QUIT")
     assert not client.is_cut
+    assert client.is_closed
     client.server.reactor.advance(FAREWELL)
     assert client.is_cut
 
@@ -122,6 +124,7 @@ def test_cutting_a_session_that_has_had_its_end() -> None:
     _, client = slow()
     client.pi.drain()
     client.pi.cut()
+    client.server.reactor.advance(0)
     assert client.is_cut
 
 

@@ -8,8 +8,8 @@ from ftpsd.audit.events import CommandDone, SessionClosed, TLSEstablished, TLSFa
 from ftpsd.control.pi import FAREWELL
 from ftpsd.control.state.limits import MOST_REFUSED_OF_CLIENT
 from tests.dataclient import new_client
-from tests.reactor import QueueingWorkers
 from tests.sessions import Server, clear_server
+from tests.workers import QueueingWorkers
 
 
 def test_auth_starts_tls() -> None:
@@ -184,7 +184,7 @@ def test_a_refused_connection_costs_no_context() -> None:
     silent = [server.connect_silently() for _ in range(MOST_REFUSED_OF_CLIENT + 1)]
     assert [client.session.tls for client in silent] == [None] * len(silent)
     assert [client.is_closed for client in silent] == [False] * MOST_REFUSED_OF_CLIENT + [True]
-    assert [client.transport.raw.value() for client in silent] == [b""] * len(silent)
+    assert [client.connection.take() for client in silent] == [b""] * len(silent)
     server.reactor.advance(FAREWELL)
     assert [client.is_cut for client in silent[:-1]] == [True] * MOST_REFUSED_OF_CLIENT
     for client in silent:
@@ -198,9 +198,9 @@ def test_a_client_that_does_not_read_is_not_answered_under_tls_either() -> None:
     """The producer follows the transport into TLS."""
     client = Server().connect()
     client.start_tls()
-    client.transport.raw.producer.pauseProducing()
+    client.connection.transport.producer.pauseProducing()
     assert client.say("NOOP") == ""
-    client.transport.raw.producer.resumeProducing()
+    client.connection.transport.producer.resumeProducing()
     assert client.replies() == "200 OK."
 
 

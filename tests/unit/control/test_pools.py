@@ -13,10 +13,9 @@ from ftpsd.storage.base import Storage, Traits
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.values.path import VirtualPath
 from tests.fakes import MemoryStorage
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, Server, clear_server, user_record
-from tests.unit.auth.workers import InlineWorkers
 from tests.unit.commands.transfers import codes, content, download, upload
+from tests.workers import InlineWorkers, QueueingWorkers
 
 LARGE = content(200_000)
 MOUNT = VirtualPath.parse("/mount")

@@ -26,9 +26,9 @@ from ftpsd.workers import PoolBusy
 from tests.dataclient import new_client
 from tests.fakes import MemoryStorage
 from tests.memory import MemorySource, MemoryTree
-from tests.reactor import QueueingWorkers
 from tests.sessions import ControlClient, Server, clear_server
 from tests.unit.control.running import BIG, arrive_in_clear, downloading, finish
+from tests.workers import QueueingWorkers
 
 # --- the end
 

@@ -56,7 +56,7 @@ class Ends:
     """Both ends of a control connection over TCP."""
 
     def __init__(self) -> None:
-        self.reactor: Any = Watching()
+        self.reactor: Any = Reactor()
         self.protocol = Recorder()
         ours, self.client = tcp_pair()
         port: Any = None
@@ -109,65 +109,6 @@ class Ends:
                 self.reactor.turn(0.01)
             except (ssl.SSLError, OSError):
                 return None
-
-
-class Watching(Reactor):
-    """A reactor that closes a descriptor which says so, as Twisted's do."""
-
-    def turn(self, timeout: float = 0.0) -> bool:
-        for descriptor in list(self._readers | self._writers):
-            if not hasattr(descriptor, "socket"):
-                self._readers.discard(descriptor)
-                self._writers.discard(descriptor)
-        return super().turn(timeout)
-
-    def addReader(self, descriptor: Any) -> None:
-        super().addReader(_Closing.of(descriptor))
-
-    def addWriter(self, descriptor: Any) -> None:
-        super().addWriter(_Closing.of(descriptor))
-
-    def removeReader(self, descriptor: Any) -> None:
-        super().removeReader(_Closing.of(descriptor))
-
-    def removeWriter(self, descriptor: Any) -> None:
-        super().removeWriter(_Closing.of(descriptor))
-
-    def is_writing(self, descriptor: Any) -> bool:
-        """Whether *descriptor* waits to be writable."""
-        return _Closing.of(descriptor) in self._writers
-
-
-class _Closing:
-    """A descriptor as the reactor sees it: what doRead and doWrite return ends it."""
-
-    def __init__(self, descriptor: Any) -> None:
-        self._descriptor = descriptor
-
-    @classmethod
-    def of(cls, descriptor: Any) -> _Closing:
-        if not hasattr(descriptor, "seen_by_reactor"):
-            descriptor.seen_by_reactor = cls(descriptor)
-        seen: _Closing = descriptor.seen_by_reactor
-        return seen
-
-    @property
-    def socket(self) -> Any:
-        return self._descriptor.socket
-
-    def fileno(self) -> int:
-        number: int = self._descriptor.fileno()
-        return number
-
-    def doRead(self) -> None:
-        self._judge(self._descriptor.doRead())
-
-    def doWrite(self) -> None:
-        self._judge(self._descriptor.doWrite())
-
-    def _judge(self, why: Exception | None) -> None:
-        if why is not None:
-            self._descriptor.connectionLost(Failure(why))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify, identity, new_client
+from tests.tlsclient import Client
 from tests.unit.control.test_transport import LARGE, Ends
-from tests.unit.tls.clients import Client
 
 
 class Leaving(Ends):

@@ -16,9 +16,9 @@ from ftpsd.data.trouble import Cause
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import Workers
 from tests.dataclient import DataClient, identity, new_client
-from tests.reactor import QueueingWorkers, Reactor, tcp_pair
-from tests.unit.auth.workers import InlineWorkers
+from tests.reactor import Reactor, tcp_pair
 from tests.unit.data.channels import ListSink
+from tests.workers import InlineWorkers, QueueingWorkers
 
 STALL = 300.0
 

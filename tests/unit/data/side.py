@@ -17,8 +17,8 @@ from ftpsd.data.trouble import DataError, Trouble
 from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import DataClient, identity
 from tests.reactor import Reactor, tcp_pair
-from tests.unit.auth.workers import InlineWorkers
-from tests.unit.tls.clients import TLS_1_3, Client, client_context, connect_control
+from tests.tlsclient import TLS_1_3, Client, client_context, connect_control
+from tests.workers import InlineWorkers
 
 HOST = "127.0.0.1"
 CONNECT, HANDSHAKE = 60.0, 30.0

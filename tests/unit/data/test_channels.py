@@ -19,7 +19,7 @@ from ftpsd.storage.base import Kind, StorageError
 from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify, identity, new_client
 from tests.reactor import tcp_pair
-from tests.unit.tls.clients import Client
+from tests.tlsclient import Client
 
 # SO_LINGER with 0 seconds: close() sends RST.
 RESET = struct.pack("ii", 1, 0)

@@ -14,10 +14,10 @@ from ftpsd.data.sockets import QUICK_ACK
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import Kind, StorageError
 from tests.dataclient import identity, new_client
+from tests.tlsclient import TLS_1_2, Client, client_context
 from tests.unit.data.channels import ListSink
 from tests.unit.data.line import STALL, Ending, Line, line_in
 from tests.unit.data.test_quantum import pieces, sink_of
-from tests.unit.tls.clients import TLS_1_2, Client, client_context
 
 OPEN_STATES = [state for state in State if state is not State.CLOSED]
 BIG = b"0123456789abcdef" * 65536

@@ -7,8 +7,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.config.model import Passive
 from ftpsd.service.changing.addresses import MOST_WARNINGS, PublicAddresses, is_out_of_reach
-from tests.reactor import QueueingWorkers
-from tests.unit.auth.workers import InlineWorkers
+from tests.workers import InlineWorkers, QueueingWorkers
 
 INTERNET = "8.8.8.8"
 CLIENT, LOCAL = "198.51.100.7", "203.0.113.1"

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.commands import TABLE
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.state.session import Session
+from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import load
 from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.upkeep import LAG_INTERVAL
-from tests.sessions import HOST, PEER, ControlTransport
+from ftpsd.wire.reply import Reply
+from tests.connection import Connection
+from tests.sessions import HOST, PEER
 from tests.unit.service.site import PortReactor, Site, serving
 
 
@@ -30,16 +35,27 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def connected(daemon: Daemon, reactor: Any) -> ControlTransport:
+def connected(daemon: Daemon, reactor: Any, table: CommandTable = TABLE) -> Connection:
     """Open a control connection to *daemon*."""
     factory = ControlFactory(
-        "explicit:2121", lambda: daemon.serving.runtime, TABLE, daemon.parts.sessions, starts_with_tls=False
+        "explicit:2121", lambda: daemon.serving.runtime, table, daemon.parts.sessions, starts_with_tls=False
     )
     pi = factory.buildProtocol(None)
-    transport = ControlTransport(reactor, pi, PEER, HOST)
-    connect: Any = pi.makeConnection
-    connect(transport)
-    return transport
+    return Connection(reactor, pi, PEER, HOST)
+
+
+def at_work(daemon: Daemon, reactor: Any) -> tuple[Connection, Deferred[Reply]]:
+    """Open a control connection that has sent a command, and return what is to answer it."""
+    answer: Deferred[Reply] = Deferred()
+    family = Family("Work")
+
+    @family.command("WORK", needs=Needs.NOTHING, rfc="")
+    async def work(session: Session, argument: str) -> Reply:
+        return await answer
+
+    client = connected(daemon, reactor, CommandTable([family]))
+    client.deliver(b"WORK\r\n")
+    return client, answer
 
 
 def opening(site: Site, refuse: Callable[[int, str], int | None]) -> tuple[PortReactor, str]:
@@ -104,11 +120,12 @@ def test_an_audit_log_that_may_not_be_written(number: int, remedy: str) -> None:
 def test_a_session_is_greeted(site: Site) -> None:
     """The factory gives it the Runtime of the moment."""
     with serving(site) as (daemon, reactor, _):
-        transport = connected(daemon, reactor)
-        assert transport.raw.value() == b"220 FTPS server ready.\r\n"
+        client = connected(daemon, reactor)
+        assert client.take() == b"220 FTPS server ready.\r\n"
         assert len(daemon.parts.sessions) == 1
         daemon.cut()
-        next(iter(daemon.parts.sessions)).connectionLost()
+        client.serve()
+        assert not daemon.parts.sessions
 
 
 def test_stopping_closes_the_ports_first(site: Site) -> None:
@@ -122,13 +139,13 @@ def test_stopping_closes_the_ports_first(site: Site) -> None:
 def test_stopping_tells_idle_sessions(site: Site) -> None:
     """421, and the daemon has stopped when the last is gone."""
     with serving(site) as (daemon, reactor, events):
-        transport = connected(daemon, reactor)
+        client = connected(daemon, reactor)
         over: list[object] = []
         daemon.stopService().addBoth(over.append)
-        assert transport.raw.value().endswith(b"421 The server is shutting down.\r\n")
+        assert client.take().endswith(b"421 The server is shutting down.\r\n")
         reactor.advance(1)
         assert not over
-        next(iter(daemon.parts.sessions)).connectionLost()
+        client.hang_up()
         while not over:
             reactor.advance(0.1)
         assert over == [None]
@@ -136,16 +153,20 @@ def test_stopping_tells_idle_sessions(site: Site) -> None:
 
 
 def test_stopping_has_its_time(site: Site) -> None:
-    """A session that does not end is cut off after drain_timeout."""
+    """A session whose command takes longer than drain_timeout is told, and cut off."""
     with serving(site) as (daemon, reactor, _):
-        transport = connected(daemon, reactor)
+        client, answer = at_work(daemon, reactor)
         over: list[object] = []
         daemon.stopService().addBoth(over.append)
-        for _ in range(105):
+        for _ in range(95):
             reactor.advance(0.1)
-        assert transport.raw.disconnected
+        assert not client.is_closed
+        for _ in range(10):
+            reactor.advance(0.1)
+        assert client.take().endswith(b"421 The server is shutting down.\r\n")
+        client.hang_up()
         assert over == []
-        next(iter(daemon.parts.sessions)).connectionLost()
+        answer.callback(Reply(200, "Done."))
         reactor.advance(0.1)
         assert over == [None]
 
@@ -153,10 +174,14 @@ def test_stopping_has_its_time(site: Site) -> None:
 def test_a_session_that_cannot_end_does_not_keep_the_daemon(site: Site) -> None:
     """What was cut off has some seconds to say how it ended; a disk may hang for ever."""
     with serving(site) as (daemon, reactor, _):
-        connected(daemon, reactor)
+        client, _ = at_work(daemon, reactor)
         over: list[object] = []
         daemon.stopService().addBoth(over.append)
-        for _ in range(155):
+        for _ in range(130):
+            reactor.advance(0.1)
+        assert client.is_cut
+        assert over == []
+        for _ in range(25):
             reactor.advance(0.1)
         assert over == [None]
 
@@ -172,11 +197,11 @@ def test_a_daemon_that_never_served_stops_at_once(site: Site) -> None:
 def test_the_status_page_has_its_facts(site: Site) -> None:
     """Counts, and no user, path or secret."""
     with serving(site) as (daemon, reactor, _):
-        connected(daemon, reactor)
+        client = connected(daemon, reactor)
         status = daemon.upkeep.status()
         assert (status["sessions"], status["logged in"], status["transfers"]) == (1, 0, 0)
         assert str(status["listeners"]).startswith("explicit on port 2121")
-        next(iter(daemon.parts.sessions)).connectionLost()
+        client.hang_up()
 
 
 def test_upkeep_runs_by_the_clock(site: Site) -> None:

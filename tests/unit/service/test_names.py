@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service.outside.own_names import MetricsNames, own_names
-from tests.reactor import QueueingWorkers
 from tests.unit.config.samples import config as sample
+from tests.workers import QueueingWorkers
 
 
 def full_name(_short: str) -> str:

@@ -12,8 +12,8 @@ from ftpsd.demo.authority import create
 from ftpsd.service.changing.renewal import Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
-from tests.reactor import QueueingWorkers
 from tests.unit.service.site import Site
+from tests.workers import QueueingWorkers
 
 
 class Watched:

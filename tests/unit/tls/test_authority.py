@@ -14,7 +14,7 @@ from cryptography import x509
 from ftpsd.demo.authority import Demonstration, create
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session_tls import SessionTLS
-from tests.unit.tls.clients import TLS_1_3, client_context, connect_control
+from tests.tlsclient import TLS_1_3, client_context, connect_control
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from ftpsd.tls.native import RECORD, Reader, copying_reader, direct_reader, read
 from ftpsd.tls.session_tls import SessionTLS
 from tests.dataclient import close_notify
 from tests.reactor import tcp_pair
-from tests.unit.tls.clients import VERSIONS, Client, client_context
+from tests.tlsclient import VERSIONS, Client, client_context
 
 Way = Callable[[SSL.Connection], Reader]
 WAYS = [direct_reader, copying_reader]

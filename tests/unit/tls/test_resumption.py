@@ -14,7 +14,7 @@ from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.resumption import AskedEvidence, StateEvidence, describe, is_resumed, new_evidence
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.wire.clienthello import client_hello
-from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
+from tests.tlsclient import TLS_1_2, TLS_1_3, VERSIONS, Client, client_context, connect_control, connect_data
 
 # TLS 1.2 with tickets, TLS 1.2 with session ids, TLS 1.3.
 KINDS = [(TLS_1_2, True), (TLS_1_2, False), (TLS_1_3, True)]

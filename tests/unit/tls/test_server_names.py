@@ -12,7 +12,7 @@ from ftpsd.tls.resumption import AskedEvidence, StateEvidence, is_resumed
 from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from tests.hosts import authority as other_authority
 from tests.hosts import pair_for
-from tests.unit.tls.clients import VERSIONS, client_context, connect_control, connect_data
+from tests.tlsclient import VERSIONS, client_context, connect_control, connect_data
 
 NAME = "other.example.test"
 NAMES = {NAME: pair_for(NAME)}

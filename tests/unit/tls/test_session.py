@@ -17,7 +17,7 @@ from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from ftpsd.wire.clienthello import TLS_1_2 as VERSION_1_2
 from ftpsd.wire.clienthello import TLS_1_3 as VERSION_1_3
 from ftpsd.wire.clienthello import ClientHello
-from tests.unit.tls.clients import TLS_1_2, TLS_1_3, VERSIONS, client_context, connect_control, connect_data
+from tests.tlsclient import TLS_1_2, TLS_1_3, VERSIONS, client_context, connect_control, connect_data
 
 # OpenSSL's suites of security level 0, so that a client offers what it normally would not.
 WEAK = "ALL:@SECLEVEL=0"
