@@ -24,7 +24,7 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
     """
     Serve *config_path* in the foreground until SIGINT or SIGTERM; return the exit code.
 
-    *watch* is told of every event of a server of one process.
+    *watch* is called with every event of a server of one process.
     """
     from twisted.internet import reactor
 
@@ -32,7 +32,7 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
         loaded = load(config_path)
         logs.begin(loaded.config.log.level)
         if process_count(loaded.config) > 1:
-            # Imported by who needs it alone: it stands on this module.
+            # Imported here, because it imports this module.
             from ftpsd.processes.supervisor import supervise
 
             return supervise(loaded, config_path, reactor)

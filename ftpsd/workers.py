@@ -28,7 +28,7 @@ class PoolBusy(Exception):
 
 
 class Workers(Protocol):
-    """What callers need of a pool; the in-memory tests run the same calls inline."""
+    """The part of a pool that callers need; the in-memory tests run the same calls inline."""
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
@@ -89,12 +89,12 @@ class WorkerPool:
 
     @property
     def queued(self) -> int:
-        """How many calls wait for a thread."""
+        """The number of calls that wait for a thread."""
         return len(self._jobs)
 
     @property
     def unfinished(self) -> int:
-        """How many calls wait, run, or have not been reported yet."""
+        """The number of calls that wait, run, or have not been reported yet."""
         return self._unfinished
 
     def _put(self, job: Job | None) -> None:
@@ -146,7 +146,7 @@ class WorkerPool:
 
 
 class _Seat:
-    """Where an idle thread waits for its next call."""
+    """The seat of an idle thread, which waits there for its next call."""
 
     __slots__ = ("called", "job")
 

@@ -1,1 +1,1 @@
-"""How operators and their machines look at a running daemon: metrics, health and the status page."""
+"""Views of a running daemon for operators and their machines: metrics, health and the status page."""

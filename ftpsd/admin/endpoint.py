@@ -1,10 +1,10 @@
 """
 The admin endpoint: /metrics, /healthz, /readyz and the status page, over plain HTTP, for the loopback interface.
 
-It only reads (GET and HEAD) and shows no secret. A web page in somebody's browser must not read it through a name that
-it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered on
-the reactor thread; how much of its time scrapes may take, how long a request may last and how many connections there
-are is bounded by the constants below, and what one connection may ask by channel.py.
+It only reads (GET and HEAD) and sends no secret. A web page in an operator's browser must not read it through a name
+that it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered
+on the reactor thread; the constants below bound the time of scrapes, the duration of a request and the number of
+connections, and http_channel.py bounds the requests of one connection.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUEST_SECONDS = 90
 # A few scrapers and a few people. More is a mistake or an attack, and must not use up file descriptors.
 CONNECTIONS_LIMIT = 64
 # Encoding the metrics takes milliseconds in which no client is served. An exposition is answered again until encoding
-# would take no more than this share of the reactor's time, however often somebody asks.
+# would take no more than this share of the reactor's time, however many requests come.
 SCRAPE_SHARE = 0.1
 
 MISDIRECTED_REQUEST = 421
@@ -40,14 +40,14 @@ MISDIRECTED = (
 )
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# The formats scrapers take. What a client wrote in Accept itself goes no further: the library would repeat its version
-# in the Content-Type and fail on one that is no number.
+# The formats scrapers take. The client's own Accept header goes no further: the library would repeat its version in the
+# Content-Type and fail on one that is no number.
 PLAIN = "text/plain; version=0.0.4"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 _ASKS_FOR_OPEN_METRICS = re.compile(r"application/openmetrics-text\s*;\s*version=1\.0\.0", re.IGNORECASE)
 
 _TEXT = "text/plain; charset=utf-8"
-# What one path answers: code, content type, body.
+# The answer of one path: code, content type, body.
 _Answer = tuple[int, str, bytes]
 
 
@@ -62,8 +62,8 @@ def admin_site(
     """
     Return the site that answers for the daemon.
 
-    *ready* tells whether new sessions are welcome, *status* what the page shows. *names* are further host names, in
-    lower case, that requests may be addressed to, besides localhost and the address they arrived at.
+    *ready* returns whether new sessions are welcome, *status* the contents of the page. *names* are further host names,
+    in lower case, that requests may be addressed to, besides localhost and the address they arrived at.
     """
     exposition = Exposition(metrics_registry)
     return AdminSite(AdminResource(exposition, ready, status, names), reactor)
@@ -116,7 +116,7 @@ class AdminResource(Resource):
         }
 
     def render(self, request: Request) -> bytes:
-        """Answer *request*, whatever it asks."""
+        """Answer *request*, whatever its path."""
         code, content_type, body = self._answer(request)
         request.setResponseCode(code, b"Misdirected Request" if code == MISDIRECTED_REQUEST else None)
         for name, value in (
@@ -180,7 +180,7 @@ class AdminSite(Site):
     """A site of few connections that writes no access log: a scrape every few seconds is no news."""
 
     noisy = False
-    # Without the wrapper that could switch to HTTP/2, which nobody speaks in clear.
+    # Without the wrapper that could switch to HTTP/2, which no client speaks in clear.
     protocol = AdminChannel  # type: ignore[assignment]
 
     def __init__(self, resource: Resource, reactor: IReactorTime | None) -> None:

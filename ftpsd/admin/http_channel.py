@@ -1,5 +1,5 @@
 """
-One HTTP connection of the admin endpoint: one request at a time, each bounded, and so is all that follows it.
+One HTTP connection of the admin endpoint: one request at a time, each bounded, and each followed by a bounded rest.
 
 A client may send requests ahead (pipelining, RFC 9112 section 9.3.2). The next one is looked at in a later turn of the
 reactor, when the answer before it has gone to the kernel, and nothing is read meanwhile. Twisted's own channel answers
@@ -28,14 +28,14 @@ REQUESTS_LIMIT = 1000
 
 
 class AdminRequest(Request):
-    """A request that keeps no body and does not say what answers it."""
+    """A request that keeps no body and does not name the software that answers it."""
 
     def gotLength(self, _length: int | None) -> None:
-        """Keep nothing, whatever length is announced: Twisted would fill a temporary file."""
+        """Keep nothing, at any announced length: Twisted would fill a temporary file."""
         self.content = BytesIO()
 
     def setHeader(self, name: bytes | str, value: bytes | str) -> None:
-        """Set a header, except the one that tells strangers which release to attack."""
+        """Set a header, except the one that names the release to an attacker."""
         if name not in (b"Server", b"server", "Server", "server"):
             super().setHeader(name, value)  # type: ignore[no-untyped-call]
 
@@ -61,7 +61,7 @@ class AdminChannel(http.HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Count the connection no more."""
+        """Count the connection as gone."""
         self.site.connections -= 1
         if self._next is not None:
             self._next.cancel()
@@ -71,7 +71,7 @@ class AdminChannel(http.HTTPChannel):
     # --- one request
 
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
-        """Return whether another request may follow: none behind a body, which nobody reads, nor behind the last."""
+        """Return whether another request may follow: none behind a body, which is not read, nor behind the last."""
         self._served += 1
         if self.length == 0 and self._served < REQUESTS_LIMIT:
             return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]
@@ -79,12 +79,12 @@ class AdminChannel(http.HTTPChannel):
         return False
 
     def allHeadersReceived(self) -> None:
-        """Answer at once, whatever body is announced."""
+        """Answer at once, at any announced length of the body."""
         super().allHeadersReceived()  # type: ignore[no-untyped-call]
         self.length = 0
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Keep what came behind the request at work, unless that is the last."""
+        """Keep the bytes behind the request at work, unless that is the last."""
         if self.persistent:
             super().rawDataReceived(data)
         else:
@@ -94,7 +94,7 @@ class AdminChannel(http.HTTPChannel):
 
     def requestDone(self, request: http.Request) -> None:
         """Rest behind the answer."""
-        # LineReceiver's own word for it: what lies in its buffer stays there.
+        # LineReceiver's own word for it: the bytes in its buffer stay there.
         self.paused = True
         super().requestDone(request)  # type: ignore[no-untyped-call]
         if self.persistent:
@@ -102,7 +102,7 @@ class AdminChannel(http.HTTPChannel):
             self._go_on_later()
 
     def resumeProducing(self) -> None:
-        """Go on, for what was written has gone to the kernel."""
+        """Go on: the answer has gone to the kernel."""
         super().resumeProducing()  # type: ignore[no-untyped-call]
         if self.paused:
             self._network.pauseProducing()

@@ -1,5 +1,5 @@
 """
-The status page: numbers for a person who looks, as one small HTML page without scripts.
+The status page: numbers for an operator, as one small HTML page without scripts.
 
 Everything that comes from outside this file is escaped. The page carries its own style, allowed by its hash, and
 nothing else may load.

@@ -1,1 +1,1 @@
-"""What happened: events, the bus that carries them, and what listens to it (the JSON log, the metrics)."""
+"""Events, the bus that carries them, and the sinks behind it (the JSON log, the metrics)."""

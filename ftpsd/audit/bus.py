@@ -1,5 +1,5 @@
 """
-The audit bus: one event in, every sink told, in the order they subscribed.
+The audit bus: one event in, every sink called with it, in the order they subscribed.
 
 Publishing happens on the reactor thread. A sink returns at once: what may wait (a disk, a webhook) queues the event
 and does its work elsewhere. A sink that raises is logged, at most once a minute, and counted; the sinks behind it and
@@ -15,8 +15,8 @@ from twisted.logger import Logger
 
 from ftpsd.audit.events import Event
 
-# A broken sink fails for every event, thousands of times a second: the first failure says what is wrong, the rest say
-# how often.
+# A broken sink fails for every event, thousands of times a second: the first failure is logged with its cause, the rest
+# as a count.
 SECONDS_BETWEEN_COMPLAINTS = 60.0
 
 Sink = Callable[[Event, float], None]
@@ -24,9 +24,9 @@ Sink = Callable[[Event, float], None]
 
 class AuditBus:
     """
-    Carry events to sinks.
+    The carrier of events to sinks.
 
-    *seconds* tells the Unix time (`reactor.seconds`); *failed* is called with 1 for every event a sink did not take.
+    *seconds* returns the Unix time (`reactor.seconds`); *failed* is called with 1 for every event a sink did not take.
     """
 
     _log = Logger()
@@ -41,16 +41,16 @@ class AuditBus:
         self._complaints: dict[Sink, _Complaint] = {}
 
     def subscribe(self, sink: Sink) -> None:
-        """Tell *sink* every event from now on, after the sinks that are already there."""
+        """Call *sink* with every event from now on, after the sinks that are already there."""
         self._sinks = (*self._sinks, sink)
 
     def unsubscribe(self, sink: Sink) -> None:
-        """Tell *sink* nothing more; an unknown sink is no error."""
+        """Call *sink* no more; an unknown sink is no error."""
         self._sinks = tuple(known for known in self._sinks if known != sink)
         self._complaints.pop(sink, None)
 
     def publish(self, event: Event) -> None:
-        """Tell every sink that *event* happened now."""
+        """Call every sink with *event*, which happened now."""
         now = self._seconds()
         for sink in self._sinks:
             try:
@@ -75,7 +75,7 @@ class AuditBus:
 
 
 class _Complaint:
-    """Remember when a sink's failure was last logged, and how many came since."""
+    """The time of the last logged failure of a sink, and the number of failures since."""
 
     def __init__(self) -> None:
         self.unsaid = 0

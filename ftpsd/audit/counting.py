@@ -2,8 +2,8 @@
 Counters, gauges and histograms of plain numbers, counted on the reactor thread only.
 
 The library's own take a lock and check for labels, buckets and other processes with every number: 22 counts and 5
-observations of one small file were a twentieth of its processor time. These take a fifth of that. What they count
-appears in the registry through the library, which knows the formats.
+observations of one small file were a twentieth of its processor time. These take a fifth of that. The numbers appear in
+the registry through the library, which knows the formats.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Distribution:
 
 
 class Family(Generic[ChildT]):
-    """What the metrics of one name share; children appear in the registry as soon as they are made."""
+    """The common part of the metrics of one name; children appear in the registry as soon as they are made."""
 
     def __init__(self, name: str, explanation: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._name = name

@@ -22,7 +22,7 @@ from ftpsd.values.handshake import TLSFacts
 @dataclass(frozen=True, slots=True)
 class Who:
     """
-    Say in whose session something happened.
+    The session in which something happened.
 
     *listener* names a configured entrance ("explicit:21"), *host* a virtual host, "" for the default one.
     """
@@ -38,7 +38,7 @@ DAEMON = Who(session="", user=None, peer="", listener="")
 
 
 class Result(StrEnum):
-    """How a transfer ended."""
+    """The end of a transfer."""
 
     COMPLETE = "complete"
     ABORTED = "aborted"
@@ -48,7 +48,7 @@ class Result(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which way the bytes of a transfer go; a listing is counted by itself, so that files stay countable."""
+    """The direction of a transfer's bytes; a listing is counted by itself, so that files stay countable."""
 
     DOWNLOAD = "download"
     UPLOAD = "upload"
@@ -77,17 +77,23 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
+    """The daemon has begun to serve."""
+
     event = "started"
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
+    """The daemon has ended; *reason* is a fixed word."""
+
     event = "stopped"
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded(Event):
+    """A reload has replaced the configuration."""
+
     event = "reloaded"
 
 
@@ -117,12 +123,14 @@ class ConnectionRejected(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened(Event):
+    """A client has connected to a control port."""
+
     event = "session-opened"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
-    """*commands_not_logged* is how many commands before the login were only counted (`CommandCounted`)."""
+    """*commands_not_logged* is the number of commands before the login that were only counted (`CommandCounted`)."""
 
     event = "session-closed"
     seconds: float
@@ -134,6 +142,8 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
+    """A handshake on a control or data connection is complete."""
+
     event = "tls-established"
     channel: Channel
     version: str
@@ -144,7 +154,7 @@ class TLSEstablished(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSFailed(Event):
-    """*alert* is the alert that ended the handshake and who sent it, *detail* says more to the operator."""
+    """*alert* is the alert that ended the handshake and its sender, *detail* says more to the operator."""
 
     event = "tls-failed"
     channel: Channel
@@ -164,7 +174,7 @@ class LoggedIn(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused(Event):
-    """*name* is what the client claimed to be, true or not, cut where it is long; *who* has no user yet."""
+    """*name* is the user name that the client sent, cut where it is long; *who* has no user yet."""
 
     event = "login-refused"
     method: str
@@ -182,9 +192,10 @@ class CommandDone(Event):
     """
     *command* is a verb of the table or "other"; the publisher has already hidden a secret *argument*.
 
-    *reason* is why it was refused: the right that no rule gives, the name of an errno, or a sentence; no metric has it.
+    *reason* is the reason of a refusal: the right that no rule gives, the name of an errno, or a sentence; no metric
+    has it.
 
-    A long *argument* is cut here, and *argument_length* is how many characters it had.
+    A long *argument* is cut here, and *argument_length* is the number of characters before the cut.
     """
 
     event = "command"
@@ -203,7 +214,7 @@ class CommandDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class CommandCounted(CommandDone):
-    """A command before the login that is one too many for the log; the session's end tells how many these were."""
+    """A command before the login that is one too many for the log; the session's end has the number of these."""
 
     event = "command-counted"
     logged = False
@@ -214,6 +225,8 @@ class CommandCounted(CommandDone):
 
 @dataclass(frozen=True, slots=True)
 class DataConnectionOpened(Event):
+    """A data connection is ready for its transfer."""
+
     event = "data-connection-opened"
     logged = False
     mode: DataMode
@@ -239,6 +252,8 @@ class DataConnectionRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class PassiveExhausted(Event):
+    """A client asked for a passive port, and none was free."""
+
     event = "passive-exhausted"
 
 
@@ -248,6 +263,8 @@ class PassiveExhausted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted(Event):
+    """A transfer has begun."""
+
     event = "transfer-started"
     logged = False
     direction: Direction
@@ -255,6 +272,8 @@ class TransferStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileSent(Event):
+    """A download has ended, whatever its *result*."""
+
     event = "file-sent"
     path: str
     bytes: int
@@ -268,6 +287,8 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
+    """An upload has ended, whatever its *result*."""
+
     event = "file-stored"
     path: str
     bytes: int
@@ -281,7 +302,7 @@ class FileStored(Event):
 
 @dataclass(frozen=True, slots=True)
 class DirectoryListed(Event):
-    """*entries* is how many lines went out, where that was counted."""
+    """*entries* is the number of lines that went out, where that was counted."""
 
     event = "directory-listed"
     path: str
@@ -298,12 +319,16 @@ class DirectoryListed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileDeleted(Event):
+    """A file was deleted."""
+
     event = "file-deleted"
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class FileRenamed(Event):
+    """A file or directory was renamed."""
+
     event = "file-renamed"
     old: str
     new: str
@@ -323,7 +348,7 @@ class FileCopied(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilesCombined(Event):
-    """*bytes* of so many *parts* were put behind what *path* held (COMB); *kept* of them could not be deleted."""
+    """*bytes* of so many *parts* were put behind the bytes of *path* (COMB); *kept* of them could not be deleted."""
 
     event = "files-combined"
     path: str
@@ -336,7 +361,7 @@ class FilesCombined(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileChanged(Event):
-    """What MFMT, MFF, MDTM or SITE changed: *modified* as the reply spells it, or *mode* as octal digits."""
+    """A change by MFMT, MFF, MDTM or SITE: *modified* as the reply spells it, or *mode* as octal digits."""
 
     event = "file-changed"
     path: str
@@ -346,13 +371,15 @@ class FileChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class DirectoryMade(Event):
+    """A directory was made."""
+
     event = "directory-made"
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class LinkMade(Event):
-    """*path* is a link that leads to *target*, both as the user says them (SITE SYMLINK)."""
+    """*path* is a link that leads to *target*, both as seen by the user (SITE SYMLINK)."""
 
     event = "link-made"
     path: str
@@ -361,6 +388,8 @@ class LinkMade(Event):
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRemoved(Event):
+    """An empty directory was removed."""
+
     event = "directory-removed"
     path: str
 
@@ -377,9 +406,9 @@ class QuotaExceeded(Event):
 @dataclass(frozen=True, slots=True)
 class StorageFailed(Event):
     """
-    The storage itself failed (I/O error, disk full), not a client that asked for too much.
+    The storage itself failed (I/O error, disk full); requests beyond a quota are another event.
 
-    *operation* is the verb of the command that met it.
+    *operation* is the verb of the command that failed.
     """
 
     event = "storage-failed"

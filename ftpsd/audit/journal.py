@@ -1,5 +1,5 @@
 """
-Priorities for systemd's journal: how a line tells it what it is about.
+Priorities for systemd's journal: the mark in front of a line.
 
 The journal takes a line that begins with `<3>` as an error and keeps the number to itself (sd-daemon(3),
 SyslogLevelPrefix=); in a file or terminal it would be noise, so it is written only where JOURNAL_STREAM names the very
@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from ftpsd.audit.events import Event, Result
 
 CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG = range(2, 8)
-# What a client did is information; that a client was refused is a notice, as for sshd; what the operator must mend is
-# more.
+# An act of a client is information; a refusal is a notice, as for sshd; a fault that the operator must mend is more.
 PRIORITIES = {
     "connection-rejected": NOTICE,
     "tls-failed": NOTICE,
@@ -29,7 +28,7 @@ PRIORITIES = {
 
 
 def leads_to_journal(descriptor: int, environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether *descriptor* is the stream that systemd has connected to the journal."""
+    """Return whether *descriptor* is the stream that systemd has connected to the journal."""
     try:
         device, inode = map(int, (os.environ if environ is None else environ)["JOURNAL_STREAM"].split(":"))
         status = os.fstat(descriptor)

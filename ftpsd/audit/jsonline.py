@@ -1,8 +1,9 @@
 """
 An event as one line of JSON.
 
-The line is flat: `time`, `event`, the session's facts, then the event's own fields under their own names; what is
-None or empty in *who* is left out. Keys are ours, whatever a client typed is a value. The bytes are plain ASCII with
+The line is flat: `time`, `event`, the session's facts, then the event's own fields under their own names; fields of
+*who* that are None or empty are left out. Keys are ours, text typed by a client is a value. The bytes are plain ASCII
+with
 every control character escaped, so a line stays one line in any terminal, pager or shipper.
 """
 

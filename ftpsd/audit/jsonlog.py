@@ -7,8 +7,8 @@ written, is counted and announced by an `audit-lost` line as soon as one gets th
 publisher. Commands are lost first: a part of the queue is for all other events, so that a flood of commands pushes no
 login and no transfer out.
 
-`put` (the sink) and `reopen` belong to the reactor thread, `start` and `stop` to whoever owns the log. Everything
-else runs in the writer thread.
+`put` (the sink) and `reopen` belong to the reactor thread, `start` and `stop` to the owner of the log. Everything else
+runs in the writer thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LINES_PER_WRITE = 256
 # While lines are coming the writer looks only this often, so most events find it awake and cost the reactor no thread
 # switch.
 SECONDS_BETWEEN_LOOKS = 0.01
-# How long the writer waits for a full pipe before it looks whether it is told to stop.
+# Seconds that the writer waits for a full pipe before it looks for the order to stop.
 SECONDS_FOR_PIPE = 0.25
 SECONDS_BETWEEN_COMPLAINTS = 60.0
 # The group may read (log shippers), others may not; the process's umask may narrow it further.
@@ -52,10 +52,10 @@ _Order = Literal["reopen", "stop"]
 
 class JSONLog:
     """
-    Write events to *target*; `put` is the sink to subscribe.
+    A writer of events to *target*; `put` is the sink to subscribe.
 
     *failed* is called with the number of lines just lost, from either thread. *turn* is held around every write, where
-    others write to the same target.
+    several processes write to the same target.
     """
 
     _log = Logger()
@@ -89,12 +89,12 @@ class JSONLog:
 
     @property
     def queued(self) -> int:
-        """Tell how many events wait to be written."""
+        """Return how many events wait to be written."""
         return self._queue.qsize()
 
     @property
     def lost(self) -> int:
-        """Tell how many events never became a line."""
+        """Return how many events never became a line."""
         return self._overflowed + self._unwritten
 
     def start(self) -> None:
@@ -139,8 +139,8 @@ class JSONLog:
         thread.join(seconds)
         if not thread.is_alive():
             return True
-        # The writer is stuck in the kernel and dies with the process; closing its descriptor under it could hit a
-        # stranger's file.
+        # The writer is stuck in the kernel and dies with the process; its descriptor, closed here, could by then be the
+        # number of another file.
         left = self.queued
         self._failed(left)
         self._log.error("The audit log could not be written in time; about {count} lines are lost.", count=left)
@@ -182,7 +182,7 @@ class JSONLog:
         """Write the lines *events*, behind the admission of earlier losses if there is one to make."""
         unannounced = self.lost - self._announced
         admission = [self._mark(ERROR) + encode_lost(unannounced, time.time())] if unannounced else []
-        # What was cut off in the middle of a line must not swallow the next one.
+        # A line that was cut in the middle must not swallow the next one.
         mend = b"\n" if self._torn else b""
         data = mend + b"".join(admission + events)
         with self._turn:
@@ -203,7 +203,7 @@ class JSONLog:
         return b"<%d>" % priority if self._is_journal else b""
 
     def _write_all(self, data: memoryview) -> tuple[int, OSError | None]:
-        """Return how many bytes were written, and what kept the rest out."""
+        """Return how many bytes were written, and the error that kept the rest out."""
         written = 0
         try:
             while written < len(data):
@@ -252,5 +252,6 @@ class JSONLog:
         try:
             os.close(self._fd)
         except OSError as error:
-            # A network file system reports late here what an earlier write could not do; which lines, it does not say.
+            # A network file system reports late here what an earlier write could not do; the lines of that write are
+            # not known.
             self._log.error("The audit log was not closed cleanly: {reason}.", reason=error.strerror)

@@ -1,9 +1,9 @@
 """
-Label values: what keeps every metric small and free of anything a client could put there.
+Label values: the rules that keep every metric small and free of text from clients.
 
 A child is made once per set of label values and then found in a dict. Values are checked when the child is made: a
 word that is not of the expected form, and every word beyond the limit, is counted under "other" instead, so a bug
-elsewhere costs detail, never memory or somebody's privacy.
+elsewhere costs detail, never memory or a user's privacy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ChildT = TypeVar("ChildT")
 
 class Children(dict[str | tuple[str, ...], ChildT], Generic[ChildT]):
     """
-    Find the children of *metric* by label value, or by a tuple of them where it has several labels.
+    The children of *metric*, found by label value, or by a tuple of them where it has several labels.
 
     Each value must match the pattern of *form*.
     """

@@ -36,20 +36,20 @@ TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
 CODE_CLASSES = tuple(f"{first}xx" for first in range(10))
 
 EventT = TypeVar("EventT", bound=Event)
-# What an owner answers when it is asked for a gauge: a number for each label value.
+# The answer of an owner that is asked for a gauge: a number for each label value.
 Reading = Callable[[], Mapping[str, float]]
 
 
 class Metrics:
     """
-    Count events into *registry*; the object itself is the sink to subscribe.
+    A counter of events into *registry*; the object itself is the sink to subscribe.
 
     *version* is ftpsd's own, for `build_info`.
     """
 
     def __init__(self, registry: CollectorRegistry, version: str = "unknown") -> None:
-        # A `_created` line for every child doubles the exposition and tells nothing. The library has one switch for the
-        # process; nobody else in this process exposes metrics.
+        # A `_created` line for every child doubles the exposition and adds no information. The library has one switch
+        # for the process; no other code in this process exposes metrics.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry
         self._readings = Readings(registry)
@@ -75,7 +75,7 @@ class Metrics:
         if event.logged:
             self._audit_events[event.event].inc()
 
-    # What is no event
+    # Numbers that are no event
 
     def bytes_moved(self, direction: Direction, count: int) -> None:
         """Advance the transferred bytes by one quantum's *count*, while the transfer runs."""

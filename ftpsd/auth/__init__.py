@@ -1,1 +1,1 @@
-"""Logins, by twisted.cred: who a client is, and what is opened for them."""
+"""Logins, by twisted.cred: which user a client is, and what is opened for that user."""

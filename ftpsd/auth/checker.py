@@ -1,8 +1,8 @@
 """
 The checker: whether a name, a password and an address together may log in (twisted.cred).
 
-Whatever is wrong, the client learns that the login is incorrect and nothing else: the same exception type, after the
-same work. The reason is for the audit log.
+For every reason the client learns only that the login is incorrect: the same exception type, after the same work. The
+reason is for the audit log.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ftpsd.workers import PoolBusy
 
 
 class Refusal(StrEnum):
-    """Why a login was refused, in the words of the audit log."""
+    """The reason of a refused login, in the words of the audit log."""
 
     UNKNOWN_USER = "unknown user"
     WRONG_PASSWORD = "wrong password"
@@ -67,7 +67,7 @@ class ILogin(ICredentials):
 @implementer(ILogin)
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client says to log in."""
+    """The credentials of a client, as the checker takes them."""
 
     username: str
     password: str = field(repr=False)
@@ -77,10 +77,10 @@ class Login:
 @implementer(ICredentialsChecker)
 class UsersChecker:
     """
-    Checks logins against the users file.
+    A checker of logins against the users file.
 
     *queue* runs the password hash when it is the client's turn; *clock* is the reactor's, whose seconds are those
-    since 1970. *verify* takes a password and a stored hash, or None for nobody's.
+    since 1970. *verify* takes a password and a stored hash, or None for the hash of no user.
     """
 
     credentialInterfaces = (ILogin,)
@@ -110,7 +110,7 @@ class UsersChecker:
         login = credentials
         user = self._users.get(login.username)
         refusal = self._refusal(user, login.peer)
-        # Who is refused for another reason is not even looked up in the cache: nothing may be quicker for the right
+        # A user refused for another reason is not even looked up in the cache: nothing may be quicker for the right
         # password.
         stored = user.password if user is not None and refusal is None else None
         if user is not None and stored is not None and self._cache.contains(user.name, stored, login.password):
@@ -126,7 +126,7 @@ class UsersChecker:
         return self._queue.ask(client, question, self._verify, login.password, stored).addCallbacks(decide, _busy)
 
     def _refusal(self, user: UserRecord | None, peer: str) -> Refusal | None:
-        """Return what keeps this user out whatever the password."""
+        """Return the reason that keeps this user out whatever the password."""
         if user is None:
             return Refusal.UNKNOWN_USER
         refusal = why_kept_out(user, peer, self._clock.seconds())
@@ -134,7 +134,7 @@ class UsersChecker:
 
 
 def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
-    """Return what keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
+    """Return the reason that keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
     if not user.enabled:
         return Refusal.DISABLED
     if user.expires is not None and user.expires <= datetime.fromtimestamp(seconds, UTC):
@@ -143,7 +143,7 @@ def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
 
 
 def _is_from(user: UserRecord, peer: str) -> bool:
-    """Tell whether *user* may come from *peer*; no networks means from anywhere."""
+    """Return whether *user* may come from *peer*; no networks means from anywhere."""
     if not user.networks:
         return True
     try:

@@ -29,17 +29,17 @@ Crypt = Callable[[bytes, bytes, ctypes.Array[ctypes.c_char], int], bytes | None]
 
 
 def is_known(stored: str) -> bool:
-    """Tell whether *stored* is a hash of the kinds this file is about."""
+    """Return whether *stored* is a hash of the kinds this file is about."""
     return stored.startswith(PREFIXES)
 
 
 def is_available() -> bool:
-    """Tell whether this system can verify such hashes."""
+    """Return whether this system can verify such hashes."""
     return _function() is not None
 
 
 def verify(password: bytes, stored: str, library: Crypt | None = None) -> bool:
-    """Tell whether *password* is the one *stored* is the hash of, by the *library* or the system's; nothing raises."""
+    """Return whether *password* is the one hashed in *stored*, by the *library* or the system's; nothing raises."""
     function = library or _function()
     if function is None or not stored.isascii() or "\0" in stored:
         return False

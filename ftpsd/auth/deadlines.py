@@ -1,7 +1,7 @@
 """
-Deadlines: what holds until a moment, by key. A verified password is remembered that way.
+Deadlines: facts that hold until a moment, by key. A verified password is remembered that way.
 
-Whoever sets one gives the key its meaning. Those of several processes are in processes/shared/deadline_table.py.
+The caller that sets one gives the key its meaning. Deadlines of several processes: processes/shared/deadline_table.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Deadlines(Protocol):
     """
     A moment for each key, in seconds of the clock of the reactor.
 
-    The number of keys is bounded: where one is too many, the one that ends first is forgotten, be it the new one. Every
+    The number of keys is bounded: above it the deadline that ends first is forgotten, which may be the new one. Every
     answer comes at once. Reactor thread only.
     """
 

@@ -1,7 +1,7 @@
 """
 Explaining: which rule decides whether a user may do something, asked of the rules themselves (storage/guarded.py).
 
-No file is looked at. What is allowed here can still fail, because there is no such file or the disk is full.
+No file is looked at. An allowed operation can still fail, because there is no such file or the disk is full.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.rule import Rule
 
-# What MountedStorage refuses for mount points and what is above them, whatever the rules say.
+# The permissions that MountedStorage refuses for mount points and the directories above them, whatever the rules say.
 _CHANGES = frozenset(
     {
         Permission.UPLOAD,
@@ -31,14 +31,14 @@ _CHANGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Whether it is allowed, and why in one line."""
+    """The answer: whether the permission is given, and why in one line."""
 
     is_allowed: bool
     reason: str
 
 
 def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Explanation:
-    """Return whether *user* may do *permission* on *path*, and what decides that."""
+    """Return whether *user* has *permission* on *path*, and the rule that decides."""
     points = MountPoints(mount.path for mount in user.mounts)
     if permission in _CHANGES and points.is_held(path):
         return Explanation(False, f"{path} is a mount point or above one: no rule can allow that")

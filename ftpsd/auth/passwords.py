@@ -1,9 +1,9 @@
 """
-Passwords: hashing, verification at constant cost, and a short memory of what was verified.
+Passwords: hashing, verification at constant cost, and a short memory of verified ones.
 
-A hash takes about 0.1 s of processor time and 64 MiB, so all of this but the cache runs in a worker pool. Nothing
-here raises on behalf of a stored hash or a client's password: what cannot be verified is wrong. What is wrong for a
-reason other than the hash costs as much as a wrong password, or time would tell which users exist.
+A hash takes about 0.1 s of processor time and 64 MiB, so all of this but the cache runs in a worker pool. Nothing here
+raises on behalf of a stored hash or a client's password: a hash that cannot be verified is a wrong password. Every
+other refusal costs as much as a wrong password, or the time would disclose which users exist.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LANES: Final = 4
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 
-# Bytes. Nobody types more, and it bounds what is copied and compared.
+# Bytes. Longer than any password in use; it bounds the work of copying and comparing.
 MAX_PASSWORD: Final = 1024
 # KiB. A stored hash that asks for more is a mistake, and two of them at once would take the daemon down.
 MAX_MEMORY: Final = 1024 * 1024
@@ -61,13 +61,13 @@ def hash_password(password: str) -> str:
 
 
 def verify(password: str, stored: str | None) -> bool:
-    """Tell whether *password* is the one *stored* is the hash of; None is the hash of no password, at the same cost."""
+    """Return whether *password* is the one hashed in *stored*; None is the hash of no password, at the same cost."""
     material = _material(password)
     if stored is None or material is None:
         return _spend()
     if crypt.is_known(stored):
-        # Cheaper than ours as a rule, which shows only to somebody who knows the password. A wrong one costs both; that
-        # it takes longer does not show, because refusals have a time of their own (commands/login.py).
+        # Cheaper than ours as a rule, which only a client with the right password can measure. A wrong one costs both;
+        # the extra time is hidden, because refusals have a time of their own (commands/login.py).
         return crypt.verify(material, stored) or _spend()
     cost = _COST.match(stored)
     if cost is None or int(cost[1]) > MAX_MEMORY or int(cost[2]) > MAX_ITERATIONS:
@@ -88,7 +88,7 @@ class VerifiedCache:
 
     It holds no password, only digests of user, stored hash and password under the key *secret*, which lives and dies
     with the server. A changed hash makes another digest, so a new password ends the old one's entry. Reactor thread
-    only. Without *deadlines* it is one of this process alone.
+    only. Without *deadlines* the memory is that of this process alone.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class VerifiedCache:
         self._deadlines.set(self._digest(user, stored, password), self._clock.seconds() + self._lifetime)
 
     def contains(self, user: str, stored: str, password: str) -> bool:
-        """Tell whether just this was verified a short while ago."""
+        """Return whether exactly this password and hash were verified a short while ago."""
         return self._deadlines.until(self._digest(user, stored, password)) > 0
 
     def _digest(self, user: str, stored: str, password: str) -> str:
@@ -133,7 +133,7 @@ def _spend() -> bool:
 
 
 def _material(password: str) -> bytes | None:
-    """Return the bytes to hash, None for a password nobody can have."""
+    """Return the bytes to hash, None for a password that no user can have."""
     # A str is at most as long as its bytes: do not encode megabytes to find that out.
     if not 0 < len(password) <= MAX_PASSWORD:
         return None

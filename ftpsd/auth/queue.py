@@ -4,9 +4,9 @@ The queue in front of the password hashes: clients take turns in it, however man
 * For each client (`client_of` its address) one hash is at work or next; its further logins wait behind that, in order.
 * Clients take turns: a login waits for at most one hash of every other client, not for all that others have sent.
 * A client that asks the same several times at the same moment is answered with one hash: uploaders behind one address
-  that log in for every file. Right or wrong, known or not, so that it tells nothing.
-* At most `PER_CLIENT` hashes of one client wait, for at most `LOGINS` logins; one more is refused, whoever else is
-  there.
+  that log in for every file. Right and wrong, known and unknown names are alike, so that it discloses nothing.
+* At most `PER_CLIENT` hashes of one client wait, for at most `LOGINS` logins; one more is refused, also when no other
+  client is there.
 * At most `LIMIT` hashes wait in all. At that bound the client with the most of them loses its newest to a client with
   fewer, so that only as many clients as the queue has places can close it to another.
 
@@ -56,7 +56,7 @@ class _Client:
 
 
 class LoginQueue:
-    """Lets *at_once* questions into *pool* at a time, so that those behind them can still take turns."""
+    """A queue that lets *at_once* questions into *pool* at a time, so that those behind them can still take turns."""
 
     def __init__(self, pool: Workers, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
         self.queued = 0
@@ -67,7 +67,7 @@ class LoginQueue:
         self._per_client = per_client
         self._at_work = 0
         self._clients: dict[str, _Client] = {}
-        # Those with a question that waits and none at work, by whose turn it is.
+        # Clients with a waiting question and none at work, in the order of their turns.
         self._turns: deque[_Client] = deque()
 
     def ask(
@@ -81,7 +81,7 @@ class LoginQueue:
         """
         Call *verify* in the pool when it is the turn of *client*; questions of equal *key* are the same.
 
-        Fails with `PoolBusy` when there is no place. Whoever cancels gives its place up.
+        Fails with `PoolBusy` when there is no place. A cancelled call gives its place up.
         """
         own = self._clients.get(client) or _Client(client)
         question = _same(own, key)
@@ -121,7 +121,7 @@ class LoginQueue:
         self._go_on()
 
     def _give_up(self, client: _Client, question: _Question, answer: Deferred[bool]) -> None:
-        """Take *answer* back, and the question nobody waits for; a hash that has begun is made to its end."""
+        """Take *answer* back, and the question without a caller; a hash that has begun is made to its end."""
         question.answers.remove(answer)
         if not question.answers and question in client.waiting:
             client.waiting.remove(question)
@@ -154,6 +154,6 @@ def _same(client: _Client, key: Hashable) -> _Question | None:
 
 
 def _answer(question: _Question, result: bool | Failure) -> None:
-    # One that is answered may end others, which leave the list then.
+    # An answered question may end others, which leave the list then.
     while question.answers:
         question.answers.pop(0).callback(result)

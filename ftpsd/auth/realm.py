@@ -1,10 +1,10 @@
 """
-The realm: what a user who has logged in is given (twisted.cred).
+The realm: what is opened for a user who has logged in (twisted.cred).
 
-An avatar holds the user's storage, opened once and closed at logout: the home with its rules around it and what counts
-for its quota inside, and every mount with the rules of its own. Whoever cannot be given all of it is given nothing.
-Opening and closing block, so both happen in the files pool. Before that the user is only `Proved`: a limit, or a second
-proof, may still keep them out.
+An avatar holds the user's storage, opened once and closed at logout: the home with its rules around it and the count
+for its quota inside, and every mount with the rules of its own. A user gets all of it or nothing. Opening and closing
+block, so both happen in the files pool. Before that the user is only `Proved`: a limit, or a second proof, may still
+keep the user out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class IAvatar(Interface):
 @implementer(IAvatar)
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """A user who has logged in, and what they can reach."""
+    """A user who has logged in, and the storage within reach."""
 
     user: UserRecord
     storage: Storage
@@ -70,7 +70,7 @@ Granted = tuple[type[IAvatar], Avatar, Logout]
 
 
 class IProved(Interface):
-    """A user who has proved to be the one; nothing is opened for them yet."""
+    """A user whose password is proved; nothing is opened yet."""
 
     user = Attribute("The UserRecord.")
     enter = Attribute("Opens what the user is given, as requestAvatar does for IAvatar.")
@@ -79,7 +79,7 @@ class IProved(Interface):
 @implementer(IProved)
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A user who has proved to be the one, and the way in, for when nothing else keeps them out."""
+    """A user whose password is proved, and the way in, for when nothing else keeps the user out."""
 
     user: UserRecord
     enter: Callable[[], Deferred[Granted]]
@@ -87,7 +87,7 @@ class Proved:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What quotas need: *accounts* for the life of the process, the homes that have one, and who counts them."""
+    """The parts of quotas: *accounts* for the life of the process, the homes that have one, and the counter of each."""
 
     accounts: QuotaAccounts
     homes: frozenset[Path]
@@ -96,7 +96,7 @@ class Quotas:
 
 @implementer(IRealm)
 class Realm:
-    """Opens the homes and mounts of the users of *host*, "" for the default one; *files_pool* runs what blocks."""
+    """The realm of the users of *host*, "" for the default one, which opens their trees; *files_pool* blocks for it."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class Realm:
         return self._guarded(jail, tree)
 
     def _owner(self, user: UserRecord) -> str:
-        """Return whose unfinished uploads are resumed: the user's of this host, also where hosts share a directory."""
+        """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
         return f"{self._host}\n{user.name}" if self._host else user.name
 
     def _guarded(self, jail: Storage, tree: UserRecord | Mount) -> GuardedStorage:
@@ -196,7 +196,7 @@ class Realm:
         return QuotaLedger(self._quotas.accounts.of(user.home), user.quota)
 
     def _ledger(self, directory: Path) -> Ledger:
-        """Return what keeps the account of *directory*, if it is the home of somebody with a quota."""
+        """Return the keeper of the account of *directory*, if it is the home of a user with a quota."""
         accounts = self._quotas.accounts
         if directory in self._quotas.homes:
             return QuotaLedger(accounts.of(directory), ENDLESS)
@@ -206,7 +206,7 @@ class Realm:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
-            counting.addCallbacks(_tell, _not_counted)
+            counting.addCallbacks(_log_complaints, _not_counted)
 
 
 def _nothing() -> None:
@@ -214,20 +214,20 @@ def _nothing() -> None:
 
 
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
-    """Count *home* when that is due, and say what is in the way of it."""
+    """Count *home* when that is due, and report what prevents it."""
     account = accounts.of(home)
     if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
         return []
     return accounts.uncounted([home])
 
 
-def _tell(complaints: list[str]) -> None:
+def _log_complaints(complaints: list[str]) -> None:
     for complaint in complaints:
         log.warn("{complaint}", complaint=complaint)
 
 
 def _not_counted(failure: Failure) -> None:
-    # With a full queue the next login asks again; anything else nobody expects.
+    # With a full queue the next login asks again; any other failure is unexpected.
     if not failure.check(PoolBusy):
         log.failure("counting a home for its quota failed", failure)
 

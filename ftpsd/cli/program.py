@@ -2,8 +2,8 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, `ftpsd reload` that nobody answers.
-Whatever is slow to import is imported inside the command that needs it, so that `ftpsd --help` answers at once.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, `ftpsd reload` that no server answers.
+Modules that are slow to import are imported inside the command that needs them, so that `ftpsd --help` answers at once.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """Run a command; turn what is wrong with the operator's files into lines and exit code 2."""
+    """The group of commands, which turns faults of the operator's files into lines and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
         except click.UsageError as problem:
-            # click repeats what was too much: perhaps the password.
+            # click repeats the surplus argument: perhaps the password.
             if problem.message.startswith("Got unexpected extra argument"):
                 message = "There is an argument too many. Passwords are asked for, or read with --password-stdin."
                 raise click.UsageError(message, problem.ctx) from None

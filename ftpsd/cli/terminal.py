@@ -1,5 +1,5 @@
 """
-What the commands share: options, prompts, tables and exit codes.
+The common parts of the commands: options, prompts, tables and exit codes.
 
 Passwords come from a prompt or from standard input, never from an argument, which every user of the machine could read.
 """
@@ -79,8 +79,8 @@ def ask_password(from_stdin: bool) -> str:
     """
     Return a password from one line of standard input, or from a prompt, asked for twice.
 
-    Standard input that is no terminal is read as with *from_stdin*: a prompt would ask a terminal that nobody may be
-    at, or find none, and what was piped in is the password.
+    Standard input that is no terminal is read as with *from_stdin*: a prompt would ask a terminal without a user, or
+    find none, and the piped line is the password.
     """
     if sys.stdin is None:
         raise click.UsageError("There is no standard input to read a password from.")
@@ -127,7 +127,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def complain(lines: Iterable[object]) -> NoReturn:
-    """Print what is wrong and end."""
+    """Print the fault and end."""
     for line in lines:
         click.echo(line, err=True)
     sys.exit(EXIT_WRONG)

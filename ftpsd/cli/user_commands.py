@@ -67,7 +67,7 @@ def add_user(
         raise click.UsageError("--owner goes with --create-home, which makes something to own.")
     path, home = users_file(config, users, host), home.absolute()
     more = {"role": role} if role is not None else {}
-    # Tried before the password is asked for, so that nobody types one in vain; the lock is not held by a prompt.
+    # Tried before the password is asked for, so that the operator types none in vain; the lock is not held by a prompt.
     with locked(path) as file:
         file.add(name, {"home": str(home), **more})
     password = hashed(ask_password(password_stdin))
@@ -151,7 +151,7 @@ def list_users(as_json: bool, config: Path | None, users: Path | None, host: str
 
 
 def described(record: UserRecord) -> dict[str, Any]:
-    """Return what may be shown of a user: no hash."""
+    """Return the facts of a user that may be printed: no hash."""
     return {
         "name": record.name,
         "home": str(record.home),

@@ -1,7 +1,7 @@
 """
 Checksums: HASH, OPTS HASH and RANG (draft-bryan-ftpext-hash and -ftp-range), and the X forms of older servers.
 
-A checksum needs the permission to read. The SHA-256 that is kept with an unchanged file is told without reading;
+A checksum needs the permission to read. The SHA-256 that is kept with an unchanged file is answered without reading;
 everything else is read in a worker piece by piece, so that a huge file holds no worker for long and is left alone as
 soon as its client has gone. HASH and RANG count ranges with their last byte, as their drafts do; the X forms count
 them without, as ProFTPD does.
@@ -88,7 +88,7 @@ for _verb, _algorithm in {
 
 
 def _meant(session: Session, argument: str) -> list[Wanted]:
-    """Return what *argument* can mean, the likeliest first: quotes may be around a name, or part of it."""
+    """Return the possible meanings of *argument*, the likeliest first: quotes may be around a name, or part of it."""
     meant = [Wanted(argument, session.resolve(argument))]
     name, *numbers = words(argument) or [Word("", is_quoted=False)]
     if name.is_quoted and len(numbers) <= 2 and all(map(_is_offset, numbers)):
@@ -103,7 +103,7 @@ def _is_offset(word: Word) -> bool:
 
 
 async def _read(session: Session, algorithm: str, meant: Sequence[Wanted]) -> Reading:
-    """Return the reading of what is meant, read to its end and closed."""
+    """Return the reading of *meant*, read to its end and closed."""
     reading = await session.in_files(open_reading, session.storage, meant, algorithm)
     try:
         if reading.value is None:

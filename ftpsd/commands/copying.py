@@ -1,7 +1,7 @@
 """
 Copies made on the server: SITE CPFR and SITE CPTO (ProFTPD's mod_copy).
 
-A copy is a download and an upload that meet here, so it needs the permissions of both, is counted against the quota,
+A copy is a download and an upload in one, so it needs the permissions of both, is counted against the quota,
 and is published as a whole or not at all. It is made in a worker piece by piece.
 """
 

@@ -1,8 +1,8 @@
 """
 Facts that a client changes: MFF and MFCT (draft-somers-ftp-mfxx), and the same in the forms of SITE UTIME and CHMOD.
 
-All the facts of one command are changed or none: everything is read before anything is done, and what was done is
-taken back when the rest is refused. Replies and the audit log tell what is kept, which file systems round.
+All the facts of one command are changed or none: everything is read before anything is changed, and changes are taken
+back when the rest is refused. Replies and the audit log give the kept values, which file systems round.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def mff(session: Session, argument: str) -> Reply:
 @family.command("MFCT <SP> <time-val> <SP> <pathname>", needs=Needs.LOGIN, rfc="draft-somers-ftp-mfxx")
 async def mfct(session: Session, argument: str) -> Reply:
     """Set the time of creation: refused, file systems here keep their own."""
-    # What else is wrong is told first: a client that tries again without its mistake learns of the refusal then.
+    # Other errors are reported first: a client that tries again without its mistake learns of the refusal then.
     value, _, name = argument.partition(" ")
     if not name:
         raise ReplyError(501, "MFCT takes a time and a name.")
@@ -63,7 +63,7 @@ async def mfct(session: Session, argument: str) -> Reply:
 
 
 async def change(session: Session, name: str, modified_ns: int | None, mode: int | None) -> FileChanged:
-    """Change the time or the permission bits of *name*, or both, and return what the audit log is told."""
+    """Change the time or the permission bits of *name*, or both, and return the values for the audit log."""
     path = session.resolve(name)
     modified_ns, mode = await session.in_files(_change, session.storage, path, modified_ns, mode)
     changed = FileChanged(
@@ -94,7 +94,7 @@ def mode_of(value: str) -> int:
 def _change(
     storage: Storage, path: VirtualPath, modified_ns: int | None, mode: int | None
 ) -> tuple[int | None, int | None]:
-    """Change both or neither; return what is kept. Runs in a worker."""
+    """Change both or neither; return the kept values. Runs in a worker."""
     before = storage.stat(path).modified_ns if modified_ns is not None and mode is not None else None
     if modified_ns is not None:
         modified_ns = storage.set_modified(path, modified_ns)

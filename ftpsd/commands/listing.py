@@ -43,7 +43,7 @@ Render = Callable[[list[Entry]], list[str]]
 @dataclass(frozen=True, slots=True)
 class Query:
     """
-    What to list: *path*, or with *pattern* the matching entries of it.
+    The subject of a listing: *path*, or with *pattern* the matching entries of it.
 
     *prefix* goes before each name of an NLST; where no file is welcome, *path* must be a directory.
     """
@@ -83,7 +83,7 @@ async def mlsd(session: Session, argument: str) -> Reply:
 
 
 def _mlst_feature(session: Session) -> str:
-    """RFC 3659, 7.8: all the facts there are, and which of them the session is told."""
+    """RFC 3659, 7.8: all the facts there are, and which of them the session gets."""
     chosen = session.parameters.facts
     return "MLST " + "".join(f"{fact}{'*' if fact in chosen else ''};" for fact in ALL_FACTS)
 
@@ -113,7 +113,7 @@ async def stat(session: Session, argument: str) -> Reply:
 
 
 async def _say(session: Session, title: str, lines: Lines) -> Reply:
-    """Say the listing on the control connection; return its last line, or all of it where it is short."""
+    """Send the listing on the control connection; return its last line, or all of it where it is short."""
     first = await session.in_files(lines.first)
     code = 213 if lines.is_of_file else 212
     if lines.is_complete:
@@ -123,7 +123,7 @@ async def _say(session: Session, title: str, lines: Lines) -> Reply:
         while more := await _next(session, lines):
             await session.say(ReplyPart(tuple(more)))
     except BaseException:
-        # The client cannot be told that what it has read is not all, but by the end of the connection.
+        # Only the end of the connection can signal to the client that the listing is incomplete.
         session.after_reply(After.CLOSE, "listing-failed")
         raise
     return Reply(code, "End.")
@@ -198,7 +198,7 @@ class Lines:
 
     @property
     def is_of_file(self) -> bool:
-        """Whether it is about the file that the path names."""
+        """Whether the query is about the file that the path names."""
         return self._opened.is_file
 
     def first(self) -> list[str]:
@@ -303,7 +303,8 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     if any(sign in last for sign in "*?[") and not _exists(storage, path):
         return Query(session.resolve(head + slash) if slash else session.parameters.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
-        # What NLST tells is sent back in RETR as it is (RFC 1123, 4.1.2.7), so each name starts with the argument.
+        # Clients send names of NLST back in RETR as they are (RFC 1123, 4.1.2.7), so each name starts with the
+        # argument.
         return Query(path, None, "" if text == "." else text if text.endswith("/") else f"{text}/")
     return Query(path, None, head + slash)
 

@@ -21,13 +21,13 @@ from ftpsd.tls.certificates import CertificatePair
 from ftpsd.wire.hostname import HostNameError, parse_host
 from ftpsd.wire.reply import Reply, ReplyError
 
-# Seconds added for each failed login of a session: nothing to a person, much to a guessing program. They begin with
-# PASS and not with the end of the hash, so that no hash tells by its price (bcrypt of an older system, ours alone for a
-# stranger) that there is such a user.
+# Seconds added for each failed login of a session: nothing to a user, much to a guessing program. They begin with PASS
+# and not with the end of the hash, so that the time of a hash does not disclose that there is such a user (bcrypt of an
+# older system, ours alone for an unknown name).
 DELAY_PER_FAILURE = 1.0
 MAX_DELAY = 3.0
 
-# The method of events: how the user has proved who they are.
+# The method of events: the kind of the user's proof.
 PASSWORD = "password"
 
 family = Family("login")
@@ -37,7 +37,7 @@ family = Family("login")
 async def user(session: Session, argument: str) -> Reply:
     """Name the user who logs in."""
     if session.avatar is not None:
-        # RFC 959, 4.1.1: USER may come at any time and flushes what was granted before.
+        # RFC 959, 4.1.1: USER may come at any time and flushes all granted rights.
         session.log_out()
     session.parameters.user_name = argument
     return Reply(331, "Password required.")
@@ -97,11 +97,11 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
     """
     Log *proved* in, whose proof by *method* began when the clock showed *started*: the only way to an avatar.
 
-    Returns the reply; None, and nothing has changed, when a reload came meanwhile: what was proved may not hold now.
+    Returns the reply; None, and nothing has changed, when a reload came meanwhile: the proof may not hold now.
 
     Raises:
         ReplyError: 421, the user has too many sessions.
-        LoginDenied: what the user is given cannot be opened.
+        LoginDenied: the user's home or a mount cannot be opened.
         LoginBusy: the pool that opens it is full.
         CancelledError: the session has ended meanwhile.
     """

@@ -99,7 +99,7 @@ async def allo(session: Session, argument: str) -> Reply:
     numbers = words[::2]
     if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ReplyError(501, "ALLO takes a number of bytes.")
-    with suppress(StorageError):  # who may upload here but not look is told by the upload itself
+    with suppress(StorageError):  # a user who may upload here but not look gets the error of the upload itself
         free = await session.when_counted(session.storage.free_bytes, session.parameters.directory)
         if int(numbers[0]) > free:
             raise ReplyError(552, f"Only {free} bytes are left.")
@@ -113,7 +113,7 @@ async def opts(session: Session, argument: str) -> Reply:
 
 
 def _utf8_feature(session: Session) -> str | None:
-    # Who reads it may write UTF-8 at once, without OPTS (RFC 2640, 3.2).
+    # A client that reads it may write UTF-8 at once, without OPTS (RFC 2640, 3.2).
     return "UTF8" if session.parameters.charset.is_utf8 else None
 
 

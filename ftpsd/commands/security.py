@@ -85,7 +85,7 @@ async def ccc(session: Session, argument: str) -> Reply:
     if not session.is_secure:
         raise ReplyError(503, "The connection is in clear already.")
     if session.avatar is None:
-        # What CCC is for is to have the password encrypted and the rest readable for a firewall.
+        # CCC serves to have the password encrypted and the rest readable for a firewall.
         raise ReplyError(503, "Log in first.")
     session.after_reply(After.STOP_TLS)
     return Reply(200, "Close TLS now, the control connection goes on in clear.")

@@ -1,4 +1,4 @@
-"""SITE: what RFC 959 leaves to each server, in the forms that clients know from others."""
+"""SITE: the commands RFC 959 leaves to each server, in the forms that clients know from others."""
 
 from __future__ import annotations
 

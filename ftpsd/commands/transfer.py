@@ -125,7 +125,7 @@ class _Range:
         return count
 
     def fileno(self) -> int | None:
-        """None: what sends a file by itself sends all of it."""
+        """None: sendfile would send all of the file."""
         return None
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> 
     finally:
         source.close()
     if held < length:
-        # It was cut between the two calls. What the client would get is neither the old file nor the new one.
+        # It was cut between the two calls. The client would get neither the old file nor the new one.
         raise StorageError(Kind.BUSY, path)
     return source, bytes(view)
 
@@ -191,7 +191,7 @@ def _stored_event(session: Session, sink: Sink) -> MakeEvent:
     return event
 
 
-# Which of the two it is the entry does not tell.
+# The entry does not distinguish the two.
 _NOT_GIVEN = "rules or file system do not give the right"
 
 
@@ -220,16 +220,16 @@ async def pret(session: Session, argument: str) -> Reply:
 
 
 def _check_download(storage: Storage, path: VirtualPath) -> None:
-    """Raises: what opening the file for a download would. Runs in a worker."""
+    """Raises: the errors of opening the file for a download. Runs in a worker."""
     storage.open_source(path).close()
 
 
 def _check_upload(storage: Storage, path: VirtualPath, letter: str) -> None:
     """
-    Raises: what is plain to see of an upload's failure; *letter* is what the file's perm fact must hold.
+    Raises: the plain errors of an upload; *letter* is the one that the file's perm fact must hold.
 
-    The upload is not opened to try: that would begin anew a partial the client is about to resume. Who may not look
-    may upload all the same, so that nothing is found tells nothing. Runs in a worker.
+    The upload is not opened to try: that would begin anew a partial the client is about to resume. A user who may not
+    look may upload all the same, so a missing file proves nothing. Runs in a worker.
     """
     try:
         entry = storage.stat(path)

@@ -1,5 +1,5 @@
 """
-What one key may hold: pydantic field types, each with its check, its sentence and its JSON Schema.
+The values that one key may hold: pydantic field types, each with its check, its sentence and its JSON Schema.
 
 Checks raise ValueError with a sentence for the operator. Paths are resolved against the folder in the validation
 context, which is the folder of the file that names them; without a context they stay as they are.
@@ -52,9 +52,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # RFC 1123 section 2.1, with the length limits of RFC 1035.
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-# What systemd accepts as FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
+# The form of systemd's FileDescriptorName=: ASCII without controls and colons (systemd.socket(5)).
 _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
-# What the storage keeps to itself (storage/disk/names.py).
+# The names that the storage keeps to itself (storage/disk/names.py).
 _OURS: Final = ".ftpsd-"
 # More than file systems hold.
 MAX_FILES: Final = 10**12
@@ -112,7 +112,7 @@ def check_address(value: object) -> str:
 
 
 def check_public_address(value: object) -> str:
-    """Accept what a 227 reply can announce: an IPv4 address, or a DNS name that is resolved to one."""
+    """Accept a name or address for a 227 reply: an IPv4 address, or a DNS name that is resolved to one."""
     if isinstance(value, str):
         if ":" in value:
             raise ValueError(f"{describe(value)} cannot be announced: a 227 reply holds IPv4, and EPSV no address")
@@ -127,7 +127,7 @@ def check_public_address(value: object) -> str:
 
 
 def check_announced(value: object) -> str:
-    """Accept `auto` or what a 227 reply can announce."""
+    """Accept `auto`, or a name or address for a 227 reply."""
     return "auto" if value == "auto" else check_public_address(value)
 
 
@@ -154,7 +154,7 @@ def check_network(value: object) -> Network:
 
 
 def check_proxy_network(value: object) -> Network:
-    """Accept a network of proxies: not all addresses there are, each of which could then claim to be anybody."""
+    """Accept a network of proxies: not all addresses there are, each of which could then claim to be any client."""
     network = check_network(value)
     if network.prefixlen == 0:
         raise ValueError(f"{network} is everybody, who could then claim any address; name the proxies alone")

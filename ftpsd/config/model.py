@@ -2,8 +2,7 @@
 The keys of ftpsd.yaml: typed, frozen, each with its default.
 
 A value here is ready to use: durations are seconds, rates are bytes per second (None: unlimited), paths are resolved
-against the folder of the file. What a key accepts is its field type; what keys must not do to each other is in
-`ports.py`.
+against the folder of the file. A key accepts the values of its field type; rules between keys are in `checks`.
 """
 
 from __future__ import annotations
@@ -46,19 +45,19 @@ from ftpsd.config.virtual_hosts import HostName, SpokenNames
 
 
 class Section(BaseModel):
-    """Be one section of the file: frozen, and no stranger to any of its keys."""
+    """One section of the file: frozen, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ProxyProtocol(Section):
-    """Name the TCP proxies that are believed when they say whose connection they pass on."""
+    """The TCP proxies whose headers are believed."""
 
     trusted: Annotated[tuple[ProxyNetwork, ...], AfterValidator(check_filled), NotEmpty]
 
 
 class Listener(Section):
-    """Describe one control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
+    """One control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
     mode: Literal["explicit", "implicit"]
     address: Address = "::"
@@ -71,7 +70,7 @@ HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmp
 
 
 class ServerName(Section):
-    """Describe one more certificate of the server, for clients that ask for one of *names*."""
+    """One more certificate of the server, for clients that ask for one of *names*."""
 
     names: HostNames
     certificate: FilePath
@@ -79,7 +78,7 @@ class ServerName(Section):
 
 
 class TLS(Section):
-    """Describe the server's identity and what clients must protect."""
+    """The server's identity, and the protection that clients must use."""
 
     certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
     private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
@@ -93,7 +92,7 @@ class TLS(Section):
 
 
 class VirtualHost(Section):
-    """Describe a server of its own under this one's addresses: names, users, banner and, if wanted, a certificate."""
+    """A server of its own under this one's addresses: names, users, banner and, optionally, a certificate."""
 
     names: HostNames
     users: FilePath
@@ -103,14 +102,14 @@ class VirtualHost(Section):
 
 
 class PublicAddressFor(Section):
-    """Name the address that clients from some networks are told."""
+    """The address that is announced to clients from some networks."""
 
     networks: Annotated[tuple[NetworkField, ...], AfterValidator(check_filled), NotEmpty]
     address: PublicAddress
 
 
 class Passive(Section):
-    """Describe the data ports that clients connect to."""
+    """The data ports that clients connect to."""
 
     ports: Ports = PortRange(3000, 3050)
     public_address: Announced = "auto"
@@ -119,14 +118,14 @@ class Passive(Section):
 
 
 class Active(Section):
-    """Describe data connections that the server makes."""
+    """Data connections that the server makes."""
 
     enabled: Switch = True
     source_port: Port = 20
 
 
 class Limits(Section):
-    """Bound what clients may take; durations in seconds, rates in bytes per second for each session."""
+    """The bounds of clients; durations in seconds, rates in bytes per second for each session."""
 
     connections: Count = 2000
     connections_per_address: Count = 50
@@ -142,7 +141,7 @@ class Limits(Section):
 
 
 class Uploads(Section):
-    """Describe how an upload becomes a file."""
+    """The way from an upload to a file."""
 
     mode: Literal["atomic", "direct"] = "atomic"
     durable: Switch = True
@@ -151,20 +150,20 @@ class Uploads(Section):
 
 
 class Audit(Section):
-    """Say where the audit log goes."""
+    """The place of the audit log."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
 
 
 class Log(Section):
-    """Say how much the daemon tells about itself."""
+    """The amount of the daemon's own log."""
 
     level: Literal["debug", "info", "warn", "error", "critical"] = "info"
 
 
 class Metrics(Section):
-    """Say where metrics, health and the status page are served."""
+    """The place of metrics, health and the status page."""
 
     address: Address = "127.0.0.1"
     port: Port = 9121
@@ -172,7 +171,7 @@ class Metrics(Section):
 
 
 class Workers(Section):
-    """Size the thread pools; "auto" follows the processors."""
+    """The sizes of the thread pools; "auto" follows the processors."""
 
     login: Threads = 2
     files: Threads = 4
@@ -180,7 +179,7 @@ class Workers(Section):
 
 
 class Config(Section):
-    """Hold one ftpsd.yaml."""
+    """One ftpsd.yaml."""
 
     listeners: Annotated[tuple[Listener, ...], AfterValidator(check_filled), NotEmpty] = (
         Listener(mode="explicit", port=21),

@@ -43,7 +43,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
         config = Config.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         errors += complaints(document, error, Config, "ftpsd.yaml")
-        config = _what_is_right(data, error, folder)
+        config = _without_faults(data, error, folder)
     against = [*clashes(config), *repeated_names(config), *_contradictions(config)]
     errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:
@@ -53,7 +53,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
 
 
 def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
-    """Yield a key and a sentence for what the policy of *config* forbids and allows at once."""
+    """Yield a key and a sentence for each fact that the policy of *config* forbids and allows at once."""
     if config.tls.allow_ccc and config.tls.require != "none":
         require = config.tls.require
         yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"
@@ -71,8 +71,8 @@ def in_order(errors: list[ConfigError]) -> list[ConfigError]:
     return sorted(dict.fromkeys(errors), key=lambda error: (error.line, error.column))
 
 
-def _what_is_right(data: Any, error: ValidationError, folder: Path) -> Config:
-    """Build a configuration from the sections nothing is wrong with, so that all of their complaints come at once."""
+def _without_faults(data: Any, error: ValidationError, folder: Path) -> Config:
+    """Build a configuration from the sections without faults, so that all of their complaints come at once."""
     wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
     right = {key: value for key, value in data.items() if key not in wrong} if isinstance(data, dict) else {}
     return Config.model_validate(right, context={"folder": folder})

@@ -1,8 +1,8 @@
 """
 The JSON Schema of ftpsd.yaml and users.yaml, for editors: made from the models, so that it cannot disagree with them.
 
-One document serves both files. It accepts whatever the loader accepts; what it cannot express (ports that clash, roles
-that do not exist) is left to `ftpsd check`.
+One document serves both files. It accepts everything that the loader accepts; checks that it cannot express (ports that
+clash, roles that do not exist) are left to `ftpsd check`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MODE: Final[JsonSchemaMode] = "validation"
 
 
 class _Schema(GenerateJsonSchema):
-    """Write defaults the way an operator does."""
+    """A JSON Schema generator that writes defaults the way an operator does."""
 
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, BaseModel):
@@ -66,7 +66,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _accept_empty(schema: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Let the sections *names* be null: that is what YAML reads where all keys of a section are commented out."""
+    """Let the sections *names* be null: YAML reads null where all keys of a section are commented out."""
     for name in names:
         section = schema["properties"][name]
         default = {"default": section.pop("default")} if "default" in section else {}

@@ -1,7 +1,7 @@
 """
 The units of the configuration: durations, sizes, rates, modes, port ranges.
 
-Every function takes what a YAML scalar can be and returns the value in base units (seconds, bytes, bytes per second),
+Every function takes any value of a YAML scalar and returns the value in base units (seconds, bytes, bytes per second),
 or raises ValueError with a sentence for the operator.
 """
 
@@ -35,7 +35,7 @@ PORTS_PATTERN: Final = r"^[0-9]{1,5}( ?- ?[0-9]{1,5})?$"
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """Hold the TCP ports from *first* to *last*, both included."""
+    """The TCP ports from *first* to *last*, both included."""
 
     first: int
     last: int

@@ -2,7 +2,7 @@
 The users file: roles resolved, every user a frozen record.
 
 10,000 users load in well under two seconds: pydantic checks all of them in one pass, and the records are plain slotted
-dataclasses. The hash of a password shows neither in a record's repr nor in a complaint.
+dataclasses. The hash of a password stands neither in a record's repr nor in a complaint.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MAX_NAME: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Show *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access."""
+    """A *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access."""
 
     path: VirtualPath
     directory: Path
@@ -67,13 +67,12 @@ class Mount:
 @dataclass(frozen=True, slots=True)
 class UserRecord:
     """
-    Hold one user as the file describes them.
+    One user as the file describes it.
 
     *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
     own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
     *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for the end of an upload that no
-    close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
-    they are written in the home.
+    close_notify ended. *encoding* is how the client writes names, *stored_encoding* how they are written in the home.
     """
 
     name: str
@@ -97,7 +96,7 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Hold one users file."""
+    """One users file."""
 
     users: Mapping[str, UserRecord]
     document: Document | None = field(default=None, compare=False, repr=False)
@@ -138,7 +137,7 @@ def check_permissions(value: object) -> frozenset[Permission]:
 
 def check_name(name: str) -> str:
     """
-    Return *name* when a user may be called so.
+    Return *name* when it may be a user's.
 
     Raises: ValueError with a sentence for the operator.
     """
@@ -162,20 +161,20 @@ class _Entry(BaseModel):
 
 
 class RuleEntry(_Entry):
-    """Describe one rule as written."""
+    """One rule as written."""
 
     path: Annotated[str, PlainValidator(check_pattern), WithJsonSchema({"type": "string", "pattern": "^/"})]
     allow: Annotated[frozenset[Permission], PlainValidator(check_permissions), WithJsonSchema(_ALL_OR_SOME)]
 
 
 class RoleEntry(_Entry):
-    """Describe what every user of a role may do."""
+    """The rights of every user of a role."""
 
     rules: tuple[RuleEntry, ...]
 
 
 class MountEntry(_Entry):
-    """Describe one mount as written."""
+    """One mount as written."""
 
     path: MountPoint
     directory: FilePath
@@ -185,14 +184,14 @@ class MountEntry(_Entry):
 
 
 class QuotaEntry(_Entry):
-    """Describe a quota as written."""
+    """A quota as written."""
 
     bytes: Room | None = None
     files: Files | None = None
 
 
 class UserEntry(_Entry):
-    """Describe one user as written."""
+    """One user as written."""
 
     password: Annotated[Password | None, Field(repr=False)] = None
     home: FilePath
@@ -213,7 +212,7 @@ class UserEntry(_Entry):
 
 
 class UsersFile(_Entry):
-    """Hold users.yaml as written."""
+    """A users.yaml as written."""
 
     roles: dict[str, RoleEntry] = {}
     users: dict[str, UserEntry] = {}
@@ -253,7 +252,7 @@ def read_users(text: str, file: str, folder: Path) -> Users:
 
 
 def _cross_complaints(document: Document, data: Any) -> list[ConfigError]:
-    """Look at what no single value shows, on plain values, so that it is told together with everything else."""
+    """Check on plain values what no single value shows, so that all complaints come together."""
     errors: list[ConfigError] = []
     if not isinstance(data, dict):
         return errors

@@ -20,11 +20,12 @@ from pydantic import PlainValidator, WithJsonSchema
 from ftpsd.config.parsing.document import Key
 from ftpsd.config.units import describe
 
-# RFC 1123 section 2.1 with the length limits of RFC 1035; at least two labels behind a star: nobody signs "*.com".
+# RFC 1123 section 2.1 with the length limits of RFC 1035; at least two labels behind a star: no authority signs
+# "*.com".
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:\*\.{_LABEL}\.)?{_LABEL}(?:\.{_LABEL})*")
 _SCHEMA: Final = {"type": "string", "pattern": r"^(\*\.)?[A-Za-z0-9.-]+$"}
-# What a scraper may call the machine: also "ftpsd_1", as containers are called, and an address behind NAT.
+# The names that a scraper may use for the machine: also "ftpsd_1", as containers are called, and an address behind NAT.
 _SPOKEN: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 _SPOKEN_SCHEMA: Final = {
     "oneOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$"}}],
@@ -67,7 +68,7 @@ HostName = Annotated[str, PlainValidator(check_host_name), WithJsonSchema(_SCHEM
 
 @dataclass(frozen=True, slots=True)
 class PairFiles:
-    """Name the files of a certificate, the *key* of the section they stand in, and the *names* they are to serve."""
+    """The files of a certificate, the *key* of the section they stand in, and the *names* they are to serve."""
 
     key: Key
     certificate: Path
@@ -76,7 +77,7 @@ class PairFiles:
 
 
 class NamedPairLike(Protocol):
-    """Be an entry of tls.server_names."""
+    """An entry of tls.server_names."""
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -87,7 +88,7 @@ class NamedPairLike(Protocol):
 
 
 class TLSLike(Protocol):
-    """Be the section tls."""
+    """The section tls."""
 
     @property
     def certificate(self) -> Path: ...
@@ -98,7 +99,7 @@ class TLSLike(Protocol):
 
 
 class HostLike(Protocol):
-    """Be an entry of virtual_hosts."""
+    """An entry of virtual_hosts."""
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -109,7 +110,7 @@ class HostLike(Protocol):
 
 
 class HostsLike(Protocol):
-    """Be the sections that name hosts."""
+    """The sections that name hosts."""
 
     @property
     def tls(self) -> TLSLike: ...

@@ -1,5 +1,5 @@
 """
-What the audit log is told of a command that was answered.
+The audit log's event for an answered command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def command_done(
     verb, argument = ("other", "") if command is None else (command.verb, line.argument)
     if command is not None and command.hides_argument and argument:
         argument = "***"
-    # What a reply says is reason enough where nobody has given another.
+    # The text of a reply is reason enough where no other is given.
     reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
     kind = CommandDone
     if session.avatar is not None:

@@ -1,5 +1,5 @@
 """
-What a client has sent and is not done yet: command lines that wait their turn, in a bounded queue.
+The backlog of a client: command lines that wait their turn, in a bounded queue.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOO_LONG = CommandLine("", "")
 
 
 class Readable(Protocol):
-    """What bytes come from; the names are Twisted's."""
+    """A source of bytes; the names are Twisted's."""
 
     def pauseProducing(self) -> None: ...
     def resumeProducing(self) -> None: ...

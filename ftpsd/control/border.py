@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def run(coroutine: Coroutine[Deferred[Any], Any, T], done: Callable[[T], object]) -> None:
     """
-    Run *coroutine*, which raises nothing, and call *done* with what it returns.
+    Run *coroutine*, which raises nothing, and call *done* with its result.
 
     Most commands wait for nothing. They run to their end right here: a Deferred and its context would cost 15 us more.
     """

@@ -1,5 +1,5 @@
 """
-What one connection may do before others have their turn, and before it has logged in.
+The budgets of one connection: before others have their turn, and before its login.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 # connections that send as fast as they can hold a turn up for 20 ms, and one that pipelines (lftp) notices nothing.
 COMMANDS_PER_TURN = 5
 # Commands of a session that does not log in. Clients send up to ten (AUTH, PBSZ, PROT, FEAT, CLNT, OPTS, HOST), and
-# some more where a person tries several passwords.
+# some more where a user tries several passwords.
 MOST_BEFORE_LOGIN = 100
-# Of these the audit log tells so many; it only counts the others.
+# So many of these are logged; the others are only counted.
 LOGGED_BEFORE_LOGIN = 20
 
 
@@ -42,7 +42,7 @@ class TurnBudget:
         return True
 
     def stop(self) -> None:
-        """Call nobody any more."""
+        """Call nothing any more."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -54,7 +54,7 @@ class TurnBudget:
 
 
 class BeforeLogin:
-    """How many commands a session has sent without a login, and how many of them the audit log was not told."""
+    """The number of commands that a session has sent without a login, and of those left out of the audit log."""
 
     def __init__(self) -> None:
         self.unlogged = 0
@@ -66,7 +66,7 @@ class BeforeLogin:
         return self._count >= MOST_BEFORE_LOGIN
 
     def note(self) -> bool:
-        """Count one; False: the audit log is not told of it."""
+        """Count one; False: it is left out of the audit log."""
         self._count += 1
         if self._count > LOGGED_BEFORE_LOGIN:
             self.unlogged += 1

@@ -1,14 +1,13 @@
 """
-How a data command runs: 150, the data connection, the bytes, the end of the connection, and what the audit log learns
-of it.
+The course of a data command: 150, the data connection, the bytes, the end of the connection, and its event.
 
     outgoing = Outgoing(...)     what is sent: a producer or a file, its size when known
     await send(session, outgoing)        -> bytes sent; the command answers 226
     await receive(session, incoming)     -> bytes received and committed; the command answers 226
 
 Errors rise as `DataError`, `Lost` or `StorageError`; the event has been published by then, with the result and the
-reason. A reply that says what was wrong with the data connection goes out before that connection is cut: clients that
-see the cut first never read the text.
+reason. A reply about a fault of the data connection goes out before that connection is cut: clients that see the cut
+first never read the text.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ RESULTS = {Trouble.ABORTED: Result.ABORTED}
 
 @dataclass(slots=True)
 class Account:
-    """What the audit event of a transfer says, filled in while it runs; *event* makes it."""
+    """The contents of a transfer's audit event, filled in while it runs; *event* makes it."""
 
     direction: Direction
     event: MakeEvent
@@ -90,11 +89,11 @@ def in_mode(session: Session, produce: Callable[[], memoryview]) -> Callable[[],
 
 
 async def receive(session: Session, account: Account, sink: Sink, *, opening: str) -> None:
-    """Receive a file into *sink* and commit it; whatever goes wrong, the sink is aborted and nothing is published."""
+    """Receive a file into *sink* and commit it; after any failure the sink is aborted and nothing is published."""
     decoder = FromNetwork() if session.parameters.is_ascii else None
     is_deflated = session.parameters.is_deflated
     small = ReceivingSmall(SMALL)
-    # However small a deflate stream is, what it becomes may be large: a worker inflates it, at the session's rate.
+    # A small deflate stream may inflate to a large file: a worker inflates it, at the session's rate.
     small.is_full = is_deflated
     is_committed = False
     try:
@@ -118,7 +117,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
 
 
 class Published(Protocol):
-    """What is published when all of its bytes have come in, a `Sink` or more; see there."""
+    """An upload to be published when all of its bytes have come in, a `Sink` or more; see there."""
 
     def prepare(self) -> bool: ...
     def commit(self) -> None: ...
@@ -132,8 +131,8 @@ async def publish(
     """
     Accept and publish *upload*: the one way from the last byte of any upload, copy or join to its 226 or 250.
 
-    *first* stores what is left of the bytes, in the same call to a worker. *in_pieces* makes the calls, and says what
-    may end them before all is published. Raises: StorageError, REFUSED for what a watcher of the bytes does not take.
+    *first* stores the rest of the bytes, in the same call to a worker. *in_pieces* makes the calls, and decides what
+    may end them before all is published. Raises: StorageError, REFUSED for bytes that a watcher does not take.
     """
 
     def step() -> bool:
@@ -176,12 +175,12 @@ async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
-    """End an upload that did not come to its end; *rest* is what has come in and is not with the sink yet."""
+    """End an upload that did not come to its end; *rest* are received bytes that are not with the sink yet."""
     try:
         if rest:
             sink.write(memoryview(rest))
     except StorageError:
-        pass  # the client is told why the upload failed, and resumes behind what was kept
+        pass  # the client gets the reason why the upload failed, and resumes behind the kept bytes
     finally:
         sink.abort()
 
@@ -210,10 +209,11 @@ class _Running:
         result, reason = Result.COMPLETE, None
         if error is not None:
             result, reason = _judge(error, session.end_cause)
-            # After the reply, see above. What was sent of a file must have no proper end: it would pass for the whole.
+            # After the reply, see above. The part that was sent of a file must have no proper end: it would pass for
+            # the whole.
             is_whole = self._account.direction is Direction.UPLOAD or isinstance(error, DataError)
             session.dtp.dismiss_after_reply(is_whole=is_whole)
-        if isinstance(error, DataError) and not error.is_told:
+        if isinstance(error, DataError) and not error.is_logged:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
         session.publish(self._account.event(self._account, seconds, result, reason))
@@ -260,7 +260,7 @@ class _Running:
 
 
 def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result, str]:
-    """Return the result and the reason the audit log shows for *error*; *end* is that of the session."""
+    """Return the result and the reason in the audit log for *error*; *end* is that of the session."""
     if isinstance(error, DataError):
         return RESULTS.get(error.trouble, Result.REFUSED), error.reason
     if isinstance(error, Lost):

@@ -2,7 +2,7 @@
 Dispatch: from a command line to its one final reply.
 
 Here stand the guards that hold for every command, the one map from errors to reply codes, and nothing that depends on
-a verb. What nobody expected is logged with its traceback and answered 451; exception text never reaches the wire.
+a verb. Unexpected errors are logged with their traceback and answered 451; exception text never reaches the wire.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.REFUSED: Reply(550, "The server does not take this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
-# The storage's own failures; the others say what the client asked for. The operator learns of each.
+# Failures of the storage itself, which the operator is told of; the other kinds are answers to what the client asked.
 SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY, Kind.UNCOUNTED})
 
 DATA_REPLIES: dict[Trouble, Reply] = {
@@ -82,7 +82,7 @@ DATA_REPLIES: dict[Trouble, Reply] = {
     Trouble.ABORTED: Reply(426, "Transfer aborted."),
 }
 
-# How a 426 begins; what became of the file stands behind it.
+# The beginning of a 426; the state of the file stands behind it.
 LOST = "Data connection lost"
 LOST_SENTENCES: dict[Cause, str] = {
     Cause.NO_CLOSE_NOTIFY: "Data connection ended without TLS close_notify",
@@ -120,7 +120,7 @@ log = Logger()
 
 
 async def respond(session: Session, command: Command | None, line: CommandLine) -> Reply:
-    """Return the final reply to *line*; *command* is what the table knows of its verb. Never raises."""
+    """Return the final reply to *line*; *command* is the table's entry for its verb. Never raises."""
     try:
         if session.avatar is None:
             session.keep_up()
@@ -133,7 +133,7 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         return _fitting(error.reply, command)
     except StorageError as error:
         path = None if error.path is None else str(error.path)
-        # The files of a session that has ended are closed: what still asks for them finds no broken disk.
+        # The files of a session that has ended are closed: a call that still asks for them finds no broken disk.
         if error.kind in SERVER_FAULTS and command is not None and not session.is_gone:
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
@@ -163,7 +163,7 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
 
 
 def storage_reply(error: StorageError) -> Reply:
-    """Return the reply that says what the storage did not do."""
+    """Return the reply for a failure of the storage."""
     reply = STORAGE_REPLIES[error.kind]
     if isinstance(error, UnfinishedUpload):
         # 554 is about a REST (RFC 3659, 5.3); an APPE has none.
@@ -173,7 +173,7 @@ def storage_reply(error: StorageError) -> Reply:
 
 
 def lost_reply(session: Session, command: Command | None, cause: Cause) -> Reply:
-    """Return the 426 that says why a transfer did not come to its end, and what that means for an upload."""
+    """Return the 426 with the reason of a transfer's early end, and its consequence for an upload."""
     config = session.config
     sentence = LOST_SENTENCES[cause].format(seconds=config.limits.stall_timeout)
     is_upload = command is not None and command.verb in UPLOADS
@@ -189,7 +189,7 @@ def _fitting(reply: Reply, command: Command | None) -> Reply:
 
 def guard(session: Session, command: Command | None, line: CommandLine) -> None:
     """
-    Check what every command needs.
+    Check the needs of every command.
 
     Raises:
         ReplyError: the refusal.
@@ -219,7 +219,7 @@ def guard(session: Session, command: Command | None, line: CommandLine) -> None:
 
 
 def refuse_unknown(session: Session, line: CommandLine) -> None:
-    """Refuse a verb the table does not hold; the text never repeats what the client sent."""
+    """Refuse a verb the table does not hold; the text never repeats the client's words."""
     if session.avatar is None:
         session.bad_commands += 1
         if line.verb in FOREIGN_VERBS or line.verb.endswith(":") or session.bad_commands >= MAX_BAD_COMMANDS:

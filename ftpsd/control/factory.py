@@ -1,5 +1,5 @@
 """
-The factory behind every control listener: it tells each connection which Runtime is current.
+The factory behind every control listener: it gives each connection the current Runtime.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ftpsd.wire.reply import Reply, ReplyPart
 
 
 class ControlFactory(Factory):
-    """Makes the server-PIs of one listener, *name* in audit and metrics; *runtime* answers with the current Runtime."""
+    """
+    The maker of the server-PIs of one listener, *name* in audit and metrics; *runtime* returns the current Runtime.
+    """
 
     noisy = False
 

@@ -4,7 +4,7 @@ The server-PI: one control connection, from greeting to close_notify.
 * One command runs at a time, in the order received; each gets exactly one final reply. Only commands that `interrupt`
   (ABOR, STAT) are looked at while another runs. The queue is bounded: beyond it nothing more is read. After a few
   commands other connections have their turn (`budget.py`).
-* What arrived in clear is never executed inside TLS: when TLS starts, line buffer and queue are emptied.
+* Bytes that arrived in clear are never executed inside TLS: when TLS starts, line buffer and queue are emptied.
 * A client that does not read its replies is not read from either.
 """
 
@@ -82,7 +82,7 @@ class ServerPI(Protocol):
         self._is_transferring = False
         self._is_in_next = False
         self._can_write = True
-        self._has_heard = False
+        self._has_input = False
         self._handshake: Handshake | None = None
         self._uncount: Callable[[str], None] | None = None
         self._last_activity = clock.seconds()
@@ -125,9 +125,9 @@ class ServerPI(Protocol):
 
     def _reject(self, reason: str) -> None:
         """
-        Say 421 in the greeting's place: a reset would make clients retry at once (rclone).
+        Send 421 in the greeting's place: a reset would make clients retry at once (rclone).
 
-        In clear that is said and done in one turn. Under TLS it takes a context and the client's time, so few linger.
+        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger.
         """
         self.session.publish(ConnectionRejected(self.session.who, reason))
         if self._starts_with_tls:
@@ -157,7 +157,7 @@ class ServerPI(Protocol):
             self._leave()
 
     def _leave(self) -> None:
-        """Be gone: nothing of the session is at work any more, and no event of its comes behind its end."""
+        """Close: nothing of the session is at work any more, and no event of its comes behind its end."""
         session = self.session
         if self not in self._registry or self._lost is None:
             return
@@ -201,8 +201,8 @@ class ServerPI(Protocol):
         """Take bytes from the client."""
         if self.session.phase is not Phase.LIVE:
             return
-        if not self._has_heard:
-            self._has_heard = True
+        if not self._has_input:
+            self._has_input = True
             if data.startswith(HELLO) and not self._starts_with_tls:
                 self.session.publish(tls_too_early(self.session))
                 self.end("tls-on-a-clear-port", TLS_TOO_EARLY)
@@ -232,7 +232,7 @@ class ServerPI(Protocol):
                 session.dtp.abort(Cause.ABOR)
 
     def _next(self) -> None:
-        """Run what waits, one command after the other."""
+        """Run the waiting commands, one after the other."""
         if self._is_in_next:
             return
         self._is_in_next = True
@@ -301,7 +301,7 @@ class ServerPI(Protocol):
     # --- replies
 
     def _send(self, reply: Reply | ReplyPart) -> None:
-        """Send *reply*; behind the last one nothing more is said, whatever is still at work."""
+        """Send *reply*; behind the last one nothing more is sent, whatever is still at work."""
         if self.session.phase is Phase.LIVE:
             self.transport.write(reply.to_bytes(self.session.parameters.charset))
 
@@ -350,7 +350,7 @@ class ServerPI(Protocol):
         """
         End the session now: 421 *text* is the last reply.
 
-        With *cause* what is at work ends too: a transfer is aborted for it, an upload is not published.
+        With *cause* all work ends too: a transfer is aborted for it, an upload is not published.
         """
         session = self.session
         if session.phase is not Phase.LIVE:
@@ -362,7 +362,7 @@ class ServerPI(Protocol):
             session.end()
 
     def cut(self) -> None:
-        """End the session now, whatever it does: the server has waited for it long enough."""
+        """End the session now, whatever is at work: the server has waited for it long enough."""
         if self.session.phase is Phase.LIVE:
             self.end("stopping", "The server is shutting down.", Cause.CUT_OFF)
         else:
@@ -384,7 +384,7 @@ class ServerPI(Protocol):
             self._timers.set("idle", remaining, self._check_idle)
 
     def _close(self, reason: str | None = None, last: Reply | None = None) -> None:
-        """Send what is to be sent, *last* behind it, then close_notify and FIN; None: the last reply is written."""
+        """Send the pending bytes, *last* behind them, then close_notify and FIN; None: the last reply is written."""
         session = self.session
         if last is not None:
             self._send(last)

@@ -22,13 +22,13 @@ from ftpsd.data.sockets import DataSocket, RawPort
 from ftpsd.wire.address import plain_address
 from ftpsd.wire.proxy import Endpoint, Header, Proxied
 
-# What audit log and metrics say of a connection without a header that is taken.
+# The name in audit log and metrics of a connection without a valid header.
 REASON = "proxy-protocol"
 PASSIVE = "passive"
 
 
 class ProxiedTransport(ControlTransport):
-    """A control connection that a proxy passes on for somebody else."""
+    """A control connection that a proxy passes on for a client."""
 
     def __init__(self, sock: socket.socket, protocol: Any, real: Proxied, port: Any, number: int, reactor: Any) -> None:
         self._real = real
@@ -44,7 +44,7 @@ class ProxiedTransport(ControlTransport):
 
 
 class ProxiedControlPort(RawPort):
-    """A control listener for the proxies of *settings*, and for nobody else."""
+    """A control listener for the proxies of *settings* only."""
 
     def __init__(
         self, port: int, interface: str, factory: ControlFactory, settings: ProxyProtocol, bus: AuditBus, reactor: Any
@@ -59,7 +59,7 @@ class ProxiedControlPort(RawPort):
         self.startListening()
 
     def accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        """Read the header of a proxy; close everybody else, whatever they say about themselves."""
+        """Read the header of a proxy; close every other connection, whatever its header claims."""
         host = plain_address(address[0])
         if not self._stage.trusts(host):
             sock.close()
@@ -72,7 +72,7 @@ class ProxiedControlPort(RawPort):
         self._stage.read(DataSocket(sock, self.reactor), host, arrived)
 
     def connectionLost(self, reason: Any) -> None:
-        """Close what still waits for its header together with the port."""
+        """Close the connections that still wait for their header together with the port."""
         self._stage.close()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
@@ -92,7 +92,7 @@ class ProxiedControlPort(RawPort):
 
 
 def rejecting(bus: AuditBus, listener: str) -> Refused:
-    """Return what publishes that a control connection was turned away."""
+    """Return the function that publishes that a control connection was turned away."""
 
     def refused(address: str, why: str) -> None:
         bus.publish(ConnectionRejected(Who("", None, address, listener), REASON, why))
@@ -101,7 +101,7 @@ def rejecting(bus: AuditBus, listener: str) -> Refused:
 
 
 def rejecting_data(bus: AuditBus) -> Refused:
-    """Return what publishes that a data connection was turned away."""
+    """Return the function that publishes that a data connection was turned away."""
 
     def refused(address: str, why: str) -> None:
         bus.publish(DataConnectionRefused(Who("", None, address, PASSIVE), REASON, detail=why))

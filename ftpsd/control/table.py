@@ -1,11 +1,11 @@
 """
-The command table: what every verb looks like, needs and is documented by.
+The command table: the syntax, needs and documentation of every verb.
 
 A command is a coroutine function registered by its family's decorator, which carries the syntax line of its RFC.
 Verb, arity, HELP, FEAT, metric labels and docs/protocol.md are read from here, so they cannot disagree.
 
 A sub-command is registered in the same way, *under* its verb: `SITE CHMOD` is a command of its own, with its own
-needs, arity and name in audit and metrics. What no sub-command claims goes to the verb itself.
+needs, arity and name in audit and metrics. Arguments that no sub-command claims go to the verb itself.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
 
 CommandFunction = Callable[["Session", str], Awaitable[Reply]]
-# A line of FEAT, or what makes one for a session; None where the session may not use it.
+# A line of FEAT, or a function that makes one for a session; None where the session may not use it.
 Feature = str | Callable[["Session"], str | None]
 
 
 class Needs(Flag):
-    """What must be true before a command runs; dispatch checks it."""
+    """The conditions before a command runs; dispatch checks them."""
 
     NOTHING = 0
     TLS = auto()
@@ -39,7 +39,7 @@ class Needs(Flag):
 
 
 class Arity(Enum):
-    """Whether a command takes an argument."""
+    """The need of a command for an argument."""
 
     NONE = auto()
     OPTIONAL = auto()
@@ -47,7 +47,7 @@ class Arity(Enum):
 
 
 class Interrupts(Enum):
-    """What a command does that arrives while a transfer runs."""
+    """The treatment of a command that arrives while a transfer runs."""
 
     NEVER = auto()
     """It waits its turn."""
@@ -85,7 +85,7 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What the command does, in one line: the first of its docstring."""
+        """The purpose of the command, in one line: the first of its docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 

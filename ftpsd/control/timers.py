@@ -17,7 +17,7 @@ class Timers:
         self._running: dict[str, IDelayedCall] = {}
 
     def set(self, name: str, seconds: float, function: Callable[[], object]) -> None:
-        """Call *function* in so many *seconds*, in the place of what *name* would have called."""
+        """Call *function* in so many *seconds*, in the place of the function that *name* would have called."""
         self.cancel(name)
         self._running[name] = self._clock.callLater(seconds, function)
 

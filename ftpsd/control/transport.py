@@ -1,12 +1,12 @@
 """
 The TCP transport of control connections, with TLS on the connection's own socket.
 
-* A reply leaves when it is written. Twisted's own transport waits a turn of the reactor for epoll to say that the
+* A reply leaves when it is written. Twisted's own transport waits a turn of the reactor for epoll to report that the
   socket is writable, which it nearly always is.
 * Twisted's startTLS moves every byte through memory buffers and three wrappers. Here OpenSSL reads and writes the
   socket: a third less processor time for a login, a tenth for a small file.
-* TLS ends with our close_notify and FIN. What the client still sends is then read and forgotten until it closes too: a
-  close() with bytes unread would answer them with a RST, and a RST can overtake our last reply.
+* TLS ends with our close_notify and FIN. Bytes that the client still sends are then read and forgotten until it closes
+  too: a close() with bytes unread would answer them with a RST, and a RST can overtake our last reply.
 * One turn of the reactor reads one record, or as much in clear. A client whose records bring no data, or that goes on
   after our end, is cut.
 """
@@ -39,7 +39,7 @@ class RecordsWithoutData(ConnectionLost):
 
 
 class Transport(Protocol):
-    """What a `ServerPI` asks of its transport; the names are Twisted's."""
+    """The transport that a `ServerPI` needs; the names are Twisted's."""
 
     def when_client_speaks(self, begin: Callable[[], object]) -> None: ...
     def start_tls(self, tls: SessionTLS) -> None: ...
@@ -58,7 +58,7 @@ class Transport(Protocol):
 
 
 class State(IntEnum):
-    """How far TLS on the control connection has come. Numbers: Python 3.11 hashes other enums slowly."""
+    """The state of TLS on the control connection. Numbers: Python 3.11 hashes other enums slowly."""
 
     CLEAR = auto()
     PEEKING = auto()
@@ -85,10 +85,10 @@ MOVES: dict[State, frozenset[State]] = {
     State.CLOSED: frozenset(),
 }
 
-# What is written before TLS is there, or before it has gone, waits.
+# Output before TLS is there, or before it has gone, waits.
 BEGINNING = (State.PEEKING, State.SHAKING)
 HOLDING = (*BEGINNING, State.LEAVING)
-# What is sent goes through OpenSSL.
+# Output goes through OpenSSL.
 SEALING = (State.SECURE, State.LEAVING)
 
 
@@ -100,7 +100,7 @@ class ControlTransport(tcp.Server):
     _records: RecordLook
     # Looks at the client's first bytes, while PEEKING.
     _peek: Callable[[], Exception | None] | None = None
-    # What the kernel did not take, and what waits while HOLDING.
+    # Bytes that the kernel did not take, and bytes that wait while HOLDING.
     _unsent = b""
     _held = b""
     _without_data = 0
@@ -118,12 +118,12 @@ class ControlTransport(tcp.Server):
     # --- TLS begins and ends
 
     def when_client_speaks(self, begin: Callable[[], object]) -> None:
-        """Call *begin*, which starts TLS, when the client's first byte is there; what is written leaves behind that."""
+        """Call *begin*, which starts TLS, when the client's first byte is there; later output leaves behind that."""
         self._move(State.PEEKING)
         self._peek = partial(self._await_first_byte, begin)
 
     def start_tls(self, tls: SessionTLS) -> None:
-        """Expect a TLS handshake from here on; what is written meanwhile leaves behind it."""
+        """Expect a TLS handshake from here on; output meanwhile leaves behind it."""
         if self._state in (State.LEAVING, State.LEFT):
             # AUTH inside the TLS that CCC ends: the client's close_notify would be taken for the new handshake.
             self.abortConnection()  # type: ignore[no-untyped-call]
@@ -181,7 +181,7 @@ class ControlTransport(tcp.Server):
 
     def stop_tls(self) -> None:
         """
-        Send close_notify behind what has been written, and go on in clear (CCC; RFC 4217, 12.3).
+        Send close_notify behind the pending output, and go on in clear (CCC; RFC 4217, 12.3).
 
         A client that leaves its own close_notify out and begins in clear at once is understood.
         """
@@ -196,18 +196,18 @@ class ControlTransport(tcp.Server):
         self._release()
 
     def _has_said_close_notify(self) -> bool:
-        """Say close_notify; False: there is no room for it yet."""
+        """Send close_notify; False: there is no room for it yet."""
         try:
             self._tls.shutdown()
         except (SSL.WantWriteError, SSL.WantReadError):
             self.startWriting()  # type: ignore[no-untyped-call]
             return False
         except SSL.Error:
-            pass  # the client has gone, as reading will tell
+            pass  # the client has gone, as reading finds out
         return True
 
     def _release(self) -> None:
-        """Write what was held back."""
+        """Write the held-back bytes."""
         held, self._held = self._held, b""
         if held:
             self.write(held)
@@ -231,7 +231,7 @@ class ControlTransport(tcp.Server):
         self._maybePauseProducer()  # type: ignore[no-untyped-call]
 
     def doWrite(self) -> Exception | None:  # type: ignore[override]
-        """Go on with what did not fit; the reactor says that there is room."""
+        """Go on with the bytes that did not fit; the reactor reports room."""
         if self._unsent:
             sent = self._send(self._unsent)
             if sent < 0:
@@ -282,6 +282,9 @@ class ControlTransport(tcp.Server):
     def _read_record(self) -> Exception | None:
         if not self._records.is_whole():
             return None
+        if self._records.has_ended:
+            # Not for OpenSSL to read: it would take the TLS session, which others may use, out of its cache.
+            return main.CONNECTION_LOST
         try:
             data = self._tls.recv(RECORD)
         except (SSL.WantReadError, SSL.WantWriteError):
@@ -290,7 +293,7 @@ class ControlTransport(tcp.Server):
         except SSL.ZeroReturnError:
             if self._state is not State.LEFT:
                 return main.CONNECTION_DONE
-            # OpenSSL has read up to here and no further: what is behind it is in clear.
+            # OpenSSL has read up to here and no further: the bytes behind it are in clear.
             self._go_clear()
             return None
         except SSL.Error:
@@ -341,7 +344,7 @@ class ControlTransport(tcp.Server):
         if self._state is State.SECURE:
             self._end()
         else:
-            # Not here: the protocol that closes is still at work, and expects to be told later.
+            # Not here: the protocol that closes is still at work, and expects the call later.
             self.stopReading()  # type: ignore[no-untyped-call]
             self.startWriting()  # type: ignore[no-untyped-call]
 
@@ -365,7 +368,7 @@ class ControlTransport(tcp.Server):
         return None
 
     def connectionLost(self, reason: Failure) -> None:
-        """Say close_notify also to a client that closed first: GnuTLS reports an error otherwise (pyftpdlib 162)."""
+        """Send close_notify also to a client that closed first: GnuTLS reports an error otherwise (pyftpdlib 162)."""
         if self._state in SEALING:
             try:
                 self._tls.shutdown()

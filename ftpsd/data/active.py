@@ -1,7 +1,7 @@
 """
 Active mode: connections from the server to the address the client named with PORT or EPRT.
 
-RFC 959 (3.2) wants them to come from the port below the control port, 20. Where that port may not be bound, any free
+RFC 959 (3.2) has them come from the port below the control port, 20. Where that port may not be bound, any free
 port serves: clients accept it, only some packet filters do not, and one warning says so.
 """
 
@@ -19,14 +19,14 @@ from twisted.logger import Logger
 from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Lost
 
-# What connect() answers while it is under way.
+# The answers of connect() while it is under way.
 UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
 
 log = Logger()
 
 
 class Dialer:
-    """Opens data connections; *source_port* 0 is any free port, *timeout* in seconds."""
+    """The opener of data connections; *source_port* 0 is any free port, *timeout* in seconds."""
 
     def __init__(self, source_port: int, timeout: float, reactor: Any) -> None:
         self._source_port = source_port

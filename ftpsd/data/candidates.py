@@ -1,20 +1,20 @@
 """
 Candidates: the connections that came to an agreed data port, until one of them is the data connection.
 
-Others can reach the client's port from the client's own address: a machine behind the same NAT, another account, a
-scanner. So where a data connection has to prove whose it is, the first that comes is not taken for it.
+Other programs can reach the client's port from the client's own address: a machine behind the same NAT, another
+account, a scanner. So where a data connection has to prove its owner, the first that comes is not taken unseen.
 
 * Every connection is a candidate and does its TLS handshake. The first that the agreement's `judge` accepts is the data
   connection; the port is given back then, and the others are closed.
 * A candidate that is refused is closed at once, with close_notify where there is TLS, and the wait goes on. When no
   other is left, and none comes within GRACE seconds, the command gets the reason as its reply: a client that cannot
   resume must not wait for `connect_timeout`.
-* At most MOST candidates at a time: a further one closes the oldest. So a stranger who keeps the port full has to open
+* At most MOST candidates at a time: a further one closes the oldest. So an attacker who keeps the port full has to open
   as many again while the client shakes hands.
 * Where nothing is to be proved (PROT C, `data_session_reuse: offered`) the first connection counts, and the port is
   given back when it comes. In active mode there is one, and no port.
-* The handshake begins with the transfer command, which tells the direction. Where that does not matter it begins at
-  once, else after WAIT_FOR_COMMAND seconds: some clients start TLS before they say what they want.
+* The handshake begins with the transfer command, which sets the direction. Where the direction does not matter it
+  begins at once, else after WAIT_FOR_COMMAND seconds: some clients start TLS before they send the command.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ MOST = 8
 GRACE = 3.0
 # Seconds between a connection and its transfer command after which TLS begins without it. Clients send both together.
 WAIT_FOR_COMMAND = 0.25
-# Refusals that are told for one port; who wants to fill the audit log has to log in first.
-MOST_TOLD = 32
+# Refusals that are logged for one port; a client has to log in first to add to the audit log.
+MOST_LOGGED = 32
 
 
 # Returns the name of the session whose TLS session a connection resumes, None where that does not count.
@@ -57,7 +57,7 @@ async def judge_by_resumption(connection: SSL.Connection) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a candidate was closed: *detail* for the audit log, *failure* where its handshake failed."""
+    """The reason for closing a candidate: *detail* for the audit log, *failure* where its handshake failed."""
 
     trouble: Trouble
     detail: str
@@ -67,10 +67,10 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """
-    What holds for the data connection of a session, asked when it matters: PROT may come behind the connection.
+    The rules for the data connection of a session, read when they matter: PROT may come behind the connection.
 
     With *fin_ends* an upload may end without close_notify.
-    *refused* is told of every candidate that is closed, *linger* sees to the end of those that are ended properly.
+    *refused* is called for every candidate that is closed, *linger* ends those that are closed properly.
     """
 
     tls: Callable[[], SessionTLS | None]
@@ -108,18 +108,18 @@ class Candidates:
         # The oldest first.
         self._open: list[DataConnection] = []
         self._commands: dict[DataConnection, IDelayedCall] = {}
-        # Those whose owner is about to log in.
+        # Candidates whose owner is about to log in.
         self._judged: dict[DataConnection, Deferred[str | None]] = {}
         self._waiter: Deferred[DataConnection] | None = None
         self._is_upload = False
         self._refusal: Refusal | None = None
-        self._is_refusal_told = False
-        self._told = 0
+        self._is_refusal_logged = False
+        self._logged = 0
         self._timers: list[IDelayedCall] = []
         self._grace: IDelayedCall | None = None
 
     def wants_more(self) -> bool:
-        """Tell whether a connection that comes to the port leaves it open to others."""
+        """Return whether the port stays open to others behind a connection that comes to it."""
         return self._agreement.tls() is not None and self._agreement.needs_proof()
 
     def arrived(self, sock: DataSocket) -> None:
@@ -166,7 +166,7 @@ class Candidates:
         return result
 
     def close(self, cause: Cause) -> None:
-        """End all of it: the port is not wanted any more."""
+        """End all of it: the port is no longer needed."""
         self._stop()
         candidates, self._open = self._open, []
         for connection in candidates:
@@ -187,8 +187,8 @@ class Candidates:
             self._secure(connection, tls)
 
     def _needs_direction(self, tls: SessionTLS) -> bool:
-        """Tell whether uploads want more of their TLS than downloads: tickets held back, or records followed."""
-        return tls.has_late_tickets or self._agreement.fin_ends()
+        """Return whether uploads need more of their TLS than downloads: see `Uplink`."""
+        return tls.has_late_tickets or tls.has_cache or self._agreement.fin_ends()
 
     def _secure(self, connection: DataConnection, tls: SessionTLS) -> None:
         self._stop_waiting_for_command(connection)
@@ -227,20 +227,20 @@ class Candidates:
         self._open.remove(connection)
         lost = failure.value
         assert isinstance(lost, Lost)
-        # A client that connects first and then hears 550 gives its connection up: nobody was refused.
+        # A client that connects first and then reads 550 gives its connection up: that is no refusal.
         is_given_up = lost.cause is Cause.HANDSHAKE_CUT and self._waiter is None
-        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure), is_told=not is_given_up)
+        self._refuse(Refusal(Trouble.NO_TLS, str(lost), lost.failure), is_logged=not is_given_up)
 
-    def _refuse(self, refusal: Refusal, *, is_told: bool = True) -> None:
-        """Note that a candidate is none any more, and what the command is answered if it was the last."""
+    def _refuse(self, refusal: Refusal, *, is_logged: bool = True) -> None:
+        """Note that a candidate is none any more, and set the command's answer if it was the last."""
         self._refusal = refusal
-        self._is_refusal_told = is_told
-        if is_told:
-            self._tell(refusal)
+        self._is_refusal_logged = is_logged
+        if is_logged:
+            self._log(refusal)
         self._consider()
 
     def _dismiss(self, connection: DataConnection) -> None:
-        """End a connection that has shaken hands, and is not wanted, as TLS wants it."""
+        """End a connection that has shaken hands, and is not needed, with close_notify."""
         connection.refuse()
         self._agreement.linger(connection)
 
@@ -250,11 +250,11 @@ class Candidates:
         self._stop_waiting_for_command(connection)
         self._stop_judging(connection)
         connection.abort(cause)
-        self._tell(Refusal(Trouble.NOT_CHOSEN, cause))
+        self._log(Refusal(Trouble.NOT_CHOSEN, cause))
 
-    def _tell(self, refusal: Refusal) -> None:
-        self._told += 1
-        if self._told <= MOST_TOLD:
+    def _log(self, refusal: Refusal) -> None:
+        self._logged += 1
+        if self._logged <= MOST_LOGGED:
             self._agreement.refused(refusal)
 
     def _win(self, connection: DataConnection) -> None:
@@ -278,7 +278,7 @@ class Candidates:
             self._stop_grace()
             self._grace = self._clock.callLater(GRACE, self._time_is_up)
         elif not is_open and refusal is not None:
-            self._fail(DataError(refusal.trouble, refusal.detail, is_told=self._is_refusal_told))
+            self._fail(DataError(refusal.trouble, refusal.detail, is_logged=self._is_refusal_logged))
         elif not is_open:
             stranger = self.reservation.stranger if self.reservation is not None else None
             if stranger is None:
@@ -288,7 +288,7 @@ class Candidates:
                 self._fail(DataError(Trouble.FOREIGN_ADDRESS, reason))
 
     def _time_is_up(self) -> None:
-        """Expect nobody any more; a handshake that has begun has its own time."""
+        """Expect no connection any more; a handshake that has begun has its own time."""
         self._give_back()
         self._consider()
 
@@ -309,7 +309,7 @@ class Candidates:
             self.reservation.release()
 
     def _stop(self) -> None:
-        """Expect nobody and nothing any more."""
+        """Expect no connection and no command any more."""
         self._give_back()
         self._stop_grace()
         for timer in (*self._timers, *self._commands.values()):

@@ -32,6 +32,7 @@ from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import StorageError
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.hello import HelloLook
+from ftpsd.tls.resumption import drop_session, is_resumed, keep_session
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
 
@@ -40,7 +41,7 @@ BUSY_PAUSE = 0.02
 
 
 class State(IntEnum):
-    """Who may touch the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
+    """The holder of the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
 
     CONNECTED = auto()
     HANDSHAKE = auto()
@@ -100,8 +101,8 @@ class DataConnection:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
-        With *for_upload* the tickets of TLS 1.3 are held back until the client has sent everything: see `uplink.py`.
-        With *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
+        With *for_upload* TLS works on memory, so that tickets can wait, and OpenSSL sees no FIN: see `uplink.py`. With
+        *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
         gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
@@ -117,7 +118,7 @@ class DataConnection:
         return result
 
     def _look(self, look: HelloLook, tls: SessionTLS, *, for_upload: bool) -> None:
-        """Look at the client's first record, which tells the context, and begin the handshake."""
+        """Look at the client's first record, which decides the context, and begin the handshake."""
         hello = look.look()
         if hello is None:
             # A part: a hello with keys against quantum computers is longer than a segment.
@@ -176,9 +177,10 @@ class DataConnection:
         inline: bool = False,
     ) -> Deferred[None]:
         """
-        Run *transfer* to its end at *pace*; fails with `Lost`, or with what its storage raised.
+        Run *transfer* to its end at *pace*; fails with `Lost`, or with the error of its storage.
 
-        *progress* is told the bytes of each quantum. *inline* runs the quanta in the reactor thread: for bytes that
+        *progress* is called with the bytes of each quantum. *inline* runs the quanta in the reactor thread: for bytes
+        that
         are already in memory, where a hand-over costs more than the work. A transfer that moves nothing for
         *stall_timeout* seconds is aborted.
         """
@@ -197,7 +199,8 @@ class DataConnection:
             self._progress = progress
             self._reported = transfer.moved
             if (pause := pace.pause()) > 0:
-                # What the transfer before this one took too much: small files are one quantum and never paused inside.
+                # The bytes that the transfer before this one took too much: small files are one quantum and never
+                # paused inside.
                 self._break = self._clock.callLater(pause, self._resume)
             else:
                 self._next()
@@ -248,7 +251,7 @@ class DataConnection:
                 self._break = self._clock.callLater(0, self._resume)
             else:
                 if outcome is Outcome.READABLE:
-                    # A client that leaves Nagle on holds what comes next, be it close_notify, back until then.
+                    # A client that leaves Nagle on holds the next bytes back until then, also close_notify.
                     self._socket.acknowledge_at_once()
                 self._socket.watch(self._resume, read=outcome is Outcome.READABLE, write=outcome is Outcome.WRITABLE)
 
@@ -260,7 +263,7 @@ class DataConnection:
         elif isinstance(cut := failure.value, Truncated):
             self._fail(Lost(cut.cause, cut.detail))
         elif failure.check(StorageError) and self._failure is None:
-            # The connection is as good as before; it is ended behind the reply that says what has failed.
+            # The connection is as good as before; it is ended behind the reply with the reason.
             self._transfer = None
             self._stop_timer()
             self._go(State.READY)
@@ -290,7 +293,7 @@ class DataConnection:
 
     def finish(self, timeout: float, *, wait_for_peer: float = 0.0) -> Deferred[None]:
         """
-        Say that this was all: close_notify, then FIN. The Deferred fires when both are with the kernel.
+        End the stream: close_notify, then FIN. The Deferred fires when both are with the kernel.
 
         Fails with `Lost` when there is no room for them within *timeout* seconds: without them the file has no end.
         With *wait_for_peer* it fires when the client has closed too, or after that many seconds: curl fails when 226
@@ -309,9 +312,9 @@ class DataConnection:
 
     def refuse(self) -> None:
         """
-        End a connection that is not wanted, or not any more: like `finish`, where there is something to end properly.
+        End a connection that is not needed, or no longer: like `finish`, where there is something to end properly.
 
-        Clients that find TLS cut off tell their users so, and not what the reply says.
+        Clients that find TLS cut off report that to their users, and not the text of the reply.
         """
         if self.state not in (State.CONNECTED, State.READY):
             self.abort(Cause.NOT_CHOSEN)
@@ -334,7 +337,7 @@ class DataConnection:
             self._succeed()
 
     def abort(self, cause: Cause) -> None:
-        """End the connection now, whatever it is doing; who waits for it gets `Lost(cause)`."""
+        """End the connection now, in any state; a caller that waits for it gets `Lost(cause)`."""
         if self.state is State.CLOSED or self._failure is not None:
             return
         if self.state is State.LENT:
@@ -364,7 +367,7 @@ class DataConnection:
             waiter.callback(None)
 
     def _fail(self, problem: Lost | Failure) -> None:
-        """Close, and tell whoever waits. An abort came first when there was one: its reason is the one to tell."""
+        """Close, and fire the waiting Deferred. The reason is that of an abort when one came first."""
         waiter, self._waiter = self._waiter, None
         if self._failure is not None:
             problem = self._failure
@@ -382,12 +385,18 @@ class DataConnection:
             self._break.cancel()
         if self._lingering is not None:
             self._lingering.stop()
+        if self.is_secure and self.tls is not None:
+            if is_resumed(self.tls):
+                keep_session(self.tls)
+            elif self._is_refused:
+                # Nobody's: whoever reaches the port could fill the cache with such.
+                drop_session(self.tls)
         self._go(State.CLOSED)
         self._transfer = None
         self._socket.close()
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            # In CLOSING the client has closed first, which is all that was waited for.
+            # In CLOSING the client has closed first, and the wait was for that.
             if self._failure is None:
                 waiter.callback(None)
             else:

@@ -7,7 +7,7 @@ The server-DTP of one session: from PASV or PORT to a data connection that is re
   (Netscape's symlink probing relies on that), a transfer uses it up.
 * Only the address of the control connection may connect (the ports see to that), and with TLS only a connection that
   resumes this control session's TLS, unless the policy says otherwise. Which of several it is: `candidates.py`.
-* What has been finished or refused sees to its own end, a bounded number of them (`ending.py`).
+* A finished or refused connection sees to its own end, a bounded number of them (`ending.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ftpsd.workers import Workers
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
-    """What the server-DTP needs beyond its session; times in seconds."""
+    """The needs of the server-DTP beyond its session; times in seconds."""
 
     ports: PassivePorts
     dialer: Dialer | None
@@ -48,8 +48,8 @@ class ServerDTP:
     """
     The data side of one session.
 
-    *peer_host* and *local_host* are the control connection's addresses, *refused* is told of every connection that is
-    closed before it is used. `tls` is set when the control connection is secure, `is_protected` by PROT P; `judge`
+    *peer_host* and *local_host* are the control connection's addresses, *refused* is called for every connection that
+    is closed before it is used. `tls` is set when the control connection is secure, `is_protected` by PROT P; `judge`
     decides whose a connection is.
     """
 
@@ -85,7 +85,7 @@ class ServerDTP:
         self._target: tuple[str, int] | None = None
         self._dialing: Deferred[DataSocket] | None = None
         self._dismissal: Callable[[], None] | None = None
-        # Counts what ended the data connection or the wait for one, so that who waits for a port notices.
+        # Counts the ends of data connections and of waits for one, so that a command that waits for a port notices.
         self._aborts = 0
         self._abort_cause = Cause.NEW_PORT
 
@@ -125,7 +125,7 @@ class ServerDTP:
         self.mode = "active"
 
     def forget(self, cause: Cause = Cause.NEW_PORT) -> None:
-        """Drop the agreed port and whatever has connected to it."""
+        """Drop the agreed port and every connection to it."""
         self._target = None
         self.abort(cause)
 
@@ -144,9 +144,9 @@ class ServerDTP:
 
     def dismiss_after_reply(self, *, is_whole: bool) -> None:
         """
-        Let the connection of a transfer that failed end behind the reply that says why.
+        Let the connection of a transfer that failed end behind the reply that carries the reason.
 
-        With *is_whole* as TLS wants it: nobody can take what was sent for a file.
+        With *is_whole* the end is that of TLS: the bytes sent cannot pass for a file.
         """
         self._dismissal = partial(self._dismiss, is_whole=is_whole)
 
@@ -166,7 +166,7 @@ class ServerDTP:
         self.forget()
 
     def log_out(self) -> None:
-        """Forget the user: the agreed port, and what the users file says of the user; the protection level stays."""
+        """Forget the user: the agreed port, and the user's settings; the protection level stays."""
         self.forget(Cause.LOGGED_OUT)
         self.needs_resumption, self.fin_ends_uploads = True, False
 

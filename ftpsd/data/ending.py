@@ -1,9 +1,9 @@
 """
-Endings: what becomes of a data connection behind its last byte.
+Endings: the close of a data connection behind its last byte.
 
 A close() while client bytes are still on their way would answer them with a RST, and a RST can overtake the end of the
-file, or the reply that says why the connection was refused. So the socket lingers: what still comes is read and
-forgotten until the client's own FIN, within bounds.
+file, or the reply with the reason of a refusal. So the socket lingers: bytes that still come are read and forgotten
+until the client's own FIN, within bounds.
 
 * A connection lingers LINGER seconds at most and reads LINGER_BYTES; one that was refused REFUSED seconds, and it stops
   reading at as many bytes, but closes no earlier: by then the client has its reply.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LINGER = 10.0
 # The same for a refused one: beyond `candidates.GRACE`, after which the reply leaves.
 REFUSED = 5.0
-# What a client may still send meanwhile before we stop listening to it.
+# Bytes that a client may still send meanwhile before we stop reading from it.
 LINGER_BYTES = 256 * 1024
 # Clients close theirs within a round trip; this many are for one that uploads small files as fast as it can.
 MOST_LINGERING = 8
@@ -54,7 +54,7 @@ def say_goodbye(sock: DataSocket, secure: Uplink | SSL.Connection | None) -> Non
     except (SSL.WantWriteError, SSL.WantReadError):
         raise
     except SSL.Error:
-        pass  # the client has gone; what was sent before is with it or is lost, and the FIN changes nothing
+        pass  # the client has gone; bytes sent before are with it or lost, and the FIN changes nothing
     try:
         sock.socket.shutdown(socket.SHUT_WR)
     except OSError:
@@ -62,7 +62,7 @@ def say_goodbye(sock: DataSocket, secure: Uplink | SSL.Connection | None) -> Non
 
 
 class Lingering:
-    """One socket that has said its last; *over* is called once, when it may be closed."""
+    """One socket behind its last byte; *over* is called once, when it may be closed."""
 
     def __init__(self, sock: DataSocket, clock: IReactorTime, over: Callable[[], None], *, is_refused: bool) -> None:
         self._socket = sock
@@ -72,7 +72,7 @@ class Lingering:
         self._timer: IDelayedCall | None = clock.callLater(REFUSED if is_refused else LINGER, self._time_is_up)
 
     def read(self) -> None:
-        """Read and forget what the client still sends, until its FIN."""
+        """Read and forget all that the client still sends, until its FIN."""
         if self._timer is None:
             return
         try:
@@ -122,7 +122,7 @@ class Tails:
             self._tails[0].abort(Cause.CROWDED)
 
     def close(self) -> None:
-        """Close all of them, and from now on whatever is added: the session has ended."""
+        """Close all of them, and from now on every one that is added: the session has ended."""
         self._is_over = True
         while self._tails:
             self._tails[0].abort(Cause.CLIENT_GONE)

@@ -8,8 +8,9 @@ only how many transfers one address can prepare at the same moment.
 * A session holds at most one pending reservation; the port is free for the same address again as soon as its
   connection arrived or, where connections must prove whose they are, as soon as one has (`wants_more`).
 * A connection from an address without a reservation on that port is closed, and the reservation stays for the right
-  client. It is told of the first such address: a client whose connections come from another one learns why it waits.
-* A reservation nobody used for `patience` seconds may be taken by whoever needs its port.
+  client. The first such address is noted in it: a client whose connections come from another one gets the reason of its
+  wait.
+* A reservation that was not used for `patience` seconds may be taken by another client that needs its port.
 * A range that is full for one address makes that address wait, in order, up to `wait` seconds. Never a port outside
   the range.
 """
@@ -40,7 +41,7 @@ class PortsExhausted(Exception):
 
 
 class DataListener(Protocol):
-    """What opens the listener of one port: on every address the control listeners use."""
+    """The opener of the listener of one port: on every address the control listeners use."""
 
     def __call__(self, port: int) -> None: ...
 
@@ -50,8 +51,8 @@ class Reservation:
     """
     One port, lent to one client address until its connection arrives, it is released, or it grows old.
 
-    While *wants_more* says so, it stays when a connection arrives. *stranger* is the first other address from which
-    somebody came to the port meanwhile.
+    While *wants_more* returns True, it stays when a connection arrives. *stranger* is the first other address that
+    connected to the port meanwhile.
     """
 
     ports: PassivePorts
@@ -71,7 +72,7 @@ class Reservation:
 
 
 def never() -> bool:
-    """Want no more than one connection."""
+    """Take no more than one connection."""
     return False
 
 
@@ -85,7 +86,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Client:
-    """The reservations of one client address, by port, and who waits for the next."""
+    """The reservations of one client address, by port, and the commands that wait for the next."""
 
     pending: dict[int, Reservation] = field(default_factory=dict)
     waiting: deque[_Waiting] = field(default_factory=deque)
@@ -110,9 +111,9 @@ class PassivePorts:
         self._clock = clock
         self._listening: set[int] = set()
         self._clients: dict[str, _Client] = {}
-        # By port, who has heard of no stranger yet: each hears of one, so that many strangers cost no more.
+        # By port, the reservations without a stranger yet: each notes one, so that many strangers cost no more.
         self._unaware: dict[int, set[Reservation]] = {}
-        # A port that cannot be guessed is one step more for a stranger who wants to connect to it first.
+        # A port that cannot be guessed is one step more for an attacker who connects to it first.
         self._random = random.SystemRandom()
 
     def claim(
@@ -142,9 +143,9 @@ class PassivePorts:
 
     def take(self, port: int, address: str) -> Reservation | None:
         """
-        Return the reservation a connection from *address* to *port* fulfils; None for a stranger.
+        Return the reservation that a connection from *address* to *port* fulfils; None for a stranger.
 
-        The port is freed unless the reservation wants more.
+        The port is freed unless the reservation takes more.
         """
         client = self._clients.get(address)
         reservation = client.pending.get(port) if client is not None else None
@@ -165,17 +166,17 @@ class PassivePorts:
 
     @property
     def claimed(self) -> int:
-        """How many reservations are pending, over all addresses."""
+        """The number of pending reservations, over all addresses."""
         return sum(len(client.pending) for client in self._clients.values())
 
     @property
     def busiest(self) -> int:
-        """How many reservations the client address with the most of them holds."""
+        """The number of reservations of the client address with the most of them."""
         return max((len(client.pending) for client in self._clients.values()), default=0)
 
     @property
     def listening(self) -> int:
-        """How many ports of the range have their listener open."""
+        """The number of ports of the range whose listener is open."""
         return len(self._listening)
 
     def _reserve(
@@ -196,7 +197,7 @@ class PassivePorts:
         return reservation
 
     def _forget(self, reservation: Reservation) -> None:
-        """Tell *reservation* of no stranger any more."""
+        """Note no stranger in *reservation* any more."""
         unaware = self._unaware.get(reservation.port)
         if unaware is not None:
             unaware.discard(reservation)
@@ -204,7 +205,9 @@ class PassivePorts:
                 del self._unaware[reservation.port]
 
     def _serve(self, address: str) -> None:
-        """Give free ports to who waits. Who is served may release or claim at once, so look afresh each time."""
+        """
+        Give free ports to waiting commands. One that is served may release or claim at once, so look afresh each time.
+        """
         while (client := self._clients.get(address)) is not None:
             port = self._free_port(client) if client.waiting else None
             if port is None:
@@ -219,7 +222,7 @@ class PassivePorts:
             waiting.result.callback(reservation)
 
     def _watch_expiry(self, address: str, client: _Client) -> None:
-        """While somebody waits, look again when the oldest reservation may be taken; else forget about it."""
+        """While commands wait, look again when the oldest reservation may be taken; else stop the timer."""
         if client.wake is not None and client.wake.active():
             client.wake.cancel()
         client.wake = None

@@ -1,8 +1,8 @@
 """
 Connections that a TCP proxy passes on: the header that names the client comes before anything else.
 
-The stage stands between accept() and whoever serves the connection, on the bare socket, and takes exactly the header
-out of it: TLS and FTP behind it find the stream as if the client had connected itself.
+The stage stands between accept() and the server of the connection, on the bare socket, and takes exactly the header out
+of it: TLS and FTP behind it find the stream as if the client had connected itself.
 
 * Whether a header is read depends on the address of the connection alone, never on what it sends.
 * A trusted proxy has HEADER_TIMEOUT seconds; at most MAX_WAITING connections wait for their header.
@@ -21,7 +21,7 @@ from ftpsd.wire.proxy import MAX_V2_REST, V2_FIXED, Header, HeaderReader, Proxie
 
 # Proxies send the header with the connection. Section 2 asks receivers to wait at least 3 s: for one lost packet.
 HEADER_TIMEOUT = 5.0
-# Beyond it the proxy is not well, or whoever sits there is none.
+# Beyond it the proxy is not well, or another program has its address.
 MAX_WAITING = 1024
 
 MOST_BYTES = V2_FIXED + MAX_V2_REST
@@ -32,9 +32,9 @@ Refused = Callable[[str, str], None]
 
 class HeaderStage:
     """
-    Reads the headers of connections from *trusted* networks, of at most *most* at a time.
+    The reader of the headers of connections from *trusted* networks, of at most *most* at a time.
 
-    *refused* is told the address of a connection that was closed, and why, in words for the operator.
+    *refused* is called with the address of a connection that was closed, and the reason, in words for the operator.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class HeaderStage:
         self._waiting: set[_Awaited] = set()
 
     def trusts(self, address: str) -> bool:
-        """Tell whether *address* is a proxy's."""
+        """Return whether *address* is a proxy's."""
         parsed = ip_address(address)
         return any(parsed in network for network in self._trusted)
 
@@ -62,7 +62,7 @@ class HeaderStage:
         awaited.step()
 
     def close(self) -> None:
-        """Close whatever still waits: the port is closed."""
+        """Close all connections that still wait: the port is closed."""
         for awaited in list(self._waiting):
             awaited.end()
 
@@ -104,7 +104,7 @@ class _Awaited:
             self._socket.watch(self.step, read=True)
             return
         self._leave()
-        # Whoever has the socket next is another object to the reactor, which knows descriptors by their numbers.
+        # The next owner of the socket is another object to the reactor, which knows descriptors by their numbers.
         self._socket.unwatch()
         self._arrived(self._socket, header)
 
@@ -150,7 +150,7 @@ class ProxiedDataPort(DataPort):
             super().accepted(sock, address)
 
     def _introduced(self, sock: DataSocket, header: Header) -> None:
-        # A proxy's own connection is nobody's data connection.
+        # A proxy's own connection is no client's data connection.
         arrived = self.ask(header.source.host) if isinstance(header, Proxied) else None
         if arrived is None:
             sock.close()

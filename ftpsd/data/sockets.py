@@ -1,10 +1,10 @@
 """
 Sockets of data connections, as the reactor sees them: readiness only.
 
-A `DataSocket` never moves a byte. When the reactor finds it readable or writable it tells its owner, who decides
+A `DataSocket` never moves a byte. When the reactor finds it readable or writable it calls its owner, who decides
 whether the reactor thread or a worker acts on the socket next. Watching is one-shot for that reason: while a worker
-holds the socket, the reactor must not touch it. A socket that is watched again before the owner has returned was
-never let go: that saves four changes of the epoll set for a small file.
+holds the socket, the reactor must not touch it. A socket that is watched again before the owner has returned was never
+let go: that saves four changes of the epoll set for a small file.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from zope.interface import implementer
 
 from ftpsd.wire.address import plain_address
 
-# Connections the kernel may hold between two accepts of one port; a client that opens many at once must not meet a full
-# queue.
+# Connections the kernel may hold between two accepts of one port; a client that opens many at once must not find the
+# queue full.
 BACKLOG = 1024
 
 # Linux only. Clients that leave Nagle on send the end of their handshake in two pieces and hold the second back until
@@ -32,9 +32,9 @@ QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 # nothing back for longer than 0.2 s.
 CORK: int | None = getattr(socket, "TCP_CORK", None)
 
-# What the kernel takes from us before the network wants it, in bytes; what is under way is not in it, so a fast line is
-# as fast. Without it 200 slow readers held 820 MiB of kernel memory (tcp_wmem), and 1,000 all that the system has for
-# TCP (tcp_mem), which then drops everybody's segments; with it 75 MiB, at the same speed and processor time.
+# Bytes that the kernel takes from us before the network takes them; bytes under way are not in it, so a fast line is as
+# fast. Without it 200 slow readers held 820 MiB of kernel memory (tcp_wmem), and 1,000 all that the system has for TCP
+# (tcp_mem), which then drops everybody's segments; with it 75 MiB, at the same speed and processor time.
 UNSENT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 MOST_UNSENT = 256 * 1024
 
@@ -87,13 +87,13 @@ class DataSocket:
             self.socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def gather(self) -> None:
-        """Hold small pieces back until there is a full segment or the FIN: what is small then arrives at once."""
+        """Hold small pieces back until there is a full segment or the FIN, so that they arrive at once."""
         if CORK is not None and not self._is_gathering:
             self._is_gathering = True
             self.socket.setsockopt(socket.IPPROTO_TCP, CORK, 1)
 
     def release(self) -> None:
-        """Hold nothing back any more, and send what was."""
+        """Hold nothing back any more, and send the held-back pieces."""
         if CORK is not None and self._is_gathering:
             self._is_gathering = False
             self.socket.setsockopt(socket.IPPROTO_TCP, CORK, 0)
@@ -149,7 +149,7 @@ class DataSocket:
         self._pass_on()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Pass an error or hang-up on: the next read or write will say what it was (IFileDescriptor)."""
+        """Pass an error or hang-up on: the next read or write raises it (IFileDescriptor)."""
         self._reading = self._writing = False
         self._pass_on()
 
@@ -182,7 +182,7 @@ class RawPort(tcp.Port):
         except BlockingIOError:
             return
         except OSError:
-            # Twisted knows what to do when there are no more descriptors: close what comes, until there are.
+            # Twisted handles a lack of descriptors: it closes new connections until there are some.
             super().doRead()  # type: ignore[no-untyped-call]
             return
         self.accepted(sock, address)

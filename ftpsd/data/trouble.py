@@ -1,5 +1,5 @@
 """
-Trouble with data connections: why there is none, or why it ended before its transfer did.
+Trouble with data connections: the reasons why there is none, or why it ended before its transfer did.
 
 The texts here are for the audit log. `control/dispatch.py` has the sentences for clients, one for each member.
 """
@@ -12,7 +12,7 @@ from ftpsd.tls.failure import TLSFailure
 
 
 class Cause(StrEnum):
-    """Why a data connection ended, or the wait for one."""
+    """The reason for the end of a data connection, or of the wait for one."""
 
     NO_CLOSE_NOTIFY = "the connection ended without close_notify"
     BROKEN = "the connection broke"
@@ -50,7 +50,7 @@ class Lost(Exception):
     """
     The data connection failed or, *is_abort*, was ended from our side.
 
-    *detail* says more for the audit log, *failure* how a TLS handshake failed.
+    *detail* says more for the audit log, *failure* is that of a TLS handshake.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Truncated(Exception):
 
 
 class Trouble(Enum):
-    """Why there is no data connection."""
+    """The reason why there is no data connection."""
 
     NO_PORT = auto()
     """Neither PASV nor PORT came first."""
@@ -94,17 +94,17 @@ class Trouble(Enum):
 
 class DataError(Exception):
     """
-    There is no data connection to use; *trouble* tells dispatch the reply, *reason* tells the audit log.
+    There is no data connection to use; *trouble* decides the reply, *reason* is for the audit log.
 
-    *cause* says who ended the wait where the trouble is ABORTED. *is_told*: the audit log knows already.
+    *cause* is the end of the wait where the trouble is ABORTED. *is_logged*: the audit log has it already.
     """
 
-    def __init__(self, trouble: Trouble, reason: str, *, cause: Cause | None = None, is_told: bool = False) -> None:
+    def __init__(self, trouble: Trouble, reason: str, *, cause: Cause | None = None, is_logged: bool = False) -> None:
         super().__init__(reason)
         self.trouble = trouble
         self.reason = reason
         self.cause = cause
-        self.is_told = is_told
+        self.is_logged = is_logged
 
 
 def aborted(cause: Cause) -> DataError:

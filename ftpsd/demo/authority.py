@@ -2,7 +2,7 @@
 A certificate authority of one's own, for demonstrations and tests: its certificate, and a server certificate it signed.
 
 The authority can sign for localhost and the loopback addresses only (name constraints, RFC 5280, 4.2.1.10), so
-trusting it risks nothing beyond this machine. Private keys are written to files that nobody else could read at any
+trusting it risks nothing beyond this machine. Private keys are written to files that no other user could read at any
 moment.
 """
 
@@ -31,7 +31,7 @@ ADDRESSES: Final = ("127.0.0.1", "::1")
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 # Apple's systems refuse server certificates of more than 398 days, also from private authorities.
 SERVER_LIFETIME: Final = timedelta(days=90)
-# What expires sooner than this is made anew.
+# A certificate that expires sooner than this is made anew.
 RENEW_BEFORE: Final = timedelta(days=1)
 # Clients whose clocks are behind ours accept a new certificate too.
 CLOCK_SKEW: Final = timedelta(hours=1)
@@ -128,7 +128,7 @@ def _make_server(files: Demonstration, authority: CertificatePair, now: datetime
         .sign(authority.key, SHA256())
     )
     _write(files.private_key, _key_bytes(key), KEY_MODE)
-    # With the authority behind it the file is a whole chain, so nobody has to wonder whether something is missing.
+    # With the authority behind it the file is a whole chain, so that no reader wonders whether something is missing.
     chain = built.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM)
     _write(files.certificate, chain, CERTIFICATE_MODE)
 

@@ -131,7 +131,7 @@ def prepare(
 
     Raises:
         DemoProblem: a port is in use, or a file of another kind is in the way.
-        NotOurs: the directory, or a file in it, is somebody else's.
+        NotOurs: the directory, or a file in it, is another user's.
         OSError: the directory cannot be written.
     """
     _check_login(user, password)

@@ -1,9 +1,9 @@
 """
-A directory that is ours alone, and files in it that nobody else has put there.
+A directory that is ours alone, and files in it that no other user has put there.
 
-Somebody who can write in a directory can plant a link in it that leads elsewhere, and what is written to its name then
-overwrites the file at the other end, with our rights. So a directory is taken only if nobody else can write in it, or
-could replace a part of the way to it; what was planted before it was closed is refused; and files are replaced, never
+A user who can write in a directory can plant a link in it that leads elsewhere, and a file written to its name then
+overwrites the file at the other end, with our rights. So a directory is taken only if no other user can write in it, or
+could replace a part of the way to it; anything planted before it was closed is refused; and files are replaced, never
 written into.
 """
 
@@ -26,7 +26,7 @@ _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 class NotOurs(Exception):
-    """A directory or a file that is somebody else's, or could be changed by others, in a sentence with what to do."""
+    """A directory or a file that is another user's, or could be changed by others, in a sentence with what to do."""
 
 
 def own_folder(path: Path) -> None:
@@ -38,22 +38,22 @@ def own_folder(path: Path) -> None:
         OSError: it cannot be made.
     """
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    for weakness in weaknesses(there, frozenset({ROOT, os.geteuid()}), told=set()):
+    for weakness in weaknesses(there, frozenset({ROOT, os.geteuid()}), seen=set()):
         # A group that can write to a folder above is often the user's own.
         if weakness.severity == "error" or weakness.path == Path(os.path.realpath(path)):
             raise NotOurs(f"{weakness.message}; or choose another --directory")
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     status = os.stat(path)
     if status.st_uid != os.geteuid():
-        raise NotOurs(f"{path} belongs to somebody else; choose another --directory")
+        raise NotOurs(f"{path} belongs to another user; choose another --directory")
     if status.st_mode & _OTHERS:
-        # The sticky bit protects what is there, and not what is about to be made.
+        # The sticky bit protects existing files, and not one that is about to be made.
         raise NotOurs(f"others can write to {path}; run: chmod go-w {shlex.quote(str(path))}")
 
 
 def own_subfolder(path: Path) -> bool:
     """
-    Make the directory *path* in one of ours, or see that it is one of ours and no link; tell whether it is new.
+    Make the directory *path* in one of ours, or see that it is one of ours and no link; return whether it is new.
 
     Raises:
         NotOurs: it is not.
@@ -68,7 +68,7 @@ def own_subfolder(path: Path) -> bool:
 
 
 def require_own_file(path: Path) -> bool:
-    """Tell whether the file *path* is there. Raises: NotOurs where it is a link, or not ours alone."""
+    """Return whether the file *path* is there. Raises: NotOurs where it is a link, or not ours alone."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -97,4 +97,4 @@ def _require_ours(path: Path, status: os.stat_result, is_kind: Callable[[int], b
     if not is_kind(status.st_mode):
         raise NotOurs(f"{path} is a link, or no {'directory' if is_kind is stat.S_ISDIR else 'plain file'}; remove it")
     if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
-        raise NotOurs(f"{path} belongs to somebody else, or others can write to it; remove it")
+        raise NotOurs(f"{path} belongs to another user, or others can write to it; remove it")

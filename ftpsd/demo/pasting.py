@@ -1,5 +1,5 @@
 """
-What the demonstration prints at its start: facts, and lines to paste into a shell or a client.
+The text of the demonstration at its start: facts, and lines to paste into a shell or a client.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def url(demo: Demo, scheme: str, port: int) -> str:
 
 
 def shown_fingerprint(fingerprint: str) -> str:
-    """Write `sha256:` and digits as FileZilla and WinSCP show them: pairs of lower-case digits with colons between."""
+    """Write `sha256:` and digits as FileZilla and WinSCP do: pairs of lower-case digits with colons between."""
     digits = fingerprint.removeprefix("sha256:").lower()
     return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
 

@@ -1,5 +1,5 @@
 """
-What happens, for people: one line for each login, upload, download and refusal. The audit log has the rest.
+Events for people: one line for each login, upload, download and refusal. The audit log has the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Telling:
         self._write = write
 
     def __call__(self, event: events.Event, seconds: float) -> None:
-        """Tell *event*, if it is one of those that people look for."""
+        """Write *event*, if it is one of those that people look for."""
         told = told_of(event)
         if told is None:
             return
@@ -32,7 +32,7 @@ class Telling:
 
 
 def told_of(event: events.Event) -> tuple[str, str] | None:
-    """Return what was done and how it ended; None for what is not told."""
+    """Return the deed and its result; None for an event that is left out."""
     match event:
         case events.LoggedIn():
             return "login", f"from {event.who.peer} at {event.who.listener}: done"

@@ -21,8 +21,8 @@ def examine(
     """
     Yield everything that is found about the daemon of *loaded*, read from *path*. Blocks, on DNS and on the daemon.
 
-    *host* is what clients call the server, *authority* a file with the certificates they trust, *login* who is to log
-    in at each listener.
+    *host* is the name that clients use for the server, *authority* a file with the certificates they trust, *login* the
+    user who logs in at each listener.
     """
     config = loaded.config
     found = doors(config)

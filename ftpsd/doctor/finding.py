@@ -1,5 +1,5 @@
 """
-What the doctor has found: a level, a sentence, and what to do about it.
+The doctor's findings: a level, a sentence, and the remedy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is: a problem keeps clients out, a warning will or may."""
+    """The level of a finding: a problem keeps clients out, a warning will or may."""
 
     OK = "ok"
     WARNING = "warning"
@@ -29,15 +29,15 @@ class Finding:
 
 
 def ok(text: str) -> Finding:
-    """Return a line about what is as it should be."""
+    """Return a line about a part that is as it should be."""
     return Finding(Level.OK, text)
 
 
 def warning(text: str, remedy: str) -> Finding:
-    """Return a line about what some clients will notice."""
+    """Return a line about a fault that some clients will notice."""
     return Finding(Level.WARNING, text, remedy)
 
 
 def problem(text: str, remedy: str) -> Finding:
-    """Return a line about what keeps clients out."""
+    """Return a line about a fault that keeps clients out."""
     return Finding(Level.PROBLEM, text, remedy)

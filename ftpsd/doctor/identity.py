@@ -1,5 +1,5 @@
 """
-What clients are told about the server: the certificate's names and dates, and the address of a passive answer.
+The server's identity as clients see it: the certificate's names and dates, and the address of a passive answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SOMEWHERE = ("192.0.2.1", 9)
 
 
 def look_at_certificate(pair: CertificatePair, host: str | None, now: datetime | None = None) -> Iterator[Finding]:
-    """Yield what is found about names and dates; *host* is what clients call the server, where that was said."""
+    """Yield findings about names and dates; *host* is the clients' name for the server, where that was given."""
     left = pair.not_after - (now or datetime.now(UTC))
     if left < SOON:
         renew = "renew it and send the daemon a SIGHUP"
@@ -41,7 +41,7 @@ def look_at_certificate(pair: CertificatePair, host: str | None, now: datetime |
 
 
 def covers(names: Sequence[str], host: str) -> bool:
-    """Tell whether a certificate for *names* is good for *host* (RFC 6125: a wildcard stands for one label)."""
+    """Return whether a certificate for *names* is good for *host* (RFC 6125: a wildcard stands for one label)."""
     host = host.rstrip(".").lower()
     _, _, parent = host.partition(".")
     return any(name.lower() in (host, f"*.{parent}") for name in names)
@@ -52,7 +52,7 @@ def look_at_addresses(
     look_up: Callable[[str], Sequence[str]] = look_up_ipv4,
     own_address: Callable[[], str | None] | None = None,
 ) -> Iterator[Finding]:
-    """Resolve every address that a 227 may announce, and tell whom it is no good for."""
+    """Resolve every address that a 227 may announce, and report the clients that cannot use it."""
     passive = config.passive
     resolved: dict[str, str] = {}
     for name in names_in(passive):
@@ -73,7 +73,7 @@ def look_at_addresses(
         yield ok("PASV announces the address at which clients reach the proxy")
         if passive.proxy_protocol is None:
             yield warning(
-                "data connections come to the proxy too, and without a PROXY header they are strangers",
+                "data connections come to the proxy too, and without a PROXY header they count as another client's",
                 "set passive.proxy_protocol and let the proxy pass the passive ports on, or name this machine's own "
                 "address in passive.public_address",
             )
@@ -102,7 +102,7 @@ def _looked_at(key: str, address: str) -> Iterator[Finding]:
     try:
         is_global = ip_address(address).is_global
     except ValueError:
-        return  # a name that was not resolved, as told already
+        return  # a name that was not resolved, as reported already
     if is_global:
         yield ok(f"PASV announces {address} ({key})")
     else:

@@ -1,5 +1,5 @@
 """
-Who listens where on this machine, from Linux's /proc; elsewhere nothing is known, and that is said.
+Listening processes on this machine, from Linux's /proc; elsewhere nothing is known, and the report says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LISTEN = "0A"
 
 
 def listening(proc: Path = PROC) -> dict[int, set[str]] | None:
-    """Return the inodes of all listening TCP sockets by port; None where the system does not tell."""
+    """Return the inodes of all listening TCP sockets by port; None where the system has no such list."""
     found: dict[int, set[str]] = {}
     is_known = False
     for name in ("tcp", "tcp6"):
@@ -38,7 +38,7 @@ def owners(inodes: Iterable[str], proc: Path = PROC) -> dict[str, set[int]]:
         try:
             descriptors = list((process / "fd").iterdir())
         except OSError:
-            continue  # somebody else's, or gone
+            continue  # another user's, or gone
         for descriptor in descriptors:
             try:
                 inode = wanted.get(os.readlink(descriptor))

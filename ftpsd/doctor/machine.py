@@ -73,7 +73,7 @@ def limit_of(pid: int, proc: Path = PROC) -> int | None:
 def look_at_ports(
     ports: PortRange, table: dict[int, set[str]] | None, daemons: set[int], proc: Path = PROC
 ) -> Iterator[Finding]:
-    """Tell whether all passive ports are free, or the daemon's own."""
+    """Return whether all passive ports are free, or the daemon's own."""
     if table is None:
         yield warning(f"who listens on the passive ports {ports} cannot be seen on this system", "look with netstat")
         return

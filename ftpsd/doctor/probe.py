@@ -1,8 +1,8 @@
 """
 A visit to the running daemon over loopback: greeting, TLS, and with a password a login and a listing.
 
-The password is sent only to a server that shows the certificate of the configuration, so never to a stranger who has
-taken the port.
+The password is sent only to a server that has the certificate of the configuration, so never to another program that
+has taken the port.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ftpsd.tls.certificates import CertificatePair
 # Seconds for each step. The server is on this machine.
 TIMEOUT = 10.0
 LOOPBACK = "127.0.0.1"
-# What the socket units of systemd listen on, unless they were changed.
+# The sockets of systemd's socket units, unless they were changed.
 USUAL_PORT = {"explicit": 21, "implicit": 990}
-# Everything that a server, or what is in its place, can make a client raise.
+# Everything that a server, or a program in its place, can make a client raise.
 FAILURES = (OSError, EOFError, ftplib.Error)
 
 
@@ -44,7 +44,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in."""
+    """The user to log in, and the password."""
 
     user: str
     password: str
@@ -57,7 +57,7 @@ def doors(config: Config) -> list[Door]:
 
 
 def visit(door: Door, pair: CertificatePair | None, authority: Path | None, login: Login | None) -> Iterator[Finding]:
-    """Yield what a client meets at *door*."""
+    """Yield the findings of a client at *door*."""
     if door.proxies is not None and not _trusts(door.proxies, LOOPBACK):
         yield ok(f"{door.name} takes connections from its proxies only, so it was not visited")
         return
@@ -86,7 +86,9 @@ def visit(door: Door, pair: CertificatePair | None, authority: Path | None, logi
 
 
 class Client(ftplib.FTP_TLS):
-    """ftplib's client with what it lacks: implicit TLS, TLS sessions resumed by data connections, PROXY headers."""
+    """
+    ftplib's client with the parts it lacks: implicit TLS, TLS sessions resumed by data connections, PROXY headers.
+    """
 
     def __init__(self, door: Door, context: ssl.SSLContext) -> None:
         super().__init__(context=context, timeout=TIMEOUT)
@@ -154,7 +156,7 @@ def _trusts(proxies: ProxyProtocol, host: str) -> bool:
 
 
 def _look_at_tls(ftp: Client, pair: CertificatePair) -> Iterator[Finding]:
-    """Tell what was negotiated, and whether it is the certificate of the configuration."""
+    """Report the negotiated version and suite, and whether the certificate is that of the configuration."""
     yield ok(f"TLS works: {ftp.secure.version()}, {(ftp.secure.cipher() or ('unknown',))[0]}")
     if not _shows(ftp, pair):
         yield problem(
@@ -212,7 +214,7 @@ def _log_in(ftp: Client, login: Login, pair: CertificatePair) -> Iterator[Findin
 
 
 def _unchecked() -> ssl.SSLContext:
-    """Return a context that talks to any server: what it shows is looked at afterwards."""
+    """Return a context that talks to any server: its certificate is checked afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -220,5 +222,5 @@ def _unchecked() -> ssl.SSLContext:
 
 
 def _shown(text: str) -> str:
-    """Return what a server said, in one line that is safe to print."""
+    """Return a server's text in one line that is safe to print."""
     return "".join(letter if letter.isprintable() else " " for letter in text.strip())[:200]

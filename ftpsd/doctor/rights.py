@@ -1,5 +1,5 @@
 """
-What the daemon's user can do in the homes and mounts, tried by that user: who it is, the running daemon tells.
+The rights of the daemon's user in the homes and mounts, tried by that user, who is known from the running daemon.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def look_at_homes(loaded: Loaded, path: Path, daemons: Iterable[int], proc: Path
     """
     Return what is found about homes and mounts; *path* is the configuration's, *daemons* are its running processes.
 
-    Under systemd the daemon sees less of the machine than the doctor: what it finds itself is in its log, at the start.
+    Under systemd the daemon sees less of the machine than the doctor: its own findings are in its log, at the start.
     """
     account = user_of(daemons, proc) or daemon_account([path, *(file for _, file in users_files(loaded.config))])
 

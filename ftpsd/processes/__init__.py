@@ -1,1 +1,1 @@
-"""Several processes that serve as one: the supervisor, the processes under it, and what they share."""
+"""Several processes that serve as one: the supervisor, the processes under it, and their shared memory."""

@@ -1,11 +1,11 @@
-"""`python -m ftpsd.processes PLACE`: what the supervisor starts; see seat.py."""
+"""`python -m ftpsd.processes PLACE`, the program that the supervisor starts; see seat.py."""
 
 from __future__ import annotations
 
 import signal
 import sys
 
-# They go to the whole foreground process group; what they mean is the supervisor's business, which tells us.
+# They go to the whole foreground process group; the supervisor decides what follows, and sends us an order.
 for _number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(_number, signal.SIG_IGN)
 

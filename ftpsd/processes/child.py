@@ -31,8 +31,8 @@ from ftpsd.processes.seat import Place
 from ftpsd.processes.sums import Families, from_text
 from ftpsd.service.orders import OneConnection, Orders
 
-# Seconds for an answer; a process that does not answer this many times in a row hangs, and is killed. Together they
-# are what the watchdog grants a server of one process.
+# Seconds for an answer; a process that does not answer this many times in a row hangs, and is killed. Together they are
+# the watchdog's time for a server of one process.
 ANSWER = 5.0
 MOST_MISSED = 6
 # Seconds from its start to the first connection; reading 10,000 users takes two.
@@ -40,7 +40,7 @@ START = 60.0
 # Seconds until a dead process is replaced, by how many have died in the last minute.
 DELAYS = (0.1, 0.5, 2.0, 5.0)
 MINUTE = 60.0
-# What systemd gave the supervisor is not for its children.
+# systemd's variables for the supervisor are not for its children.
 NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 FIRST_DESCRIPTOR = 3
 
@@ -71,7 +71,7 @@ class Child(ProcessProtocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name of the process for people."""
         return f"process {self.index + 1}"
 
     @property
@@ -123,7 +123,7 @@ class Child(ProcessProtocol):
         reactor.callLater(START, self._is_late)
 
     def signal(self, name: str) -> None:
-        """Send a signal: "TERM" drains, "KILL" does what it says."""
+        """Send a signal: "TERM" drains, "KILL" kills."""
         if self._process is not None:
             try:
                 self._process.signalProcess(name)
@@ -131,7 +131,7 @@ class Child(ProcessProtocol):
                 pass  # it was faster
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell how it ended (IProcessProtocol)."""
+        """Report how it ended (IProcessProtocol)."""
         self._process = None
         self.is_ready = False
         self.exit_code, sentence = _how(reason)
@@ -163,7 +163,7 @@ class Child(ProcessProtocol):
 
             def missed(failure: Failure) -> None:
                 if failure.check(ConnectionDone, ConnectionLost):
-                    return  # it has ended, which is told by itself
+                    return  # it has ended, which is reported by itself
                 self.missed += 1
                 log.warn("{name} does not answer: {why}", name=self.name, why=failure.getErrorMessage())
                 if self.missed >= MOST_MISSED:
@@ -184,7 +184,7 @@ class Child(ProcessProtocol):
 
 
 class Deaths:
-    """How often a process at one place has died lately, and what follows."""
+    """The recent deaths of the processes at one place, and the consequence."""
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

@@ -1,10 +1,10 @@
 """
 Control ports that several processes accept from: one socket in the kernel, inherited by all.
 
-The kernel wakes everybody who waits on it, and the first one takes the connection; a process that dies takes nothing
-along that it had not accepted. (With SO_REUSEPORT each would have a queue of its own, which dies with it, and the hash
-that chooses the queue gives eight clients rarely four to each of two.) So that sessions spread evenly, a process that
-has more of them than another one steps back for a moment and leaves the connection to the others.
+The kernel wakes every process that waits on it, and the first one takes the connection; a dying process takes only
+connections along that it had accepted. (With SO_REUSEPORT each would have a queue of its own, which dies with it, and
+the hash that chooses the queue gives eight clients rarely four to each of two.) So that sessions spread evenly, a
+process that has more of them than another one steps back for a moment and leaves the connection to the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ LONGEST = 0.01
 
 @implementer(IListeningPort, IReadDescriptor)
 class FairPort:
-    """*port*, which listens already; *surplus* tells how many sessions more we have than who has the fewest."""
+    """
+    *port*, which listens already; *surplus* returns how many sessions more we have than the process with the fewest.
+    """
 
     def __init__(self, port: Any, surplus: Callable[[], int], reactor: Any) -> None:
         self._port = port
@@ -43,7 +45,7 @@ class FairPort:
             self._pause = self._reactor.callLater(min(LONGEST, STEP_BACK * surplus**2), self._come_back)
             return
         self._has_waited = False
-        # Twisted would take as many as there were last time, and more.
+        # Twisted would take as many as there were the time before, and more.
         self._port.numberAccepts = 1
         self._port.doRead()
 
@@ -68,7 +70,7 @@ class FairPort:
         return number
 
     def connectionLost(self, reason: Failure) -> None:
-        """Let the port know (IFileDescriptor)."""
+        """Notify the port (IFileDescriptor)."""
         self._port.connectionLost(reason)
 
     def logPrefix(self) -> str:

@@ -16,12 +16,12 @@ from ftpsd.processes.child import Child
 from ftpsd.processes.sums import Sums
 
 ASKS_FIRST = (b"/", b"/metrics")
-# Seconds. A process that hangs makes a round take long; the numbers of the others must not be old for its sake.
+# Seconds. A process that hangs makes a round long; the numbers of the others must not grow old meanwhile.
 OLD_AT_MOST = 1.0
 
 
 class Rounds:
-    """Asks every process at once; whoever wants to know during a round waits for its end."""
+    """A round of questions to every process at once; a caller during a round waits for its end."""
 
     def __init__(
         self, children: Callable[[], list[Child]], sums: Sums, seconds: Callable[[], float] = time.monotonic
@@ -44,19 +44,21 @@ class Rounds:
         return self.ask().addCallback(over)
 
     def ask(self) -> Deferred[None]:
-        """Bring sums and states up to date; who does not answer in time keeps its old numbers. Never fails."""
-        return DeferredList([child.look().addCallback(self._told, child) for child in self._children()]).addCallback(
-            lambda _: None
-        )
+        """
+        Bring sums and states up to date; a process that does not answer in time keeps its old numbers. Never fails.
+        """
+        return DeferredList(
+            [child.look().addCallback(self._answered, child) for child in self._children()]
+        ).addCallback(lambda _: None)
 
-    def _told(self, _: None, child: Child) -> None:
+    def _answered(self, _: None, child: Child) -> None:
         # It may have died over it, and then its last numbers have been put by.
         if child.is_ready:
-            self._sums.told(child.index, child.families)
+            self._sums.keep(child.index, child.families)
 
 
 class Front(AdminResource):
-    """All paths of the endpoint; *ask* brings up to date what they show."""
+    """All paths of the endpoint; *ask* brings their numbers up to date."""
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Front(AdminResource):
 
 
 def status_of(children: list[Child], own: Mapping[str, object], sessions: Callable[[int], int]) -> dict[str, object]:
-    """Return what the status page shows: *own*, the numbers of all *children* added up, and a line for each."""
+    """Return the contents of the status page: *own*, the numbers of all *children* added up, and a line for each."""
     shown: dict[str, object] = {}
     for child in children:
         for key, value in child.status.items():

@@ -1,6 +1,6 @@
 """
-Reload of several processes: the supervisor reads and checks the files, and only a configuration that is good is handed
-to the processes, to all of them the same.
+Reload of several processes: the supervisor reads and checks the files, and hands only a good configuration to the
+processes, to all of them the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ log = Logger()
 
 
 class Handing:
-    """What the processes of *supervisor* serve: *loaded*, until a reload or a renewal hands out another."""
+    """
+    The configuration that the processes of *supervisor* serve: *loaded*, until a reload or a renewal hands out another.
+    """
 
     def __init__(self, supervisor: Supervisor, loaded: Loaded) -> None:
         self.loaded = loaded
@@ -51,7 +53,7 @@ class Handing:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reloads.enter))
 
     def use(self, loaded: Loaded) -> None:
-        """Have every process take *loaded*, which is what they have but for the certificates."""
+        """Have every process take *loaded*, the present configuration but for the certificates."""
 
         def handed(problems: list[str]) -> None:
             for problem in problems:
@@ -69,13 +71,13 @@ class Handing:
         self._hand_to(child).addCallback(handed)
 
     def _reload(self) -> Deferred[list[str]]:
-        """Reload and return what was wrong."""
+        """Reload and return the problems."""
         began = time.monotonic()
         systemd.notify_reloading()
-        return Deferred.fromCoroutine(self._read()).addErrback(why_refused).addCallback(self._tell, began)
+        return Deferred.fromCoroutine(self._read()).addErrback(why_refused).addCallback(self._report, began)
 
     async def _read(self) -> list[str]:
-        """Read the files and hand out what is in them; return what was wrong."""
+        """Read the files and hand out the configuration; return the problems."""
         supervisor = self._supervisor
         supervisor.audit_log.reopen()
         children = supervisor.ready_children()
@@ -87,7 +89,7 @@ class Handing:
         return await self._hand_out(loaded)
 
     async def _hand_out(self, loaded: Loaded) -> list[str]:
-        """Have every process take *loaded*; return what was wrong."""
+        """Have every process take *loaded*; return the problems."""
         self.version = self.snapshot.write(loaded)
         self.loaded = loaded
         use_level(loaded.config.log.level)
@@ -95,7 +97,7 @@ class Handing:
         return [problem for _, problem in await DeferredList(handed) if problem]
 
     def _hand_to(self, child: Child) -> Deferred[str]:
-        """Have *child* take the configuration that lies ready; return what was wrong."""
+        """Have *child* take the configuration that lies ready; return the problems."""
 
         def answered(answer: dict[str, Any]) -> str:
             child.version = answer["version"]
@@ -107,8 +109,8 @@ class Handing:
 
         return child.ask("reload", PATIENCE).addCallbacks(answered, failed)
 
-    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
-        """Say how it ended; return *problems*."""
+    def _report(self, problems: list[str], began: float) -> Deferred[list[str]]:
+        """Report how it ended; return *problems*."""
         supervisor = self._supervisor
         for problem in problems:
             log.error("reload failed: {problem}", problem=problem)

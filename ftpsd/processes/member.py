@@ -1,6 +1,6 @@
 """
 One of the processes that serve: an ordinary daemon on inherited sockets, with its part of the passive ports and its
-column of the counts. It does what the supervisor says (service/orders.py), and ends when the supervisor is gone.
+column of the counts. It follows the supervisor's orders (service/orders.py), and ends when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Member:
         return opened
 
     def start(self) -> None:
-        """Serve, and say so to the supervisor."""
+        """Serve, and report that to the supervisor."""
         self._daemon.startService()
         self._table.serves(True)
         self._reactor.adoptStreamConnection(self._place.link, socket.AF_UNIX, OneConnection(self.orders))
@@ -119,18 +119,18 @@ class Member:
     def supervisor_has_gone(self) -> None:
         """Come to an end."""
         if not self._is_ending:
-            log.error("the supervisor is gone; this process serves nobody new and ends")
+            log.error("the supervisor is gone; this process accepts no more clients and ends")
             self.end()
 
     def _read(self, path: Path) -> Loaded:
-        """Read what lies ready, instead of the file."""
+        """Read the configuration that lies ready, instead of the file."""
         version, loaded = self._snapshot.read()
         self.version = version
         return loaded
 
 
 def serve_at(place: Place, reactor: Any) -> int:
-    """Serve at *place* until the supervisor says otherwise; return the exit code."""
+    """Serve at *place* until the supervisor ends it; return the exit code."""
     if place.version != __version__:
         logs.tell_error(
             f"{place.name}: this is ftpsd {__version__}, the server that runs is {place.version}: restart it"

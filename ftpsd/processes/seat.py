@@ -1,5 +1,5 @@
 """
-The place of a process among those that serve together: what the supervisor tells it on its command line.
+The place of a process among those that serve together, as it stands on the command line.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Place:
 
     @property
     def name(self) -> str:
-        """What people call it: they begin to count at 1."""
+        """The number for people, who begin to count at 1."""
         return f"process {self.index + 1}"
 
     def to_text(self) -> str:
-        """Return the argument that says all of it."""
+        """Return the argument that carries all of it."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> Place:
-        """Return the place that the argument *text* says."""
+        """Return the place that the argument *text* carries."""
         fields = json.loads(text)
         fields["listeners"] = tuple(tuple(each) for each in fields["listeners"])
         return cls(**fields)

@@ -2,8 +2,8 @@
 The configuration as the supervisor has read it, for the processes under it.
 
 They never read the files themselves: all of them serve the same configuration, and one that replaces another gets the
-one that was last taken, whatever has been written into the files since. It lies in memory without a name (lock.py)
-that only they have open, private key included.
+one that was last taken, even if the files have changed since. It lies in memory without a name (lock.py) that only they
+have open, private key included.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Snapshot:
     def write(self, loaded: Loaded) -> int:
         """Replace what it holds and return the number of this version; it counts from 1."""
         stream = io.BytesIO()
-        # What is to be said of it is said by the supervisor.
+        # The supervisor has reported all complaints about it.
         _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(replace(loaded, warnings=()))
         data = stream.getvalue()
         with self._lock:
@@ -63,7 +63,7 @@ class Snapshot:
         with self._lock:
             version, size = self._header()
             data = os.pread(self.fd, size, _HEADER.size)
-        # Written by the process that started us, into memory that nobody else can open.
+        # Written by the process that started us, into memory that no other process can open.
         loaded: Loaded = pickle.loads(data)
         return version, loaded
 
@@ -73,10 +73,10 @@ class Snapshot:
 
 
 class _Pickler(pickle.Pickler):
-    """Knows the values of a configuration that pickle does not."""
+    """A pickler that knows the values of a configuration that pickle does not."""
 
     def reducer_override(self, value: Any) -> Any:
-        """Say how *value* is made again."""
+        """Return how *value* is made again."""
         match value:
             case MappingProxyType():
                 return _read_only, (dict(value),)

@@ -1,9 +1,9 @@
 """
 The metrics of the whole server: those of every process, added up.
 
-A process is asked for its numbers (`taken`), they are kept as they came last (`told`), and what a dead process had
-counted is kept for ever (`ended`), so that no counter ever goes backwards. What it had counted after it was last
-asked is lost with it, which is a few seconds' worth.
+A process is asked for its numbers (`taken`), they are kept as they came last (`keep`), and the counts of a dead process
+are kept for ever (`ended`), so that no counter ever goes backwards. Counts after its last answer are lost with it,
+which is a few seconds' worth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-# What is not the sum over the processes. A reload and the start are the supervisor's business.
+# Metrics that are not the sum over the processes. A reload and the start are the supervisor's business.
 OF_THE_SUPERVISOR = frozenset(
     {
         "ftpsd_config_last_reload_successful",
@@ -33,7 +33,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class Family:
-    """One metric: its samples by name and labels, in the order in which they are shown."""
+    """One metric: its samples by name and labels, in the order of the exposition."""
 
     name: str
     explanation: str
@@ -50,7 +50,7 @@ Families = dict[str, Family]
 
 
 def taken(registry: Collector) -> Families:
-    """Return what *registry* shows now."""
+    """Return the present samples of *registry*."""
     families: Families = {}
     for metric in registry.collect():
         samples = {(sample.name, tuple(sample.labels.items())): sample.value for sample in metric.samples}
@@ -77,19 +77,19 @@ def from_text(text: str) -> Families:
 
 
 class Sums(Collector):
-    """Adds up what the processes have told and what *own*, the supervisor's registry, shows."""
+    """The sums of the processes' reports and of *own*, the supervisor's registry."""
 
     def __init__(self, own: CollectorRegistry) -> None:
         self._own = own
         self._latest: dict[int, Families] = {}
         self._gone: Families = {}
 
-    def told(self, process: int, families: Families) -> None:
-        """Keep what *process* shows now."""
+    def keep(self, process: int, families: Families) -> None:
+        """Keep the present numbers of *process*."""
         self._latest[process] = families
 
     def ended(self, process: int) -> None:
-        """Keep what *process* has counted; it is dead, and what it measured is no more."""
+        """Keep the counts of *process*; it is dead, and its measurements are no more."""
         for family in self._latest.pop(process, {}).values():
             if family.kind in COUNTING:
                 mine = self._gone.setdefault(family.name, Family(family.name, family.explanation, family.kind))
@@ -100,7 +100,7 @@ class Sums(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Show the sums."""
+        """Return the sums."""
         own = taken(self._own)
         sums: Families = {}
         for families in (own, self._gone, *self._latest.values()):

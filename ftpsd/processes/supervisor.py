@@ -1,11 +1,11 @@
 """
-The supervisor of several processes: it opens the control ports, starts the processes, replaces who dies, and is the
+The supervisor of several processes: it opens the control ports, starts the processes, replaces dead ones, and is the
 one that the operator, systemd and Prometheus talk to. It serves no client itself.
 
     Supervisor(loaded, path, reactor)  ->  open()  ->  start()  ...  reload  ...  stop()
 
 Each process is asked every few seconds whether it still turns. One that dies is replaced after a moment; when the same
-place falls empty too often, the server ends, and whoever started it decides what is next.
+place falls empty too often, the server ends, and the service manager decides what is next.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.clockwork import Clockwork
-from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, close_what_nobody_uses, tell_that_it_serves
+from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
 from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import systemd
@@ -118,14 +118,14 @@ class Supervisor:
                 plain = listener.model_copy(update={"proxy_protocol": None})
                 opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
                 for port in opened:
-                    # Ours to keep open, theirs to accept from. Twisted would shut the socket itself down, which is
-                    # everybody's, and accept() of a process that has not closed its own yet would fail.
+                    # Ours to keep open, theirs to accept from. Twisted would shut down the socket itself, which all
+                    # share, and accept() of a process that has not closed its own yet would fail.
                     port.stopReading()  # type: ignore[attr-defined]
                     port._shouldShutdown = False  # type: ignore[attr-defined]
                 ports.control.append((listener.mode, opened))
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.audit_log, config.audit.log)
-        close_what_nobody_uses(config)
+        close_unused_sockets(config)
 
     def _admin_site(self) -> AdminSite:
         total = CollectorRegistry()
@@ -176,13 +176,13 @@ class Supervisor:
         elif len(self.ready_children()) == self.count:
             self._has_begun = True
             self.bus.publish(Started(DAEMON))
-            tell_that_it_serves(self.handing.loaded, self.describe(), self._ports.metrics_port)
+            announce_serving(self.handing.loaded, self.describe(), self._ports.metrics_port)
             # systemd counts from READY=1 on.
             watchdog = systemd.watchdog_interval()
             if watchdog is not None:
                 self._clockwork.every(watchdog / 2, systemd.notify_watchdog, now=False)
 
-    # --- what happens to processes
+    # --- events of processes
 
     def _child_ended(self, child: Child, sentence: str) -> None:
         del self._children[child.index]
@@ -195,7 +195,7 @@ class Supervisor:
             return
         log.error("{name} {sentence}", name=child.name, sentence=sentence)
         if not self._has_begun:
-            # It has said why, and would say so again.
+            # It has reported the reason, and would do so again.
             self._give_up(child.exit_code or EXIT_DYING)
             return
         self._replaced.inc()

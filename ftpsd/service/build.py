@@ -65,7 +65,9 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
 
 
 def tell_once() -> Tell:
-    """Return what warns of each thing that new versions of files do not keep, the first time it happens."""
+    """
+    Return a function that warns of each property that new versions of files do not keep, the first time it happens.
+    """
     told: set[str] = set()
 
     def tell(what: str, path: VirtualPath) -> None:

@@ -1,5 +1,5 @@
 """
-What a server does by the clock, and for how long it has run.
+A server's work by the clock, and the time it has run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Clockwork:
 
     @property
     def running_for(self) -> str:
-        """How long it has run, for people."""
+        """The time it has run, for people."""
         return f"{(time() - self._began) / 3600:.1f} hours"
 
     def every(self, seconds: float, function: Callable[[], object], *, now: bool = True) -> None:

@@ -3,8 +3,7 @@ The daemon: a Twisted service that opens the listeners, serves, reloads on SIGHU
 
     Daemon(loaded, path, reactor)  ->  open()  ->  startService()  ...  reload()  ...  stopService()
 
-`open` binds every port and may fail with a sentence for the operator; after it nothing the configuration says can
-fail.
+`open` binds every port and may fail with a sentence for the operator; after it nothing in the configuration can fail.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ from ftpsd.service.share import Duty, Share
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
-# Seconds for what was cut off to come to its end; a disk that hangs must not keep the daemon.
+# Seconds for cut-off work to come to its end; a disk that hangs must not keep the daemon.
 CUT_PATIENCE = 5.0
-# Of these, how long clients may take to read why their session ends.
+# Of these, the seconds that clients have to read why their session ends.
 LAST_WORD = 1.0
-# How often a draining daemon looks whether the last session has gone, in seconds.
+# Seconds between two looks of a draining daemon for the last session.
 DRAIN_LOOK = 0.1
 
 log = Logger()
@@ -95,7 +94,7 @@ class Daemon(Service):
             if is_telling:
                 ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.parts.audit_log, config.audit.log, warns=is_telling)
-        close_what_nobody_uses(config)
+        close_unused_sockets(config)
 
     def _opened(self, _: int, listener: Listener) -> list[IListeningPort]:
         if listener.socket is not None:
@@ -122,19 +121,19 @@ class Daemon(Service):
             raise SystemExit(EXIT_BAD_CONFIGURATION) from None
 
     def startService(self) -> None:
-        """Begin to serve what `open` has bound."""
+        """Begin to serve on the ports that `open` has bound."""
         super().startService()  # type: ignore[no-untyped-call]
         self.parts.start()
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
         if Duty.TELL in self.parts.duties:
-            tell_that_it_serves(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
+            announce_serving(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
 
     # --- end
 
     def stopService(self) -> Deferred[None]:
-        """Accept nothing more, let what runs finish within drain_timeout, then stop; the Deferred fires at the end."""
+        """Accept nothing more, let sessions finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
         if not self._is_serving:
             self.ports.close()
@@ -170,7 +169,7 @@ class Daemon(Service):
                 await deferLater(self.reactor, DRAIN_LOOK)
             # Clients that have not taken the end of their session; it is to be in the audit log.
             self.cut()
-            # What was at work comes back from its workers and says how it ended.
+            # Work under way comes back from its workers and reports how it ended.
             while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
                 await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
@@ -181,15 +180,15 @@ class Daemon(Service):
         self.parts.stop()
 
 
-def tell_that_it_serves(loaded: Loaded, listeners: str, metrics_port: int | None) -> None:
-    """Say to the operator and to systemd that *loaded* is served on *listeners*."""
+def announce_serving(loaded: Loaded, listeners: str, metrics_port: int | None) -> None:
+    """Report to the operator and to systemd that *loaded* is served on *listeners*."""
     warn(loaded.warnings)
     log.info("{line}", line=announce(loaded, listeners, metrics_port))
     systemd.notify_ready(f"serving {listeners}")
 
 
-def close_what_nobody_uses(config: Config) -> None:
-    """Close the sockets of systemd's that no listener of *config* names, and say so."""
+def close_unused_sockets(config: Config) -> None:
+    """Close the sockets of systemd's that no listener of *config* names, and log that."""
     used = [listener.socket for listener in config.listeners if listener.socket is not None]
     for sentence in close_unused(systemd.take_unused(used)):
         log.warn("{sentence}", sentence=sentence)

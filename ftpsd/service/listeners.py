@@ -28,7 +28,7 @@ from ftpsd.data.sockets import DataPort, DataSocket
 log = Logger()
 BACKLOG = 1024
 # Passive ports that cannot be opened and are named in the log; a whole range may belong to another program.
-MOST_TOLD = 5
+MOST_WARNED = 5
 ANY_IPV6, ANY_IPV4 = "::", "0.0.0.0"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -46,7 +46,7 @@ class OpenPorts:
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Close again what was opened within, when one cannot be opened (ListenProblem)."""
+        """Close again the ports opened within, when one cannot be opened (ListenProblem)."""
         try:
             yield
         except ListenProblem:
@@ -69,7 +69,7 @@ class OpenPorts:
         return ", ".join(dict.fromkeys(named))
 
     def stop_listening(self) -> None:
-        """Accept no more clients. Metrics and health are answered until the end: a drain is what one wants to watch."""
+        """Accept no more clients. Metrics and health are answered until the end: operators watch a drain by them."""
         for _, ports in self.control:
             for port in ports:
                 port.stopListening()
@@ -84,14 +84,14 @@ class OpenPorts:
 
 
 class PassiveListeners:
-    """Opens the long-lived listener of a passive port on every address that a control listener has."""
+    """The opener of the long-lived listener of a passive port on every address that a control listener has."""
 
     def __init__(self, config: Config, bus: AuditBus, reactor: Any) -> None:
         self.accept: Callable[[int, str], Reservation | None] | None = None
         self.addresses: list[str] = []
         self._reactor = reactor
         self._open: list[DataPort] = []
-        self._told: set[int] = set()
+        self._warned: set[int] = set()
         proxies = config.passive.proxy_protocol
         self._stage = None if proxies is None else HeaderStage(proxies.trusted, reactor, rejecting_data(bus))
 
@@ -119,16 +119,16 @@ class PassiveListeners:
         except CannotListenError as error:
             for listener in opened:
                 listener.stopListening()  # type: ignore[no-untyped-call]
-            self._tell(port, why_not(address, port, error))
+            self._warn(port, why_not(address, port, error))
             raise OSError(error.socketError.errno, os.strerror(error.socketError.errno or 0)) from None
         self._open += opened
 
-    def _tell(self, port: int, why: str) -> None:
+    def _warn(self, port: int, why: str) -> None:
         """Warn of *port* once: it is tried again whenever a client might get it."""
-        if port in self._told or len(self._told) >= MOST_TOLD:
+        if port in self._warned or len(self._warned) >= MOST_WARNED:
             return
-        self._told.add(port)
-        rest = "; other ports are not named any more" if len(self._told) == MOST_TOLD else ""
+        self._warned.add(port)
+        rest = "; other ports are not named any more" if len(self._warned) == MOST_WARNED else ""
         log.warn("passive.ports: {why}{rest}", why=why, rest=rest)
 
     def close(self) -> None:
@@ -195,7 +195,7 @@ def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> ILi
 
 
 def listener_name(listener: Listener, port: int | None = None) -> str:
-    """Return what audit log and metrics call *listener*, whose socket, where systemd has opened it, is on *port*."""
+    """Return the name in audit log and metrics of *listener*, whose socket, where systemd opened it, is on *port*."""
     return f"{listener.mode}:{port or listener.socket or listener.port}"
 
 
@@ -286,7 +286,7 @@ def _checked(descriptor: int) -> socket.socket:
 def _proxied(
     settings: ProxyProtocol, port: int, host: str, factory: IProtocolFactory, bus: AuditBus, reactor: Any
 ) -> ProxiedControlPort:
-    # Whoever accepts nothing opens its listeners without proxies (processes/supervisor.py).
+    # The supervisor, which accepts nothing, opens its listeners without proxies (processes/supervisor.py).
     assert isinstance(factory, ControlFactory)
     return ProxiedControlPort(port, host, factory, settings, bus, reactor)
 
@@ -299,7 +299,7 @@ def _speaking_at_once(port: Any) -> IListeningPort:
 
 
 def why_not(address: str, port: int, error: CannotListenError) -> str:
-    """Say why a port cannot be bound, and what to do."""
+    """Return why a port cannot be bound, and the remedy."""
     number = error.socketError.errno or 0
     where = f"port {port} on {address}"
     if number == errno.EADDRINUSE:

@@ -32,7 +32,7 @@ class Loaded:
 
     @property
     def certificate(self) -> CertificatePair | None:
-        """The pair for whoever asks for no other."""
+        """The pair for clients that ask for no other name."""
         return self.certificates.main
 
 
@@ -40,8 +40,8 @@ def load(path: Path) -> Loaded:
     """
     Read ftpsd.yaml, the users and the certificates, and look at every file they name. Blocks.
 
-    A home or mount that is missing or closed to the daemon, because somebody mistyped it or a file server is down,
-    keeps out the user it belongs to and nobody else, and so does a hash that is not whole: that is a warning here.
+    A home or mount that is missing or closed to the daemon, because of a mistyped path or a file server that is down,
+    keeps out only the user it belongs to, and so does a hash that is not whole: that is a warning here.
 
     Raises:
         ConfigErrors: all that is wrong, each with its place.

@@ -4,9 +4,9 @@ Orders: questions to a running server and their answers, one JSON object a line.
     {"ask": "kick", "with": {"session": "3f..."}, "id": 7}
     {"answer": true, "id": 7}          or    {"trouble": "TypeError: ...", "id": 7}
 
-Either end may ask; answers may come in any order, and `id`, whatever it is, comes back with its answer. The supervisor
-and its processes speak it over socket pairs (processes/). Nothing here asks who is there: whoever can reach the other
-end may ask everything that it answers.
+Either end may ask; answers may come in any order, and `id`, of any type, comes back with its answer. The supervisor and
+its processes speak it over socket pairs (processes/). Nothing here checks the other end: any program that can reach
+this one may ask everything that it answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.control.presence import kick, present
+from ftpsd.control.state.presence import kick, present
 from ftpsd.service.parts import Parts
 
 # Bytes. A report of a process, with all of its metrics, takes about 100 KB; a longer line ends the connection.
@@ -34,7 +34,7 @@ LONGEST = 16 * 1024 * 1024
 
 log = Logger()
 
-# What each question does: its arguments come by name; the answer, or its Deferred, is a value that JSON has.
+# The functions behind the questions: arguments come by name; the answer, or its Deferred, is a value that JSON has.
 Answers = Mapping[str, Callable[..., object]]
 
 
@@ -74,7 +74,7 @@ class Orders(LineOnlyReceiver):
         return answer
 
     def connectionMade(self) -> None:
-        """Be told when the other end does not take what it is sent."""
+        """Register to be paused while the other end does not take its answers."""
         self._wire.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
@@ -122,7 +122,7 @@ class Orders(LineOnlyReceiver):
         def failed(failure: Failure) -> None:
             if not failure.check(Trouble):
                 log.failure("the question {question} failed", failure, question=question)
-            self._say({"trouble": _told(failure), "id": identity})
+            self._say({"trouble": _sentence(failure), "id": identity})
 
         maybeDeferred(self._call, question, arguments).addCallback(answered).addErrback(failed)
 
@@ -135,7 +135,7 @@ class Orders(LineOnlyReceiver):
         return function(**arguments)
 
     def _answered(self, told: dict[str, Any]) -> None:
-        # One that nobody waits for any more came too late.
+        # A question without a caller came too late.
         identity = told.get("id")
         answer = self._asked.pop(identity, None) if isinstance(identity, int) else None
         if answer is None:
@@ -153,7 +153,7 @@ class Orders(LineOnlyReceiver):
 
 
 class OneConnection(Factory):
-    """Gives a connection that is there already its *protocol*."""
+    """The maker of a given connection's *protocol*."""
 
     noisy = False
 
@@ -173,6 +173,6 @@ def about_sessions(parts: Parts) -> Answers:
     }
 
 
-def _told(failure: Failure) -> str:
+def _sentence(failure: Failure) -> str:
     text = failure.getErrorMessage()
     return text if failure.check(Trouble) else f"{failure.value.__class__.__name__}: {text}"

@@ -1,5 +1,5 @@
 """
-The certificates of a configuration: every pair it names, loaded and checked together, with what is wrong about them.
+The certificates of a configuration: every pair it names, loaded and checked together, with all complaints.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SOON = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """The pairs by the section that names them, and complaints; without errors no pair that is wanted is missing."""
+    """The pairs by the section that names them, and complaints; without errors no required pair is missing."""
 
     pairs: Mapping[Key, CertificatePair] = field(default_factory=dict)
     complaints: tuple[ConfigError, ...] = ()
 
     @property
     def main(self) -> CertificatePair | None:
-        """The pair for whoever asks for no other; None for a server without TLS."""
+        """The pair for clients that ask for no other name; None for a server without TLS."""
         return self.pairs.get(MAIN)
 
 
@@ -45,7 +45,7 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
         paths = files.certificate, files.private_key
         if known.isdisjoint(shown_key((*files.key, name)) for name in ("certificate", "private_key")):
             try:
-                # One that is named twice is one: sessions may move between hosts that share theirs.
+                # A pair that two sections name is loaded once, so that sessions may move between them.
                 pairs[files.key] = loaded[paths] = loaded.get(paths) or CertificatePair.load(*paths)
             except CertificateError as problem:
                 complaints.append(config.complaint((*files.key, "certificate"), str(problem)))
@@ -69,7 +69,7 @@ def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[C
 
 
 def _strange_names(config: Config, key: Key, names: Iterable[str], pair: CertificatePair) -> list[ConfigError]:
-    """Warn of *names* that clients would not find in the certificate they are shown."""
+    """Warn of *names* that clients would not find in the certificate they get."""
     holds = ", ".join(pair.names) or "no name"
     return [
         config.complaint(

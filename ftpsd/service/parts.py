@@ -30,13 +30,13 @@ from ftpsd.workers import WorkerPool
 FILES_QUEUE = 10_000
 TRANSFER_QUEUE = 10_000
 # Walks through whole trees take long and must not keep others waiting: one thread counts all homes, one sweeps partials
-# from all of them, and the others count the homes of those who log in before their turn has come.
+# from all of them, and the others count the homes of users who log in before their turn has come.
 UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
 
 
 class Parts:
-    """What is made once for the process, from the configuration it started with, on Twisted's *reactor*."""
+    """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
 
     def __init__(self, config: Config, reactor: Any, share: Share) -> None:
         call = reactor.callFromThread
@@ -91,7 +91,7 @@ class Parts:
         self.audit_log.stop()
 
     def _watch(self) -> None:
-        """Give the metrics what they read instead of count."""
+        """Give the metrics their gauges, which are read and not counted."""
 
         def sessions() -> dict[str, float]:
             transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)

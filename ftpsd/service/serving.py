@@ -1,5 +1,6 @@
 """
-What is served now. A reload and a renewal replace it whole; sessions and logins to come find the new one.
+The configuration that is served now. A reload and a renewal replace it whole; sessions and logins to come find the new
+one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,6 @@ class Serving:
             addresses.refresh()
 
     def factory(self, listener: Listener, port: int) -> ControlFactory:
-        """Return what makes the sessions of *listener* on *port*: each begins with what is served then."""
+        """Return the maker of the sessions of *listener* on *port*: each begins with the configuration served then."""
         name, is_implicit = listener_name(listener, port), listener.mode == "implicit"
         return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)

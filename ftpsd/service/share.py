@@ -1,5 +1,5 @@
 """
-What one process has of the server: all of it when it serves alone, a part when it is one of several.
+The share of one process in the server: all of it when it serves alone, a part when it is one of several.
 
 `Share.alone` is the default; processes/member.py makes the share of one of several.
 """
@@ -29,7 +29,7 @@ class Duty(Enum):
 @dataclass(frozen=True, slots=True)
 class Share:
     """
-    The part of one process of *processes*: its passive *ports*, its limits, what it knows of passwords, its *duties*.
+    The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *duties*.
 
     *audit_turn* is held to write a line of the audit log.
     """

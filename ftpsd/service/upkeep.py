@@ -1,6 +1,6 @@
 """
-Upkeep: what the daemon does by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes
-DNS names, looks for renewed certificates, sweeps uploads that nobody will resume and counts what quotas are about.
+Upkeep: the daemon's work by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes DNS
+names, looks for renewed certificates, sweeps abandoned uploads and counts the homes with a quota.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = Logger()
 
 class Upkeep:
     """
-    The clockwork of what is *serving*; *describe* names the listeners.
+    The clockwork of *serving*; *describe* names the listeners.
 
     While one of the *reloads* runs, no certificate is renewed.
     """
@@ -68,7 +68,7 @@ class Upkeep:
         self._clockwork.stop()
 
     def status(self) -> Mapping[str, object]:
-        """Return what the status page shows."""
+        """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
         return {
             "version": __version__,
@@ -92,7 +92,7 @@ class Upkeep:
         self._expected = now + LAG_INTERVAL
 
     def _count(self) -> Deferred[None]:
-        """Count the homes with a quota, and from time to time again, for what other programs have changed in them."""
+        """Count the homes with a quota, and from time to time again, for changes by other programs."""
         runtime, parts = self._serving.runtime, self._serving.parts
         everybody = [user for host in runtime.hosts.all for user in host.users.values()]
         homes = [user.home for user in everybody if user.quota is not None]
@@ -115,7 +115,7 @@ class Upkeep:
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:
-    """Count *homes* as far as that is due, and say of which it cannot be done."""
+    """Count *homes* as far as that is due, and report those that cannot be counted."""
     accounts.count_due(homes)
     return accounts.uncounted(homes)
 

@@ -1,1 +1,1 @@
-"""Where files live: blocking by contract, called in workers only; knows no reactor, no session and no Twisted."""
+"""Files and their trees: blocking by contract, called in workers only; knows no reactor, no session and no Twisted."""

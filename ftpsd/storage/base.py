@@ -1,10 +1,10 @@
 """
 Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
 
-Every call may block and is made in a worker, all but `traits`, `read_cached` and `close`. A storage raises
-`StorageError` and nothing else for what the file system or the caller's wish can cause; the kind is all that a reply
-may be made of, the cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or
-`Listing` belongs to one worker at a time.
+Every call may block and is made in a worker, all but `traits`, `read_cached` and `close`. A storage raises only
+`StorageError` for faults of the file system and of the caller's request; a reply may be made of the kind alone, the
+cause is for the log. A storage may be called from several workers at once. One `Source`, `Sink` or `Listing` belongs to
+one worker at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftpsd.values.quota import Standing
 
 
 class Kind(Enum):
-    """What went wrong, as far as a client may know."""
+    """The kind of a failure, as far as a client may know."""
 
     NOT_FOUND = auto()
     EXISTS = auto()
@@ -30,12 +30,12 @@ class Kind(Enum):
     NOT_EMPTY = auto()
     NO_SPACE = auto()
     QUOTA = auto()
-    COUNTING = auto()  # how much there is has not been counted yet, so nobody knows whether more would be too much
+    COUNTING = auto()  # how much there is has not been counted yet, so it is not known whether more would be too much
     UNCOUNTED = auto()  # how much there is cannot be counted: something there cannot be looked at
     BAD_NAME = auto()
     NOT_REGULAR = auto()
     READ_ONLY = auto()
-    BUSY = auto()  # may work later: somebody else is at it, or the server is short of descriptors or memory
+    BUSY = auto()  # may work later: another session is at it, or the server is short of descriptors or memory
     TOO_MANY_LINKS = auto()
     CIRCULAR = auto()  # a link to a directory that the link is in
     NO_LINKS = auto()  # no link is followed here, so none is made
@@ -44,7 +44,7 @@ class Kind(Enum):
     BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
-    REFUSED = auto()  # what came in is not taken: a watcher of the upload has looked at it
+    REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
     IO = auto()
 
 
@@ -52,7 +52,7 @@ class StorageError(Exception):
     """
     An operation that was not done; *path* is the virtual path, never a host path.
 
-    *why* says what decided, such as the right that no rule gives, where neither kind nor cause does.
+    *why* names the decision, such as the right that no rule gives, where neither kind nor cause does.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class StorageError(Exception):
 
     @property
     def reason(self) -> str:
-        """What decided, for the log: a rule, the name of the errno, or else the kind."""
+        """The decision, for the log: a rule, the name of the errno, or else the kind."""
         return self.why or self._errno or _ERRNOS.get(self.kind) or self.kind.name.lower().replace("_", " ")
 
     @property
@@ -88,7 +88,7 @@ class UnfinishedUpload(StorageError):
         self.is_append = is_append
 
 
-# What a kind is called in the log that was found out by looking, without a system call that failed.
+# The name in the log of a kind that was found out by looking, without a system call that failed.
 _ERRNOS = {
     Kind.NOT_FOUND: "ENOENT",
     Kind.EXISTS: "EEXIST",
@@ -100,7 +100,7 @@ _ERRNOS = {
     Kind.OTHER_TREE: "EXDEV",
 }
 
-# Whatever is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
+# An errno that is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
 # delete its own copy because our file server restarted.
 _KINDS = {
     errno.ENOENT: Kind.NOT_FOUND,
@@ -116,7 +116,7 @@ _KINDS = {
     errno.ENAMETOOLONG: Kind.BAD_NAME,
     errno.EILSEQ: Kind.BAD_NAME,
     errno.EINVAL: Kind.BAD_NAME,  # vfat's forbidden characters, a directory renamed into itself
-    errno.ENXIO: Kind.NOT_REGULAR,  # a socket, or a FIFO nobody reads
+    errno.ENXIO: Kind.NOT_REGULAR,  # a socket, or a FIFO without a reader
     errno.ENODEV: Kind.NOT_REGULAR,
     errno.ESPIPE: Kind.NOT_REGULAR,
     errno.EROFS: Kind.READ_ONLY,
@@ -140,7 +140,7 @@ _KINDS = {
 
 
 def from_oserror(error: OSError, path: VirtualPath | None = None) -> StorageError:
-    """Make the StorageError that says what *error* means to a client."""
+    """Return the StorageError that stands for *error*."""
     return StorageError(_KINDS.get(error.errno or 0, Kind.IO), path, error)
 
 
@@ -152,9 +152,9 @@ class Source(Protocol):
     @property
     def offset(self) -> int:
         """
-        Where the next read starts: where the last one ended.
+        The offset of the next read: the end of the last one.
 
-        Nobody sets it. What is computed of the bytes that go by is of all of them, in order, or of none.
+        No caller sets it. A value computed of the bytes that go by is of all of them, in order, or of none.
         """
 
     @property
@@ -178,9 +178,9 @@ class Source(Protocol):
 @dataclass(frozen=True, slots=True)
 class Terms:
     """
-    What an upload begins with and may do to its target.
+    The beginning of an upload, and its rights on the target.
 
-    What it may do holds when it is opened and when it is committed, without a gap between looking and doing.
+    The rights hold when it is opened and when it is committed, without a gap between looking and doing.
     """
 
     offset: int = 0  # bytes
@@ -209,7 +209,7 @@ class CachedFile:
 
     @property
     def offset(self) -> int:
-        """Where the next read starts."""
+        """The offset of the next read."""
         return self._offset
 
     @property
@@ -233,7 +233,7 @@ class CachedFile:
 
 
 class Sink(Protocol):
-    """One open upload. Whoever opened it ends it with commit() or abort()."""
+    """One open upload. The opener ends it with commit() or abort()."""
 
     path: VirtualPath  # where it will be published; for unique=True the chosen name
     offset: int  # where the first byte goes
@@ -244,17 +244,19 @@ class Sink(Protocol):
 
     def prepare(self) -> bool:
         """
-        Do a piece, of about a tenth of a second, of what commit() would need long for; True when nothing of it is left.
+        Do a piece, of about a tenth of a second, of the long work of commit(); True when nothing of it is left.
 
-        All bytes have been written. Who does not ask for it has commit() do it in one go. Raises: StorageError, after
-        which only abort() makes sense.
+        All bytes have been written. Otherwise commit() does all of it. Raises: StorageError, after which only abort()
+        makes sense.
         """
 
     def commit(self) -> None:
         """Make the upload durable and published. Raises: StorageError with nothing half-published; the sink is over."""
 
     def abort(self) -> None:
-        """Give up without publishing; what came in stays resumable where it can. Idempotent, also after commit()."""
+        """
+        Give up without publishing; the received bytes stay resumable where they can. Idempotent, also after commit().
+        """
 
 
 class Listing(Protocol):
@@ -269,7 +271,7 @@ class Listing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a tree is like and what can be done in it, whatever its files and the user's rights are."""
+    """The traits of a tree, whatever its files and the user's rights are."""
 
     is_remote: bool = False  # its calls may wait for a network: they are made in workers of their own
     can_link: bool = True  # False: make_link() is NO_LINKS
@@ -282,7 +284,7 @@ class Storage(Protocol):
 
     def traits(self, path: VirtualPath) -> Traits:
         """
-        Return what the tree is like that *path* is in, be there a file or not.
+        Return the traits of the tree that *path* is in, be there a file or not.
 
         It holds for the life of the storage. Never waits, so the reactor thread may call.
         """
@@ -304,14 +306,15 @@ class Storage(Protocol):
         """
         Return the whole of a regular file of up to *limit* bytes where that needs no waiting.
 
-        The one method that the reactor thread may call. None also for every error: `open_source` says what it is.
+        The one method that the reactor thread may call. None also for every error: `open_source` then raises it.
         """
 
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """
         Open an upload to *path* on *terms*.
 
-        Raises: UNFINISHED for what would go on from a published file of which this owner has an unfinished new
+        Raises: UNFINISHED for an upload that would go on from a published file of which this owner has an unfinished
+        new
         version; COUNTING: ask again in a moment, nothing has been done.
         """
 
@@ -332,16 +335,16 @@ class Storage(Protocol):
 
     def remove_file(self, path: VirtualPath) -> None:
         """
-        Remove the file *path*, and what this owner left unfinished under that name.
+        Remove the file *path*, and the unfinished upload of this owner under that name.
 
         The latter goes first, so that it cannot stay alone; also when the file then cannot be removed.
         """
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """
-        Rename *old* to *new*, and forget what this owner left unfinished under *old*.
+        Rename *old* to *new*, and forget the unfinished upload of this owner under *old*.
 
-        With *may_replace* False whatever is at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
+        With *may_replace* False a file at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
         file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
         read-only is not replaced: DENIED.
         """
@@ -355,16 +358,16 @@ class Storage(Protocol):
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """
-        Set the permission bits, at most 0o777; return the mode, with what else is in it.
+        Set the permission bits, at most 0o777; return the mode, with its other bits.
 
-        Directories keep all rights of their owner, which is the server: it must see what is in them.
+        Directories keep all rights of their owner, which is the server: it must read their contents.
         """
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how many bytes can still be stored in the directory *path*. Raises: NOT_A_DIRECTORY, COUNTING."""
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota of the tree stands that *path* is in, None where there is none. Raises: COUNTING."""
+        """Return the state of the quota of the tree that *path* is in, None where there is none. Raises: COUNTING."""
 
     def close(self) -> None:
         """Release the tree; sources, sinks and listings that are open stay valid. Never waits."""

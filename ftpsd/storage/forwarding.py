@@ -1,9 +1,9 @@
 """
 ForwardingStorage: the base of storages that are another one seen differently.
 
-A wrapper says how paths are spelt on the other side (`inward`, `new`), how they are spelt here (`outward`), and what
-an entry is called here (`shown`). All that is told later, in errors and by open sources, sinks and listings, is spelt
-as here. A path that has no spelling here stays as it is.
+A wrapper defines how paths are spelt on the other side (`inward`, `new`), how they are spelt here (`outward`), and how
+an entry is described here (`shown`). Paths in errors, and those of open sources, sinks and listings, are spelt as here.
+A path that has no spelling here stays as it is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class ForwardingStorage:
     def __init__(self, inner: Storage) -> None:
         self._inner = inner
 
-    # --- what a wrapper says
+    # --- the definitions of a wrapper
 
     def inward(self, path: VirtualPath) -> VirtualPath:
         """Return *path* as the inner storage spells it. Raises: StorageError."""
         return path
 
     def new(self, path: VirtualPath) -> VirtualPath:
-        """Return the same for something that is to be made. Raises: StorageError."""
+        """Return the same for a path that is to be made. Raises: StorageError."""
         return self.inward(path)
 
     def outward(self, path: VirtualPath) -> VirtualPath:
@@ -44,7 +44,7 @@ class ForwardingStorage:
     # --- the storage
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return what the tree of *path* is like; one for a path that the inner storage cannot spell."""
+        """Return the traits of the tree of *path*; those of the root for a path that the inner storage cannot spell."""
         try:
             return self._inner.traits(self.inward(path))
         except StorageError:
@@ -53,19 +53,19 @@ class ForwardingStorage:
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return self.shown(self._inner.stat(inner))
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path* for reading."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return ForwardingListing(self, self._inner.list(inner))
 
     def open_source(self, path: VirtualPath, offset: int = 0) -> Source:
         """Open the file *path* for sending."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return ForwardingSource(self, self._inner.open_source(inner, offset))
 
     def read_cached(self, path: VirtualPath, limit: int) -> CachedFile | None:
@@ -81,7 +81,7 @@ class ForwardingStorage:
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
         inner = self.new(path)
-        with self.told():
+        with self.respelt():
             sink = self._inner.open_sink(inner, terms)
         try:
             return ForwardingSink(self, sink)
@@ -92,55 +92,55 @@ class ForwardingStorage:
     def make_directory(self, path: VirtualPath) -> None:
         """Make the directory *path*."""
         inner = self.new(path)
-        with self.told():
+        with self.respelt():
             self._inner.make_directory(inner)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Make the link *path*, which leads to *target*."""
         inner, inner_target = self.new(path), self.inward(target)
-        with self.told():
+        with self.respelt():
             self._inner.make_link(inner, inner_target)
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the empty directory *path*."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             self._inner.remove_directory(inner)
 
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file *path*."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             self._inner.remove_file(inner)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
         source, target = self.inward(old), self.new(new)
-        with self.told():
+        with self.respelt():
             self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return self._inner.set_modified(inner, modified_ns)
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """Set the permission bits."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return self._inner.set_mode(inner, mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
         """Return how much can be stored in the directory *path*."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return self._inner.free_bytes(inner)
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota stands."""
+        """Return the state of the quota."""
         inner = self.inward(path)
-        with self.told():
+        with self.respelt():
             return self._inner.standing(inner)
 
     def close(self) -> None:
@@ -148,8 +148,8 @@ class ForwardingStorage:
         self._inner.close()
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Let errors of the inner storage speak of paths as they are spelt here."""
+    def respelt(self) -> Iterator[None]:
+        """Spell paths in errors of the inner storage as they are spelt here."""
         try:
             yield
         except StorageError as error:
@@ -170,7 +170,7 @@ class ForwardingSource:
     # Attributes of the protocol that change while the file is read.
     @property
     def offset(self) -> int:
-        """Where the next read starts."""
+        """The offset of the next read."""
         return self._inner.offset
 
     @property
@@ -185,7 +185,7 @@ class ForwardingSource:
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill *buffer* from the offset on."""
-        with self._storage.told():
+        with self._storage.respelt():
             return self._inner.read_into(buffer)
 
     def fileno(self) -> int | None:
@@ -209,17 +209,17 @@ class ForwardingSink:
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""
-        with self._storage.told():
+        with self._storage.respelt():
             self._inner.write(data)
 
     def prepare(self) -> bool:
-        """Do a piece of what publishing needs."""
-        with self._storage.told():
+        """Do a piece of the work of publishing."""
+        with self._storage.respelt():
             return self._inner.prepare()
 
     def commit(self) -> None:
         """Publish."""
-        with self._storage.told():
+        with self._storage.respelt():
             self._inner.commit()
         self.sha256 = self._inner.sha256
 
@@ -237,7 +237,7 @@ class ForwardingListing:
 
     def read(self, count: int) -> list[Entry]:
         """Return up to *count* further entries."""
-        with self._storage.told():
+        with self._storage.respelt():
             return [*map(self._storage.shown, self._inner.read(count))]
 
     def close(self) -> None:

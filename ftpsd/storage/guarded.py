@@ -1,13 +1,12 @@
 """
-GuardedStorage: the one place where it is decided what a user may do.
+GuardedStorage: the one place that decides the rights of a user.
 
 * The decision is made by the virtual path alone, before anything is looked at, so nothing can change between looking
-  and doing. What depends on the file (does the upload replace something?) is passed down as may_replace and
-  may_create, and is kept there by a rename or an open that cannot do otherwise.
-* What the user may neither list nor do the wanted thing with is NOT_FOUND: names cannot be probed. Making something
-new
-  is DENIED, which says nothing about what is there.
-* Rules are about the name by which the user reaches a file. A link is the operator's decision to show a file under
+  and doing. Conditions on the file (does the upload replace something?) are passed down as may_replace and may_create,
+  and are kept there by a rename or an open that cannot do otherwise.
+* A path that the user may neither list nor use as asked is NOT_FOUND: names cannot be probed. Making something new is
+  DENIED, which discloses nothing about existing names.
+* Rules are about the name by which the user reaches a file. A link is the operator's decision to serve a file under
   another name. Users make links only where all names have the same permissions: there a link gives nothing that its
   target does not give, wherever either of them is moved.
 """
@@ -46,7 +45,7 @@ class GuardedStorage:
         return entry if self._is_open else narrowed(entry, entry_rules)
 
     def list(self, path: VirtualPath) -> Listing:
-        """Open the directory *path* for reading; what may not be listed is left out."""
+        """Open the directory *path* for reading, without the entries that may not be listed."""
         rules = self._require(path, Permission.LIST)
         listing = self._inner.list(path)
         return listing if self._is_open else GuardedListing(listing, rules)
@@ -77,7 +76,7 @@ class GuardedStorage:
                 error.why = _lacks(replacing)
             raise
         if terms.unique and Permission.UPLOAD not in self._at(sink.path).allowed:
-            # The name that was chosen falls under another rule than the one that was asked for.
+            # The chosen name falls under another rule than the one that was asked for.
             sink.abort()
             with suppress(StorageError):
                 self._inner.remove_file(sink.path)
@@ -113,7 +112,7 @@ class GuardedStorage:
         """
         Rename *old* to *new*; needs rename on both (a directory's contents too) and overwrite to replace.
 
-        No name may come to allow what the old one did not: else rename would give what the rules deny.
+        No name may come to allow more than the old one did: else rename would give what the rules deny.
         """
         source = self._require(old, Permission.RENAME)
         target = self._at(new)
@@ -146,12 +145,12 @@ class GuardedStorage:
         return self._inner.free_bytes(path)
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota stands where *path* is; needs list or read, as free_bytes() does."""
+        """Return the state of the quota where *path* is; needs list or read, as free_bytes() does."""
         self._require_seen(path)
         return self._inner.standing(path)
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return what the tree of *path* is like, which tells nothing of what is in it."""
+        """Return the traits of the tree of *path*, which disclose nothing of its contents."""
         return self._inner.traits(path)
 
     def close(self) -> None:
@@ -162,14 +161,14 @@ class GuardedStorage:
         return self._rules if self._is_open else self._rules.at(path.parts)
 
     def _require_seen(self, path: VirtualPath) -> Rules:
-        """Return the rules at *path*. Raises: NOT_FOUND for what the user may neither list nor read."""
+        """Return the rules at *path*. Raises: NOT_FOUND for a path that the user may neither list nor read."""
         rules = self._at(path)
         if not rules.allowed & {Permission.LIST, Permission.READ}:
             raise StorageError(Kind.NOT_FOUND, path, why="no rule allows list or read")
         return rules
 
     def _require(self, path: VirtualPath, permission: Permission) -> Rules:
-        """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for what the user may not even list."""
+        """Return the rules at *path*. Raises: DENIED, or NOT_FOUND for a path that the user may not even list."""
         rules = self._at(path)
         if not rules.allows(permission):
             kind = Kind.DENIED if rules.allows(Permission.LIST) else Kind.NOT_FOUND
@@ -178,7 +177,7 @@ class GuardedStorage:
 
 
 class GuardedListing:
-    """A directory without what the user may not list."""
+    """A directory without the entries that the user may not list."""
 
     def __init__(self, inner: Listing, rules: Rules) -> None:
         self._inner = inner
@@ -199,13 +198,13 @@ class GuardedListing:
 
 
 def _lacks(permission: Permission) -> str:
-    """Say for the log which right is missing."""
+    """Name the missing right for the log."""
     return f"no rule allows {permission.value}"
 
 
 def narrowed(entry: Entry, rules: Rules) -> Entry:
     """
-    Tell of *entry* what *rules*, as they look from it, allow to be told.
+    Return *entry* as *rules*, as they look from it, allow it to be described.
 
     Its perm letters (RFC 3659, 7.5.5) are those that the rules give. The links of a directory are as many as the
     directories in it and two more, so where some of them are hidden there is 1, as on file systems that do not count.

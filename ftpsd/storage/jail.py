@@ -4,19 +4,19 @@ LocalJail: a directory of the local file system as a storage, and nothing outsid
 Why a path cannot leave the jail:
 1. The jail is a descriptor of its root directory. No host path is ever put together or opened.
 2. A name is reached component by component, each opened below the one before with O_NOFOLLOW (walk.py). The kernel
-   follows no link and sees no `..` and no `/`; what is swapped during the walk can make it fail, not leave.
+follows no link and sees no `..` and no `/`; a component swapped during the walk can make it fail, not leave.
 3. Links are resolved by hand inside the walk, at most 40. A relative one counts from where it is, an absolute one only
    if it points into the real path of the root; `..` above the root and everything else that leads out is NOT_FOUND.
-   With symlinks="none" every link is. The links made here are relative: they say the same to other programs, also to
+   With symlinks="none" every link is. The links made here are relative: they mean the same to other programs, also to
    those that see the home under another path.
 4. The last component: stat, list, open, set_modified and set_mode go where a link leads; remove and rename act on the
    link itself.
 5. Files are opened with O_NONBLOCK and looked at before they are read or written: only regular ones are.
 6. Names beginning with `.ftpsd-` are the server's own (names.py): in no listing, and NOT_FOUND or BAD_NAME in every
-   operation, also when a link says them.
+operation, also when a link holds them.
 7. Every descriptor is O_CLOEXEC.
 
-What a user may do inside is not decided here but in guarded.py.
+The rights of a user inside are decided in guarded.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LocalJail:
     """
     A tree of the local file system, for one user.
 
-    *ledger* is told of what comes and goes in it, *content* says how its files hold what users see.
+    *ledger* is called for all that comes and goes in it, *content* defines how its files hold the users' bytes.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LocalJail:
         ledger: Ledger = NO_LEDGER,
         content: Content = PLAIN,
     ) -> LocalJail:
-        """Open the jail in *directory*; *owner* is whose interrupted uploads are resumed. Raises: StorageError."""
+        """Open the jail in *directory*; *owner* is the owner of interrupted uploads to resume. Raises: StorageError."""
         try:
             return cls(Root.shared(os.fsencode(directory), symlinks), uploads, owner, ledger, content)
         except OSError as error:
@@ -96,11 +96,11 @@ class LocalJail:
         return None if root is None else cls(root, uploads, owner)
 
     def close(self) -> None:
-        """Let the root go; what is in the middle of a walk finishes it."""
+        """Let the root go; a walk under way finishes it."""
         self._root = None
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return what the policies make of it."""
+        """Return the traits that follow from the policies."""
         return self._traits
 
     def stat(self, path: VirtualPath) -> Entry:
@@ -139,7 +139,7 @@ class LocalJail:
         return read_cached(root.fd, path, limit, digests=self._uploads.digests)
 
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
-        """Open an upload to *path*, through links; in the way the policy says."""
+        """Open an upload to *path*, through links; in the way of the policy."""
         if terms.unique:
             # Unlike a number that is free right now, it is still free when the upload is published.
             path, terms = path.parent / unique_name(path.name), terms.under_new_name()
@@ -197,7 +197,7 @@ class LocalJail:
                     sync_name(place)
 
     def remove_directory(self, path: VirtualPath) -> None:
-        """Remove the directory *path*, and with it what this owner alone left unfinished in it."""
+        """Remove the directory *path*, and with it the unfinished uploads of this owner alone in it."""
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
             status = place.lstat()
             change.going(status)
@@ -215,7 +215,7 @@ class LocalJail:
             status = place.lstat_or_none()
             if status is not None and stat.S_ISDIR(status.st_mode):
                 raise StorageError(Kind.IS_A_DIRECTORY)
-            # First: what a death between the two calls left of it would come to light as an upload to a free name.
+            # First: after a death between the two calls the partial would come to light as an upload to a free name.
             is_discarded = self._discard_partial(place)
             if status is None:
                 if not is_discarded:
@@ -245,7 +245,7 @@ class LocalJail:
                 else:
                     rename_to_new(source, target)
                 change.moved(moved)
-            # Else what was begun to replace the file would come to light as an upload to a name that is free now.
+            # Else a partial begun to replace the file would come to light as an upload to a name that is free now.
             self._discard_partial(source)
             if self._uploads.durable:
                 sync_name(target)
@@ -253,7 +253,7 @@ class LocalJail:
                     sync_name(source)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
-        """Set the modification time of what *path* leads to; return the one that is kept."""
+        """Set the modification time of the file that *path* leads to; return the one that is kept."""
         with self._find(path, follow=True) as place:
             status = place.lstat()
             times = (status.st_atime_ns, modified_ns)
@@ -263,7 +263,7 @@ class LocalJail:
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """
-        Set the permission bits of what *path* leads to; directories keep all of their owner's.
+        Set the permission bits of the file that *path* leads to; directories keep all of their owner's.
 
         Raises: DENIED for set-user-id and its like.
         """
@@ -274,7 +274,7 @@ class LocalJail:
             return stat.S_IMODE(place.lstat().st_mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
-        """Return how many bytes can still be stored in the directory *path*: what disk and quota leave."""
+        """Return how many bytes can still be stored in the directory *path* with regard to disk and quota."""
         with self._find(path, follow=True) as place:
             fd = os.open(place.name, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
             try:
@@ -286,7 +286,7 @@ class LocalJail:
         return free if left is None else min(free, left)
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota stands, which is that of the whole jail."""
+        """Return the state of the quota, which is that of the whole jail."""
         self._opened(path)
         return self._ledger.standing()
 
@@ -301,26 +301,26 @@ class LocalJail:
         return self._opened(path).find(path, follow=follow)
 
     def _find_own(self, path: VirtualPath) -> Place:
-        """Find what is to be removed or renamed itself."""
+        """Find the name that is to be removed or renamed itself."""
         if path.is_root:
             raise StorageError(Kind.DENIED, path, why="the root of a tree stays")
         return self._find(path)
 
     def _find_new(self, path: VirtualPath, *, is_file: bool = False, follow: bool = False) -> Place:
-        """Find where something is to be made."""
+        """Find the name under which something is to be made."""
         self._require_new(path, is_file=is_file)
         return self._find(path, follow=follow)
 
     @staticmethod
     def _require_new(path: VirtualPath, *, is_file: bool = False) -> None:
-        """Refuse what never can be made."""
+        """Refuse names that never can be made."""
         if path.is_root:
             raise StorageError(Kind.IS_A_DIRECTORY if is_file else Kind.EXISTS, path)
         if is_reserved(path.name):
             raise StorageError(Kind.BAD_NAME, path)
 
     def _entry(self, place: Place) -> Entry | None:
-        """Describe what is at *place*, None for a link."""
+        """Describe the file at *place*, None for a link."""
         name = place.path.name
         try:
             status = place.lstat()
@@ -365,7 +365,7 @@ class LocalJail:
         try:
             fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
         except PermissionError:
-            # What we own and may not read is reached with O_PATH. fchmod refuses that; this name means the
+            # A file that we own and may not read is reached with O_PATH. fchmod refuses that; this name means the
             # descriptor, no path.
             fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
             try:

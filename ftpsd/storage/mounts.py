@@ -6,7 +6,8 @@ MountedStorage: a home and several other trees under one virtual tree.
 * A mount point is the root of its tree, whatever the home has under that name. The directories above it are always
   there: where the home has none, or does not let the user see it, they hold the mount points and nothing else.
 * Neither a mount point nor a directory above one is deleted, renamed, replaced or made. A rename stays in one tree, and
-  so does a link; no link leads to what is above a mount point, where it would show what the mount hides.
+  so does a link; no link leads to a directory above a mount point, where it would expose the files that the mount
+  hides.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing
 
-# What a directory that is only there for the mounts below it allows: to enter and to list it.
+# The permissions of a directory that is only there for the mounts below it: to enter and to list it.
 _MADE_UP_PERM = "el"
 # Entries that are read at a time.
 _BATCH = 200
 _name = attrgetter("name")
-# Why, for the log.
+# The reason, for the log.
 _HELD = "a mount point, or above one"
 _NOT_THERE = frozenset({Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY})
 
 
 class MountPoints:
-    """Where one tree ends and the next begins, by paths alone."""
+    """The borders between trees, by paths alone."""
 
     def __init__(self, points: Iterable[VirtualPath]) -> None:
         self._deepest_first = sorted(points, key=lambda point: len(point.parts), reverse=True)
@@ -45,7 +46,7 @@ class MountPoints:
         return next((point for point in self._deepest_first if path.is_within(point)), ROOT)
 
     def is_held(self, path: VirtualPath) -> bool:
-        """Tell whether *path* is a mount point, or a directory above one."""
+        """Return whether *path* is a mount point, or a directory above one."""
         return any(point.is_within(path) for point in self._deepest_first)
 
     def names_in(self, path: VirtualPath) -> list[str]:
@@ -56,7 +57,7 @@ class MountPoints:
 
 
 def inside(path: VirtualPath, point: VirtualPath) -> VirtualPath:
-    """Return *path* as it is seen from the root of the tree at *point*. Raises: BAD_NAME for what no path holds."""
+    """Return *path* as it is seen from the root of the tree at *point*. Raises: BAD_NAME for names no path can hold."""
     if point.is_root:
         return path
     try:
@@ -90,7 +91,7 @@ class MountedStorage:
         self._points = MountPoints(mounts)
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return what the tree of *path* is like."""
+        """Return the traits of the tree of *path*."""
         return self._tree_of(path).traits(path)
 
     def stat(self, path: VirtualPath) -> Entry:
@@ -148,12 +149,14 @@ class MountedStorage:
             self._tree_of(path).make_directory(path)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
-        """Make the link *path*; a target in another tree, a mount point and what is above one are as if not there."""
+        """
+        Make the link *path*; a target in another tree, a mount point and a directory above one are as if not there.
+        """
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.EXISTS, Kind.DENIED)
         point = self._points.find(path)
         if self._points.is_held(target) or self._points.find(target) != point:
-            # Asked for a name that nothing has, the tree answers as for every such name: hidden mounts do not show.
+            # Asked for a free name, the tree answers as for every such name: hidden mounts do not show.
             target = point / RESERVED_PREFIX
         with self._making(path):
             self._trees[point].make_link(path, target)
@@ -189,7 +192,7 @@ class MountedStorage:
         return self._real(path).free_bytes(path)
 
     def standing(self, path: VirtualPath) -> Standing | None:
-        """Return how the quota of the tree stands that *path* is in."""
+        """Return the state of the quota of the tree that *path* is in."""
         return self._tree_of(path).standing(path)
 
     def close(self) -> None:
@@ -202,13 +205,15 @@ class MountedStorage:
         return self._trees[self._points.find(path)]
 
     def _changeable(self, path: VirtualPath) -> Storage:
-        """Return the tree of what is to be removed or renamed. Raises: DENIED for what is held by a mount."""
+        """Return the tree of a path to be removed or renamed. Raises: DENIED for a path that a mount holds."""
         if self._points.is_held(path):
             raise self._in_the_way(path, Kind.DENIED, Kind.NOT_FOUND)
         return self._tree_of(path)
 
     def _in_the_way(self, path: VirtualPath, seen: Kind, hidden: Kind) -> StorageError:
-        """Return the refusal for what a mount holds: *seen*, or *hidden* where the user may not know of the mount."""
+        """
+        Return the refusal for a path that a mount holds: *seen*, or *hidden* where the user may not know of the mount.
+        """
         try:
             self.stat(path)
         except StorageError as error:
@@ -217,13 +222,13 @@ class MountedStorage:
         return StorageError(seen, path, why=_HELD)
 
     def _real(self, path: VirtualPath) -> Storage:
-        """Return the tree of what is to be described anew. Raises: DENIED for what is only there for its mounts."""
+        """Return the tree of a path to be changed. Raises: DENIED for a directory that is only there for its mounts."""
         if self._is_made_up(path):
             raise StorageError(Kind.DENIED, path, why=_HELD)
         return self._tree_of(path)
 
     def _is_made_up(self, path: VirtualPath) -> bool:
-        """Tell whether the directory *path* is only there for the mounts below it."""
+        """Return whether the directory *path* is only there for the mounts below it."""
         if not self._points.names_in(path):
             return False
         try:
@@ -233,7 +238,7 @@ class MountedStorage:
 
     @contextmanager
     def _making(self, path: VirtualPath) -> Iterator[None]:
-        """Say DENIED, not "no such directory", where something is made in a directory that is only there for mounts."""
+        """Raise DENIED, not "no such directory", for a new name in a directory that is only there for mounts."""
         try:
             yield
         except StorageError as error:
@@ -242,7 +247,7 @@ class MountedStorage:
             raise
 
     def _entries(self, path: VirtualPath, names: Sequence[str]) -> Iterator[Entry]:
-        """Describe what leads to mounts in the directory *path*, without what the user may not see."""
+        """Describe the entries that lead to mounts in the directory *path*, without those the user may not see."""
         for name in names:
             try:
                 yield self.stat(path / name)
@@ -253,7 +258,7 @@ class MountedStorage:
 
 
 class MountedListing:
-    """A directory of one tree, with the mount points in it instead of what else has their names."""
+    """A directory of one tree, with the mount points in it instead of other entries of their names."""
 
     def __init__(self, inner: Listing | None, mounts: list[Entry], hidden: frozenset[str]) -> None:
         self._inner = inner

@@ -1,12 +1,12 @@
 """
-RecodedStorage: an old tree whose names on disk are not UTF-8, shown as if they were.
+RecodedStorage: an old tree whose names on disk are not UTF-8, presented as if they were.
 
 * A name on disk that is text in the tree's charset, is written just so and holds no control character (latin-1 has 32
-  of them above ASCII) is shown as that text. Any other is shown byte for byte, as names that are not UTF-8 are
+  of them above ASCII) is presented as that text. Any other is presented byte for byte, as names that are not UTF-8 are
   everywhere. So every name on disk has exactly one spelling, and rules around this storage cannot be passed by with
   another.
-* Each name that is asked for has to be the one under which its bytes are shown; else it is BAD_NAME. That a charset has
-  bytes for it is not enough: in Shift JIS and EUC-JP two letters can share theirs.
+* Each requested name has to be the one under which its bytes are presented; else it is BAD_NAME. It is not enough that
+  a charset has bytes for it: in Shift JIS and EUC-JP two letters can share theirs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import PathError, VirtualPath
 
-# Surrogates carry raw bytes, and to a name with a control character no path leads.
+# Surrogates carry raw bytes, and no path leads to a name with a control character.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -43,7 +43,7 @@ class StoredNames:
         return data.decode("ascii", "surrogateescape")
 
     def stored(self, name: str) -> str:
-        """Return *name* as it is on disk. Raises: BAD_NAME for one that nothing on this disk can have."""
+        """Return *name* as it is on disk. Raises: BAD_NAME for one that no file on this disk can have."""
         if name.isascii():
             return name
         found = self._written(name)
@@ -69,7 +69,7 @@ class RecodedStorage(ForwardingStorage):
         self._names = StoredNames(encoding)
 
     def inward(self, path: VirtualPath) -> VirtualPath:
-        """Return *path* as it is on disk. Raises: BAD_NAME for one that nothing there can have."""
+        """Return *path* as it is on disk. Raises: BAD_NAME for one that no file there can have."""
         if all(name.isascii() for name in path.parts):
             return path
         try:
@@ -78,7 +78,7 @@ class RecodedStorage(ForwardingStorage):
             raise StorageError(Kind.BAD_NAME, path) from None
 
     def new(self, path: VirtualPath) -> VirtualPath:
-        """Return the same for something that is to be made. Raises: BAD_NAME also for the server's own names."""
+        """Return the same for a path that is to be made. Raises: BAD_NAME also for the server's own names."""
         if is_reserved(path.name):
             raise StorageError(Kind.BAD_NAME, path)
         return self.inward(path)
@@ -94,7 +94,7 @@ class RecodedStorage(ForwardingStorage):
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*."""
         if terms.unique:
-            # Made here: what is below would cut a long name between two bytes of a letter.
+            # Made here: the inner storage would cut a long name between two bytes of a letter.
             try:
                 path, terms = path.parent / unique_name(path.name), terms.under_new_name()
             except PathError:

@@ -1,8 +1,8 @@
 """
-Rules: what is allowed on which paths, and how that looks from each directory.
+Rules: the permissions on paths, and how they look from each directory.
 
-The first rule that matches a path decides; where none matches nothing is allowed. How a pattern is read is said in
-`ftpsd/values/rule.py`.
+The first rule that matches a path decides; where none matches nothing is allowed. The reading of patterns is documented
+in `ftpsd/values/rule.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ftpsd.values.rule import TREE, Rule
 
 Parts = tuple[str, ...]
 
-# What can be done with a file that is there.
+# The permissions on a file that is there.
 _OF_FILES = frozenset(
     {
         Permission.READ,
@@ -29,7 +29,7 @@ _OF_FILES = frozenset(
 )
 _NOTHING: frozenset[Permission] = frozenset()
 _ANY = frozenset({"*", TREE})
-# A name can match rules with wildcards in 2**n combinations, and it is clients who choose names.
+# A name can match rules with wildcards in 2**n combinations, and clients choose the names.
 _REMEMBERED = 64
 
 
@@ -40,10 +40,10 @@ class Rules:
     """
     The rules as they look from one directory.
 
-    below(name) is how they look from further down, so what they say about all of a directory's contents is plain to
-    see. Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with
-    plain names, * or **), so all that no rule says have one view, found by a look into a set: in a directory of 100,000
-    that is 10 ms, and to match every name against every rule 40 and more.
+    below(name) is how they look from further down, so their verdict on all of a directory's contents is plain to see.
+    Views are remembered: a listing asks for thousands. Most names are told apart by no pattern (rules begin with plain
+    names, * or **), so all names that no rule mentions have one view, found by a look into a set: in a directory of
+    100,000 that is 10 ms, and to match every name against every rule 40 and more.
     """
 
     __slots__ = ("_below", "_others", "_rules", "_said", "allowed", "decided_by", "is_listed", "may_hide")
@@ -54,17 +54,17 @@ class Rules:
         # The rule that decides about the directory itself, and what it allows.
         self.decided_by = next((rule for parts, rule in self._rules if parts in ((), (TREE,))), None)
         self.allowed = _NOTHING if self.decided_by is None else self.decided_by.allow
-        # Whether something in the directory may be there that may not be listed.
+        # Whether the directory may hold an entry that may not be listed.
         self.may_hide = not self._decides_all() or any(Permission.LIST not in allow for allow in self._inside())
         self.is_listed = Permission.LIST in self.allowed
         firsts = {parts[0] for parts, _ in self._rules if parts} - _ANY
         has_patterns = any("*" in first or "?" in first for first in firsts)
-        # The names that rules here say; None when some rule has to be matched against every name.
+        # The names in the rules here; None when some rule has to be matched against every name.
         self._said = None if has_patterns else frozenset(firsts)
         self._others: Rules | None = None
 
     def allows(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for the directory itself."""
+        """Return whether *permission* is given for the directory itself."""
         return permission in self.allowed
 
     @classmethod
@@ -111,7 +111,7 @@ class Rules:
         return self._decides_all() and len(set(self._inside())) == 1
 
     def may_inside(self, permission: Permission) -> bool:
-        """Tell whether *permission* is given for some name directly in this directory."""
+        """Return whether *permission* is given for some name directly in this directory."""
         for parts, rule in self._rules:
             if parts == (TREE,) or (parts and parts[1:] in ((), (TREE,))):
                 if permission in rule.allow:
@@ -121,17 +121,19 @@ class Rules:
         return False
 
     def may_move(self) -> bool:
-        """Tell whether the directory with all that may be in it can leave its name, for one with the same rules."""
+        """
+        Return whether the directory with all of its possible contents may leave its name, for one with the same rules.
+        """
         return Permission.RENAME in self.allowed and all(Permission.RENAME in allow for allow in self._inside())
 
     def may_move_file_to(self, other: Rules) -> bool:
-        """Tell whether a file may be renamed from here to *other*: it gets no right there that it has not here."""
+        """Return whether a file may be renamed from here to *other*: it gets no right there that it has not here."""
         renames = Permission.RENAME in self.allowed and Permission.RENAME in other.allowed
         return renames and other.allowed & _OF_FILES <= self.allowed
 
     def may_move_to(self, other: Rules) -> bool:
         """
-        Tell whether a directory may be renamed from here to *other*, whatever may be in it.
+        Return whether a directory may be renamed from here to *other*, whatever its contents.
 
         Without that, a directory with something forbidden in it could be carried to where it is allowed.
         """
@@ -144,7 +146,7 @@ class Rules:
         return is_decided and other.allowed <= self.allowed and self._gives_all_of(other)
 
     def _gives_all_of(self, other: Rules) -> bool:
-        """Tell whether each name below here has every permission that the same name has below *other*."""
+        """Return whether each name below here has every permission that the same name has below *other*."""
         seen: list[Parts] = []
         for parts, rule in other._rules:
             if not any(_covers(earlier, parts) for earlier in seen) and not self._gives(rule.allow, parts):
@@ -153,16 +155,16 @@ class Rules:
         return True
 
     def _gives(self, wanted: frozenset[Permission], pattern: Parts) -> bool:
-        """Tell whether all that *pattern* may match has at least the permissions *wanted* here."""
+        """Return whether all that *pattern* may match has at least the permissions *wanted* here."""
         for parts, rule in self._rules:
-            if _may_meet(parts, pattern) and not wanted <= rule.allow:
+            if _may_overlap(parts, pattern) and not wanted <= rule.allow:
                 return False
             if _covers(parts, pattern):
                 return True
         return not wanted
 
     def _inside(self) -> Iterator[frozenset[Permission]]:
-        """Yield what the rules say that can decide about something below here."""
+        """Yield the rules that can decide about something below here."""
         for parts, rule in self._rules:
             if parts:
                 yield rule.allow
@@ -181,8 +183,8 @@ def _rules_of(rules: tuple[Rule, ...]) -> Rules:
 _EVERYTHING = Rules([(EVERYTHING.parts, EVERYTHING)])
 
 
-def _may_meet(first: Parts, second: Parts) -> bool:
-    """Tell whether some path may match both patterns; of two with wildcards in one component it is assumed."""
+def _may_overlap(first: Parts, second: Parts) -> bool:
+    """Return whether some path may match both patterns; of two with wildcards in one component it is assumed."""
     for ours, theirs in zip(first, second, strict=False):
         if TREE in (ours, theirs):
             return True
@@ -193,7 +195,7 @@ def _may_meet(first: Parts, second: Parts) -> bool:
 
 
 def _covers(first: Parts, second: Parts) -> bool:
-    """Tell whether *first* surely matches all that *second* matches."""
+    """Return whether *first* surely matches all that *second* matches."""
     for ours, theirs in zip_longest(first, second):
         if ours == TREE:
             return True
@@ -209,7 +211,7 @@ def _are_wild(*components: str) -> bool:
 
 
 def component_matches(pattern: str, name: str) -> bool:
-    """Tell whether one component of a path matches; time grows with the product of the lengths at worst."""
+    """Return whether one component of a path matches; time grows with the product of the lengths at worst."""
     if pattern in _ANY:
         return True
     if "*" not in pattern and "?" not in pattern:

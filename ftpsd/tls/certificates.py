@@ -36,7 +36,9 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CertificatePair:
-    """A server certificate, the chain behind it and its private key. *names* are what clients may call the server."""
+    """
+    A server certificate, the chain behind it and its private key. *names* are those a client may use for the server.
+    """
 
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey = field(repr=False)
@@ -83,7 +85,7 @@ class _Loaded:
     """
     The pair as OpenSSL's own objects, which contexts share by reference.
 
-    pyOpenSSL would rather be given cryptography's objects, but then encodes and parses them again for every context,
+    pyOpenSSL prefers cryptography's objects, but then encodes and parses them again for every context,
     which doubles the cost of a context and leaves a copy of the key in each.
     """
 
@@ -99,14 +101,16 @@ class _Loaded:
         return cls(first, tuple(rest), native_key, native.can_share(first, native_key))
 
     def install(self, context: SSL.Context) -> None:
-        """Give *context* what another one has taken before."""
+        """Give *context* the objects that another one has taken before."""
         if self.is_shared:
             native.share(context, self.certificate, self.chain, self.key)
         else:
             self.copy_to(context)
 
     def copy_to(self, context: SSL.Context) -> None:
-        """Give *context* all of it by what pyOpenSSL promises, and check that it fits. Raises SSL.Error with why."""
+        """
+        Give *context* all of it by documented calls of pyOpenSSL, and check that it fits. Raises SSL.Error with why.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             context.use_certificate(self.certificate)

@@ -1,9 +1,10 @@
 """
-What is dubious about a server's certificate and the chain behind it, as clients judge them.
+Doubts about a server's certificate and the chain behind it, as clients judge them.
 
 Which authorities a client trusts is not known here. A chain has to lead from the server's certificate to the last one
 before an authority of the client's own, each signed by the next (RFC 8446, 4.4.2), so one whose issuer is not in the
-file is complete only if clients trust that issuer itself. Its certificate behind the server's own says so.
+file is complete only if clients trust that issuer itself. A certificate of the issuer behind the server's own is such a
+case.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _FOR_SERVERS = frozenset({ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.A
 
 
 def doubts_about_chain(chain: Sequence[x509.Certificate]) -> Iterator[str]:
-    """Yield a sentence for each thing that clients will or may refuse in *chain*, the server's certificate first."""
+    """Yield a sentence for each fault for which clients will or may refuse *chain*, the server's certificate first."""
     server, *left = chain
     if _extension(server, x509.SubjectAlternativeName) is None:
         yield "the certificate names no host (subjectAltName), so clients refuse it; have it issued for a name"
@@ -40,7 +41,7 @@ def doubts_about_chain(chain: Sequence[x509.Certificate]) -> Iterator[str]:
 
 
 def _signs(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Tell whether *issuer* is another certificate, which has signed *certificate*."""
+    """Return whether *issuer* is another certificate, which has signed *certificate*."""
     if issuer == certificate or issuer.subject != certificate.issuer:
         return False
     try:

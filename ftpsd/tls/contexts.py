@@ -1,5 +1,5 @@
 """
-What every SSL.Context of ftpsd is like: versions, suites, and which application protocols it answers.
+The settings of every SSL.Context of ftpsd: versions, suites, and which application protocols it answers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ SESSION_TIMEOUT: Final = 7 * 24 * 3600
 # less processor time for bulk downloads.
 ENABLE_PARTIAL_WRITE: Final = 0x1
 
-# What a client may offer (RFC 7301; the names are IANA's "ftp" and FileZilla's "ftp-data"), the preferred name first.
+# The protocols a client may offer (RFC 7301; the names are IANA's "ftp" and FileZilla's "ftp-data"), the preferred name
+# first.
 PROTOCOLS: Final = {Role.CONTROL: (b"ftp",), Role.DATA: (b"ftp-data", b"ftp")}
 
 # Chooses among the protocols that a client offers.
@@ -56,7 +57,7 @@ def make_context(
     context.clear_mode(ENABLE_PARTIAL_WRITE)
     # Saves 28 of 68 KiB of an idle session and costs bulk transfers nothing that could be measured.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Tickets are on unless switched off. The cache is for TLS 1.2 clients that know session ids only, and nobody else's
+    # Tickets are on unless switched off. The cache is for TLS 1.2 clients that know session ids only, and no other
     # sessions enter it, so OpenSSL's default size, which pyOpenSSL cannot change, does no harm.
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(session_id)
@@ -67,7 +68,7 @@ def make_context(
 
 
 def is_ftp(protocols: Sequence[bytes] | None, role: Role) -> bool:
-    """Tell whether a client that offers *protocols*, None for no list, may be talked to."""
+    """Return whether a client that offers *protocols*, None for no list, may be talked to."""
     return protocols is None or any(protocol in protocols for protocol in PROTOCOLS[role])
 
 
@@ -88,10 +89,10 @@ def select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
 
 def select_known(connection: SSL.Connection, offered: list[bytes]) -> Any:
     """
-    Choose as `select_protocol` does, but never raise; `is_ftp` has looked at most clients before.
+    Choose as `select_protocol` does, but never raise; `is_ftp` has checked most clients before.
 
-    It cannot see into a hello that comes in two records, and anybody on the line can cut one up: nothing authenticates
-    where records begin. The connection is told then, and never becomes complete.
+    It cannot read a hello that comes in two records, and an attacker on the line can cut one up: nothing authenticates
+    where records begin. The connection gets the error then, and never becomes complete.
     """
     assert isinstance(connection, ServerConnection)
     for protocol in PROTOCOLS[connection.role]:

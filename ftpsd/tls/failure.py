@@ -1,7 +1,7 @@
 """
-Failures: why a TLS handshake did not come to its end, as OpenSSL says it, in words for the audit log.
+Failures: the reason why a TLS handshake did not come to its end, as OpenSSL names it, in words for the audit log.
 
-All of it comes from OpenSSL's own texts and from here; nothing of it is the client's.
+All of the text comes from OpenSSL and from here; none of it is the client's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 # OpenSSL's texts for an alert that has come: "tlsv1 alert unknown ca", "ssl/tls alert handshake failure".
 RECEIVED: Final = re.compile(r"(?:ssl/tls|sslv3|tlsv1|tlsv13) alert (.+)")
-# What OpenSSL sends for what it refuses; nothing says so afterwards.
+# The alerts that OpenSSL sends for its own refusals; it does not report them afterwards.
 SENT: Final = {
     "unsupported protocol": "protocol version",
     "no shared cipher": "handshake failure",
@@ -27,16 +27,16 @@ SENT: Final = {
     "decryption failed or bad record mac": "bad record mac",
     "digest check failed": "decrypt error",
 }
-# What OpenSSL says of a first record that is none.
+# OpenSSL's errors for a first record that is none.
 CLEAR: Final = frozenset({"wrong version number", "http request", "https proxy request", "packet length too long"})
 
 
 @dataclass(frozen=True, slots=True)
 class TLSFailure:
     """
-    How a handshake failed.
+    The failure of a handshake.
 
-    *reason* is a word such as "no-shared-cipher", *alert* the alert that ended it and who sent it, *detail* OpenSSL's
+    *reason* is a word such as "no-shared-cipher", *alert* the alert that ended it and its sender, *detail* OpenSSL's
     own text.
     """
 
@@ -49,7 +49,7 @@ CLOSED: Final = TLSFailure("closed-in-handshake", None, "the client closed the c
 
 
 def failure_of(error: BaseException | None) -> TLSFailure:
-    """Return what *error*, raised by a handshake, says."""
+    """Return the failure that *error*, raised by a handshake, stands for."""
     if isinstance(error, SSL.SysCallError):
         number = error.args[0] if error.args else -1
         return CLOSED if number == -1 else TLSFailure("connection-broken", None, os.strerror(number))

@@ -1,5 +1,5 @@
 """
-A look at a client's first record before OpenSSL reads it: what it offers decides which context the connection gets.
+A look at a client's first record before OpenSSL reads it: the offers in it decide which context the connection gets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class HelloLook:
     """
     The look at the first record on *sock*, which does not block.
 
-    The kernel is told how much to wait for: a part of a record that stays where it is would make the reactor spin.
+    The kernel waits for the rest (SO_RCVLOWAT): a part of a record that stays where it is would make the reactor spin.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -25,9 +25,9 @@ class HelloLook:
 
     def look(self) -> ClientHello | None:
         """
-        Return what the client says first, None while more has to come.
+        Return the first message of the client, None while more has to come.
 
-        `NOTHING` comes back for a client that ends, or says something else: that is OpenSSL's to judge.
+        `NOTHING` comes back for a client that ends, or sends anything else: OpenSSL judges that.
         """
         try:
             record = self._socket.recv(HEADER + RECORD, socket.MSG_PEEK)

@@ -1,14 +1,14 @@
 """
-Whose TLS sessions are live: the master secrets of the control connections of clients that are there.
+Live TLS sessions and their owners: the master secrets of the control connections of connected clients.
 
 A connection that resumes a TLS 1.2 session has the master secret of that session, and no other connection has it. So
-the secret of a data connection tells the control connection whose session it resumes. Secrets are held as keyed
+the secret of a data connection identifies the control connection whose session it resumes. Secrets are held as keyed
 digests; the key is the process's own. One secret can be that of several control connections, where one of them has
 resumed the session of another.
 
 A client that opens many connections at once may resume the session of one that has not logged in yet (curl -Z takes
-the newest). The answer to that comes when it logs in, or after `PATIENCE`. Until then such a session is nobody's:
-somebody behind the same address could have opened it without an account.
+the newest). The answer to that comes when it logs in, or after `PATIENCE`. Until then such a session belongs to no
+user: a client behind the same address could have opened it without an account.
 
 There is an entry for each control connection under TLS, so `limits.connections` bounds the table.
 """
@@ -64,23 +64,23 @@ class LiveSessions:
         holders.remove(holder)
         if not holders:
             del self._holders[holder.secret]
-        self._tell(holder.secret)
+        self._notify(holder.secret)
 
     def is_held(self, secret: bytes) -> bool:
-        """Tell whether there is a control connection with *secret*."""
+        """Return whether there is a control connection with *secret*."""
         return secret in self._holders
 
     def logged_in(self, holder: Holder, account: str | None) -> None:
-        """Note that *holder* is *account* now, None for nobody."""
+        """Note that the user of *holder* is *account* now, None for no user."""
         holder.account = account
-        self._tell(holder.secret)
+        self._notify(holder.secret)
 
     async def resumed(self, secret: bytes, wanted: Holder) -> Holder | None:
         """
         Return the holder whose TLS session a data connection with *secret* resumes, for the session of *wanted*.
 
-        That is *wanted* itself, or another one of the same account and address; None for anybody else's. Cancelling
-        ends the wait for one that has not logged in yet.
+        The result is *wanted* itself, or another holder of the same account and address; None for any other. Cancelling
+        ends the wait for a holder that has not logged in yet.
         """
         deadline = self._clock.seconds() + PATIENCE
         while True:
@@ -98,7 +98,7 @@ class LiveSessions:
             await self._change(secret, left)
 
     def _change(self, secret: bytes, seconds: float) -> Deferred[None]:
-        """Return what fires when a holder of *secret* changes, or after *seconds*."""
+        """Return a Deferred that fires when a holder of *secret* changes, or after *seconds*."""
         change: Deferred[None] = Deferred()
         waiting = self._waiting.setdefault(secret, [])
         waiting.append(change)
@@ -114,7 +114,7 @@ class LiveSessions:
 
         return change.addBoth(forget)
 
-    def _tell(self, secret: bytes) -> None:
+    def _notify(self, secret: bytes) -> None:
         for change in list(self._waiting.get(secret, ())):
             if not change.called:
                 change.callback(None)
@@ -124,7 +124,7 @@ def secret_of(connection: SSL.Connection) -> bytes | None:
     """
     Return a keyed digest of the master secret of *connection*.
 
-    None in TLS 1.3, and before the handshake is complete: a ticket brings the secret before the client has shown that
+    None in TLS 1.3, and before the handshake is complete: a ticket brings the secret before the client has proved that
     it knows it too.
     """
     if not isinstance(connection, ServerConnection) or not connection.is_complete:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class NameTable(Generic[T]):
-    """What each name of *entries* stands for; of two entries with the same name the first counts."""
+    """A table of names: the value that each name of *entries* stands for; of two equal names the first counts."""
 
     def __init__(self, entries: Iterable[tuple[str, T]] = ()) -> None:
         self._meanings: dict[str, T] = {}
@@ -29,7 +29,7 @@ class NameTable(Generic[T]):
         return iter(self._meanings.items())
 
     def find(self, name: str) -> T | None:
-        """Return what *name*, which holds no star, stands for; None for a name nobody has configured."""
+        """Return the value of *name*, which holds no star; None for a name that is not configured."""
         name = folded(name)
         found = self._meanings.get(name)
         if found is None and "*" not in name:
@@ -39,7 +39,7 @@ class NameTable(Generic[T]):
 
 
 def covers(names: Iterable[str], wanted: str) -> bool:
-    """Tell whether a certificate for *names* is one for *wanted*, which may be a wildcard itself."""
+    """Return whether a certificate for *names* is one for *wanted*, which may be a wildcard itself."""
     known = {folded(name) for name in names}
     wanted = folded(wanted)
     return wanted in known or f"*.{wanted.partition('.')[2]}" in known

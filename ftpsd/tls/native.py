@@ -1,8 +1,8 @@
 """
-Native calls: what ftpsd asks of OpenSSL itself, by the bindings that pyOpenSSL uses and not through pyOpenSSL.
+Native calls: calls of OpenSSL through the bindings that pyOpenSSL uses, and not through pyOpenSSL.
 
-Nobody promises that these stay as they are. So everything is looked for when this module is loaded, and where something
-is missing, what pyOpenSSL promises serves.
+These bindings are no public interface and may change. So everything is looked for when this module is loaded, and where
+something is missing, pyOpenSSL's documented calls serve.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
 
-# SSL_read returns at most one record, and pyOpenSSL allocates what is asked for.
+# SSL_read returns at most one record, and pyOpenSSL allocates the size it is asked for.
 RECORD: Final = 16 * 1024
 
 # Records in a row that may bring no data, before their sender has the connection ended. A client that rekeys sends one.
@@ -30,7 +30,7 @@ _ffi: Any = getattr(SSL, "_ffi", None)
 
 def direct_reader(connection: SSL.Connection) -> Reader:
     """
-    Return what lets OpenSSL write the bytes of *connection* to where they belong.
+    Return a function that lets OpenSSL write the bytes of *connection* into the caller's buffer.
 
     recv_into takes 16 KiB from the heap for each record, copies out of it, and asks how it went also when it went well:
     a third of the processor time of receiving (0.49 s for 1 GiB in place of 0.32, over memory 0.54 in place of 0.39);
@@ -54,7 +54,7 @@ def direct_reader(connection: SSL.Connection) -> Reader:
 
 
 def copying_reader(connection: SSL.Connection) -> Reader:
-    """Return what reads *connection* with nothing but what pyOpenSSL promises."""
+    """Return a function that reads *connection* with documented calls of pyOpenSSL only."""
     recv_into = connection.recv_into
 
     def read(buffer: memoryview) -> int:
@@ -70,7 +70,7 @@ def read_record_by_record(connection: SSL.Connection, *, is_over_memory: bool) -
     With AUTO_RETRY one SSL_read takes every KeyUpdate and every refused renegotiation hello that lies in the socket:
     10 MB of them held the reactor for 4 s. Without the bindings it stays as pyOpenSSL has it.
     """
-    # Of what is left in memory no event tells: the reader has to see it, by `unread`.
+    # No event is raised for records left in memory: the reader has to look for them, by `unread`.
     if HAS_MODES and (HAS_MEMORY or not is_over_memory):
         _lib.SSL_clear_mode(connection._ssl, AUTO_RETRY)
 
@@ -85,12 +85,12 @@ def unread(connection: SSL.Connection) -> int:
 
 
 def session_reused(connection: SSL.Connection) -> bool:
-    """Tell whether the complete handshake of *connection* resumed a session; only where `CAN_TELL_REUSE`."""
+    """Return whether the complete handshake of *connection* resumed a session; only where `CAN_TELL_REUSE`."""
     return bool(_lib.SSL_session_reused(connection._ssl) == 1)
 
 
 def can_share(certificate: X509, key: PKey) -> bool:
-    """Tell whether all is there that `share` uses; *certificate* and *key* are examples."""
+    """Return whether everything is there that `share` uses; *certificate* and *key* are examples."""
     return HAS_CONTEXTS and hasattr(certificate, "_x509") and hasattr(key, "_pkey")
 
 
@@ -108,7 +108,7 @@ def share(context: SSL.Context, certificate: X509, chain: tuple[X509, ...], key:
     is_done = _lib.SSL_CTX_use_certificate(native, certificate._x509) == 1
     is_done = is_done and all(_add(native, each._x509) for each in chain)
     if not is_done or _lib.SSL_CTX_use_PrivateKey(native, key._pkey) != 1:
-        # What stayed in the queue would be taken for the reason of the next failure in this thread.
+        # An error left in the queue would be taken for the reason of the next failure in this thread.
         _lib.ERR_clear_error()
         raise SSL.Error([("SSL routines", "", "certificate refused")])
 

@@ -1,5 +1,6 @@
 """
-A look at the next TLS record before OpenSSL reads it: a record that comes in parts is told from one without data.
+A look at the next TLS record before OpenSSL reads it, which distinguishes a record that comes in parts from one without
+data.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ class RecordLook:
     """
     The look at the next record on *sock*, which does not block.
 
-    The kernel is told how much to wait for: a part of a record that stays where it is would make the reactor spin.
+    The kernel waits for the rest (SO_RCVLOWAT): a part of a record that stays where it is would make the reactor spin.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.is_inside = False
         """Whether OpenSSL is reading a record of which only a part had come: where the next begins is not known."""
+        self.has_ended = False
+        """Whether the client has gone where a record could begin."""
         self._socket = sock
         self._seen = 0
 
     def begins_in_clear(self) -> bool:
-        """Tell whether what is next is no record, or the end, where a record could begin."""
+        """Return whether the next bytes are no record, or the end, where a record could begin."""
         if self.is_inside:
             return False
         try:
@@ -41,9 +44,9 @@ class RecordLook:
 
     def is_whole(self) -> bool:
         """
-        Tell whether the next record is there, so that a read without data is one that brought a record without data.
+        Return whether the next record is there, so that a read without data is one that brought a record without data.
 
-        A record that comes in parts is so no flood, and costs one read. What OpenSSL has to judge is for it to read.
+        A record that comes in parts is therefore no flood, and costs one read. OpenSSL judges everything else.
         """
         if self.is_inside:
             return True
@@ -53,6 +56,7 @@ class RecordLook:
             return False
         except OSError:
             record = b""
+        self.has_ended = not record
         wanted = HEADER
         if len(record) >= HEADER:
             wanted += int.from_bytes(record[HEADER - 2 : HEADER], "big")
@@ -63,7 +67,7 @@ class RecordLook:
         return True
 
     def _waits(self, come: int, wanted: int) -> bool:
-        """Let the kernel wait until *wanted* bytes are there, of which so many have *come*; False: there is no more."""
+        """Make the kernel wait until *wanted* bytes are there, of which *come* have arrived; False: they all have."""
         if self._seen < come < wanted:
             self._seen = come
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)

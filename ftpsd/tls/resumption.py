@@ -2,8 +2,8 @@
 Resumption: did this data connection resume the session of its own control connection?
 
 OpenSSL knows, and pyOpenSSL does not pass it on. So OpenSSL is asked (`native.session_reused`), and only about a
-handshake that is complete. A cryptography without that binding must not stop the server, for it may bring what a
-security advisory asks for: then the states of the handshake tell. Following them costs 14 to 24 us of 45 (TLS 1.2,
+complete handshake. A version of cryptography without that binding, which may bring an urgent security fix, must not
+stop the server: there the states of the handshake are the evidence. Following them costs 14 to 24 us of 45 (TLS 1.2,
 resumed) to 250 (TLS 1.3, full).
 
 In doubt, a connection is not resumed.
@@ -26,24 +26,24 @@ WRITE_CERTIFICATE = b"SSLv3/TLS write certificate"
 
 
 class Role(Enum):
-    """Which side of a session a TLS connection carries."""
+    """The side of a session that a TLS connection carries."""
 
     CONTROL = "control"
     DATA = "data"
 
 
 class Evidence(Protocol):
-    """What tells resumed handshakes of one context from full ones."""
+    """Evidence that separates resumed handshakes of one context from full ones."""
 
     def collect(self, context: SSL.Context) -> None:
         """Set *context* up for it, before its first connection."""
 
     def is_resumed(self, connection: ServerConnection) -> bool:
-        """Tell whether the complete handshake of *connection* resumed a session of the context."""
+        """Return whether the complete handshake of *connection* resumed a session of the context."""
 
 
 class ServerConnection(SSL.Connection):
-    """A server's TLS connection that knows whether its handshake is complete, and what tells how it went."""
+    """A server's TLS connection that knows whether its handshake is complete, with the evidence of its kind."""
 
     def __init__(self, context: SSL.Context, sock: socket.socket | None, role: Role, evidence: Evidence) -> None:
         super().__init__(context, sock)
@@ -112,12 +112,12 @@ class StateEvidence:
 
 
 def new_evidence() -> Evidence:
-    """Return what tells resumption in a new context."""
+    """Return the evidence of resumption for a new context."""
     return AskedEvidence() if native.CAN_TELL_REUSE else StateEvidence()
 
 
 def is_resumed(connection: SSL.Connection) -> bool:
-    """Tell whether the handshake of *connection* is complete and resumed a session of its context."""
+    """Return whether the handshake of *connection* is complete and resumed a session of its context."""
     return (
         isinstance(connection, ServerConnection)
         and connection.is_complete
@@ -125,7 +125,22 @@ def is_resumed(connection: SSL.Connection) -> bool:
     )
 
 
+def keep_session(connection: SSL.Connection) -> None:
+    """
+    Let the TLS session of *connection*, which goes without the end that TLS prescribes, stay in its context's cache.
+
+    OpenSSL would take it out, as if it were this connection's alone (RFC 5246, 7.2.1 no longer asks for that): clients
+    that know session ids only could not resume it for their next transfer, nor for those on their other connections.
+    """
+    connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+
+
+def drop_session(connection: SSL.Connection) -> None:
+    """Let the TLS session of *connection* leave its context's cache when the connection is let go of."""
+    connection.set_shutdown(0)
+
+
 def describe(connection: SSL.Connection) -> TLSFacts:
-    """Return what the handshake of *connection* agreed on."""
+    """Return the values that the handshake of *connection* agreed on."""
     cipher = connection.get_cipher_name() or "none"
     return TLSFacts(connection.get_protocol_version_name(), cipher, is_resumed(connection))

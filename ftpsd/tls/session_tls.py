@@ -2,10 +2,10 @@
 The TLS of one control session: its control connection and its data connections.
 
 A data connection must resume the TLS session of a control connection: its own, or another live one of the same user,
-address and host. Having resumed some session of the right context proves nothing, for whoever reaches a data port can
-do a full handshake there, and resume that one the next time. So:
+address and host. A resumed session of the right context proves nothing by itself: any client that reaches a data port
+can do a full handshake there, and resume that one the next time. So:
 
-* In TLS 1.2 the master secret tells which session was resumed. A client that speaks TLS 1.2 gets a context that many
+* In TLS 1.2 the master secret identifies the resumed session. A client that speaks TLS 1.2 gets a context that many
   sessions share (`ftpsd.tls.tickets`), so one with a single cache for all of its connections works (rclone, curl -Z).
 * In TLS 1.3 the context is the session's own, and only the control connection, and what resumes, is ever given tickets
   of it. OpenSSL draws the ticket keys when a context is made, and the session id context is random. A data connection
@@ -13,10 +13,10 @@ do a full handshake there, and resume that one the next time. So:
 
 A context never changes after its first connection. A new certificate therefore serves from the next control session on.
 
-A client that names the server it wants (SNI, RFC 6066, 3) on the control connection can be shown another certificate.
-A shared context is that of the certificate; one of the session's own lends the connection its certificate and nothing
-else: in OpenSSL, tickets and session ids belong to the context a connection was made with. Whatever name a data
-connection sends, or none, it is the session's own: it resumes, or is shown the certificate of the session.
+A client that names the server (SNI, RFC 6066, 3) on the control connection can be given another certificate. A shared
+context is that of the certificate; one of the session's own lends the connection its certificate and nothing else: in
+OpenSSL, tickets and session ids belong to the context a connection was made with. The name that a data connection sends
+does not matter: it resumes, or gets the certificate of the session.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
-from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, is_resumed, new_evidence
+from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import TicketContext, TicketContexts
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
@@ -42,17 +42,17 @@ from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 # SSL_state_string_long of TLS_ST_BEFORE, in OpenSSL 1.1.0 to 4.0.
 UNHEARD: Final = b"before SSL initialization"
 
-# Returns the certificate for a name that a client asks for, None for a name nobody has configured.
+# Returns the certificate for a name that a client asks for, None for a name that is not configured.
 Choice = Callable[[str], CertificatePair | None]
 
 
 @dataclass(frozen=True, slots=True)
 class TLSPolicy:
     """
-    What a server's sessions do about TLS.
+    The rules of TLS for a server's sessions.
 
     *minimum* is "1.2" or "1.3", *maximum* one of these or "auto", see `SessionTLS.choose_version`. *choose* finds the
-    certificate for the name a client asks for; without it, and for a name it does not know, the host's own is shown.
+    certificate for the name a client asks for; without it, and for an unknown name, the host's own is sent.
     *tickets* are the contexts that sessions share; without them each has its own.
     """
 
@@ -66,8 +66,8 @@ class SessionTLS:
     """
     The TLS of one control session, made when TLS starts on it.
 
-    *pair* is what the client at *address* is shown, unless it asks for another name. *evidence*, if not the usual,
-    tells resumed handshakes of a context of the session's own.
+    *pair* is the certificate for the client at *address*, unless it asks for another name. *evidence*, if not the
+    usual, separates resumed handshakes of a context of the session's own.
     """
 
     def __init__(
@@ -114,14 +114,22 @@ class SessionTLS:
         return self._shared is not None
 
     @property
-    def has_heard(self) -> bool:
+    def has_cache(self) -> bool:
+        """Whether TLS sessions are in a cache, where an end without close_notify that OpenSSL reads takes them out."""
+        return self._shared is None or self._shared.has_cache
+
+    @property
+    def has_input(self) -> bool:
         """Whether anything has come for the control connection's handshake."""
         control = self._control() if self._control is not None else None
         return control is not None and control.get_state_string() != UNHEARD
 
     @property
     def control_facts(self) -> TLSFacts | None:
-        """What the control connection's handshake agreed on; None before its completion and after the connection."""
+        """
+        The values that the control connection's handshake agreed on; None before its completion and after the
+        connection.
+        """
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
@@ -162,7 +170,7 @@ class SessionTLS:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
         control = ServerConnection(self.context, sock, Role.CONTROL, self._evidence)
         if self._policy.choose is not None:
-            control.named = self._show
+            control.named = self._choose_pair
         self._control = ref(control)
         return control
 
@@ -170,30 +178,36 @@ class SessionTLS:
         """Note that the control connection's handshake is complete."""
         control = self._control() if self._control is not None else None
         self.secret = secret_of(control) if control is not None else None
-        if control is not None and self._shared is not None and self._shared.has_cache and not is_resumed(control):
+        if control is not None and self.secret is not None and self._shared is not None and self._shared.has_cache:
             self._stranger = control
+            if not is_resumed(control):
+                self._shared.strangers.add(self.secret)
 
     def was_used(self) -> None:
-        """Note that somebody has logged in: the TLS session may be resumed as long as its context lives."""
+        """Note that a user has logged in: the TLS session may be resumed as long as its context lives."""
+        if self._stranger is not None and self._shared is not None and self.secret is not None:
+            self._shared.strangers.discard(self.secret)
         self._stranger = None
 
     def has_ended(self, *, is_wanted: bool) -> None:
         """
         Note that the control connection has gone, before it is let go of.
 
-        Unless the TLS session *is_wanted* by another one, or somebody has logged in, it leaves OpenSSL's cache:
-        OpenSSL takes a session out when a connection of it goes without the end that TLS prescribes.
+        Unless the TLS session *is_wanted* by another control session, or a user has logged in over it, also before it
+        was resumed here, it leaves OpenSSL's cache.
         """
         stranger, self._stranger = self._stranger, None
-        if stranger is not None and not is_wanted:
-            stranger.set_shutdown(0)
+        if stranger is None or is_wanted or self._shared is None or self.secret not in self._shared.strangers:
+            return
+        self._shared.strangers.remove(self.secret)
+        drop_session(stranger)
 
     def data_connection(self, sock: socket.socket | None, hello: ClientHello = NOTHING) -> SSL.Connection:
         """
         Make the server's end of a data connection whose client says *hello*.
 
-        *sock* is connected and does not block; without it the connection is over memory buffers, and what it wants to
-        send goes out when its owner says so. ftpsd is the server of TLS in active mode too (RFC 4217, 7). The handshake
+        *sock* is connected and does not block; without it the connection is over memory buffers, and its output goes
+        out when the owner sends it. ftpsd is the server of TLS in active mode too (RFC 4217, 7). The handshake
         belongs in the reactor thread: pyOpenSSL hands the exception of a refused ALPN list to whichever thread next
         calls into the context.
         """
@@ -210,13 +224,13 @@ class SessionTLS:
         return connection
 
     def is_own(self, connection: SSL.Connection) -> bool:
-        """Tell whether the data *connection* resumes the TLS session of this control connection."""
+        """Return whether the data *connection* resumes the TLS session of this control connection."""
         secret = secret_of(connection)
         return is_resumed(connection) if secret is None else secret == self.secret
 
     def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
         """
-        Tell whether OpenSSL would let a client that says *hello* resume a session of *context*.
+        Return whether OpenSSL would let a client that says *hello* resume a session of *context*.
 
         Not after it has asked for a second hello (RFC 8446, 4.1.4); no known client makes it ask.
         """
@@ -245,8 +259,8 @@ class SessionTLS:
         self._evidence.collect(context)
         return context
 
-    def _show(self, control: SSL.Connection, name: str) -> None:
-        """Show the client of the *control* connection, who asks for *name*, the certificate of that name."""
+    def _choose_pair(self, control: SSL.Connection, name: str) -> None:
+        """Give the *control* connection, whose client asks for *name*, the certificate of that name."""
         assert self._policy.choose is not None
         self.server_name = name
         pair = self._policy.choose(name)
@@ -258,7 +272,7 @@ class SessionTLS:
 
 
 def note_asked_name(connection: SSL.Connection) -> None:
-    """Tell the session of *connection* which server the client asks for; no name, or one that is not ASCII, is none."""
+    """Note on the session of *connection* the server its client asks for; a name that is not ASCII is none."""
     assert isinstance(connection, ServerConnection)
     name = connection.get_servername()
     # RFC 6066, 3: a name is ASCII.

@@ -2,18 +2,19 @@
 Contexts that several control sessions share, so that a client may use one TLS session cache for all of its connections.
 
 Shared contexts speak TLS 1.2 only. There the master secret of a resumed connection is that of the session it resumes,
-which tells whose it is (`ftpsd.tls.live`); TLS 1.3 derives new secrets each time. There are two kinds.
+and identifies its control connection (`ftpsd.tls.live`); TLS 1.3 derives new secrets each time. There are two kinds.
 
 * For clients that know tickets, one context for all. OpenSSL draws the keys of tickets when a context is made; this one
-  is made anew after `lifetime`, and what its keys can decrypt ends there. A data connection may present a ticket of
+  is made anew after `lifetime`, which ends all that its keys can decrypt. A data connection may present a ticket of
   another context than its control connection's, after that time: the first bytes of a ticket name the key, and so the
   context, that it came from (RFC 5077, 4).
-* For clients that know session ids only (curl before 8.12), one for each client address: their sessions fill
-  OpenSSL's cache, which strangers must not be able to do. It goes with its last session, and what has never logged in
-  does not stay in it: 1.2 KiB for each handshake, up to 20,480 for each address.
+* For clients that know session ids only (curl before 8.12), one for each client address: sessions of a context fill
+  OpenSSL's cache, and a client without an account must not be able to fill that of others. The context goes with its
+  last session, and a TLS session without a login does not stay in it: 1.2 KiB for each handshake, up to 20,480 for each
+  address.
 
 A context lives as long as the last session that began with it, and no session keeps it longer than `MOST_SECONDS`:
-`TicketContext.expires` tells when that is over. Nobody begins with one whose time is more than half over, so every
+`TicketContext.expires` is that moment. No session begins with a context whose time is more than half over, so every
 session has twelve hours.
 
 Nothing here raises an exception in a callback of OpenSSL: pyOpenSSL keeps it with the context, and whichever connection
@@ -24,12 +25,12 @@ therefore never gets a shared context.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.contexts import make_context, select_known
@@ -50,13 +51,15 @@ class TicketContext:
     """
     A context that sessions share; *expires* is on the reactor's clock, when its last session has to end.
 
-    With *has_cache* it keeps sessions in memory, for clients that know session ids only.
+    With *has_cache* it keeps sessions in memory, for clients that know session ids only; *strangers* are the secrets of
+    those that no user has logged in over, as `ftpsd.tls.live` has them. They go with their last control connection.
     """
 
     context: SSL.Context
     expires: float
     has_cache: bool
     key_name: bytes = b""
+    strangers: set[bytes] = field(default_factory=set)
 
 
 class TicketContexts:
@@ -67,12 +70,29 @@ class TicketContexts:
     """
 
     def __init__(self, clock: IReactorTime, lifetime: float) -> None:
-        self.lifetime = lifetime
+        self._lifetime = lifetime
         self._clock = clock
         # The pair is kept with the context, so that its id stands for no other one meanwhile.
-        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext]] = {}
+        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
         self._by_address: WeakValueDictionary[tuple[str, str, str], TicketContext] = WeakValueDictionary()
+
+    @property
+    def lifetime(self) -> float:
+        """
+        How long new sessions share a context, in seconds.
+
+        With another one, new sessions get new contexts at once: a shorter one is there for the old keys to go.
+        """
+        return self._lifetime
+
+    @lifetime.setter
+    def lifetime(self, seconds: float) -> None:
+        if seconds != self._lifetime:
+            self._lifetime = seconds
+            for _pair, _context, end in self._current.values():
+                end.cancel()
+            self._current.clear()
 
     def for_all(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
         """Return the context for clients that know tickets and are shown *pair*. Makes one in 1.5 ms if need be."""
@@ -81,9 +101,9 @@ class TicketContexts:
             found = self._make(pair, minimum_version, SSL.SESS_CACHE_OFF)
             found.key_name = _key_name(found.context)
             self._by_key[found.key_name] = found
-            self._current[key] = pair, found
-            # On time also where nobody connects.
-            self._clock.callLater(self.lifetime, self._current.pop, key)
+            # On time also where no client connects.
+            end = self._clock.callLater(self._lifetime, self._current.pop, key)
+            self._current[key] = pair, found, end
         return self._current[key][1]
 
     def for_address(self, pair: CertificatePair, minimum_version: str, address: str) -> TicketContext:
@@ -113,7 +133,7 @@ def _key_name(context: SSL.Context) -> bytes:
     """
     Return the name of the key with which *context* seals tickets.
 
-    OpenSSL gives it to nobody but clients, so a client in memory asks for a ticket, which TLS 1.2 sends in clear.
+    OpenSSL gives the name to clients only, so a client in memory asks for a ticket, which TLS 1.2 sends in clear.
     """
     ours = SSL.Context(SSL.TLS_CLIENT_METHOD)
     ours.set_max_proto_version(SSL.TLS1_2_VERSION)

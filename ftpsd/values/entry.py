@@ -10,9 +10,9 @@ from ftpsd.values import text as wire_text
 
 class EntryType(IntEnum):
     """
-    Say what an entry is, after the storage has followed the links it may follow.
+    The kind of an entry, after the storage has followed the links it may follow.
 
-    A number, because Python 3.11 hashes other enums slowly and caches are asked by it for every entry.
+    A number, because Python 3.11 hashes other enums slowly and caches look it up for every entry.
     """
 
     FILE = auto()
@@ -23,7 +23,7 @@ class EntryType(IntEnum):
 
 class Entry(NamedTuple):
     """
-    Describe one name in a directory.
+    One name in a directory.
 
     *size* is in bytes, *modified_ns* in nanoseconds since 1970 UTC. *perm* holds the letters of RFC 3659, 7.5.5, and
     *file* the numbers of device and inode; "" and None when not known.
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 def is_listable(name: str) -> bool:
-    """Tell whether *name* fits in one line: a control character in it could forge another entry."""
+    """Return whether *name* fits in one line: a control character in it could forge another entry."""
     return not wire_text.has_control(name)
 
 

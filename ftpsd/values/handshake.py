@@ -1,4 +1,4 @@
-"""What is known of a finished TLS handshake."""
+"""The known facts of a finished TLS handshake."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TLSFacts:
-    """What was agreed in a handshake: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, and whether it resumed a session."""
+    """The result of a handshake: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, and whether it resumed a session."""
 
     version: str
     cipher: str

@@ -1,8 +1,8 @@
 """
-Virtual paths: what a client names, seen from the root of its storage.
+Virtual paths: the names of a client, seen from the root of its storage.
 
 A VirtualPath is absolute and normalised by construction: no part is empty, "." or "..", none holds "/" or a control
-character. It says nothing about what exists; symbolic links are the jail's concern.
+character. The file may or may not exist; symbolic links are the jail's concern.
 Names are kept exactly: no Unicode normalisation, no case folding, no trimming. A trailing space is part of the name,
 a trailing slash is not.
 """
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 from ftpsd.values import text as wire_text
 
-# Linux's PATH_MAX, in bytes, and NAME_MAX: what is longer could not be opened, so it is refused before it is walked.
-# Names count in characters: in an old tree each may be one byte on disk, though it is three here. What takes too many
-# bytes where it is to be stored, the storage refuses.
+# Linux's PATH_MAX, in bytes, and NAME_MAX: a longer path could not be opened, so it is refused before it is walked.
+# Names count in characters: in an old tree each may be one byte on disk, though it is three here. The storage refuses a
+# name that takes too many bytes there.
 MAX_PATH = 4096
 MAX_NAME = 255
 
 
 class PathError(ValueError):
-    """Report a path or name that no storage can hold; its text is a sentence fit for a reply."""
+    """A path or name that no storage can hold; its text is a sentence fit for a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualPath:
     """
-    Hold the names that lead from the root to one file or directory.
+    The names that lead from the root to one file or directory.
 
     Raises: PathError for a name that is not a single plain component, or a path that is over-long.
     """
@@ -60,7 +60,7 @@ class VirtualPath:
 
     @property
     def is_root(self) -> bool:
-        """Tell whether this is "/"."""
+        """Return whether this is "/"."""
         return not self.parts
 
     @property
@@ -74,7 +74,7 @@ class VirtualPath:
         return VirtualPath(self.parts[:-1])
 
     def is_within(self, other: VirtualPath) -> bool:
-        """Tell whether this path is *other* or lies below it."""
+        """Return whether this path is *other* or lies below it."""
         return self.parts[: len(other.parts)] == other.parts
 
     def quoted(self) -> str:

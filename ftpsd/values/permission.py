@@ -12,7 +12,7 @@ from enum import StrEnum, unique
 
 @unique
 class Permission(StrEnum):
-    """Name one thing a user may do to a path."""
+    """One operation that a user may do on a path."""
 
     LIST = "list"
     READ = "read"

@@ -1,7 +1,7 @@
 """
-What a quota is about: how much there may be, and how much there is.
+Quotas: the most that a home may hold, and how much it holds.
 
-What counts: every regular file below the home, with its size, also the hidden partials of unfinished uploads, which
+Counted are every regular file below the home, with its size, also the hidden partials of unfinished uploads, which
 would otherwise be a way around the quota; and every directory. A file with two names counts twice.
 """
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How much may be in a home; None: any number. *files* also bounds the number of directories, by itself."""
+    """The most that may be in a home; None: any number. *files* also bounds the number of directories, by itself."""
 
     bytes: int | None = None
     files: int | None = None
 
     def allows(self, wanted: Usage, total: Usage, *, beyond: int = 0) -> bool:
-        """Tell whether *wanted* may come when it makes *total*, with up to *beyond* files more than there may be."""
+        """Return whether *wanted* fits when it makes *total*, with up to *beyond* files more than the quota has."""
         return (
             _is_within(wanted.bytes, total.bytes, self.bytes)
             and _is_within(wanted.files, total.files - beyond, self.files)
@@ -31,7 +31,7 @@ ENDLESS = Quota()
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much is in a home."""
+    """The contents of a home, in numbers."""
 
     bytes: int = 0
     files: int = 0
@@ -43,7 +43,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How much there is, and how much there may be."""
+    """The contents of a home, and the most that they may be."""
 
     used: Usage
     quota: Quota

@@ -1,5 +1,5 @@
 """
-Rules: what users may do on which paths, as the users file writes them and the storage reads them.
+Rules: the permissions of users on paths, as the users file writes them and the storage reads them.
 
 The first rule that matches a path decides. A pattern is an absolute path of components:
 * `*` and `?` stand for characters inside one component; everything else, also `[`, is literal, and case counts.
@@ -20,7 +20,7 @@ TREE = "**"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is allowed on the paths that *pattern* matches. Raises: ValueError for a pattern that could never match."""
+    """The permissions on the paths that *pattern* matches. Raises: ValueError for a pattern that could never match."""
 
     pattern: str
     allow: frozenset[Permission]
@@ -37,7 +37,7 @@ class Rule:
 
 
 def fault_of(pattern: str) -> str | None:
-    """Return why *pattern* is none, as the end of a sentence that begins with it; None for one that can match."""
+    """Return why *pattern* is not valid, as the end of a sentence that begins with it; None for one that can match."""
     if not pattern.startswith("/"):
         return "is not a path of the user's home; begin it with /"
     if has_control(pattern):

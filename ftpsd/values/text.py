@@ -3,8 +3,8 @@ Text: how names and sentences become bytes, and which characters may stand in th
 
 A name is `str` holding UTF-8; a byte that is not UTF-8 survives as a surrogate escape, so every name on disk has
 exactly one spelling here and comes back byte for byte. The locale is never asked.
-A control character is C0, DEL or C1: what ends a line, moves a cursor or starts an escape sequence; U+009B does that as
-ESC [ does, also in terminals that read UTF-8. Paths refuse them, listings skip names that hold them, replies show them
+A control character is C0, DEL or C1: it ends a line, moves a cursor or starts an escape sequence; U+009B does that as
+ESC [ does, also in terminals that read UTF-8. Paths refuse them, listings skip names that hold them, replies write them
 as "?". U+2028, U+2029 and the characters that turn the direction of text are no controls: FTP and terminals end no line
 there, and honest names hold them.
 """
@@ -33,8 +33,8 @@ def encode(text: str) -> bytes:
 
 
 def has_control(text: str) -> bool:
-    """Tell whether *text* holds a control character."""
-    # Almost every name is printable, and asking that costs half of the search.
+    """Return whether *text* holds a control character."""
+    # Almost every name is printable, and that check costs half of the search.
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 

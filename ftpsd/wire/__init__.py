@@ -1,1 +1,1 @@
-"""What crosses the control and data connections, as bytes and values: no clock, no reactor, no file system."""
+"""The bytes and values that cross the control and data connections: no clock, no reactor, no file system."""

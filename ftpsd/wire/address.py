@@ -1,8 +1,8 @@
 """
 Addresses: data connection endpoints as FTP spells them (RFC 959, 4.1.2; RFC 2428), and which client an address is.
 
-Parsing says what the client wrote, not whether it may connect there: that the address is the control connection's own
-and the port unprivileged is decided where the data connection is made.
+Parsing returns what the client wrote. The rules for it (the control connection's own address, an unprivileged port) are
+applied where the data connection is made.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ IPV6 = 2
 
 
 class AddressError(ValueError):
-    """Report an address or port that cannot be read; its text is a sentence fit for a reply."""
+    """An address or port that cannot be read; its text is a sentence fit for a reply."""
 
 
 class UnknownProtocol(AddressError):
-    """Report an address family that is neither IPv4 nor IPv6: 522 in RFC 2428, where AddressError is 501."""
+    """An address family that is neither IPv4 nor IPv6: 522 in RFC 2428, where AddressError is 501."""
 
 
 class HostPort(NamedTuple):
-    """Hold a numeric address in its canonical spelling, and a port from 1 to 65535."""
+    """A numeric address in its canonical spelling, and a port from 1 to 65535."""
 
     host: str
     port: int
@@ -92,8 +92,8 @@ def extended_passive_text(port: int) -> str:
 
 def client_of(host: str) -> str:
     """
-    Return which client the numeric address *host* is to limits, penalties and fairness: the IPv4 address, the /64 of an
-    IPv6 one. What is no address stands for itself.
+    Return the key of the client at the numeric address *host* in limits, penalties and fairness: the IPv4 address, or
+    the /64 of an IPv6 one. Text that is no address is its own key.
     """
     if ":" not in host:
         return host

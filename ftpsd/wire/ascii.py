@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class ToNetwork:
-    """Convert what is read from a file, LF to CRLF; a CRLF already in the file is not doubled."""
+    """A converter of file contents for the network, LF to CRLF; a CRLF already in the file is not doubled."""
 
     def __init__(self) -> None:
         self._after_cr = False
@@ -29,7 +29,7 @@ class ToNetwork:
 
 
 class FromNetwork:
-    """Convert what the client sends, CRLF to LF; a CR without LF is kept."""
+    """A converter of what the client sends, CRLF to LF; a CR without LF is kept."""
 
     def __init__(self) -> None:
         self._held = b""

@@ -1,11 +1,11 @@
 """
 Charsets: how names are written for clients, and in trees, that do not know UTF-8.
 
-A charset is a codec of Python's in which ASCII is ASCII. What it cannot write goes out as `%u` and four, or `%U` and
-eight, upper-case hexadecimal digits, and is read back from that: every name on disk has exactly one spelling for the
-client, and comes back from it. So that no name can be mistaken for another, a `%` goes out as `%u0025` where what
-follows would make it such an escape.
-Text from a client that is not text in the charset is refused; nobody could tell later what it was.
+A charset is a codec of Python's in which ASCII is ASCII. Characters that the codec cannot write go out as `%u` and
+four, or `%U` and eight, upper-case hexadecimal digits, and are read back from that: every name on disk has exactly one
+spelling for the client, and comes back from it. A `%` goes out as `%u0025` where the text behind it would make it such
+an escape, so that no name can be mistaken for another.
+Text from a client that is not text in the charset is refused; its bytes could not be interpreted later.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class LegacyCharset(Charset):
         return match[0] if self._meaning(match) is None else f"%u0025{match[0][1:]}"
 
     def _meaning(self, match: re.Match[str]) -> str | None:
-        """Return what an escape stands for; None for what `encode` would never escape, so that is no escape."""
+        """Return the character of an escape; None for one that `encode` would never write, which is plain text."""
         code = int(match[1] or match[2], 16)
         if code > 0x10FFFF or (match[2] is not None) != (code > 0xFFFF):
             return None

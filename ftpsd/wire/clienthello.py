@@ -1,8 +1,8 @@
 """
 The first record of a TLS client: what it offers and asks for (RFC 8446, 4.1.2; RFC 6066, 3; RFC 5077, 3.2; RFC 7301).
 
-Only what decides is read, and nothing is believed: whatever is not a whole, plain ClientHello offers nothing, and the
-TLS library then says what is wrong with it.
+Only the fields that decide something are read, and nothing is believed: a record that is not a whole, plain ClientHello
+offers nothing, and the TLS library then reports what is wrong with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ TLS_1_3 = 0x0304
 @dataclass(frozen=True, slots=True)
 class ClientHello:
     """
-    What a client says first: the *versions* it offers, the *server_name* and the application *protocols* it asks for.
+    The first message of a client: the *versions* it offers, the *server_name* and the application *protocols* it asks
+    for.
 
     *ticket* is the session ticket of TLS 1.2 that it presents, empty when it only asks for one, None when it knows no
     tickets. *protocols* is None where it names none. *record* is all of it, as it came.
@@ -41,7 +42,7 @@ class ClientHello:
     record: bytes = b""
 
 
-# What is understood of anything that is not a whole ClientHello.
+# The reading of a record that is not a whole ClientHello.
 NOTHING = ClientHello()
 
 
@@ -53,7 +54,7 @@ def record_length(beginning: bytes) -> int | None:
 
 
 def client_hello(record: bytes) -> ClientHello:
-    """Return what the ClientHello in *record* says; `NOTHING` for what is not wholly there or no hello."""
+    """Return what the ClientHello in *record* says; `NOTHING` for a record that is incomplete or no hello."""
     length = record_length(record)
     if length is None or len(record) < length:
         return NOTHING

@@ -12,7 +12,7 @@ _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 
 
 class HostNameError(ValueError):
-    """Report what is neither a host name nor an address; its text is a sentence fit for a reply."""
+    """Text that is neither a host name nor an address; the exception's text is a sentence fit for a reply."""
 
 
 def parse_host(argument: str) -> str:

@@ -25,10 +25,10 @@ _IAC = b"\xff"
 _TELNET_CODES = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xec-\xfa]))++|\xff(\xff)", re.DOTALL)
 # Everything up to a Telnet code that the chunk cut in half.
 _WHOLE = re.compile(rb"(?:[^\xff]++|\xff(?:[\xfb-\xfe].|[^\xfb-\xfe]))*+", re.DOTALL)
-# The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. What is left
-# of IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
+# The Synch before ABOR is urgent data (RFC 959, 4.1.3), and TCP may take its last byte out of the stream. The rest of
+# IAC DM then stands before the verb. So do spaces, which some clients send (Pure-FTPd's parser).
 _BEFORE_VERB = b"\0 \xf2\xff"
-# The same with the codes whole: all that is taken for Telnet where FF is a letter.
+# The same with the codes whole: everything that counts as Telnet in a charset where FF is a letter.
 _CODES_BEFORE_VERB = re.compile(rb"(?:[\0 ]|\xff(?:[\xfb-\xfe].|[\xec-\xfa\xff])|[\xf2\xff])*+", re.DOTALL)
 # A flood of them costs a tenth of what it would cost to parse them.
 _EMPTY = frozenset({b"", b"\r"})
@@ -38,7 +38,7 @@ _ASCII_ONLY = bytes(range(128)) + b"?" * 128
 @dataclass(frozen=True, slots=True)
 class CommandLine:
     """
-    Hold one command: *verb* upper-case ASCII, *argument* all that follows the one space behind it.
+    One command: *verb* upper-case ASCII, *argument* all that follows the one space behind it.
 
     Further spaces, also trailing ones, belong to the argument: they can be part of a file name.
     """
@@ -49,15 +49,15 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class LineTooLong:
-    """Stand in the place of a line of more than MAX_LINE bytes, which was thrown away."""
+    """The placeholder of a line of more than MAX_LINE bytes, which was thrown away."""
 
 
 class LineBuffer:
     """
-    Collect the bytes of a control connection until they are lines.
+    A collector of the bytes of a control connection, until they are lines.
 
-    With *has_ff* the client writes names in which FF is a letter ("я" in cp1251), and many that do so do not double it
-    as RFC 959 wants. Telnet codes are then taken out in front of a verb only, and FF FF is one FF.
+    With *has_ff* the client writes names in which FF is a letter ("я" in cp1251), and many such clients do not double
+    it as RFC 959 asks. Telnet codes are then taken out in front of a verb only, and FF FF is one FF.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class LineBuffer:
         return commands
 
     def clear(self) -> None:
-        """Forget all bytes kept: what was sent in clear must not be read as part of what follows in TLS."""
+        """Forget all bytes kept: bytes sent in clear must not be read as part of the commands in TLS."""
         self._partial = b""
         self._cut_code = b""
         self._discarding = False

@@ -1,11 +1,11 @@
 """
 Listings: one directory entry as a LIST line or as MLSx facts (RFC 959, 4.1.3; RFC 3659).
 
-Times are UTC, always: clients assume it or ask for MDTM to find the offset. Owner and group are shown as "ftp", so a
-listing tells nothing about the accounts of the host.
+Times are UTC, always: clients assume it or ask for MDTM to find the offset. Owner and group are written as "ftp", so a
+listing discloses nothing about the accounts of the host.
 Names go out as they are; callers leave out those that are not `is_listable`.
-A directory can hold a million entries, so lines are made many at a time, and what repeats between them (mode strings,
-days, minutes) is made once: a line of LIST takes 0.5 us, of MLSD 0.6, a third of what a function for each line took.
+A directory can hold a million entries, so lines are made many at a time, and the parts that repeat (mode strings, days,
+minutes) are made once: a line of LIST takes 0.5 us, of MLSD 0.6, a third of the time of a function for each line.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def list_line(entry: Entry, now_ns: int) -> str:
 @lru_cache(maxsize=1024)
 def _list_start(kind: EntryType, mode: int, links: int) -> str:
     """Return a line of LIST up to the group."""
-    # "p" for what is neither file nor directory: every list parser knows it, and none offers to download it.
+    # "p" for an entry that is neither file nor directory: every list parser knows it, and none offers to download it.
     letter = "-" if kind is _FILE else "d" if kind is _DIRECTORY else "l" if kind is _LINK else "p"
     return f"{stat.filemode(_FILE_TYPE_BITS[letter] | stat.S_IMODE(mode))} {links:>3} ftp      ftp     "
 
@@ -86,7 +86,7 @@ def mlsd_lines(entries: Iterable[Entry], wanted: Collection[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _mlsd_form(wanted: frozenset[str], kind: EntryType, mode: int, perm: str, has_file: bool) -> str:
-    """Return the form of a line: what is the same for many entries, and places for the rest, empty where unwanted."""
+    """Return the form of a line: the parts that many entries share, and places for the rest, empty where unwanted."""
     nothing = "%.0s"
     known = Entry("", kind, 0, 0, mode, None, 1, perm)
     parts = [
@@ -153,15 +153,15 @@ def parse_time(text: str) -> int:
 
 def glob_match(name: str, pattern: str) -> bool:
     """
-    Tell whether the whole of *name* fits *pattern*: `*`, `?`, `[...]`, `[!...]`, case counts.
+    Return whether the whole of *name* fits *pattern*: `*`, `?`, `[...]`, `[!...]`, case counts.
 
     There is no escape character, "[*]" is a star. A pattern longer than MAX_PATTERN fits nothing.
     """
     return len(pattern) <= MAX_PATTERN and _compiled(pattern).match(name) is not None
 
 
-# A client chooses the pattern, so the steps must be bounded. In what translate() returns each "*" takes the shortest
-# run that fits and never reconsiders it, which leaves at most len(name) times len(pattern) steps.
+# A client chooses the pattern, so the steps must be bounded. In the expression of translate() each "*" takes the
+# shortest run that fits and never reconsiders it, which leaves at most len(name) times len(pattern) steps.
 # Not fnmatch(), whose cache of compiled patterns has room for hundreds that a client made up.
 @lru_cache(maxsize=64)
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -1,8 +1,8 @@
 """
 PROXY protocol: the header in which a TCP proxy says whose connection it passes on (HAProxy, doc/proxy-protocol.txt).
 
-Both versions are understood, for TCP only. A header says what its sender claims: that the sender may be believed is
-decided where the connection was accepted. What is not exactly a header is an error; nothing is guessed.
+Both versions are understood, for TCP only. A header is a claim of its sender: whether the sender may be believed is
+decided where the connection was accepted. Bytes that are not exactly a header are an error; nothing is guessed.
 Memory is bounded: MAX_V1 bytes, or V2_FIXED bytes and MAX_V2_REST for addresses and TLVs, which are skipped.
 """
 
@@ -32,7 +32,7 @@ _TCP6_ADDRESSES: Final = struct.Struct("!16s16sHH")
 
 
 class ProxyHeaderError(ValueError):
-    """Report bytes that are no header this server takes; the text is for the operator, without any of the bytes."""
+    """Bytes that are no header this server takes; the text is for the operator, without any of the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ Header = Proxied | Own
 
 
 class HeaderReader:
-    """Collect one header from pieces of any size; *header* is there when it is complete."""
+    """A collector of one header from pieces of any size; *header* is there when it is complete."""
 
     def __init__(self) -> None:
         self.header: Header | None = None
@@ -105,7 +105,7 @@ def _parse(header: bytes) -> Header:
 
 def _parse_v1(line: bytes) -> Header:
     if _V1_UNKNOWN.fullmatch(line):
-        # Section 2.1: whatever stands behind UNKNOWN must be ignored.
+        # Section 2.1: everything behind UNKNOWN must be ignored.
         return Own()
     match = _V1_TCP.fullmatch(line)
     if match is None:

@@ -1,9 +1,9 @@
 """
-Replies: what the server-PI says on the control connection (RFC 959, 4.2).
+Replies: the lines of the server-PI on the control connection (RFC 959, 4.2).
 
-One reply is one value; it becomes bytes in one place. Whatever text a file name, a configuration or a client put into
-it, the reply stays the lines it was built of: control characters go out as "?", and inner lines start with a space,
-so none of them can pass for a closing line.
+One reply is one value; it becomes bytes in one place. With any text of a file name, a configuration or a client in it,
+the reply stays the lines it was built of: control characters go out as "?", and inner lines start with a space, so none
+of them can pass for a closing line.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass, field, replace
 from ftpsd.values import text as wire_text
 from ftpsd.wire.charset import UTF8, Charset
 
-# A multi-line reply needs a closing line (RFC 959, 4.2); this one says nothing else.
+# A multi-line reply needs a closing line (RFC 959, 4.2); this one carries nothing else.
 _CLOSING = "End."
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    Hold one reply.
+    One reply.
 
     *text* is the first or only line. With *body* or *last* the reply is multi-line: "ddd-text", each line of *body*
     behind exactly one space, "ddd last".
 
-    *reason* is why a command was refused, for the audit log alone: it never reaches the client.
+    *reason* is the reason of a refusal, for the audit log alone: it never reaches the client.
     """
 
     code: int
@@ -61,7 +61,7 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class ReplyPart:
     """
-    Hold the beginning, or more lines, of a reply too long to be one value.
+    The beginning, or more lines, of a reply too long to be one value.
 
     With *code* and *text* it is the beginning, "ddd-text"; each line of *body* stands behind exactly one space. A
     single-line `Reply` of the same code ends the reply.
@@ -78,7 +78,7 @@ class ReplyPart:
 
 
 class ReplyError(Exception):
-    """End a command with this reply to the client; *reason* is for the audit log, which else has the text."""
+    """The end of a command with this reply to the client; *reason* is for the audit log, which else has the text."""
 
     def __init__(self, code: int, text: str, reason: str | None = None) -> None:
         super().__init__(code, text)

@@ -1,1 +1,1 @@
-"""What can be wrong with a configuration beyond its grammar."""
+"""Faults of a configuration beyond its grammar."""

@@ -1,6 +1,6 @@
 """
-What can be served and is probably not meant, by the values alone: warnings. A password hash that is not whole is an
-error, of one user: nobody can log in with it.
+Values that can be served and are probably not meant, by the values alone: warnings. A password hash that is not whole
+is an error of one user, who cannot log in with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from ftpsd.config.checks.hashes import looks_cut_off, what_is_wrong
+from ftpsd.config.checks.hashes import fault_of, looks_cut_off
 from ftpsd.config.checks.unit import NAME, Unit
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError
@@ -52,7 +52,7 @@ def doubts_about_users(users: Users, now: datetime | None = None) -> Iterator[Co
             yield users.complaint(("users", user.name, "expires"), message, "warning")
         if user.password is None:
             continue
-        if wrong := what_is_wrong(user.password):
+        if wrong := fault_of(user.password):
             yield users.complaint(("users", user.name, "password"), wrong)
         elif doubt := looks_cut_off(user.password):
             yield users.complaint(("users", user.name, "password"), doubt, "warning")
@@ -71,7 +71,7 @@ def _announced(config: Config) -> Iterator[ConfigError]:
 
 
 def is_private(address: str) -> bool:
-    """Tell whether *address* is literal and none that clients in the Internet can reach; a name is not looked up."""
+    """Return whether *address* is literal and none that clients in the Internet can reach; names are not resolved."""
     try:
         return not ip_address(address).is_global
     except ValueError:
@@ -79,7 +79,7 @@ def is_private(address: str) -> bool:
 
 
 def out_of_reach(address: str) -> str:
-    """Say so of an *address* that is announced."""
+    """Warn of an *address* that is announced."""
     return (
         f"{address} cannot be reached from the Internet, so passive mode fails for clients there; name the outer "
         "address, and inner ones under passive.public_address_for"

@@ -15,7 +15,7 @@ _ARGON2: Final = re.compile(
 # crypt(5): 22 letters of salt and 31 of digest; 86 letters of digest behind at most 16 of salt.
 _BCRYPT: Final = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
 _SHA512: Final = re.compile(r"\$6\$(rounds=[0-9]{1,9}\$)?[^$:\n]{0,16}\$[./A-Za-z0-9]{86}")
-# Bytes. RFC 9106, 3.1 allows 4 and more; nothing makes less than 16, and what is not a usual length was perhaps longer.
+# Bytes. RFC 9106, 3.1 allows 4 and more; no known program makes less than 16, and an unusual length may be a cut one.
 _LEAST_DIGEST: Final = 16
 _LEAST_SALT: Final = 8
 _USUAL_DIGESTS: Final = frozenset({16, 32, 64})
@@ -23,7 +23,7 @@ _USUAL_DIGESTS: Final = frozenset({16, 32, 64})
 _MAKE: Final = "make one with `ftpsd hash-password`, and copy all of it"
 
 
-def what_is_wrong(stored: str) -> str | None:
+def fault_of(stored: str) -> str | None:
     """Say why *stored*, a hash of a known kind by its beginning, cannot be the hash of any password; None if it can."""
     if not stored.startswith("$argon2id$"):
         form = _BCRYPT if stored.startswith("$2") else _SHA512
@@ -49,7 +49,7 @@ def looks_cut_off(stored: str) -> str | None:
 
 
 def _decoded(text: str) -> bytes | None:
-    """Decode base64 without padding; None for what no encoder writes, such as a text whose end is missing."""
+    """Decode base64 without padding; None for text that no encoder writes, such as one whose end is missing."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:

@@ -1,5 +1,5 @@
 """
-Homes and mounts beside each other and beside the server's own files: what shows a user more than was meant.
+Homes and mounts beside each other and beside the server's own files: layouts that give a user more than was meant.
 
 A directory that holds the configuration, the users file or a private key hands out the server itself, and `/` hands out
 the machine: errors. Homes that overlap are warnings, since two users may share what they have.
@@ -35,7 +35,7 @@ def overlapping(everybody: Iterable[Users], secrets: Iterable[Path]) -> Iterator
                 problem = _shows_too_much(directory, found, holders)
                 if problem is not None:
                     yield users.complaint(("users", user.name, *key), problem)
-                # What is not there is told elsewhere, and overlaps with nothing.
+                # A missing directory is reported elsewhere, and overlaps with nothing.
                 if key == ("home",) and os.path.isdir(found):
                     homes.setdefault(found, []).append((users, user))
     for home, people in homes.items():
@@ -75,7 +75,7 @@ def _holders(secrets: Iterable[Path]) -> dict[str, Path]:
     for secret in secrets:
         absolute = os.path.abspath(secret)
         folder, name = os.path.split(absolute)
-        # The file that a link leads to, and the link: who can replace it is as good as the owner of the file.
+        # The file that a link leads to, and the link: a user who can replace it is as good as the owner of the file.
         for path in (absolute, os.path.realpath(absolute), os.path.join(os.path.realpath(folder), name)):
             for above in _above(path):
                 holders.setdefault(above, secret)
@@ -91,7 +91,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 class _Real:
-    """Resolves links, the folder that thousands of homes lie in once."""
+    """A resolver of links, which looks at the folder of thousands of homes once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}

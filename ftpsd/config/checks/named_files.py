@@ -1,9 +1,9 @@
 """
-Whether the files that a configuration names are there, readable, and closed to others; with what is dubious about the
-values in them (`doubts.py`), the homes (`homes.py`) and who can change the files (`ownership.py`).
+Whether the files that a configuration names are there, readable, and closed to others; with doubts about the values in
+them (`doubts.py`), the homes (`home_layout.py`) and the owners of the files (`ownership.py`).
 
 Every complaint stands at the key that names the file and ends with the command to run. Nothing is changed, and the
-contents of keys and certificates are not looked at: what they say is the business of `ftpsd.tls`.
+contents of keys and certificates are not looked at: they are the business of `ftpsd.tls`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ftpsd.config.virtual_hosts import PairFiles, named_pairs, repeated_names
 @dataclass(frozen=True, slots=True)
 class Findings:
     """
-    Hold what was found out; *users* None means that the users file cannot be used.
+    The findings; *users* None means that the users file cannot be used.
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration.
@@ -57,7 +57,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     """
     Look at every file that *config* names, and read the users files. Blocks.
 
-    *trusted* are the numbers of the users who may own these files, *unit* is what systemd runs the daemon by.
+    *trusted* are the numbers of the users who may own these files, *unit* is the systemd unit that runs the daemon.
     """
     own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
     own += [error for files in certificate_files(config) for error in _certificate(config, files)]
@@ -91,10 +91,10 @@ def users_files(config: Config) -> list[tuple[Key, Path]]:
 
 
 def needs_certificate(config: Config) -> bool:
-    """Tell whether anything asks for TLS, so that there is no doing without a certificate."""
+    """Return whether any section asks for TLS, so that a certificate is required."""
     if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
         return True
-    # Who asks for none of their names is shown the main one.
+    # A client that asks for none of their names gets the main one.
     return any(True for _ in named_pairs(config))
 
 
@@ -108,7 +108,7 @@ def certificate_files(config: Config) -> list[PairFiles]:
 
 def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
     """Read a users file; return it, None where it cannot be used, with complaints about it and about single users."""
-    # One that cannot be read is told at the key that names it.
+    # A file that cannot be read is reported at the key that names it.
     if _file_problem(path) is not None:
         return None, [], []
     try:
@@ -119,7 +119,7 @@ def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigErro
 
 
 def _secrets(config: Config) -> list[Path]:
-    """Return the files that no user may be shown."""
+    """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
     own += (path for _, path in users_files(config))
     own += (files.private_key for files in certificate_files(config))
@@ -128,18 +128,18 @@ def _secrets(config: Config) -> list[Path]:
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
-    """Look who else can change the configuration, the users and the keys."""
-    told: set[Path] = set()
+    """Look for other users who can change the configuration, the users and the keys."""
+    seen: set[Path] = set()
     for key, path in users_files(config):
-        for weakness in weaknesses(path, trusted, told=told):
-            # The mode of the users file itself is told by _users_mode, more strictly.
+        for weakness in weaknesses(path, trusted, seen=seen):
+            # The mode of the users file itself is checked by _users_mode, more strictly.
             if weakness.path != Path(os.path.realpath(path)) or weakness.is_foreign:
                 yield config.complaint(key, weakness.message, weakness.severity)
     for files in certificate_files(config):
-        for weakness in weaknesses(files.private_key, trusted, told=told, is_shared=True):
+        for weakness in weaknesses(files.private_key, trusted, seen=seen, is_shared=True):
             yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
     if config.file:
-        for weakness in weaknesses(Path(config.file), trusted, told=told):
+        for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
 
 
@@ -186,12 +186,12 @@ def _directories(users: Users) -> Iterator[ConfigError]:
         keys += [(mount.directory, ("mounts", number, "directory")) for number, mount in enumerate(user.mounts)]
         for path, key in keys:
             if problem := _directory_problem(path):
-                # Who is disabled cannot log in, with a home or without.
+                # A disabled user cannot log in, with a home or without.
                 yield users.complaint(("users", user.name, *key), problem, "error" if user.enabled else "warning")
 
 
 def _directory_problem(path: Path) -> str | None:
-    """Say what is wrong with a directory that a user is to see."""
+    """Report the faults of a directory that a user is to see."""
     try:
         is_directory = stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -202,7 +202,7 @@ def _directory_problem(path: Path) -> str | None:
 
 
 def _file_problem(path: Path) -> str | None:
-    """Open *path* as the daemon will and say what is in the way; never waits for a writer of a FIFO."""
+    """Open *path* as the daemon will and report the obstacle; never wait for a writer of a FIFO."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -228,6 +228,6 @@ def _mode(path: Path) -> int | None:
 
 
 def _closing(path: Path) -> str:
-    """Return the command that closes *path* to others; the group may read on where that is how the daemon reads it."""
+    """Return the command that closes *path* to others; the group may read on where the daemon reads it by its group."""
     mode = "600" if os.stat(path).st_uid == os.geteuid() else "640"
     return f"chmod {mode} {shlex.quote(str(path))}"

@@ -1,7 +1,7 @@
 """
-The user the daemon runs as: whose the homes are, and as whom access is tried, when root does it in the daemon's place.
+The user the daemon runs as: the owner of the homes, as whom access is tried when root does it in the daemon's place.
 
-Somebody who is not root is the daemon's user. For root it is, the first that is known:
+For a process of any user but root that user is the daemon's. For root it is, the first that is known:
 1. the user that the operator names;
 2. User= of the systemd unit, where that serves this configuration;
 3. the user `ftpsd`, where it may read the files, or they or their folder are its own or its group's;
@@ -28,7 +28,7 @@ ROOT: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Be a user of this machine."""
+    """A user of this machine."""
 
     name: str
     uid: int
@@ -47,7 +47,7 @@ def account_called(name: str) -> Account:
 
 
 def account_of(uid: int) -> Account:
-    """Return the user with that number, by which it is called when it has no name."""
+    """Return the user with that number, which is also the name where there is no other."""
     try:
         return _account(pwd.getpwuid(uid))
     except KeyError:
@@ -68,7 +68,7 @@ def daemon_account(files: Sequence[Path], unit: Unit | None = None) -> Account:
 
 
 def account_of_unit(files: Sequence[Path], unit: Unit | None = None) -> Account | None:
-    """Return the user by whom the installed *unit* runs the daemon, None where that does not serve *files*. Blocks."""
+    """Return the user in the installed *unit* of the daemon, None where that does not serve *files*. Blocks."""
     unit = installed_unit() if unit is None else unit
     if not any(unit.serves(Path(os.path.abspath(file)).parent) for file in files):
         return None
@@ -76,14 +76,14 @@ def account_of_unit(files: Sequence[Path], unit: Unit | None = None) -> Account 
 
 
 def trusted_owners(*accounts: Account) -> frozenset[int]:
-    """Return who may own what the daemon believes: root, the user of this process, the daemon's."""
+    """Return the users who may own the files that the daemon trusts: root, the user of this process, the daemon's."""
     usual = account_or_none(USUAL)
     known = accounts if usual is None else (*accounts, usual)
     return frozenset({ROOT, os.geteuid(), *(account.uid for account in known)})
 
 
 def may_read(account: Account, path: Path) -> bool:
-    """Tell whether modes and owners let *account* read *path*, and pass all that leads there."""
+    """Return whether modes and owners let *account* read *path*, and pass all that leads there."""
     try:
         groups = set(os.getgrouplist(account.name, account.gid))
         real = Path(os.path.realpath(path))

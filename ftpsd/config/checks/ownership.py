@@ -1,9 +1,10 @@
 """
-Who can change what the daemon believes: the owners and modes of its files, and of every directory and link on the way.
+The users who can change the files that the daemon trusts: owners and modes of its files, and of every directory and
+link on the way.
 
-Whoever can write a directory can put another file in the place of one in it, so a users file is as safe as the folders
-above it. A directory with the sticky bit, such as /tmp, is safe: names in it are their owners'. What cannot be looked
-at is told elsewhere.
+A user who can write a directory can put another file in the place of one in it, so a users file is as safe as the
+folders above it. A directory with the sticky bit, such as /tmp, is safe: names in it are their owners'. Files that
+cannot be looked at are reported elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """Say what is wrong with *path*, in a sentence that ends with the command to run; *is_foreign*: with its owner."""
+    """A fault of *path*, in a sentence that ends with the command to run; *is_foreign*: its owner is the fault."""
 
     path: Path
     severity: Severity
@@ -34,17 +35,17 @@ class Weakness:
     is_foreign: bool = False
 
 
-def weaknesses(file: Path, trusted: frozenset[int], *, told: set[Path], is_shared: bool = False) -> Iterator[Weakness]:
+def weaknesses(file: Path, trusted: frozenset[int], *, seen: set[Path], is_shared: bool = False) -> Iterator[Weakness]:
     """
     Yield how others than the users with the numbers *trusted* can change *file*, or what is on the way to it. Blocks.
 
-    What is in *told* already is left out, and what was looked at is added. *is_shared* says that other programs have to
-    do with the file, as those which renew certificates: then its owner is a warning.
+    Paths in *seen* already are left out, and the paths looked at are added. *is_shared* says that other programs use
+    the file too, as those which renew certificates: then its owner is a warning.
     """
     for path, status in _way(Path(os.path.abspath(file))):
-        if path in told:
+        if path in seen:
             continue
-        told.add(path)
+        seen.add(path)
         if status.st_uid not in trusted:
             name = account_of(status.st_uid).name
             severity: Severity = "warning" if is_shared and stat.S_ISREG(status.st_mode) else "error"
@@ -102,7 +103,7 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Tell whether nobody can change *path* whatever its mode says: volumes of containers are mounted so, mode 0777."""
+    """Return whether *path* is read-only whatever its mode: volumes of containers are mounted so, mode 0777."""
     try:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:

@@ -1,5 +1,5 @@
 """
-Which ports of a configuration get in each other's way.
+Ports of a configuration that clash.
 
 The functions look at attributes only, so that this file needs no model: it is read by the model.
 """
@@ -15,7 +15,7 @@ from ftpsd.config.units import PortRange
 
 
 class ListenerLike(Protocol):
-    """Be a listener to compare."""
+    """A listener to compare."""
 
     @property
     def address(self) -> str: ...
@@ -26,14 +26,14 @@ class ListenerLike(Protocol):
 
 
 class PassiveLike(Protocol):
-    """Be the passive section to compare."""
+    """The passive section to compare."""
 
     @property
     def ports(self) -> PortRange: ...
 
 
 class MetricsLike(Protocol):
-    """Be the metrics section to compare."""
+    """The metrics section to compare."""
 
     @property
     def address(self) -> str: ...
@@ -42,7 +42,7 @@ class MetricsLike(Protocol):
 
 
 class ConfigLike(Protocol):
-    """Be the sections that open ports."""
+    """The sections that open ports."""
 
     @property
     def listeners(self) -> Sequence[ListenerLike]: ...

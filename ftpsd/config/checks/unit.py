@@ -34,7 +34,7 @@ _UNITS: Final = {
 @dataclass(frozen=True, slots=True)
 class Unit:
     """
-    Hold what the unit says; *file* None: none is installed.
+    The settings of the unit; *file* None: none is installed.
 
     *stop_timeout* is in seconds, None for no bound; *user* None is root.
     """
@@ -45,7 +45,7 @@ class Unit:
     stop_timeout: float | None = STOP_TIMEOUT
 
     def serves(self, folder: Path) -> bool:
-        """Tell whether it starts the daemon on a configuration in *folder*."""
+        """Return whether it starts the daemon on a configuration in *folder*."""
         return self.file is not None and f"{folder}/" in self.command
 
 
@@ -86,7 +86,7 @@ def _service_section(path: Path) -> dict[str, str]:
 
 
 def _seconds(text: str) -> float | None:
-    """Return a span such as "6min" or "1h 30s" in seconds; None for no bound, or what is no span."""
+    """Return a span such as "6min" or "1h 30s" in seconds; None for no bound, or text that is no span."""
     parts = _SPAN.findall(text)
     if text == "infinity" or not parts or _SPAN.sub("", text) or any(unit not in _UNITS for _, unit in parts):
         return None

@@ -29,12 +29,12 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EditRefused(Exception):
-    """A change that was not made, in a sentence that says why and what to do; the file is as it was."""
+    """A change that was not made, in a sentence that says why and what to do; the file is unchanged."""
 
 
 @dataclass(slots=True)
 class UsersEdit:
-    """Hold a users file that is being changed, under its lock."""
+    """A users file that is being changed, under its lock."""
 
     shown_path: Path
     _path: Path
@@ -79,7 +79,7 @@ class UsersEdit:
     def save(self) -> None:
         """Replace the file by the changed one, durably; raises EditRefused when that cannot be done."""
         if _status(self._path) != _identity(self._before):
-            raise EditRefused(f"{self.shown_path} was changed by somebody else meanwhile; run the command again.")
+            raise EditRefused(f"{self.shown_path} was changed by another program meanwhile; run the command again.")
         try:
             _replace(self._path, self._mark + self._text.encode("utf-8"), self._before)
         except OSError as error:

@@ -1,6 +1,6 @@
 """
-Making a home, for the daemon's user. Root may be the one who makes it, in a folder that others can write to, so only
-what was made here is given away, and no link is followed for that.
+The making of a home, for the daemon's user. Root may run it, in a folder that others can write to, so only directories
+made here are given away, and no link is followed for that.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FOLDER_MODE: Final = 0o750
 
 def owner_of_homes(home: Path, files: Sequence[Path]) -> Account:
     """
-    Return whose *home* is to be: the daemon's user, where *files*, its configuration, or the unit tell who that is.
+    Return the owner of a *home* to be made: the daemon's user, where *files*, its configuration, or the unit name one.
 
     Where they do not, it is the owner of the users file, the last of them, or of the folder that the home is made in: a
-    daemon that is not root owns one or the other. After that it is the user `ftpsd`, if there is one: to a daemon that
-    runs as root it makes no difference.
+    daemon that is not root owns one or the other. After that it is the user `ftpsd`, if there is one: for a daemon that
+    runs as root the owner makes no difference.
     """
     account = daemon_account(files)
     if account.uid != ROOT or os.geteuid() != ROOT:
@@ -42,7 +42,7 @@ def owner_of_homes(home: Path, files: Sequence[Path]) -> Account:
 
 def make_home(home: Path, owner: Account) -> bool:
     """
-    Make the directory *home*, and those above it that are missing, for *owner*; tell whether it was not there before.
+    Make the directory *home*, and those above it that are missing, for *owner*; return whether it was not there before.
 
     Raises: OSError.
     """
@@ -62,7 +62,7 @@ def _make(path: Path, mode: int, owner: Account) -> None:
     os.mkdir(path, mode)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # Somebody who can write in the folder could have put something else in its place.
+        # A user who can write in the folder could have put something else in its place.
         if os.fstat(fd).st_uid == os.geteuid():
             os.fchmod(fd, mode)
             if not owner.is_us:

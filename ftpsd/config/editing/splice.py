@@ -13,9 +13,10 @@ from typing import Final
 
 from ftpsd.config.parsing.document import Document, Node
 
-# Plain in every YAML, in a flow mapping too. A hash is not: somebody may move it into { }, where a comma would end it.
+# Plain in every YAML, in a flow mapping too. A hash is not: an operator may move it into { }, where a comma would end
+# it.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@+=-]*")
-# What some YAML reads as something else than text.
+# Words that some YAML parsers read as something else than text.
 _NOT_TEXT: Final = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null)|[0-9.].*")
 _STEP: Final = "  "
 
@@ -129,7 +130,7 @@ def _append(text: str, at: int, piece: str) -> str:
 
 
 def _stands_apart(text: str, key: Node) -> bool:
-    """Tell whether an empty line stands above *key*."""
+    """Return whether an empty line stands above *key*."""
     start = text.rfind("\n", 0, key.start)
     return start > 0 and not text[text.rfind("\n", 0, start) + 1 : start].strip()
 

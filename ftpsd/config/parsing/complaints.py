@@ -26,7 +26,7 @@ _WANTED: Final = {
 
 
 def complaints(document: Document, error: ValidationError, model: type[BaseModel], name: str) -> list[ConfigError]:
-    """Turn what pydantic found in *document*, read as *model*, into complaints; *name* is what the file is called."""
+    """Turn pydantic's errors about *document*, read as *model*, into complaints; *name* is that of the file."""
     found: list[ConfigError] = []
     split: set[Key] = set()
     for detail in error.errors(include_url=False):
@@ -93,7 +93,7 @@ class _Unshown:
 
 
 def _about_unknown_key(document: Document, key: Key, model: type[BaseModel], name: str) -> ConfigError:
-    """Say that *key* is none, and repeat it where it could be a mistyped key and nothing else."""
+    """Report an unknown *key*, and repeat it where it could be a mistyped key and nothing else."""
     where = shown_key(key[:-1]) or name
     if document.is_bare(key):
         message = f"the end of a value, and not a key of {where}: inside {{ }} a comma ends a value; {QUOTES}"

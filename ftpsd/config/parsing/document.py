@@ -4,8 +4,8 @@ One YAML file as plain values, with the place of every value.
 Scalars follow the core schema of YAML 1.2, with decimal numbers only: `0640` is the number 640 and never 416, `21:21`
 and `no` are text. Mapping keys are always text, so a user may be called `no` or `123`. Anchors, aliases, tags,
 duplicate keys and a second document are refused. The file is read as parser events and not as composed nodes, because
-composed nodes no longer show which anchors and tags were written, and because a loop over events cannot be driven into
-deep recursion.
+composed nodes no longer have the anchors and tags that were written, and because a loop over events cannot be driven
+into deep recursion.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _CONSTANTS: Final[dict[str, object]] = {
 }  # fmt: skip
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-# What YAML 1.2 calls c-printable (section 5.1): both of PyYAML's readers then refuse the same text at the same place.
+# c-printable of YAML 1.2 (section 5.1): both of PyYAML's readers then refuse the same text at the same place.
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _QUOTES: Final = ("'", '"')
 _COLON: Final = re.compile(r"\s*:")
-# Signs of YAML and names of its parts, which the parser quotes; whatever else it quotes stands in the file.
+# Signs of YAML and names of its parts, which the parser quotes; all else that it quotes stands in the file.
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SIGN: Final = re.compile(r".(?:<[a-z ]+>|[][{}:,?-]).")
 _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,7 +62,7 @@ _PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class ConfigError:
-    """Say what is wrong at one place of one file; line and column count from 1, and 0 means the file as a whole."""
+    """A complaint about one place of one file; line and column count from 1, and 0 means the file as a whole."""
 
     file: str
     line: int
@@ -79,7 +79,7 @@ class ConfigError:
 
 
 class ConfigErrors(Exception):
-    """Carry everything that is wrong with one file."""
+    """All complaints about one file."""
 
     def __init__(self, errors: Iterable[ConfigError]) -> None:
         self.errors: tuple[ConfigError, ...] = tuple(errors)
@@ -88,7 +88,7 @@ class ConfigErrors(Exception):
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """Hold one value and where it stands: line and column from 1, *start* and *end* as offsets into the text."""
+    """One value and its place: line and column from 1, *start* and *end* as offsets into the text."""
 
     value: Any = field(repr=False)
     line: int
@@ -110,7 +110,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Hold one parsed file; documents of one file are equal, so what was built from them compares by its values."""
+    """One parsed file; documents of one file are equal, so values that were built from them compare by themselves."""
 
     file: str
     text: str = field(compare=False, repr=False)
@@ -132,7 +132,7 @@ class Document:
 
     def is_bare(self, key: Key) -> bool:
         """
-        Tell whether *key* is a key without a colon behind it.
+        Return whether *key* is a key without a colon behind it.
 
         In `{password: a,b}` the comma makes such a key of the end of the value.
         """
@@ -151,7 +151,7 @@ class Document:
         return shown_key(tuple(parts))
 
     def is_refused(self, key: Key) -> bool:
-        """Tell whether *key* lies in a value that was refused already; saying more about it would only confuse."""
+        """Return whether *key* lies in a value that was refused already; saying more about it would only confuse."""
         return any(key[:depth] in self.refused for depth in range(1, len(key) + 1))
 
 
@@ -178,10 +178,10 @@ def read_text(path: Path, limit: int) -> str:
 
 def parse(text: str, file: str) -> Document:
     """
-    Parse *text*, called *file* in complaints; what can still be read around a refused value is kept for more
+    Parse *text*, called *file* in complaints; all that can still be read around a refused value is kept for more
     complaints.
 
-    Raises: ConfigErrors when there is no telling what the rest means.
+    Raises: ConfigErrors when the meaning of the rest is not known.
     """
     if match := _UNPRINTABLE.search(text):
         line, column = _place(text[: match.start()])
@@ -223,7 +223,7 @@ def shown_key(key: Sequence[str | int]) -> str:
 
 @dataclass(slots=True)
 class _Open:
-    """Hold one mapping or sequence that is still being read."""
+    """One mapping or sequence that is still being read."""
 
     node: Node
     key: Node | None = None
@@ -231,7 +231,7 @@ class _Open:
 
 
 class _Composer:
-    """Turn parser events into nodes."""
+    """A builder of nodes from parser events."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -329,7 +329,7 @@ class _Composer:
             self.refused.add(self._path())
 
     def _property(self, name: str) -> str:
-        """Show the name of an anchor, alias or tag, unless it is the beginning of a password without quotes."""
+        """Write the name of an anchor, alias or tag, unless it is the beginning of a password without quotes."""
         top = self._stack[-1] if self._stack else None
         is_value = top is not None and (top.key is not None or isinstance(top.node.items, list))
         return name if is_value and is_word(name) and not holds_secrets(self._path()) else f"...: {QUOTES}"

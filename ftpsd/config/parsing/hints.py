@@ -1,8 +1,9 @@
 """
-What an operator most likely got wrong where a file is no YAML: tabs, addresses and other text without its quotes,
-quotes and brackets that are not closed.
+The likely mistake of an operator where a file is no YAML: tabs, addresses and other text without its quotes, quotes and
+brackets that are not closed.
 
-The parser says what it expected and where it gave up, which is often lines behind the mistake. A hint looks at the text
+The parser reports what it expected and where it gave up, which is often lines behind the mistake. A hint looks at the
+text
 around that place; it never repeats any of it, because it may be a secret.
 """
 
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _WORD: Final = re.compile(r"[^\s,\[\]{}]+")
-# What YAML keeps for itself at the beginning of plain text.
+# The characters that YAML reserves at the beginning of plain text.
 _RESERVED: Final = "@`%"
 
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """Be a text in quotes: where it begins and ends; lines and columns from 0, as YAML's marks have them."""
+    """A text in quotes: where it begins and ends; lines and columns from 0, as YAML's marks have them."""
 
     line: int
     column: int
@@ -29,7 +30,7 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Say what to do at a place; line and column from 0."""
+    """An advice for a place; line and column from 0."""
 
     line: int
     column: int
@@ -38,7 +39,7 @@ class Hint:
 
 def hint_for(text: str, error: Any, last_quoted: Quoted | None) -> Hint | None:
     """
-    Return what *error*, which PyYAML raised for *text*, most likely is about, None where there is no telling.
+    Return the mistake that *error*, which PyYAML raised for *text*, most likely is about; None where it is not known.
 
     *last_quoted* is the last text in quotes that came before it.
     """

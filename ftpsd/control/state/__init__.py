@@ -1,1 +1,1 @@
-"""What is remembered of one session, and what all sessions share."""
+"""The memory of one session, and the state that all sessions share."""

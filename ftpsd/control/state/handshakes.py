@@ -1,5 +1,5 @@
 """
-Handshakes: the TLS that a session begins, and what the audit log says of handshakes that failed.
+Handshakes: the TLS that a session begins, and the audit events of handshakes that failed.
 
 An operator can tell a client that distrusts the certificate from one that is too old, or that speaks TLS where FTP
 begins in clear, or the reverse.
@@ -54,7 +54,7 @@ class Handshake:
     def failed(self, reason: Failure) -> TLSFailed:
         """Return the event for its failure: the connection has ended, for *reason*."""
         session = self._session
-        if not self.tls.has_heard:
+        if not self.tls.has_input:
             return TLSFailed(session.who, "control", "no-hello", None, WAITS if self._is_implicit else SILENT)
         if session.close_reason == TOO_LATE:
             return TLSFailed(session.who, "control", TOO_LATE)

@@ -32,21 +32,21 @@ class Host:
     certificate: CertificatePair | None = None
 
     def account(self, user: str) -> str:
-        """Return what limits count *user* by: users of two hosts are two, though they share a name."""
+        """Return the key of *user* in limits: users of two hosts are two, though they share a name."""
         # No name holds a control character, so no two accounts are spelt alike.
         return f"{self.name}\n{user}" if self.name else user
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a name stands for: a host, and the certificate that is shown to those who ask for the name."""
+    """The entry of a name: a host, and the certificate for clients that ask for the name."""
 
     host: Host
     certificate: CertificatePair | None
 
 
 class Hosts:
-    """The *default* host, and what the *names* of the configuration stand for."""
+    """The *default* host, and the entries of the *names* of the configuration."""
 
     def __init__(self, default: Host, names: Iterable[tuple[str, Named]] = ()) -> None:
         self.default = default
@@ -81,16 +81,16 @@ class Hosts:
         return found
 
     def find(self, name: str) -> Named | None:
-        """Return what the *name* in a TLS hello stands for."""
+        """Return the entry of the *name* in a TLS hello."""
         return self.names.find(name)
 
     def certificate_for(self, name: str) -> CertificatePair | None:
-        """Return the certificate for the *name* in a TLS hello; None for a name nobody has configured."""
+        """Return the certificate for the *name* in a TLS hello; None for a name that is not configured."""
         named = self.names.find(name)
         return None if named is None else named.certificate
 
     def now(self, host: Host) -> Host | None:
-        """Return what has become of *host*, one of an earlier configuration; None when its name is nobody's now."""
+        """Return the successor of *host*, one of an earlier configuration; None when its name is gone."""
         if not host.name:
             return self.default
         # The very name: where only a wildcard fits it now, that is another host.
@@ -99,7 +99,7 @@ class Hosts:
 
     def called(self, name: str, local_host: str) -> Named | None:
         """
-        Return what the *name* of a HOST command stands for.
+        Return the entry of the *name* of a HOST command.
 
         The address that the client has reached, *local_host*, is the default host's.
         """

@@ -2,8 +2,8 @@
 Counts of sessions, and the limits on them. They live as long as the server; the numbers to compare with come from the
 configuration.
 
-`Counts` and `Rates` are what sessions ask; here are those of a server of one process. Those of several processes are in
-processes/shared/counts.py.
+`Counts` and `Rates` are the interfaces for sessions; here are those of a server of one process. Those of several
+processes are in processes/shared/counts.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_REFUSED_OF_CLIENT = 4
 # One in so many connections is for sessions that are logged in.
 RESERVED = 4
 
-# What the client of a connection above a limit reads in the greeting's place.
+# The text for the client of a connection above a limit, in the greeting's place.
 REJECTIONS = {
     "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
     "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
@@ -39,16 +39,16 @@ class Counts(Protocol):
     """
     Limits on the number of sessions: in all, by client (`client_of` its address), by user. Every answer comes at once.
 
-    `total` and `logged_in` count the sessions of this process, whatever the limits are compared with.
+    `total` and `logged_in` count the sessions of this process, whatever numbers the limits are compared with.
     """
 
     @property
     def total(self) -> int:
-        """How many connections are counted."""
+        """The number of counted connections."""
 
     @property
     def logged_in(self) -> int:
-        """How many sessions have a user."""
+        """The number of sessions with a user."""
 
     def admit(self, address: str, connections: int, per_address: int) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
@@ -57,7 +57,9 @@ class Counts(Protocol):
         """Count it no longer."""
 
     def may_linger(self, address: str) -> bool:
-        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        """
+        Count a connection from *address* that was not admitted and stays open for the refusal; False: one too many.
+        """
 
     def lingered(self, address: str) -> None:
         """Count it no longer."""
@@ -103,7 +105,9 @@ class SessionCounts:
         _take_one(self._by_client, client_of(address))
 
     def may_linger(self, address: str) -> bool:
-        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        """
+        Count a connection from *address* that was not admitted and stays open for the refusal; False: one too many.
+        """
         if self._refused.total() >= MOST_REFUSED or self._refused[client_of(address)] >= MOST_REFUSED_OF_CLIENT:
             return False
         self._refused[client_of(address)] += 1
@@ -129,7 +133,7 @@ class SessionCounts:
 
 class UserRates:
     """
-    Makes the pace of a session: its own bucket, and one that all sessions of its user share.
+    The maker of a session's pace: its own bucket, and one that all sessions of its user share.
 
     *bucket* makes the one of a user; without it that is a bucket of this process.
     """
@@ -163,7 +167,7 @@ def too_many(total: int, logged_in: int, connections: int) -> str | None:
     """
     Return why one more is too many for a server of *connections*, of which there are *total*, *logged_in* with a user.
 
-    A quarter is for sessions that are logged in: strangers who never log in cannot fill the server.
+    A quarter is for sessions that are logged in: clients without an account cannot fill the server.
     """
     if total >= connections:
         return "too-many-connections"

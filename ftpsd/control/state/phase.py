@@ -1,5 +1,5 @@
 """
-How far a session has come, and what follows the reply of a command.
+The phases of a session, and the acts behind the reply of a command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOVES: dict[Phase, frozenset[Phase]] = {
 
 
 class After(Enum):
-    """What a command has asked for that must not happen before its reply is on the way."""
+    """An act that a command has asked for and that must not happen before its reply is on the way."""
 
     NOTHING = auto()
     START_TLS = auto()

@@ -1,14 +1,14 @@
 """
-Whose a data connection is: the session's own if it resumes the TLS session of its control connection, or of another
-live one of the same user, from the same address, on the same host.
+The owner of a data connection: the session itself if it resumes the TLS session of its control connection, or of
+another live one of the same user, from the same address, on the same host.
 
-rclone and curl -Z use one TLS session cache for all of their connections, so what they resume is often that of another
-control connection. `ftpsd.tls.live` knows these by their master secrets.
+rclone and curl -Z use one TLS session cache for all of their connections, so the session that they resume is often that
+of another control connection. `ftpsd.tls.live` knows these by their master secrets.
 
 Such a client may close one control connection and go on with the others, whose data connections still resume the
-session of the one that has gone (curl -Z closes what is idle). So what a data connection of this session has resumed
-while it was live counts for this session until its logout: that connection has shown that the client of this session
-knows the secret.
+session of the one that has gone (curl -Z closes idle ones). So a TLS session that a data connection of this session has
+resumed while it was live counts for this session until its logout: that connection has proved that the client of this
+session knows the secret.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_KNOWN: Final = 4
 
 
 class Ownership:
-    """What the TLS session of one control connection is good for, as long as *session* is open."""
+    """The proofs by the TLS session of one control connection, as long as *session* is open."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

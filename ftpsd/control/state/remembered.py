@@ -1,7 +1,7 @@
 """
-What a session remembers for its user: USER, REIN and AUTH set back all of it, by putting a new value in its place.
+The memory of a session for its user: USER, REIN and AUTH set back all of it, by putting a new value in its place.
 
-What belongs to the connection stays with the session: TLS, the protection level, the host, the counts.
+State of the connection stays with the session: TLS, the protection level, the host, the counts.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ class Parameters:
 
     @classmethod
     def of(cls, config: Config) -> Parameters:
-        """Return what a session begins with."""
+        """Return the values a session begins with."""
         return cls(is_ascii=config.default_type == "ascii", idle_timeout=config.limits.idle_timeout)
 
     def keep_up(self, config: Config) -> None:
-        """Take over what *config* says, in a session without a user: none of it can have been chosen before a login."""
+        """
+        Take over the values of *config*, in a session without a user: none of them can have been chosen before a login.
+        """
         now = Parameters.of(config)
         self.is_ascii, self.idle_timeout = now.is_ascii, now.idle_timeout
 

@@ -11,7 +11,7 @@ from ftpsd.data.trouble import Cause, Lost
 
 
 class Room:
-    """Whether the control connection takes more, as its server-PI says."""
+    """The room on the control connection, as its server-PI reports it."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class Room:
 
     async def wait(self, patience: float) -> None:
         """
-        Return when the client has taken what was sent before.
+        Return when the client has taken the bytes sent before.
 
         Raises:
             CancelledError: the session has ended meanwhile.

@@ -1,5 +1,5 @@
 """
-What a session works with: `Runtime`, everything made from one good configuration, and `Shared`, what outlives a
+The surroundings of a session: `Runtime`, everything made from one good configuration, and `Shared`, which outlives a
 reload.
 
 A reload makes a new Runtime for sessions and logins to come; a session whose user is logged in keeps the one of the
@@ -28,7 +28,7 @@ from ftpsd.workers import Workers
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What every Runtime of a process uses, before and after a reload."""
+    """The parts that every Runtime of a process uses, before and after a reload."""
 
     clock: IReactorTime
     bus: AuditBus
@@ -46,7 +46,9 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One configuration, ready to serve. *public_address* maps (client, local address) to what a 227 reply names."""
+    """
+    One configuration, ready to serve. *public_address* maps (client, local address) to the address of a 227 reply.
+    """
 
     config: Config
     shared: Shared
@@ -62,5 +64,5 @@ class Runtime:
 
     @property
     def certificate(self) -> CertificatePair | None:
-        """The certificate for whoever asks for no other; None for a server without TLS."""
+        """The certificate for clients that ask for no other; None for a server without TLS."""
         return self.hosts.default.certificate

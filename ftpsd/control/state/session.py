@@ -1,5 +1,5 @@
 """
-One session: what the server remembers of a client between two commands.
+One session: the server's memory of a client between two commands.
 
 The session holds state and answers questions about it; it writes nothing to the network itself. Commands read and
 change it, `pi.py` owns the connection. Everything reactor-bound comes through `runtime`.
@@ -55,7 +55,7 @@ class Session:
     """
     The state of one control connection.
 
-    *current* answers with the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
+    *current* returns the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
     their IPv6 mapping. *reply* sends a preliminary reply, or part of one.
     """
 
@@ -153,7 +153,7 @@ class Session:
         Return the path *argument* names, seen from *base*: the working directory when left out.
 
         Raises:
-            ReplyError: 553, the name holds what no name may hold.
+            ReplyError: 553, the name holds a character that no name may hold.
         """
         try:
             return VirtualPath.parse(argument, self.parameters.directory if base is None else base)
@@ -175,12 +175,12 @@ class Session:
 
     @property
     def files(self) -> Workers:
-        """The workers for the files of the user, or of the one before: what they left open is closed there."""
+        """The workers for the files of the user, or of the one before: files left open are closed there."""
         return self.runtime.shared.pool(is_remote=self.is_remote)
 
     async def when_counted(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Call a storage function that needs to know how much is stored, in a worker.
+        Call a storage function that depends on how much is stored, in a worker.
 
         Right after the start that may not have been counted yet: then the command waits, and no worker with it.
 
@@ -250,7 +250,7 @@ class Session:
 
     async def say(self, part: ReplyPart) -> None:
         """
-        Send *part* of the reply to the current command, and wait until the client has taken what was sent before.
+        Send *part* of the reply to the current command, and wait until the client has taken the parts before it.
 
         Raises:
             CancelledError: the session has ended meanwhile.
@@ -273,7 +273,7 @@ class Session:
         Go to the host whose certificate the client has seen.
 
         A HOST that came in clear has chosen the certificate, if the client named no server in its hello. Beyond that it
-        is forgotten: whoever sits on the line could have sent it, and only a certificate of its own shows the client
+        is forgotten: an attacker on the line could have sent it, and only a certificate of its own proves to the client
         where it is.
         """
         assert self.tls is not None
@@ -289,7 +289,7 @@ class Session:
 
     @property
     def first_host(self) -> Host:
-        """Where the session began: with the connection, or with its TLS handshake."""
+        """The moment at which the session began: with the connection, or with its TLS handshake."""
         return self._first_host
 
     def start_over(self) -> None:
@@ -298,7 +298,7 @@ class Session:
         self.enter(self._first_host)
 
     def publish(self, event: Event) -> None:
-        """Tell the audit bus."""
+        """Publish *event* on the audit bus."""
         self.runtime.shared.bus.publish(event)
 
     # --- the configuration of now
@@ -310,7 +310,7 @@ class Session:
 
     def keep_up(self) -> None:
         """
-        Take the configuration of now over. Only without a user: what one was given at the login stays.
+        Take the configuration of now over. Only without a user: the settings of the login stay.
 
         Raises:
             ReplyError: 421, the host is served no longer.
@@ -355,7 +355,7 @@ class Session:
         parameters.upload_pace = rates.pace(account, Direction.UPLOAD, user.upload_rate, limits.upload_rate)
 
     def log_out(self) -> None:
-        """Forget the user and everything that belongs to them; the TLS session stays (REIN, RFC 4217, 11)."""
+        """Forget the user and all settings of the user; the TLS session stays (REIN, RFC 4217, 11)."""
         self.dtp.log_out()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
@@ -373,7 +373,7 @@ class Session:
             self._after, self.close_reason = after, reason
 
     def reply_was_sent(self) -> After:
-        """End what waited for the reply, and return what follows it."""
+        """End everything that waited for the reply, and return the act that follows it."""
         self.dtp.reply_was_sent()
         after = self._after
         if after is not After.CLOSE:
@@ -393,7 +393,7 @@ class Session:
         who = self.who
         self.log_out()
         self.ownership.end()
-        # What is still at work is this user's to the end; its event must say so.
+        # Work that goes on is this user's to the end; its event must say so.
         self.who = who
         if self._waiting_for is not None:
             self._waiting_for.cancel()

@@ -11,7 +11,7 @@ from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
 
-# Why a session was closed, in the words of the audit log.
+# The reason for closing a session, in the words of the audit log.
 ENDINGS: Final = {
     Refusal.DISABLED: "user-disabled",
     Refusal.EXPIRED: "user-expired",
@@ -23,7 +23,7 @@ def why_not(runtime: Runtime, host: Host, user: UserRecord | None, peer: str) ->
     """
     Return why a session of *user*, who logged in on *host* from *peer*, may not go on with *runtime*.
 
-    What *user* could do with the session is not looked at: files, rules and rates stay as they were at the login.
+    Existing rights of *user* are not compared: files, rules and rates stay as they were at the login.
     """
     now = runtime.hosts.now(host)
     if now is None:

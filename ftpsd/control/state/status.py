@@ -1,5 +1,5 @@
 """
-How far the transfer under way has come.
+The progress of the transfer under way.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How bytes cross a data connection: channels, quanta, rates."""
+"""The way of bytes across a data connection: channels, quanta, rates."""

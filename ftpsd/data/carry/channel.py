@@ -19,7 +19,7 @@ BLOCKED = 0
 
 ENDED = -1
 
-# What sendfile(2) says when it is the file that cannot be read; no TCP socket says one of these.
+# Errors of sendfile(2) about the file that cannot be read; no TCP socket raises one of these.
 _OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EBADMSG, errno.EUCLEAN, errno.EREMOTEIO})
 
 
@@ -31,7 +31,7 @@ class ThreadBuffer(local):
 
 
 class Outcome(Enum):
-    """How a quantum ended."""
+    """The end of a quantum."""
 
     READABLE = auto()
     """Go on when the socket can be read."""
@@ -49,7 +49,10 @@ class Channel(Protocol):
     blocked_on: Outcome
 
     def send(self, data: memoryview) -> int:
-        """Return how much of *data* went out; `BLOCKED`: offer the same bytes again when `blocked_on` says so."""
+        """
+        Return how much of *data* went out; `BLOCKED`: offer the same bytes again when the socket is as `blocked_on`
+        names.
+        """
 
     def receive_into(self, buffer: memoryview) -> int:
         """Return how many bytes arrived, `BLOCKED`, or `ENDED`. Raises `Truncated`."""
@@ -162,7 +165,7 @@ class SecureChannel:
 
     def _has_more(self) -> bool:
         """
-        Tell whether the socket can be read on, at once.
+        Return whether the socket can be read on, at once.
 
         A record that has come in part leaves nothing there, so a slow client is not counted as one that sends nothing.
         """
@@ -171,12 +174,12 @@ class SecureChannel:
         except BlockingIOError:
             return False
         except OSError:
-            pass  # the next read tells
+            pass  # the next read finds out
         return True
 
 
 def truncated(error: SSL.Error) -> Truncated:
-    """Return what an OpenSSL error means for a transfer."""
+    """Return the meaning of an OpenSSL error for a transfer."""
     if isinstance(error, SSL.SysCallError):
         if error.args[0] == -1:
             return Truncated(Cause.NO_CLOSE_NOTIFY)

@@ -1,8 +1,8 @@
 """
 MODE Z: a deflate stream (RFC 1950) on the data connection, the file itself in storage.
 
-Both directions work in pieces that fit a quantum. A few bytes can inflate to a thousand times as many, so it is what
-comes out that is bounded, held to the rate and counted. Only a stream that ended by its own end marker, with the right
+Both directions work in pieces that fit a quantum. A few bytes can inflate to a thousand times as many, so the bound,
+the rate and the count are those of the inflated bytes. Only a stream that ended by its own end marker, with the right
 checksum and nothing behind it, is a whole file.
 """
 
@@ -24,7 +24,7 @@ PIECE = 64 * 1024
 
 
 def deflated(produce: Callable[[], memoryview], level: int) -> Callable[[], memoryview]:
-    """Return a producer of what *produce* returns as one deflate stream; *level* from 0 (stored) to 9 (smallest)."""
+    """Return a producer of the output of *produce* as one deflate stream; *level* from 0 (stored) to 9 (smallest)."""
     stream = zlib.compressobj(level)
     pending = memoryview(b"")
     is_over = False
@@ -38,7 +38,7 @@ def deflated(produce: Callable[[], memoryview], level: int) -> Callable[[], memo
             is_over = True
             return memoryview(stream.flush())
         piece, pending = pending[:PIECE], pending[PIECE:]
-        # zlib may keep megabytes of zeros to itself. Flushed, they show as progress, and no call takes longer than
+        # zlib may keep megabytes of zeros to itself. Flushed, they count as progress, and no call takes longer than
         # another.
         return memoryview(stream.compress(piece) or stream.flush(zlib.Z_SYNC_FLUSH))
 
@@ -47,10 +47,10 @@ def deflated(produce: Callable[[], memoryview], level: int) -> Callable[[], memo
 
 class Inflating:
     """
-    Client to server: what arrives is inflated piece by piece and written to *sink*; *decoder* undoes TYPE A.
+    Client to server: received bytes are inflated piece by piece and written to *sink*; *decoder* undoes TYPE A.
 
-    `moved` counts the inflated bytes: they cost disk, and it is they that a limited rate and the audit log mean. Of
-    what has arrived at most one record waits to be inflated.
+    `moved` counts the inflated bytes: they cost disk, and rate limits and the audit log count them. At most one
+    received record waits to be inflated.
     """
 
     def __init__(self, sink: Sink, decoder: FromNetwork | None = None) -> None:

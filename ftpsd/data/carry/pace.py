@@ -1,5 +1,5 @@
 """
-Bandwidth limits: buckets that say how long a transfer has to pause.
+Bandwidth limits: buckets that compute how long a transfer has to pause.
 
 A session's bucket lasts as long as the session and a user's as long as any session of theirs, so many small files are
 held to the same rate as one large one. Without a limit there is no bucket, and nothing is computed.
@@ -13,19 +13,19 @@ from twisted.internet.interfaces import IReactorTime
 
 # Seconds of silence that may be made up for. More would let a client that paused overtake its limit for as long.
 BURST = 0.1
-# What an unlimited quantum may move, and the least that is worth one: a TLS record's payload is at most 16 KiB.
+# Bytes of an unlimited quantum, and the least that is worth one: a TLS record's payload is at most 16 KiB.
 UNLIMITED = 1 << 62
 LEAST = 4096
 
 
 class Bucket:
-    """Counts bytes against *rate* bytes per second."""
+    """A count of bytes against *rate* bytes per second."""
 
     def __init__(self, rate: int, clock: IReactorTime) -> None:
         self.rate = rate
         self.paces: WeakSet[Pace] = WeakSet()
         self._clock = clock
-        # When everything spent so far will have been paid for.
+        # The moment at which everything spent so far is paid for.
         self._paid_at = clock.seconds()
 
     def spend(self, count: int) -> None:
@@ -49,8 +49,8 @@ class Pace:
         """
         Return how many bytes the next quantum may move: a tenth of a second's worth, so that a limit is smooth.
 
-        Sessions that share a bucket share the tenth. Each moves its quantum before it is told to pause: twenty whole
-        ones would be two seconds ahead of their limit for good.
+        Sessions that share a bucket share the tenth. Each moves its quantum before it has to pause: twenty whole ones
+        would be two seconds ahead of their limit for good.
         """
         if not self._buckets:
             return UNLIMITED

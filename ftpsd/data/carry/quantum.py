@@ -1,9 +1,9 @@
 """
-Quanta: the slices of work that move a transfer's bytes, run by a worker or, for what is small, by the reactor thread.
+Quanta: the slices of work that move a transfer's bytes, run by a worker or, for small ones, by the reactor thread.
 
 A quantum ends when the socket would block, when its time or its allowance of bytes is spent, or when the transfer has
-ended. It never waits for the peer, so a thousand slow clients hold no thread. Whoever runs a quantum owns the socket
-meanwhile; nothing here knows the reactor.
+ended. It never waits for the peer, so a thousand slow clients hold no thread. The thread that runs a quantum owns the
+socket meanwhile; nothing here knows the reactor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _received = ThreadBuffer(CHUNK)
 
 
 class Transfer(Protocol):
-    """What a data connection carries: bytes in one direction, in quanta."""
+    """The cargo of a data connection: bytes in one direction, in quanta."""
 
     moved: int
     """Bytes that have crossed the connection so far."""
@@ -109,8 +109,8 @@ class Receiving:
     """
     Client to server: bytes are gathered in the thread's own buffer and written to *sink* before the quantum ends.
 
-    *decoder* undoes TYPE A; *first* is what has been received already. Every byte received is with the sink when
-    `step` returns, so nothing is kept per connection.
+    *decoder* undoes TYPE A; *first* are the bytes received already. Every byte received is with the sink when `step`
+    returns, so nothing is kept per connection.
     """
 
     def __init__(self, sink: Sink, decoder: FromNetwork | None = None, first: bytes | bytearray = b"") -> None:
@@ -134,7 +134,7 @@ class Receiving:
                 try:
                     received = channel.receive_into(buffer[held:])
                 except Truncated:
-                    # What came before the cut is what the client resumes behind.
+                    # The client resumes behind the bytes that came before the cut.
                     self.moved += held
                     self._keep(buffer[:held], is_last=False)
                     raise
@@ -161,7 +161,7 @@ class Receiving:
 
 
 class ReceivingSmall:
-    """Client to server into memory, up to *limit* bytes: `is_full` tells that the rest belongs to a `Receiving`."""
+    """Client to server into memory, up to *limit* bytes: with `is_full` the rest belongs to a `Receiving`."""
 
     def __init__(self, limit: int) -> None:
         self.moved = 0

@@ -12,7 +12,7 @@ HEADER = 5
 
 
 class Records:
-    """Follows the bytes that come in."""
+    """A follower of the bytes that come in."""
 
     def __init__(self) -> None:
         self._header = b""
@@ -24,7 +24,7 @@ class Records:
         return not self._header and self._left == 0
 
     def feed(self, data: memoryview) -> None:
-        """Take note of *data*, which came behind what came before."""
+        """Take note of *data*, the next bytes of the stream."""
         at = 0
         while at < len(data):
             if self._left:

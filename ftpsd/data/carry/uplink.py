@@ -1,11 +1,13 @@
 """
 Uplink: the TLS of a data connection that carries an upload.
 
-A TLS 1.3 server sends session tickets right behind the handshake. lftp (its issue 666) and older curl (6149) never
-read what comes back during an upload; when they close, the tickets that lie unread make their kernel send a RST in
-place of the FIN, and what it had not sent yet is lost. So here TLS works on memory buffers, and the tickets go out
-together with our close_notify, when the client has sent everything. One receive call brings many records, which pays
-for the copy.
+A TLS 1.3 server sends session tickets right behind the handshake. lftp (its issue 666) and older curl (6149) never read
+anything during an upload; when they close, the unread tickets make their kernel send a RST in place of the FIN, and
+bytes that it had not sent yet are lost. So here TLS works on memory buffers, and the tickets go out together with our
+close_notify, when the client has sent everything. One receive call brings many records, which pays for the copy.
+
+OpenSSL never sees a FIN here. One without close_notify would make it drop the TLS session from its cache, and a client
+that knows session ids only could resume nothing any more (`SessionTLS.has_cache`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ftpsd.tls.native import MOST_WITHOUT_DATA, reader, unread
 
 # Bytes taken from the socket in one call.
 RECEIVED = 128 * 1024
-# What one bio_read returns at most; our flights are far smaller.
+# The most that one bio_read returns; our flights are far smaller.
 FLIGHT = 64 * 1024
 
 # Apart from the one of `Receiving`, which is being filled meanwhile.
@@ -64,7 +66,7 @@ class Uplink:
                 if not self._receive():
                     raise SSL.SysCallError(-1, "Unexpected EOF") from None
             except SSL.Error:
-                # The alert tells the client why.
+                # The alert names the reason to the client.
                 self._collect()
                 self._flush()
                 raise
@@ -82,10 +84,10 @@ class Uplink:
                 received = self._read(buffer)
             except SSL.WantReadError:
                 if unread(self.tls):
-                    # A record without data; behind it there are more, of which the reactor would not tell.
+                    # A record without data; behind it there are more, which the reactor would not report.
                     self._without_data += 1
                 elif has_received:
-                    # All that has come is inside OpenSSL: from here on the reactor tells of more.
+                    # All that has come is inside OpenSSL: from here on the reactor reports more.
                     return BLOCKED
                 elif (state := self._fill()) is not None:
                     return state
@@ -123,7 +125,7 @@ class Uplink:
 
     def shut_down(self) -> None:
         """
-        Send what was held back, and close_notify.
+        Send the held-back bytes, and close_notify.
 
         Raises:
             SSL.WantWriteError: call again when the socket is writable.
@@ -151,14 +153,14 @@ class Uplink:
         return count
 
     def _collect(self) -> None:
-        """Take over what TLS wants to send."""
+        """Take over the output of TLS."""
         try:
             self._unsent += self.tls.bio_read(FLIGHT)
         except SSL.WantReadError:
             pass  # nothing
 
     def _flush(self) -> None:
-        """Send what has been collected."""
+        """Send the collected bytes."""
         try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]

@@ -1,1 +1,1 @@
-"""What all processes of a server share: counts, quotas and locks in one piece of memory."""
+"""The shared memory of all processes of a server: counts, quotas and locks."""

@@ -1,12 +1,12 @@
 """
-The table of counts that all processes share: how much of each key every one of them has.
+The table of counts that all processes share: the count of each key in every one of them.
 
 It is memory without a name (lock.py), mapped by all. A process writes into its own column only, and the sum over the
 columns is the whole server's. When a process dies the supervisor clears its column: nothing it held outlives it.
 
-A slot (slots.py) whose columns are all zero is free; a full bucket takes no further key, and whoever asked has to
-refuse. Every change is made under the table's lock, which is held for some microseconds; counts are single words, which
-reading without the lock finds whole.
+A slot (slots.py) whose columns are all zero is free; a full bucket takes no further key, and the caller has to refuse.
+Every change is made under the table's lock, which is held for some microseconds; counts are single words, which reading
+without the lock finds whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftpsd.processes.shared.lock import ByteLock, nameless_file
 from ftpsd.processes.shared.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
 WORD = 8
-# What the bytes of the file lock: changes of the table, of the homes (homes.py), a line of the audit log, the
+# Each byte of the file locks something: changes of the table, of the homes (homes.py), a line of the audit log, the
 # configuration being replaced.
 LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
 # The turns of storage/disk/turns.py begin here.
@@ -74,7 +74,7 @@ class CountTable:
 
     def claim(self, key: str, value: float = 0.0) -> int:
         """
-        Add one to *key* in the own column and return its slot; *value* is what it begins with.
+        Add one to *key* in the own column and return its slot; it begins with *value*.
 
         Raises: TableFull.
         """
@@ -105,14 +105,14 @@ class CountTable:
         return self._values[slot]
 
     def set_value(self, slot: int, value: float) -> None:
-        """Keep *value* in *slot*, for as long as somebody counts there."""
+        """Keep *value* in *slot*, for as long as a session counts there."""
         self._values[slot] = value
 
     # --- sessions
 
     @property
     def sessions(self) -> int:
-        """How many sessions all processes have; needs no lock."""
+        """The number of sessions in all processes; needs no lock."""
         return sum(self._sessions)
 
     def add_sessions(self, count: int) -> None:
@@ -122,7 +122,7 @@ class CountTable:
 
     @property
     def logged_in(self) -> int:
-        """How many of them have a user; needs no lock."""
+        """The number of sessions with a user; needs no lock."""
         return sum(self._logged_in)
 
     def add_logged_in(self, count: int) -> None:
@@ -141,7 +141,7 @@ class CountTable:
 
     @property
     def surplus(self) -> int:
-        """How many sessions this process has more than the one, of those that accept, with the fewest; no lock."""
+        """The sessions of this process beyond those of the accepting process with the fewest; needs no lock."""
         assert self.column is not None
         serving = [count for count, serves in zip(self._sessions, self._serving, strict=True) if serves]
         return self._sessions[self.column] - min(serving, default=0)
@@ -149,7 +149,7 @@ class CountTable:
     # --- the supervisor's
 
     def clear(self, column: int) -> None:
-        """Forget everything the process with that number had; it is dead."""
+        """Forget all counts of the process with that number; it is dead."""
         with self.lock:
             self._sessions[column] = self._logged_in[column] = self._serving[column] = 0
             self._columns[column][:] = memoryview(bytes(self._slots * WORD)).cast("q")

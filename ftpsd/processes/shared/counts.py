@@ -31,7 +31,7 @@ class SharedCounts:
     """
     The counts of one of several processes; limits are compared with the sessions of all of them.
 
-    A table without room counts as a limit that is reached: what cannot be counted is refused.
+    A table without room counts as a limit that is reached: a session that cannot be counted is refused.
     """
 
     def __init__(self, table: CountTable) -> None:
@@ -63,7 +63,9 @@ class SharedCounts:
             self._table.release(_address(address))
 
     def may_linger(self, address: str) -> bool:
-        """Count a connection from *address* that was not admitted and stays open to say so; False: one too many."""
+        """
+        Count a connection from *address* that was not admitted and stays open for the refusal; False: one too many.
+        """
         table, key = self._table, _refused(address)
         with table.lock:
             if table.count(table.find(ALL_REFUSED)) >= MOST_REFUSED:
@@ -134,7 +136,7 @@ class SharedBucket(Bucket):
 
 
 class SharedRates:
-    """Makes paces whose user's bucket is shared by all processes."""
+    """The maker of paces whose user's bucket is shared by all processes."""
 
     def __init__(self, clock: IReactorTime, table: CountTable) -> None:
         self._clock = clock

@@ -58,7 +58,7 @@ class DeadlineTable:
                 slot = min(slots, key=self._ends.__getitem__)
                 if self._ends[slot] > max(until, self._clock.seconds()):
                     return
-                # In this order: whoever dies in between leaves no key with the deadline of another.
+                # In this order: a process that dies in between leaves no key with the deadline of another.
                 self._ends[slot] = 0.0
                 self._keys.put(slot, digest)
             self._ends[slot] = until

@@ -1,13 +1,13 @@
 """
-Quotas over several processes: what is in each home, in a table that all of them share.
+Quotas over several processes: the contents of each home, in a table that all of them share.
 
-Every change of every process is added under the table's lock, so what one process grants another cannot grant again,
-and what was counted once stays exact. A count (a walk through the home) cannot learn what other processes touch
-meanwhile, as it can within one process. So it is taken only when no change began or ended during it: a busy home is
-counted again when it is quiet, and until then keeps what all changes have added up to.
+Every change of every process is added under the table's lock, so that room granted by one process cannot be granted
+again by another, and a count stays exact. A count (a walk through the home) cannot learn which files other processes
+touch meanwhile, as it can within one process. So it is taken only when no change began or ended during it: a busy home
+is counted again when it is quiet, and until then keeps the sum of all changes.
 
-What a process had set aside goes when it dies. What it had written and not yet told is found by the next count, which
-is due at once.
+Reservations of a process go when it dies. Bytes that it had written and not yet reported are found by the next count,
+which is due at once.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from ftpsd.values.quota import ENDLESS, Quota, Usage
 WALKS = 4
 PAUSE = 0.2
 NANO = 1_000_000_000
-# What stands for a time of counting that is due again.
+# The mark of a time of counting that is due again.
 LONG_AGO = 1
 
-# The words of a home: its digest (2), what is in it (3), when it was counted in nanoseconds (0: never) and how long
-# that took, whether somebody was refused since, how many changes began or ended, which process counts (from 1).
+# The words of a home: its digest (2), its contents (3), when it was counted in nanoseconds (0: never) and how long that
+# took, whether a change was refused since, how many changes began or ended, which process counts (from 1).
 USED, COUNTED_AT, TOOK, WAS_REFUSED, CHANGES, COUNTING, OWN = 2, 5, 6, 7, 8, 9, 10
-# Then for each process: what it has set aside (3), and its changes under way.
+# Then for each process: its reservations (3), and its changes under way.
 UNDER_WAY, OWN_WORDS = 3, 4
 
 
@@ -84,7 +84,7 @@ class HomeTable:
             return place
 
     def has(self, directory: Path) -> bool:
-        """Tell whether *directory* has a place, whichever process has asked for it."""
+        """Return whether *directory* has a place, whichever process has asked for it."""
         with self.lock:
             return self._search(_digest(directory))[1]
 
@@ -93,7 +93,7 @@ class HomeTable:
         return place + OWN + OWN_WORDS * (self.column if column is None else column)
 
     def clear(self, column: int) -> None:
-        """Forget what the process *column* was about; it is dead."""
+        """Forget the reservations and changes of the process *column*; it is dead."""
         with self.lock:
             for place in range(0, self._taken, self._size):
                 if not (self.words[place] or self.words[place + 1]):
@@ -120,7 +120,7 @@ class HomeTable:
 
 
 class SharedAccounts(QuotaAccounts):
-    """The accounts of one process; what is in a home that another process keeps an account of counts there too."""
+    """The accounts of one process; the contents of a home that another process has an account of count there too."""
 
     def __init__(self, table: HomeTable) -> None:
         super().__init__(lambda directory: SharedAccount(directory, table))
@@ -128,11 +128,11 @@ class SharedAccounts(QuotaAccounts):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has a quota, in any process."""
+        """Whether no user has a quota, in any process."""
         return self._table.is_empty
 
     def ledger(self, directory: Path) -> Ledger:
-        """Return what to tell for somebody whom no quota binds: changes count where others have one."""
+        """Return the ledger of a user without a quota: changes count where other users have one."""
         if self.is_empty or not self._table.has(Path(os.path.realpath(directory))):
             return NO_LEDGER
         return QuotaLedger(self.of(directory), ENDLESS)
@@ -152,29 +152,29 @@ class SharedAccount:
 
     @property
     def used(self) -> Usage:
-        """What is in the directory."""
+        """The contents of the directory."""
         with self._table.lock:
             return self._usage(self._place + USED)
 
     @property
     def counted(self) -> Usage:
-        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        """The counted part: contents and reservations, without copies that are about to replace a file."""
         with self._table.lock:
             return self._usage(self._place + USED) + self._reserved_by_all()
 
     @property
     def is_counted(self) -> bool:
-        """Tell whether a count has come to its end, in any process."""
+        """Return whether a count has come to its end, in any process."""
         return self._words[self._place + COUNTED_AT] != 0
 
     @property
     def unseen(self) -> str | None:
-        """The first that the last count of this process could not look at."""
+        """The first path that the last count of this process could not look at."""
         return self._misses.unseen
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is time to count."""
+        """Return whether it is time to count."""
         if self._misses.is_too_soon(self._clock()):
             return False
         counted_at, took, was_refused, _, counting = self._words[self._place + COUNTED_AT : self._place + OWN]
@@ -185,10 +185,10 @@ class SharedAccount:
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
-        Count what is in the directory; tell whether that came to its end. Blocks.
+        Count the contents of the directory; return whether the count came to its end. Blocks.
 
-        Gives up when *is_stopped* says so, when nothing but changes is seen for *patience* seconds or `WALKS` walks,
-        and at once while another process counts.
+        Gives up when *is_stopped* returns True, when nothing but changes is seen for *patience* seconds or `WALKS`
+        walks, and at once while another process counts.
         """
         place, words = self._place, self._words
         with self._table.lock:
@@ -234,7 +234,7 @@ class SharedAccount:
         return 0
 
     def reserve(self, wanted: Usage, quota: Quota, *, beyond: int = 0) -> bool:
-        """Set *wanted* aside; tell whether there was room for it."""
+        """Set *wanted* aside; return whether there was room for it."""
         with self._table.lock:
             total = self._usage(self._place + USED) + self._reserved_by_all() + wanted
             if not quota.allows(wanted, total, beyond=beyond):

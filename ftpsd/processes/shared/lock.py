@@ -1,9 +1,9 @@
 """
 Locks that processes share: a byte of a file that all of them have open.
 
-They are the kernel's (fcntl record locks), so they die with whoever holds one. They are owned by the process: between
-its own threads a lock of Python's comes first. No process may close any of its descriptors of the file, which would
-drop every lock it holds there.
+They are the kernel's (fcntl record locks), so they die with their holder. They are owned by the process: between its
+own threads a lock of Python's comes first. No process may close any of its descriptors of the file, which would drop
+every lock it holds there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ BEFORE_NEXT_TRY = 0.0005
 
 class ByteLock(AbstractContextManager[None]):
     """
-    The lock of byte number *byte* of the file *fd*; held for microseconds by whoever runs on the reactor.
+    The lock of byte number *byte* of the file *fd*; held for microseconds by code of the reactor thread.
 
-    The thread that has it may take it again: what the garbage collector ends may want it at any moment.
+    The thread that has it may take it again: finalizers run by the garbage collector may need it at any moment.
     """
 
     def __init__(self, fd: int, byte: int) -> None:
@@ -57,8 +57,8 @@ class ByteLock(AbstractContextManager[None]):
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, self._byte)
             except OSError as error:
-                # The kernel knows processes and not their threads. Two processes of which each waits, in one thread,
-                # for what another thread of the other holds look like a ring to it; the other thread goes on.
+                # The kernel knows processes and not their threads. Two processes whose threads wait for locks that
+                # other threads of the other process hold look like a ring to it; the other threads go on.
                 if error.errno != errno.EDEADLK:
                     raise
                 time.sleep(BEFORE_NEXT_TRY)

@@ -1,8 +1,8 @@
 """
-Where a key has its slot in a table of shared memory.
+The slots of keys in a table of shared memory.
 
-A key is known by a keyed hash and lies in one of the 32 slots of its bucket, so no client can choose keys that meet in
-one. Which slots are free is the table's business.
+A key is known by a keyed hash and lies in one of the 32 slots of its bucket, so no client can choose keys that share
+one. The table decides which slots are free.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What changes while a process serves: its configuration, its certificates, its addresses."""
+"""Changes while a process serves: of its configuration, its certificates, its addresses."""

@@ -1,9 +1,9 @@
 """
-Which address a 227 reply names: a fixed one, a DNS name's, one chosen by the client's network, or the one the client
+The address in a 227 reply: a fixed one, a DNS name's, one chosen by the client's network, or the one the client
 reached.
 
 DNS names are looked up in a worker, at start and every few minutes; a reply never waits for DNS.
-A client from the Internet that is told an address it cannot reach is worth a line in the log, once for each address.
+An address that a client from the Internet cannot reach is worth a line in the log, once for each address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ftpsd.workers import Workers
 
 # Seconds between two look-ups of a DNS name: dynamic addresses change rarely, but a change must not need a reload.
 REFRESH = 300.0
-# Addresses that are warned about before the log has said it often enough.
+# Addresses with a warning before the log has warned often enough.
 MOST_WARNINGS = 20
 
 log = Logger()
@@ -30,7 +30,7 @@ log = Logger()
 
 class PublicAddresses:
     """
-    Answers what the 227 of a client says, by the section `passive` of the configuration.
+    The addresses for the 227 of each client, by the section `passive` of the configuration.
 
     *resolved* holds what DNS has answered so far and outlives a reload, when DNS may not answer. *look_up* asks DNS, in
     one of the *workers*.
@@ -51,7 +51,7 @@ class PublicAddresses:
         self._warned: set[str] = set()
 
     def __call__(self, client: str, local: str) -> str:
-        """Return the address to tell *client*, who reached us at *local*."""
+        """Return the address for *client*, who reached us at *local*."""
         announced = self._announced(client)
         if announced == "auto":
             address = local
@@ -126,7 +126,7 @@ def look_up_ipv4(name: str) -> list[str]:
 
 
 def is_out_of_reach(address: str, client: str) -> bool:
-    """Tell whether *client* is in the Internet and *address* is not: private, of a carrier's NAT, or loopback."""
+    """Return whether *client* is in the Internet and *address* is not: private, of a carrier's NAT, or loopback."""
     return ip_address(client).is_global and not ip_address(address).is_global
 
 

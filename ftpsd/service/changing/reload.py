@@ -1,10 +1,10 @@
 """
-Reload: what SIGHUP changes.
+Reload: the changes that SIGHUP brings.
 
 Read, check and build a whole new Runtime in a worker, then swap one reference. On any failure the old one stays, the
-reason is logged and a metric says so. A session whose user is logged in keeps the Runtime of the login, and ends when
-that user could not log in any more; logins and sessions to come have the new one. Listeners, passive ports, worker
-pools, audit and metrics targets change with a restart; a reload that finds them changed says so.
+reason is logged and counted in a metric. A session whose user is logged in keeps the Runtime of the login, and ends
+when that user could not log in any more; logins and sessions to come have the new one. Listeners, passive ports, worker
+pools, audit and metrics targets change with a restart; a reload that finds them changed logs so.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ log = Logger()
 
 class Reloader:
     """
-    Reloads what is *serving* from the file at *path*, which *read* reads.
+    The reloader of *serving* from the file at *path*, which *read* reads.
 
-    A process that tells (Duty.TELL) says how that ended to systemd and `ftpsd reload`; *describe* names the listeners.
+    A process with Duty.TELL reports the end to systemd and `ftpsd reload`; *describe* names the listeners.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Reloader:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reload))
 
     def reload(self) -> Deferred[str]:
-        """Reload and return what was wrong, "" for nothing; one that is asked for meanwhile follows."""
+        """Reload and return the problems, "" for none; one that is asked for meanwhile follows."""
         return self.turnstile.enter()
 
     def _run(self) -> Deferred[str]:
@@ -72,7 +72,7 @@ class Reloader:
             parts.files.run(self._read, self._path)
             .addCallbacks(self._loaded, self._failed)
             .addErrback(why_refused)
-            .addCallback(self._tell, began)
+            .addCallback(self._report, began)
             .addCallback("; ".join)
         )
 
@@ -94,20 +94,20 @@ class Reloader:
         self._serving.parts.bus.publish(ReloadFailed(DAEMON, "; ".join(reasons)))
         return reasons
 
-    def _tell(self, problems: list[str], began: float) -> Deferred[list[str]]:
-        """Say how it ended to systemd, and to whoever waits for that."""
+    def _report(self, problems: list[str], began: float) -> Deferred[list[str]]:
+        """Report the end to systemd, and to a waiting `ftpsd reload`."""
         systemd.notify_ready(status_after_reload(self._describe(), problems))
         return write_outcome(self._serving.parts.files, self._outcomes, Outcome(began, tuple(problems)))
 
 
 def status_after_reload(listeners: str, problems: Sequence[str]) -> str:
-    """Return what `systemctl status` shows behind a reload."""
+    """Return the status line of `systemctl status` behind a reload."""
     refused = f"; the last reload was refused: {problems[0]}" if problems else ""
     return f"serving {listeners}{refused}"
 
 
 def write_outcome(workers: Workers, directory: Path | None, outcome: Outcome) -> Deferred[list[str]]:
-    """Write *outcome* where somebody may wait for it, if anywhere; return its problems, however that ends."""
+    """Write *outcome* where `ftpsd reload` may wait for it, if anywhere; return its problems, however that ends."""
     problems = list(outcome.problems)
     if directory is None:
         return succeed(problems)

@@ -1,10 +1,10 @@
 """
 Renewal: certificates whose files have been replaced are taken over, without a reload.
 
-Files are looked at by their names every few seconds. What has changed is read when it looks the same twice, for
-programs that renew write the certificate and its key one after the other. All pairs are taken over together, or none:
-then the log says why, once, and the old ones serve on. Nothing else is read: a configuration that somebody is just
-writing takes effect with a reload alone.
+Files are looked at by their names every few seconds. A changed file is read when it looks the same twice, for programs
+that renew write the certificate and its key one after the other. All pairs are taken over together, or none: then the
+log has the reason, once, and the old ones serve on. Nothing else is read: a configuration that is just being written
+takes effect with a reload alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = Logger()
 
 
 class Renewable(Protocol):
-    """What is served: by one process (service/serving.py), or by several (processes/handing.py)."""
+    """The configuration that is served: by one process (service/serving.py), or by several (processes/handing.py)."""
 
     loaded: Loaded
 
@@ -44,9 +44,9 @@ class Renewable(Protocol):
 
 class Renewal:
     """
-    Keeps the certificates of what is *served* as new as their files, which *workers* read.
+    The keeper of the certificates of *served*, which stay as new as their files; *workers* read those.
 
-    While one of the *reloads* runs, what is served is about to change, and nothing is looked at or taken.
+    While one of the *reloads* runs, the configuration is about to change, and nothing is looked at or taken.
     """
 
     def __init__(self, served: Renewable, reloads: Turnstile[Any], workers: Workers) -> None:
@@ -57,7 +57,7 @@ class Renewal:
         self._done: Look = ()  # what they looked like when they were last read
 
     def look(self) -> Deferred[None]:
-        """Look at the files, and take over what is new; the Deferred never fails."""
+        """Look at the files, and take over new ones; the Deferred never fails."""
         if self._reloads.is_taken:
             return succeed(None)
         loaded = self._served.loaded
@@ -106,7 +106,7 @@ def _failed(failure: Failure) -> None:
 
 
 def _look(config: Config) -> Look:
-    """Return what tells the certificate files from others. Links are followed: certbot's are links."""
+    """Return the identity of the certificate files. Links are followed: certbot's are links."""
     paths = [path for files in certificate_files(config) for path in (files.certificate, files.private_key)]
     found: list[tuple[object, ...]] = []
     for path in paths:

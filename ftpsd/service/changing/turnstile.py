@@ -1,5 +1,5 @@
 """
-One at a time, and one more behind it: whatever is asked for while it runs has not been seen by the run under way.
+One at a time, and one more behind it: a request during a run has not been seen by the run under way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Turnstile(Generic[T]):
-    """Lets *work*, which never fails, run once at a time; all who ask meanwhile share the next run."""
+    """A gate that lets *work*, which never fails, run once at a time; all who ask meanwhile share the next run."""
 
     def __init__(self, work: Callable[[], Deferred[T]]) -> None:
         self.is_taken = False

@@ -4,8 +4,8 @@ Access as it really is: the homes and mounts of users are tried by the daemon's 
     try_trees(users)              ->  complaints, as the user of this process
     run_as(account, look)         ->  the same as another user, in a child process; for root
 
-A trial leaves nothing behind and changes nothing: a directory is opened and read, and where the rules let something be
-written in it a file without a name (O_TMPFILE) is made, which is gone when it is closed.
+A trial leaves nothing behind and changes nothing: a directory is opened and read, and where the rules allow writing in
+it a file without a name (O_TMPFILE) is made, which is gone when it is closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ftpsd.storage.rules import Rules
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 
-# All that makes, replaces or removes a name; an upload that is atomic does it for `append`, too.
+# All permissions that make, replace or remove a name; an atomic upload does it for `append`, too.
 CHANGES: Final = frozenset(
     {
         Permission.UPLOAD,
@@ -41,7 +41,7 @@ CHANGES: Final = frozenset(
         Permission.RMDIR,
     }
 )
-# No rule that is not a pattern says it: clients cannot send NUL.
+# No rule that is not a pattern has it: clients cannot send NUL.
 _ANY_NAME: Final = "\0"
 REFUSALS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC
@@ -49,7 +49,7 @@ _DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What rules let a user do in the directory *parts* of a tree."""
+    """The rights that rules give a user in the directory *parts* of a tree."""
 
     parts: tuple[str, ...]
     lists: bool
@@ -57,7 +57,7 @@ class Need:
 
 
 class CannotTry(Exception):
-    """Nothing could be tried as another user, in a sentence."""
+    """The failure of a trial as another user, in a sentence."""
 
 
 def try_trees(users: Users) -> Iterator[ConfigError]:
@@ -82,7 +82,7 @@ def try_trees(users: Users) -> Iterator[ConfigError]:
 @lru_cache(maxsize=1024)
 def needs_of(rules: tuple[Rule, ...] | None) -> tuple[Need, ...]:
     """
-    Return what *rules* allow in the root and in each directory that they name.
+    Return the rights that *rules* give in the root and in each directory that they name.
 
     A path without a pattern that other rules go on from is taken for a directory that is there; behind a pattern in the
     middle of a path nothing is known.
@@ -114,7 +114,7 @@ def _is_pattern(part: str) -> bool:
 
 def run_as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> list[ConfigError]:
     """
-    Call *look* in a child process that is *account* and nobody else; return what it finds.
+    Call *look* in a child process that is *account* alone; return its result.
 
     Only root can. No thread may run, and nothing of the child's may be needed afterwards.
 
@@ -124,7 +124,7 @@ def run_as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> list[
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        # Whatever happens here must not go on in the caller's place.
+        # Code here must not go on in the caller's place.
         try:
             os.close(reading)
             with open(writing, "wb") as answer:
@@ -135,7 +135,7 @@ def run_as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> list[
     with open(reading, "rb") as stream:
         data = stream.read()
     os.waitpid(child, 0)
-    # JSON, and not pickle: what comes from a process with fewer rights can only be text.
+    # JSON, and not pickle: data of a process with fewer rights can only be text.
     said = json.loads(data) if data else "the attempt came to no end"
     if isinstance(said, str):
         raise CannotTry(f"nothing could be tried as the user {account.name}: {said}")
@@ -143,7 +143,7 @@ def run_as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> list[
 
 
 def _as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> bytes:
-    """Return what *look* finds as *account*, or why it cannot."""
+    """Return the result of *look* as *account*, or why there is none."""
     found: list[object] | str
     try:
         os.setgroups(os.getgrouplist(account.name, account.gid))
@@ -156,7 +156,7 @@ def _as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> bytes:
 
 
 def _problem(directory: Path, needs: Iterable[Need]) -> tuple[str, bool] | None:
-    """Say what is in the way of *needs*, and whether anything is; a directory that is not there is told elsewhere."""
+    """Report the obstacles to *needs*, and whether there are any; a missing directory is reported elsewhere."""
     for need in needs:
         path = directory.joinpath(*need.parts)
         found = _try(path, need)
@@ -166,7 +166,7 @@ def _problem(directory: Path, needs: Iterable[Need]) -> tuple[str, bool] | None:
 
 
 def _try(path: Path, need: Need) -> tuple[str, OSError] | None:
-    """Do in *path* what *need* says; return what could not be done, and why."""
+    """Do in *path* the operations of *need*; return those that could not be done, and why."""
     what = "entered"
     try:
         fd = os.open(path, os.O_PATH | _DIRECTORY)
@@ -201,14 +201,14 @@ def _make_nothing(fd: int) -> None:
     except OSError as error:
         if error.errno in REFUSALS:
             raise
-        # A disk or a quota that is full refuses too, and is no matter of rights.
+        # A full disk or quota refuses too, and is no matter of rights.
         is_allowed = os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=os.access in os.supports_effective_ids)
         if not is_allowed:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES)) from error
 
 
 def _refused(path: Path, what: str, error: OSError) -> str:
-    """Say what this process may not do in *path*, and how it comes to may."""
+    """Describe the missing right of this process in *path*, and the remedy."""
     who = account_of(os.geteuid()).name
     said = f"{path} cannot be {what} by the user {who} ({errno.errorcode[error.errno or 0]})"
     if error.errno == errno.EROFS:
@@ -227,7 +227,7 @@ def _may(path: Path, mode: int) -> bool:
 
 
 def _closed(directory: Path) -> tuple[str, bool] | None:
-    """Warn of a directory that only root, as who we are, can use; its owner was perhaps meant to."""
+    """Warn of a directory that only root, as this process is, can use; its owner was perhaps meant to."""
     try:
         mode = stat.S_IMODE(os.stat(directory).st_mode)
     except OSError:

@@ -17,7 +17,7 @@ from ftpsd.service.inspecting.inspection import Inspection, inspect, unresolved
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the inspection found, with all *complaints*, those of the daemon's *account* among them."""
+    """The findings of the inspection, with all *complaints*, those of the daemon's *account* among them."""
 
     inspection: Inspection
     complaints: tuple[ConfigError, ...]
@@ -25,18 +25,18 @@ class Checked:
 
     @property
     def is_tried_as_another(self) -> bool:
-        """Whether access was tried as somebody else than the user of this process."""
+        """Whether access was tried as another user than that of this process."""
         return not self.account.is_us
 
 
 def checked(path: Path, account: Account | None) -> Checked:
     """
-    Inspect the configuration at *path*, for a daemon that runs as *account*; None finds out who that is. Blocks.
+    Inspect the configuration at *path*, for a daemon that runs as *account*; None finds the account. Blocks.
 
     Raises:
         ConfigErrors: ftpsd.yaml cannot be used.
     """
-    # What files and groups suggest is good enough to try access, and not to trust: who owns them is in question here.
+    # A guess from files and groups is good enough to try access, and not to trust: their owners are in question here.
     account = account or account_of_unit([path])
     known = () if account is None else (account,)
     inspection = inspect(path, trusted_owners(*known))
@@ -50,7 +50,7 @@ def checked(path: Path, account: Account | None) -> Checked:
 
 
 def as_another(account: Account, path: Path, look: Callable[[], tuple[ConfigError, ...]]) -> list[ConfigError]:
-    """Return what *look* finds as *account*; where root alone could try that and we are not, a warning that says so."""
+    """Return the result of *look* as *account*; where root alone could try that and we are not, a warning about it."""
 
     def looked() -> tuple[ConfigError, ...]:
         try:

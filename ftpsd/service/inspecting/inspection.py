@@ -1,6 +1,6 @@
 """
-The whole inspection of a configuration: everything that is wrong, or dubious, with it and the files it names, before it
-is served. `ftpsd check` prints it, start and reload refuse errors and log warnings, the doctor begins with it.
+The whole inspection of a configuration: every error and doubt about it and the files it names, before it is served.
+`ftpsd check` prints it, start and reload refuse errors and log warnings, the doctor begins with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LookUp = Callable[[str], Sequence[str]]
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """
-    A configuration and all that was found about it.
+    A configuration and all findings about it.
 
     *of_one_user* are those of the complaints that keep one user out and concern no other.
     """

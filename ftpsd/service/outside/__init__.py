@@ -1,1 +1,1 @@
-"""What the process tells the machine it runs on: systemd, the journal, standard output."""
+"""The process's messages to the machine it runs on: systemd, the journal, standard output."""

@@ -1,5 +1,5 @@
 """
-What a server says when it begins to serve: everything an operator would look up, in one line.
+The announcement of a server that begins to serve: everything an operator would look up, in one line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The daemon's own log: one line an event on standard error, where systemd's journal and people read it.
 
-What clients do is the audit log's business. Twisted's own chatter (every port that starts to listen) is left out.
+Acts of clients are the audit log's business. Twisted's own chatter (every port that starts to listen) is left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _level: NamedConstant = LogLevel.info
 
 
 def warn(warnings: Sequence[ConfigError]) -> None:
-    """Log what was found in the configuration that does not keep it from being served."""
+    """Log the findings about the configuration that do not keep it from being served."""
     for warning in warnings[:MOST_WARNINGS]:
         log.warn("{warning}", warning=warning)
     if len(warnings) > MOST_WARNINGS:
@@ -97,7 +97,7 @@ def filtered(observer: ILogObserver, level: NamedConstant | None = None) -> ILog
 def format_event(event: LogEvent, prefix: str = "") -> str:
     """Return "time level text", *prefix* before the text, with the traceback of a failure behind it."""
     level = event.get("log_level")
-    # A client's text must neither begin a line of its own nor say anything to a terminal.
+    # A client's text must neither begin a line of its own nor control a terminal.
     text = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], formatEvent(event))
     failure = event.get("log_failure")
     if failure is not None:

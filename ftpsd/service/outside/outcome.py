@@ -1,10 +1,10 @@
 """
-How a reload ended, in a file, for `ftpsd reload`, which asks for one and waits for its end.
+The outcome of a reload, in a file, for `ftpsd reload`, which asks for one and waits for its end.
 
 A signal brings no answer back, so the server writes one beside its other passing state: into the directory that systemd
-makes for it (RuntimeDirectory=, told in RUNTIME_DIRECTORY). The file says when its reload began, by the clock that all
-processes of the machine share (CLOCK_MONOTONIC). A reload that began after it was asked for has read the files as they
-were then, whoever asked for it; an earlier one has not, and is waited past.
+makes for it (RuntimeDirectory=, in RUNTIME_DIRECTORY). The file holds the time when its reload began, by the clock that
+all processes of the machine share (CLOCK_MONOTONIC). A reload that began after the request has read the files as they
+were then, even if another request began it; an earlier one has not, and is waited past.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Outcome:
     """
     The end of a reload that began at *began*, in seconds; without *problems* the configuration was taken.
 
-    *pid* is the server's: a file of one that ran before the machine was started again says nothing.
+    *pid* is the server's: a file of one that ran before the machine was started again does not count.
     """
 
     began: float
@@ -61,7 +61,7 @@ def read_outcome(directory: Path) -> Outcome | None:
 
 
 def runtime_directory(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the directory for what lasts as long as the server, None where nobody has made one."""
+    """Return the directory for files that last as long as the server, None where there is none."""
     # systemd.exec(5): several directories stand side by side with colons.
     first = (os.environ if environ is None else environ).get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else None

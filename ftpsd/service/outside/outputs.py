@@ -1,5 +1,5 @@
 """
-Where the audit log goes when that is standard output: a place that keeps it, or the operator is told.
+The audit log on standard output: a place that keeps it, or a warning for the operator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = Logger()
 
 def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) -> None:
     """
-    Begin to write *audit_log*, which goes to *target*; one of several processes *warns* of what they all find.
+    Begin to write *audit_log*, which goes to *target*; one of several processes *warns* of findings common to all.
 
     Raises:
         ListenProblem: nothing can be written there.
@@ -37,9 +37,9 @@ def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) ->
 
 
 def _remedy(error: OSError) -> str:
-    """Say what to do about a log that the system does not let be written."""
+    """Return the remedy for a log that the system does not let be written."""
     if error.errno == errno.EROFS:
-        # What ProtectSystem= of the unit makes of the rest of the machine.
+        # ProtectSystem= of the unit makes the rest of the machine read-only.
         return "; under systemd write to /var/log/ftpsd, or add ReadWritePaths= in a drop-in (systemctl edit ftpsd)"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "; let the daemon's user write there, or name a file in a directory of its own"
@@ -47,6 +47,6 @@ def _remedy(error: OSError) -> str:
 
 
 def leads_nowhere(descriptor: int) -> bool:
-    """Tell whether *descriptor* is /dev/null."""
+    """Return whether *descriptor* is /dev/null."""
     status = os.fstat(descriptor)
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev

@@ -21,7 +21,7 @@ log = Logger()
 
 
 class MetricsNames:
-    """Contains a name, in lower case, when requests for metrics may be addressed to it."""
+    """A container of the names, in lower case, that requests for metrics may be addressed to."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ def own_names(*names: str) -> frozenset[str]:
 
 def canonical_name(name: str) -> str:
     """
-    Return what `hostname --fqdn` says of the machine called *name*. Blocks.
+    Return the output of `hostname --fqdn` for the machine called *name*. Blocks.
 
-    Raises: OSError when nobody knows it.
+    Raises: OSError when the name is not known.
     """
     return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)[0][3] or name

@@ -1,5 +1,5 @@
 """
-What systemd and the daemon tell each other: sd_notify, the watchdog, the sockets it opened for us.
+Messages between systemd and the daemon: sd_notify, the watchdog, the sockets it opened for us.
 
 Importing `twisted.internet.endpoints` deletes LISTEN_FDS and LISTEN_PID, so the sockets are taken when this module is
 imported, which imports nothing of Twisted itself. systemd passes sockets in any order: they go by the name that
@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, MutableMapping
 
 # sd_listen_fds(3): SD_LISTEN_FDS_START, right behind standard error.
 FIRST_DESCRIPTOR = 3
-# sd_listen_fds_with_names(3): what a socket without FileDescriptorName= is called when LISTEN_FDNAMES is missing.
+# sd_listen_fds_with_names(3): the name of a socket without FileDescriptorName= when LISTEN_FDNAMES is missing.
 NAMELESS = "unknown"
 
 
@@ -41,28 +41,28 @@ def notify(state: str, environ: Mapping[str, str] | None = None) -> bool:
 
 
 def notify_ready(status: str = "") -> bool:
-    """Say that start-up or a reload is over, with a *status* line for `systemctl status`."""
+    """Report that start-up or a reload is over, with a *status* line for `systemctl status`."""
     return notify(_lines("READY=1", _status(status) if status else ""))
 
 
 def notify_reloading() -> bool:
-    """Say that a reload has begun; `notify_ready` ends it."""
+    """Report that a reload has begun; `notify_ready` ends it."""
     # systemd compares the time with that of its own SIGHUP, so it must be CLOCK_MONOTONIC: on Linux time.monotonic is.
     return notify(_lines("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"))
 
 
 def notify_stopping(status: str = "") -> bool:
-    """Say that the daemon is on its way out."""
+    """Report that the daemon is on its way out."""
     return notify(_lines("STOPPING=1", _status(status) if status else ""))
 
 
 def notify_status(status: str) -> bool:
-    """Show *status* in `systemctl status`."""
+    """Set *status* in `systemctl status`."""
     return notify(_status(status))
 
 
 def notify_watchdog() -> bool:
-    """Say that the reactor still turns; due well within `watchdog_interval`."""
+    """Report that the reactor still turns; due well within `watchdog_interval`."""
     return notify("WATCHDOG=1")
 
 
@@ -72,7 +72,7 @@ def extend_timeout(seconds: float) -> bool:
 
 
 def watchdog_interval(environ: Mapping[str, str] | None = None) -> float | None:
-    """Return how long systemd waits for `notify_watchdog`, in seconds (WatchdogSec=), or None where nobody watches."""
+    """Return how long systemd waits for `notify_watchdog`, in seconds (WatchdogSec=), or None without a watchdog."""
     variables = os.environ if environ is None else environ
     try:
         microseconds = int(variables["WATCHDOG_USEC"])
@@ -130,7 +130,7 @@ def _announced(environ: Mapping[str, str], first: int) -> list[str]:
 
 
 def _may_listen(descriptor: int) -> bool:
-    """Tell whether *descriptor* is a socket that listens, or one that a server which did not use it has shut down."""
+    """Return whether *descriptor* is a socket that listens, or one that a server which did not use it has shut down."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

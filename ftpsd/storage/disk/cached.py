@@ -1,9 +1,9 @@
 """
 Small files that the kernel holds in memory, read without waiting.
 
-Handing a small download to a worker and back wakes two threads, a fifth of what the download costs. What is in the page
+Handing a small download to a worker and back wakes two threads, a fifth of the cost of the download. A file in the page
 cache needs no worker: openat2 with RESOLVE_CACHED and preadv2 with RWF_NOWAIT answer at once or not at all. Anything
-unusual, errors too, is left to the ordinary way, which then says what it is.
+unusual, errors too, is left to the ordinary way, which then raises the error.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """
 Content: how the bytes of a user's file lie in the file on the disk.
 
-`PLAIN`, as they are, is what every tree has. Another content (encrypted, say) is put below the jail and not around it,
-for there is more to a file than its reads and writes: where an upload goes on in the middle, what a copy of a beginning
-is, which bytes a digest is of. What is counted for quotas and kept about a file is about the file on the disk; sizes
-that users see, offsets and digests are about the user's bytes.
+`PLAIN`, the bytes as they are, is the content of every tree. Another content (encrypted, say) is put below the jail and
+not around it, for there is more to a file than its reads and writes: where an upload goes on in the middle, what a copy
+of a beginning is, which bytes a digest is of. Quotas and attributes are about the file on the disk; the sizes that
+users see, offsets and digests are about the user's bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ftpsd.values.entry import Entry, EntryType
 
 # Fills a buffer with the user's bytes from an offset on; returns how many it took, 0 at the end. Raises: OSError.
 Reading = Callable[[memoryview, int], int]
-# Writes all of some bytes behind what there is: when it returns, all are in the file. Raises: OSError.
+# Writes all of some bytes behind the present ones: when it returns, all are in the file. Raises: OSError.
 Writing = Callable[[memoryview], None]
 
 
 class Content(Protocol):
-    """How bytes lie on the disk. Nothing is stored as nothing; more bytes never take less room."""
+    """The form of bytes on the disk. Nothing is stored as nothing; more bytes never take less room."""
 
     @property
     def is_plain(self) -> bool:
@@ -38,13 +38,13 @@ class Content(Protocol):
         """Return how many bytes the file of *length* bytes has."""
 
     def reading(self, fd: int) -> Reading:
-        """Return what reads the file *fd*, at any offset and without moving the descriptor's own."""
+        """Return a reader of the file *fd*, at any offset and without moving the descriptor's own."""
 
     def writing(self, fd: int, start: int) -> Writing:
-        """Return what writes the file *fd*, which holds *start* bytes and was opened or made just now, or copied to."""
+        """Return a writer of the file *fd*, which holds *start* bytes and was opened or made just now, or copied to."""
 
     def truncate(self, fd: int, length: int) -> None:
-        """Drop what is behind the first *length* bytes of *fd*."""
+        """Drop all bytes behind the first *length* of *fd*."""
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Make the empty file *target* the first *length* bytes of *source*. Raises: BUSY for one cut meanwhile."""

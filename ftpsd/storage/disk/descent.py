@@ -2,12 +2,11 @@
 Descents: a whole tree by descriptors, however deep it is and however long its paths are.
 
 * No path is put together. Each directory is opened below the one it is in, and no link is followed.
-* The innermost `MOST_OPEN` directories are open. What is above them has been read to its end, and is opened again on
-  the way back, as the `..` of what was entered from there, if it still is what it was. Kept are some words for each
+* The innermost `MOST_OPEN` directories are open. Those above them have been read to their end, and are opened again on
+  the way back, as the `..` of the directory below, if that still is the same directory. Kept are some words for each
   level, and the names of the directories that are still to be entered.
-* What could not be looked at is told: a count without it would be wrong. What nobody can reach through this process is
-  none of that, the directories of other accounts that it may not search: lost+found is one. No client has put anything
-  there, and none can.
+* Entries that could not be looked at are reported: a count without them would be wrong. Directories of other accounts
+  that this process may not search, such as lost+found, are left out: no client has put anything there, and none can.
 * Files come and go meanwhile. A directory that is moved may be passed by, or seen twice.
 """
 
@@ -20,9 +19,9 @@ from dataclasses import dataclass, field
 
 from ftpsd.storage.disk.walk import O_PATH
 
-# Two descriptors each: the directory, and what os.scandir reads.
+# Two descriptors each: the directory, and the one of os.scandir.
 MOST_OPEN = 16
-# Characters of the path of what could not be looked at.
+# Characters of the path of an entry that could not be looked at.
 _LONGEST_PATH = 200
 
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,7 +32,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something in the open directory *directory*, which has the number *inside*."""
+    """An entry of the open directory *directory*, which has the number *inside*."""
 
     directory: int
     inside: tuple[int, int]
@@ -69,7 +68,7 @@ class Descent:
         self._levels: list[_Level] = []
 
     def __iter__(self) -> Iterator[Found]:
-        """Yield all that is in the tree; what is yielded is to be used at once. Raises: OSError for the top alone."""
+        """Yield all entries of the tree; use each at once. Raises: OSError for the top alone."""
         levels = self._levels = [_level("", os.open(os.path.realpath(self._directory), _ENTER))]
         try:
             while levels:
@@ -174,7 +173,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _is_out_of_reach(directory: int, name: str) -> bool:
-    """Tell whether the directory *name* is another account's and cannot be searched."""
+    """Return whether the directory *name* is another account's and cannot be searched."""
     try:
         fd = os.open(name, _LOOK, dir_fd=directory)
     except OSError:

@@ -2,11 +2,11 @@
 SHA-256 of whole files: computed while they stream, kept with the file, and valid while the file is unchanged.
 
 It is kept in an extended attribute beside the size and modification time it belongs to; a file with another size or
-time has no digest until somebody reads or writes all of it again. Where the file system has no such attributes a
-bounded table in memory serves until the daemon ends.
+time has no digest until all of it is read or written again. Where the file system has no such attributes a bounded
+table in memory serves until the daemon ends.
 
-Size and time do not tell everything: clients set times (MFMT), also back to the one that a digest belongs to. So what
-writes in place puts a mark where the digest was, and keeps its own only where that mark has stayed.
+Size and time are no proof: clients set times (MFMT), also back to the one that a digest belongs to. So a writer in
+place puts a mark where the digest was, and keeps its own only where that mark has stayed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from threading import Lock
 ATTRIBUTE = "user.ftpsd.sha256"
 # Bytes read in one piece: about 10 ms from the page cache, 0.1 s from a slow disk.
 PIECE = 8 << 20
-# Bytes of what was there already that are read for each one that comes in. So an upload as long as a third of what it
+# Bytes of the earlier part that are read for each one that comes in. So an upload as long as a third of the file it
 # goes on from has read all of that when it ends; of a shorter one the rest is read then.
 CATCH_UP = 4
 # About 2 MiB.
@@ -35,7 +35,7 @@ _table = Lock()
 
 
 def stored_digest(fd: int, status: os.stat_result) -> str | None:
-    """Return the SHA-256 kept with the open file *fd*, in hex, if it still belongs to what *status* describes."""
+    """Return the SHA-256 kept with the open file *fd*, in hex, if it still belongs to the file of *status*."""
     match = _VALUE.fullmatch(_kept(fd, status))
     if match is None or (int(match[2]), int(match[3])) != (status.st_size, status.st_mtime_ns):
         return None
@@ -60,9 +60,9 @@ def begin_to_write(fd: int) -> bytes:
 
 def end_to_write(fd: int, mark: bytes, digest: str | None) -> bool:
     """
-    Keep *digest* (hex) of all that was written in the open file *fd*; None: it is of something else.
+    Keep *digest* (hex) of all that was written in the open file *fd*; None: it is of other bytes.
 
-    False where it was not kept, because others have written in it since it got *mark*.
+    False where it was not kept, because another process has written in it since it got *mark*.
     """
     status = os.fstat(fd)
     if digest is None or _kept(fd, status) != mark:

@@ -1,12 +1,12 @@
 """
-Entries: what is told about a file, and directories read piece by piece.
+Entries: the facts of a file, and directories read piece by piece.
 
-A link is told as what it leads to inside the jail; one that leads nowhere or out is not told at all. Whatever else
-cannot be looked at ends the listing: clients that mirror take what is left out for deleted.
-Names come sorted, by the codes of their letters, as other servers have them. A directory can hold a million, so that
-has bounds: `MOST_SORTED` names of one directory, `MOST_HELD` of all that are being listed. A directory that is beyond
-comes in the order of the disk.
-Of what an entry costs, two thirds are the kernel's, for stat; so names are looked at many at a time, and everything
+A link is listed as the file it leads to inside the jail; one that leads nowhere or out is not listed at all. Any other
+entry that cannot be looked at ends the listing: clients that mirror take a missing name for deleted.
+Names come sorted, by the codes of their letters, as other servers have them. A directory can hold a million, so sorting
+has bounds: `MOST_SORTED` names of one directory, `MOST_HELD` of all that are being listed. A larger directory comes in
+the order of the disk.
+Two thirds of the cost of an entry are the kernel's, for stat; so names are looked at many at a time, and everything
 that follows from st_mode is looked up.
 """
 
@@ -39,7 +39,7 @@ MOST_HELD = 500_000
 # Names that are asked for at a time. The first so many of each listing are not counted.
 CHUNK = 1_000
 
-# What a link may be that is not told: it leads nowhere, out, round and round, or to where nobody may look.
+# A link that is not listed: it leads nowhere, out, round and round, or to where nothing may be looked at.
 _LEADS_NOWHERE = frozenset(
     {Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY, Kind.TOO_MANY_LINKS, Kind.DENIED, Kind.BAD_NAME, Kind.OTHER_TREE}
 )
@@ -59,13 +59,13 @@ def entry_of(name: str, status: os.stat_result) -> Entry:
 
 @lru_cache(maxsize=1024)
 def _by_mode(st_mode: int) -> tuple[EntryType, int, str]:
-    """Return what is told of a file by its st_mode: type, permission bits, perm letters."""
+    """Return the facts of a file by its st_mode: type, permission bits, perm letters."""
     kind = _TYPES.get(st_mode & _TYPE_BITS, EntryType.OTHER)
     return kind, st_mode & 0o7777, FULL_PERM[kind]
 
 
 class Held:
-    """How many names may be held to be sorted: *of_one* directory, and *most* in all listings together."""
+    """The number of names that may be held to be sorted: *of_one* directory, and *most* in all listings together."""
 
     def __init__(self, most: int, of_one: int) -> None:
         self.of_one = of_one
@@ -139,11 +139,11 @@ class DirectoryListing:
         return iter(names)
 
     def _described(self, names: list[str]) -> list[Entry]:
-        """Describe those of *names* that are told."""
+        """Describe those of *names* that are listed."""
         is_plain = are_plain(names)
         entries = []
         for name, said in zip(names, as_system_takes(names), strict=True):
-            # To what holds a control character no path leads.
+            # No path leads to a name with a control character.
             if not is_plain and (is_reserved(name) or not is_listable(name)):
                 continue
             try:
@@ -164,7 +164,7 @@ class DirectoryListing:
         return entries
 
     def _led_to(self, name: str) -> os.stat_result | None:
-        """Describe what the link *name* leads to, None for nothing that is told."""
+        """Describe the file that the link *name* leads to, None for one that is not listed."""
         try:
             with self._root.find(self._path / name, follow=True) as place:
                 status = place.lstat()

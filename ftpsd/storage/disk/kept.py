@@ -1,10 +1,11 @@
 """
-What a new version of a file keeps of the one it replaces: owner, group, ACL and the extended attributes of others.
+The properties that a new version of a file keeps of the one it replaces: owner, group, ACL and the extended attributes
+of others.
 
-An atomic upload is another file, renamed over the old one; written in place the old one would keep all of it. What the
-process may not give (a foreign owner; a group it is not in; attributes of the system, which the kernel makes anew) the
-new file does not have, and the operator is told. Without its ACL the group gets what the ACL gave it, not the mask that
-stands in its place in the mode.
+An atomic upload is another file, renamed over the old one; written in place the old one would keep all of it.
+Properties that the process may not give (a foreign owner; a group it is not in; attributes of the system, which the
+kernel makes anew) the new file does not have, and the operator is told. Without its ACL the group gets the rights in
+the ACL, not the mask that stands in its place in the mode.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _GROUP, _MASK = 0x04, 0x10
 
 
 class Kept:
-    """What the open file *fd* has got from the one that it is to replace."""
+    """The properties that the open file *fd* has got from the one that it is to replace."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -39,7 +40,7 @@ class Kept:
         self.lost: set[str] = set()
 
     def take_over(self, place: Place, old: os.stat_result) -> int:
-        """Give it what the file at *place*, which is *old*, has; return its permission bits. Raises: OSError."""
+        """Take the properties of the file at *place*, which is *old*; return its permission bits. Raises: OSError."""
         mode = old.st_mode & 0o777
         # By O_PATH, and the name that /proc has for it: an ACL may be read where the bytes may not.
         try:
@@ -54,7 +55,7 @@ class Kept:
         return mode if acl is None else mode & ~0o070 | _group_of(acl) << 3
 
     def give_back(self) -> None:
-        """Be an upload of nobody else again, for it is not published."""
+        """Give all of it back, for the upload is not published."""
         for name in self._names:
             with suppress(OSError):
                 os.removexattr(self._fd, name)
@@ -120,7 +121,7 @@ def _attributes(path: str) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _group_of(acl: bytes) -> int:
-    """Return what *acl* gives the file's group, as the three bits of a mode."""
+    """Return the rights of the file's group in *acl*, as the three bits of a mode."""
     given = dict.fromkeys((_GROUP, _MASK), 0o7)
     with suppress(struct.error):
         for tag, bits, _ in _ENTRY.iter_unpack(acl[_VERSION.size :]):

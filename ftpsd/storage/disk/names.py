@@ -1,5 +1,5 @@
 """
-Names on disk: how a virtual name becomes bytes, and which names no client may say.
+Names on disk: how a virtual name becomes bytes, and which names no client may use.
 
 A name is `str` on our side and bytes on the disk: UTF-8 with surrogateescape, never the locale's encoding.
 Names that begin with `.ftpsd-` are ours. They are in no listing and answer to no operation.
@@ -32,7 +32,7 @@ _LOCALE_IS_OURS = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
 def encode_name(name: str) -> bytes:
-    """Return the bytes of one path component. Raises: BAD_NAME for what is not one component."""
+    """Return the bytes of one path component. Raises: BAD_NAME for text that is not one component."""
     try:
         encoded = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -64,7 +64,7 @@ def as_system_takes(names: Sequence[str]) -> Sequence[str | bytes]:
 
 
 def unique_name(name: str) -> str:
-    """Return *name* with something before its extension that nobody has thought of; it fits where *name* does."""
+    """Return *name* with something unique before its extension; it fits where *name* does."""
     stem, extension = os.path.splitext(name)
     if len(extension) > _LONGEST_EXTENSION:
         stem, extension = name, ""
@@ -75,7 +75,7 @@ def unique_name(name: str) -> str:
 
 def are_plain(names: list[str]) -> bool:
     """
-    Tell whether none of *names* is reserved or holds a control character, by one look at all of them.
+    Return whether none of *names* is reserved or holds a control character, by one look at all of them.
 
     False means only that each has to be looked at: 100,000 looks take 20 ms, 500 such ones 4.
     """
@@ -84,7 +84,7 @@ def are_plain(names: list[str]) -> bool:
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether *name* is, or some file system could take it for, one of our own."""
+    """Return whether *name* is, or some file system could take it for, one of our own."""
     if name.isascii():
         return name[:7].lower() == RESERVED_PREFIX
     if len(name) < len(RESERVED_PREFIX):

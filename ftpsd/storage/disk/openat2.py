@@ -1,5 +1,5 @@
 """
-openat2(2) with RESOLVE_CACHED: open what the kernel holds in memory, at once or not at all.
+openat2(2) with RESOLVE_CACHED: open a file that the kernel holds in memory, at once or not at all.
 
 Only on file systems of this machine, whose open() asks no other machine and no FUSE daemon.
 """
@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _How(ctypes.Structure):
-    """What openat2 is told."""
+    """The argument of openat2, struct open_how."""
 
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
@@ -32,7 +32,7 @@ if _syscall is not None:
 
 
 def is_near(directory: int) -> bool:
-    """Tell whether the open *directory* is on a file system that waits for nobody but the disk. May itself wait."""
+    """Return whether the open *directory* is on a file system that waits only for the disk. May itself wait."""
     if _syscall is None:
         return False
     answer = ctypes.create_string_buffer(_SIZE_OF_STATFS)

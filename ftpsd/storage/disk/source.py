@@ -16,8 +16,8 @@ from ftpsd.storage.disk.digest import StreamDigest, keep_digest, stored_digest
 from ftpsd.storage.disk.walk import Place
 from ftpsd.values.path import VirtualPath
 
-# O_NONBLOCK: opening a FIFO must not wait for its other end, nor a file for somebody's lease. It means nothing to a
-# regular file.
+# O_NONBLOCK: opening a FIFO must not wait for its other end, nor a file for another process's lease. It means nothing
+# to a regular file.
 READ_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 
 # Below that the default readahead has the whole file after a few reads.
@@ -34,7 +34,7 @@ def require_writable(place: Place, status: os.stat_result) -> None:
     """
     Refuse to replace a file that its operator made read-only: a rename asks only the directory.
 
-    *status* is what is at *place*; also root, who could write it, leaves it. Raises: DENIED.
+    *status* is that of the file at *place*; also root, who could write it, leaves it. Raises: DENIED.
     """
     if not stat.S_ISREG(status.st_mode) or (status.st_uid == os.geteuid() and status.st_mode & stat.S_IWUSR):
         return
@@ -83,7 +83,7 @@ class FileSource:
 
     @property
     def offset(self) -> int:
-        """Where the next read starts; only a read moves it, or the digest would be of other bytes than the file's."""
+        """The offset of the next read; only a read moves it, or the digest would be of other bytes than the file's."""
         return self._offset
 
     @property
@@ -105,16 +105,18 @@ class FileSource:
         return count
 
     def fileno(self) -> int | None:
-        """Return the descriptor; None while the digest is to be computed, and for what lies otherwise on the disk."""
+        """
+        Return the descriptor; None while the digest is to be computed, and for bytes that lie otherwise on the disk.
+        """
         return self._fd if self._can_send and self._digest is None else None
 
     def _keep_digest(self, digest: StreamDigest) -> None:
-        """Keep the digest of what was read, if the file is still what was opened."""
+        """Keep the digest of the bytes read, if the file is still the one that was opened."""
         self._digest = None
         now, then = os.fstat(self._fd), self._status
         if self._offset == self.size and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns):
             self.sha256 = digest.hex()
-            # What was written in place may have its old time again (MFMT). Its ctime nobody sets; another name, another
+            # A file written in place may have its old time again (MFMT). Its ctime cannot be set; another name, another
             # mode and another reader's digest change it too, and then it is computed once more some day.
             if now.st_ctime_ns == then.st_ctime_ns:
                 keep_digest(self._fd, self.sha256, now)
@@ -143,7 +145,7 @@ def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:
         digest = stored_digest(fd, status)
         os.utime(fd, ns=times)
         if digest is not None:
-            # Where somebody begins to write in place meanwhile, there is none any more, and none comes back.
+            # Where another session begins to write in place meanwhile, there is none any more, and none comes back.
             keep_digest(fd, digest, os.fstat(fd), only_again=True)
     finally:
         os.close(fd)

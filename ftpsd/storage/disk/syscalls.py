@@ -1,6 +1,6 @@
 """
-System calls made whole: all the bytes are written or copied, a rename replaces nothing it was not to replace, and a
-directory is made with its mode.
+System calls made whole: all the bytes are written or copied, a rename replaces only what it may, and a directory is
+made with its mode.
 
 `rename` replaces what it finds. Looking first leaves a gap; RENAME_NOREPLACE, or `link` where that is missing, leaves
 none.
@@ -38,7 +38,7 @@ _MOST_IN_A_BLOCK = 64 << 10
 _RENAME_NOREPLACE = 1  # renameat2(2)
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
-# The umask is the process's, not the thread's. All else that creates files says their modes, and needs no umask.
+# The umask is the process's, not the thread's. All other code that creates files sets their modes, and needs no umask.
 _UMASK = Lock()
 
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28; not on macOS
@@ -51,7 +51,7 @@ def write_all(fd: int, data: memoryview | bytes) -> None:
     """Write all of *data* at the descriptor's own offset."""
     written = os.write(fd, data)
     while written < len(data):
-        # A short write on a file is the last room of a disk or quota; the next one says which.
+        # A short write on a file is the last room of a disk or quota; the next one raises which.
         data = data[written:]
         written = os.write(fd, data)
         if not written:
@@ -87,7 +87,7 @@ def _share(source: int, target: int, start: int, count: int) -> int:
         return 0
     try:
         fcntl.ioctl(target, _FICLONERANGE, struct.pack("=qQQQ", source, start, count, start))
-    except OSError:  # not here; what is wrong otherwise the copy will tell
+    except OSError:  # not here; the copy will raise any other fault
         return 0
     return count
 
@@ -121,12 +121,12 @@ def make_directory(place: Place, mode: int) -> None:
 
 
 def sync_name(place: Place) -> None:
-    """Make what happened to the name *place* survive a power cut."""
+    """Make a change of the name *place* survive a power cut."""
     try:
         place.sync()
     except PermissionError:
-        # A directory that may be written but not read cannot be opened for that. A rename changes the inode of what is
-        # renamed too, and the journals of ext4 and XFS bring both to the disk or neither.
+        # A directory that may be written but not read cannot be opened for that. A rename changes the inode of the
+        # renamed file too, and the journals of ext4 and XFS bring both to the disk or neither.
         try:
             fd = os.open(place.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
         except OSError:  # a link, or not readable either
@@ -159,7 +159,7 @@ def rename_to_new(old: Place, new: Place) -> None:
 
 
 def rename_by_link(old: Place, new: Place) -> None:
-    """Do the same where that is missing, with two names for a moment: a crash between the calls leaves both."""
+    """Do the same where the call is missing, with two names for a moment: a crash between the calls leaves both."""
     if not stat.S_ISDIR(old.lstat().st_mode):
         os.link(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd, follow_symlinks=False)
         os.unlink(old.name, dir_fd=old.fd)

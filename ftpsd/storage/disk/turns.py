@@ -1,5 +1,5 @@
 """
-Turns: who may look at a name and then change it, one after the other.
+Turns: threads and processes that look at a name and then change it, one after the other.
 
 Names share locks. The locks keep the threads of one process apart; where several processes serve the same trees they
 are given locks that all of them share, before the first storage is opened.
@@ -24,7 +24,7 @@ class Turns:
         self._locks: Sequence[Lock] = tuple(threading.Lock() for _ in range(LOCKS))
 
     def share(self, locks: Sequence[Lock]) -> None:
-        """Take turns by *locks* from now on, `LOCKS` of them; nobody may have a turn."""
+        """Take turns by *locks* from now on, `LOCKS` of them; no thread may have a turn."""
         self._locks = tuple(locks)
 
     def of(self, name: bytes) -> Lock:
@@ -42,7 +42,7 @@ class Turns:
 
 # A name is looked at and then replaced.
 REPLACING = Turns()
-# A partial is made and told of (storage/uploads/partial.py).
+# A partial is made and reported (storage/uploads/partial.py).
 MAKING = Turns()
 
 

@@ -3,9 +3,9 @@ The walk: from the jail's root descriptor to one name in one directory, componen
 
 Every component is opened below the one before it with O_NOFOLLOW, so the kernel never follows a symlink and never
 sees `..`. Where a component turns out to be a symlink its text is spliced into the names still to go, and the walk
-begins again at the root: what was opened before is not trusted a second time, and a directory or link that is swapped
-meanwhile can only make the walk fail, never leave. Directories are opened with O_PATH, which needs search permission
-only and touches no device.
+begins again at the root: directories opened before are not trusted a second time, and a directory or link that is
+swapped meanwhile can only make the walk fail, never leave. Directories are opened with O_PATH, which needs search
+permission only and touches no device.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Place:
             return None
 
     def sync(self) -> None:
-        """Make what happened to names in this directory survive a power cut."""
+        """Make changes of names in this directory survive a power cut."""
         fd = os.open(b".", _READ_DIRECTORY, dir_fd=self.fd)  # an O_PATH descriptor cannot be synced
         try:
             os.fsync(fd)
@@ -140,7 +140,7 @@ class Root:
         Return the root of *directory* where that needs no waiting: it was opened before, on a near file system.
 
         The one way to a root that the reactor thread may take. A login then needs no worker: waking one and being woken
-        is a sixth of what a login costs.
+        is a sixth of the cost of a login.
         """
         device = _near.get(directory)
         if device is None or (fd := open_directory(directory)) is None:
@@ -167,7 +167,7 @@ class Root:
         """
         Walk to the last name of *path*, and with *follow* to where that leads when it is a link.
 
-        Raises: NOT_FOUND also for what leads out of the jail or into a reserved name.
+        Raises: NOT_FOUND also for a link that leads out of the jail or into a reserved name.
         """
         return self.locate(path, follow=follow)[0]
 
@@ -237,12 +237,12 @@ class Root:
                 os.close(directory)
 
     def _splice(self, names: list[bytes], index: int, link: bytes) -> list[bytes]:
-        """Return *names* with the link at *index* replaced by what it says. Raises: NOT_FOUND when that leads out."""
+        """Return *names* with the text of the link at *index* in its place. Raises: NOT_FOUND when that leads out."""
         if self.symlinks == "none":
             raise StorageError(Kind.NOT_FOUND)
         before = names[:index]
         if link.startswith(b"/"):
-            # The link was written by somebody outside the jail, who sees the real root path.
+            # The link was written by a user outside the jail, who sees the real root path.
             if link != self.path and not link.startswith(self.path.rstrip(b"/") + b"/"):
                 raise StorageError(Kind.NOT_FOUND)
             before, link = [], link[len(self.path) :]
@@ -254,7 +254,7 @@ class Root:
         return before + said + names[index + 1 :]
 
 
-# What is open in this process; gone with the last session that uses it.
+# The open roots of this process; each is gone with the last session that uses it.
 _roots: WeakValueDictionary[tuple[bytes, Symlinks], Root] = WeakValueDictionary()
 _opening = Lock()
 # The device of each directory that was opened on a file system of this machine; about 100 bytes each.
@@ -263,7 +263,7 @@ _MOST_NEAR = 10_000
 
 
 def relative_text(directory: list[bytes], target: list[bytes]) -> bytes:
-    """Return what a link in *directory*, whose names are no links, has to say to lead to *target*."""
+    """Return the text of a link in *directory*, whose names are no links, that leads to *target*."""
     shared = 0
     for ours, theirs in zip(directory, target, strict=False):
         if ours != theirs:

@@ -14,7 +14,7 @@ from ftpsd.values.path import VirtualPath
 
 
 class Checksum(Protocol):
-    """What hashlib's objects do."""
+    """The interface of hashlib's objects."""
 
     def update(self, data: memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -36,7 +36,7 @@ class CRC32:
 
 
 # By the names of IANA's registry of hash functions, the order of FEAT. SHA-1 and MD5 find damage, not forgery, and are
-# what older clients know.
+# known to older clients.
 ALGORITHMS: dict[str, Callable[[], Checksum]] = {
     "SHA-256": hashlib.sha256,
     "SHA-512": hashlib.sha512,
@@ -47,7 +47,7 @@ ALGORITHMS: dict[str, Callable[[], Checksum]] = {
 
 
 class Wanted(NamedTuple):
-    """What to read: *path* from *start* on, to before *end* (None: its end); *name* as the client wrote it."""
+    """The bytes to read: *path* from *start* on, to before *end* (None: its end); *name* as the client wrote it."""
 
     name: str
     path: VirtualPath
@@ -88,7 +88,7 @@ class Reading:
         if self._left == 0:
             self.value = self._source.sha256 if self._checksum is None else self._checksum.hexdigest()
             if self.value is None:
-                # It changed while it was read: the same again.
+                # It changed while it was read: read again.
                 raise StorageError(Kind.BUSY, self._path)
 
     def _take(self, data: memoryview) -> None:

@@ -21,7 +21,7 @@ class Copy:
         self._path = old
         self._source = storage.open_source(old)
         try:
-            # What is there of a copy that was not finished must not be taken for the beginning of an upload.
+            # The bytes of an unfinished copy must not be taken for the beginning of an upload.
             self._sink = storage.open_sink(new, Terms(resumable=False))
         except BaseException:
             self._source.close()
@@ -49,7 +49,7 @@ class Copy:
 
 
 def _are_same(storage: Storage, old: VirtualPath, new: VirtualPath) -> bool:
-    """Tell whether both names lead to one file, which an upload in place would cut before it is read."""
+    """Return whether both names lead to one file, which an upload in place would cut before it is read."""
     there = None
     with suppress(StorageError):
         there = storage.stat(new)

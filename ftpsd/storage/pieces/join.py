@@ -12,7 +12,7 @@ from ftpsd.wire.reply import ReplyError
 
 
 class Joining:
-    """Files being joined, then published as any upload is. Every call blocks and belongs in a worker."""
+    """A join of files, then published as any upload is. Every call blocks and belongs in a worker."""
 
     def __init__(self, storage: Storage, target: VirtualPath, parts: Sequence[VirtualPath]) -> None:
         self.bytes = 0
@@ -46,7 +46,7 @@ class Joining:
         return self._sink.prepare()
 
     def commit(self) -> None:
-        """Publish what was joined, then delete the parts."""
+        """Publish the joined file, then delete the parts."""
         self._sink.commit()
         self.sha256 = self._sink.sha256
         for path, entry in self._parts:
@@ -62,7 +62,7 @@ class Joining:
         self.bytes += read_piece(source, path, source.size - source.offset, self._sink.write)
 
     def _delete(self, path: VirtualPath, entry: Entry) -> None:
-        """Delete a part that still is what was joined. All is done already, so nothing can fail here any more."""
+        """Delete a part that still is the joined one. All is done already, so nothing can fail here any more."""
         try:
             if self._storage.stat(path) == entry:
                 self._storage.remove_file(path)
@@ -86,7 +86,7 @@ def _part(storage: Storage, path: VirtualPath) -> Entry:
 
 
 def _stat_or_none(storage: Storage, path: VirtualPath) -> Entry | None:
-    """Describe *path*, None for nothing and for what may not be seen."""
+    """Describe *path*, None where there is nothing or the user may not see it."""
     try:
         return storage.stat(path)
     except StorageError:
@@ -94,14 +94,14 @@ def _stat_or_none(storage: Storage, path: VirtualPath) -> Entry | None:
 
 
 def _open_target(storage: Storage, path: VirtualPath) -> Sink:
-    """Open what the parts go into, behind what it holds."""
+    """Open the target of the parts, behind the bytes it holds."""
     try:
         return storage.open_sink(path, Terms(append=True, may_create=False, durable=True))
     except StorageError as error:
         if error.kind not in (Kind.NOT_FOUND, Kind.DENIED):
             raise
-    # It is new. An append to what is not there would go on with an upload that its owner left unfinished; and what is
-    # there of joined parts that were not published must not be taken for the beginning of an upload.
+    # It is new. An append to a missing file would go on with an upload that its owner left unfinished; and the bytes of
+    # joined parts that were not published must not be taken for the beginning of an upload.
     return storage.open_sink(path, Terms(resumable=False, may_replace=False, durable=True))
 
 

@@ -16,7 +16,7 @@ CHUNK = 256 * 1024
 
 def read_piece(source: Source, path: VirtualPath, left: int, take: Callable[[memoryview], object]) -> int:
     """
-    Give *take* the next bytes of *source*, of *left* that are wanted, and return how many they were.
+    Give *take* the next bytes of *source*, of *left* that are still to be read, and return how many they were.
 
     Raises:
         StorageError: BUSY, the file *path* ends before that: it was cut meanwhile.

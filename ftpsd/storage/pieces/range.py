@@ -2,9 +2,9 @@
 Uploads into a range of a file: RANG and STOR (draft-bryan-ftp-range, 4.3).
 
 Nothing outside the range changes, and nothing at all unless exactly as many bytes come as the range has. The upload is
-a copy of the file with other bytes in the middle, published as a whole; when the file has changed meanwhile, which
-two such uploads at once do to each other, the later one is refused. So this needs atomic uploads, and the permission
-to read. What is behind the range is copied piece by piece when the upload has come in.
+a copy of the file with other bytes in the middle, published as a whole; when the file has changed meanwhile, as by
+another such upload, the later one is refused. So this needs atomic uploads, and the permission to read. The bytes
+behind the range are copied piece by piece when the upload has come in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Si
     if rest is None:
         return RangedSink(storage.open_sink(path, Terms(offset=start, may_replace=False)), end - start, None)
     try:
-        # Around the range is what is published, not what its owner left unfinished, and nothing in it is a beginning.
+        # Around the range are published bytes, not those its owner left unfinished, and nothing in it is a beginning.
         sink = storage.open_sink(path, Terms(offset=start, resumable=False, may_create=False, over_same=True))
         return RangedSink(sink, end - start, rest)
     except BaseException:
@@ -33,7 +33,7 @@ def open_ranged(storage: Storage, path: VirtualPath, start: int, end: int) -> Si
 
 
 class Rest:
-    """What is left of a file, which was opened behind a range of it, and how it looked before that."""
+    """The rest of a file, which was opened behind a range of it, and the file's state before that."""
 
     def __init__(self, storage: Storage, path: VirtualPath, old: Source, before: Entry) -> None:
         self._storage = storage
@@ -43,7 +43,7 @@ class Rest:
         self._left = old.size - old.offset
 
     def require_unchanged(self) -> None:
-        """Raises: BUSY when the file is not any more what was opened, be it before the sink was."""
+        """Raises: BUSY when the file is no longer the one that was opened, be it before the sink was."""
         now = _stat_or_none(self._storage, self._path)
         if now is None or _state_of(now) != self._before:
             raise StorageError(Kind.BUSY, self._path)
@@ -77,7 +77,7 @@ class RangedSink:
         self._missing -= len(data)
 
     def prepare(self) -> bool:
-        """Write a piece of what is behind the range. Raises: BAD_RANGE for less than was announced, BUSY."""
+        """Write a piece of the bytes behind the range. Raises: BAD_RANGE for less than was announced, BUSY."""
         try:
             if self._missing:
                 raise StorageError(Kind.BAD_RANGE, self.path)
@@ -107,7 +107,7 @@ class RangedSink:
 
 
 def _open_rest(storage: Storage, path: VirtualPath, end: int, before: Entry | None) -> Rest | None:
-    """Open what is behind *end* in the file that was *before*, None where none is published. Raises: BUSY."""
+    """Open the bytes behind *end* in the file that was *before*, None where none is published. Raises: BUSY."""
     try:
         old = storage.open_source(path, 0 if before is None else min(before.size, end))
     except StorageError as error:
@@ -132,5 +132,5 @@ def _stat_or_none(storage: Storage, path: VirtualPath) -> Entry | None:
 
 
 def _state_of(entry: Entry) -> State:
-    """Return what tells a file from another, and from itself when it has been changed."""
+    """Return the identity of a file, which differs from that of others, and of itself when it has been changed."""
     return entry.unique, entry.size, entry.modified_ns

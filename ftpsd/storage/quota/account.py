@@ -3,11 +3,12 @@ The account of one home.
 
 * An account belongs to a directory and is shared by all sessions that change it; each looks at it through its own
   user's limits. Its lock is held for some additions, never during a system call.
-* It lives in memory. What was written down could be wrong after a crash, or after the operator or another program has
-  changed the home; a count of what is there cannot, and costs some microseconds a file.
-* A count holds up nobody's operation, and no operation the count: how the two come together is in count.py.
-* What cannot be looked at is not nothing. A count that has passed something by counts nothing: until one has come to
-  its end, nobody may store what a quota could forbid; after that what was counted before, and kept exact, holds.
+* It lives in memory. A stored count could be wrong after a crash, or after the operator or another program has changed
+  the home; a fresh count cannot, and costs some microseconds a file.
+* Counting and operations never wait for each other: how the two come together is in count.py.
+* An entry that cannot be looked at is not nothing. A count that has passed something by counts nothing: until one has
+  come to its end, no session may store more than a quota surely allows; after that the earlier count, kept exact,
+  holds.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from ftpsd.storage.quota.count import Count, Event
 from ftpsd.storage.quota.tally import Tally, tally
 from ftpsd.values.quota import Quota, Usage
 
-# Seconds. Another program may delete or add files: what was counted longer ago is counted again at the next login, and
-# after a refusal sooner, because there may be room by now.
+# Seconds. Another program may delete or add files: an older count is repeated at the next login, and after a refusal
+# sooner, because there may be room by now.
 RECOUNT_AFTER = 600.0
 RECOUNT_AFTER_REFUSAL = 60.0
 # A count may not take more than this part of the time of a disk.
 RECOUNT_SHARE = 0.01
-# Each further start means that a file with two names was changed meanwhile, whose names cannot be told from each other.
+# A count starts again when a file with several links changed meanwhile: the links cannot be told apart.
 STARTS = 3
-# Each further walk means that a directory was renamed during the one before, so that something may have been passed by.
+# A walk starts again when a directory was renamed during the one before, so that something may have been passed by.
 WALKS = 5
 # A change lasts as long as its system calls; copying a huge file is the longest of them.
 PATIENCE = 300.0
 
 
 class Account(Protocol):
-    """What is in one directory. Every method may be called from any thread."""
+    """The account of one directory. Every method may be called from any thread."""
 
     @property
     def directory(self) -> Path:
@@ -46,19 +47,19 @@ class Account(Protocol):
 
     @property
     def used(self) -> Usage:
-        """What is in the directory; before the first count is over, what has come since the start."""
+        """The contents of the directory; before the first count is over, the changes since the start."""
 
     @property
     def counted(self) -> Usage:
-        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        """The counted part: contents and reservations, without copies that are about to replace a file."""
 
     @property
     def is_counted(self) -> bool:
-        """Whether a count has come to its end: until then nobody may store what a quota could forbid."""
+        """Whether a count has come to its end: until then no session may store what a quota could forbid."""
 
     @property
     def unseen(self) -> str | None:
-        """The first that the last count could not look at."""
+        """The first path that the last count could not look at."""
 
     @property
     def is_due(self) -> bool:
@@ -66,20 +67,20 @@ class Account(Protocol):
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
-        Count what is in the directory; tell whether that came to its end. Blocks.
+        Count the contents of the directory; return whether the count came to its end. Blocks.
 
-        Gives up when *is_stopped* says so, when changes take longer than *patience* seconds, and at once while another
-        count runs.
+        Gives up when *is_stopped* returns True, when changes take longer than *patience* seconds, and at once while
+        another count runs.
         """
 
     def free_bytes(self, quota: Quota) -> int | None:
         """Return how many bytes may still come, None for any number."""
 
     def begin(self) -> int:
-        """Begin a change; return what end() wants to know."""
+        """Begin a change; return the argument of end()."""
 
     def reserve(self, wanted: Usage, quota: Quota, *, beyond: int = 0) -> bool:
-        """Set *wanted* aside; tell whether there was room for it."""
+        """Set *wanted* aside; return whether there was room for it."""
 
     def reserve_bytes(self, wanted: int, quota: Quota) -> int:
         """Set as many of *wanted* bytes aside as there is room for; return how many."""
@@ -88,14 +89,14 @@ class Account(Protocol):
         """End a change that had set *reserved* aside, and that brought about *events*."""
 
     def note(self, epoch: int, identity: int, after: int) -> None:
-        """Note in the middle of a change what a file is about to be."""
+        """Note in the middle of a change the coming state of a file."""
 
 
 class Misses:
     """The last count of a directory that passed something by, until one comes to its end."""
 
     def __init__(self) -> None:
-        self.unseen: str | None = None  # the first that it could not look at
+        self.unseen: str | None = None  # the first path that it could not look at
         self._tried_at = 0.0
         self._took = 0.0
 
@@ -108,7 +109,7 @@ class Misses:
         self.unseen = None
 
     def is_too_soon(self, now: float) -> bool:
-        """Tell whether a count would come too soon after it."""
+        """Return whether a count would come too soon after it."""
         wait = max(RECOUNT_AFTER_REFUSAL, self._took / RECOUNT_SHARE)
         return self.unseen is not None and now - self._tried_at < wait
 
@@ -125,7 +126,7 @@ class QuotaAccount:
         self._reserved = Usage()
         self._counted_at: float | None = None
         self._misses = Misses()
-        self._missed: str | None = None  # what the walk under way could not look at
+        self._missed: str | None = None  # paths that the walk under way could not look at
         self._took = 0.0
         self._was_refused = False
         self._is_counting = False
@@ -136,29 +137,29 @@ class QuotaAccount:
 
     @property
     def used(self) -> Usage:
-        """What is in the directory: before the first count is over, what has come since the start."""
+        """The contents of the directory: before the first count is over, the changes since the start."""
         with self._lock:
             return self._used
 
     @property
     def counted(self) -> Usage:
-        """What counts: what is in the directory or about to come, without copies that are about to replace a file."""
+        """The counted part: contents and reservations, without copies that are about to replace a file."""
         with self._lock:
             return self._used + self._reserved
 
     @property
     def is_counted(self) -> bool:
-        """Tell whether a count has come to its end: until then nobody may store what a quota could forbid."""
+        """Return whether a count has come to its end: until then no session may store what a quota could forbid."""
         return self._counted_at is not None
 
     @property
     def unseen(self) -> str | None:
-        """The first that the last count could not look at."""
+        """The first path that the last count could not look at."""
         return self._misses.unseen
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is time to count."""
+        """Return whether it is time to count."""
         if self._is_counting or self._misses.is_too_soon(self._clock()):
             return False
         if self._counted_at is None:
@@ -168,9 +169,9 @@ class QuotaAccount:
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
-        Count what is in the directory; tell whether that came to its end. Blocks.
+        Count the contents of the directory; return whether the count came to its end. Blocks.
 
-        Gives up when *is_stopped* says so, when a change takes longer than *patience* seconds, and at once while
+        Gives up when *is_stopped* returns True, when a change takes longer than *patience* seconds, and at once while
         another count runs.
         """
         with self._lock:
@@ -202,10 +203,10 @@ class QuotaAccount:
             return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
 
     def _count_all(self, is_stopped: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
-        """Walk until nothing was passed by, take the sum; tell whether it came to that."""
+        """Walk until nothing was passed by, take the sum; return whether the count came to that."""
         seen = Tally()
         with self._lock:
-            # Only changes that tell this count of all they do may overlap its walk.
+            # Only changes that report everything to this count may overlap its walk.
             count = self._count = Count(self._next_epoch())
             if not self._have_earlier_ended(patience):
                 return False
@@ -222,7 +223,7 @@ class QuotaAccount:
                     break
                 if walk < WALKS:
                     count.go_on()
-                    seen.unseen = None  # what was moved under the walk's feet is looked for again
+                    seen.unseen = None  # entries moved under the walk's feet are looked for again
         if seen.unseen is not None:
             self._missed = seen.unseen
             return False
@@ -233,7 +234,7 @@ class QuotaAccount:
         return True
 
     def _has_missed(self, began: float) -> bool:
-        """Tell whether the walk that ended just now has passed something by; then the next one waits."""
+        """Return whether the walk that ended just now has passed something by; then the next one waits."""
         if self._missed is None:
             return False
         self._misses.note(self._missed, began, self._clock())
@@ -245,19 +246,19 @@ class QuotaAccount:
         return self._epoch
 
     def _have_earlier_ended(self, patience: float) -> bool:
-        """Wait for the changes of earlier epochs, up to *patience* seconds; tell whether they have ended."""
+        """Wait for the changes of earlier epochs, up to *patience* seconds; return whether they have ended."""
         return self._settled.wait_for(lambda: all(epoch >= self._epoch for epoch in self._under_way), patience)
 
     # --- for changes
 
     def begin(self) -> int:
-        """Begin a change; return what end() wants to know."""
+        """Begin a change; return the argument of end()."""
         with self._lock:
             self._under_way[self._epoch] += 1
             return self._epoch
 
     def reserve(self, wanted: Usage, quota: Quota, *, beyond: int = 0) -> bool:
-        """Set *wanted* aside; tell whether there was room for it."""
+        """Set *wanted* aside; return whether there was room for it."""
         with self._lock:
             total = self._used + self._reserved + wanted
             if not quota.allows(wanted, total, beyond=beyond):
@@ -296,7 +297,7 @@ class QuotaAccount:
                     self._settled.notify_all()
 
     def note(self, epoch: int, identity: int, after: int) -> None:
-        """Note in the middle of a change what a file is about to be."""
+        """Note in the middle of a change the coming state of a file."""
         with self._lock:
             if self._count is not None:
                 self._count.touch(epoch, identity, after)

@@ -40,17 +40,17 @@ class QuotaAccounts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has a quota."""
+        """Whether no user has a quota."""
         return not self._accounts
 
     def ledger(self, directory: Path) -> Ledger:
-        """Return what to tell for somebody whom no quota binds: changes count where others have one."""
+        """Return the ledger of a user without a quota: changes count where other users have one."""
         with self._lock:
             account = self._accounts.get(os.path.realpath(directory)) if self._accounts else None
         return NO_LEDGER if account is None else QuotaLedger(account, ENDLESS)
 
     def uncounted(self, homes: Iterable[Path]) -> list[str]:
-        """Say of those of *homes* that could not be counted what is wrong with them, for the operator."""
+        """Report those of *homes* that could not be counted, with the reason, to the operator."""
         return [_complaint(account) for account in map(self.of, set(homes)) if account.unseen is not None]
 
     def stop(self) -> None:
@@ -59,6 +59,6 @@ class QuotaAccounts:
 
     def count_due(self, homes: Iterable[Path]) -> int:
         """Count those of *homes* that are due, one after the other; return how many that were. Blocks for long."""
-        # All of them have an account before the first walk begins, so whoever changes one meanwhile tells it.
+        # All of them have an account before the first walk begins, so that changes made meanwhile are counted.
         accounts = [self.of(home) for home in homes]
         return sum(account.count(is_stopped=lambda: self.is_stopped) for account in accounts if account.is_due)

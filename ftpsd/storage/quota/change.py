@@ -1,5 +1,6 @@
 """
-What a storage tells of one operation, as a counted tree takes it: a ledger and its changes (storage/quota/ledger.py).
+The reports of a storage about one operation, as a counted tree takes them: a ledger and its changes
+(storage/quota/ledger.py).
 
 A ledger is an account seen through one user's limits: sessions of several users may share a home.
 """
@@ -31,7 +32,7 @@ class QuotaLedger(Ledger):
         return QuotaChange(self._account, self._quota)
 
     def require_counted(self) -> None:
-        """Refuse what needs room until a first count has come to its end; without a quota nothing needs to be known."""
+        """Refuse operations that need room until a first count has come to its end; without a quota allow them."""
         if self._quota != ENDLESS and not self._account.is_counted:
             raise StorageError(Kind.COUNTING if self._account.unseen is None else Kind.UNCOUNTED)
 
@@ -41,7 +42,7 @@ class QuotaLedger(Ledger):
         return self._account.free_bytes(self._quota)
 
     def standing(self) -> Standing | None:
-        """Return what there is and may be."""
+        """Return the contents and the quota."""
         self.require_counted()
         return None if self._quota == ENDLESS else Standing(self._account.counted, self._quota)
 
@@ -69,22 +70,22 @@ class QuotaChange(Change):
         self._account.end(self._epoch, self._reserved, stayed + self._events)
 
     def need_file(self, *, beyond: int = 0) -> None:
-        """Ask for one more file."""
+        """Reserve one more file."""
         self._need(Usage(files=1), beyond)
 
     def need_directory(self) -> None:
-        """Ask for one more directory."""
+        """Reserve one more directory."""
         self._need(Usage(directories=1), 0)
 
     def need_bytes(self, count: int) -> int:
-        """Ask for *count* more bytes."""
+        """Reserve *count* more bytes."""
         granted = self._account.reserve_bytes(count, self._quota)
         self._reserved += Usage(bytes=granted)
         return granted
 
     def may_lend(self, count: int) -> bool:
         """
-        Tell whether there is room for a copy that is about to replace what it is of.
+        Return whether there is room for a copy that is about to replace its original.
 
         It is above the quota, but all there is stays below twice the quota: else many copies at once would fill the
         disk. Copies that are made at the same moment do not see each other.
@@ -101,11 +102,11 @@ class QuotaChange(Change):
         self._reserved += Usage(bytes=-count)
 
     def came(self, status: os.stat_result) -> None:
-        """Tell of a new name."""
-        self._tell(status, 1, counted_size(status))
+        """Report a new name."""
+        self._report(status, 1, counted_size(status))
 
     def going(self, status: os.stat_result) -> None:
-        """Tell of what is about to be removed."""
+        """Report a name that is about to be removed."""
         size = counted_size(status)
         if size is not None:
             name = identity(status)
@@ -113,16 +114,16 @@ class QuotaChange(Change):
             self._account.note(self._epoch, name, GONE)
 
     def went(self, status: os.stat_result) -> None:
-        """Tell that it is no longer there."""
+        """Report that it is no longer there."""
         self._going.pop(identity(status), None)
-        self._tell(status, -1, None)
+        self._report(status, -1, None)
 
     def moved(self, status: os.stat_result) -> None:
-        """Tell of a new name for what was there."""
-        self._tell(status, 0, counted_size(status))
+        """Report a new name of an existing file."""
+        self._report(status, 0, counted_size(status))
 
     def resized(self, status: os.stat_result, before: int, after: int) -> None:
-        """Tell of a new size."""
+        """Report a new size."""
         self._events.append(Event(identity(status), Usage(bytes=after - before), after))
 
     def _need(self, wanted: Usage, beyond: int) -> None:
@@ -130,7 +131,7 @@ class QuotaChange(Change):
             raise StorageError(Kind.QUOTA)
         self._reserved += wanted
 
-    def _tell(self, status: os.stat_result, sign: int, after: int | None) -> None:
+    def _report(self, status: os.stat_result, sign: int, after: int | None) -> None:
         name, size = identity(status), counted_size(status)
         if size == DIRECTORY:
             self._events.append(Event(name, Usage(directories=sign), after, is_move_of_directory=sign == 0))

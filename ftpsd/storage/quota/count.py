@@ -1,9 +1,9 @@
 """
-One count under way, and what operations that run meanwhile tell it.
+One count under way, with the reports of operations that run meanwhile.
 
-Operations note which files they touched. What the walk saw of those is thrown away and what the operation left behind
-is taken. What begins after the walk is added. Where a directory was renamed under the walk's feet, another walk adds
-what the first one may have missed.
+Operations note which files they touched. The walk's entries for those are thrown away and the state that the operation
+left behind is taken. Changes that begin after the walk are added. Where a directory was renamed under the walk's feet,
+another walk adds the entries that the first one may have missed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ftpsd.values.quota import Usage
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to one file or directory, and what it is now: its size, DIRECTORY, or None when that was noted."""
+    """A change of one file or directory, and its state now: its size, DIRECTORY, or None when that was noted."""
 
     identity: int
     delta: Usage
@@ -27,20 +27,20 @@ class Event:
 
 
 class Count:
-    """A count under way, and what operations tell it; used under the account's lock, but for sum()."""
+    """A count under way, with the reports of operations; used under the account's lock, but for sum()."""
 
     def __init__(self, began_at: int) -> None:
         self.began_at = began_at  # a change that began in an earlier epoch was over before the walk
         self.ended_at: int | None = None  # a change that began in this epoch or later came after the walk
         self.is_confused = False  # a directory was renamed: the walk may have passed something by
         self.is_spoilt = False  # a file with two names was changed
-        self.since = Usage()  # what changes after the walk brought about
+        self.since = Usage()  # the effect of changes after the walk
         self._walks = 1
         self._touched: dict[int, int] = {}
         self._touched_since: dict[int, int] = {}
 
     def tell(self, epoch: int, events: list[Event], delta: Usage) -> None:
-        """Take in what a change has brought about."""
+        """Take in the effect of a change."""
         if epoch < self.began_at:
             return
         is_late = self._is_late(epoch)
@@ -53,7 +53,7 @@ class Count:
             self.since += delta
 
     def touch(self, epoch: int, identity: int, after: int) -> None:
-        """Note what a file is now."""
+        """Note the state of a file now."""
         if epoch < self.began_at:
             return
         (self._touched_since if self._is_late(epoch) else self._touched)[identity] = after
@@ -68,7 +68,7 @@ class Count:
         self._walks += 1
 
     def sum(self, seen: Tally) -> Usage:
-        """Return what there was when the last walk ended; no change adds to what this looks at any more."""
+        """Return the contents at the end of the last walk; no change adds to the tables read here any more."""
         return _sum(self._sizes(seen))
 
     def _sizes(self, seen: Tally) -> Iterator[int]:

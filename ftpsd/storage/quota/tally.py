@@ -1,8 +1,8 @@
 """
 The tally: one walk through a tree, noting every file with its size and every directory.
 
-Links are not followed; each counts as an empty file, for clients can make them. 16 bytes are kept for each name. What
-cannot be looked at is not nothing: a tally that has passed something by is none.
+Links are not followed; each counts as an empty file, for clients can make them. 16 bytes are kept for each name. An
+entry that cannot be looked at is not nothing: a tally that has passed something by is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ftpsd.storage.disk.descent import Descent, Found
 
-# What stands for the size of what has none.
+# The size of an entry that has none.
 DIRECTORY = -1
 GONE = -2
 
@@ -29,7 +29,7 @@ _REST = 0.001
 
 @dataclass(slots=True)
 class Tally:
-    """What a walk saw: who it was, and how large or DIRECTORY; and the first that it could not look at."""
+    """The entries of a walk: their identity, and how large or DIRECTORY; and the first that it could not look at."""
 
     identities: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
@@ -37,12 +37,12 @@ class Tally:
 
 
 def identity(status: os.stat_result) -> int:
-    """Return a number that means the file of *status* as long as it is there."""
+    """Return a number that identifies the file of *status* as long as it is there."""
     return hash((status.st_dev, status.st_ino))
 
 
 def counted_size(status: os.stat_result) -> int | None:
-    """Return what counts as the size of a file, DIRECTORY for a directory, None for what does not count."""
+    """Return the counted size of a file, DIRECTORY for a directory, None for an entry that does not count."""
     match stat.S_IFMT(status.st_mode):
         case stat.S_IFDIR:
             return DIRECTORY
@@ -58,7 +58,7 @@ def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda:
     """
     Walk through *directory*, which does not count itself, and add to *seen*.
 
-    False when *is_stopped*, when it is not there, or when something in it could not be looked at, which *seen* tells.
+    False when *is_stopped*, when it is not there, or when an entry in it could not be looked at, which *seen* names.
     """
     if is_stopped():
         return False

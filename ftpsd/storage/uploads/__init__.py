@@ -1,1 +1,1 @@
-"""How an upload grows, is resumed, and is published."""
+"""The growth, resumption and publication of uploads."""

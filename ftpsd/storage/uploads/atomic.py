@@ -2,15 +2,15 @@
 Atomic uploads: they grow in a hidden partial and appear under their name, whole, in one rename.
 
 * Readers of the target see the old whole file until that rename, and the new whole file after it.
-* What the client goes on from is either the owner's own partial or a copy of the published bytes (beginning.py), never
-  the published file itself.
-* An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of
-  the old file in front of its own (REST) or around them (over_same), is published only over the very file it began
-  with, or nothing if that is what it began with: it must not undo what came in meanwhile.
-* A new version of a file keeps of it what the process may give (kept.py).
-* When the disk did not take the bytes (fsync failed) nobody knows what the partial holds: it goes.
-* What was refused for want of room goes as well. Its owner sees no partial, and the room would be missing for all else.
-  So does what a watcher of the upload has refused (growing.py).
+* The client goes on from the owner's own partial or from a copy of the published bytes (beginning.py), never from the
+  published file itself.
+* An upload that may not replace is published by a rename that cannot. An append, and an upload that holds bytes of the
+  old file in front of its own (REST) or around them (over_same), is published only over the very file it began with, or
+  nothing if it began with none: it must not undo an upload that came in meanwhile.
+* A new version of a file keeps of it all that the process may give (kept.py).
+* When the disk did not take the bytes (fsync failed) the contents of the partial are unknown: it goes.
+* An upload refused for want of room goes as well. Its owner sees no partial, and others lack the room. So does an
+  upload that a watcher has refused (growing.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
 
-# What is in the partial then is of no use to its owner, who cannot bring more, or is not wanted here.
+# Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here.
 _REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED})
 
 
@@ -47,7 +47,7 @@ def open_atomic(
     ledger: Ledger = NO_LEDGER,
     content: Content = PLAIN,
 ) -> AtomicSink:
-    """Open an upload to *place*, which the sink keeps; *published* is what was there just now."""
+    """Open an upload to *place*, which the sink keeps; *published* was there just now."""
     if published is None and not terms.may_create:
         raise StorageError(Kind.NOT_FOUND)
     if published is not None:
@@ -73,7 +73,7 @@ class AtomicSink:
         if terms.over_same and begun.published is not None:  # so many bytes are no new ones
             self._partial.on_loan = begun.published.st_size
         self._is_durable = policy.durable or terms.durable
-        self._is_broken = False  # a write has failed: who writes on would leave a gap, or the same bytes twice
+        self._is_broken = False  # a write has failed: a further one would leave a gap, or the same bytes twice
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
         self._is_refused = False  # whether there was no room for it, or a watcher does not take it
@@ -86,7 +86,7 @@ class AtomicSink:
         self._growing = Growing(
             self._partial.reading(), begun.start, (*digest, *(watch(place.path) for watch in policy.watch))
         )
-        self._place = place.keep()  # last: until here the caller closes it, whatever goes wrong
+        self._place = place.keep()  # last: until here the caller closes it, whatever fails
 
     def write(self, data: memoryview) -> None:
         """Write all of *data*."""
@@ -101,7 +101,7 @@ class AtomicSink:
         self._is_broken = False
 
     def prepare(self) -> bool:
-        """Show a piece of what there was before to the watchers; True when nothing of it is left, and all take it."""
+        """Pass a piece of the earlier bytes to the watchers; True when nothing of it is left, and all take it."""
         if self._partial.fd < 0 or self._is_broken:
             raise StorageError(Kind.IO, self.path)
         try:
@@ -139,9 +139,9 @@ class AtomicSink:
             self.abort()
 
     def abort(self) -> None:
-        """Keep what came in where its owner finds it again."""
+        """Keep the received bytes where their owner finds them again."""
         if self._partial.fd >= 0:
-            with suppress(OSError):  # what cannot be kept or removed now is left to the sweep
+            with suppress(OSError):  # a partial that cannot be kept or removed now is left to the sweep
                 if not self._is_published:
                     self._kept.give_back()
                     self._keep_or_unlink()
@@ -150,7 +150,7 @@ class AtomicSink:
         self._place.close()
 
     def _fail(self, error: OSError | StorageError) -> NoReturn:
-        """Raise what *error* means, and remember when it is that nothing of this upload may stay."""
+        """Raise the StorageError for *error*, and remember when it is that nothing of this upload may stay."""
         said = from_oserror(error, self.path) if isinstance(error, OSError) else error
         said.path = self.path
         self._is_refused = self._is_refused or said.kind in _REFUSALS
@@ -172,9 +172,9 @@ class AtomicSink:
     def _publish(self) -> None:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
-        is_told = self._partial.ledger is not NO_LEDGER
+        is_counted = self._partial.ledger is not NO_LEDGER
         with turn(target.name), self._partial.ledger.change() as change:
-            published = os.fstat(self._partial.fd) if is_told else None
+            published = os.fstat(self._partial.fd) if is_counted else None
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)
                 if published is not None:
@@ -182,7 +182,7 @@ class AtomicSink:
                     self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same or self._begun.holds_published
-            now = target.lstat_or_none() if is_told or is_bound or not terms.may_create else None
+            now = target.lstat_or_none() if is_counted or is_bound or not terms.may_create else None
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
@@ -208,12 +208,12 @@ class AtomicSink:
             os.fsync(self._partial.fd)
 
     def _keep_or_unlink(self) -> None:
-        """Decide what becomes of a partial that was not published; the lock is still held."""
+        """Keep or remove a partial that was not published; the lock is still held."""
         begun, partial = self._begun, self._partial
         came_in = partial.size > begun.start or begun.is_resumed
         is_worth_it = came_in and not self._is_doubtful and not self._is_refused
-        # Of a new version of a published file it is worth knowing that there was one: else its client comes back, asks
-        # for the SIZE, and goes on from the old version.
+        # The mark of a new version of a published file must stay: else its client comes back, asks for the SIZE, and
+        # goes on from the old version.
         is_worth_knowing = begun.published is not None and (came_in or begun.has_dropped)
         is_wanted = begun.is_findable and self._policy.keep_partial > 0 and (is_worth_it or is_worth_knowing)
         # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
@@ -252,7 +252,7 @@ def _require_replaceable(place: Place, published: os.stat_result) -> None:
 
 
 def _is_same(now: os.stat_result | None, then: os.stat_result | None) -> bool:
-    """Tell whether two looks at a name saw the same file in the same state."""
+    """Return whether two looks at a name saw the same file in the same state."""
     if now is None or then is None:
         return now is then
     return os.path.samestat(now, then) and (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)

@@ -1,16 +1,16 @@
 """
-Where an atomic upload begins: with nothing, with the owner's partial, or with bytes of the published file.
+The beginning of an atomic upload: with nothing, with the owner's partial, or with bytes of the published file.
 
 SIZE answers for the published file, and clients that come back after an interruption (curl -C -, lftp's reput) go on
 from there. When it was their new version that was interrupted, old bytes must not become its beginning:
 
-* While an owner's new version of a published file is unfinished, nobody but a new upload from byte 0 begins anything
-  from the published one for this owner. REST goes on from the partial's bytes, which are the new version's, as far as
-  they reach; beyond them, or when the published file is no longer the one they were to replace, it is refused. APPE is
-  always: it may mean "add to the old file" or "go on".
-* The owner finds only that again which came from the client alone. What is begun with bytes of a published file is
+* While an owner's new version of a published file is unfinished, only a new upload from byte 0 begins from the
+  published one for this owner. REST goes on from the partial's bytes, which are the new version's, as far as they
+  reach; beyond them, or when the published file is no longer the one they were to replace, it is refused. APPE is
+  always refused: it may mean "add to the old file" or "go on".
+* The owner finds again only a partial that came from the client alone. One begun with bytes of a published file is
   thrown away when it is interrupted; the published file still has them.
-* A partial may be empty and say only that a new version was begun of which nothing is left. So may an attribute of the
+* A partial may be empty and mean only that a new version was begun of which nothing is left. So may an attribute of the
   published file, when there was no room (origin.py).
 """
 
@@ -35,14 +35,14 @@ class Begun:
 
     partial: Partial
     start: int
-    published: os.stat_result | None  # what the upload is to replace
+    published: os.stat_result | None  # the file that the upload is to replace
     is_resumed: bool = False  # its bytes are the owner's unfinished upload
     is_findable: bool = True  # its owner may find it again
     has_dropped: bool = False  # it took the place of an unfinished upload
 
     @property
     def holds_published(self) -> bool:
-        """Tell whether its first bytes are those of the published file."""
+        """Return whether its first bytes are those of the published file."""
         return self.start > 0 and not self.is_resumed
 
 
@@ -93,7 +93,7 @@ class Beginning:
 
     @property
     def _beyond(self) -> int:
-        # Whoever replaces a file has one more for as long as that takes, also when there is no room for another.
+        # An upload that replaces a file has one more for as long as that takes, also when there is no room for another.
         return 0 if self.published is None else 1
 
     def _fresh(self) -> Begun:

@@ -1,7 +1,7 @@
 """
 Direct uploads: written in place, visible as they grow.
 
-Whatever the client leaves undone stays in the target. Two uploads to one name at once write over each other.
+An upload that the client leaves undone stays in the target. Two uploads to one name at once write over each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ATTEMPTS = 16
 
 def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger = NO_LEDGER) -> DirectSink:
     """Open an upload into the file at *place*, which the sink keeps."""
-    if terms.over_same:  # what is written in place is there before anybody could look again
+    if terms.over_same:  # bytes written in place are there before another look could come
         raise StorageError(Kind.UNSUPPORTED)
     start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
@@ -108,14 +108,14 @@ class DirectSink:
         self._policy = policy
         self._fd = fd
         self._ledger = ledger
-        self._mark: bytes | None = None  # what stands where a digest was, as soon as it has begun to write
+        self._mark: bytes | None = None  # stands where a digest was, as soon as it has begun to write
         self._is_append = is_append
         self._is_new = is_new  # no file of that name was there at open
         self._is_broken = False  # see AtomicSink
         self.path = place.path
         self.offset = offset
         self.sha256: str | None = None
-        # What is written in place may be changed by others meanwhile; only what came from one hand keeps its digest.
+        # A file written in place may be changed by others meanwhile; only the bytes of one writer keep their digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 
     def write(self, data: memoryview) -> None:
@@ -136,7 +136,7 @@ class DirectSink:
             self._digest.update(data)
 
     def _write_counted(self, data: memoryview) -> None:
-        """Write as much of *data* as there is room for; in turn with whatever else happens to that name."""
+        """Write as much of *data* as there is room for; in turn with every other change of that name."""
         with turn(self._place.name), self._ledger.change() as change:
             before = os.fstat(self._fd)
             if not before.st_nlink:
@@ -189,7 +189,9 @@ class DirectSink:
             os.close(fd)
 
     def _begin(self) -> bytes:
-        """Cut off what the upload replaces, but not before it is really there: many a data connection never comes."""
+        """
+        Cut off the bytes that the upload replaces, but not before it is really there: many a connection never comes.
+        """
         if self._mark is not None:
             return self._mark
         mark = self._mark = begin_to_write(self._fd)

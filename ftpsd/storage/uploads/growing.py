@@ -1,8 +1,8 @@
 """
-A file that grows, and its watchers: each sees all bytes of an upload once, in order, before it is published.
+A file that grows, and its watchers: each takes all bytes of an upload once, in order, before it is published.
 
 All bytes are those of the whole file, also the beginning that an earlier upload or the published file gave it. Those
-are read from the disk in pieces, what arrives is seen as it passes. STOR, APPE, REST, RANG, COMB, SITE CPTO and MODE Z
+are read from the disk in pieces, new bytes are taken as they pass. STOR, APPE, REST, RANG, COMB, SITE CPTO and MODE Z
 all end in such a file, so a watcher misses none of them. The first watcher is the digest.
 """
 
@@ -19,7 +19,7 @@ from ftpsd.values.path import VirtualPath
 
 class Watcher(Protocol):
     """
-    Sees all bytes of one upload once, in order, before it is published; used by one worker at a time.
+    A watcher of all bytes of one upload, once, in order, before it is published; used by one worker at a time.
 
     It refuses the upload by a StorageError, of kind REFUSED where its content is the reason. Then nothing is published
     and nothing of it can be resumed.
@@ -39,7 +39,7 @@ class Watcher(Protocol):
         """Let go of everything: the upload is over, published or not. Idempotent."""
 
 
-# Makes the watcher of one upload, for which the path is that in its own tree. What can fail belongs into update().
+# Makes the watcher of one upload, for which the path is that in its own tree. Work that can fail belongs into update().
 Watch = Callable[[VirtualPath], Watcher]
 
 
@@ -47,8 +47,8 @@ class Growing:
     """
     A file that grows behind the *present* bytes that it has already, and its watchers, which it closes.
 
-    The present bytes are read by *reading* piece by piece while others come in, and what is left of them at the end:
-    the digest of 4 GiB at once takes ten seconds, which no client waits for its 150.
+    The present bytes are read by *reading* piece by piece while others come in, and the rest of them at the end: the
+    digest of 4 GiB at once takes ten seconds, which no client waits for its 150.
     """
 
     def __init__(self, reading: Reading, present: int, watchers: Sequence[Watcher]) -> None:
@@ -65,17 +65,18 @@ class Growing:
                 raise
 
     def grew(self, data: memoryview) -> None:
-        """Take *data*, which has been written behind what there was. Raises: OSError, StorageError."""
+        """Take *data*, which has been written behind the earlier bytes. Raises: OSError, StorageError."""
         count = len(data)
         self._length += count
         if self._seen + count == self._length:
-            self._show(data)
+            self._pass_on(data)
         else:
             self._read(CATCH_UP * count)
 
     def catch_up(self, most: int) -> bool:
         """
-        Show up to *most* bytes that were not seen yet; True when none are left and every watcher has decided.
+        Pass up to *most* bytes that are still unread to the watchers; True when none are left and every watcher has
+        decided.
 
         No more bytes come. Raises: OSError, StorageError.
         """
@@ -93,7 +94,7 @@ class Growing:
             watcher.close()
 
     def _read(self, most: int) -> bool:
-        """Show up to *most* bytes that are in the file; True when none are left."""
+        """Pass up to *most* bytes of the file to the watchers; True when none are left."""
         if not self._watchers:
             return True
         buffer = memoryview(bytearray(min(CHUNK, most, self._length - self._seen)))
@@ -101,11 +102,11 @@ class Growing:
             count = self._reading(buffer[: min(most, self._length - self._seen)], self._seen)
             if not count:
                 raise OSError(errno.EIO, "the file has become shorter")
-            self._show(buffer[:count])
+            self._pass_on(buffer[:count])
             most -= count
         return self._seen == self._length
 
-    def _show(self, data: memoryview | bytes) -> None:
+    def _pass_on(self, data: memoryview | bytes) -> None:
         self._seen += len(data)
         for watcher in self._watchers:
             watcher.update(data)

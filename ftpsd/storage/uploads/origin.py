@@ -1,15 +1,15 @@
 """
 Origins: over which published file an unfinished upload was begun, kept with its partial.
 
-An upload that is interrupted is gone on with later, perhaps by another process. By then the file it was to replace may
-be another one, or gone, and what the client calls "the first n bytes" may be those of any of them. A partial is gone on
-with only over the very file it was begun over.
+An interrupted upload is resumed later, perhaps by another process. By then the file it was to replace may be another
+one, or gone, and "the first n bytes" of the client may be those of any of them. A partial is resumed only over the very
+file it was begun over.
 
 The origin is kept in an extended attribute. Where there are none, it is not known, and such a partial is gone on with
 only where no file is published under its name.
 
-Of a new version that was refused for want of room no partial stays, for that would take room. What is worth knowing of
-it is kept with the file it was to replace: which unfinished upload there was, and when.
+A new version that was refused for want of room leaves no partial, for that would take room. Its mark is kept with the
+file it was to replace: which unfinished upload there was, and when.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OWNER = slice(len(RESERVED_PREFIX), len(RESERVED_PREFIX) + 16)
 
 
 def origin_of(published: os.stat_result | None) -> bytes | None:
-    """Return what identifies the file that an upload is to replace; None is none."""
+    """Return the identity of the file that an upload is to replace; None is none."""
     if published is None:
         return None
     # Without ctime, which is another after CHMOD and whenever a digest is kept; without st_dev, which may be another
@@ -52,7 +52,7 @@ def keep_origin(fd: int, origin: bytes | None) -> None:
 
 
 def note_refusal(published: int, partial: bytes) -> bool:
-    """Note with the open file *published* that its new version *partial* was refused; tell whether that is possible."""
+    """Note with the open file *published* that its new version *partial* was refused; return whether it could."""
     try:
         os.setxattr(published, _refused_by(partial), b"%s %d" % (partial, time.time()))
     except (OSError, AttributeError):
@@ -61,7 +61,7 @@ def note_refusal(published: int, partial: bytes) -> bool:
 
 
 def is_refusal_noted(published: int, partial: bytes, keep: float) -> bool:
-    """Tell whether the new version *partial* of the open file *published* was refused within *keep* seconds."""
+    """Return whether the new version *partial* of the open file *published* was refused within *keep* seconds."""
     try:
         name, when = os.getxattr(published, _refused_by(partial)).split()
         return name == partial and 0 <= time.time() - int(when) < keep  # another name: the file was renamed since

@@ -3,8 +3,8 @@ Partials: the hidden files beside the target in which uploads grow.
 
 * A partial is truncated, renamed or unlinked only by the holder of its flock, and only after a look that the name still
   means the locked file. The lock dies with the process, so after SIGKILL the partial is free to be resumed.
-* The partial of an owner and a target has one name, made of both, so that the owner finds it again. While somebody is
-  at work in it a further upload takes a random name; such a partial cannot be found again and is only ever swept.
+* The partial of an owner and a target has one name, made of both, so that the owner finds it again. While an upload is
+  at work in it a further one takes a random name; such a partial cannot be found again and is only ever swept.
 * A partial with a second hard link is never gone on with: it may be a file that was published when the power went.
 """
 
@@ -40,7 +40,8 @@ def claim_partial(
     target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0, content: Content = PLAIN
 ) -> Partial | None:
     """
-    Open or make, and lock, what *owner* finds again; None while another upload holds it, or if it is unusable.
+    Open or make, and lock, the partial that *owner* finds again; None while another upload holds it, or if it is
+    unusable.
 
     *beyond* is how many files more than the quota allows a new one may make. Raises: QUOTA.
     """
@@ -75,7 +76,7 @@ def claim_partial(
 def random_partial(
     target: Place, owner: str, ledger: Ledger = NO_LEDGER, *, beyond: int = 0, content: Content = PLAIN
 ) -> Partial:
-    """Make and lock a partial that nobody finds again. Raises: QUOTA."""
+    """Make and lock a partial that no owner finds again. Raises: QUOTA."""
     for _ in range(_ATTEMPTS):
         name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
         with _making(name):
@@ -104,7 +105,7 @@ def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> tu
 
 
 def _making(name: bytes) -> AbstractContextManager[object]:
-    """Return the lock under which *name* is made and told of: nobody may write in it, or remove it, in between."""
+    """Return the lock under which *name* is made and reported: no upload may write in it, or remove it, in between."""
     return MAKING.of(name)
 
 
@@ -152,7 +153,7 @@ class Partial:
         self.fd = fd
         self.ledger = ledger
         self.is_new = is_new  # made by us just now: there is nothing in it and nothing kept with it
-        # What it was when the lock was taken. Nobody else changes it from then on, so nobody asks the kernel again:
+        # Its state when the lock was taken. It changes only through us from then on, so the kernel is not asked again:
         # each call of a worker is a struggle for the interpreter's lock, and of a small upload's 25 these were 5.
         self.found: os.stat_result | None = None
         self.findable = findable  # the name its owner looks for
@@ -163,7 +164,7 @@ class Partial:
         self._writing: Writing | None = None
 
     def lock(self) -> bool:
-        """Take the lock, without waiting; tell whether it was to be had."""
+        """Take the lock, without waiting; return whether it was to be had."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -171,14 +172,14 @@ class Partial:
         return True
 
     def is_named(self, status: os.stat_result) -> bool:
-        """Tell whether its name still means this file, which is *status*; only then is the lock worth anything."""
+        """Return whether its name still means this file, which is *status*; only then is the lock worth anything."""
         try:
             return os.path.samestat(self.place.lstat(), status)
         except FileNotFoundError:
             return False
 
     def hide(self, status: os.stat_result | None = None) -> None:
-        """Take back the mode that an attempt to publish it gave it; *status* is what it is now."""
+        """Take back the mode that an attempt to publish it gave it; *status* is its state now."""
         if (status or os.fstat(self.fd)).st_mode & 0o777 != PARTIAL_MODE:
             with suppress(PermissionError):  # vfat has no modes
                 os.fchmod(self.fd, PARTIAL_MODE)
@@ -198,7 +199,7 @@ class Partial:
         change.take_back(lent)
 
     def become_findable(self) -> bool:
-        """Take the name its owner looks for, unless another partial has it; tell whether it is findable now."""
+        """Take the name its owner looks for, unless another partial has it; return whether it is findable now."""
         if self.place.name != self.findable:
             with self.ledger.change() as change:
                 try:
@@ -215,11 +216,11 @@ class Partial:
         return self._content.length(status.st_size) if is_usable else 0
 
     def reading(self) -> Reading:
-        """Return what reads it."""
+        """Return its reader."""
         return self._content.reading(self.fd)
 
     def empty(self, origin: bytes | None) -> bool:
-        """Make it one of an upload that begins with nothing over *origin*; tell whether it was one with something."""
+        """Make it one of an upload that begins with nothing over *origin*; return whether it was one with something."""
         was_over = None if self.is_new else stored_origin(self.fd)
         has_dropped = self.truncate(0) > 0 or was_over is not None
         if was_over != origin:
@@ -227,12 +228,12 @@ class Partial:
         return has_dropped
 
     def begin_over(self, origin: bytes | None) -> None:
-        """Keep with it which published file it is to replace; before the first byte, so that none is without."""
+        """Keep with it the identity of the file it is to replace; before the first byte, so that none is without."""
         keep_origin(self.fd, origin)
 
     def truncate(self, size: int) -> int:
         """
-        Drop what is behind its first *size* bytes; return how many it had.
+        Drop all bytes behind its first *size*; return how many it had.
 
         Only ever called with the lock held, before it is written.
         """
@@ -269,7 +270,7 @@ class Partial:
                     self.lent = after.st_size
 
     def write(self, data: memoryview) -> None:
-        """Write all of *data* behind what it has. Raises: OSError, or QUOTA with as much written as there was room."""
+        """Write all of *data* behind its bytes. Raises: OSError, or QUOTA with as much written as there was room."""
         if self.ledger is NO_LEDGER:
             self._write(data)
             return
@@ -328,7 +329,7 @@ class Partial:
 
 
 def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, ledger: Ledger = NO_LEDGER) -> bool:
-    """Remove the partial *name* unless it is in use or changed within *older_than* seconds; tell whether it went."""
+    """Remove the partial *name* unless it is in use or changed within *older_than* seconds; return whether it went."""
     try:
         with _making(name):
             fd = os.open(name, _OPEN, dir_fd=directory.fd)

@@ -1,7 +1,7 @@
 """
-Uploads: what the operator decides about them, and the sweep that removes what nobody resumed.
+Uploads: the operator's decisions about them, and the sweep that removes abandoned ones.
 
-How an atomic upload grows and is published is in atomic.py, how one is written in place in direct.py.
+The way of an atomic upload is in atomic.py, that of one written in place in direct.py.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ftpsd.values.path import VirtualPath
 Tell = Callable[[str, VirtualPath], None]
 
 
-def _tell_nobody(what: str, path: VirtualPath) -> None:
+def _ignore(what: str, path: VirtualPath) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """How uploads are stored."""
+    """The storage of uploads."""
 
     atomic: bool = True  # hidden until complete
     durable: bool = True  # on the disk before it is called complete
     keep_partial: float = 86400.0  # seconds an interrupted upload can be resumed; 0: not at all
     umask: int = 0o077
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
-    watch: tuple[Watch, ...] = ()  # what sees every upload before it is published, and may refuse it
-    tell: Tell = field(default=_tell_nobody, compare=False)  # what the new version of a file could not keep of the old
+    watch: tuple[Watch, ...] = ()  # the watchers of every upload before it is published, which may refuse it
+    tell: Tell = field(default=_ignore, compare=False)  # called with each property that was lost
 
     def __post_init__(self) -> None:
         if self.watch and not self.atomic:

@@ -1,4 +1,4 @@
-"""The sweep of partials that nobody resumed."""
+"""The sweep of abandoned partials."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, RANDOM_NAME
 from ftpsd.values.path import VirtualPath
 
-# Seconds. What a dead process was at work in, and nobody goes on with, keeps no room for longer; an upload that has
-# just made one holds its lock by then.
+# Seconds. A partial of a dead process that is not resumed keeps no room for longer; an upload that has just made one
+# holds its lock by then.
 UNFINDABLE_FOR = 60.0
 
-# What is in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
+# A partial in a directory that the server itself may not read counts for no quota, and is neither swept nor listed.
 OWNER_OF_DIRECTORY = 0o700
 
 
@@ -29,12 +29,12 @@ def sweep_partials(
     ledger: Ledger = NO_LEDGER,
 ) -> int:
     """
-    Remove the partials below *root* that nobody is at work in and that did not change for *older_than_seconds*;
+    Remove the partials below *root* that no upload is at work in and that did not change for *older_than_seconds*;
     return how many.
 
-    Those that only their upload knows go as soon as it is over. Links are not followed; *is_stopped* is asked before
-    each name. Runs for as long as a walk of the whole tree takes,
-    so give it a thread of its own. Raises: OSError when *root* cannot be opened.
+    Those that only their upload knows go as soon as it is over. Links are not followed; *is_stopped* is called before
+    each name. Runs for as long as a walk of the whole tree takes, so give it a thread of its own. Raises: OSError when
+    *root* cannot be opened.
     """
     removed = 0
     for found in Descent(os.fsencode(root)):

@@ -1,7 +1,7 @@
 """
-What partials are called, and how the one of an owner is found and looked at while it rests.
+The names of partials, and how the one of an owner is found and looked at while it rests.
 
-How one is worked on is in partial.py, which also says why a name is made of the owner and the target.
+The work on one is in partial.py, which also has the reason why a name is made of the owner and the target.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.uploads.origin import stored_origin
 
-# What the sweep may remove. Other names with our prefix are hidden but nobody's to delete.
+# The partials that the sweep may remove. Other names with our prefix are hidden but not ours to delete.
 PARTIAL_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-(?:[0-9a-f]{{32}}|r[0-9a-f]{{32}})")
 
-# Those among them that are found by no owner.
+# Those among them that no owner finds again.
 RANDOM_NAME = re.compile(rf"{re.escape(RESERVED_PREFIX)}[0-9a-f]{{16}}-r[0-9a-f]{{32}}")
 
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -47,11 +47,11 @@ class Unfinished:
 
     @property
     def is_nothing(self) -> bool:
-        """Tell whether it holds nothing and says nothing; where locks are missing claim_partial leaves such."""
+        """Return whether it holds no bytes and no mark; where locks are missing claim_partial leaves such."""
         return not self.status.st_size and self.origin is None
 
     def is_held(self, target: Place) -> bool:
-        """Tell whether an upload is at work in it."""
+        """Return whether an upload is at work in it."""
         try:
             fd = os.open(self.name, _LOOK, dir_fd=target.fd)
         except OSError:
@@ -85,19 +85,19 @@ def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | Non
     """
     Describe the partial of *owner* for a *target* that is not published, None when none can be resumed.
 
-    One that was to replace a file, which is gone now, is none: what comes next under that name is another upload.
+    One that was to replace a file, which is gone now, is none: the next upload under that name is another one.
     """
     found = look_at_partial(target, owner, keep)
     return found.status if found is not None and found.status.st_size and found.origin is None else None
 
 
 def is_fresh(status: os.stat_result, keep: float) -> bool:
-    """Tell whether a partial may still be resumed when partials are kept for *keep* seconds."""
+    """Return whether a partial may still be resumed when partials are kept for *keep* seconds."""
     return time.time() - status.st_mtime < keep
 
 
 def is_ours(status: os.stat_result) -> bool:
-    # Somebody else's file under our name could be changed by its owner after we published it.
+    # Another user's file under our name could be changed by its owner after we published it.
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
 
 

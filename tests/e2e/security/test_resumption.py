@@ -173,6 +173,37 @@ def test_what_was_resumed_before_its_end_stays_good(client: Client, alice: Accou
     assert retrieve(used, client.context, client.session(used))[0] == SERVED
 
 
+@ONLY_1_2
+@pytest.mark.parametrize("tickets", [True, False], ids=["tickets", "session ids"])
+def test_what_ends_badly_takes_no_session_away(client: Client, alice: Account, tickets: bool) -> None:
+    """A transfer that is aborted, an upload that is cut off, another control connection that goes without a word."""
+    if not tickets:
+        client.context.options |= ssl.OP_NO_TICKET
+    (alice.home / "large").write_bytes(bytes(20_000_000))
+    control, other = client.connect(alice), client.connect(alice)
+    session = client.session(other)
+    for command, end in (("RETR large", "ABOR"), ("RETR large", ""), ("STOR cut", "")):
+        where = control.passive()
+        control.send(command)
+        plain = socket.create_connection(where, TIMEOUT)
+        with client.context.wrap_socket(plain, server_hostname=IPV4, session=session) as data:
+            assert data.session_reused
+            assert control.reply()[:3] == "150"
+            if command == "STOR cut":
+                data.sendall(b"half of it")
+            else:
+                data.recv(1)
+            if end:
+                assert control.ask(end)[:3] == "426"
+                assert control.reply()[:3] == "226"
+        if not end:
+            assert control.reply()[:3] == "426"
+        assert retrieve(control, client.context, session)[0] == SERVED
+    other.close()
+    eventually(partial(have_ended, client.daemon, alice, 1), "the session has ended")
+    assert retrieve(control, client.context, session)[0] == SERVED
+
+
 def test_the_same_users_session_from_another_address_is_refused(client: Client, alice: Account) -> None:
     """A ticket that was stolen from a client elsewhere."""
     victim, elsewhere = client.connect(alice), client.connect(alice, ELSEWHERE)

@@ -118,7 +118,7 @@ class TestCombining:
 
 
 class TestRanges:
-    """A range is replaced in a copy of the file, which needs room of its own until it takes the file's place."""
+    """A range is replaced in a copy of the file, of which only what is added behind the end needs room."""
 
     @pytest.mark.parametrize(
         ("first", "last"),
@@ -142,11 +142,22 @@ class TestRanges:
         assert told(user.ftp) == used(user.home) == (120_000, 1, 0)
 
     @pytest.mark.parametrize(("first", "last"), [(0, 9), (0, 99_999), (1, 1), (1, 100_000)])
-    def test_one_byte_too_many(self, user: Bounded, first: int, last: int) -> None:
-        """552 while it comes in, or behind the range; the file is as it was, and what came in is gone."""
+    def test_within_the_file_it_needs_no_room(self, user: Bounded, first: int, last: int) -> None:
+        """Of a file that fills more than half of the quota: it replaces bytes and adds none."""
         size = BYTES // 2 + 1
         put(user, file=size)
-        assert ranged(user, "file", first, last, content(last + 1 - first)) == FULL
+        new = bytes(last + 1 - first)
+        assert ranged(user, "file", first, last, new).startswith("226")
+        old = content(size)
+        assert (user.home / "file").read_bytes() == old[:first] + new + old[last + 1 :]
+        assert told(user.ftp) == used(user.home) == (size, 1, 0)
+
+    @pytest.mark.parametrize("first", [0, 1, 99_999])
+    def test_one_byte_too_many(self, user: Bounded, first: int) -> None:
+        """552 for what a range adds behind the end; the file is as it was, and what came in is gone."""
+        size = BYTES // 2 + 1
+        put(user, file=size)
+        assert ranged(user, "file", first, BYTES, content(BYTES + 1 - first)) == FULL
         assert (user.home / "file").read_bytes() == content(size)
         assert told(user.ftp) == used(user.home) == (size, 1, 0)
         event = user.daemon.wait_for_event("quota-exceeded", user=user.account.name)

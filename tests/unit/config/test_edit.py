@@ -246,7 +246,7 @@ def test_a_file_that_changed_meanwhile_is_refused(tmp_path: Path) -> None:
     with locked(path) as file:
         file.add("new", NEW)
         path.write_text("users: {other: {home: /o}}")
-        with pytest.raises(EditRefused, match="changed by somebody else"):
+        with pytest.raises(EditRefused, match="changed by another program"):
             file.save()
     assert list(load_users(path).users) == ["other"]
 

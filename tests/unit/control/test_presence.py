@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.audit.events import FileStored, Result, SessionClosed
-from ftpsd.control.presence import kick, present
+from ftpsd.control.state.presence import kick, present
 from ftpsd.data.trouble import Cause
 from tests.hosts import add_host
 from tests.sessions import Server, clear_server

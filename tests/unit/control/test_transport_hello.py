@@ -111,7 +111,7 @@ def test_the_protocol_can_ask_how_far_the_handshake_came(ends: Ends) -> None:
     ends.client.sendall(Hello().bytes)
     ends.reactor.settle()
     heard: list[bool] = []
-    ends.protocol.connectionLost = lambda reason: heard.append(tls.has_heard)  # type: ignore[method-assign, assignment, misc]
+    ends.protocol.connectionLost = lambda reason: heard.append(tls.has_input)  # type: ignore[method-assign, assignment, misc]
     ends.transport.connectionLost(Failure(main.CONNECTION_LOST))
     ends.protocol.lost = Failure(main.CONNECTION_LOST)
     assert heard == [True]

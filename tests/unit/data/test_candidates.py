@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.data.candidates import GRACE, MOST, MOST_TOLD, WAIT_FOR_COMMAND
+from ftpsd.data.candidates import GRACE, MOST, MOST_LOGGED, WAIT_FOR_COMMAND
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, Trouble
 from tests.dataclient import DataClient, new_client
@@ -134,7 +134,7 @@ def test_a_connection_given_up_before_its_command_is_told_with_the_command() -> 
     opening = side.open()
     side.reactor.advance(GRACE)
     assert opening.trouble is Trouble.NO_TLS
-    assert not opening.result.is_told
+    assert not opening.result.is_logged
     assert not side.refusals
 
 
@@ -191,9 +191,9 @@ def test_what_is_told_is_bounded() -> None:
     """A stranger without an account does not fill the audit log."""
     side = protected()
     side.open()
-    for _ in range(MOST_TOLD + 10):
+    for _ in range(MOST_LOGGED + 10):
         side.arrive().close()
-    assert len(side.refusals) == MOST_TOLD
+    assert len(side.refusals) == MOST_LOGGED
 
 
 @pytest.mark.parametrize("is_protected", [False, True])

@@ -18,7 +18,7 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config, Listener, ProxyProtocol
 from ftpsd.control.factory import ControlFactory
 from ftpsd.service.listeners import (
-    MOST_TOLD,
+    MOST_WARNED,
     ListenProblem,
     PassiveListeners,
     bound_address,
@@ -230,13 +230,13 @@ def test_passive_ports_that_are_taken_are_told_once() -> None:
     passive = Passive("127.0.0.1")
     with capturedLogs() as told, ExitStack() as taken:
         ports = [
-            taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(MOST_TOLD + 2)
+            taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(MOST_WARNED + 2)
         ]
         for port in [*ports, *ports]:
             with pytest.raises(OSError, match="in use"):
                 passive.listeners.listen(port)
     lines = [formatEvent(event) for event in told]
-    assert len(lines) == MOST_TOLD
+    assert len(lines) == MOST_WARNED
     assert lines[0] == (
         f"passive.ports: port {ports[0]} on 127.0.0.1 is in use by another program; "
         f"find it with: ss -tlnp 'sport = :{ports[0]}'"

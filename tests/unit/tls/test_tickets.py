@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import ssl
+import weakref
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,65 @@ def test_a_session_that_never_logged_in_leaves_the_cache(house: House, is_used: 
     gc.collect()
     with connect_data(here, client, session) as (_server, ours):
         assert ours.tls.session_reused == (is_used or is_wanted)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_chain_of_strangers_leaves_nothing_in_the_cache(house: House, is_used: bool) -> None:
+    """Each resumes the TLS session of the one before, which ends first: none of them is its last one, but the last."""
+    client = house.client(tickets=False)
+    here, _ = house.session(client)
+    tls, control = house.session(client)
+    session = control.client.tls.session
+    for _ in range(3):
+        following, again = house.session(client, session)
+        assert again.client.tls.session_reused
+        end(tls, control, is_wanted=True)
+        tls, control = following, again
+    if is_used:
+        tls.was_used()
+        end(tls, control)
+        # Whoever comes without a login takes nothing from those who have resumed it before.
+        tls, control = house.session(client, session)
+    end(tls, control)
+    del tls, control, following, again
+    gc.collect()
+    with connect_data(here, client, session) as (_server, ours):
+        assert ours.tls.session_reused == is_used
+
+
+def end(tls: SessionTLS, control: Control, *, is_wanted: bool = False) -> None:
+    """Let the control connection go with close_notify, after which OpenSSL keeps a session."""
+    control.server.loseConnection()
+    control.transport.clear()
+    tls.has_ended(is_wanted=is_wanted)
+
+
+def test_another_lifetime_holds_at_once(house: House) -> None:
+    """A reload that shortens it is there to narrow what a stolen key opens."""
+    client = house.client()
+    before, _ = house.session(client)
+    house.tickets.lifetime = LIFETIME
+    same, _ = house.session(client)
+    assert same.context is before.context
+    house.tickets.lifetime = 60.0
+    after, _ = house.session(client)
+    assert after.context is not before.context
+    house.clock.advance(LIFETIME - 60)
+    house.clock.advance(59)
+    latest, _ = house.session(client)
+    assert latest.context is not after.context
+    # The time of the first context is no concern of a later one.
+    house.clock.advance(2)
+    also_latest, _ = house.session(client)
+    assert also_latest.context is latest.context
+
+
+def test_a_context_that_was_replaced_goes_at_once(house: House) -> None:
+    """No timer keeps its keys."""
+    tls, control = house.session(house.client())
+    assert tls._shared is not None
+    context = weakref.ref(tls._shared)
+    house.tickets.lifetime = 60.0
+    del tls, control
+    gc.collect()
+    assert context() is None

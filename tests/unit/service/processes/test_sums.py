@@ -38,7 +38,7 @@ def shown(sums: Sums) -> dict[str, float]:
 def two(one: Process, other: Process) -> Sums:
     sums = Sums(CollectorRegistry())
     for index, process in enumerate((one, other)):
-        sums.told(index, process.families())
+        sums.keep(index, process.families())
     return sums
 
 
@@ -68,8 +68,8 @@ def test_what_is_no_sum() -> None:
     supervisor.expiry.set(95)
     supervisor.reload.set(1)
     sums = Sums(supervisor.registry)
-    sums.told(0, one.families())
-    sums.told(1, other.families())
+    sums.keep(0, one.families())
+    sums.keep(1, other.families())
     values = shown(sums)
     assert values['ftpsd_build_info{version="1"}'] == 1
     assert values["ftpsd_tls_certificate_not_after_timestamp_seconds"] == 90
@@ -102,7 +102,7 @@ def test_a_counter_never_goes_backwards(steps: list[tuple[str, int]]) -> None:
             processes[index].transfers.labels("complete").inc()
             unsaid[index] += 1
         elif what == "tell":
-            sums.told(index, processes[index].families())
+            sums.keep(index, processes[index].families())
             told, unsaid[index] = told + unsaid[index], 0
         else:
             sums.ended(index)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ftpsd.control.pi import ServerPI
 from ftpsd.data.trouble import Cause
 
-# What the client of a session reads that an operator ends.
+# The text for the client of a session that an operator ends.
 KICKED = "An operator has ended this session."
 
 
