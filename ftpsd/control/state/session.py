@@ -327,10 +327,9 @@ class Session:
         self.dtp.use(runtime.data)
         self.parameters.keep_up(runtime.config)
 
-    def why_not_now(self) -> str | None:
+    def why_not_now(self) -> Deferred[str | None]:
         """Return why the session could not begin, or its user not log in, by the configuration of now."""
-        user = None if self.avatar is None else self.avatar.user
-        return why_not(self._current(), self.host, user, self.peer_host)
+        return why_not(self, self._current)
 
     # --- login and end
 
