@@ -86,7 +86,7 @@ class ServerPI(Protocol):
         self._uncount: Callable[[str], None] | None = None
         self._last_activity = clock.seconds()
         self._lost: float | None = None
-        """When the connection was lost."""
+        """The time at which the connection was lost."""
 
     # --- the connection
 
