@@ -2,7 +2,7 @@
 Keeping events: a reply that says an upload is there leaves only when the event about it is safe.
 
 Other sinks may lose events (a full disk, a crash), which the audit log then says. A keeper may not: what is to happen
-behind an upload, such as a message to another system, must happen once the client has been told of success.
+behind an upload, such as a message to another system, must happen once the client has read of success.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Accounts(Protocol):
     """
 
     def known(self) -> Iterable[UserRecord]:
-        """Return those whose homes can be swept and counted without asking anybody."""
+        """Return the users whose homes can be swept and counted without asking a remote source."""
 
     def find(self, name: str) -> Deferred[UserRecord | None]:
         """Return the user called *name*; None when there is none of exactly that name."""
@@ -52,7 +52,7 @@ class FileAccounts:
     The users of a users file, by name.
 
     *queue* runs the password hash when it is the client's turn, *cache* spares it to passwords that were right a moment
-    ago. *check* takes a password and a stored hash, or None for nobody's.
+    ago. *check* takes a password and a stored hash, or None for the hash of no user.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class FileAccounts:
         return succeed(self._users.get(name))
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
-        """Tell whether the password is the user's; a user without one is denied with that reason, after a hash."""
+        """Return whether the password is the user's; a user without one is denied with that reason, after a hash."""
         stored = None if user is None else user.password
         if user is not None and stored is not None and self._cache.contains(user.name, stored, login.password):
             return succeed(True)
@@ -131,7 +131,7 @@ class Chain:
         return self._accounts[place].find(name).addCallback(found)
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
-        """Ask the accounts that have found *user*; None is nobody to the last, which were asked for the name last."""
+        """Ask the accounts that have found *user*; None is no user to the last, which were asked for the name last."""
         if user is None:
             return self._accounts[-1].verify(None, login)
         place, *inner = user.accounts

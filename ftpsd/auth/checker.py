@@ -43,7 +43,7 @@ class UsersChecker:
 
     def _check(self, user: UserRecord | None, login: Login) -> Deferred[UserRecord]:
         refusal = Refusal.UNKNOWN_USER if user is None else why_kept_out(user, login.peer, self._clock.seconds())
-        # Of a user who is kept out the password is not even asked: nothing may be quicker for the right one.
+        # The password of a user who is kept out is not even verified: nothing may be quicker for the right one.
         asked = user if refusal is None else None
 
         def decide(is_right: bool) -> UserRecord:

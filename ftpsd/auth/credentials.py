@@ -1,7 +1,7 @@
 """
-What a client says to log in, and how a login fails.
+The credentials of a client, and the failures of a login.
 
-Whatever is wrong, the client learns that the login is incorrect and nothing else; the reason is for the audit log.
+For every reason the client learns only that the login is incorrect; the reason is for the audit log.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Dispatch: from a command line to its one final reply, and what the audit log is told of both.
+Dispatch: from a command line to its one final reply, and the audit event of both.
 
 Here stand the guards that hold for every command, the one map from errors to reply codes, and nothing that depends on
 a verb. Unexpected errors are logged with their traceback and answered 451; exception text never reaches the wire.

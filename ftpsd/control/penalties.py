@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ftpsd.audit.events import Event
 
-# What `refusal` says: a key of `REJECTIONS` and the reason in audit log and metrics.
+# A result of `refusal`: a key of `REJECTIONS` and the reason in audit log and metrics.
 BANNED: Final = "banned"
 
 
@@ -36,17 +36,17 @@ class Penalties(Protocol):
         """Return why a connection from *address* is refused, a key of `REJECTIONS`; None when it is not."""
 
     def note(self, event: Event, seconds: float, /) -> None:
-        """Take in what happened at the Unix time *seconds*. Refusals of its own weigh nothing."""
+        """Take in an event at the Unix time *seconds*. Refusals of its own weigh nothing."""
 
     def bans(self) -> list[Ban]:
         """Return the bans of now, the one that ends first before the others."""
 
     def lift(self, address: str, /) -> bool:
-        """End the ban of the client at *address*, and forget what led to it; False: there was none."""
+        """End the ban of the client at *address*, and forget its causes; False: there was none."""
 
 
 class NoPenalties:
-    """The penalties of a server without any: nobody is banned, whatever happens."""
+    """The penalties of a server without any: no client is ever banned."""
 
     def refusal(self, address: str, /) -> str | None:
         """Return None."""

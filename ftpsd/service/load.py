@@ -31,7 +31,7 @@ class Loaded:
     hosts: tuple[Users, ...] = ()
 
     def known(self) -> list[UserRecord]:
-        """Return the users of all hosts that are known without asking anybody: those of the files."""
+        """Return the users of all hosts that are known without asking a remote source: those of the files."""
         return [user for users in (self.users, *self.hosts) for user in users.users.values()]
 
     @property

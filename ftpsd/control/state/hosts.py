@@ -64,7 +64,7 @@ class Hosts:
         return bool(self.names)
 
     def known(self) -> list[UserRecord]:
-        """Return the users of all hosts that are known without asking anybody."""
+        """Return the users of all hosts that are known without asking a remote source."""
         return [user for host in self.all for user in host.accounts.known()]
 
     @property
