@@ -43,8 +43,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is quick, before `-m` selects."""
+    # Once for a file: for each of 13,000 tests it took 0.4 of the 5 s that collecting takes in each worker.
+    quick = {path for path in {item.path for item in items} if any(folder in path.parents for folder in QUICK)}
     for item in items:
-        if any(folder in item.path.parents for folder in QUICK) and item.get_closest_marker("slow") is None:
+        if item.path in quick and item.get_closest_marker("slow") is None:
             item.add_marker("quick")
 
 

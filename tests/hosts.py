@@ -4,6 +4,7 @@ Hosts for tests: certificates for any name from one authority, and virtual hosts
 
 from __future__ import annotations
 
+import operator
 import ssl
 import tempfile
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 import trustme
 from twisted.cred.portal import Portal
 
+from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
@@ -96,14 +98,10 @@ def add_host(
     """Give *server* a virtual host with a storage of its own, which is returned."""
     user = user or user_record("carol")
     storage = MemoryStorage()
-    checker = UsersChecker(
-        {user.name: user},
-        LoginQueue(InlineWorkers()),
-        VerifiedCache(server.reactor),
-        server.reactor,
-        verify=lambda password, stored: password == stored,
-    )
-    host = Host(names[0], banner, {user.name: user}, Portal(MemoryRealm(storage), [checker]), certificate)
+    queue, cache = LoginQueue(InlineWorkers()), VerifiedCache(server.reactor)
+    accounts = FileAccounts({user.name: user}, queue, cache, check=operator.eq)
+    portal = Portal(MemoryRealm(storage), [UsersChecker(accounts, server.reactor)])
+    host = Host(names[0], banner, accounts, portal, certificate)
     add_names(server, Named(host, certificate or server.runtime.certificate), *names)
     return storage
 

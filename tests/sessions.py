@@ -26,7 +26,9 @@ from zope.interface import implementer
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
+from ftpsd.audit.keeping import KEEPS_NOTHING, Keeper
 from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.accounts import Accounts, FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
@@ -108,7 +110,7 @@ class Server:
     """
     What sessions need around them; *sections* are those of ftpsd.yaml.
 
-    *files*, *transfer* and *login* are the worker pools, *table* the commands, *refuse_ports* those nobody can open.
+    *files*, *transfer* and *login* are the worker pools, *table* the commands, *keeper* keeps events.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Server:
         user: UserRecord | None = None,
         table: CommandTable = TABLE,
         ports: range = range(3000, 3010),
+        keeper: Keeper = KEEPS_NOTHING,
         certificate: bool = True,
         public_address: Callable[[str, str], str] = lambda client, local: local,
         **sections: Mapping[str, object] | object,
@@ -132,7 +135,7 @@ class Server:
         self.events: list[Event] = []
         self.counts = SessionCounts()
         self.sessions: set[ServerPI] = set()
-        bus = AuditBus(self.reactor.seconds)
+        bus = AuditBus(self.reactor.seconds, keeper=keeper)
         bus.subscribe(lambda event, seconds: self.events.append(event))
         self.logins = LoginQueue(login or InlineWorkers())
         self.verified = VerifiedCache(self.reactor)
@@ -177,12 +180,20 @@ class Server:
     def host(self, *records: UserRecord, certificate: CertificatePair | None = None) -> Host:
         """Return a default host with these users."""
         users = {record.name: record for record in records}
-        checker = UsersChecker(users, self.logins, self.verified, self.reactor, verify=operator.eq)
-        return Host("", self.config.banner, users, Portal(self.realm, [checker]), certificate)
+        return self.host_of(FileAccounts(users, self.logins, self.verified, check=operator.eq), certificate)
+
+    def host_of(self, accounts: Accounts, certificate: CertificatePair | None = None) -> Host:
+        """Return a default host with these accounts."""
+        portal = Portal(self.realm, [UsersChecker(accounts, self.reactor)])
+        return Host("", self.config.banner, accounts, portal, certificate)
 
     def take(self, *records: UserRecord, **changes: Any) -> None:
         """Reload: from now on there are these users, and what else of the Runtime *changes*."""
-        hosts = Hosts(self.host(*records, certificate=self.runtime.certificate), self.runtime.hosts.names.items())
+        self.serve(self.host(*records, certificate=self.runtime.certificate), **changes)
+
+    def serve(self, host: Host, **changes: Any) -> None:
+        """Reload: from now on *host* is the default one, and what else of the Runtime *changes*."""
+        hosts = Hosts(host, self.runtime.hosts.names.items())
         self.runtime = replace(self.runtime, **{"hosts": hosts, **changes})
         for pi in list(self.sessions):
             pi.reconsider()

@@ -4,16 +4,23 @@ The audit bus: one event in, every sink called with it, in the order they subscr
 Publishing happens on the reactor thread. A sink returns at once: what may wait (a disk, a webhook) queues the event
 and does its work elsewhere. A sink that raises is logged, at most once a minute, and counted; the sinks behind it and
 the publisher never notice.
+
+An event that must not be lost (`publish_kept`) goes to the keeper as well, and its publisher waits until it is safe.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
+from secrets import token_hex
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ftpsd.audit.events import Event
+from ftpsd.audit.keeping import KEEPS_NOTHING, Keeper, NotKept, Occurrence
 
 # A broken sink fails for every event, thousands of times a second: the first failure is logged with its cause, the rest
 # as a count.
@@ -26,19 +33,26 @@ class AuditBus:
     """
     The carrier of events to sinks.
 
-    *seconds* returns the Unix time (`reactor.seconds`); *failed* is called with 1 for every event a sink did not take.
+    *seconds* returns the Unix time (`reactor.seconds`); *failed* is called with 1 for every event that a sink did not
+    take or the *keeper* did not keep.
     """
 
     _log = Logger()
 
     def __init__(
-        self, seconds: Callable[[], float] = time.time, failed: Callable[[int], None] = lambda _count: None
+        self,
+        seconds: Callable[[], float] = time.time,
+        failed: Callable[[int], None] = lambda _count: None,
+        keeper: Keeper = KEEPS_NOTHING,
     ) -> None:
         self.failures = 0
         self._seconds = seconds
         self._failed = failed
+        self._keeper = keeper
+        self._name = token_hex(8)
+        self._numbers = count(1)
         self._sinks: tuple[Sink, ...] = ()
-        self._complaints: dict[Sink, _Complaint] = {}
+        self._complaints: dict[object, _Complaint] = {}
 
     def subscribe(self, sink: Sink) -> None:
         """Call *sink* with every event from now on, after the sinks that are already there."""
@@ -51,14 +65,31 @@ class AuditBus:
 
     def publish(self, event: Event) -> None:
         """Call every sink with *event*, which happened now."""
+        self._call(event, self._seconds())
+
+    def publish_kept(self, event: Event) -> Deferred[None]:
+        """
+        Call every sink with *event*, which happened now, and return what fires when it is safe with the keeper.
+
+        Fails with `NotKept`, which has been logged.
+        """
         now = self._seconds()
+        self._call(event, now)
+        kept = maybeDeferred(self._keeper.keep, Occurrence(f"{self._name}-{next(self._numbers)}", now, event))
+        return kept.addErrback(self._not_kept, event, now)
+
+    def _not_kept(self, failure: Failure, event: Event, now: float) -> None:
+        self._complain(self._keeper, event, now, failure)
+        raise NotKept
+
+    def _call(self, event: Event, now: float) -> None:
         for sink in self._sinks:
             try:
                 sink(event, now)
             except Exception:
                 self._complain(sink, event, now)
 
-    def _complain(self, sink: Sink, event: Event, now: float) -> None:
+    def _complain(self, sink: object, event: Event, now: float, failure: Failure | None = None) -> None:
         self.failures += 1
         self._failed(1)
         complaint = self._complaints.setdefault(sink, _Complaint())
@@ -67,6 +98,7 @@ class AuditBus:
             # The event's name only: its fields may hold what a client typed.
             self._log.failure(
                 "Audit sink {sink} failed on {event}, {count} time(s) since this was last said.",
+                failure,
                 sink=sink,
                 event=event.event,
                 count=complaint.unsaid,

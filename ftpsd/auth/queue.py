@@ -60,7 +60,7 @@ class LoginQueue:
 
     def __init__(self, pool: Workers, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
         self.queued = 0
-        """How many questions wait."""
+        """The number of waiting questions."""
         self._pool = pool
         self._at_once = at_once
         self._limit = limit

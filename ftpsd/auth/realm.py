@@ -21,16 +21,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
-from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
-from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.quota import ENDLESS

@@ -8,7 +8,7 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 from __future__ import annotations
 
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
-from ftpsd.control.datatransfer import publish
+from ftpsd.control.datatransfer import publish, publish_kept
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
@@ -48,7 +48,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     finally:
         await session.clean_up(copy.close)
     seconds = clock.seconds() - started
-    session.publish(FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256))
+    await publish_kept(session, FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256))
     return Reply(250, "Copied.")
 
 
@@ -75,11 +75,12 @@ async def comb(session: Session, argument: str) -> Reply:
     finally:
         await session.clean_up(joining.close)
     seconds = clock.seconds() - started
-    session.publish(
-        FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, joining.sha256, joining.kept)
-    )
-    for path in joining.deleted:
-        session.publish(FileDeleted(session.who, str(path)))
+    event = FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, joining.sha256, joining.kept)
+    try:
+        await publish_kept(session, event)
+    finally:
+        for path in joining.deleted:
+            session.publish(FileDeleted(session.who, str(path)))
     kept = f" {joining.kept} of the parts could not be deleted." if joining.kept else ""
     return Reply(250, f"Combined.{kept}")
 

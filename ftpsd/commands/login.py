@@ -12,7 +12,7 @@ from functools import partial
 from twisted.internet.defer import CancelledError
 
 from ftpsd.audit.events import LoggedIn, LoginRefused
-from ftpsd.auth.checker import Login, LoginBusy, LoginDenied
+from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied
 from ftpsd.auth.realm import IProved, Proved
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session

@@ -148,7 +148,7 @@ def _open(storage: Storage, path: VirtualPath, offset: int, end: int | None) -> 
     finally:
         source.close()
     if held < length:
-        # It was cut between the two calls. The client would get neither the old file nor the new one.
+        # It was cut between the two calls. The client would get a file that is neither the old one nor the new one.
         raise StorageError(Kind.BUSY, path)
     return source, bytes(view)
 

@@ -67,12 +67,14 @@ class Mount:
 @dataclass(frozen=True, slots=True)
 class UserRecord:
     """
-    One user as the file describes it.
+    One user, as the file or another place describes it.
 
     *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
     own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
     *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for the end of an upload that no
     close_notify ended. *encoding* is how the client writes names, *stored_encoding* how they are written in the home.
+    *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for
+    accounts that stand alone.
     """
 
     name: str
@@ -92,6 +94,7 @@ class UserRecord:
     quota: Quota | None = None
     encoding: str = "utf-8"
     stored_encoding: str = "utf-8"
+    accounts: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

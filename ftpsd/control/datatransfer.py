@@ -3,7 +3,7 @@ The course of a data command: 150, the data connection, the bytes, the end of th
 
     outgoing = Outgoing(...)     what is sent: a producer or a file, its size when known
     await send(session, outgoing)        -> bytes sent; the command answers 226
-    await receive(session, incoming)     -> bytes received and committed; the command answers 226
+    await receive(session, incoming)     -> bytes received and committed, the event kept; the command answers 226
 
 Errors rise as `DataError`, `Lost` or `StorageError`; the event has been published by then, with the result and the
 reason. A reply about a fault of the data connection goes out before that connection is cut: clients that see the cut
@@ -30,6 +30,7 @@ from ftpsd.audit.events import (
     TLSEstablished,
     TransferStarted,
 )
+from ftpsd.audit.keeping import NotKept
 from ftpsd.control.state.session import BUSY_PAUSE, Session
 from ftpsd.control.state.status import TransferStatus
 from ftpsd.data.carry.deflate import Inflating, deflated
@@ -40,7 +41,7 @@ from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.ascii import FromNetwork
-from ftpsd.wire.reply import Reply
+from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
 
 # Files up to this size are read together with their open, and sent from the reactor thread: a second hand-over between
@@ -48,6 +49,8 @@ from ftpsd.workers import PoolBusy
 SMALL = 64 * 1024
 # In active mode without TLS curl fails with (8) when 226 overtakes a data connection it has not accepted yet.
 WAIT_FOR_ACCEPT = 1.0
+# Seconds that the reply behind an upload waits for the event to be kept. WinSCP gives up after 15 s without a reply.
+KEEPER_PATIENCE = 10.0
 
 MakeEvent = Callable[["Account", float, Result, str | None], Event]
 
@@ -148,6 +151,27 @@ async def publish(
     await in_pieces(step)
 
 
+async def publish_kept(session: Session, event: Event) -> None:
+    """
+    Publish *event*, about what `publish` has published, and wait until it is kept: the last step before 226 or 250.
+
+    The wait goes on when the session ends meanwhile. Nothing is taken back when it is in vain.
+
+    Raises:
+        ReplyError: 451, the event was not kept.
+    """
+    shared = session.runtime.shared
+    kept = shared.bus.publish_kept(event)
+    # Three quarters of the 10 us that a keeper without anything to keep would cost are the timer's.
+    if not kept.called or kept.paused:
+        kept.addTimeout(KEEPER_PATIENCE, shared.clock)
+    try:
+        await kept
+    except NotKept:
+        text = "Stored, but the record of it could not be kept; the operator has been told."
+        raise ReplyError(451, text, "the event was not kept") from None
+
+
 def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
     """Write *data*, which is empty then."""
     if decoder is not None:
@@ -216,7 +240,11 @@ class _Running:
         if isinstance(error, DataError) and not error.is_logged:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
         seconds = self._clock.seconds() - self._started
-        session.publish(self._account.event(self._account, seconds, result, reason))
+        event = self._account.event(self._account, seconds, result, reason)
+        if result is Result.COMPLETE and self._account.direction is Direction.UPLOAD:
+            await publish_kept(session, event)
+        else:
+            session.publish(event)
 
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""

@@ -1,5 +1,5 @@
 """
-Dispatch: from a command line to its one final reply.
+Dispatch: from a command line to its one final reply, and the audit event of both.
 
 Here stand the guards that hold for every command, the one map from errors to reply codes, and nothing that depends on
 a verb. Unexpected errors are logged with their traceback and answered 451; exception text never reaches the wire.
@@ -12,7 +12,8 @@ from dataclasses import replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from ftpsd.audit.events import QuotaExceeded, StorageFailed
+from ftpsd.audit.events import CommandCounted, CommandDone, QuotaExceeded, StorageFailed
+from ftpsd.control.budget import BeforeLogin
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Arity, Command, Needs
@@ -81,6 +82,9 @@ DATA_REPLIES: dict[Trouble, Reply] = {
     Trouble.NOT_CHOSEN: Reply(425, "Another connection was the data connection."),
     Trouble.ABORTED: Reply(426, "Transfer aborted."),
 }
+
+# RFC 959, 4.2.1: replies of 4yz and 5yz mean that a command was not done.
+REFUSED = 400
 
 # The beginning of a 426; the state of the file stands behind it.
 LOST = "Data connection lost"
@@ -160,6 +164,28 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             "{verb} failed in session {session}", verb=command.verb if command else "?", session=session.who.session
         )
         return Reply(451, "Internal error, the operator has been told.").because("internal error")
+
+
+def command_done(
+    session: Session,
+    before_login: BeforeLogin,
+    command: Command | None,
+    line: CommandLine,
+    reply: Reply,
+    seconds: float,
+) -> CommandDone:
+    """Return the event for *line*, answered with *reply* after *seconds*; *before_login* counts it without a user."""
+    verb, argument = ("other", "") if command is None else (command.verb, line.argument)
+    if command is not None and command.hides_argument and argument:
+        argument = "***"
+    # The text of a reply is reason enough where no other is given.
+    reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
+    kind = CommandDone
+    if session.avatar is not None:
+        before_login.logged_in()
+    elif not before_login.note():
+        kind = CommandCounted
+    return kind(session.who, verb, argument, reply.code, seconds, reason)
 
 
 def storage_reply(error: StorageError) -> Reply:

@@ -22,10 +22,9 @@ from zope.interface import implementer
 
 from ftpsd.audit.events import ConnectionRejected, SessionClosed, SessionOpened
 from ftpsd.control import border
-from ftpsd.control.answered import command_done
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
-from ftpsd.control.dispatch import respond
+from ftpsd.control.dispatch import command_done, respond
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
@@ -87,7 +86,7 @@ class ServerPI(Protocol):
         self._uncount: Callable[[str], None] | None = None
         self._last_activity = clock.seconds()
         self._lost: float | None = None
-        """When the connection was lost."""
+        """The time at which the connection was lost."""
 
     # --- the connection
 
@@ -103,8 +102,8 @@ class ServerPI(Protocol):
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, True)
-        limits, counts = session.config.limits, session.counts
-        refusal = counts.admit(peer, limits.connections, limits.connections_per_address)
+        limits, counts, penalties = session.config.limits, session.counts, session.runtime.shared.penalties
+        refusal = penalties.refusal(peer) or counts.admit(peer, limits.connections, limits.connections_per_address)
         if refusal is not None:
             self._reject(refusal)
             return
@@ -342,7 +341,10 @@ class ServerPI(Protocol):
 
     def reconsider(self) -> None:
         """End the session if its user could not log in as things are now: the configuration has changed."""
-        reason = self.session.why_not_now()
+
+        self.session.why_not_now().addCallback(self._end_for)
+
+    def _end_for(self, reason: str | None) -> None:
         if reason is not None:
             self.end(reason, "The configuration has changed, this session ends.", Cause.NOT_ALLOWED)
 

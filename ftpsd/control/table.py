@@ -71,7 +71,7 @@ class Command:
     """Lines for FEAT (RFC 2389)."""
     interrupts: Interrupts = Interrupts.NEVER
     hides_argument: bool = False
-    """The argument is a secret: no log shows it."""
+    """The argument is a secret: no log holds it."""
     under: str = ""
     is_long: bool = False
     """ABOR ends it, as it ends a transfer."""

@@ -70,7 +70,7 @@ class State(IntEnum):
     LEFT = auto()
     """We write in clear; the client's last records may come, until its own close_notify."""
     FAREWELL = auto()
-    """Our close_notify and FIN are on the way, what comes is forgotten."""
+    """Our close_notify and FIN are on the way, later bytes are forgotten."""
     CLOSED = auto()
 
 

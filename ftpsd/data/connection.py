@@ -389,7 +389,7 @@ class DataConnection:
             if is_resumed(self.tls):
                 keep_session(self.tls)
             elif self._is_refused:
-                # Nobody's: whoever reaches the port could fill the cache with such.
+                # It belongs to no user: any client that reaches the port could fill the cache with such sessions.
                 drop_session(self.tls)
         self._go(State.CLOSED)
         self._transfer = None

@@ -26,7 +26,7 @@ class Cause(StrEnum):
     DEFLATE_CUT = "the deflate stream ended before its end"
     SHRUNK = "the file became shorter while it was sent"
     STORAGE = "storage failed"
-    """Never told as it is: the storage's own error comes first."""
+    """Never reported by itself: the storage's own error comes first."""
 
     ABOR = "aborted by the client"
     NEW_PORT = "a new data port was agreed"
@@ -78,7 +78,7 @@ class Trouble(Enum):
     """Neither PASV nor PORT came first."""
     NOBODY_CAME = auto()
     FOREIGN_ADDRESS = auto()
-    """Nobody came from the client's address, but somebody from another one did."""
+    """No connection came from the client's address, but one from another address did."""
     NOT_REACHED = auto()
     NO_TLS = auto()
     NOT_RESUMED = auto()

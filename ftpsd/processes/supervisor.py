@@ -68,8 +68,7 @@ class Supervisor:
         self.exit_code = 0
         self.count = process_count(config)
         self.table = CountTable.create(self.count, KEYS_PER_CONNECTION * config.limits.connections)
-        everybody = [user for users in (loaded.users, *loaded.hosts) for user in users.users.values()]
-        with_quota = sum(user.quota is not None for user in everybody)
+        with_quota = sum(user.quota is not None for user in loaded.known())
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
         self.handing = Handing(self, loaded)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
+from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.users import Users
@@ -82,14 +83,14 @@ def tell_once() -> Tell:
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     """Put the default host and the virtual ones together."""
     config, pairs = loaded.config, loaded.certificates
-    everybody = [user for users in (loaded.users, *loaded.hosts) for user in users.users.values()]
-    homes = frozenset(user.home for user in everybody if user.quota is not None)
+    homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
     def make(name: str, users: Users, banner: str, certificate: CertificatePair | None) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
-        checker = UsersChecker(users.users, parts.logins, parts.verified, parts.reactor)
-        return Host(name, banner, users.users, Portal(realm, [checker]), certificate)
+        accounts = FileAccounts(users.users, parts.logins, parts.verified)
+        portal = Portal(realm, [UsersChecker(accounts, parts.reactor)])
+        return Host(name, banner, accounts, portal, certificate)
 
     default = make("", loaded.users, config.banner, pairs.main)
     names: list[tuple[str, Named]] = []

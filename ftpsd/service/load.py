@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
-from ftpsd.config.users import Users
+from ftpsd.config.users import UserRecord, Users
 from ftpsd.service.inspecting.inspection import inspect
 from ftpsd.service.pairs import Certificates
 from ftpsd.tls.certificates import CertificatePair
@@ -29,6 +29,10 @@ class Loaded:
     certificates: Certificates
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
+
+    def known(self) -> list[UserRecord]:
+        """Return the users of all hosts that are known without asking a remote source: those of the files."""
+        return [user for users in (self.users, *self.hosts) for user in users.users.values()]
 
     @property
     def certificate(self) -> CertificatePair | None:

@@ -135,7 +135,7 @@ class Orders(LineOnlyReceiver):
         return function(**arguments)
 
     def _answered(self, told: dict[str, Any]) -> None:
-        # A question without a caller came too late.
+        # An answer that no caller waits for came too late.
         identity = told.get("id")
         answer = self._asked.pop(identity, None) if isinstance(identity, int) else None
         if answer is None:

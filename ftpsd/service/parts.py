@@ -56,6 +56,7 @@ class Parts:
         self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
         for sink in (self.metrics, self.audit_log.put):
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
+        self.bus.subscribe(share.penalties.note)
         self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
@@ -67,8 +68,9 @@ class Parts:
         )
         self.passive_listeners.accept = self.ports.take
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
+        live = LiveSessions(reactor)
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, LiveSessions(reactor)
+            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, share.penalties
         )
         self._watch()
 

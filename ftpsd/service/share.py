@@ -14,8 +14,9 @@ from typing import Any
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
+from ftpsd.control.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 
 
 class Duty(Enum):
@@ -29,7 +30,8 @@ class Duty(Enum):
 @dataclass(frozen=True, slots=True)
 class Share:
     """
-    The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *duties*.
+    The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *penalties*
+    and *duties*.
 
     *audit_turn* is held to write a line of the audit log.
     """
@@ -42,6 +44,7 @@ class Share:
     verified: VerifiedCache
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
+    penalties: Penalties = NO_PENALTIES
 
     @classmethod
     def alone(cls, config: Config, reactor: Any) -> Share:

@@ -21,7 +21,7 @@ from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
@@ -94,8 +94,7 @@ class Upkeep:
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""
         runtime, parts = self._serving.runtime, self._serving.parts
-        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
-        homes = [user.home for user in everybody if user.quota is not None]
+        homes = [user.home for user in runtime.hosts.known() if user.quota is not None]
         return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
             _warn, lambda failure: log.failure("counting for quotas failed", failure)
         )
@@ -103,7 +102,7 @@ class Upkeep:
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
         runtime, parts = self._serving.runtime, self._serving.parts
-        everybody = [user for host in runtime.hosts.all for user in host.users.values()]
+        everybody = runtime.hosts.known()
         directories = {user.home for user in everybody}
         directories.update(mount.directory for user in everybody for mount in user.mounts)
         # Backwards, so that a home inside of another is swept by itself, and its account learns of it.

@@ -67,7 +67,7 @@ class RecordLook:
         return True
 
     def _waits(self, come: int, wanted: int) -> bool:
-        """Make the kernel wait until *wanted* bytes are there, of which *come* have arrived; False: they all have."""
+        """Make the kernel wait until *wanted* bytes are there, *come* have come; False: all have, or no more since."""
         if self._seen < come < wanted:
             self._seen = come
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)

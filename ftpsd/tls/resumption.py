@@ -55,7 +55,7 @@ class ServerConnection(SSL.Connection):
         self.is_foreign = False
         """Whether the client offers protocols of which none is FTP, and its context could not refuse that."""
         self.named: Callable[[SSL.Connection, str], None] | None = None
-        """What to call with the name of the server that the client asks for."""
+        """The function to call with the name of the server that the client asks for."""
         self.set_accept_state()
         native.read_record_by_record(self, is_over_memory=sock is None)
 

@@ -79,13 +79,13 @@ class SessionTLS:
         address: str = "",
     ) -> None:
         self.pair = pair
-        """The certificate of the session: after the control connection's handshake, the one that was shown."""
+        """The certificate of the session: after the control connection's handshake, the one that was sent."""
         self.server_name: str | None = None
         """The name the client asked for on the control connection."""
         self.secret: bytes | None = None
         """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
         self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
-        """Whether `choose_version` wants to know what the client offers before the control connection is made."""
+        """Whether `choose_version` needs the client's offers before the control connection is made."""
         self._policy = policy
         self._address = address
         self._evidence = evidence or new_evidence()

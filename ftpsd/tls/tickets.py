@@ -80,7 +80,7 @@ class TicketContexts:
     @property
     def lifetime(self) -> float:
         """
-        How long new sessions share a context, in seconds.
+        The time for which new sessions share a context, in seconds.
 
         With another one, new sessions get new contexts at once: a shorter one is there for the old keys to go.
         """

@@ -7,11 +7,12 @@ among those of the configuration first; the default host also answers to the nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twisted.cred.portal import Portal
 
+from ftpsd.auth.accounts import Accounts
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.name_table import NameTable, folded
@@ -27,7 +28,7 @@ class Host:
 
     name: str
     banner: str
-    users: Mapping[str, UserRecord]
+    accounts: Accounts
     portal: Portal
     certificate: CertificatePair | None = None
 
@@ -61,6 +62,10 @@ class Hosts:
     def has_names(self) -> bool:
         """Whether a name makes a difference to the certificate or the host."""
         return bool(self.names)
+
+    def known(self) -> list[UserRecord]:
+        """Return the users of all hosts that are known without asking a remote source."""
+        return [user for host in self.all for user in host.accounts.known()]
 
     @property
     def are_several(self) -> bool:

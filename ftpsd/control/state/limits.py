@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.events import Direction
+from ftpsd.control.penalties import BANNED
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 from ftpsd.wire.address import client_of
 from ftpsd.wire.reply import Reply
@@ -31,6 +32,7 @@ REJECTIONS = {
     "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
     "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
     "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
+    BANNED: Reply(421, "Too many failures from your address, try again later."),
     "stopping": Reply(421, "The server is shutting down, try again later."),
 }
 

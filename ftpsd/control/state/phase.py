@@ -13,9 +13,9 @@ class Phase(IntEnum):
     LIVE = auto()
     """Commands are run and answered."""
     CLOSING = auto()
-    """The last reply is written. A command at work goes on to its end, and nothing is said of it."""
+    """The last reply is written. A command at work goes on to its end, and gets no reply."""
     GONE = auto()
-    """Everything is given back. What is still at work ends."""
+    """Everything is given back. Work under way ends."""
 
 
 MOVES: dict[Phase, frozenset[Phase]] = {
@@ -34,4 +34,4 @@ class After(Enum):
     STOP_TLS = auto()
     """CCC."""
     CLOSE = auto()
-    """The session ends; `Session.close_reason` says why."""
+    """The session ends; `Session.close_reason` has the reason."""

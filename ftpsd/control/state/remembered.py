@@ -32,12 +32,12 @@ class Parameters:
     is_ascii: bool
     idle_timeout: float
     user_name: str | None = None
-    """What USER has said, until PASS."""
+    """The name given by USER, until PASS."""
     directory: VirtualPath = ROOT
     is_deflated: bool = False
     deflate_level: int = DEFLATE_LEVEL
     charset: Charset = UTF8
-    """How names are written on the wire."""
+    """The charset of names on the wire."""
     wants_utf8: bool = False
     facts: tuple[str, ...] = ALL_FACTS
     hash_algorithm: str = "SHA-256"

@@ -8,7 +8,7 @@ login. Nothing here is changed after it is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Config
-from ftpsd.config.users import UserRecord
+from ftpsd.control.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.control.state.limits import Counts, Rates
 from ftpsd.data.dtp import DataSettings
@@ -37,6 +37,7 @@ class Shared:
     counts: Counts
     rates: Rates
     live: LiveSessions
+    penalties: Penalties = NO_PENALTIES
     remote: Workers | None = None  # for trees that are remote; None while there are none
 
     def pool(self, *, is_remote: bool) -> Workers:
@@ -56,11 +57,6 @@ class Runtime:
     data: DataSettings
     public_address: Callable[[str, str], str]
     tls: TLSPolicy = field(default_factory=TLSPolicy)
-
-    @property
-    def users(self) -> Mapping[str, UserRecord]:
-        """The users of the default host."""
-        return self.hosts.default.users
 
     @property
     def certificate(self) -> CertificatePair | None:

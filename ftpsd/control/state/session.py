@@ -99,9 +99,9 @@ class Session:
         self._after = After.NOTHING
         self.phase = Phase.LIVE
         self.end_cause = Cause.CLIENT_GONE
-        """What a transfer that is under way when the session ends is said to have failed of."""
+        """The cause of failure of a transfer that is under way when the session ends."""
         self.close_reason: str | None = None
-        """Why the session ends, in the words of the audit log."""
+        """The reason for the end of the session, in the words of the audit log."""
         self.bytes_sent = 0
         self.bytes_received = 0
 
@@ -327,10 +327,9 @@ class Session:
         self.dtp.use(runtime.data)
         self.parameters.keep_up(runtime.config)
 
-    def why_not_now(self) -> str | None:
+    def why_not_now(self) -> Deferred[str | None]:
         """Return why the session could not begin, or its user not log in, by the configuration of now."""
-        user = None if self.avatar is None else self.avatar.user
-        return why_not(self._current(), self.host, user, self.peer_host)
+        return why_not(self, self._current)
 
     # --- login and end
 

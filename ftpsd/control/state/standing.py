@@ -4,12 +4,20 @@ Whether a session may go on after a reload: its user is asked of the configurati
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
-from ftpsd.auth.checker import Refusal, why_kept_out
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ftpsd.auth.checker import why_kept_out
+from ftpsd.auth.credentials import Refusal
 from ftpsd.config.users import UserRecord
-from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
+
+if TYPE_CHECKING:
+    from ftpsd.control.state.session import Session
 
 # The reason for closing a session, in the words of the audit log.
 ENDINGS: Final = {
@@ -18,22 +26,42 @@ ENDINGS: Final = {
     Refusal.NETWORK: "address-not-allowed",
 }
 
+log = Logger()
 
-def why_not(runtime: Runtime, host: Host, user: UserRecord | None, peer: str) -> str | None:
-    """
-    Return why a session of *user*, who logged in on *host* from *peer*, may not go on with *runtime*.
 
-    Existing rights of *user* are not compared: files, rules and rates stay as they were at the login.
+def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | None]:
     """
-    now = runtime.hosts.now(host)
+    Return why *session* may not go on with the *current* Runtime, None when it may.
+
+    Existing rights of its user are not compared: files, rules and rates stay as they were at the login.
+    A session goes on while the accounts cannot say, and when the answer is about what has changed meanwhile: its user,
+    or the Runtime, with which every session is asked anew.
+    """
+    runtime, avatar = current(), session.avatar
+    now = runtime.hosts.now(session.host)
     if now is None:
-        return "host-removed"
-    if user is None:
-        return None
-    record = now.users.get(user.name)
+        return succeed("host-removed")
+    if avatar is None:
+        return succeed(None)
+    user = avatar.user
+
+    def found(record: UserRecord | None) -> str | None:
+        if session.avatar is not avatar or current() is not runtime:
+            return None
+        return _difference(user, record, session)
+
+    def failed(failure: Failure) -> None:
+        told = "whether {user} may still log in cannot be asked ({error}), session {session} goes on"
+        log.warn(told, user=user.name, error=type(failure.value).__name__, session=session.who.session)
+
+    return now.accounts.find(user.name).addCallbacks(found, failed)
+
+
+def _difference(user: UserRecord, record: UserRecord | None, session: Session) -> str | None:
+    """Return what keeps *user*, described by *record* now, out of *session*."""
     if record is None:
         return "user-removed"
-    refusal = why_kept_out(record, peer, runtime.shared.clock.seconds())
+    refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
     return "password-changed" if record.password != user.password else None

@@ -22,10 +22,10 @@ from pathlib import Path
 from ftpsd.processes.shared.count_table import LOCK_HOMES, WORD, TableFull
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
 from ftpsd.storage.quota.account import PATIENCE, RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, RECOUNT_SHARE, Misses
-from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.quota.tally import Tally, tally
 from ftpsd.values.quota import ENDLESS, Quota, Usage
 

@@ -83,8 +83,7 @@ class Reloader:
         warn(loaded.warnings)
         serving.use(loaded)
         serving.parts.bus.publish(Reloaded(DAEMON))
-        count = sum(len(users.users) for users in (loaded.users, *loaded.hosts))
-        log.info("reloaded {path}: {count} users", path=str(self._path), count=count)
+        log.info("reloaded {path}: {count} users", path=str(self._path), count=len(loaded.known()))
         return []
 
     def _failed(self, failure: Failure) -> list[str]:

@@ -36,7 +36,7 @@ def _certificates(certificates: Certificates) -> str:
 
 
 def _users(loaded: Loaded) -> str:
-    told = _counted(sum(len(users.users) for users in (loaded.users, *loaded.hosts)), "user")
+    told = _counted(len(loaded.known()), "user")
     return f"{told} on {1 + len(loaded.hosts)} hosts" if loaded.hosts else told
 
 

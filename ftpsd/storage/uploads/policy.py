@@ -22,7 +22,7 @@ def _ignore(what: str, path: VirtualPath) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """The storage of uploads."""
+    """The operator's decisions about uploads."""
 
     atomic: bool = True  # hidden until complete
     durable: bool = True  # on the disk before it is called complete

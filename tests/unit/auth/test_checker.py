@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,7 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from ftpsd.auth.checker import ILogin, Login, LoginBusy, LoginDenied, Refusal, UsersChecker
+from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
@@ -38,8 +41,12 @@ class Desk:
     def give(self, **alice: Any) -> None:
         """Load a users file, as a reload does."""
         record: dict[str, Any] = {"name": "alice", "password": "hash of pw", "home": Path("/srv/alice")} | alice
-        users = {"alice": UserRecord(**record)}
-        self.checker = UsersChecker(users, LoginQueue(self.pool), self.cache, self.clock, verify=self._verify)
+        self.serve({"alice": UserRecord(**record)})
+
+    def serve(self, users: Mapping[str, UserRecord]) -> None:
+        """Check logins against *users*."""
+        accounts = FileAccounts(users, LoginQueue(self.pool), self.cache, check=self._verify)
+        self.checker = UsersChecker(accounts, self.clock)
 
     def _verify(self, password: str, stored: str | None) -> bool:
         self.verified.append((password, stored))
@@ -199,7 +206,7 @@ def test_a_login_does_not_depend_on_the_number_of_users(others: int, name: str) 
     desk = Desk()
     users = Counted({f"user{n}": UserRecord(f"user{n}", "hash of x", Path("/srv")) for n in range(others)})
     users["alice"] = UserRecord("alice", "hash of pw", Path("/srv/alice"))
-    desk.checker = UsersChecker(users, LoginQueue(desk.pool), desk.cache, desk.clock, verify=desk._verify)
+    desk.serve(users)
     desk.login(name)
     assert (users.looks, len(desk.verified)) == (1, 1)
 

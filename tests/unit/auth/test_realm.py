@@ -17,14 +17,16 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
-from ftpsd.auth.checker import Login, LoginBusy, LoginDenied, Refusal, UsersChecker
+from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar, IProved, Quotas, Realm
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.walk import Symlinks
-from ftpsd.storage.quota.accounts import QuotaAccounts
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
@@ -307,14 +309,13 @@ def test_other_interfaces(home: Path) -> None:
 def test_portal(home: Path) -> None:
     """Portal, checker and realm together turn a login into an avatar."""
     workers, clock = InlineWorkers(), Clock()
-    checker = UsersChecker(
+    accounts = FileAccounts(
         {"alice": user(home)},
         LoginQueue(workers),
         VerifiedCache(clock),
-        clock,
-        verify=lambda password, stored: stored == f"hash of {password}",
+        check=lambda password, stored: stored == f"hash of {password}",
     )
-    portal = Portal(Realm(workers, UploadPolicy()), [checker])
+    portal = Portal(Realm(workers, UploadPolicy()), [UsersChecker(accounts, clock)])
     result = outcome(portal.login(Login("alice", "pw", "127.0.0.1"), None, IAvatar))
     assert result[1].user.name == "alice"
     refused = outcome(portal.login(Login("alice", "no", "127.0.0.1"), None, IAvatar))

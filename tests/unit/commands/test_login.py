@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused, SessionClosed
-from ftpsd.auth.checker import LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.queue import PER_CLIENT
 from ftpsd.config.users import UserRecord
 from tests.sessions import PASSWORD, USER, Server, clear_server, user_record

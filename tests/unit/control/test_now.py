@@ -11,8 +11,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, Result, SessionClosed
+from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.data.trouble import Cause
+from tests.contracts.accounts import SlowAccounts
 from tests.hosts import add_host
 from tests.sessions import PASSWORD, ControlClient, Server, clear_server, configuration, user_record
 from tests.workers import QueueingWorkers
@@ -59,6 +61,90 @@ def test_the_session_of_a_removed_user_ends() -> None:
     assert client.replies() == ENDED
     client.hang_up()
     assert reasons(server) == ["user-removed"]
+
+
+# --- accounts that take their time
+
+
+def slow_reload(*records: UserRecord) -> tuple[Server, ControlClient, SlowAccounts]:
+    """Return a server that a reload has given slow accounts, the session of alice, and the accounts that are asked."""
+    server = clear_server()
+    client = server.logged_in()
+    slow = SlowAccounts(*records)
+    server.serve(server.host_of(slow))
+    assert client.replies() == ""
+    return server, client, slow
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"), [((), "user-removed"), ((user_record(enabled=False),), "user-disabled")]
+)
+def test_a_session_ends_with_the_answer(records: tuple[UserRecord, ...], reason: str) -> None:
+    """It goes on until then."""
+    server, client, slow = slow_reload(*records)
+    assert client.say("PWD").startswith("257 ")
+    slow.release()
+    assert client.replies() == ENDED
+    client.hang_up()
+    assert reasons(server) == [reason]
+
+
+def test_a_session_goes_on_when_the_answer_is_good() -> None:
+    """Nothing has changed for the user."""
+    _, client, slow = slow_reload(user_record())
+    slow.release()
+    assert client.say("PWD").startswith("257 ")
+
+
+def test_an_answer_about_the_user_before_ends_nothing() -> None:
+    """The client has logged in anew meanwhile, and was asked about at that."""
+    _, client, slow = slow_reload()
+    assert client.say("USER bob").startswith("331 ")
+    slow.release()
+    assert client.replies() == ""
+    assert not client.is_closed
+
+
+def test_an_answer_of_the_reload_before_ends_nothing() -> None:
+    """The accounts of now have been asked as well."""
+    server, client, slow = slow_reload()
+    server.take(user_record())
+    slow.release()
+    assert client.say("PWD").startswith("257 ")
+
+
+def test_a_session_goes_on_while_nobody_can_be_asked() -> None:
+    """An outage of a directory does not end every transfer at the next reload."""
+    server = clear_server()
+    client = server.logged_in()
+    slow = SlowAccounts()
+    slow.is_full = True
+    server.serve(server.host_of(slow))
+    assert client.say("PWD").startswith("257 ")
+
+
+def test_an_answer_finds_no_session() -> None:
+    """The client has hung up meanwhile."""
+    server, client, slow = slow_reload()
+    client.hang_up()
+    slow.release()
+    assert reasons(server) == ["connection-lost"]
+
+
+def test_a_login_at_slow_accounts() -> None:
+    """USER and PASS wait for the answers, and nothing else does."""
+    server = clear_server()
+    slow = SlowAccounts(user_record())
+    server.serve(server.host_of(slow))
+    client, other = server.connect(), server.connect()
+    client.send("USER alice", f"PASS {PASSWORD}")
+    assert client.replies() == "331 Password required."
+    assert other.say("NOOP").startswith("200 ")
+    slow.release()
+    assert client.replies().startswith("230 ")
+
+
+# --- what goes on
 
 
 def test_a_session_goes_on_with_what_it_was_given() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ftpsd.audit.events import CommandDone, ConnectionRejected, SessionClosed, SessionOpened
+from ftpsd.audit.events import CommandDone, ConnectionRejected, Event, SessionClosed, SessionOpened
 from ftpsd.control.backlog import MAX_QUEUED
+from ftpsd.control.penalties import BANNED, Ban
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
-from tests.sessions import PEER, ControlClient, clear_server
+from tests.sessions import PEER, ControlClient, Server, clear_server
 from tests.workers import QueueingWorkers
 
 
@@ -77,6 +80,38 @@ def test_a_refused_connection_runs_nothing() -> None:
     server = clear_server(limits={"connections": 1})
     server.connect()
     assert server.connect().say("USER alice") == ""
+
+
+class OneBan:
+    """Penalties of one address."""
+
+    def refusal(self, address: str) -> str | None:
+        """Refuse PEER."""
+        return BANNED if address == PEER else None
+
+    def note(self, event: Event, seconds: float) -> None: ...
+
+    def bans(self) -> list[Ban]:
+        """Return the one."""
+        return [Ban(PEER, "login-refused", 1e9)]
+
+    def lift(self, address: str) -> bool:
+        """Return that it stays."""
+        return False
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_banned_address_is_refused_before_it_is_counted(implicit: bool) -> None:
+    """421 in the greeting's place and no session; others are served."""
+    server = Server(limits={"connections": 1})
+    server.runtime = replace(server.runtime, shared=replace(server.runtime.shared, penalties=OneBan()))
+    banned = server.connect(implicit=implicit)
+    assert banned.greeting == "421 Too many failures from your address, try again later."
+    assert banned.say("USER alice") == ""
+    banned.hang_up()
+    assert [event.reason for event in server.published(ConnectionRejected)] == ["banned"]
+    assert (server.counts.total, server.published(SessionOpened)) == (0, [])
+    assert server.connect(peer="198.51.100.8").greeting.startswith("220 ")
 
 
 def test_a_place_is_free_again() -> None:

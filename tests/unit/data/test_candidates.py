@@ -140,6 +140,7 @@ def test_a_connection_given_up_before_its_command_is_told_with_the_command() -> 
     """What the command fails of is told once: here with its reply."""
     side = protected(is_capped=True)
     side.arrive().close()
+    side.reactor.advance(WAIT_FOR_COMMAND)
     side.reactor.settle()
     opening = side.open()
     side.reactor.advance(GRACE)

@@ -64,8 +64,8 @@ def test_a_good_reload_swaps_the_runtime(reloading: Reloading) -> None:
     reloading.site.write_users(USERS.format(home=home) + f"  bob:\n    home: {home}\n")
     reloading.reload()
     assert reloading.daemon.serving.runtime is not before
-    assert set(reloading.daemon.serving.runtime.users) == {"alice", "bob"}
-    assert set(before.users) == {"alice"}
+    assert {user.name for user in reloading.daemon.serving.runtime.hosts.known()} == {"alice", "bob"}
+    assert [user.name for user in before.hosts.known()] == ["alice"]
 
 
 def test_a_good_reload_is_published(reloading: Reloading) -> None:

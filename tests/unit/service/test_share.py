@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import DAEMON, Started
+from ftpsd.audit.events import DAEMON, Event, Started
+from ftpsd.control.penalties import NoPenalties
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
 from ftpsd.service.parts import Parts
@@ -33,6 +34,22 @@ def test_what_happens_to_the_server_is_told_once(tmp_path: Path, duties: frozens
     parts.bus.publish(Started(DAEMON))
     parts.stop()
     assert len((tmp_path / "audit.log").read_text().splitlines()) == lines
+
+
+def test_penalties_stand_at_the_gate_and_learn_of_every_event(tmp_path: Path) -> None:
+    """Sessions ask the ones of the share, and those subscribe to the bus."""
+
+    class Penalties(NoPenalties):
+        noted: list[Event] = []
+
+        def note(self, event: Event, seconds: float) -> None:
+            self.noted.append(event)
+
+    config, reactor, penalties = load(Site(tmp_path).path).config, PortReactor(), Penalties()
+    parts = Parts(config, reactor, replace(Share.alone(config, reactor), penalties=penalties))
+    parts.bus.publish(Started(DAEMON))
+    assert parts.shared.penalties is penalties
+    assert penalties.noted == [Started(DAEMON)]
 
 
 @pytest.mark.parametrize(("duties", "listening"), [(frozenset(Duty), {2121, 2990, 9121}), (frozenset(), {2121, 2990})])

@@ -11,8 +11,8 @@ import pytest
 from ftpsd.storage.base import Kind, Storage, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, QuotaAccount
-from ftpsd.storage.quota.accounts import QuotaAccounts
 from ftpsd.storage.quota.change import QuotaLedger
+from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.uploads.sweep import sweep_partials
 from ftpsd.values.quota import Quota, Standing, Usage
 from tests.contracts.storages import at, get, interrupt, kind_of, names, put, write
