@@ -114,7 +114,9 @@ def test_a_handshake_that_fails_is_published() -> None:
     client.send("USER alice")
     client.hang_up()
     (failed,) = client.server.published(TLSFailed)
-    assert (failed.channel, failed.reason, failed.detail) == ("control", "clear-text", "wrong version number")
+    assert (failed.channel, failed.reason) == ("control", "clear-text")
+    # In the words of OpenSSL 3.x, which differ by version.
+    assert failed.detail in ("wrong version number", "packet length too long")
 
 
 def test_tls_on_a_port_that_begins_in_clear_is_published() -> None:
