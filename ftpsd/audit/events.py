@@ -13,9 +13,9 @@ durations, `bytes` what crossed the wire.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar, Literal
 
+from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
 
@@ -35,24 +35,6 @@ class Who:
 
 
 DAEMON = Who(session="", user=None, peer="", listener="")
-
-
-class Result(StrEnum):
-    """The end of a transfer."""
-
-    COMPLETE = "complete"
-    ABORTED = "aborted"
-    TRUNCATED = "truncated"
-    REFUSED = "refused"
-    FAILED = "failed"
-
-
-class Direction(StrEnum):
-    """The direction of a transfer's bytes; a listing is counted by itself, so that files stay countable."""
-
-    DOWNLOAD = "download"
-    UPLOAD = "upload"
-    LISTING = "listing"
 
 
 # Characters that the log takes of what a client has typed: one of them is up to twelve bytes there.

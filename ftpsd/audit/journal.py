@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ftpsd.audit.events import Event, Result
+from ftpsd.audit.events import Event
+from ftpsd.values.direction import Result
 
 CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG = range(2, 8)
 # An act of a client is information; a refusal is a notice, as for sshd; a fault that the operator must mend is more.

@@ -19,8 +19,9 @@ from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disa
 
 from ftpsd.audit import events
 from ftpsd.audit.counting import Counters, Gauges, Histograms
-from ftpsd.audit.events import Direction, Event, Result
+from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.values.direction import Direction, Result
 
 # Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
 COMMAND_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300, 3600)

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from ftpsd.audit.events import Direction, DirectoryListed, Event, Result
+from ftpsd.audit.events import DirectoryListed, Event
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import BUSY_PAUSE, Session
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
+from ftpsd.values.direction import Direction, Result
 from ftpsd.values.entry import Entry, EntryType, listable
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.charset import Charset

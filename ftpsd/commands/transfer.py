@@ -7,13 +7,14 @@ is checked before its 150, and nothing of it is stored under its name before all
 
 from __future__ import annotations
 
-from ftpsd.audit.events import Direction, Event, FileSent, FileStored, Result
+from ftpsd.audit.events import Event, FileSent, FileStored
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Interrupts, Needs
 from ftpsd.data.carry.quantum import Sending, SendingFile, Transfer, file_pieces, whole
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.pieces.range import open_ranged
+from ftpsd.values.direction import Direction, Result
 from ftpsd.values.entry import EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.ascii import ToNetwork

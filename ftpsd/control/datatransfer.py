@@ -24,9 +24,7 @@ from ftpsd.audit.events import (
     DataConnectionOpened,
     DataConnectionRefused,
     DataSessionShared,
-    Direction,
     Event,
-    Result,
     TLSEstablished,
     TransferStarted,
 )
@@ -39,6 +37,7 @@ from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
+from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply, ReplyError

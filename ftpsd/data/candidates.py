@@ -28,7 +28,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ftpsd.data.connection import DataConnection, State
+from ftpsd.data.connection import DataConnection
+from ftpsd.data.holder import State
 from ftpsd.data.ports import Reservation
 from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted

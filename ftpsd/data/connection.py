@@ -14,7 +14,6 @@ holder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum, auto
 from functools import partial
 
 from OpenSSL import SSL
@@ -27,6 +26,7 @@ from ftpsd.data.carry.pace import NO_LIMIT, Pace
 from ftpsd.data.carry.quantum import BUDGET, Transfer
 from ftpsd.data.carry.uplink import Uplink
 from ftpsd.data.ending import REFUSED, Lingering, say_goodbye
+from ftpsd.data.holder import MOVES, State
 from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import StorageError
@@ -38,29 +38,6 @@ from ftpsd.workers import PoolBusy, Workers
 
 # A transfer that found its pool full tries again after this many seconds.
 BUSY_PAUSE = 0.02
-
-
-class State(IntEnum):
-    """The holder of the socket: the reactor, except while LENT. Numbers: Python 3.11 hashes other enums slowly."""
-
-    CONNECTED = auto()
-    HANDSHAKE = auto()
-    READY = auto()
-    WATCHED = auto()
-    LENT = auto()
-    CLOSING = auto()
-    CLOSED = auto()
-
-
-MOVES: dict[State, frozenset[State]] = {
-    State.CONNECTED: frozenset({State.HANDSHAKE, State.READY, State.CLOSED}),
-    State.HANDSHAKE: frozenset({State.READY, State.CLOSED}),
-    State.READY: frozenset({State.HANDSHAKE, State.WATCHED, State.LENT, State.CLOSING, State.CLOSED}),
-    State.WATCHED: frozenset({State.LENT, State.READY, State.CLOSED}),
-    State.LENT: frozenset({State.WATCHED, State.READY, State.CLOSED}),
-    State.CLOSING: frozenset({State.CLOSED}),
-    State.CLOSED: frozenset(),
-}
 
 
 class DataConnection:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ftpsd.audit import events
 from ftpsd.config.parsing.document import shown
+from ftpsd.values.direction import Result
 
 # Their refusals have an event with more to say.
 _TOLD_ELSEWHERE = frozenset({"PASS", "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD"})
@@ -42,7 +43,7 @@ def told_of(event: events.Event) -> tuple[str, str] | None:
             return "upload", f"{event.path}: {_transferred(event)}"
         case events.FileSent():
             return "download", f"{event.path}: {_transferred(event)}"
-        case events.DirectoryListed() if event.result is not events.Result.COMPLETE:
+        case events.DirectoryListed() if event.result is not Result.COMPLETE:
             return "list", f"{event.path}: {_transferred(event)}"
         case events.TLSFailed():
             return "TLS", f"from {event.who.peer} at {event.who.listener}: refused, {event.reason}"
@@ -55,6 +56,6 @@ def told_of(event: events.Event) -> tuple[str, str] | None:
 
 
 def _transferred(event: events.FileStored | events.FileSent | events.DirectoryListed) -> str:
-    if event.result is events.Result.COMPLETE:
+    if event.result is Result.COMPLETE:
         return f"done, {event.bytes:,} bytes in {event.seconds:.2f} s"
     return f"{event.result}, {event.reason or 'no reason given'}"

@@ -7,10 +7,10 @@ import gc
 import pytest
 from twisted.internet.task import Clock
 
-from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
 from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
+from ftpsd.values.direction import Direction
 
 KINDS = ["alone", "one of several"]
 

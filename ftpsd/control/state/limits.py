@@ -15,9 +15,9 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.audit.events import Direction
 from ftpsd.control.penalties import BANNED
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
+from ftpsd.values.direction import Direction
 from ftpsd.wire.address import client_of
 from ftpsd.wire.reply import Reply
 

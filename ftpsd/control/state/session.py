@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ftpsd.audit.events import Direction, Event, Who
+from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
 from ftpsd.control.state.handshakes import data_refused
@@ -35,6 +35,7 @@ from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
+from ftpsd.values.direction import Direction
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart

@@ -10,15 +10,10 @@ import weakref
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ftpsd.audit.events import Direction
-from ftpsd.control.state.limits import (
-    MOST_REFUSED,
-    MOST_REFUSED_OF_CLIENT,
-    UserRates,
-    too_many,
-)
+from ftpsd.control.state.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT, UserRates, too_many
 from ftpsd.data.carry.pace import BURST, Bucket, Pace
 from ftpsd.processes.shared.count_table import CountTable, TableFull
+from ftpsd.values.direction import Direction
 from ftpsd.wire.address import client_of
 
 # The key of all connections that were not admitted and are still open; one of an address has its address behind it.

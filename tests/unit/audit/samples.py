@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ftpsd.audit import events
-from ftpsd.audit.events import DAEMON, Direction, Event, Result, Who
+from ftpsd.audit.events import DAEMON, Event, Who
+from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
 # Each of these must never be found in a metric label; each is unlike anything that belongs there.

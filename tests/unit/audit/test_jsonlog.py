@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from ftpsd.audit.events import DAEMON, CommandDone, Direction, Event, FileDeleted, Started, TransferStarted
+from ftpsd.audit.events import DAEMON, CommandDone, Event, FileDeleted, Started, TransferStarted
 from ftpsd.audit.jsonlog import JSONLog
+from ftpsd.values.direction import Direction
 from tests.unit.audit.samples import WHO
 
 PATIENCE = 10.0

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ftpsd.audit import events
-from ftpsd.audit.events import DAEMON, Direction, Event, Result
+from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.metrics import Metrics
+from ftpsd.values.direction import Direction, Result
 from tests.unit.audit.samples import EVERY_EVENT, PATH, PEER, SESSION, USER, WHO
 
 # interface.md, without what is not built yet (bans).

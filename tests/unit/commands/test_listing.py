@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from ftpsd.audit.events import DirectoryListed, Result
+from ftpsd.audit.events import DirectoryListed
 from ftpsd.storage.guarded import GuardedStorage
+from ftpsd.values.direction import Result
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage

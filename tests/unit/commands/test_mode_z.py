@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ftpsd.audit.events import FileSent, FileStored, Result
+from ftpsd.audit.events import FileSent, FileStored
+from ftpsd.values.direction import Result
 from tests.fakes import MemoryStorage
 from tests.sessions import ControlClient, clear_server
 from tests.unit.commands.transfers import client_with, codes, content, download, protected, upload

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import FileStored, Result
+from ftpsd.audit.events import FileStored
 from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
@@ -18,6 +18,7 @@ from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.pieces.piece import CHUNK, PIECE
 from ftpsd.storage.pieces.range import open_ranged
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.direction import Result
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission

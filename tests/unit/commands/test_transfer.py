@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from ftpsd.audit.events import FileSent, FileStored, Result
+from ftpsd.audit.events import FileSent, FileStored
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.direction import Result
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 from tests.fakes import MemoryStorage

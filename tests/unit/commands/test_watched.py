@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import FileStored, Result
+from ftpsd.audit.events import FileStored
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.direction import Result
 from tests.contracts.storages import at
 from tests.contracts.watchers import Gate
 from tests.sessions import ControlClient, clear_server

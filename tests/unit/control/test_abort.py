@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.audit.events import FileSent, Result
+from ftpsd.audit.events import FileSent
 from ftpsd.storage.base import StorageError
+from ftpsd.values.direction import Result
 from tests.sessions import clear_server
 from tests.unit.control.running import BIG, downloading, finish
 from tests.workers import QueueingWorkers

@@ -9,9 +9,10 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored, Result
+from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored
 from ftpsd.audit.keeping import Occurrence
 from ftpsd.control.datatransfer import KEEPER_PATIENCE
+from ftpsd.values.direction import Result
 from tests.keepers import HeldKeeper
 from tests.sessions import ControlClient, clear_server
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, Result, SessionClosed
+from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, SessionClosed
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.data.trouble import Cause
+from ftpsd.values.direction import Result
 from tests.contracts.accounts import SlowAccounts
 from tests.hosts import add_host
 from tests.sessions import PASSWORD, ControlClient, Server, clear_server, configuration, user_record

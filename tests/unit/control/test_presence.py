@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ftpsd.audit.events import FileStored, Result, SessionClosed
+from ftpsd.audit.events import FileStored, SessionClosed
 from ftpsd.control.state.presence import kick, present
 from ftpsd.data.trouble import Cause
+from ftpsd.values.direction import Result
 from tests.hosts import add_host
 from tests.sessions import Server, clear_server
 

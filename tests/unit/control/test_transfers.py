@@ -12,7 +12,6 @@ from ftpsd.audit.events import (
     DirectoryListed,
     FileSent,
     FileStored,
-    Result,
     StorageFailed,
     TransferStarted,
 )
@@ -20,6 +19,7 @@ from ftpsd.control.datatransfer import _judge
 from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.data.candidates import GRACE
 from ftpsd.storage.base import Kind, Listing, Source, StorageError
+from ftpsd.values.direction import Result
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.workers import PoolBusy

@@ -10,7 +10,8 @@ from twisted.python.failure import Failure
 
 from ftpsd.data.carry.pace import NO_LIMIT, Pace
 from ftpsd.data.carry.quantum import Receiving, Sending, Transfer, whole
-from ftpsd.data.connection import DataConnection, State
+from ftpsd.data.connection import DataConnection
+from ftpsd.data.holder import State
 from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause
 from ftpsd.tls.session_tls import SessionTLS

@@ -9,7 +9,8 @@ import pytest
 from ftpsd.data.carry.channel import Outcome
 from ftpsd.data.carry.pace import Bucket, Pace
 from ftpsd.data.carry.quantum import Receiving, Sending, whole
-from ftpsd.data.connection import BUSY_PAUSE, MOVES, State
+from ftpsd.data.connection import BUSY_PAUSE
+from ftpsd.data.holder import MOVES, State
 from ftpsd.data.sockets import QUICK_ACK
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import Kind, StorageError

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ftpsd.data.candidates import WAIT_FOR_COMMAND
-from ftpsd.data.connection import DataConnection, State
+from ftpsd.data.connection import DataConnection
+from ftpsd.data.holder import State
 from ftpsd.data.ports import WAIT_FOR_PORT, PortsExhausted
 from ftpsd.data.trouble import Cause, Trouble
 from tests.dataclient import new_client

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.data.connection import State
 from ftpsd.data.ending import LINGER_BYTES, MOST_LINGERING, REFUSED, Tails
+from ftpsd.data.holder import State
 from ftpsd.data.trouble import Cause
 from tests.unit.data.line import STALL, Line, line_in
 

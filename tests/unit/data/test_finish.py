@@ -8,8 +8,8 @@ import pytest
 
 from ftpsd.data.carry.pace import Bucket, Pace
 from ftpsd.data.carry.quantum import Receiving, Sending, whole
-from ftpsd.data.connection import State
 from ftpsd.data.ending import LINGER, LINGER_BYTES
+from ftpsd.data.holder import State
 from ftpsd.data.trouble import Cause, Lost
 from tests.unit.data.channels import ListSink
 from tests.unit.data.line import STALL, Ending, Line, line_in

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ftpsd.audit.events import Direction
 from ftpsd.control.state.limits import UserRates
 from ftpsd.data.carry.pace import BURST, LEAST, NO_LIMIT, UNLIMITED, Bucket, Pace
+from ftpsd.values.direction import Direction
 
 
 def test_no_limit_never_pauses() -> None:

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from ftpsd.audit import events
-from ftpsd.audit.events import Result
 from ftpsd.demo.telling import Telling
+from ftpsd.values.direction import Result
 
 WHO = events.Who("s1", "demo", "127.0.0.1", "explicit:2121")
 NOBODY = events.Who("s1", None, "127.0.0.1", "explicit:2121")
