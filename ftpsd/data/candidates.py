@@ -9,8 +9,9 @@ account, a scanner. So where a data connection has to prove its owner, the first
 * A candidate that is refused is closed at once, with close_notify where there is TLS, and the wait goes on. When no
   other is left, and none comes within GRACE seconds, the command gets the reason as its reply: a client that cannot
   resume must not wait for `connect_timeout`.
-* At most MOST candidates at a time: a further one closes the oldest. So an attacker who keeps the port full has to open
-  as many again while the client shakes hands.
+* At most MOST candidates at a time: a further one closes the oldest but the first. So an attacker who comes behind the
+  client does no harm, and one who keeps the port full before it has to open nearly as many again while the client
+  shakes hands.
 * Where nothing is to be proved (PROT C, `data_session_reuse: offered`) the first connection counts, and the port is
   given back when it comes. In active mode there is one, and no port.
 * The handshake begins with the transfer command, which sets the direction. Where the direction does not matter it
@@ -127,7 +128,7 @@ class Candidates:
         """Take a connection that has come, or that was made."""
         connection = DataConnection(sock, self._workers, self._clock)
         if len(self._open) >= MOST:
-            self._drop(self._open[0], Cause.CROWDED)
+            self._drop(self._open[1], Cause.CROWDED)
         self._open.append(connection)
         self._stop_grace()
         tls = self._agreement.tls()

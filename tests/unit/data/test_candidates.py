@@ -187,15 +187,28 @@ def test_a_candidate_at_work_is_waited_for() -> None:
 
 
 def test_candidates_are_bounded() -> None:
-    """The oldest is closed when there are too many."""
+    """The oldest but the first is closed when there are too many."""
     side = protected()
     opening = side.open()
-    first = side.arrive()
-    for _ in range(MOST):
+    side.arrive()
+    second = side.arrive()
+    for _ in range(MOST - 1):
         side.arrive()
-    assert first.read_all() == b""
+    assert second.read_all() == b""
     assert [(refusal.trouble, refusal.detail) for refusal in side.refusals] == [(Trouble.NOT_CHOSEN, Cause.CROWDED)]
     wins(side, opening)
+
+
+def test_the_first_is_not_crowded_out() -> None:
+    """A client that came first is served, whatever comes to its port before its handshake."""
+    side = protected()
+    opening = side.open()
+    client = side.arrive()
+    for _ in range(5 * MOST):
+        side.arrive()
+    client.shake_hands(side.resuming())
+    side.reactor.run_until(lambda: opening.is_over)
+    assert isinstance(opening.result, DataConnection)
 
 
 def test_what_is_told_is_bounded() -> None:
