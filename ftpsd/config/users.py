@@ -30,6 +30,7 @@ from ftpsd.config.fields import (
     Room,
     Switch,
 )
+from ftpsd.config.login_keys import CertificateEntry
 from ftpsd.config.parsing.complaints import complaints, nearest
 from ftpsd.config.parsing.document import (
     ConfigError,
@@ -43,6 +44,7 @@ from ftpsd.config.parsing.document import (
 )
 from ftpsd.config.reading import folder_of, in_order
 from ftpsd.config.units import describe
+from ftpsd.values.login_method import CertificateMatch, LoginMethod
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.quota import ENDLESS, Quota
@@ -72,9 +74,9 @@ class UserRecord:
     *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
     own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
     *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for the end of an upload that no
-    close_notify ended. *encoding* is how the client writes names, *stored_encoding* how they are written in the home.
-    *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for
-    accounts that stand alone.
+    close_notify ended. *authentication* None means "as the host says"; *certificates* are the user's. *encoding* is
+    how the client writes names, *stored_encoding* how they are written in the home. *accounts* is where the user was
+    found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for accounts that stand alone.
     """
 
     name: str
@@ -94,6 +96,8 @@ class UserRecord:
     quota: Quota | None = None
     encoding: str = "utf-8"
     stored_encoding: str = "utf-8"
+    authentication: LoginMethod | None = None
+    certificates: tuple[CertificateMatch, ...] = ()
     accounts: tuple[int, ...] = field(default=(), compare=False)
 
 
@@ -171,9 +175,10 @@ class RuleEntry(_Entry):
 
 
 class RoleEntry(_Entry):
-    """The rights of every user of a role."""
+    """The rights of every user of a role, and how they log in."""
 
     rules: tuple[RuleEntry, ...]
+    authentication: LoginMethod | None = None
 
 
 class MountEntry(_Entry):
@@ -198,6 +203,8 @@ class UserEntry(_Entry):
 
     password: Annotated[Password | None, Field(repr=False)] = None
     home: FilePath
+    authentication: LoginMethod | None = None
+    certificates: tuple[CertificateEntry, ...] = ()
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
     mounts: tuple[MountEntry, ...] = ()
@@ -250,7 +257,10 @@ def read_users(text: str, file: str, folder: Path) -> Users:
     if errors:
         raise ConfigErrors(in_order(errors))
     roles = {name: _rules(role.rules) for name, role in entries.roles.items()}
-    users = {name: _record(name, entry, roles) for name, entry in entries.users.items()}
+    users = {
+        name: _record(name, entry, roles, None if entry.role is None else entries.roles[entry.role].authentication)
+        for name, entry in entries.users.items()
+    }
     return Users(MappingProxyType(users), document)
 
 
@@ -303,7 +313,9 @@ def _rules(entries: tuple[RuleEntry, ...]) -> tuple[Rule, ...]:
     return tuple(Rule(entry.path, entry.allow) for entry in entries)
 
 
-def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) -> UserRecord:
+def _record(
+    name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]], method_of_role: LoginMethod | None
+) -> UserRecord:
     quota = ENDLESS if entry.quota is None else Quota(entry.quota.bytes, entry.quota.files)
     return UserRecord(
         name=name,
@@ -326,6 +338,10 @@ def _record(name: str, entry: UserEntry, roles: Mapping[str, tuple[Rule, ...]]) 
         quota=None if quota == ENDLESS else quota,
         encoding=entry.encoding,
         stored_encoding=entry.stored_encoding,
+        authentication=entry.authentication or method_of_role,
+        certificates=tuple(
+            CertificateMatch(each.fingerprint, each.subject_alternative_name) for each in entry.certificates
+        ),
     )
 
 
