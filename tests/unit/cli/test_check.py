@@ -138,7 +138,13 @@ def test_a_home_that_is_the_whole_machine(site: Site, home: str) -> None:
 
 @pytest.mark.parametrize(
     ("home", "secret"),
-    [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml"), ("log", "log/audit.log"), ("kept", "kept/state.db")],
+    [
+        (".", "ftpsd.yaml"),
+        ("tls", "tls/server-key.pem"),
+        ("linked", "ftpsd.yaml"),
+        ("log", "log/audit.log"),
+        ("kept", "kept/state.db"),
+    ],
 )
 def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: str) -> None:
     """Configuration, users file, private keys and audit log are no user's to read: an error."""
