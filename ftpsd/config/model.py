@@ -42,6 +42,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
+from ftpsd.values.login_method import LoginMethod
 
 
 class Section(BaseModel):
@@ -98,6 +99,7 @@ class VirtualHost(Section):
     users: FilePath
     certificate: FilePath | None = None
     private_key: FilePath | None = None
+    authentication: LoginMethod | None = None
     banner: Banner | None = None
 
 
@@ -189,6 +191,7 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    authentication: LoginMethod = "password"
     limits: Limits = Limits()
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"
@@ -197,6 +200,7 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()

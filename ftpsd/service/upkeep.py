@@ -29,6 +29,8 @@ LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
+# A state file that breaks is told within so many seconds, also when nobody logs in.
+STATE_INTERVAL = 30.0
 
 log = Logger()
 
@@ -58,6 +60,7 @@ class Upkeep:
         every(REFRESH, self.names.refresh)
         every(HOURS_INTERVAL, self._keep_time)
         every(SWEEP_INTERVAL, self._count)
+        every(STATE_INTERVAL, parts.state.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:

@@ -24,8 +24,10 @@ from ftpsd.config.fields import (
     check_path,
 )
 from ftpsd.config.parsing.complaints import nearest
+from ftpsd.config.people.login_keys import CertificateEntry
 from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
+from ftpsd.values.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.rule import fault_of
 
@@ -114,9 +116,7 @@ class QuotaEntry(_Entry):
 class Given(_Entry):
     """What a user may be given by the file itself, by a group or by a role: the nearest that says something counts."""
 
-    home: Annotated[Path | None, PlainValidator(check_path), WithJsonSchema({"type": "string", "pattern": r"\S"})] = (
-        None
-    )
+    home: Annotated[Path | None, PlainValidator(check_path), WithJsonSchema(_PATH)] = None
     mounts: tuple[MountEntry, ...] | None = None
     quota: QuotaEntry | None = None
     networks: tuple[NetworkField, ...] | None = None
@@ -125,10 +125,11 @@ class Given(_Entry):
     download_rate: Rate | None = None
     upload_rate: Rate | None = None
     expires: Expiry | None = None
+    authentication: LoginMethod | None = None
 
 
 class RoleEntry(Given):
-    """The rights of every user of a role."""
+    """The rights of every user of a role, and what else it gives."""
 
     like: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
@@ -149,6 +150,7 @@ class UserEntry(Given):
     )
 
     password: Annotated[Password | None, Field(repr=False)] = None
+    certificates: tuple[CertificateEntry, ...] = ()
     group: Annotated[str, Field(strict=True)] | None = None
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None

@@ -13,6 +13,7 @@ from typing import Literal
 
 from ftpsd.config.fields import Network
 from ftpsd.values.hours import Hours
+from ftpsd.values.login_method import CertificateMatch, LoginMethod
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
@@ -39,8 +40,8 @@ class UserRecord:
     None in *sessions*, a rate or *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for
     the end of an upload that no close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
     they are written in the home.
-    *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for
-    accounts that stand alone.
+    *authentication* None means "as the host says", and *certificates* are those of the user. *accounts* is where the
+    user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for accounts that stand alone.
     """
 
     name: str
@@ -62,4 +63,6 @@ class UserRecord:
     stored_encoding: str = "utf-8"
     group: str | None = None
     hours: tuple[Hours, ...] = ()
+    authentication: LoginMethod | None = None
+    certificates: tuple[CertificateMatch, ...] = ()
     accounts: tuple[int, ...] = field(default=(), compare=False)

@@ -11,6 +11,7 @@ from typing import Any
 from ftpsd.config.people.entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
 from ftpsd.config.people.records import Mount, UserRecord
+from ftpsd.values.login_method import CertificateMatch
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
 
@@ -90,6 +91,10 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         quota=None if quota is None or (quota.bytes, quota.files) == (None, None) else Quota(quota.bytes, quota.files),
         encoding=entry.encoding,
         stored_encoding=entry.stored_encoding,
+        authentication=given("authentication"),
+        certificates=tuple(
+            CertificateMatch(each.fingerprint, each.subject_alternative_name) for each in entry.certificates
+        ),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
     )
