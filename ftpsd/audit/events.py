@@ -87,6 +87,26 @@ class ReloadFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered(Event):
+    """
+    The user *account* of this machine, with the number *uid*, gave an order through the control socket.
+
+    *order* is the question there, *argument* what it was about, as far as the log takes it.
+    """
+
+    event = "ordered"
+    uid: int
+    account: str
+    order: str
+    argument: str | None
+    result: Literal["accepted", "refused"]
+
+    def __post_init__(self) -> None:
+        if self.argument is not None and len(self.argument) > MOST_TYPED:
+            object.__setattr__(self, "argument", self.argument[:MOST_TYPED])
+
+
 # Sessions and logins
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -170,6 +171,13 @@ class Metrics(Section):
     names: SpokenNames = "auto"
 
 
+class ControlGroups(Section):
+    """The groups of this machine whose members may look at the running server, and those who may give it orders."""
+
+    viewer: GroupName | None = None
+    operator: GroupName | None = None
+
+
 class Workers(Section):
     """The sizes of the thread pools; "auto" follows the processors."""
 
@@ -197,6 +205,8 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    control_socket: ControlSocket = DEFAULT_SOCKET
+    control_groups: ControlGroups = ControlGroups()
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()
@@ -226,4 +236,14 @@ class Config(Section):
         return self._document.error(key, message, severity)
 
 
-EMPTY_MEANS_DEFAULT: Final = ("tls", "passive", "active", "limits", "uploads", "audit", "log", "workers")
+EMPTY_MEANS_DEFAULT: Final = (
+    "tls",
+    "passive",
+    "active",
+    "limits",
+    "uploads",
+    "audit",
+    "log",
+    "control_groups",
+    "workers",
+)
