@@ -84,8 +84,7 @@ class SessionTLS:
         """The name the client asked for on the control connection."""
         self.secret: bytes | None = None
         """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
-        self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
-        """Whether `choose_version` needs the client's offers before the control connection is made."""
+        self._is_choosy = policy.minimum == "1.2" and policy.maximum != "1.3"
         self._policy = policy
         self._address = address
         self._evidence = evidence or new_evidence()
@@ -152,7 +151,7 @@ class SessionTLS:
         and during an upload none of them reads the next one (data/carry/uplink.py), so the second upload of a session
         fails.
         """
-        if TLS_1_2 not in hello.versions:
+        if not self._is_choosy or TLS_1_2 not in hello.versions:
             return
         self._is_capped = True
         tickets = self._policy.tickets
@@ -237,7 +236,7 @@ class SessionTLS:
         if hello is NOTHING:
             return False
         trial = ServerConnection(context, None, Role.DATA, self._evidence)
-        trial.bio_write(hello.record)
+        trial.bio_write(hello.records)
         try:
             trial.do_handshake()
         except SSL.Error:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, ServerName, VirtualHost
+from ftpsd.config.model import Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import UsersFile, load_users
@@ -114,6 +114,11 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
         *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(
+            f"{section}.also[].{key}"
+            for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
+            for key in FurtherPair.model_fields
+        ),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
