@@ -42,6 +42,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
+from ftpsd.values.login_method import LoginMethod
 
 
 class Section(BaseModel):
@@ -108,6 +109,7 @@ class VirtualHost(Section):
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     also: tuple[FurtherPair, ...] = ()
+    authentication: LoginMethod | None = None
     banner: Banner | None = None
 
 
@@ -199,6 +201,7 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    authentication: LoginMethod = "password"
     limits: Limits = Limits()
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"

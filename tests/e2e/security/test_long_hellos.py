@@ -56,7 +56,7 @@ class HybridClient:
     def __init__(self, sock: socket.socket, trust: Path, cut: Cut, control: HybridClient | None = None) -> None:
         self.sock = sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._context = client_context(trust) if control is None else control._context
+        self._context: SSL.Context = client_context(trust) if control is None else control._context
         self.tls = SSL.Connection(self._context, None)
         self.tls.set_connect_state()
         session = control.tls.get_session() if control is not None else None
