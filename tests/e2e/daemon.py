@@ -125,6 +125,7 @@ class Daemon:
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
             "control_socket": str(self.control_socket),
+            "state": "state.db",
             "drain_timeout": "20s",
         }
         for key, value in self._changes.items():

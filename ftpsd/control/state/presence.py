@@ -48,9 +48,13 @@ class Presence:
 
 
 def present(registry: Iterable[ServerPI]) -> list[Presence]:
-    """Return the sessions in *registry*, the oldest first; one that has ended is there while its work is."""
-    there = (pi for pi in registry if pi.session.phase is Phase.LIVE or pi.is_busy)
-    return sorted(map(_seen, there), key=lambda each: -each.seconds)
+    """Return the sessions in *registry*, the oldest first."""
+    return sorted(map(_seen, there(registry)), key=lambda each: -each.seconds)
+
+
+def there(registry: Iterable[ServerPI]) -> list[ServerPI]:
+    """Return those of *registry* that operators count: one that has ended is there while its work is."""
+    return [pi for pi in registry if pi.session.phase is Phase.LIVE or pi.is_busy]
 
 
 def kick(registry: Iterable[ServerPI], session: str) -> bool:

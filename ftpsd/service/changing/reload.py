@@ -30,7 +30,7 @@ from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.workers import Workers
 
-NEEDS_RESTART = ("listeners", "audit", "workers", "processes", "control_socket", "control_groups")
+NEEDS_RESTART = ("listeners", "audit", "workers", "processes", "state", "control_socket", "control_groups")
 
 INTERNAL_ERROR = "internal error"
 

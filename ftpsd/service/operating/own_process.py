@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from ftpsd.audit.events import Event, Reloaded, ReloadFailed, Started
-from ftpsd.control.state.presence import hosts_of, kick, kick_user, present
+from ftpsd.control.state.presence import hosts_of, kick, kick_user, present, there
 from ftpsd.service.changing.reload import Reloader
 from ftpsd.service.operating.question import MOST_SESSIONS
 from ftpsd.service.parts import Parts
@@ -96,8 +96,8 @@ def sessions_of(parts: Parts) -> dict[str, Any]:
 
 def progress_of(parts: Parts) -> dict[str, int]:
     """Return how many sessions and transfers this process has."""
-    transfers = sum(pi.session.transfer is not None for pi in parts.sessions)
-    return {"sessions": len(parts.sessions), "transfers": transfers}
+    sessions = there(parts.sessions)
+    return {"sessions": len(sessions), "transfers": sum(pi.session.transfer is not None for pi in sessions)}
 
 
 def kicked_of(parts: Parts, session: str | None, user: str | None, host: str) -> dict[str, Any]:

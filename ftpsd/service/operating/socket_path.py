@@ -16,8 +16,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import tcp, unix
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
 
 from ftpsd.service.listeners import ListenProblem
 
@@ -28,13 +30,22 @@ MODE_CLOSED, MODE_OPEN = 0o600, 0o666
 LOCK_MODE = 0o600
 
 
+class ControlPort(unix.Port):
+    """A port whose file is removed by `SocketPath`: Twisted's would not come to its end where that is gone already."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See `tcp.Port`."""
+        tcp.Port.connectionLost(self, reason)
+
+
 class SocketPath:
     """The socket at *path* while this server has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
-        self._port: IListeningPort | None = None
+        self._port: ControlPort | None = None
+        self._made: tuple[int, int] | None = None
 
     def open(self, factory: IProtocolFactory, *, for_all: bool, reactor: Any) -> None:
         """
@@ -48,7 +59,9 @@ class SocketPath:
             self._remove_stale()
             # Nobody can connect before it listens, and that is behind the change of its mode.
             mode = MODE_OPEN if for_all else MODE_CLOSED
-            self._port = reactor.listenUNIX(os.fspath(self.path), factory, BACKLOG, mode)
+            self._port = ControlPort(os.fsencode(self.path), factory, BACKLOG, mode, reactor)
+            self._port.startListening()  # type: ignore[no-untyped-call]
+            self._made = _identity(self.path)
         except CannotListenError as error:
             self.close()
             raise ListenProblem(self._why(error.socketError)) from None
@@ -61,12 +74,14 @@ class SocketPath:
 
     def close(self) -> None:
         """Close and remove it."""
-        if self._port is not None:
-            try:
-                self._port.stopListening()
-            except OSError:
-                pass  # its directory is gone, or not ours to write any more
-            self._port = None
+        if self._made is not None:
+            self._port.stopListening()  # type: ignore[union-attr]
+            if _identity(self.path) == self._made:
+                try:
+                    os.unlink(self.path)
+                except OSError:
+                    pass  # the next server removes it
+            self._made = None
         if self._lock is not None:
             # The file stays: removed, it could be the one that another server is about to lock.
             os.close(self._lock)
@@ -112,3 +127,12 @@ class SocketPath:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return f"this user may not make a socket in {folder} ({os.strerror(error.errno)}); choose another path"
         return f"{self.path} cannot be opened: {os.strerror(error.errno or 0)}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the numbers by which the file system knows what is at *path* now."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -34,6 +34,7 @@ audit:
 metrics:
   port: 9121
 control_socket: null
+state: {folder}/state.db
 drain_timeout: 10s
 {more}
 """
