@@ -104,6 +104,40 @@ class ConnectionRejected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRejectedAgain(ConnectionRejected):
+    """A rejection that is one too many for the log; `detail` of a later one that is logged has their number."""
+
+    event = "connection-rejected-again"
+    logged = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banned(Event):
+    """
+    *client*, an address or a network, may not connect for so many *seconds*, for *reason*, a fixed word.
+
+    With *name* only that user may not log in from there. *detail* has an operator's words.
+    """
+
+    event = "banned"
+    client: str
+    reason: str
+    seconds: float
+    name: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unbanned(Event):
+    """The ban of *client*, or of the user *name* there, is over, for *reason*, a fixed word."""
+
+    event = "unbanned"
+    client: str
+    reason: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened(Event):
     """A client has connected to a control port."""
 
@@ -120,6 +154,14 @@ class SessionClosed(Event):
     bytes_sent: int
     bytes_received: int
     commands_not_logged: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftWithoutLogin(Event):
+    """A client spoke, and has left without an attempt to log in."""
+
+    event = "left-without-login"
+    logged = False
 
 
 @dataclass(frozen=True, slots=True)

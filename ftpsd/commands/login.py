@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
@@ -53,6 +54,11 @@ async def pass_(session: Session, argument: str) -> Reply:
         raise ReplyError(503, "Send USER first.")
     login, started = Login(name, argument, session.peer_host), session.clock.seconds()
     publish_refusal = partial(_publish_refusal, session, PASSWORD, name, started)
+    penalties, host = session.runtime.shared.penalties, session.who.host
+    if (refusal := penalties.login_refusal(session.peer_host, name, host)) is not None:
+        publish_refusal(refusal)
+        session.after_reply(After.CLOSE, refusal)
+        raise ReplyError(REJECTIONS[refusal].code, REJECTIONS[refusal].text)
     while True:
         try:
             _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -26,6 +27,8 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
+# Seconds after its end until the end of a ban is in the audit log.
+OVER_INTERVAL = 5.0
 
 log = Logger()
 
@@ -44,6 +47,7 @@ class Upkeep:
         self._reloads = reloads
         self._clockwork = Clockwork(parts.reactor)
         self._expected: float | None = None
+        self._bans_seen = parts.penalties.generation
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
@@ -51,9 +55,12 @@ class Upkeep:
         parts, every = self._serving.parts, self._clockwork.every
         parts.metrics.watch_certificates(self._certificates)
         every(LAG_INTERVAL, self._measure_lag)
+        every(LOOK, self._follow_bans)
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
         every(SWEEP_INTERVAL, self._count)
+        if Duty.TELL in parts.duties:
+            every(OVER_INTERVAL, parts.penalties.end_over)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -77,6 +84,7 @@ class Upkeep:
             "sessions": len(parts.sessions),
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
+            "bans": len(parts.penalties.bans()),
             "passive ports reserved": parts.ports.claimed,
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
@@ -90,6 +98,13 @@ class Upkeep:
         if self._expected is not None:
             parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
+
+    def _follow_bans(self) -> None:
+        """End what bans of other processes end."""
+        parts = self._serving.parts
+        if parts.penalties.generation != self._bans_seen:
+            self._bans_seen = parts.penalties.generation
+            evict(parts.sessions, parts.penalties)
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""

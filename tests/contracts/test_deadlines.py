@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
+from ftpsd.auth.slots import SLOTS_IN_BUCKET
 from ftpsd.processes.shared.deadline_table import DeadlineTable
-from ftpsd.processes.shared.slots import SLOTS_IN_BUCKET
 
 # What either kind has room for: one bucket.
 LIMIT = SLOTS_IN_BUCKET
