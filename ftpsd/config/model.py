@@ -43,6 +43,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
+from ftpsd.values.login_method import LoginMethod
 
 
 class Section(BaseModel):
@@ -99,6 +100,7 @@ class VirtualHost(Section):
     users: FilePath
     certificate: FilePath | None = None
     private_key: FilePath | None = None
+    authentication: LoginMethod | None = None
     banner: Banner | None = None
 
 
@@ -228,6 +230,7 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    authentication: LoginMethod = "password"
     limits: Limits = Limits()
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()

@@ -32,10 +32,12 @@ from OpenSSL import SSL
 
 from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.clients.presented import described
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import TicketContext, TicketContexts
+from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 
@@ -132,6 +134,14 @@ class SessionTLS:
         """
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
+
+    def presented(self) -> ClientCertificate | None:
+        """Return the certificate of the client at the other end of the control connection, None for none."""
+        control = self._control() if self._control is not None else None
+        if control is None or not control.is_complete:
+            return None
+        certificate = control.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else described(certificate, CertificateFault.UNKNOWN_AUTHORITY)
 
     @property
     def context(self) -> SSL.Context:

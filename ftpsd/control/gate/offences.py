@@ -41,14 +41,22 @@ OPERATOR: Final = "operator"
 # The reasons of bans, by the number that a record has of each.
 REASONS: Final = (OPERATOR, *Offence)
 
-# Users who are kept out whatever their password weigh like a wrong one: a ban must not disclose which names there are.
+# Refusals that are no fault of the client's.
+INNOCENT: Final = frozenset(
+    {
+        Refusal.NO_HOME,
+        Refusal.HOME_UNUSABLE,
+        Refusal.NO_MOUNT,
+        Refusal.MOUNT_UNUSABLE,
+        Refusal.NO_CURRENT_REVOCATION_LIST,
+        Refusal.PASSWORD_AWAITED,
+    }
+)
+# All others weigh like a wrong password, also of users who are kept out whatever theirs is: a ban must not disclose
+# which names there are.
 REFUSED_LOGINS: Final[dict[str, Offence]] = {
+    **{str(reason): Offence.WRONG_PASSWORD for reason in Refusal if reason not in INNOCENT},
     Refusal.UNKNOWN_USER: Offence.UNKNOWN_USER,
-    Refusal.WRONG_PASSWORD: Offence.WRONG_PASSWORD,
-    Refusal.NO_PASSWORD: Offence.WRONG_PASSWORD,
-    Refusal.DISABLED: Offence.WRONG_PASSWORD,
-    Refusal.EXPIRED: Offence.WRONG_PASSWORD,
-    Refusal.NETWORK: Offence.WRONG_PASSWORD,
     "connection-lost": Offence.DROPPED_LOGIN,
 }
 ENDS: Final[dict[str, Offence]] = {

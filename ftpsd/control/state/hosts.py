@@ -16,6 +16,7 @@ from ftpsd.auth.accounts import Accounts
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.name_table import NameTable, folded
+from ftpsd.values.login_method import PASSWORD, LoginMethod
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +25,7 @@ class Host:
     One host; *name* is its first one, "" for the default.
 
     *certificate* is the one of its own; None for those who share the default host's, and for a server without TLS.
+    *method* is that of users who have none of their own.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Host:
     accounts: Accounts
     portal: Portal
     certificate: CertificatePair | None = None
+    method: LoginMethod = PASSWORD
 
     def account(self, user: str) -> str:
         """Return the key of *user* in limits: users of two hosts are two, though they share a name."""

@@ -35,6 +35,7 @@ from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
+from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
@@ -334,6 +335,14 @@ class Session:
 
     # --- login and end
 
+    def presented(self) -> ClientCertificate | None:
+        """
+        Return the certificate that the client has presented on the control connection, as it is judged now.
+
+        None also in clear behind TLS (CCC): there anybody on the line can name a user.
+        """
+        return self.tls.presented() if self.tls is not None else None
+
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
         user = avatar.user
@@ -356,6 +365,7 @@ class Session:
 
     def log_out(self) -> None:
         """Forget the user and all settings of the user; the TLS session stays (REIN, RFC 4217, 11)."""
+        self.give_up_login()
         self.dtp.log_out()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
@@ -366,6 +376,12 @@ class Session:
         self.ownership.changed()
         self.who = replace(self.who, user=None)
         self.parameters = Parameters.of(self.config)
+
+    def give_up_login(self) -> None:
+        """Forget the login under way, if there is one."""
+        login, self.parameters.login = self.parameters.login, None
+        if login is not None:
+            login.leave()
 
     def after_reply(self, after: After, reason: str | None = None) -> None:
         """Let *after* follow the reply of the current command; of CLOSE the first *reason* holds, and nothing else."""
