@@ -18,6 +18,7 @@ from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
+from ftpsd.durable.store import Store
 from ftpsd.storage.quota.register import QuotaAccounts
 
 
@@ -33,7 +34,7 @@ class Duty(Enum):
 class Share:
     """
     The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *penalties*
-    and *duties*.
+    and *duties*, and its own way to the *state* file.
 
     *audit_turn* is held to write a line of the audit log.
     """
@@ -47,6 +48,7 @@ class Share:
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
     penalties: GrowingPenalties
+    state: Store
 
     @classmethod
     def alone(cls, config: Config, reactor: Any) -> Share:
@@ -62,4 +64,5 @@ class Share:
             audit_turn=nullcontext(),
             duties=frozenset(Duty),
             penalties=GrowingPenalties(records, arrivals, reactor),
+            state=Store(config.state, reactor.callFromThread),
         )

@@ -29,6 +29,8 @@ LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
 # Seconds after its end until the end of a ban is in the audit log.
 OVER_INTERVAL = 5.0
+# A state file that breaks is told within so many seconds, also when nobody logs in.
+STATE_INTERVAL = 30.0
 
 log = Logger()
 
@@ -61,6 +63,7 @@ class Upkeep:
         every(SWEEP_INTERVAL, self._count)
         if Duty.TELL in parts.duties:
             every(OVER_INTERVAL, parts.penalties.end_over)
+        every(STATE_INTERVAL, parts.state.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:

@@ -122,6 +122,7 @@ class Daemon:
             "penalties": {"exempt": ["127.0.0.0/8", "::1"]},
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
+            "state": "state.db",
             "drain_timeout": "20s",
         }
         for key, value in self._changes.items():

@@ -20,6 +20,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Started(DAEMON),
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
+    events.StateFailed(DAEMON, f"{PATH}: broken; mend it"),
+    events.StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),
     events.ConnectionRejectedAgain(WHO, "banned"),
     events.Banned(WHO, PEER, "wrong-password", 900.0, USER, PATH),
