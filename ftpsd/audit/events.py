@@ -107,11 +107,7 @@ class StateRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected(Event):
-    """
-    A control connection was turned away before it became a session: *who* holds only peer and listener.
-
-    *detail* says more to the operator, where there is more to say.
-    """
+    """A connection was turned away before it became a session: *who* holds only peer and listener."""
 
     event = "connection-rejected"
     reason: str
@@ -128,11 +124,7 @@ class ConnectionRejectedAgain(ConnectionRejected):
 
 @dataclass(frozen=True, slots=True)
 class Banned(Event):
-    """
-    *client*, an address or a network, may not connect for so many *seconds*, for *reason*, a fixed word.
-
-    With *name* only that user may not log in from there. *detail* has an operator's words.
-    """
+    """*client* (or the user *name* there) is refused for *seconds*, for *reason*; *detail* has an operator's words."""
 
     event = "banned"
     client: str

@@ -90,7 +90,7 @@ class Supervisor:
         self.bus.subscribe(self.metrics)
         self.bus.subscribe(self.audit_log.put)
         self.penalties.publish = self.bus.publish
-        self.metrics.watch_bans(lambda: len(self.penalties.bans()))
+        self.metrics.watch_bans(self.penalties.count)
         self.sums = Sums(registry)
         self.rounds = Rounds(self.ready_children, self.sums)
         self._children: dict[int, Child] = {}
@@ -257,7 +257,7 @@ class Supervisor:
         own = {
             "version": __version__,
             "listeners": self.describe(),
-            "bans": len(self.penalties.bans()),
+            "bans": self.penalties.count(),
             "running for": self._clockwork.running_for,
         }
         return status_of(self.ready_children(), own, self.table.sessions_of)

@@ -19,6 +19,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
+from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
@@ -71,6 +72,7 @@ class Parts:
         self.verified = share.verified
         self.state = share.state
         self.state.listener = self._state_changed
+        self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
         self.ports = PassivePorts(
@@ -138,7 +140,7 @@ class Parts:
             return {"reserved": reserved, "free": len(self.ports.range) - reserved}
 
         if Duty.TELL in self.duties:
-            self.metrics.watch_bans(lambda: len(self.penalties.bans()))
+            self.metrics.watch_bans(self.penalties.count)
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.control.gate.eviction import LOOK, evict
+from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -67,6 +68,7 @@ class Upkeep:
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
+            parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
             every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
@@ -76,6 +78,8 @@ class Upkeep:
     def stop(self) -> None:
         """End."""
         self._clockwork.stop()
+        if Duty.SWEEP in self._serving.parts.duties:
+            self._serving.parts.lasting_bans.look()
 
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
@@ -87,7 +91,7 @@ class Upkeep:
             "sessions": len(parts.sessions),
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
-            "bans": len(parts.penalties.bans()),
+            "bans": parts.penalties.count(),
             "passive ports reserved": parts.ports.claimed,
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }

@@ -54,8 +54,6 @@ class GrowingPenalties:
 
     def __init__(self, table: RecordTable, arrivals: Arrivals, clock: IReactorTime) -> None:
         self.publish: Callable[[Event], None] = lambda _: None
-        self.changed: Callable[[], object] = lambda: None
-        """Called when bans or known clients have changed, and are to be kept."""
         self._table = table
         self._arrivals = arrivals
         self._clock = clock
@@ -128,8 +126,6 @@ class GrowingPenalties:
             bans = self._count(client, offence, weight, account, name, seconds)
         for ban in bans:
             self.publish(Banned(event.who, ban.client, ban.reason, ban.until - seconds, ban.name))
-        if bans:
-            self.changed()
 
     def _count(
         self, client: Network, offence: Offence, weight: float, account: str, name: str, now: float
@@ -181,30 +177,32 @@ class GrowingPenalties:
         known_for, client = self._settings.known_for, network_of(event.who.peer)
         if client is None or not known_for:
             return
-        key, is_new = key_of(client), False
+        key = key_of(client)
         with self._table.lock:
             own = self._table.get(key) or Record(key)
             # Clients log in for every file: not each of them is worth a write.
             if own.known < now + known_for * 0.99:
-                is_new = own.known < now + known_for * 0.5
                 own.known = now + known_for
                 self._table.put(own, now)
+                self._table.note_change()
             account = _account(event.who.user or "", event.who.host)
             of_name = self._table.get(key, account)
             if of_name is not None and of_name.until <= now and any(of_name.counts):
                 of_name.counts = [0.0] * (SPANS + 1)
                 self._table.put(of_name, now, account)
-        if is_new:
-            self.changed()
 
     # --- for operators
 
     def bans(self) -> list[Ban]:
         """Return the bans of now, the one that ends first before the others."""
         now = self._clock.seconds()
-        with self._table.lock:
-            found = [self._seen(self._table.at(slot)) for slot, end in self._table.banned() if end > now]
-        return sorted(found, key=lambda ban: ban.until)
+        records = [self.record_at(slot) for slot, end in self._table.banned() if end > now]
+        return sorted((self._seen(record) for record in records if record.until > now), key=lambda ban: ban.until)
+
+    def count(self) -> int:
+        """Return how many bans there are."""
+        now = self._clock.seconds()
+        return sum(end > now for _, end in self._table.banned())
 
     def ban(self, place: str, seconds: float, detail: str | None = None, /) -> Ban:
         """
@@ -228,7 +226,6 @@ class GrowingPenalties:
             self._table.note_ban(network.version, network.prefixlen)
         seen = self._seen(record)
         self.publish(Banned(DAEMON, seen.client, seen.reason, seconds, detail=detail))
-        self.changed()
         return seen
 
     def lift(self, place: str, /) -> bool:
@@ -248,25 +245,43 @@ class GrowingPenalties:
         return self._end(lambda record: record.until <= self._clock.seconds(), OVER)
 
     def _end(self, concerns: Callable[[Record], bool], reason: str) -> int:
-        ended, now = [], self._clock.seconds()
-        with self._table.lock:
-            banned = self._table.banned()
-            for slot, end in banned:
-                record = self._table.at(slot)
-                if not concerns(record):
-                    continue
-                if reason == OPERATOR and end <= now:
-                    continue
-                ended.append(record)
-                self._table.over(slot, forget=reason == OPERATOR)
-            if banned and len(ended) == len(banned):
-                self._table.forget_prefixes()
+        ended, now, table = [], self._clock.seconds(), self._table
+        banned = table.banned()
+        for slot, _ in banned:
+            with table.lock:
+                record = table.at(slot)
+                # One that is over by itself was not ended by an operator.
+                if record.until and concerns(record) and not (reason == OPERATOR and record.until <= now):
+                    ended.append(record)
+                    table.over(slot, forget=reason == OPERATOR)
+        if ended:
+            with table.lock:
+                if not table.banned():
+                    table.forget_prefixes()
+                table.note_change()
         for record in ended:
             seen = self._seen(record)
             self.publish(Unbanned(DAEMON, seen.client, reason, seen.name))
-        if ended:
-            self.changed()
         return len(ended)
+
+    # --- for the state file
+
+    @property
+    def table(self) -> RecordTable:
+        """The table, to be followed."""
+        return self._table
+
+    def record_at(self, slot: int) -> Record:
+        """Return the record in *slot* of the table."""
+        with self._table.lock:
+            return self._table.at(slot)
+
+    def restore(self, record: Record, now: float) -> None:
+        """Take *record* over from an earlier life of the server; one that is there already goes before it."""
+        place = place_from(record.key)
+        with self._table.lock:
+            if self._table.get(record.key) is None and self._table.put(record, now):
+                self._table.note_ban(place.version, place.prefixlen)
 
     # --- what it rests on
 

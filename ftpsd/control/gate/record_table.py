@@ -8,7 +8,7 @@ one that would be forgotten first). A ban gives way to a ban that ends later, an
 only after 32 longer ones in its bucket, each with all of its failures. Failures that find no room are not counted for
 their address; they are counted for its network.
 
-Every access is under `lock`.
+Every access is under `lock`, but where it is said.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ SPANS = 8
 MOST_KEY, MOST_NAME = 48, 120
 PREFIXES = 33 + 129
 _HEADER = struct.Struct(f"<qq16s{PREFIXES}s6x")
-_RECORD = struct.Struct(f"<dq{SPANS + 1}f4B{MOST_KEY}s{MOST_NAME}s")
+_RECORD = struct.Struct(f"<q{SPANS + 1}f4B{MOST_KEY}s{MOST_NAME}s")
 _GENERATION = slice(8, 16)
 _PREFIXES = 32
 _DOUBLE = 8
+_PAGE = 4096
 
 
 @dataclass(slots=True)
@@ -56,6 +57,11 @@ class Record:
     reason: int = 0
     is_manual: bool = False
     is_of_name: bool = False
+
+    @property
+    def lasts_until(self) -> float:
+        """The time after which nothing of it is worth keeping, but for failures."""
+        return max(self.until, self.known, self.calm)
 
     def count(self, points: float, span: int) -> float:
         """Add *points* in the span of time *span*, and return those of the window."""
@@ -81,15 +87,17 @@ class RecordTable:
         self._slots = slots
         ends = _HEADER.size
         known = ends + slots * _DOUBLE
-        self._records = known + slots * _DOUBLE
+        calm = known + slots * _DOUBLE
+        self._records = calm + slots * _DOUBLE
         self._ends: memoryview[float] = memoryview(memory)[ends:known].cast("d")
-        self._known: memoryview[float] = memoryview(memory)[known : self._records].cast("d")
+        self._known: memoryview[float] = memoryview(memory)[known:calm].cast("d")
+        self._calm: memoryview[float] = memoryview(memory)[calm : self._records].cast("d")
         self._keys = Slots(memory, self._records + slots * _RECORD.size, slots, secret)
 
     @staticmethod
     def size_of(places: int = PLACES) -> int:
         """Return the bytes of a table for so many *places*, and no fewer than one bucket of them."""
-        return _HEADER.size + _slots(places) * (2 * _DOUBLE + _RECORD.size + DIGEST)
+        return _HEADER.size + _slots(places) * (3 * _DOUBLE + _RECORD.size + DIGEST)
 
     @staticmethod
     def prepare(memory: mmap.mmap, places: int = PLACES) -> None:
@@ -102,7 +110,7 @@ class RecordTable:
 
     @property
     def generation(self) -> int:
-        """A number that changes with every ban."""
+        """A number that changes with every ban, its end, and every client that becomes known."""
         return int.from_bytes(self._memory[_GENERATION], "little")
 
     def banned_prefixes(self, version: int) -> Iterator[int]:
@@ -117,6 +125,10 @@ class RecordTable:
     def note_ban(self, version: int, prefix: int) -> None:
         """Note that there is one more ban, of a place with that *prefix*."""
         self._memory[_PREFIXES + prefix + (0 if version == 4 else 33)] = 1
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Let all who follow the table look at it."""
         self._memory[_GENERATION] = (self.generation + 1).to_bytes(8, "little")
 
     def get(self, key: str, name: str = "") -> Record | None:
@@ -139,19 +151,31 @@ class RecordTable:
             if worth[0] == _BAN and worth[1] > record.until:
                 return False
             # In this order: a process that dies in between leaves no place with the ban of another.
-            self._ends[slot] = self._known[slot] = 0.0
+            self._ends[slot] = self._known[slot] = self._calm[slot] = 0.0
             self._keys.put(slot, digest)
         self._write(slot, record)
-        self._ends[slot], self._known[slot] = record.until, record.known
+        self._ends[slot], self._known[slot], self._calm[slot] = record.until, record.known, record.calm
         return True
 
     def banned(self) -> list[tuple[int, float]]:
-        """Return the slots with a ban, and when it ends or has ended, as far as that is not noted (`over`)."""
+        """
+        Return the slots with a ban, and when it ends or has ended, as far as that is not noted (`over`); needs no lock.
+        """
         return [(slot, end) for slot, end in enumerate(self._ends.tolist()) if end]
 
-    def known(self) -> list[Record]:
-        """Return the records of places that are known, or have been."""
-        return [self._read(slot) for slot, until in enumerate(self._known.tolist()) if until]
+    def moments(self) -> bytes:
+        """Return all ends of bans, of being known and of being a repeater, for `changed`; needs no lock."""
+        return self._memory[_HEADER.size : self._records]
+
+    def changed(self, before: bytes, after: bytes) -> set[int]:
+        """Return the slots in which one of the `moments` differs."""
+        return {
+            place // _DOUBLE % self._slots
+            for page in range(0, len(after), _PAGE)
+            if before[page : page + _PAGE] != after[page : page + _PAGE]
+            for place in range(page, min(page + _PAGE, len(after)), _DOUBLE)
+            if before[place : place + _DOUBLE] != after[place : place + _DOUBLE]
+        }
 
     def at(self, slot: int) -> Record:
         """Return the record in *slot*."""
@@ -162,8 +186,8 @@ class RecordTable:
         self._ends[slot] = 0.0
         if forget:
             record = self._read(slot)
-            record.calm, record.level, record.span = 0.0, 0, 0
-            record.counts = [0.0] * (SPANS + 1)
+            record.level, record.span, record.counts = 0, 0, [0.0] * (SPANS + 1)
+            self._calm[slot] = 0.0
             self._write(slot, record)
 
     def forget_prefixes(self) -> None:
@@ -175,21 +199,21 @@ class RecordTable:
             return _BAN, self._ends[slot]
         if self._known[slot] > now:
             return _KNOWN, self._known[slot]
-        calm, span, *rest = _RECORD.unpack_from(self._memory, self._records + slot * _RECORD.size)
+        span, *rest = _RECORD.unpack_from(self._memory, self._records + slot * _RECORD.size)
         points = sum(rest[: SPANS + 1]) if span >= self.span_at(now) - SPANS else 0.0
-        if calm > now:
+        if self._calm[slot] > now:
             points += 1
         return (_FAILED, points) if points else (_NOTHING, span)
 
     def _read(self, slot: int) -> Record:
-        calm, span, *rest = _RECORD.unpack_from(self._memory, self._records + slot * _RECORD.size)
+        span, *rest = _RECORD.unpack_from(self._memory, self._records + slot * _RECORD.size)
         level, reason, is_manual, is_of_name, key, name = rest[SPANS + 1 :]
         return Record(
             key=_read_text(key),
             name=_read_text(name),
             until=self._ends[slot],
             known=self._known[slot],
-            calm=calm,
+            calm=self._calm[slot],
             span=span,
             counts=rest[: SPANS + 1],
             level=level,
@@ -202,7 +226,6 @@ class RecordTable:
         _RECORD.pack_into(
             self._memory,
             self._records + slot * _RECORD.size,
-            record.calm,
             record.span,
             *record.counts,
             record.level,
