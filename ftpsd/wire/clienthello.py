@@ -19,6 +19,7 @@ _BEFORE_SESSION_ID = 1 + 3 + 2 + 32
 _SERVER_NAME = 0
 _PROTOCOLS = 16
 _TICKET = 35
+_PRE_SHARED_KEY = 41
 _SUPPORTED_VERSIONS = 43
 
 TLS_1_2 = 0x0303
@@ -32,12 +33,14 @@ class ClientHello:
     for.
 
     *ticket* is the session ticket of TLS 1.2 that it presents, empty when it only asks for one, None when it knows no
-    tickets. *protocols* is None where it names none. *record* is all of it, as it came.
+    tickets. *identity* is the first session ticket of TLS 1.3 that it presents, empty for none. *protocols* is None
+    where it names none. *record* is all of it, as it came.
     """
 
     versions: frozenset[int] = frozenset()
     server_name: str | None = None
     ticket: bytes | None = None
+    identity: bytes = b""
     protocols: tuple[bytes, ...] | None = None
     record: bytes = b""
 
@@ -69,6 +72,7 @@ def client_hello(record: bytes) -> ClientHello:
             versions=_versions(found.get(_SUPPORTED_VERSIONS), legacy=int.from_bytes(hello[4:6])),
             server_name=_server_name(found.get(_SERVER_NAME)),
             ticket=found.get(_TICKET),
+            identity=_identity(found.get(_PRE_SHARED_KEY)),
             protocols=_protocols(found.get(_PROTOCOLS)),
             record=record[:length],
         )
@@ -114,6 +118,11 @@ def _server_name(extension: bytes | None) -> str | None:
     if _behind(extension, 3, 2) != len(extension):
         raise IndexError
     return name.decode("ascii") if name.isascii() else None
+
+
+def _identity(extension: bytes | None) -> bytes:
+    """Return the first identity of pre_shared_key (RFC 8446, 4.2.11). Raises: IndexError for one that leads outside."""
+    return b"" if extension is None else extension[4 : _behind(extension, 2, 2)]
 
 
 def _protocols(extension: bytes | None) -> tuple[bytes, ...] | None:
