@@ -87,6 +87,21 @@ class ReloadFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StateFailed(Event):
+    """The state file cannot be used. *reason* is free text for the operator, with the remedy; no metric carries it."""
+
+    event = "state-failed"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRestored(Event):
+    """The state file can be used again."""
+
+    event = "state-restored"
+
+
 # Sessions and logins
 
 
@@ -124,7 +139,7 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
-    """A handshake on a control or data connection is complete."""
+    """A handshake on a control or data connection is complete; *group* is that of the key exchange, where known."""
 
     event = "tls-established"
     channel: Channel
@@ -132,6 +147,7 @@ class TLSEstablished(Event):
     cipher: str
     resumed: bool
     seconds: float
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

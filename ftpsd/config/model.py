@@ -42,6 +42,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
+from ftpsd.values.login_method import LoginMethod
 
 
 class Section(BaseModel):
@@ -69,12 +70,20 @@ class Listener(Section):
 HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
 
 
+class FurtherPair(Section):
+    """A certificate beside another one for the same names, with a key of another kind: RSA beside ECDSA."""
+
+    certificate: FilePath
+    private_key: FilePath
+
+
 class ServerName(Section):
     """One more certificate of the server, for clients that ask for one of *names*."""
 
     names: HostNames
     certificate: FilePath
     private_key: FilePath
+    also: tuple[FurtherPair, ...] = ()
 
 
 class TLS(Section):
@@ -82,6 +91,7 @@ class TLS(Section):
 
     certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
     private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
+    also: tuple[FurtherPair, ...] = ()
     minimum_version: TLSVersion = "1.2"
     maximum_version: MaximumTLSVersion = "auto"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
@@ -98,6 +108,8 @@ class VirtualHost(Section):
     users: FilePath
     certificate: FilePath | None = None
     private_key: FilePath | None = None
+    also: tuple[FurtherPair, ...] = ()
+    authentication: LoginMethod | None = None
     banner: Banner | None = None
 
 
@@ -189,6 +201,7 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    authentication: LoginMethod = "password"
     limits: Limits = Limits()
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"
@@ -197,6 +210,7 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()

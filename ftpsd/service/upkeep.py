@@ -1,6 +1,7 @@
 """
 Upkeep: the daemon's work by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes DNS
-names, looks for renewed certificates, sweeps abandoned uploads and counts the homes with a quota.
+names, looks for renewed certificates, ends the sessions of users whose time is over, sweeps abandoned uploads and
+counts the homes with a quota.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
+# Hours are written in minutes.
+HOURS_INTERVAL = 30.0
+# A state file that breaks is told within so many seconds, also when nobody logs in.
+STATE_INTERVAL = 30.0
 
 log = Logger()
 
@@ -53,7 +58,9 @@ class Upkeep:
         every(LAG_INTERVAL, self._measure_lag)
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
+        every(HOURS_INTERVAL, self._keep_time)
         every(SWEEP_INTERVAL, self._count)
+        every(STATE_INTERVAL, parts.state.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -90,6 +97,11 @@ class Upkeep:
         if self._expected is not None:
             parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
+
+    def _keep_time(self) -> None:
+        """End the sessions of users whose hours are over, or who have expired."""
+        for pi in list(self._serving.parts.sessions):
+            pi.keep_time()
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""

@@ -149,4 +149,5 @@ def drop_session(connection: SSL.Connection) -> None:
 def describe(connection: SSL.Connection) -> TLSFacts:
     """Return the values that the handshake of *connection* agreed on."""
     cipher = connection.get_cipher_name() or "none"
-    return TLSFacts(connection.get_protocol_version_name(), cipher, is_resumed(connection))
+    group = native.group_name(connection)
+    return TLSFacts(connection.get_protocol_version_name(), cipher, is_resumed(connection), group)

@@ -34,10 +34,12 @@ from OpenSSL import SSL
 
 from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.clients.presented import described
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
+from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 
@@ -86,8 +88,7 @@ class SessionTLS:
         """The name the client asked for on the control connection."""
         self.secret: bytes | None = None
         """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
-        self.waits_for_hello = policy.minimum == "1.2" and policy.maximum != "1.3"
-        """Whether `choose_version` needs the client's offers before the control connection is made."""
+        self._is_choosy = policy.minimum == "1.2" and policy.maximum != "1.3"
         self._policy = policy
         self._address = address
         self._evidence = evidence or new_evidence()
@@ -137,6 +138,14 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
+    def presented(self) -> ClientCertificate | None:
+        """Return the certificate of the client at the other end of the control connection, None for none."""
+        control = self._control() if self._control is not None else None
+        if control is None or not control.is_complete:
+            return None
+        certificate = control.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else described(certificate, CertificateFault.UNKNOWN_AUTHORITY)
+
     @property
     def context(self) -> SSL.Context:
         """The context of the control connection; one of the session's own is made when it is asked for first."""
@@ -156,7 +165,7 @@ class SessionTLS:
         and during an upload none of them reads the next one (data/carry/uplink.py), so the second upload of a session
         fails.
         """
-        if TLS_1_2 not in hello.versions:
+        if not self._is_choosy or TLS_1_2 not in hello.versions:
             return
         self._is_capped = True
         tickets = self._policy.tickets
@@ -263,7 +272,7 @@ class SessionTLS:
         if hello is NOTHING:
             return False
         trial = ServerConnection(context, None, Role.DATA, self._evidence)
-        trial.bio_write(hello.record)
+        trial.bio_write(hello.records)
         try:
             trial.do_handshake()
         except SSL.Error:

@@ -37,7 +37,9 @@ class Line(ControlConnection):
         stack.enter_context(self.sock)
         with theirs:
             arguments = client("-connect", f"{IPV4}:{daemon.ports.implicit}", "-sess_out", str(session))
-            process = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                arguments, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
+            )
         stack.callback(process.wait)
         stack.callback(process.kill)
 

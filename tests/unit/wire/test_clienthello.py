@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.wire.clienthello import NOTHING, TLS_1_2, TLS_1_3, ClientHello, client_hello, record_length
+from ftpsd.wire.clienthello import (
+    MOST_RECORDS,
+    NOTHING,
+    RECORD,
+    TLS_1_2,
+    TLS_1_3,
+    ClientHello,
+    client_hello,
+    read_hello,
+)
 
 
 def hello(least: ssl.TLSVersion, most: ssl.TLSVersion) -> bytes:
@@ -34,10 +44,43 @@ def test_a_client_is_understood(least: ssl.TLSVersion, most: ssl.TLSVersion, off
     assert client_hello(hello(least, most)).versions == offered
 
 
+def cut(whole: bytes, size: int) -> bytes:
+    """Return the hello *whole*, one record, in records of *size* bytes."""
+    message = whole[5:]
+    parts = (message[at : at + size] for at in range(0, len(message), size))
+    return b"".join(whole[:3] + len(part).to_bytes(2, "big") + part for part in parts)
+
+
 def test_the_record_tells_its_length() -> None:
-    """So one who has its first five bytes knows how many to wait for."""
+    """So a reader that has its first five bytes knows how many to wait for."""
     whole = hello(V1_2, V1_3)
-    assert record_length(whole[:5]) == len(whole)
+    assert read_hello(whole[:5]) == len(whole)
+
+
+def test_a_hello_in_several_records() -> None:
+    """It says the same, and every part of it tells how much to wait for; in more than 32 records it is refused."""
+    whole = hello(V1_2, V1_3)
+    message = len(whole) - 5
+    for records in (2, 3, MOST_RECORDS):
+        parts = cut(whole, -(-message // records))
+        assert replace(client_hello(parts), records=whole) == client_hello(whole)
+        assert client_hello(parts).records == parts
+        for end in range(1, len(parts)):
+            wanted = read_hello(parts[:end])
+            assert isinstance(wanted, int)
+            assert end < wanted <= len(parts)
+    for size in (1, 3, 4, (message - 1) // MOST_RECORDS):
+        assert client_hello(cut(whole, size)).is_refused
+
+
+def test_a_hello_of_more_than_a_record() -> None:
+    """A client whose hello has 16 KiB says more than any needs; what is not a hello is left to OpenSSL."""
+    long = b"\x01" + (RECORD - 3).to_bytes(3, "big")
+    record = b"\x16\x03\x01" + RECORD.to_bytes(2, "big") + long + bytes(RECORD - 4)
+    assert client_hello(record).is_refused
+    assert client_hello(b"\x16\x03\x01\x00\x01\x02" * 40) == NOTHING
+    assert client_hello(b"\x16\x03\x01\x00\x00" * 40) == NOTHING
+    assert client_hello(cut(hello(V1_2, V1_3), 100)[:-1] + b"\x15") != NOTHING
 
 
 def test_a_part_offers_nothing() -> None:
