@@ -173,7 +173,7 @@ class LeftWithoutLogin(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
-    """A handshake on a control or data connection is complete."""
+    """A handshake on a control or data connection is complete; *group* is that of the key exchange, where known."""
 
     event = "tls-established"
     channel: Channel
@@ -181,6 +181,7 @@ class TLSEstablished(Event):
     cipher: str
     resumed: bool
     seconds: float
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

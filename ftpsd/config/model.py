@@ -71,12 +71,20 @@ class Listener(Section):
 HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
 
 
+class FurtherPair(Section):
+    """A certificate beside another one for the same names, with a key of another kind: RSA beside ECDSA."""
+
+    certificate: FilePath
+    private_key: FilePath
+
+
 class ServerName(Section):
     """One more certificate of the server, for clients that ask for one of *names*."""
 
     names: HostNames
     certificate: FilePath
     private_key: FilePath
+    also: tuple[FurtherPair, ...] = ()
 
 
 class TLS(Section):
@@ -84,6 +92,7 @@ class TLS(Section):
 
     certificate: FilePath = Field(default=Path("tls/fullchain.pem"), validate_default=True)
     private_key: FilePath = Field(default=Path("tls/privkey.pem"), validate_default=True)
+    also: tuple[FurtherPair, ...] = ()
     minimum_version: TLSVersion = "1.2"
     maximum_version: MaximumTLSVersion = "auto"
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
@@ -100,6 +109,7 @@ class VirtualHost(Section):
     users: FilePath
     certificate: FilePath | None = None
     private_key: FilePath | None = None
+    also: tuple[FurtherPair, ...] = ()
     authentication: LoginMethod | None = None
     banner: Banner | None = None
 

@@ -262,7 +262,8 @@ class _Running:
             facts = describe(connection.tls)
             self._account.tls = facts
             seconds = self._clock.seconds() - started
-            session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
+            known = facts.version, facts.cipher, facts.resumed
+            session.publish(TLSEstablished(session.who, "data", *known, seconds, facts.group))
         return connection
 
     async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:

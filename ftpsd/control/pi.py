@@ -30,6 +30,7 @@ from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Hands
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
+from ftpsd.control.state.standing import is_over
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
@@ -80,6 +81,7 @@ class ServerPI(Protocol):
         self._timers = Timers(clock)
         self._is_busy = False
         self._is_transferring = False
+        self._goodbye: Reply | None = None
         self._is_in_next = False
         self._can_write = True
         self._has_input = False
@@ -299,7 +301,7 @@ class ServerPI(Protocol):
         if session.parameters.idle_timeout != self._idle_timeout:
             self._check_idle()
         if after is After.CLOSE:
-            self._close()
+            self._close(last=self._goodbye)
         elif after is After.START_TLS:
             self._start_tls()
         elif after is After.STOP_TLS:
@@ -341,6 +343,17 @@ class ServerPI(Protocol):
     def _outlived_tickets(self) -> None:
         """End the session: the keys that its TLS session shares with others must go."""
         self._end_behind_command("tls-session-expired", "This TLS session is a day old, connect again.")
+
+    def keep_time(self) -> None:
+        """End the session behind its command when its user may be logged in no longer, by the clock."""
+        if is_over(self.session):
+            self.session.why_not_now().addCallback(self._end_in_time)
+
+    def _end_in_time(self, reason: str | None) -> None:
+        if reason is not None:
+            # Clients that wait for the end of a transfer read 226, and then why there is no more.
+            self._goodbye = Reply(421, "The time of this user is over, this session ends.")
+            self._end_behind_command(reason, self._goodbye.text)
 
     def _end_behind_command(self, reason: str, text: str) -> None:
         if self._is_busy:

@@ -1,6 +1,7 @@
 """
 Upkeep: the daemon's work by the clock. It measures how late the reactor is, feeds systemd's watchdog, refreshes DNS
-names, looks for renewed certificates, sweeps abandoned uploads and counts the homes with a quota.
+names, looks for renewed certificates, ends the sessions of users whose time is over, sweeps abandoned uploads and
+counts the homes with a quota.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
 # Seconds after its end until the end of a ban is in the audit log.
 OVER_INTERVAL = 5.0
+# Hours are written in minutes.
+HOURS_INTERVAL = 30.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 30.0
 
@@ -61,6 +64,7 @@ class Upkeep:
         every(LOOK, self._follow_bans)
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
+        every(HOURS_INTERVAL, self._keep_time)
         every(SWEEP_INTERVAL, self._count)
         if Duty.TELL in parts.duties:
             every(OVER_INTERVAL, parts.penalties.end_over)
@@ -112,6 +116,11 @@ class Upkeep:
         if parts.penalties.generation != self._bans_seen:
             self._bans_seen = parts.penalties.generation
             evict(parts.sessions, parts.penalties)
+
+    def _keep_time(self) -> None:
+        """End the sessions of users whose hours are over, or who have expired."""
+        for pi in list(self._serving.parts.sessions):
+            pi.keep_time()
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""

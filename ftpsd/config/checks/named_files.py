@@ -25,7 +25,7 @@ from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
 from ftpsd.config.users import Users, load_users
-from ftpsd.config.virtual_hosts import PairFiles, named_pairs, repeated_names
+from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,15 @@ def needs_certificate(config: Config) -> bool:
     """Return whether any section asks for TLS, so that a certificate is required."""
     if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
         return True
-    # A client that asks for none of their names gets the main one.
-    return any(True for _ in named_pairs(config))
+    # A client that asks for none of their names gets the main one, and no pair stands alone beside it.
+    return bool(config.tls.also) or any(True for _ in named_pairs(config))
 
 
 def certificate_files(config: Config) -> list[PairFiles]:
     """Return the files of every certificate, the main one's first; none where the server does without."""
-    main = PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
-    if not needs_certificate(config) and not main.certificate.exists():
+    if not needs_certificate(config) and not config.tls.certificate.exists():
         return []
-    return [main, *named_pairs(config)]
+    return [*main_pairs(config), *named_pairs(config)]
 
 
 def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
