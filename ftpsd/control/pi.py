@@ -20,11 +20,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.audit.events import ConnectionRejected, SessionClosed, SessionOpened
+from ftpsd.audit.events import LeftWithoutLogin, SessionClosed, SessionOpened
 from ftpsd.control import border
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import at_work, command_done, respond
+from ftpsd.control.penalties import BANNED, RATE
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
@@ -108,7 +109,11 @@ class ServerPI(Protocol):
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, True)
         limits, counts, penalties = session.config.limits, session.counts, session.runtime.shared.penalties
-        refusal = penalties.refusal(peer) or counts.admit(peer, limits.connections, limits.connections_per_address)
+        refusal = (
+            penalties.refusal(peer)
+            or (penalties.handshake_refusal(peer) if self._starts_with_tls else None)
+            or counts.admit(peer, limits.connections, limits.connections_per_address)
+        )
         if refusal is not None:
             self._reject(refusal)
             return
@@ -131,12 +136,14 @@ class ServerPI(Protocol):
         """
         Send 421 in the greeting's place: a reset would make clients retry at once (rclone).
 
-        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger.
+        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger,
+        and none that is refused for what it does.
         """
-        self.session.publish(ConnectionRejected(self.session.who, reason))
+        session = self.session
+        session.publish(session.runtime.shared.penalties.rejection(session.who, reason))
         if self._starts_with_tls:
-            counts = self.session.counts
-            if not counts.may_linger(self.session.peer_host):
+            counts = session.counts
+            if reason in (BANNED, RATE) or not counts.may_linger(session.peer_host):
                 self._close(reason)
                 return
             self._uncount = counts.lingered
@@ -167,6 +174,8 @@ class ServerPI(Protocol):
             return
         self._registry.discard(self)
         why = session.close_reason or "connection-lost"
+        if self._has_input and session.who.user is None and not session.failed_logins:
+            session.publish(LeftWithoutLogin(session.who))
         seconds = self._lost - session.started
         sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
         session.publish(SessionClosed(session.who, seconds, why, sent, received, unlogged or None))

@@ -27,6 +27,7 @@ from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
 from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.shared.penalty_tables import shared_penalties
 from ftpsd.processes.snapshot import Snapshot
 from ftpsd.processes.sums import taken, to_text
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
@@ -64,6 +65,7 @@ class Member:
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
+            penalties=shared_penalties(place.records, place.arrivals, reactor),
             state=Store(loaded.config.state, reactor.callFromThread),
         )
         self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
@@ -150,6 +152,8 @@ def serve_at(place: Place, reactor: Any) -> int:
         place.table,
         place.homes,
         place.deadlines,
+        place.records,
+        place.arrivals,
         place.configuration,
         place.link,
         *sum(place.listeners, ()),

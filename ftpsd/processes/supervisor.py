@@ -34,6 +34,7 @@ from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
 from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
 from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
@@ -48,6 +49,7 @@ from ftpsd.service.outside.logs import tell_error
 from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.signals import listen_for_stop
+from ftpsd.service.upkeep import OVER_INTERVAL
 from ftpsd.workers import WorkerPool
 
 EXIT_DYING = 3
@@ -75,6 +77,9 @@ class Supervisor:
         with_quota = sum(user.quota is not None for user in loaded.known())
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
+        self.records, self.arrivals = penalty_files()
+        self.penalties = shared_penalties(self.records, self.arrivals, reactor)
+        self.penalties.use(config)
         self.handing = Handing(self, loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
         # DNS may take its time, and a reload must not wait for it.
@@ -88,6 +93,8 @@ class Supervisor:
         self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn)
         self.bus.subscribe(self.metrics)
         self.bus.subscribe(self.audit_log.put)
+        self.penalties.publish = self.bus.publish
+        self.metrics.watch_bans(self.penalties.count)
         self.sums = Sums(registry)
         self.rounds = Rounds(self.ready_children, self.sums)
         self._children: dict[int, Child] = {}
@@ -149,6 +156,7 @@ class Supervisor:
         for index in range(self.count):
             self._fill(index)
         every(ANSWER, self.rounds.ask, now=False)
+        every(OVER_INTERVAL, self.penalties.end_over, now=False)
         every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
 
     @property
@@ -169,7 +177,7 @@ class Supervisor:
             return
         child = self._children[index] = Child(index, self._child_began, self._child_ended)
         ports = [[port.fileno() for port in ports] for _, ports in self._ports.control]  # type: ignore[attr-defined]
-        tables = self.table.fd, self.homes.fd, self.deadlines.fd
+        tables = self.table.fd, self.homes.fd, self.deadlines.fd, self.records, self.arrivals
         child.start(self.reactor, self.path, self.count, ports, *tables, self.handing.snapshot.fd)
 
     def _child_began(self, child: Child) -> None:
@@ -259,6 +267,7 @@ class Supervisor:
         own = {
             "version": __version__,
             "listeners": self.describe(),
+            "bans": self.penalties.count(),
             "running for": self._clockwork.running_for,
         }
         return status_of(self.ready_children(), own, self.table.sessions_of)

@@ -122,6 +122,8 @@ class Daemon:
             "passive": {"ports": f"{ports.passive[0]}-{ports.passive[-1]}"},
             "active": {"source_port": 0},
             "limits": {"connections_per_address": 500},
+            # All clients of the tests are one client here. What penalties do has tests of its own.
+            "penalties": {"exempt": ["127.0.0.0/8", "::1"]},
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
             "control_socket": str(self.control_socket),
