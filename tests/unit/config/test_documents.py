@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, ServerName, VirtualHost
+from ftpsd.config.model import Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
@@ -78,9 +78,11 @@ def test_required_keys_say_so(key: str) -> None:
 )
 def test_a_documented_default_is_the_default(key: str) -> None:
     """Writing the default of the documentation into a file changes nothing."""
-    section, _, name = key.rpartition(".")
-    line = f"{name}: {DOCUMENTED[key][0]}"
-    assert config(f"{section}: {{{line}}}" if section else line) == config("")
+    *sections, name = key.split(".")
+    text = f"{name}: {DOCUMENTED[key][0]}"
+    for section in reversed(sections):
+        text = f"{section}: {{{text}}}"
+    assert config(text) == config("")
 
 
 @pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))
@@ -123,6 +125,11 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
         *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(
+            f"{section}.also[].{key}"
+            for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
+            for key in FurtherPair.model_fields
+        ),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
