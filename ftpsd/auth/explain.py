@@ -16,7 +16,7 @@ from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.rule import Rule
 
 # The permissions that MountedStorage refuses for mount points and the directories above them, whatever the rules say.
-_CHANGES = frozenset(
+HELD = frozenset(
     {
         Permission.UPLOAD,
         Permission.OVERWRITE,
@@ -40,7 +40,7 @@ class Explanation:
 def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Explanation:
     """Return whether *user* has *permission* on *path*, and the rule that decides."""
     points = MountPoints(mount.path for mount in user.mounts)
-    if permission in _CHANGES and points.is_held(path):
+    if permission in HELD and points.is_held(path):
         return Explanation(False, f"{path} is a mount point or above one: no rule can allow that")
     point = points.find(path)
     tree: Mount | UserRecord = next((mount for mount in user.mounts if mount.path == point), user)
