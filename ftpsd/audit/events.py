@@ -124,7 +124,12 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
-    """A handshake on a control or data connection is complete."""
+    """
+    A handshake on a control or data connection is complete.
+
+    *certificate* is the fingerprint of the client's, as in the events of logins, and the subject is what it says of
+    itself, whoever vouches for that.
+    """
 
     event = "tls-established"
     channel: Channel
@@ -132,6 +137,8 @@ class TLSEstablished(Event):
     cipher: str
     resumed: bool
     seconds: float
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,8 @@ class LoggedIn(Event):
     event = "logged-in"
     method: str
     seconds: float
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,8 @@ class LoginRefused(Event):
     name: str
     reason: str
     seconds: float
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.name) > MOST_TYPED:

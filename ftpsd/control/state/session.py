@@ -34,6 +34,7 @@ from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
@@ -58,7 +59,8 @@ class Session:
     The state of one control connection.
 
     *current* returns the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
-    their IPv6 mapping. *reply* sends a preliminary reply, or part of one.
+    their IPv6 mapping. *reply* sends a preliminary reply, or part of one. *place* is that of the listener
+    (`config.model.Listener.place`).
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Session:
         local_host: str,
         listener: str,
         reply: Callable[[Reply | ReplyPart], None],
+        place: str = "",
     ) -> None:
         self._current = current
         self.runtime = runtime = current()
@@ -76,6 +79,7 @@ class Session:
         self.peer_host = peer_host
         self.local_host = local_host
         self.reply = reply
+        self._place = place
         self.started = runtime.shared.clock.seconds()
         self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
 
@@ -341,7 +345,21 @@ class Session:
 
         None also in clear behind TLS (CCC): there anybody on the line can name a user.
         """
-        return self.tls.presented() if self.tls is not None else None
+        return self.tls.presented(self.client_policy.authorities) if self.tls is not None else None
+
+    @property
+    def client_policy(self) -> ClientPolicy:
+        """The rules for the client's certificate, by the host and the listener."""
+        return self.host.client_policy(self._place)
+
+    def asks_for_certificate(self, name: str | None) -> bool:
+        """Return whether a client that asks for the server *name* in its hello, None for no name, is asked for one."""
+        named = self.runtime.hosts.find(name) if name is not None else None
+        if named is not None:
+            host = named.host
+        else:
+            host = self.host if name is None else self.runtime.hosts.default
+        return host.client_policy(self._place).asks
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
