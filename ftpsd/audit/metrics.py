@@ -102,6 +102,10 @@ class Metrics:
         """Read how many calls wait in each worker pool from *read*."""
         self._readings.watch("ftpsd_worker_queue_length", "Calls waiting for a worker.", "pool", read)
 
+    def watch_state(self, read: Reading) -> None:
+        """Read whether the state file can be used ("usable", "broken") from *read*."""
+        self._readings.watch("ftpsd_state_file", "Processes by whether they can use the state file.", "state", read)
+
     def watch_certificates(self, read: Reading) -> None:
         """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Listener
+from ftpsd.durable.store import Store
 from ftpsd.processes.fair import FairPort
 from ftpsd.processes.seat import Place, part_of
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
@@ -61,6 +62,7 @@ class Member:
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
+            state=Store(loaded.config.state, reactor.callFromThread),
         )
         self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
         answers = {"report": self.report, "reload": self.reload, "reopen-log": self.reopen_log, "cut": self._daemon.cut}

@@ -9,10 +9,11 @@ import resource
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Event
+from ftpsd.audit.events import DAEMON, Event, StateFailed, StateRestored
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.queue import LoginQueue
@@ -33,6 +34,9 @@ TRANSFER_QUEUE = 10_000
 # from all of them, and the others count the homes of users who log in before their turn has come.
 UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
+
+
+log = Logger()
 
 
 class Parts:
@@ -61,6 +65,8 @@ class Parts:
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
+        self.state = share.state
+        self.state.listener = self._state_changed
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
         self.ports = PassivePorts(
@@ -84,13 +90,25 @@ class Parts:
         raise_file_limit()
         for pool in self.pools:
             pool.start()
+        self.state.start()
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
         self.accounts.stop()
         for pool in self.pools:
             pool.stop()
+        self.state.stop()
         self.audit_log.stop()
+
+    def _state_changed(self, trouble: str | None) -> None:
+        """Tell that the state file cannot be used any more, or can be again."""
+        path = str(self.state.path)
+        if trouble is None:
+            log.info("state: {path} can be used again", path=path)
+            self.bus.publish(StateRestored(DAEMON))
+        else:
+            log.error("state: {path} cannot be used: {trouble}", path=path, trouble=trouble)
+            self.bus.publish(StateFailed(DAEMON, trouble))
 
     def _watch(self) -> None:
         """Give the metrics their gauges, which are read and not counted."""
@@ -113,15 +131,20 @@ class Parts:
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
-            lambda: {pool.name: pool.queued for pool in self.pools} | {self.login.name: self.logins.queued}
+            lambda: (
+                {pool.name: pool.queued for pool in self.pools}
+                | {self.login.name: self.logins.queued, "state": self.state.queued}
+            )
         )
+        if self.state.is_configured:
+            self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
 
 
 def _of_sessions(sink: Sink) -> Sink:
-    """Return *sink* for the events that a session has caused."""
+    """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON:
+        if event.who is not DAEMON or isinstance(event, StateFailed | StateRestored):
             sink(event, seconds)
 
     return take

@@ -16,6 +16,7 @@ from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
+from ftpsd.durable.store import Store
 from ftpsd.storage.quota.register import QuotaAccounts
 
 
@@ -31,7 +32,7 @@ class Duty(Enum):
 class Share:
     """
     The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *penalties*
-    and *duties*.
+    and *duties*, and its own way to the *state* file.
 
     *audit_turn* is held to write a line of the audit log.
     """
@@ -44,6 +45,7 @@ class Share:
     verified: VerifiedCache
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
+    state: Store
     penalties: Penalties = NO_PENALTIES
 
     @classmethod
@@ -58,4 +60,5 @@ class Share:
             verified=VerifiedCache(reactor),
             audit_turn=nullcontext(),
             duties=frozenset(Duty),
+            state=Store(config.state, reactor.callFromThread),
         )

@@ -26,6 +26,8 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
+# A state file that breaks is told within so many seconds, also when nobody logs in.
+STATE_INTERVAL = 30.0
 
 log = Logger()
 
@@ -54,6 +56,7 @@ class Upkeep:
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
         every(SWEEP_INTERVAL, self._count)
+        every(STATE_INTERVAL, parts.state.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:

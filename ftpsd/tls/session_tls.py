@@ -261,6 +261,14 @@ class SessionTLS:
         secret = secret_of(connection)
         return is_resumed(connection) if secret is None else secret == self.secret
 
+    def has_same_client(self, connection: SSL.Connection) -> bool:
+        """Return whether the client of the data *connection* has presented the control connection's certificate."""
+        control = self._control() if self._control is not None else None
+        if control is None or not isinstance(connection, ServerConnection) or not connection.is_complete:
+            return False
+        ours, theirs = control.get_peer_certificate(), connection.get_peer_certificate()
+        return ours is not None and theirs is not None and ours.digest("sha256") == theirs.digest("sha256")
+
     def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
         """
         Return whether OpenSSL would let a client that says *hello* resume a session of *context*.

@@ -120,6 +120,7 @@ class Daemon:
             "limits": {"connections_per_address": 500},
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
+            "state": "state.db",
             "drain_timeout": "20s",
         }
         for key, value in self._changes.items():

@@ -123,6 +123,8 @@ def _secrets(config: Config) -> list[Path]:
     own = [Path(config.file)] if config.file else []
     own += (path for _, path in users_files(config))
     own += (files.private_key for files in certificate_files(config))
+    if config.state is not None:
+        own.append(config.state)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 

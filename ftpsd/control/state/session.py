@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
+from ftpsd.auth.checker import method_of
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
 from ftpsd.control.state.handshakes import data_refused
@@ -38,6 +39,7 @@ from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
+from ftpsd.values.login_method import PASSWORD
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
@@ -79,7 +81,7 @@ class Session:
         self.peer_host = peer_host
         self.local_host = local_host
         self.reply = reply
-        self._place = place
+        self.place = place
         self.started = runtime.shared.clock.seconds()
         self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
 
@@ -165,6 +167,12 @@ class Session:
             return VirtualPath.parse(argument, self.parameters.directory if base is None else base)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    @property
+    def insists_on_resumption(self) -> bool:
+        """Whether the user's data connections have to resume a TLS session, and nothing else proves whose they are."""
+        own = None if self.avatar is None else self.avatar.user.data_session_reuse
+        return (own or self.config.tls.data_session_reuse) == "required"
 
     def choose_charset(self) -> None:
         """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
@@ -350,7 +358,7 @@ class Session:
     @property
     def client_policy(self) -> ClientPolicy:
         """The rules for the client's certificate, by the host and the listener."""
-        return self.host.client_policy(self._place)
+        return self.host.client_policy(self.place)
 
     def asks_for_certificate(self, name: str | None) -> bool:
         """Return whether a client that asks for the server *name* in its hello, None for no name, is asked for one."""
@@ -359,7 +367,7 @@ class Session:
             host = named.host
         else:
             host = self.host if name is None else self.runtime.hosts.default
-        return host.client_policy(self._place).asks
+        return host.client_policy(self.place).asks
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
@@ -370,8 +378,7 @@ class Session:
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()
-        policy = user.data_session_reuse or self.config.tls.data_session_reuse
-        self.dtp.needs_resumption = policy == "required"
+        self.dtp.needs_resumption = self.insists_on_resumption or method_of(user, self.host.method) != PASSWORD
         self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates

@@ -30,7 +30,7 @@ from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.workers import Workers
 
-NEEDS_RESTART = ("audit", "workers", "processes")
+NEEDS_RESTART = ("audit", "workers", "processes", "state")
 
 INTERNAL_ERROR = "internal error"
 

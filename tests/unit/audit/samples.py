@@ -20,6 +20,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Started(DAEMON),
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
+    events.StateFailed(DAEMON, f"{PATH}: broken; mend it"),
+    events.StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),
     events.SessionOpened(WHO),
     events.TLSEstablished(WHO, "control", "TLSv1.3", "TLS_AES_256_GCM_SHA384", False, 0.004),

@@ -44,6 +44,7 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": set(),
     "reactor_lag_seconds": set(),
     "worker_queue_length": {"pool"},
+    "state_file": {"state"},
 }
 
 
@@ -72,6 +73,7 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_passive_ports(lambda: {"free": 50, "reserved": 1})
     metrics.watch_worker_queues(lambda: {"login": 0, "files": 3})
     metrics.watch_certificates(lambda: {"default": 2e9})
+    metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
     metrics.bytes_moved(Direction.DOWNLOAD, 65536)
     metrics.audit_write_failed(1)

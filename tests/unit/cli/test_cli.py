@@ -37,7 +37,7 @@ def site(tmp_path: Path) -> Path:
     """Make a folder with a good configuration and one user."""
     (tmp_path / "tls").mkdir()
     (tmp_path / "home").mkdir()
-    (tmp_path / "ftpsd.yaml").write_text("users: users.yaml\n")
+    (tmp_path / "ftpsd.yaml").write_text("users: users.yaml\nstate: state.db\n")
     (tmp_path / "users.yaml").write_text("# ours\nusers:\n  alice:\n    home: home\n")
     (tmp_path / "users.yaml").chmod(0o600)
     write_certificate(tmp_path, timedelta(days=90))
@@ -137,7 +137,7 @@ def test_check_warns_of_a_certificate_that_ends_soon(site: Path) -> None:
 def test_check_without_tls_needs_no_certificate(site: Path) -> None:
     """Plain FTP is good without a certificate, and the summary says so."""
     (site / "tls/fullchain.pem").unlink()
-    (site / "ftpsd.yaml").write_text("listeners: [{mode: explicit, port: 21}]\ntls: {require: none}\n")
+    (site / "ftpsd.yaml").write_text("listeners: [{mode: explicit, port: 21}]\ntls: {require: none}\nstate: null\n")
     result = run("check", "--config", site / "ftpsd.yaml")
     assert result.stdout == f"{site}/ftpsd.yaml is good: 1 listener, 1 user, no certificate\n"
 

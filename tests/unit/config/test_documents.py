@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, ServerName, VirtualHost
+from ftpsd.config.model import ClientCertificates, Config, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import UsersFile, load_users
@@ -69,9 +69,11 @@ def test_required_keys_say_so(key: str) -> None:
 )
 def test_a_documented_default_is_the_default(key: str) -> None:
     """Writing the default of the documentation into a file changes nothing."""
-    section, _, name = key.rpartition(".")
+    *sections, name = key.split(".")
     line = f"{name}: {DOCUMENTED[key][0]}"
-    assert config(f"{section}: {{{line}}}" if section else line) == config("")
+    for section in reversed(sections):
+        line = f"{section}: {{{line}}}"
+    assert config(line) == config("")
 
 
 @pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))
@@ -113,7 +115,12 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "listeners[].proxy_protocol.trusted",
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
-        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields if key != "client_certificates"),
+        *(
+            f"{place}.client_certificates.{key}"
+            for place in ("listeners[]", "virtual_hosts[]")
+            for key in ClientCertificates.model_fields
+        ),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
