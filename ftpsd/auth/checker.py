@@ -24,6 +24,7 @@ from ftpsd.auth.accounts import Accounts
 from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.matching import why_not_trusted, why_refused
 from ftpsd.config.users import UserRecord
+from ftpsd.values.hours import are_now
 from ftpsd.values.login_method import CERTIFICATE, PASSWORD, LoginMethod
 from ftpsd.workers import PoolBusy
 
@@ -94,8 +95,11 @@ def why_kept_out(user: UserRecord, peer: str, seconds: float) -> Refusal | None:
     """Return the reason that keeps *user* at the address *peer* out whatever the password, *seconds* after 1970."""
     if not user.enabled:
         return Refusal.DISABLED
-    if user.expires is not None and user.expires <= datetime.fromtimestamp(seconds, UTC):
+    now = datetime.fromtimestamp(seconds, UTC)
+    if user.expires is not None and user.expires <= now:
         return Refusal.EXPIRED
+    if not are_now(user.hours, now):
+        return Refusal.HOURS
     return None if _is_from(user, peer) else Refusal.NETWORK
 
 

@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     NO_PASSWORD = "user has no password"
     DISABLED = "user disabled"
     EXPIRED = "user expired"
+    HOURS = "outside of hours"
     NETWORK = "address not allowed"
     NO_HOME = "home directory missing"
     HOME_UNUSABLE = "home directory unusable"

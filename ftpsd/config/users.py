@@ -42,10 +42,13 @@ MAX_USERS: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """One users file."""
+    """
+    One users file: its users, and where the file is still of use the *document* and the *entries* they were made of.
+    """
 
     users: Mapping[str, UserRecord]
     document: Document | None = field(default=None, compare=False, repr=False)
+    entries: UsersFile | None = field(default=None, compare=False, repr=False)
 
     def complaint(self, key: Key, message: str, severity: Severity = "error") -> ConfigError:
         """Place a complaint at *key* of the file these were read from."""
@@ -82,4 +85,4 @@ def read_users(text: str, file: str, folder: Path) -> Users:
         errors += complaints(document, error, UsersFile, "users.yaml")
     if errors:
         raise ConfigErrors(in_order(errors))
-    return Users(MappingProxyType(resolved(entries)), document)
+    return Users(MappingProxyType(resolved(entries)), document, entries)

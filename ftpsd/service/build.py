@@ -58,6 +58,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     )
     hosts = _hosts(loaded, parts, policy)
     parts.tickets.lifetime = config.tls.ticket_lifetime
+    parts.penalties.use(config)
     return Runtime(
         config=config,
         shared=parts.shared,

@@ -76,7 +76,8 @@ class TicketContexts:
         # The pair is kept with the context, so that its id stands for no other one meanwhile.
         self._current: dict[tuple[int, str, bool], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
-        self._by_address: WeakValueDictionary[tuple[str, str, bool, str], TicketContext] = WeakValueDictionary()
+        self._by_address: WeakValueDictionary[tuple[frozenset[str], str, bool, str], TicketContext]
+        self._by_address = WeakValueDictionary()
         self.intermediates = Intermediates()
         """Of the clients whose sessions began with these contexts."""
 
@@ -117,7 +118,7 @@ class TicketContexts:
         self, pair: CertificatePair, minimum_version: str, address: str, *, asks: bool = False
     ) -> TicketContext:
         """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
-        key = pair.fingerprint, minimum_version, asks, address
+        key = pair.fingerprints, minimum_version, asks, address
         found = self._by_address.get(key)
         if found is None or found.expires - self._clock.seconds() < MOST_SECONDS / 2:
             found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)

@@ -21,11 +21,13 @@ from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
+from ftpsd.config.client_certificates import sections
+from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
 from ftpsd.config.users import Users, load_users
-from ftpsd.config.virtual_hosts import PairFiles, named_pairs, repeated_names
+from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
     own += [error for files in certificate_files(config) for error in _certificate(config, files)]
     own += _audit_log(config)
+    own += _groups(config)
     own += doubts_about(config, installed_unit() if unit is None else unit)
     own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
@@ -94,16 +97,15 @@ def needs_certificate(config: Config) -> bool:
     """Return whether any section asks for TLS, so that a certificate is required."""
     if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
         return True
-    # A client that asks for none of their names gets the main one.
-    return any(True for _ in named_pairs(config))
+    # A client that asks for none of their names gets the main one, and no pair stands alone beside it.
+    return bool(config.tls.also) or any(True for _ in named_pairs(config))
 
 
 def certificate_files(config: Config) -> list[PairFiles]:
     """Return the files of every certificate, the main one's first; none where the server does without."""
-    main = PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
-    if not needs_certificate(config) and not main.certificate.exists():
+    if not needs_certificate(config) and not config.tls.certificate.exists():
         return []
-    return [main, *named_pairs(config)]
+    return [*main_pairs(config), *named_pairs(config)]
 
 
 def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
@@ -130,7 +132,7 @@ def _secrets(config: Config) -> list[Path]:
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
-    """Look for other users who can change the configuration, the users and the keys."""
+    """Look for other users who can change the configuration, the users, the keys and the authorities of clients."""
     seen: set[Path] = set()
     for key, path in users_files(config):
         for weakness in weaknesses(path, trusted, seen=seen):
@@ -140,6 +142,11 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
     for files in certificate_files(config):
         for weakness in weaknesses(files.private_key, trusted, seen=seen, is_shared=True):
             yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
+    for key, section in sections(config).items():
+        # Whoever can write them can let themselves in, or let a lost certificate in again.
+        for name, file in (("authorities", section.authorities), ("crl", section.crl)):
+            for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
+                yield config.complaint((*key, name), weakness.message, weakness.severity)
     if config.file:
         for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
@@ -165,6 +172,12 @@ def _audit_log(config: Config) -> Iterator[ConfigError]:
     elif not log.parent.is_dir():
         folder = shlex.quote(str(log.parent))
         yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+
+
+def _groups(config: Config) -> Iterator[ConfigError]:
+    groups = config.control_groups
+    for key, sentence in unknown_groups([("viewer", groups.viewer), ("operator", groups.operator)]):
+        yield config.complaint(("control_groups", key), sentence, "warning")
 
 
 def _users_mode(config: Config, key: Key, path: Path) -> Iterator[ConfigError]:

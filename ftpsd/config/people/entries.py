@@ -4,6 +4,7 @@ The users file as written: one model for each section, with the checks that no o
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -20,9 +21,11 @@ from ftpsd.config.fields import (
     Rate,
     Room,
     Switch,
+    check_path,
 )
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.people.login_keys import CertificateEntry
+from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
 from ftpsd.values.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
@@ -79,6 +82,9 @@ _ALL_OR_SOME: Final[dict[str, Any]] = {
 }
 
 
+_PATH: Final[dict[str, Any]] = {"type": "string", "pattern": r"\S"}
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -88,13 +94,6 @@ class RuleEntry(_Entry):
 
     path: Annotated[str, PlainValidator(check_pattern), WithJsonSchema({"type": "string", "pattern": "^/"})]
     allow: Annotated[frozenset[Permission], PlainValidator(check_permissions), WithJsonSchema(_ALL_OR_SOME)]
-
-
-class RoleEntry(_Entry):
-    """The rights of every user of a role, and how they log in."""
-
-    rules: tuple[RuleEntry, ...]
-    authentication: LoginMethod | None = None
 
 
 class MountEntry(_Entry):
@@ -114,26 +113,51 @@ class QuotaEntry(_Entry):
     files: Files | None = None
 
 
-class UserEntry(_Entry):
-    """One user as written."""
+class Given(_Entry):
+    """What a user may be given by the file itself, by a group or by a role: the nearest that says something counts."""
 
-    password: Annotated[Password | None, Field(repr=False)] = None
-    home: FilePath
-    authentication: LoginMethod | None = None
-    certificates: tuple[CertificateEntry, ...] = ()
-    role: Annotated[str, Field(strict=True)] | None = None
-    rules: tuple[RuleEntry, ...] | None = None
-    mounts: tuple[MountEntry, ...] = ()
+    home: Annotated[Path | None, PlainValidator(check_path), WithJsonSchema(_PATH)] = None
+    mounts: tuple[MountEntry, ...] | None = None
     quota: QuotaEntry | None = None
-    encoding: Encoding = "utf-8"
-    stored_encoding: Encoding = "utf-8"
-    networks: tuple[NetworkField, ...] = ()
-    data_session_reuse: Literal["offered"] | None = None
-    upload_end: Literal["close-notify", "fin"] = "close-notify"
+    networks: tuple[NetworkField, ...] | None = None
+    hours: Timetable | None = None
     sessions: Count | None = None
     download_rate: Rate | None = None
     upload_rate: Rate | None = None
     expires: Expiry | None = None
+    authentication: LoginMethod | None = None
+
+
+class RoleEntry(Given):
+    """The rights of every user of a role, and what else it gives."""
+
+    like: Annotated[str, Field(strict=True)] | None = None
+    rules: tuple[RuleEntry, ...] | None = None
+
+
+class GroupEntry(Given):
+    """What the users of a group have in common."""
+
+    role: Annotated[str, Field(strict=True)] | None = None
+    rules: tuple[RuleEntry, ...] | None = None
+
+
+class UserEntry(Given):
+    """One user as written."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["home"]}, {"required": ["group"]}, {"required": ["role"]}]}
+    )
+
+    password: Annotated[Password | None, Field(repr=False)] = None
+    certificates: tuple[CertificateEntry, ...] = ()
+    group: Annotated[str, Field(strict=True)] | None = None
+    role: Annotated[str, Field(strict=True)] | None = None
+    rules: tuple[RuleEntry, ...] | None = None
+    encoding: Encoding = "utf-8"
+    stored_encoding: Encoding = "utf-8"
+    data_session_reuse: Literal["offered"] | None = None
+    upload_end: Literal["close-notify", "fin"] = "close-notify"
     enabled: Switch = True
 
 
@@ -141,6 +165,7 @@ class UsersFile(_Entry):
     """A users.yaml as written."""
 
     roles: dict[str, RoleEntry] = {}
+    groups: dict[str, GroupEntry] = {}
     users: dict[str, UserEntry] = {}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ftpsd.config.fields import Network
+from ftpsd.values.hours import Hours
 from ftpsd.values.login_method import CertificateMatch, LoginMethod
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
@@ -34,10 +35,11 @@ class UserRecord:
     """
     One user, as the file or another place describes it.
 
-    *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's
-    own. *networks* empty means from anywhere, rates are bytes per second, and None in *sessions*, a rate or
-    *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for the end of an upload that no
-    close_notify ended. *encoding* is how the client writes names, *stored_encoding* how they are written in the home.
+    *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's or
+    the *group*'s own. *networks* empty means from anywhere, *hours* empty at any time. Rates are bytes per second, and
+    None in *sessions*, a rate or *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for
+    the end of an upload that no close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
+    they are written in the home.
     *authentication* None means "as the host says", and *certificates* are those of the user. *accounts* is where the
     user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for accounts that stand alone.
     """
@@ -59,6 +61,8 @@ class UserRecord:
     quota: Quota | None = None
     encoding: str = "utf-8"
     stored_encoding: str = "utf-8"
+    group: str | None = None
+    hours: tuple[Hours, ...] = ()
     authentication: LoginMethod | None = None
     certificates: tuple[CertificateMatch, ...] = ()
     accounts: tuple[int, ...] = field(default=(), compare=False)

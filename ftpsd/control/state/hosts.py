@@ -84,15 +84,21 @@ class Hosts:
 
     @property
     def certificates(self) -> dict[str, CertificatePair]:
-        """Every certificate by the first name that it is for; the main one is "default"."""
+        """
+        Every certificate by the first name that it is for; the main one is "default".
+
+        One beside another has its kind behind a slash, which no host name holds: "default/RSA".
+        """
         main = self.default.certificate
         if main is None:
             return {}
-        found, shown = {"default": main}, {main.fingerprint}
-        for name, named in self.names.items():
-            if named.certificate is not None and named.certificate.fingerprint not in shown:
-                shown.add(named.certificate.fingerprint)
-                found[name] = named.certificate
+        found: dict[str, CertificatePair] = {}
+        shown: set[str] = set()
+        for name, first in (("default", main), *((name, named.certificate) for name, named in self.names.items())):
+            for pair in first.all if first is not None else ():
+                if pair.fingerprint not in shown:
+                    shown.add(pair.fingerprint)
+                    found[name if pair is first else f"{name}/{pair.kind}"] = pair
         return found
 
     def find(self, name: str) -> Named | None:

@@ -21,6 +21,7 @@ from ftpsd.audit.events import Event, Who
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
+from ftpsd.config.users import UserRecord
 from ftpsd.control.state.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.limits import Counts
@@ -90,6 +91,7 @@ class Session:
         self.has_buffer_size = False
 
         self.avatar: Avatar | None = None
+        self.standing: UserRecord | None = None  # the user as last asked for, at the login or since
         self.is_remote = False  # whether one of the user's trees is
         self.failed_logins = 0
         self.bad_commands = 0
@@ -371,7 +373,7 @@ class Session:
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
-        user = avatar.user
+        user = self.standing = avatar.user
         self.avatar = avatar
         trees = (ROOT, *(mount.path for mount in user.mounts))
         self.is_remote = any(avatar.storage.traits(path).is_remote for path in trees)
@@ -397,7 +399,7 @@ class Session:
             assert self.avatar is not None
             self.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
-        self.avatar = None
+        self.avatar = self.standing = None
         self.ownership.changed()
         self.who = replace(self.who, user=None)
         self.parameters = Parameters.of(self.config)

@@ -192,7 +192,7 @@ def test_what_is_refused_reads_the_same_and_is_told_apart_in_the_log(partners: P
         ("alice", "bob", "client certificate not the user's"),
         (None, "alice", "no client certificate"),
         ("alice", "nobody", "unknown user"),
-        (None, "nobody", "unknown user"),
+        (None, "stranger", "unknown user"),
     )
     for identity, name, _ in cases:
         ftp = partners.connect(EXPLICIT_1_2, None if identity is None else partners.identities[identity])
