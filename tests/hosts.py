@@ -53,11 +53,13 @@ def trusted(folder: Path) -> Path:
     return path
 
 
-def issue(folder: Path, *names: str) -> IssuedFiles:
+def issue(folder: Path, *names: str, kind: trustme.KeyType = trustme.KeyType.ECDSA) -> IssuedFiles:
     """Write a certificate for *names* into *folder*, with a key that nobody else can read."""
     stem = names[0].replace("*", "any")
+    if kind is not trustme.KeyType.ECDSA:
+        stem += f"-{kind.name.lower()}"
     files = IssuedFiles(folder / f"{stem}.pem", folder / f"{stem}-key.pem")
-    issued = authority().issue_cert(*names)
+    issued = authority().issue_cert(*names, key_type=kind)
     for path, content in (
         (files.certificate, b"".join(blob.bytes() for blob in (*issued.cert_chain_pems, authority().cert_pem))),
         (files.private_key, issued.private_key_pem.bytes()),
@@ -68,10 +70,10 @@ def issue(folder: Path, *names: str) -> IssuedFiles:
 
 
 @cache
-def pair_for(*names: str) -> CertificatePair:
+def pair_for(*names: str, kind: trustme.KeyType = trustme.KeyType.ECDSA) -> CertificatePair:
     """Return a certificate for *names*."""
     with tempfile.TemporaryDirectory() as folder:
-        files = issue(Path(folder), *names)
+        files = issue(Path(folder), *names, kind=kind)
         return CertificatePair.load(files.certificate, files.private_key)
 
 

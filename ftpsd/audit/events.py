@@ -87,20 +87,81 @@ class ReloadFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered(Event):
+    """
+    The user *account* of this machine, with the number *uid*, gave an order through the control socket.
+
+    *order* is the question there, *argument* what it was about, as far as the log takes it.
+    """
+
+    event = "ordered"
+    uid: int
+    account: str
+    order: str
+    argument: str | None
+    result: Literal["accepted", "refused"]
+
+    def __post_init__(self) -> None:
+        if self.argument is not None and len(self.argument) > MOST_TYPED:
+            object.__setattr__(self, "argument", self.argument[:MOST_TYPED])
+
+
+@dataclass(frozen=True, slots=True)
+class StateFailed(Event):
+    """The state file cannot be used. *reason* is free text for the operator, with the remedy; no metric carries it."""
+
+    event = "state-failed"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRestored(Event):
+    """The state file can be used again."""
+
+    event = "state-restored"
+
+
 # Sessions and logins
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected(Event):
-    """
-    A control connection was turned away before it became a session: *who* holds only peer and listener.
-
-    *detail* says more to the operator, where there is more to say.
-    """
+    """A connection was turned away before it became a session: *who* holds only peer and listener."""
 
     event = "connection-rejected"
     reason: str
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRejectedAgain(ConnectionRejected):
+    """A rejection that is one too many for the log; `detail` of a later one that is logged has their number."""
+
+    event = "connection-rejected-again"
+    logged = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banned(Event):
+    """*client* (or the user *name* there) is refused for *seconds*, for *reason*; *detail* has an operator's words."""
+
+    event = "banned"
+    client: str
+    reason: str
+    seconds: float
+    name: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unbanned(Event):
+    """The ban of *client*, or of the user *name* there, is over, for *reason*, a fixed word."""
+
+    event = "unbanned"
+    client: str
+    reason: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +184,16 @@ class SessionClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftWithoutLogin(Event):
+    """A client spoke, and has left without an attempt to log in."""
+
+    event = "left-without-login"
+    logged = False
+
+
+@dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
-    """A handshake on a control or data connection is complete."""
+    """A handshake on a control or data connection is complete; *group* is that of the key exchange, where known."""
 
     event = "tls-established"
     channel: Channel
@@ -132,6 +201,7 @@ class TLSEstablished(Event):
     cipher: str
     resumed: bool
     seconds: float
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

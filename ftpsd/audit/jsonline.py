@@ -76,7 +76,8 @@ def _json(value: object) -> str:
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, TLSFacts):
-        return _text(f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}")
+        facts = f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}"
+        return _text(facts if value.group is None else f"{facts} {value.group}")
     raise TypeError(f"an event holds a {type(value).__name__}")
 
 

@@ -40,7 +40,7 @@ class Accounts(Protocol):
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
         """
-        Tell whether the password of *login* is the one of *user*, whom `find` has returned.
+        Tell whether the password of *login*, which has one, is that of *user*, whom `find` has returned.
 
         None, for a user who is unknown or kept out, costs what a wrong password does and is never right. Fails with
         `LoginDenied` where there is more to say than that the password is wrong.
@@ -78,8 +78,9 @@ class FileAccounts:
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
         """Return whether the password is the user's; a user without one is denied with that reason, after a hash."""
-        stored = None if user is None else user.password
-        if user is not None and stored is not None and self._cache.contains(user.name, stored, login.password):
+        stored, password = None if user is None else user.password, login.password
+        assert password is not None, "only what PASS said is verified"
+        if user is not None and stored is not None and self._cache.contains(user.name, stored, password):
             return succeed(True)
 
         def decide(is_right: bool) -> bool:
@@ -88,13 +89,13 @@ class FileAccounts:
             if stored is None:
                 raise LoginDenied(Refusal.NO_PASSWORD)
             if is_right:
-                self._cache.add(user.name, stored, login.password)
+                self._cache.add(user.name, stored, password)
             return is_right
 
         # The name is part of it though no hash needs it: else a guess at many names that do not exist would be answered
         # with one hash, and one at names that do with many.
-        question = (login.username, stored, login.password)
-        answer = self._queue.ask(client_of(login.peer), question, self._check, login.password, stored)
+        question = (login.username, stored, password)
+        answer = self._queue.ask(client_of(login.peer), question, self._check, password, stored)
         return answer.addCallback(decide)
 
 

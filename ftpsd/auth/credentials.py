@@ -13,6 +13,9 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
+from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
+from ftpsd.values.login_method import PASSWORD
+
 
 class Refusal(StrEnum):
     """The reason of a refused login, in the words of the audit log."""
@@ -22,19 +25,31 @@ class Refusal(StrEnum):
     NO_PASSWORD = "user has no password"
     DISABLED = "user disabled"
     EXPIRED = "user expired"
+    HOURS = "outside of hours"
     NETWORK = "address not allowed"
     NO_HOME = "home directory missing"
     HOME_UNUSABLE = "home directory unusable"
     NO_MOUNT = "mount directory missing"
     MOUNT_UNUSABLE = "mount directory unusable"
+    CERTIFICATE_MISSING = "no client certificate"
+    CERTIFICATE_OF_ANOTHER = "client certificate not the user's"
+    CERTIFICATE_EXPIRED = CertificateFault.EXPIRED.value
+    CERTIFICATE_NOT_YET_VALID = CertificateFault.NOT_YET.value
+    CERTIFICATE_REVOKED = CertificateFault.REVOKED.value
+    CERTIFICATE_OF_UNKNOWN_AUTHORITY = CertificateFault.UNKNOWN_AUTHORITY.value
+    NO_CURRENT_REVOCATION_LIST = CertificateFault.NO_CURRENT_LIST.value
+    CERTIFICATE_UNUSABLE = CertificateFault.UNUSABLE.value
+    PASSWORD_AWAITED = "password awaited"
+    """USER has said all that it can, and the password is what is left: no refusal of a login."""
 
 
 class LoginDenied(UnauthorizedLogin):
-    """A login that is not granted; *reason* is for the audit log and never for the client."""
+    """A login by *method* that is not granted; *reason* is for the audit log and never for the client."""
 
-    def __init__(self, reason: Refusal) -> None:
+    def __init__(self, reason: Refusal, method: str = PASSWORD) -> None:
         super().__init__(str(reason))
         self.reason = reason
+        self.method = method
 
 
 class LoginBusy(LoginFailed):
@@ -42,11 +57,13 @@ class LoginBusy(LoginFailed):
 
 
 class ILogin(ICredentials):
-    """A name and a password, and where they came from."""
+    """A name, the proofs for it, and where they came from."""
 
     username = Attribute("What USER said.")
-    password = Attribute("What PASS said.")
+    password = Attribute("What PASS said; None while USER asks whether anything but the certificate is needed.")
     peer = Attribute("The address of the client's end of the control connection, as text.")
+    certificate = Attribute("The ClientCertificate of the handshake; None for none.")
+    needs_certificate = Attribute("Whether no login is granted here without a certificate.")
 
 
 @implementer(ILogin)
@@ -55,5 +72,7 @@ class Login:
     """The credentials of a client, as the checker takes them."""
 
     username: str
-    password: str = field(repr=False)
+    password: str | None = field(repr=False)
     peer: str
+    certificate: ClientCertificate | None = None
+    needs_certificate: bool = False

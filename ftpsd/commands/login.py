@@ -1,23 +1,32 @@
 """
 Login and logout: USER, PASS, ACCT, REIN, QUIT.
 
-Unknown user, wrong password, disabled account and wrong network get the same text after the same work. Only the audit
-log knows.
+Unknown user, wrong password or certificate, disabled account and wrong network get the same text after the same work.
+Only the audit log knows.
+
+A login goes from nobody to somebody who is named (USER), whom a certificate or a password proves, and who is let in
+(`proceed`). That state is one value, `Parameters.login`. A client whose certificate is the whole proof has 232 from
+USER (RFC 2228; RFC 4217, 5.1); every other one has 331, whatever its certificate and whoever the user is.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from twisted.internet.defer import CancelledError
 
 from ftpsd.audit.events import LoggedIn, LoginRefused
-from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied
+from ftpsd.auth.checker import method_of
+from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
+from ftpsd.control.state.remembered import Named
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.values.login_method import PASSWORD
 from ftpsd.wire.hostname import HostNameError, parse_host
 from ftpsd.wire.reply import Reply, ReplyError
 
@@ -26,9 +35,6 @@ from ftpsd.wire.reply import Reply, ReplyError
 # older system, ours alone for an unknown name).
 DELAY_PER_FAILURE = 1.0
 MAX_DELAY = 3.0
-
-# The method of events: the kind of the user's proof.
-PASSWORD = "password"
 
 family = Family("login")
 
@@ -39,38 +45,42 @@ async def user(session: Session, argument: str) -> Reply:
     if session.avatar is not None:
         # RFC 959, 4.1.1: USER may come at any time and flushes all granted rights.
         session.log_out()
-    session.parameters.user_name = argument
+    session.give_up_login()
+    started = session.clock.seconds()
+    named = Named(argument)
+    if session.presented() is not None:
+        try:
+            reply = await _prove(session, argument, None, started)
+        except LoginBusy:
+            pass  # PASS asks again
+        except LoginDenied as error:
+            if error.reason is not Refusal.PASSWORD_AWAITED:
+                # A client that has nothing else to say hangs up without a PASS.
+                named = Named(argument, partial(_publish_denial, session, argument, started, error))
+        else:
+            return replace(reply, code=232) if reply.code == 230 else reply
+    session.parameters.login = named
     return Reply(331, "Password required.")
 
 
 @family.command("PASS [<SP> <password>]", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def pass_(session: Session, argument: str) -> Reply:
     """Prove who you are."""
-    name, session.parameters.user_name = session.parameters.user_name, None
+    login, session.parameters.login = session.parameters.login, None
     if session.avatar is not None:
         return Reply(202, "Already logged in.")
-    if name is None:
+    if not isinstance(login, Named):
         raise ReplyError(503, "Send USER first.")
-    login, started = Login(name, argument, session.peer_host), session.clock.seconds()
-    publish_refusal = partial(_publish_refusal, session, PASSWORD, name, started)
-    while True:
-        try:
-            _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
-            assert isinstance(proved, Proved)
-            # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
-            if session.is_current and (reply := await admit(session, proved, PASSWORD, started)) is not None:
-                return reply
-        except LoginBusy:
-            publish_refusal("busy")
-            session.after_reply(After.CLOSE, "login-busy")
-            raise ReplyError(421, "Too many logins at once, try again later.") from None
-        except LoginDenied as error:
-            publish_refusal(str(error.reason))
-            raise await _refusal(session, started, str(error.reason)) from None
-        except CancelledError:
-            publish_refusal("connection-lost")
-            raise
-        session.keep_up()
+    name, started = login.name, session.clock.seconds()
+    try:
+        return await _prove(session, name, argument, started)
+    except LoginBusy:
+        _publish_refusal(session, PASSWORD, name, started, "busy")
+        session.after_reply(After.CLOSE, "login-busy")
+        raise ReplyError(421, "Too many logins at once, try again later.") from None
+    except LoginDenied as error:
+        _publish_denial(session, name, started, error)
+        raise await _refusal(session, started, str(error.reason)) from None
 
 
 @family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
@@ -91,6 +101,45 @@ async def quit_(session: Session, argument: str) -> Reply:
     """End the session."""
     session.after_reply(After.CLOSE, "quit")
     return Reply(221, "Goodbye.")
+
+
+async def _prove(session: Session, name: str, password: str | None, started: float) -> Reply:
+    """
+    Have the user *name* proved by *password* and by the certificate of the session, and go on from there.
+
+    Raises:
+        ReplyError: 421, the address or the user there is banned; no hash is made.
+        ReplyError, LoginDenied, LoginBusy, CancelledError: see `proceed`; the end of the session is published.
+    """
+    penalties = session.runtime.shared.penalties
+    if (refusal := penalties.login_refusal(session.peer_host, name, session.who.host)) is not None:
+        _publish_refusal(session, PASSWORD, name, started, refusal)
+        session.after_reply(After.CLOSE, refusal)
+        raise ReplyError(REJECTIONS[refusal].code, REJECTIONS[refusal].text)
+    try:
+        while True:
+            # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.
+            login = Login(name, password, session.peer_host, session.presented())
+            _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
+            assert isinstance(proved, Proved)
+            # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
+            if session.is_current:
+                method = method_of(proved.user, session.host.method)
+                if (reply := await proceed(session, proved, method, started)) is not None:
+                    return reply
+            session.keep_up()
+    except CancelledError:
+        _publish_refusal(session, PASSWORD, name, started, "connection-lost")
+        raise
+
+
+async def proceed(session: Session, proved: Proved, method: str, started: float) -> Reply | None:
+    """
+    Go on with a login whose user is *proved* by *method*: the one place that decides what follows, and so the reply.
+
+    *started* is when the proof began. Returns None, and raises, as `admit` does.
+    """
+    return await admit(session, proved, method, started)
 
 
 async def admit(session: Session, proved: Proved, method: str, started: float) -> Reply | None:
@@ -125,6 +174,10 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
     session.logged_in(avatar, log_out)
     session.publish(LoggedIn(session.who, method, session.clock.seconds() - started))
     return Reply(230, "Logged in.")
+
+
+def _publish_denial(session: Session, name: str, started: float, error: LoginDenied) -> None:
+    _publish_refusal(session, error.method, name, started, str(error.reason))
 
 
 def _publish_refusal(session: Session, method: str, name: str, started: float, reason: str) -> None:
@@ -167,11 +220,11 @@ async def host(session: Session, argument: str) -> Reply:
         raise ReplyError(504, "That host has another certificate, connect to it by its own name.")
     if tls is not None and tls.server_name is not None and named.host is not session.first_host:
         raise ReplyError(504, "That is not the host you asked for in the TLS handshake.")
-    session.parameters.user_name = None
+    session.give_up_login()
     session.enter(named.host)
     return Reply(220, named.host.banner)
 
 
 def _is_same(wanted: CertificatePair | None, shown: CertificatePair) -> bool:
-    # A reload has read the files anew.
-    return wanted is not None and wanted.fingerprint == shown.fingerprint
+    # A reload has read the files anew. Whichever the client was shown of several has to be one of the wanted host.
+    return wanted is not None and shown.fingerprints <= wanted.fingerprints

@@ -66,6 +66,10 @@ SpokenNames = Annotated[
 HostName = Annotated[str, PlainValidator(check_host_name), WithJsonSchema(_SCHEMA)]
 
 
+# The key of further pairs for the names of another.
+ALSO: Final = "also"
+
+
 @dataclass(frozen=True, slots=True)
 class PairFiles:
     """The files of a certificate, the *key* of the section they stand in, and the *names* they are to serve."""
@@ -76,24 +80,32 @@ class PairFiles:
     names: tuple[str, ...] = ()
 
 
-class NamedPairLike(Protocol):
+class PairLike(Protocol):
+    """The files of a pair; an entry of also."""
+
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def private_key(self) -> Path: ...
+
+
+class PairsLike(PairLike, Protocol):
+    """A section with a pair, and further ones for the same names."""
+
+    @property
+    def also(self) -> Sequence[PairLike]: ...
+
+
+class NamedPairLike(PairsLike, Protocol):
     """An entry of tls.server_names."""
 
     @property
     def names(self) -> Sequence[str]: ...
-    @property
-    def certificate(self) -> Path: ...
-    @property
-    def private_key(self) -> Path: ...
 
 
-class TLSLike(Protocol):
+class TLSLike(PairsLike, Protocol):
     """The section tls."""
 
-    @property
-    def certificate(self) -> Path: ...
-    @property
-    def private_key(self) -> Path: ...
     @property
     def server_names(self) -> Sequence[NamedPairLike]: ...
 
@@ -107,6 +119,8 @@ class HostLike(Protocol):
     def certificate(self) -> Path | None: ...
     @property
     def private_key(self) -> Path | None: ...
+    @property
+    def also(self) -> Sequence[PairLike]: ...
 
 
 class HostsLike(Protocol):
@@ -118,14 +132,33 @@ class HostsLike(Protocol):
     def virtual_hosts(self) -> Sequence[HostLike]: ...
 
 
+def main_pairs(config: HostsLike) -> Iterator[PairFiles]:
+    """Yield the main certificate of *config*, and those beside it."""
+    yield PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
+    yield from _further(("tls",), config.tls.also, ())
+
+
 def named_pairs(config: HostsLike) -> Iterator[PairFiles]:
-    """Yield the certificates of *config* that have names: all but the main one."""
+    """Yield the certificates of *config* that have names: all but the main one and those beside it."""
     for number, entry in enumerate(config.tls.server_names):
-        key = ("tls", "server_names", number)
+        key: Key = ("tls", "server_names", number)
         yield PairFiles(key, entry.certificate, entry.private_key, tuple(entry.names))
+        yield from _further(key, entry.also, entry.names)
     for number, host in enumerate(config.virtual_hosts):
         if host.certificate is not None and host.private_key is not None:
-            yield PairFiles(("virtual_hosts", number), host.certificate, host.private_key, tuple(host.names))
+            key = ("virtual_hosts", number)
+            yield PairFiles(key, host.certificate, host.private_key, tuple(host.names))
+            yield from _further(key, host.also, host.names)
+
+
+def first_beside(key: Key) -> Key:
+    """Return the key of the pair beside which that of *key* stands: its own, unless it is an entry of also."""
+    return key[:-2] if key[-2:-1] == (ALSO,) else key
+
+
+def _further(key: Key, pairs: Sequence[PairLike], names: Sequence[str]) -> Iterator[PairFiles]:
+    for number, entry in enumerate(pairs):
+        yield PairFiles((*key, ALSO, number), entry.certificate, entry.private_key, tuple(names))
 
 
 def half_pairs(data: object) -> Iterator[tuple[Key, str]]:
@@ -137,6 +170,9 @@ def half_pairs(data: object) -> Iterator[tuple[Key, str]]:
             if len(there) == 1:
                 other = "private_key" if there == ["certificate"] else "certificate"
                 yield ("virtual_hosts", number, there[0]), f"goes together with {other}; add it, or remove both"
+            elif not there and host.get(ALSO):
+                message = "stands beside a certificate of the host's own; add certificate and private_key"
+                yield ("virtual_hosts", number, ALSO), message
 
 
 def repeated_names(config: HostsLike) -> Iterator[tuple[Key, str]]:

@@ -39,6 +39,7 @@ from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
+from ftpsd.values.path import VirtualPath
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -64,6 +65,7 @@ class Account:
     """The contents of a transfer's audit event, filled in while it runs; *event* makes it."""
 
     direction: Direction
+    path: VirtualPath
     event: MakeEvent
     bytes: int = 0
     tls: TLSFacts | None = None
@@ -240,9 +242,9 @@ class _Running:
         self._session = session
         self._account = account
         self._opening = opening
-        self._status = TransferStatus(opening, size)
         self._clock = session.clock
         self._started = self._clock.seconds()
+        self._status = TransferStatus(opening, size, account.direction, str(account.path), self._started)
 
     async def __aenter__(self) -> _Running:
         session = self._session
@@ -287,7 +289,8 @@ class _Running:
             facts = describe(connection.tls)
             self._account.tls = facts
             seconds = self._clock.seconds() - started
-            session.publish(TLSEstablished(session.who, "data", facts.version, facts.cipher, facts.resumed, seconds))
+            known = facts.version, facts.cipher, facts.resumed
+            session.publish(TLSEstablished(session.who, "data", *known, seconds, facts.group))
         return connection
 
     async def carry(self, connection: DataConnection, transfer: Transfer, *, inline: bool) -> None:

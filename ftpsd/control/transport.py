@@ -128,11 +128,8 @@ class ControlTransport(tcp.Server):
             # AUTH inside the TLS that CCC ends: the client's close_notify would be taken for the new handshake.
             self.abortConnection()  # type: ignore[no-untyped-call]
             return
-        if tls.waits_for_hello:
-            self._move(State.PEEKING)
-            self._peek = partial(self._await_hello, tls, HelloLook(self.socket))
-        else:
-            self._begin_handshake(tls)
+        self._move(State.PEEKING)
+        self._peek = partial(self._await_hello, tls, HelloLook(self.socket))
         if self._unsent:
             # Our reply in clear comes before anything under TLS.
             self.stopReading()  # type: ignore[no-untyped-call]
@@ -148,17 +145,17 @@ class ControlTransport(tcp.Server):
         return None
 
     def _await_hello(self, tls: SessionTLS, look: HelloLook) -> Exception | None:
-        hello = look.look()
+        try:
+            hello = look.look()
+        except SSL.Error as error:
+            return error
         if hello is None:
             return None
         tls.choose_version(hello)
-        self._begin_handshake(tls)
-        return self._shake()
-
-    def _begin_handshake(self, tls: SessionTLS) -> None:
         self._move(State.SHAKING)
         self._peek = None
         self._connection, self._records = tls.control_connection(self.socket), RecordLook(self.socket)
+        return self._shake()
 
     def _shake(self) -> Exception | None:
         """Go on with the handshake."""

@@ -95,8 +95,13 @@ class DataConnection:
         return result
 
     def _look(self, look: HelloLook, tls: SessionTLS, *, for_upload: bool) -> None:
-        """Look at the client's first record, which decides the context, and begin the handshake."""
-        hello = look.look()
+        """Look at the client's hello, which decides the context, and begin the handshake."""
+        try:
+            hello = look.look()
+        except SSL.Error as error:
+            failure = failure_of(error)
+            self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
+            return
         if hello is None:
             # A part: a hello with keys against quantum computers is longer than a segment.
             self._socket.watch(partial(self._look, look, tls, for_upload=for_upload), read=True)

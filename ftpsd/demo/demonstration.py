@@ -177,6 +177,7 @@ active:
 users: users.yaml
 audit:
   log: audit.log
+state: state.db
 metrics: {{address: {json.dumps(IPV4)}, port: {demo.metrics_port}}}
 drain_timeout: 5s
 """

@@ -11,6 +11,7 @@ from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
 from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.probe import Login, doors, visit
+from ftpsd.doctor.quantum import look_at_key_exchange
 from ftpsd.doctor.rights import look_at_homes
 from ftpsd.service.load import Loaded
 
@@ -35,7 +36,9 @@ def examine(
             yield warning(text, "")
     yield from homes
     if loaded.certificate is not None:
-        yield from look_at_certificate(loaded.certificate, host)
+        for pair in loaded.certificate.all:
+            yield from look_at_certificate(pair, host)
+        yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_machine(config, ports)
     for door in found:

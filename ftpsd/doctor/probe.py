@@ -40,6 +40,7 @@ class Door:
     port: int
     proxies: ProxyProtocol | None
     data_proxies: ProxyProtocol | None
+    speaks_1_2: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def visit(door: Door, pair: CertificatePair | None, authority: Path | None, logi
         if pair is None:
             return
         yield from _look_at_tls(ftp, pair)
+        if pair.also and door.speaks_1_2:
+            yield from _look_at_each(door, pair)
         yield _look_at_chain(door, authority)
         if login is not None:
             yield from _log_in(ftp, login, pair)
@@ -140,6 +143,7 @@ def _door(config: Config, listener: Listener) -> Door:
         port=port,
         proxies=listener.proxy_protocol,
         data_proxies=config.passive.proxy_protocol,
+        speaks_1_2=config.tls.minimum_version == "1.2",
     )
 
 
@@ -166,8 +170,36 @@ def _look_at_tls(ftp: Client, pair: CertificatePair) -> Iterator[Finding]:
 
 
 def _shows(ftp: Client, pair: CertificatePair) -> bool:
+    return _shown_certificate(ftp) in pair.fingerprints
+
+
+def _shown_certificate(ftp: Client) -> str:
     shown = ftp.secure.getpeercert(binary_form=True) or b""
-    return f"sha256:{hashlib.sha256(shown).hexdigest()}" == pair.fingerprint
+    return f"sha256:{hashlib.sha256(shown).hexdigest()}"
+
+
+def _look_at_each(door: Door, pair: CertificatePair) -> Iterator[Finding]:
+    """Report whether clients that understand one kind of key only are shown the pair of that kind."""
+    # Ed25519 and Ed448 have no suites of their own.
+    for each in (each for each in pair.all if each.kind in ("RSA", "ECDSA")):
+        context = _unchecked()
+        # TLS 1.3 names no kind of key in its suites, and Python's module sets no signature algorithms.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(f"ECDHE+a{each.kind}")
+        ftp = Client(door, context)
+        try:
+            ftp.arrive()
+            if not door.is_implicit:
+                ftp.auth()
+            if _shown_certificate(ftp) == each.fingerprint:
+                yield ok(f"a client that understands {each.kind} only is shown the certificate with that key")
+            else:
+                yield problem(
+                    f"a client that understands {each.kind} only is shown another certificate than is configured",
+                    "reload the daemon: systemctl reload ftpsd",
+                )
+        finally:
+            ftp.close()
 
 
 def _look_at_chain(door: Door, authority: Path | None) -> Finding:

@@ -21,6 +21,7 @@ from ftpsd.service.parts import Parts
 from ftpsd.storage.uploads.policy import Tell, UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.session_tls import TLSPolicy
+from ftpsd.values.login_method import LoginMethod
 from ftpsd.values.path import VirtualPath
 
 log = Logger()
@@ -50,6 +51,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     )
     hosts = _hosts(loaded, parts, policy)
     parts.tickets.lifetime = config.tls.ticket_lifetime
+    parts.penalties.use(config)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -86,13 +88,13 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
-    def make(name: str, users: Users, banner: str, certificate: CertificatePair | None) -> Host:
+    def make(name: str, users: Users, banner: str, certificate: CertificatePair | None, method: LoginMethod) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
         accounts = FileAccounts(users.users, parts.logins, parts.verified)
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor)])
-        return Host(name, banner, accounts, portal, certificate)
+        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method)])
+        return Host(name, banner, accounts, portal, certificate, method)
 
-    default = make("", loaded.users, config.banner, pairs.main)
+    default = make("", loaded.users, config.banner, pairs.main, config.authentication)
     names: list[tuple[str, Named]] = []
     for number, entry in enumerate(config.tls.server_names):
         named = Named(default, pairs.pairs["tls", "server_names", number])
@@ -100,6 +102,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     for number, (section, users) in enumerate(zip(config.virtual_hosts, loaded.hosts, strict=True)):
         pair = pairs.pairs.get(("virtual_hosts", number), pairs.main)
         banner = config.banner if section.banner is None else section.banner
-        host = make(section.names[0], users, banner, None if pair is pairs.main else pair)
+        method = section.authentication or config.authentication
+        host = make(section.names[0], users, banner, None if pair is pairs.main else pair, method)
         names += [(name, Named(host, pair)) for name in section.names]
     return Hosts(default, names)

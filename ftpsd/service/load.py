@@ -84,5 +84,5 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     # Where each value stood in the files, and their text, take far more memory than the users: 70 MiB for 10,000.
-    users, *others = (replace(each, document=None) for each in (findings.users, *hosts))
+    users, *others = (replace(each, document=None, entries=None) for each in (findings.users, *hosts))
     return Loaded(config, users, certificates, warnings, tuple(others))

@@ -4,7 +4,7 @@ The certificates of a configuration: every pair it names, loaded and checked tog
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,10 @@ from pathlib import Path
 from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key, shown_key
-from ftpsd.config.virtual_hosts import PairFiles
+from ftpsd.config.virtual_hosts import PairFiles, first_beside
 from ftpsd.tls.certificates import CertificateError, CertificatePair
 from ftpsd.tls.chain import doubts_about_chain
-from ftpsd.tls.name_table import covers
+from ftpsd.tls.name_table import covers, folded
 
 MAIN: Key = ("tls",)
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
@@ -24,7 +24,11 @@ SOON = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """The pairs by the section that names them, and complaints; without errors no required pair is missing."""
+    """
+    The pairs by the section that names them, and complaints; without errors no required pair is missing.
+
+    An entry of `also` is found by its own key, and beside the pair of its section.
+    """
 
     pairs: Mapping[Key, CertificatePair] = field(default_factory=dict)
     complaints: tuple[ConfigError, ...] = ()
@@ -41,7 +45,8 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
     pairs: dict[Key, CertificatePair] = {}
     complaints: list[ConfigError] = []
     loaded: dict[tuple[Path, Path], CertificatePair] = {}
-    for files in certificate_files(config):
+    named = certificate_files(config)
+    for files in named:
         paths = files.certificate, files.private_key
         if known.isdisjoint(shown_key((*files.key, name)) for name in ("certificate", "private_key")):
             try:
@@ -51,12 +56,54 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
                 complaints.append(config.complaint((*files.key, "certificate"), str(problem)))
             else:
                 complaints += _warnings(config, files, pairs[files.key])
+    complaints += _join(config, named, pairs)
     main = pairs.get(MAIN)
     if main is not None:
         for number, host in enumerate(config.virtual_hosts):
             if host.certificate is None:
                 complaints += _strange_names(config, ("virtual_hosts", number), host.names, main)
     return Certificates(pairs, tuple(complaints))
+
+
+def _join(config: Config, named: Iterable[PairFiles], pairs: dict[Key, CertificatePair]) -> list[ConfigError]:
+    """Put further pairs beside those of their sections, in *pairs*, and warn of those that do not belong there."""
+    sections: dict[Key, list[PairFiles]] = {}
+    for files in named:
+        if files.key in pairs and first_beside(files.key) in pairs:
+            sections.setdefault(first_beside(files.key), []).append(files)
+    complaints: list[ConfigError] = []
+    # Sections with the same files have the same pair, so that sessions may move between them.
+    joined: dict[tuple[str, ...], CertificatePair] = {}
+    for key, (_, *others) in sections.items():
+        first = pairs[key]
+        seen = {first.kind}
+        for files in others:
+            complaints += _misfits(config, files.key, pairs[files.key], first, seen)
+            seen.add(pairs[files.key].kind)
+        if others:
+            whole = first.beside(pairs[files.key] for files in others)
+            pairs[key] = joined.setdefault(tuple(pair.fingerprint for pair in whole.all), whole)
+    return complaints
+
+
+def _misfits(
+    config: Config, key: Key, pair: CertificatePair, first: CertificatePair, seen: set[str]
+) -> Iterator[ConfigError]:
+    """Warn of *pair*, which stands beside *first* and others of the kinds *seen*, where clients would not get it."""
+    sentences = []
+    if pair.kind in seen:
+        sentences.append(
+            f"never shown: a pair with an {pair.kind} key stands before it, and there is one for each kind of key; "
+            "name one of another kind, such as RSA beside ECDSA, or remove this one"
+        )
+    if {folded(name) for name in pair.names} != {folded(name) for name in first.names}:
+        holds, wanted = (", ".join(each.names) or "no name" for each in (pair, first))
+        sentences.append(
+            f"it is for {holds}, the one that it stands beside for {wanted}, so the names that work depend on the "
+            "client; have both issued for the same names"
+        )
+    for sentence in sentences:
+        yield config.complaint((*key, "certificate"), sentence, "warning")
 
 
 def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[ConfigError]:

@@ -9,14 +9,17 @@ import resource
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Event
+from ftpsd.audit.events import DAEMON, Banned, Event, StateFailed, StateRestored
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
+from ftpsd.control.gate.eviction import evict
+from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
@@ -33,6 +36,9 @@ TRANSFER_QUEUE = 10_000
 # from all of them, and the others count the homes of users who log in before their turn has come.
 UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
+
+
+log = Logger()
 
 
 class Parts:
@@ -56,11 +62,17 @@ class Parts:
         self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
         for sink in (self.metrics, self.audit_log.put):
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
-        self.bus.subscribe(share.penalties.note)
+        self.penalties = share.penalties
+        self.penalties.publish = self.bus.publish
+        self.bus.subscribe(self.penalties.note)
+        self.bus.subscribe(self._evict_behind)
         self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
+        self.state = share.state
+        self.state.listener = self._state_changed
+        self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
         self.ports = PassivePorts(
@@ -84,13 +96,30 @@ class Parts:
         raise_file_limit()
         for pool in self.pools:
             pool.start()
+        self.state.start()
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
         self.accounts.stop()
         for pool in self.pools:
             pool.stop()
+        self.state.stop()
         self.audit_log.stop()
+
+    def _evict_behind(self, event: Event, _seconds: float) -> None:
+        """End what a ban that was pronounced here ends, as soon as the turn that has led to it is over."""
+        if isinstance(event, Banned):
+            self.reactor.callLater(0, evict, self.sessions, self.penalties)
+
+    def _state_changed(self, trouble: str | None) -> None:
+        """Tell that the state file cannot be used any more, or can be again."""
+        path = str(self.state.path)
+        if trouble is None:
+            log.info("state: {path} can be used again", path=path)
+            self.bus.publish(StateRestored(DAEMON))
+        else:
+            log.error("state: {path} cannot be used: {trouble}", path=path, trouble=trouble)
+            self.bus.publish(StateFailed(DAEMON, trouble))
 
     def _watch(self) -> None:
         """Give the metrics their gauges, which are read and not counted."""
@@ -110,18 +139,25 @@ class Parts:
             reserved = self.ports.busiest
             return {"reserved": reserved, "free": len(self.ports.range) - reserved}
 
+        if Duty.TELL in self.duties:
+            self.metrics.watch_bans(self.penalties.count)
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
-            lambda: {pool.name: pool.queued for pool in self.pools} | {self.login.name: self.logins.queued}
+            lambda: (
+                {pool.name: pool.queued for pool in self.pools}
+                | {self.login.name: self.logins.queued, "state": self.state.queued}
+            )
         )
+        if self.state.is_configured:
+            self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
 
 
 def _of_sessions(sink: Sink) -> Sink:
-    """Return *sink* for the events that a session has caused."""
+    """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON:
+        if event.who is not DAEMON or isinstance(event, StateFailed | StateRestored):
             sink(event, seconds)
 
     return take

@@ -14,8 +14,11 @@ from typing import Any
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
-from ftpsd.control.penalties import NO_PENALTIES, Penalties
+from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
+from ftpsd.durable.store import Store
 from ftpsd.storage.quota.register import QuotaAccounts
 
 
@@ -31,7 +34,7 @@ class Duty(Enum):
 class Share:
     """
     The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *penalties*
-    and *duties*.
+    and *duties*, and its own way to the *state* file.
 
     *audit_turn* is held to write a line of the audit log.
     """
@@ -44,11 +47,13 @@ class Share:
     verified: VerifiedCache
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
-    penalties: Penalties = NO_PENALTIES
+    penalties: GrowingPenalties
+    state: Store
 
     @classmethod
     def alone(cls, config: Config, reactor: Any) -> Share:
         """Return the share of a process that is the whole server."""
+        records, arrivals = RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext())
         return cls(
             processes=1,
             ports=config.passive.ports,
@@ -58,4 +63,6 @@ class Share:
             verified=VerifiedCache(reactor),
             audit_turn=nullcontext(),
             duties=frozenset(Duty),
+            penalties=GrowingPenalties(records, arrivals, reactor),
+            state=Store(config.state, reactor.callFromThread),
         )

@@ -3,15 +3,21 @@ Certificate pairs: a certificate chain and its private key, checked together and
 
 A pair that was loaded can be used: chain and key parse, belong to each other, are valid today and strong enough for
 OpenSSL. Every error is one sentence that names the file; nothing read from a key file ever reaches an error text.
+
+Pairs with keys of several kinds can stand beside each other for the same names: OpenSSL shows a client the one whose
+signatures it understands, ECDSA before RSA.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,6 +32,14 @@ from ftpsd.tls import native
 # A chain is some kilobytes. The bound keeps a wrong path (a log, a device) from being read into memory.
 MAX_FILE = 1024 * 1024
 
+# OpenSSL holds one pair of each kind in a context; a second one takes the place of the first.
+_KINDS: Final = (
+    (rsa.RSAPrivateKey, "RSA"),
+    (ec.EllipticCurvePrivateKey, "ECDSA"),
+    (ed25519.Ed25519PrivateKey, "Ed25519"),
+    (ed448.Ed448PrivateKey, "Ed448"),
+)
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
@@ -38,6 +52,8 @@ class CertificateError(Exception):
 class CertificatePair:
     """
     A server certificate, the chain behind it and its private key. *names* are those a client may use for the server.
+
+    *also* are the pairs beside it, of other kinds; everything else is said of the first.
     """
 
     chain: tuple[x509.Certificate, ...]
@@ -47,6 +63,7 @@ class CertificatePair:
     fingerprint: str
     """`sha256:` and the hexadecimal digest of the first certificate."""
     _loaded: _Loaded = field(repr=False, compare=False)
+    also: tuple[CertificatePair, ...] = ()
 
     @classmethod
     def load(cls, certificate: Path, private_key: Path, *, now: datetime | None = None) -> CertificatePair:
@@ -75,9 +92,35 @@ class CertificatePair:
             _loaded=loaded,
         )
 
+    @property
+    def kind(self) -> str:
+        """The kind of its key: RSA, ECDSA, Ed25519 or Ed448."""
+        return next(name for kind, name in _KINDS if isinstance(self.key, kind))
+
+    @property
+    def all(self) -> tuple[CertificatePair, ...]:
+        """The pair itself, and those beside it."""
+        return (self, *self.also)
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of all certificates, of which a client is shown one."""
+        return frozenset(pair.fingerprint for pair in self.all)
+
+    def beside(self, others: Iterable[CertificatePair]) -> CertificatePair:
+        """Return this pair with those of *others* beside it whose kind no earlier one has."""
+        found = {self.kind: self}
+        for other in others:
+            found.setdefault(other.kind, other)
+        return replace(self, also=tuple(found.values())[1:])
+
     def install(self, context: SSL.Context) -> None:
-        """Give *context* this certificate, its chain and its key."""
-        self._loaded.install(context)
+        """Give *context* this certificate, its chain and its key, and those beside it."""
+        if not self.also:
+            self._loaded.install(context)
+            return
+        for pair in self.all:
+            pair._loaded.add_to(context, pair.chain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +150,20 @@ class _Loaded:
         else:
             self.copy_to(context)
 
+    def add_to(self, context: SSL.Context, chain: tuple[x509.Certificate, ...]) -> None:
+        """
+        Give *context*, which may hold pairs of other kinds, this one with a *chain* of its own.
+
+        The chains of `install` and `copy_to` would be one for all pairs. OpenSSL's bindings know chains of single pairs
+        from files only, so it reads this one from memory without a name. Two pairs make a context four times as dear;
+        sessions of TLS 1.2 share theirs.
+        """
+        with _nameless(b"".join(each.public_bytes(Encoding.PEM) for each in chain)) as path:
+            context.use_certificate_chain_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.use_privatekey(self.key)
+
     def copy_to(self, context: SSL.Context) -> None:
         """
         Give *context* all of it by documented calls of pyOpenSSL, and check that it fits. Raises SSL.Error with why.
@@ -118,6 +175,17 @@ class _Loaded:
                 context.add_extra_chain_cert(certificate)
             context.use_privatekey(self.key)
         context.check_privatekey()
+
+
+@contextmanager
+def _nameless(data: bytes) -> Iterator[bytes]:
+    """Lend the path of a file in memory that holds *data*."""
+    fd = os.memfd_create("chain", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, data)
+        yield b"/proc/self/fd/%d" % fd
+    finally:
+        os.close(fd)
 
 
 def _read(path: Path) -> bytes:

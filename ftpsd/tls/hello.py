@@ -1,22 +1,21 @@
 """
-A look at a client's first record before OpenSSL reads it: the offers in it decide which context the connection gets.
+A look at a client's hello before OpenSSL reads it: the offers in it decide which context the connection gets.
 """
 
 from __future__ import annotations
 
 import socket
 
-from ftpsd.wire.clienthello import HEADER, NOTHING, ClientHello, client_hello, record_length
+from OpenSSL import SSL
 
-# A ClientHello is one record of at most 16 KiB (RFC 8446, 5.1); a hello in several records is left to OpenSSL.
-RECORD = 16 * 1024
+from ftpsd.wire.clienthello import MOST_PEEKED, NOTHING, ClientHello, read_hello
 
 
 class HelloLook:
     """
-    The look at the first record on *sock*, which does not block.
+    The look at the first message on *sock*, which does not block.
 
-    The kernel waits for the rest (SO_RCVLOWAT): a part of a record that stays where it is would make the reactor spin.
+    The kernel waits for the rest (SO_RCVLOWAT): a part of a hello that stays where it is would make the reactor spin.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -28,18 +27,25 @@ class HelloLook:
         Return the first message of the client, None while more has to come.
 
         `NOTHING` comes back for a client that ends, or sends anything else: OpenSSL judges that.
+
+        Raises:
+            SSL.Error: the hello is longer, or in more records, than any client's, in the shape of OpenSSL's own errors.
         """
         try:
-            record = self._socket.recv(HEADER + RECORD, socket.MSG_PEEK)
+            data = self._socket.recv(MOST_PEEKED, socket.MSG_PEEK)
         except BlockingIOError:
             return None
         except OSError:
             return NOTHING
-        wanted = HEADER if 0 < len(record) < HEADER else record_length(record) or 0
-        if self._seen < len(record) < min(wanted, HEADER + RECORD):
-            self._seen = len(record)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-            return None
+        found = read_hello(data) if data else NOTHING
+        if isinstance(found, int):
+            if self._seen < len(data):
+                self._seen = len(data)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, found)
+                return None
+            found = NOTHING  # the client has gone, and the kernel waits for nothing more
         if self._seen:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        return client_hello(record)
+        if found.is_refused:
+            raise SSL.Error([("SSL routines", "", "client hello too long or in too many records")])
+        return found

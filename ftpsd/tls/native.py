@@ -89,6 +89,17 @@ def session_reused(connection: SSL.Connection) -> bool:
     return bool(_lib.SSL_session_reused(connection._ssl) == 1)
 
 
+def group_name(connection: SSL.Connection) -> str | None:
+    """
+    Return the IANA name of the group in which the complete handshake of *connection* agreed on its keys.
+
+    In TLS 1.2 a resumed session has the group of the handshake that began it. None where OpenSSL cannot be asked.
+    """
+    if not CAN_NAME_GROUPS:
+        return None
+    return connection.get_group_name()
+
+
 def can_share(certificate: X509, key: PKey) -> bool:
     """Return whether everything is there that `share` uses; *certificate* and *key* are examples."""
     return HAS_CONTEXTS and hasattr(certificate, "_x509") and hasattr(key, "_pkey")
@@ -139,6 +150,10 @@ HAS_CONTEXTS: Final = hasattr(_example.get_context(), "_context") and all(
 HAS_MODES: Final = hasattr(_example, "_ssl") and hasattr(_lib, "SSL_clear_mode")
 
 HAS_MEMORY: Final = hasattr(_example, "_into_ssl") and hasattr(_lib, "BIO_get_mem_data") and hasattr(_ffi, "new")
+
+CAN_NAME_GROUPS: Final = hasattr(_example, "get_group_name") and bool(
+    getattr(_lib, "Cryptography_HAS_SSL_GET0_GROUP_NAME", 0)
+)
 
 CAN_TELL_REUSE: Final = hasattr(_example, "_ssl") and hasattr(_lib, "SSL_session_reused")
 

@@ -75,7 +75,7 @@ class TicketContexts:
         # The pair is kept with the context, so that its id stands for no other one meanwhile.
         self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
-        self._by_address: WeakValueDictionary[tuple[str, str, str], TicketContext] = WeakValueDictionary()
+        self._by_address: WeakValueDictionary[tuple[frozenset[str], str, str], TicketContext] = WeakValueDictionary()
 
     @property
     def lifetime(self) -> float:
@@ -108,7 +108,7 @@ class TicketContexts:
 
     def for_address(self, pair: CertificatePair, minimum_version: str, address: str) -> TicketContext:
         """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
-        key = pair.fingerprint, minimum_version, address
+        key = pair.fingerprints, minimum_version, address
         found = self._by_address.get(key)
         if found is None or found.expires - self._clock.seconds() < MOST_SECONDS / 2:
             found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)

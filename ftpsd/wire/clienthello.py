@@ -1,8 +1,11 @@
 """
-The first record of a TLS client: what it offers and asks for (RFC 8446, 4.1.2; RFC 6066, 3; RFC 5077, 3.2; RFC 7301).
+The first message of a TLS client: what it offers and asks for (RFC 8446, 4.1.2; RFC 6066, 3; RFC 5077, 3.2; RFC 7301).
 
-Only the fields that decide something are read, and nothing is believed: a record that is not a whole, plain ClientHello
-offers nothing, and the TLS library then reports what is wrong with it.
+Only the fields that decide something are read, and nothing is believed: bytes that are not a whole, plain ClientHello
+offer nothing, and the TLS library then reports what is wrong with them.
+
+A hello may come in several records (RFC 8446, 5.1): one with keys against quantum computers has 1.5 KB, and boxes on
+the way cut it up. One of very many records is refused: OpenSSL would read 131,396 of one byte each in one call, 0.1 s.
 """
 
 from __future__ import annotations
@@ -11,7 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 HEADER = 5
-_HANDSHAKE = 22
+# The most a record may hold (RFC 8446, 5.1), and the longest hello that is taken.
+RECORD = 16 * 1024
+# A hello of 1.5 KB in packets of 64 bytes has 24.
+MOST_RECORDS = 32
+# The first of what a client may say that counts as one hello.
+MOST_PEEKED = RECORD + MOST_RECORDS * HEADER
+
+_HANDSHAKE = b"\x16"
 _CLIENT_HELLO = 1
 # type, length, legacy_version and random
 _BEFORE_SESSION_ID = 1 + 3 + 2 + 32
@@ -19,6 +29,7 @@ _BEFORE_SESSION_ID = 1 + 3 + 2 + 32
 _SERVER_NAME = 0
 _PROTOCOLS = 16
 _TICKET = 35
+_PRE_SHARED_KEY = 41
 _SUPPORTED_VERSIONS = 43
 
 TLS_1_2 = 0x0303
@@ -32,36 +43,61 @@ class ClientHello:
     for.
 
     *ticket* is the session ticket of TLS 1.2 that it presents, empty when it only asks for one, None when it knows no
-    tickets. *protocols* is None where it names none. *record* is all of it, as it came.
+    tickets. *identity* is the first session ticket of TLS 1.3 that it presents, empty for none. *protocols* is None
+    where it names none. *records* are all of it, as it came. *is_refused*: it is longer, or cut into more records, than
+    any client's.
     """
 
     versions: frozenset[int] = frozenset()
     server_name: str | None = None
     ticket: bytes | None = None
+    identity: bytes = b""
     protocols: tuple[bytes, ...] | None = None
-    record: bytes = b""
+    records: bytes = b""
+    is_refused: bool = False
 
 
-# The reading of a record that is not a whole ClientHello.
+# The reading of bytes that are not a whole ClientHello.
 NOTHING = ClientHello()
+REFUSED = ClientHello(is_refused=True)
 
 
-def record_length(beginning: bytes) -> int | None:
-    """Return the length of the record that begins so, with its header of five bytes; None when it is no handshake."""
-    if len(beginning) < HEADER or beginning[0] != _HANDSHAKE:
-        return None
-    return HEADER + int.from_bytes(beginning[3:HEADER])
+def client_hello(data: bytes) -> ClientHello:
+    """Return what the ClientHello at the beginning of *data* says; `NOTHING` for an incomplete one, or no hello."""
+    found = read_hello(data)
+    return found if isinstance(found, ClientHello) else NOTHING
 
 
-def client_hello(record: bytes) -> ClientHello:
-    """Return what the ClientHello in *record* says; `NOTHING` for a record that is incomplete or no hello."""
-    length = record_length(record)
-    if length is None or len(record) < length:
-        return NOTHING
-    hello = record[HEADER:length]
-    if len(hello) < _BEFORE_SESSION_ID or hello[0] != _CLIENT_HELLO:
-        return NOTHING
-    if len(hello) != 4 + int.from_bytes(hello[1:4]):
+def read_hello(data: bytes) -> ClientHello | int:
+    """Return the reading of the records in *data*; for an incomplete hello the least number of bytes to read on."""
+    message = b""
+    at = 0
+    for _ in range(MOST_RECORDS):
+        if data[at : at + 1] not in (b"", _HANDSHAKE):
+            return NOTHING
+        if len(data) < at + HEADER:
+            return at + HEADER
+        end = at + HEADER + int.from_bytes(data[at + 3 : at + HEADER])
+        if not at + HEADER < end <= at + HEADER + RECORD:
+            return NOTHING
+        if len(data) < end:
+            return end
+        message += data[at + HEADER : end]
+        at = end
+        if message[0] != _CLIENT_HELLO:
+            return NOTHING
+        if len(message) < 4:
+            continue
+        missing = 4 + int.from_bytes(message[1:4]) - len(message)
+        if len(message) + missing > RECORD:
+            return REFUSED
+        if missing <= 0:
+            return _read(message, data[:at]) if missing == 0 else NOTHING
+    return REFUSED
+
+
+def _read(hello: bytes, records: bytes) -> ClientHello:
+    if len(hello) < _BEFORE_SESSION_ID:
         return NOTHING
     try:
         found = _extensions(hello)
@@ -69,8 +105,9 @@ def client_hello(record: bytes) -> ClientHello:
             versions=_versions(found.get(_SUPPORTED_VERSIONS), legacy=int.from_bytes(hello[4:6])),
             server_name=_server_name(found.get(_SERVER_NAME)),
             ticket=found.get(_TICKET),
+            identity=_identity(found.get(_PRE_SHARED_KEY)),
             protocols=_protocols(found.get(_PROTOCOLS)),
-            record=record[:length],
+            records=records,
         )
     except IndexError:
         return NOTHING
@@ -114,6 +151,11 @@ def _server_name(extension: bytes | None) -> str | None:
     if _behind(extension, 3, 2) != len(extension):
         raise IndexError
     return name.decode("ascii") if name.isascii() else None
+
+
+def _identity(extension: bytes | None) -> bytes:
+    """Return the first identity of pre_shared_key (RFC 8446, 4.2.11). Raises: IndexError for one that leads outside."""
+    return b"" if extension is None else extension[4 : _behind(extension, 2, 2)]
 
 
 def _protocols(extension: bytes | None) -> tuple[bytes, ...] | None:

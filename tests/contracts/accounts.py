@@ -56,6 +56,7 @@ class SlowAccounts:
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
         """Tell whether the password is the user's, later."""
+        assert login.password is not None
         self.verified.append(login.password)
         return self._later(login.username, lambda: user is not None and user.password == login.password)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from twisted.internet.task import Clock
 
 from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
+from ftpsd.auth.slots import SLOTS_IN_BUCKET
+from ftpsd.durable.lasting import LastingDeadlines
 from ftpsd.processes.shared.deadline_table import DeadlineTable
-from ftpsd.processes.shared.slots import SLOTS_IN_BUCKET
+from tests.unit.durable.running import driven
 
 # What either kind has room for: one bucket.
 LIMIT = SLOTS_IN_BUCKET
@@ -21,10 +26,17 @@ def clock() -> Clock:
     return clock
 
 
-@pytest.fixture(params=["memory", "table"])
-def deadlines(request: pytest.FixtureRequest, clock: Clock) -> Deadlines:
-    """Deadlines of either kind, with room for LIMIT."""
-    return MemoryDeadlines(clock, LIMIT) if request.param == "memory" else DeadlineTable.create(LIMIT, clock)
+@pytest.fixture(params=["memory", "table", "lasting", "lasting-table", "lasting-broken"])
+def deadlines(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Deadlines]:
+    """Deadlines of every kind, with room for LIMIT; lasting ones behave so whatever becomes of their file."""
+    kind = request.param
+    inner = DeadlineTable.create(LIMIT, clock) if kind.endswith("table") else MemoryDeadlines(clock, LIMIT)
+    if not kind.startswith("lasting"):
+        yield inner
+        return
+    path = tmp_path / "nowhere" / "state.db" if kind == "lasting-broken" else tmp_path / "state.db"
+    with driven(path) as it:
+        yield LastingDeadlines(inner, it.store, "test", clock, LIMIT)
 
 
 def known(deadlines: Deadlines, count: int) -> list[int]:

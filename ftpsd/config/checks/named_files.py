@@ -21,11 +21,12 @@ from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
+from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
 from ftpsd.config.users import Users, load_users
-from ftpsd.config.virtual_hosts import PairFiles, named_pairs, repeated_names
+from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
     own += [error for files in certificate_files(config) for error in _certificate(config, files)]
     own += _audit_log(config)
+    own += _groups(config)
     own += doubts_about(config, installed_unit() if unit is None else unit)
     own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
@@ -94,16 +96,15 @@ def needs_certificate(config: Config) -> bool:
     """Return whether any section asks for TLS, so that a certificate is required."""
     if config.tls.require != "none" or any(listener.mode == "implicit" for listener in config.listeners):
         return True
-    # A client that asks for none of their names gets the main one.
-    return any(True for _ in named_pairs(config))
+    # A client that asks for none of their names gets the main one, and no pair stands alone beside it.
+    return bool(config.tls.also) or any(True for _ in named_pairs(config))
 
 
 def certificate_files(config: Config) -> list[PairFiles]:
     """Return the files of every certificate, the main one's first; none where the server does without."""
-    main = PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
-    if not needs_certificate(config) and not main.certificate.exists():
+    if not needs_certificate(config) and not config.tls.certificate.exists():
         return []
-    return [main, *named_pairs(config)]
+    return [*main_pairs(config), *named_pairs(config)]
 
 
 def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
@@ -123,6 +124,8 @@ def _secrets(config: Config) -> list[Path]:
     own = [Path(config.file)] if config.file else []
     own += (path for _, path in users_files(config))
     own += (files.private_key for files in certificate_files(config))
+    if config.state is not None:
+        own.append(config.state)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 
@@ -163,6 +166,12 @@ def _audit_log(config: Config) -> Iterator[ConfigError]:
     elif not log.parent.is_dir():
         folder = shlex.quote(str(log.parent))
         yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+
+
+def _groups(config: Config) -> Iterator[ConfigError]:
+    groups = config.control_groups
+    for key, sentence in unknown_groups([("viewer", groups.viewer), ("operator", groups.operator)]):
+        yield config.complaint(("control_groups", key), sentence, "warning")
 
 
 def _users_mode(config: Config, key: Key, path: Path) -> Iterator[ConfigError]:

@@ -30,7 +30,7 @@ def complaints(document: Document, error: ValidationError, model: type[BaseModel
     found: list[ConfigError] = []
     split: set[Key] = set()
     for detail in error.errors(include_url=False):
-        key = tuple(detail["loc"])
+        key = _as_written(document, tuple(detail["loc"]))
         if document.is_refused(key):
             continue
         kind = detail["type"]
@@ -49,6 +49,20 @@ def complaints(document: Document, error: ValidationError, model: type[BaseModel
             sentence = _sentence(kind, value, detail.get("ctx", {}), detail["msg"])
             found.append(document.error(key, sentence))
     return found
+
+
+def _as_written(document: Document, key: Key) -> Key:
+    """Leave numbers out of *key* where the file has one entry in the place of a list of them."""
+    node, found = document.root, []
+    for part in key:
+        if isinstance(part, int) and isinstance(node.items, dict):
+            continue
+        found.append(part)
+        below = node.child(part)
+        if below is None:
+            return (*found, *key[len(found) :])
+        node = below
+    return tuple(found)
 
 
 def nearest(word: str, known: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str | None:
@@ -101,7 +115,7 @@ def _about_unknown_key(document: Document, key: Key, model: type[BaseModel], nam
         return document.error(key, _unknown_key(key, model, name), at_key=True)
     else:
         section = _model_at(model, key[:-1])
-        known = f"; its keys are {', '.join(section.model_fields)}" if section else ""
+        known = f"; its keys are {', '.join(keys_of(section))}" if section else ""
         message = f"not a key of {where}{known}; {QUOTES}"
     return replace(document.error(key, message, at_key=True), key=shown_key((*key[:-1], HIDDEN_KEY)))
 
@@ -110,13 +124,13 @@ def _unknown_key(key: Key, model: type[BaseModel], name: str) -> str:
     word = str(key[-1])
     section = _model_at(model, key[:-1])
     where = shown_key(key[:-1]) or name
-    known = list(section.model_fields) if section else []
+    known = keys_of(section) if section else []
     guess = nearest(word, known)
     if guess and difflib.SequenceMatcher(None, word, guess).ratio() > 0.8:
         return f"not a key of {where}; did you mean {guess}?"
     for other, field in model.model_fields.items():
         inner = _model_in(field.annotation)
-        if inner is not section and not _is_container(field.annotation) and inner and word in inner.model_fields:
+        if inner is not section and not _container(field.annotation) and inner and word in inner.model_fields:
             return f"not a key of {where}; did you mean {other}.{word}?"
     if section is not model and word in model.model_fields:
         return f"not a key of {where}; did you mean {word} at the top of the file?"
@@ -125,21 +139,31 @@ def _unknown_key(key: Key, model: type[BaseModel], name: str) -> str:
     return f"not a key of {where}; its keys are {', '.join(known)}"
 
 
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the keys of a section as a file spells them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def _model_at(model: type[BaseModel], key: Key) -> type[BaseModel] | None:
     current: type[BaseModel] | None = model
     parts = iter(key)
     for part in parts:
+        if isinstance(part, int):
+            continue
         if current is None or part not in current.model_fields:
             return None
-        annotation = current.model_fields[str(part)].annotation
+        annotation = current.model_fields[part].annotation
         current = _model_in(annotation)
-        if _is_container(annotation):
+        if _container(annotation) is dict:
             next(parts, None)
     return current
 
 
-def _is_container(annotation: Any) -> bool:
-    return get_origin(annotation) in (dict, tuple)
+def _container(annotation: Any) -> Any:
+    """Return dict or tuple for a section with many entries, also one that may be left out; else None."""
+    if get_origin(annotation) in (dict, tuple):
+        return get_origin(annotation)
+    return next((found for part in get_args(annotation) if (found := _container(part))), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

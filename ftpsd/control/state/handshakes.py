@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from OpenSSL import SSL
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DataConnectionRefused, TLSEstablished, TLSFailed
@@ -49,12 +50,14 @@ class Handshake:
         facts = self.tls.control_facts
         assert facts is not None
         seconds = self._clock.seconds() - self._started
-        return TLSEstablished(self._session.who, "control", facts.version, facts.cipher, facts.resumed, seconds)
+        known = facts.version, facts.cipher, facts.resumed
+        return TLSEstablished(self._session.who, "control", *known, seconds, facts.group)
 
     def failed(self, reason: Failure) -> TLSFailed:
         """Return the event for its failure: the connection has ended, for *reason*."""
         session = self._session
-        if not self.tls.has_input:
+        # An error of OpenSSL's kind without input is a hello that was refused before OpenSSL was given it.
+        if not self.tls.has_input and reason.type is not SSL.Error:
             return TLSFailed(session.who, "control", "no-hello", None, WAITS if self._is_implicit else SILENT)
         if session.close_reason == TOO_LATE:
             return TLSFailed(session.who, "control", TOO_LATE)

@@ -16,6 +16,7 @@ from ftpsd.auth.accounts import Accounts
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.name_table import NameTable, folded
+from ftpsd.values.login_method import PASSWORD, LoginMethod
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +25,7 @@ class Host:
     One host; *name* is its first one, "" for the default.
 
     *certificate* is the one of its own; None for those who share the default host's, and for a server without TLS.
+    *method* is that of users who have none of their own.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Host:
     accounts: Accounts
     portal: Portal
     certificate: CertificatePair | None = None
+    method: LoginMethod = PASSWORD
 
     def account(self, user: str) -> str:
         """Return the key of *user* in limits: users of two hosts are two, though they share a name."""
@@ -74,15 +77,21 @@ class Hosts:
 
     @property
     def certificates(self) -> dict[str, CertificatePair]:
-        """Every certificate by the first name that it is for; the main one is "default"."""
+        """
+        Every certificate by the first name that it is for; the main one is "default".
+
+        One beside another has its kind behind a slash, which no host name holds: "default/RSA".
+        """
         main = self.default.certificate
         if main is None:
             return {}
-        found, shown = {"default": main}, {main.fingerprint}
-        for name, named in self.names.items():
-            if named.certificate is not None and named.certificate.fingerprint not in shown:
-                shown.add(named.certificate.fingerprint)
-                found[name] = named.certificate
+        found: dict[str, CertificatePair] = {}
+        shown: set[str] = set()
+        for name, first in (("default", main), *((name, named.certificate) for name, named in self.names.items())):
+            for pair in first.all if first is not None else ():
+                if pair.fingerprint not in shown:
+                    shown.add(pair.fingerprint)
+                    found[name if pair is first else f"{name}/{pair.kind}"] = pair
         return found
 
     def find(self, name: str) -> Named | None:

@@ -6,6 +6,7 @@ State of the connection stays with the session: TLS, the protection level, the h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,33 @@ if TYPE_CHECKING:
 DEFLATE_LEVEL = 6
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """
+    A login under way in which USER has named somebody, and PASS is to prove it.
+
+    *leave* is called when the client leaves it at that, with another USER, REIN or the end of the session.
+    """
+
+    name: str
+    leave: Callable[[], object] = _nothing
+
+
+# The state of a login under way, replaced whole; None while nobody is named.
+LoginUnderWay = Named | None
+
+
 @dataclass(slots=True)
 class Parameters:
     """The transfer parameters of RFC 959, 5.1.1, and all else that commands leave for later ones; times in seconds."""
 
     is_ascii: bool
     idle_timeout: float
-    user_name: str | None = None
-    """The name given by USER, until PASS."""
+    login: LoginUnderWay = None
     directory: VirtualPath = ROOT
     is_deflated: bool = False
     deflate_level: int = DEFLATE_LEVEL

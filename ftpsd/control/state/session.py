@@ -20,6 +20,7 @@ from twisted.internet.task import deferLater
 from ftpsd.audit.events import Event, Who
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
+from ftpsd.config.users import UserRecord
 from ftpsd.control.state.handshakes import data_refused
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.limits import Counts
@@ -35,6 +36,7 @@ from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.tls.session_tls import SessionTLS
+from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
@@ -83,6 +85,7 @@ class Session:
         self.has_buffer_size = False
 
         self.avatar: Avatar | None = None
+        self.standing: UserRecord | None = None  # the user as last asked for, at the login or since
         self.is_remote = False  # whether one of the user's trees is
         self.failed_logins = 0
         self.bad_commands = 0
@@ -334,9 +337,17 @@ class Session:
 
     # --- login and end
 
+    def presented(self) -> ClientCertificate | None:
+        """
+        Return the certificate that the client has presented on the control connection, as it is judged now.
+
+        None also in clear behind TLS (CCC): there anybody on the line can name a user.
+        """
+        return self.tls.presented() if self.tls is not None else None
+
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
-        user = avatar.user
+        user = self.standing = avatar.user
         self.avatar = avatar
         trees = (ROOT, *(mount.path for mount in user.mounts))
         self.is_remote = any(avatar.storage.traits(path).is_remote for path in trees)
@@ -356,16 +367,23 @@ class Session:
 
     def log_out(self) -> None:
         """Forget the user and all settings of the user; the TLS session stays (REIN, RFC 4217, 11)."""
+        self.give_up_login()
         self.dtp.log_out()
         log_out, self._log_out = self._log_out, None
         if log_out is not None:
             assert self.avatar is not None
             self.counts.log_out(self.host.account(self.avatar.user.name))
             log_out()
-        self.avatar = None
+        self.avatar = self.standing = None
         self.ownership.changed()
         self.who = replace(self.who, user=None)
         self.parameters = Parameters.of(self.config)
+
+    def give_up_login(self) -> None:
+        """Forget the login under way, if there is one."""
+        login, self.parameters.login = self.parameters.login, None
+        if login is not None:
+            login.leave()
 
     def after_reply(self, after: After, reason: str | None = None) -> None:
         """Let *after* follow the reply of the current command; of CLOSE the first *reason* holds, and nothing else."""

@@ -1,5 +1,6 @@
 """
-Whether a session may go on after a reload: its user is asked of the configuration of now, as at a login.
+Whether a session may go on after a reload, or a while later: its user is asked of the configuration of now, as at a
+login.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ENDINGS: Final = {
     Refusal.DISABLED: "user-disabled",
     Refusal.EXPIRED: "user-expired",
+    Refusal.HOURS: "user-outside-hours",
     Refusal.NETWORK: "address-not-allowed",
 }
 
@@ -48,6 +50,7 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
     def found(record: UserRecord | None) -> str | None:
         if session.avatar is not avatar or current() is not runtime:
             return None
+        session.standing = record
         return _difference(user, record, session)
 
     def failed(failure: Failure) -> None:
@@ -55,6 +58,14 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
         log.warn(told, user=user.name, error=type(failure.value).__name__, session=session.who.session)
 
     return now.accounts.find(user.name).addCallbacks(found, failed)
+
+
+def is_over(session: Session) -> bool:
+    """Return whether the hours of the user of *session* are over, or the user has expired, as far as is known here."""
+    user = session.standing
+    if user is None or (user.expires is None and not user.hours):
+        return False
+    return why_kept_out(user, session.peer_host, session.clock.seconds()) is not None
 
 
 def _difference(user: UserRecord, record: UserRecord | None, session: Session) -> str | None:

@@ -17,6 +17,7 @@ from ftpsd.config.checks.named_files import Findings, by_file, examine
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
+from ftpsd.durable.opening import trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.pairs import Certificates, load_certificates
@@ -54,6 +55,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
     certificates = load_certificates(config, errors)
     tried = [complaint for users in findings.everybody for complaint in try_trees(users)]
+    tried += state_trouble(config)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     return Inspection(
         config,
@@ -62,6 +64,13 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
         tuple(by_file(found)),
         findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
     )
+
+
+def state_trouble(config: Config) -> Iterator[ConfigError]:
+    """Yield a complaint about a state file that cannot be used; who does not need it can log in all the same."""
+    trouble = None if config.state is None else trouble_with(config.state)
+    if trouble is not None:
+        yield config.complaint(("state",), f"{config.state}: {trouble}", "warning")
 
 
 def strange_addresses(config: Config) -> Iterator[ConfigError]:

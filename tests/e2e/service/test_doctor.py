@@ -51,6 +51,7 @@ def test_a_healthy_daemon(start_daemon: StartDaemon) -> None:
     ):
         assert len([line for line in of_level(lines, "ok") if fact in line]) == 2, (fact, lines)
     assert len([line for line in lines if "are free for the daemon" in line]) == 1
+    assert len([line for line in of_level(lines, "ok") if "keys are exchanged by X25519MLKEM768" in line]) == 1
     assert daemon.wait_for_event("logged-in", user=account.name)["peer"] == "127.0.0.1"
     assert account.password not in daemon.audit_text()
 

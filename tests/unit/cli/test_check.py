@@ -138,13 +138,21 @@ def test_a_home_that_is_the_whole_machine(site: Site, home: str) -> None:
 
 @pytest.mark.parametrize(
     ("home", "secret"),
-    [(".", "ftpsd.yaml"), ("tls", "tls/server-key.pem"), ("linked", "ftpsd.yaml"), ("log", "log/audit.log")],
+    [
+        (".", "ftpsd.yaml"),
+        ("tls", "tls/server-key.pem"),
+        ("linked", "ftpsd.yaml"),
+        ("log", "log/audit.log"),
+        ("kept", "kept/state.db"),
+    ],
 )
 def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: str) -> None:
     """Configuration, users file, private keys and audit log are no user's to read: an error."""
     (site.folder / "linked").symlink_to(site.folder)
     (site.folder / "log").mkdir()
     site.replace("/audit.log", "/log/audit.log")
+    (site.folder / "kept").mkdir()
+    site.replace("/state.db", "/kept/state.db")
     site.write_users(user(home=str(site.folder / home)))
     line, _ = checked(site, 2)
     assert "users.alice.home: " in line
@@ -384,6 +392,12 @@ def test_access_is_tried_as_the_daemons_user(open_site: Site) -> None:
     assert "users.yaml:3:11: users.alice.home: home cannot be " in said
     assert "; run: chown nobody: " in said
     os.chown(open_site.folder / "home", NOBODY, NOBODY)
+    code, said = as_user(open_site, "nobody")
+    assert (code, said.count("\n")) == (0, 2), said
+    assert "warning: state: state.db: the directory " in said
+    (open_site.folder / "state").mkdir()
+    os.chown(open_site.folder / "state", NOBODY, NOBODY)
+    open_site.replace("/state.db", "/state/state.db")
     code, said = as_user(open_site, "nobody")
     assert (code, said.count("\n")) == (0, 1), said
     assert said.endswith("; access tried as nobody\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import trustme
 
 from ftpsd.audit.events import LoggedIn
 from ftpsd.config.users import UserRecord
@@ -249,3 +252,18 @@ def test_without_certificates() -> None:
     client = server.connect()
     assert client.say(f"HOST {SHARED}").startswith("220 ")
     assert is_on(client) == SHARED
+
+
+def test_hosts_with_two_kinds_of_keys() -> None:
+    """
+    HOST leads where the client was shown one of that host's certificates, whichever of several it was.
+
+    Where the session's host has a certificate that the other has not, the client may have been shown that one.
+    """
+    first, second = pair_for(SHARED, OWN), pair_for(SHARED, OWN, kind=trustme.KeyType.RSA)
+    both = first.beside([second])
+    for here, there, code in ((both, both, "220"), (first, both, "220"), (both, first, "504"), (second, first, "504")):
+        server = Server()
+        add_host(server, OWN, certificate=replace(there))
+        server.runtime.hosts.default = replace(server.runtime.hosts.default, certificate=here)
+        assert secure(None, server).say(f"HOST {OWN}")[:3] == code

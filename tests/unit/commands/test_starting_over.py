@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ftpsd.control.state.remembered import Named
 from ftpsd.control.state.session import Session
 from ftpsd.data.dtp import ServerDTP
 from tests.sessions import PASSWORD, ControlClient, clear_server, user_record
@@ -62,7 +63,7 @@ def test_every_parameter_is_changed_by_the_work() -> None:
     fresh = client.server.connect().session.parameters
     kept = {name for name in fresh.__slots__ if getattr(client.session.parameters, name) == getattr(fresh, name)}
     # PASS takes the name that USER has set; names are in the account's encoding or in UTF-8.
-    assert kept == {"user_name", "wants_utf8"}
+    assert kept == {"login", "wants_utf8"}
     client.say("OPTS UTF8 ON")
     assert client.session.parameters.wants_utf8
 
@@ -74,8 +75,8 @@ def test_all_is_as_in_a_fresh_session(again: str) -> None:
     client.say(again)
     fresh, session = client.server.connect().session, client.session
     if again == "USER bob":
-        assert session.parameters.user_name == "bob"
-        session.parameters.user_name = None
+        assert session.parameters.login == Named("bob")
+        session.parameters.login = None
     assert session.parameters == fresh.parameters
     expected, found = comparable(fresh), comparable(session)
     for name in OF_TLS if again == "AUTH TLS" else ():

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, ServerName, VirtualHost
+from ftpsd.config.model import Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
+from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import UsersFile, load_users
 from tests.tools import ROOT
@@ -26,8 +27,11 @@ DOCUMENTED = {key: (default or None, what) for key, default, _, what in ROW.find
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield every key a file may hold, as the documentation writes it: lists as [], names as NAME."""
     for name, field in model.model_fields.items():
+        if model in (RoleEntry, GroupEntry) and name in Given.model_fields:
+            # These are the same fields as those of a user, and are documented there.
+            continue
         inner = model_in(field.annotation)
-        key = prefix + name
+        key = prefix + (field.alias or name)
         if inner is None:
             yield key, field
             continue
@@ -57,10 +61,15 @@ def test_every_key_is_documented_and_no_other() -> None:
     assert sorted(DOCUMENTED) == sorted(KEYS)
 
 
+def test_the_keys_that_roles_and_groups_give_are_documented() -> None:
+    """The page names all of them, in the order of the model."""
+    assert f"each of these keys of a user: {', '.join(f'`{key}`' for key in Given.model_fields)}." in PAGE
+
+
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_required_keys_say_so(key: str) -> None:
     """A key is marked as required where the model has no default for it."""
-    if key != "listeners[].port":
+    if key not in ("listeners[].port", "roles.NAME.rules", "users.NAME.home"):
         assert (DOCUMENTED[key][0] is None) == KEYS[key].is_required()
 
 
@@ -69,9 +78,11 @@ def test_required_keys_say_so(key: str) -> None:
 )
 def test_a_documented_default_is_the_default(key: str) -> None:
     """Writing the default of the documentation into a file changes nothing."""
-    section, _, name = key.rpartition(".")
-    line = f"{name}: {DOCUMENTED[key][0]}"
-    assert config(f"{section}: {{{line}}}" if section else line) == config("")
+    *sections, name = key.split(".")
+    text = f"{name}: {DOCUMENTED[key][0]}"
+    for section in reversed(sections):
+        text = f"{section}: {{{text}}}"
+    assert config(text) == config("")
 
 
 @pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))
@@ -114,6 +125,11 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
         *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(
+            f"{section}.also[].{key}"
+            for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
+            for key in FurtherPair.model_fields
+        ),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }

@@ -134,8 +134,8 @@ def test_a_name_is_text(name: str) -> None:
         ("users: {a: {home: /h, expires: 9999-12-31}}", "users.yaml:1:32: users.a.expires: 9999-12-31 is not a date"),
         ("users: {a: {home: /h, enabled: no}}", "users.yaml:1:32: users.a.enabled: must be true or false, not no"),
         (
-            "users: {a: {home: /h, group: x}}",
-            "users.yaml:1:23: users.a.group: not a key of users.a; its keys are password",
+            "users: {a: {home: /h, colour: x}}",
+            "users.yaml:1:23: users.a.colour: not a key of users.a; its keys are home",
         ),
         (
             "users: {a: {home: /h, mounts: [{path: /, directory: /d}]}}",

@@ -10,6 +10,7 @@ import pytest
 from twisted.internet import main
 from twisted.python.failure import Failure
 
+from ftpsd.tls.failure import failure_of
 from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from tests.dataclient import identity
 from tests.unit.control.test_transport import Ends
@@ -28,11 +29,14 @@ def ends() -> Iterator[Ends]:
 class Hello:
     """A client over memory that has made its hello."""
 
-    def __init__(self, least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> None:
+    def __init__(self, least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2, *, padding: int = 0) -> None:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = least
+        if padding:
+            # The list of protocols is the part of a hello that can be as long as wished.
+            context.set_alpn_protocols(["ftp", *(f"x{number:019}" for number in range(padding // 21))])
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._client = context.wrap_bio(self._incoming, self._outgoing)
         with pytest.raises(ssl.SSLWantReadError):
@@ -84,6 +88,33 @@ def test_a_hello_may_come_byte_by_byte(ends: Ends) -> None:
         ends.reactor.settle()  # would never end
     ends.client.sendall(hello.bytes[-1:])
     assert hello.finish(ends) == "TLSv1.2"
+
+
+def test_a_long_hello_in_parts(ends: Ends) -> None:
+    """One with keys against quantum computers comes in several segments, or records: the version is chosen."""
+    hello = Hello(padding=1200)
+    assert len(hello.bytes) > 1400
+    half = len(hello.bytes) // 2
+    ends.transport.start_tls(tls_up_to("auto"))
+    message = hello.bytes[5:]
+    for part in (message[:half], message[half:]):
+        record = hello.bytes[:3] + len(part).to_bytes(2, "big") + part
+        for piece in (record[:2], record[2:400], record[400:]):
+            ends.client.sendall(piece)
+            ends.reactor.settle()
+    assert hello.finish(ends) == "TLSv1.2"
+
+
+@pytest.mark.parametrize("maximum", ["auto", "1.3"])
+def test_a_hello_of_one_byte_records(ends: Ends, maximum: str) -> None:
+    """OpenSSL is not given it: 131,396 of them took it 0.1 s."""
+    tls = tls_up_to(maximum)
+    ends.transport.start_tls(tls)
+    ends.client.sendall(b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in Hello().bytes[5:]))
+    ends.reactor.run_until(lambda: ends.protocol.lost is not None)
+    assert ends.protocol.lost is not None
+    assert failure_of(ends.protocol.lost.value).reason == "client-hello-too-long-or-in-too-many-records"
+    assert not tls.has_input
 
 
 @pytest.mark.parametrize("part", [3, 100])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service.daemon import Daemon
@@ -115,6 +116,36 @@ def test_a_missing_file(site: HostSite, section: str, kind: str) -> None:
     (complaint,) = complaints(site)
     assert f": {section}.{kind}: " in complaint
     assert "does not exist" in complaint
+
+
+def test_a_second_pair_of_a_kind(site: HostSite) -> None:
+    """It is never shown, and `ftpsd check` says so; one for other names leaves some clients without theirs."""
+    site.write("".join(site.path.read_text().partition("virtual_hosts:")[1:]))
+    issue(site.folder / "tls", "localhost", "127.0.0.1", "::1", kind=trustme.KeyType.RSA)
+    site.replace(
+        "  private_key: tls/server-key.pem\n", f"  private_key: tls/server-key.pem\n  also: [{{{site.pair(A)}}}]\n"
+    )
+    (never, other) = warnings(site)
+    assert ": tls.also[0].certificate: never shown: a pair with an ECDSA key stands before it" in never
+    assert f": tls.also[0].certificate: it is for {A}, the one that it stands beside for localhost" in other
+    site.replace(f"also: [{{{site.pair(A)}}}]", f"also: [{{{site.pair('localhost-rsa')}}}]")
+    assert warnings(site) == []
+    main = load(site.path).certificates.main
+    assert main is not None
+    assert [pair.kind for pair in main.all] == ["ECDSA", "RSA"]
+
+
+def test_a_second_pair_that_is_broken(site: HostSite) -> None:
+    """It keeps the server from starting as every pair does, at its own key; and none stands beside nothing."""
+    site.replace(
+        "  private_key: tls/server-key.pem\n",
+        "  private_key: tls/server-key.pem\n  also: [{certificate: tls/no.pem, private_key: tls/no.pem}]\n",
+    )
+    assert [": tls.also[0].certificate: " in complaint for complaint in complaints(site)] == [True, False]
+    site.replace("  also: [{certificate: tls/no.pem, private_key: tls/no.pem}]\n", "")
+    site.hosts(f"{{names: [{B}], users: b.yaml, also: [{{{site.pair(A)}}}]}}")
+    (complaint,) = complaints(site)
+    assert ": virtual_hosts[0].also: stands beside a certificate of the host's own" in complaint
 
 
 def test_a_key_of_another_certificate(site: HostSite) -> None:

@@ -72,8 +72,7 @@ def test_tickets_come_late_unless_every_connection_is_of_1_2(
 ) -> None:
     """Also a data connection that would take TLS 1.3 where the control connection did not gets 1.2."""
     tls = SessionTLS(pair, TLSPolicy(maximum=maximum))
-    if tls.waits_for_hello:
-        tls.choose_version(ClientHello(frozenset(offered)))
+    tls.choose_version(ClientHello(frozenset(offered)))
     speaks_both = client_context(authority, TLS_1_2)
     speaks_both.maximum_version = TLS_1_3
     with connect_data(tls, speaks_both) as (_server, client):

@@ -1,0 +1,68 @@
+"""
+Users as all other parts of the server know them: plain values, with everything that roles give them in place.
+
+The hash of a password does not stand in a record's repr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from ftpsd.config.fields import Network
+from ftpsd.values.hours import Hours
+from ftpsd.values.login_method import CertificateMatch, LoginMethod
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.quota import Quota
+from ftpsd.values.rule import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access."""
+
+    path: VirtualPath
+    directory: Path
+    rules: tuple[Rule, ...] | None = None
+    role: str | None = None
+    stored_encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """
+    One user, as the file or another place describes it.
+
+    *rules* None means full access to the home, and *role* names where they come from, None for rules of the user's or
+    the *group*'s own. *networks* empty means from anywhere, *hours* empty at any time. Rates are bytes per second, and
+    None in *sessions*, a rate or *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for
+    the end of an upload that no close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
+    they are written in the home.
+    *authentication* None means "as the host says", and *certificates* are those of the user. *accounts* is where the
+    user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for accounts that stand alone.
+    """
+
+    name: str
+    password: str | None = field(repr=False)
+    home: Path
+    rules: tuple[Rule, ...] | None = None
+    networks: tuple[Network, ...] = ()
+    enabled: bool = True
+    expires: datetime | None = None
+    sessions: int | None = None
+    download_rate: int | None = None
+    upload_rate: int | None = None
+    data_session_reuse: Literal["offered"] | None = None
+    upload_end: Literal["close-notify", "fin"] = "close-notify"
+    role: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    quota: Quota | None = None
+    encoding: str = "utf-8"
+    stored_encoding: str = "utf-8"
+    group: str | None = None
+    hours: tuple[Hours, ...] = ()
+    authentication: LoginMethod | None = None
+    certificates: tuple[CertificateMatch, ...] = ()
+    accounts: tuple[int, ...] = field(default=(), compare=False)

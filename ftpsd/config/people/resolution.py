@@ -1,0 +1,130 @@
+"""
+From entries to records: what a user is given by the groups and roles of the file (`layers.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftpsd.config.people.entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
+from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
+from ftpsd.config.people.records import Mount, UserRecord
+from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.quota import Quota
+from ftpsd.values.rule import Rule
+
+
+def resolved(entries: UsersFile) -> dict[str, UserRecord]:
+    """Return the users of a file in which every name that is referred to is there."""
+    roles = Roles(entries.roles)
+    return {name: _record(name, entry, entries, roles) for name, entry in entries.users.items()}
+
+
+class Roles:
+    """The rules of each role, with those of the roles that it is like behind its own."""
+
+    def __init__(self, roles: Mapping[str, RoleEntry]) -> None:
+        self._roles = roles
+        self._rules: dict[str, tuple[Rule, ...]] = {}
+
+    def rules(self, name: str) -> tuple[Rule, ...]:
+        """Return the rules of the role called *name*."""
+        found = self._rules.get(name)
+        if found is None:
+            entries = chain(self._roles, name, as_checked)
+            found = self._rules[name] = tuple(rule for _, entry in entries for rule in _rules(entry.rules or ()))
+        return found
+
+
+def layers_of(name: str, entries: UsersFile) -> list[Layer[Given]]:
+    """Return the layers of the user called *name*."""
+    groups: Mapping[str, Given] = entries.groups
+    roles: Mapping[str, Given] = entries.roles
+    return layers(name, entries.users[name], groups, roles, as_checked)
+
+
+def ruling(found: list[Layer[Given]]) -> Layer[Given] | None:
+    """
+    Return the layer whose rules are the home's: of the user, or of the group where the user has neither rules nor role.
+
+    None: nothing says anything about rights, so everything in the home is allowed.
+    """
+    for layer in found:
+        entry = layer[1]
+        if isinstance(entry, RoleEntry):
+            return layer
+        if as_checked(entry, "rules") is not None:
+            return layer
+        if (role := as_checked(entry, "role")) is not None:
+            return next(each for each in found if each[0] == ("roles", role))
+    return None
+
+
+def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> UserRecord:
+    found = layers_of(name, entries)
+
+    def given(key: str) -> Any:
+        layer = nearest_with(found, key, as_checked)
+        return None if layer is None else getattr(layer[1], key)
+
+    quota = given("quota")
+    home, mounts = nearest_with(found, "home", as_checked), nearest_with(found, "mounts", as_checked)
+    assert home is not None
+    rules, role = _rights(found, roles)
+    return UserRecord(
+        name=name,
+        password=entry.password,
+        home=_filled(home, home[1].home, name),
+        rules=rules,
+        networks=given("networks") or (),
+        enabled=entry.enabled,
+        expires=given("expires"),
+        sessions=given("sessions"),
+        download_rate=given("download_rate"),
+        upload_rate=given("upload_rate"),
+        data_session_reuse=entry.data_session_reuse,
+        upload_end=entry.upload_end,
+        role=role,
+        mounts=() if mounts is None else tuple(_mount(mounts, each, name, roles) for each in mounts[1].mounts or ()),
+        quota=None if quota is None or (quota.bytes, quota.files) == (None, None) else Quota(quota.bytes, quota.files),
+        encoding=entry.encoding,
+        stored_encoding=entry.stored_encoding,
+        authentication=given("authentication"),
+        certificates=tuple(
+            CertificateMatch(each.fingerprint, each.subject_alternative_name) for each in entry.certificates
+        ),
+        group=entry.group,
+        hours=tuple(span.hours() for span in given("hours") or ()),
+    )
+
+
+def _rights(found: list[Layer[Given]], roles: Roles) -> tuple[tuple[Rule, ...] | None, str | None]:
+    layer = ruling(found)
+    if layer is None:
+        return None, None
+    key, entry = layer
+    if isinstance(entry, RoleEntry):
+        return roles.rules(str(key[1])), str(key[1])
+    assert isinstance(entry, UserEntry | GroupEntry)
+    return _rules(entry.rules or ()), None
+
+
+def _mount(layer: Layer[Given], mount: MountEntry, name: str, roles: Roles) -> Mount:
+    rules = None if mount.rules is None else _rules(mount.rules)
+    if mount.role is not None:
+        rules = roles.rules(mount.role)
+    directory = _filled(layer, mount.directory, name)
+    return Mount(mount.path, directory, rules, mount.role, mount.stored_encoding)
+
+
+def _filled(layer: Layer[Given], path: Path | None, name: str) -> Path:
+    """Put the *name* of the user into a template; a path that the user's own entry says is none."""
+    assert path is not None
+    is_own = layer[0][0] == "users"
+    return path if is_own or PLACEHOLDER not in str(path) else Path(str(path).replace(PLACEHOLDER, name))
+
+
+def _rules(entries: tuple[RuleEntry, ...]) -> tuple[Rule, ...]:
+    return tuple(Rule(entry.path, entry.allow) for entry in entries)

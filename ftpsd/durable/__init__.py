@@ -1,0 +1,1 @@
+"""State that survives the process: one SQLite file, `state` in ftpsd.yaml."""

@@ -1,0 +1,61 @@
+"""
+The tables of the state file, and how an older file becomes one of now.
+
+`user_version` of the file counts the migrations it has had. They are only ever added to, and each is run once, in its
+transaction. A file that has had more of them than we know belongs to a newer ftpsd, and is left alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from ftpsd.durable.trouble import StateTrouble
+
+MIGRATIONS: Final = (
+    # 1: facts of any kind (facts.py); `until` is a Unix time, NULL for one that ends only when it is removed.
+    (
+        "CREATE TABLE facts (kind TEXT NOT NULL, key BLOB NOT NULL, value TEXT NOT NULL, until REAL,"
+        " PRIMARY KEY (kind, key)) WITHOUT ROWID",
+        "CREATE INDEX facts_until ON facts (kind, until)",
+    ),
+)
+VERSION: Final = len(MIGRATIONS)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the number of migrations that the file has had; 0 for a new one."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    assert isinstance(version, int)
+    return version
+
+
+def refuse_newer(version: int) -> None:
+    """Raises: StateTrouble when a file of *version* is not for us."""
+    if not 0 <= version <= VERSION:
+        raise StateTrouble(
+            f"it was written by a newer ftpsd (its version is {version}, ours {VERSION}); install that one again, or "
+            "name another file in `state`"
+        )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """
+    Bring the file up to `VERSION`: whole or not at all, and once, whichever process comes first.
+
+    Raises: StateTrouble for a file of a newer ftpsd, sqlite3.Error for one that cannot be written.
+    """
+    # Also where there is nothing to do: it shows that the file can be written.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = version_of(connection)
+        refuse_newer(version)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        if version < VERSION:
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -1,0 +1,1 @@
+"""The certificates of clients: what one has presented, and which authorities vouch for it."""
