@@ -87,41 +87,6 @@ class ReloadFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered(Event):
-    """
-    The user *account* of this machine, with the number *uid*, gave an order through the control socket.
-
-    *order* is the question there, *argument* what it was about, as far as the log takes it.
-    """
-
-    event = "ordered"
-    uid: int
-    account: str
-    order: str
-    argument: str | None
-    result: Literal["accepted", "refused"]
-
-    def __post_init__(self) -> None:
-        if self.argument is not None and len(self.argument) > MOST_TYPED:
-            object.__setattr__(self, "argument", self.argument[:MOST_TYPED])
-
-
-@dataclass(frozen=True, slots=True)
-class StateFailed(Event):
-    """The state file cannot be used. *reason* is free text for the operator, with the remedy; no metric carries it."""
-
-    event = "state-failed"
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StateRestored(Event):
-    """The state file can be used again."""
-
-    event = "state-restored"
-
-
 # Sessions and logins
 
 

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
 from ftpsd.auth.credentials import Login, Refusal
+from ftpsd.auth.rehashing import is_same_password
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
@@ -77,7 +78,7 @@ def _difference(user: UserRecord, record: UserRecord | None, session: Session, h
     refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
-    if record.password != user.password:
+    if not is_same_password(record.password, user.password):
         return "password-changed"
     policy = host.client_policy(session.place)
     method = method_of(record, host.method)
