@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ftpsd.auth.explain import HELD
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import EVERYTHING, Rules
 from ftpsd.values.path import ROOT, VirtualPath
-from ftpsd.values.permission import Permission
+from ftpsd.values.permission import CHANGES, Permission
 from ftpsd.values.rule import Rule
 
 NOTHING = Rule("/**", frozenset())
@@ -82,7 +81,7 @@ class Review:
         for path in sorted(held, key=lambda each: each.parts):
             point = self._points.find(path)
             number, tree = self._trees[point]
-            allow = Rules.of(tree.rules).at(inside(path, point).parts).allowed - HELD
+            allow = Rules.of(tree.rules).at(inside(path, point).parts).allowed - CHANGES
             reason = "cannot be changed: a mount point, or above one"
             if Permission.LIST not in allow and self._points.names_in(path):
                 allow |= {Permission.LIST}

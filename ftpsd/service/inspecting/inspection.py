@@ -23,6 +23,7 @@ from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.wire.address import is_literal
 
 LookUp = Callable[[str], Sequence[str]]
 
@@ -108,7 +109,7 @@ def unresolved(config: Config, look_up: LookUp = look_up_ipv4) -> Iterator[Confi
         if not all(network.is_private for network in choice.networks)
     )
     for key, name in names:
-        if name == "auto" or _is_literal(name):
+        if name == "auto" or is_literal(name):
             continue
         try:
             address = look_up(name)[0]
@@ -131,12 +132,4 @@ def _is_here(address: str) -> bool:
             trial.bind((address, 0))
     except OSError as error:
         return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
-    return True
-
-
-def _is_literal(address: str) -> bool:
-    try:
-        ip_address(address)
-    except ValueError:
-        return False
     return True
