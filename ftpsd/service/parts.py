@@ -13,9 +13,10 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Banned, Event, StateFailed, StateRestored
+from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -23,6 +24,7 @@ from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.share import Duty, Share
 from ftpsd.tls.live import LiveSessions
@@ -55,6 +57,7 @@ class Parts:
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
+        self.rehashing = Rehashing(self.upkeep, reactor)
         self.accounts = share.accounts
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
