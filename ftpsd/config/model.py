@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
+from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -221,6 +222,13 @@ class Metrics(Section):
     names: SpokenNames = "auto"
 
 
+class ControlGroups(Section):
+    """The groups of this machine whose members may look at the running server, and those who may give it orders."""
+
+    viewer: GroupName | None = None
+    operator: GroupName | None = None
+
+
 class Workers(Section):
     """The sizes of the thread pools; "auto" follows the processors."""
 
@@ -250,6 +258,8 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    control_socket: ControlSocket = DEFAULT_SOCKET
+    control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
@@ -280,4 +290,15 @@ class Config(Section):
         return self._document.error(key, message, severity)
 
 
-EMPTY_MEANS_DEFAULT: Final = ("tls", "passive", "active", "limits", "penalties", "uploads", "audit", "log", "workers")
+EMPTY_MEANS_DEFAULT: Final = (
+    "tls",
+    "passive",
+    "active",
+    "limits",
+    "penalties",
+    "uploads",
+    "audit",
+    "log",
+    "control_groups",
+    "workers",
+)

@@ -24,13 +24,14 @@ from ftpsd.audit.events import LeftWithoutLogin, SessionClosed, SessionOpened
 from ftpsd.control import border
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
-from ftpsd.control.dispatch import command_done, respond
+from ftpsd.control.dispatch import at_work, command_done, respond
 from ftpsd.control.penalties import BANNED, RATE
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
 from ftpsd.control.state.standing import is_over
+from ftpsd.control.state.status import AtWork
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
@@ -79,6 +80,8 @@ class ServerPI(Protocol):
         self._budget = TurnBudget(clock, self._next)
         self._before_login = BeforeLogin()
         self._timers = Timers(clock)
+        self.at_work: AtWork | None = None
+        """The command at work, for operators."""
         self._is_busy = False
         self._is_transferring = False
         self._goodbye: Reply | None = None
@@ -266,6 +269,7 @@ class ServerPI(Protocol):
 
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         if not is_aside:
+            self.at_work = at_work(command, line)
             self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._backlog))
@@ -292,6 +296,7 @@ class ServerPI(Protocol):
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
+        self.at_work = None
         self._backlog.lines.has_ff = session.parameters.charset.has_ff
         after = session.reply_was_sent()
         if session.avatar is not None:
@@ -336,6 +341,11 @@ class ServerPI(Protocol):
     def is_busy(self) -> bool:
         """Whether a command runs."""
         return self._is_busy
+
+    @property
+    def idle(self) -> float:
+        """The seconds since the client sent something or was answered; none while a command runs."""
+        return 0.0 if self._is_busy else self._clock.seconds() - self._last_activity
 
     def drain(self) -> None:
         """End the session as soon as its current command is answered: the server is stopping."""

@@ -23,6 +23,7 @@ from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.share import Duty, Share
 from ftpsd.tls.live import LiveSessions
@@ -55,6 +56,7 @@ class Parts:
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
+        self.rehashing = Rehashing(self.upkeep, reactor)
         self.accounts = share.accounts
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
+from ftpsd.audit.operator_events import Ordered
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
@@ -20,6 +21,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Started(DAEMON),
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
+    Ordered(DAEMON, 1000, "carol", "kick", "user=alice", "accepted"),
     events.StateFailed(DAEMON, f"{PATH}: broken; mend it"),
     events.StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),
