@@ -20,7 +20,7 @@ from tests.e2e.haproxy import DAEMON, PROXY, ProxiedDaemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
 
-DEFAULTS = {"exempt": []}
+DEFAULTS: dict[str, list[str]] = {"exempt": []}
 BANNED = 'ftpsd_connection_rejects_total{reason="banned"}'
 RATE = 'ftpsd_connection_rejects_total{reason="rate"}'
 HASHES = 'ftpsd_auth_attempts_total{method="password",result="refused"}'
