@@ -108,6 +108,7 @@ limits: {{connections: {MANY}, connections_per_address: {MANY}, sessions_per_use
 uploads: {{durable: {str(is_durable).lower()}}}
 audit: {{log: audit.jsonl}}
 metrics: {{address: {HOST}, port: {ports.other}}}
+penalties: {{exempt: [127.0.0.0/8, "::1"]}}
 drain_timeout: 0s
 processes: {processes}
 """,

@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from ftpsd import start
+from ftpsd.config.default_path import default_config
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service import daemon
 from ftpsd.service.outside import logs
@@ -22,14 +23,14 @@ from ftpsd.service.outside import logs
 class Options(usage.Options):
     """The command line behind `twistd ftpsd`."""
 
-    synopsis = "--config FILE"
+    synopsis = "[--config FILE]"
     longdesc = "Serve files over FTPS, as the configuration file says."
     optParameters: ClassVar[list[list[str | None]]] = [["config", "c", None, "The configuration file (ftpsd.yaml)."]]
 
     def postOptions(self) -> None:
-        """Insist on a configuration: there is no place where it must be."""
+        """Take the configuration that `ftpsd serve` would."""
         if self["config"] is None:
-            raise usage.UsageError("--config FILE is missing")
+            self["config"] = str(default_config())
 
 
 def makeService(options: Options) -> IService:

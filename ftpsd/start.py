@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.application.service import IService
 
@@ -15,9 +15,6 @@ from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import load
 from ftpsd.service.outside import logs
 from ftpsd.service.signals import listen_for_stop
-
-if TYPE_CHECKING:
-    pass
 
 
 def serve(config_path: Path, watch: Sink | None = None) -> int:
@@ -45,7 +42,7 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
             logs.tell_error(error)
         return EXIT_BAD_CONFIGURATION
     except ListenProblem as problem:
-        logs.tell_error(f"{config_path}: {problem}")
+        logs.tell_error(problem.told(config_path))
         return EXIT_BAD_CONFIGURATION
     _run(daemon, reactor)
     return 0
@@ -81,7 +78,7 @@ def make_service(config_path: Path, *, in_background: bool = False) -> IService:
 
     def begin() -> None:
         # twistd's own handlers make it end by the signal, as if it had been killed; a clean stop is exit 0 here too.
-        listen_for_stop(reactor, reactor.stop, daemon.cut)
+        daemon.drain = listen_for_stop(reactor, reactor.stop, daemon.cut)
         daemon.reloader.listen_for_hangup()
 
     # twistd may fork between here and the start: signals and threads belong behind it.
@@ -93,7 +90,8 @@ def _run(daemon: Daemon, reactor: Any) -> None:
     """Run the reactor until a signal has stopped the daemon."""
 
     def begin() -> None:
-        listen_for_stop(reactor, lambda: daemon.stopService().addBoth(lambda _: reactor.stop()), daemon.cut)
+        stop = lambda: daemon.stopService().addBoth(lambda _: reactor.stop())  # noqa: E731
+        daemon.drain = listen_for_stop(reactor, stop, daemon.cut)
         daemon.reloader.listen_for_hangup()
         daemon.startService()
 

@@ -107,15 +107,41 @@ class StateRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected(Event):
-    """
-    A control connection was turned away before it became a session: *who* holds only peer and listener.
-
-    *detail* says more to the operator, where there is more to say.
-    """
+    """A connection was turned away before it became a session: *who* holds only peer and listener."""
 
     event = "connection-rejected"
     reason: str
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRejectedAgain(ConnectionRejected):
+    """A rejection that is one too many for the log; `detail` of a later one that is logged has their number."""
+
+    event = "connection-rejected-again"
+    logged = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banned(Event):
+    """*client* (or the user *name* there) is refused for *seconds*, for *reason*; *detail* has an operator's words."""
+
+    event = "banned"
+    client: str
+    reason: str
+    seconds: float
+    name: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unbanned(Event):
+    """The ban of *client*, or of the user *name* there, is over, for *reason*, a fixed word."""
+
+    event = "unbanned"
+    client: str
+    reason: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,14 @@ class SessionClosed(Event):
     bytes_sent: int
     bytes_received: int
     commands_not_logged: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftWithoutLogin(Event):
+    """A client spoke, and has left without an attempt to log in."""
+
+    event = "left-without-login"
+    logged = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,15 @@ class Readings:
     _log = Logger()
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._sources: dict[str, tuple[str, str, Callable[[], Mapping[str, float]]]] = {}
+        self._sources: dict[str, tuple[str, str | None, Callable[[], Mapping[str, float]]]] = {}
         registry.register(self)
 
-    def watch(self, name: str, explanation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """Read the gauge *name* from *read*, a number for each value of *label*; replace an earlier reader."""
+    def watch(self, name: str, explanation: str, label: str | None, read: Callable[[], Mapping[str, float]]) -> None:
+        """
+        Read the gauge *name* from *read*, a number for each value of *label*; replace an earlier reader.
+
+        Without a label it is the one number that *read* has.
+        """
         self._sources[name] = (explanation, label, read)
 
     def describe(self) -> list[Metric]:
@@ -78,10 +82,10 @@ class Readings:
     def collect(self) -> Iterator[Metric]:
         """Read every gauge; one that cannot be read is missing, the others are not."""
         for name, (explanation, label, read) in self._sources.items():
-            family = GaugeMetricFamily(name, explanation, labels=[label])
+            family = GaugeMetricFamily(name, explanation, labels=[] if label is None else [label])
             try:
                 for value, number in read().items():
-                    family.add_metric([value], number)
+                    family.add_metric([] if label is None else [value], number)
             except Exception:
                 self._log.failure("The metric {name} could not be read.", name=name)
                 continue

@@ -102,6 +102,10 @@ class Metrics:
         """Read how many calls wait in each worker pool from *read*."""
         self._readings.watch("ftpsd_worker_queue_length", "Calls waiting for a worker.", "pool", read)
 
+    def watch_bans(self, read: Callable[[], int]) -> None:
+        """Read how many addresses, networks and users at an address are banned from *read*."""
+        self._readings.watch("ftpsd_bans", "Bans of now.", None, lambda: {"": read()})
+
     def watch_state(self, read: Reading) -> None:
         """Read whether the state file can be used ("usable", "broken") from *read*."""
         self._readings.watch("ftpsd_state_file", "Processes by whether they can use the state file.", "state", read)
@@ -159,6 +163,7 @@ class Metrics:
         self._on(events.SessionOpened, lambda event, _seconds: connections[event.who.listener, "accepted"].inc())
         self._on(events.SessionClosed, lambda event, _seconds: self._transfer_over(event))
         self._on(events.ConnectionRejected, rejected)
+        self._on(events.ConnectionRejectedAgain, rejected)
         self._on(events.LoggedIn, logged_in)
         self._on(events.LoginRefused, login_refused)
 

@@ -20,6 +20,7 @@ from ftpsd.auth import passwords
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.rehashing import Rehash, is_old
 from ftpsd.config.users import UserRecord
 from ftpsd.wire.address import client_of
 
@@ -52,7 +53,8 @@ class FileAccounts:
     The users of a users file, by name.
 
     *queue* runs the password hash when it is the client's turn, *cache* spares it to passwords that were right a moment
-    ago. *check* takes a password and a stored hash, or None for the hash of no user.
+    ago. *check* takes a password and a stored hash, or None for the hash of no user. *rehash* makes hashes of older
+    kinds anew, once for each user; None: they stay.
     """
 
     def __init__(
@@ -62,8 +64,13 @@ class FileAccounts:
         cache: VerifiedCache,
         *,
         check: Callable[[str, str | None], bool] = passwords.verify,
+        rehash: Rehash | None = None,
     ) -> None:
         self._users = users
+        self._rehash = rehash
+        # Users whose hash was to be made anew, and as they are since: no more than there are users.
+        self._asked: set[str] = set()
+        self._renewed: dict[str, UserRecord] = {}
         self._queue = queue
         self._cache = cache
         self._check = check
@@ -74,13 +81,13 @@ class FileAccounts:
 
     def find(self, name: str) -> Deferred[UserRecord | None]:
         """Return the user called *name*, at once."""
-        return succeed(self._users.get(name))
+        return succeed(self._renewed.get(name) or self._users.get(name))
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
         """Return whether the password is the user's; a user without one is denied with that reason, after a hash."""
         stored, password = None if user is None else user.password, login.password
         assert password is not None, "only what PASS said is verified"
-        if user is not None and stored is not None and self._cache.contains(user.name, stored, password):
+        if user is not None and stored is not None and self._cache.contains(user.name, standing_of(user), password):
             return succeed(True)
 
         def decide(is_right: bool) -> bool:
@@ -89,7 +96,8 @@ class FileAccounts:
             if stored is None:
                 raise LoginDenied(Refusal.NO_PASSWORD)
             if is_right:
-                self._cache.add(user.name, stored, password)
+                self._cache.add(user.name, standing_of(user), password)
+                self._make_anew(user, stored, password)
             return is_right
 
         # The name is part of it though no hash needs it: else a guess at many names that do not exist would be answered
@@ -97,6 +105,34 @@ class FileAccounts:
         question = (login.username, stored, password)
         answer = self._queue.ask(client_of(login.peer), question, self._check, password, stored)
         return answer.addCallback(decide)
+
+    def _make_anew(self, user: UserRecord, stored: str, password: str) -> None:
+        """Have a hash of an older kind made anew, behind the back of the login."""
+        if self._rehash is None or user.name in self._asked or not is_old(stored):
+            return
+        self._asked.add(user.name)
+
+        def made(found: str | None) -> None:
+            if found is not None:
+                self._renewed[user.name] = now = replace(user, password=found, accounts=())
+                self._cache.add(now.name, standing_of(now), password)
+
+        self._rehash(user.name, stored, password).addCallback(made)
+
+
+def standing_of(user: UserRecord) -> str:
+    """Return all that a login of *user* depends on, as text: the password's memory ends when any of it changes."""
+    return repr(
+        (
+            user.password,
+            user.enabled,
+            user.expires,
+            user.hours,
+            [str(network) for network in user.networks],
+            user.authentication,
+            user.certificates,
+        )
+    )
 
 
 class Chain:

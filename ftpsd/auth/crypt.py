@@ -1,9 +1,11 @@
 """
-Password hashes of older systems, `$6$` (SHA-512) and `$2b$` (bcrypt), verified by the system's own libcrypt.
+Password hashes of older systems, `$6$` and `$5$` (SHA), `$2b$` (bcrypt) and `$y$` (yescrypt), verified by the system's
+own libcrypt.
 
-libxcrypt is on every Linux distribution, where it verifies the logins; no Python package is needed. Where it is
-missing (macOS, the smallest containers) such a hash matches nothing and `is_available` says so. New hashes are never
-made this way.
+libxcrypt is on every Linux distribution, where it verifies the logins; no Python package is needed. What a build of it
+knows is asked of it, not read off its version: distributions leave kinds out. Where it is missing (macOS, the smallest
+containers), or does not know a kind, such a hash matches nothing and `can_verify` says so. New hashes are never made
+this way.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from functools import cache
 from typing import Final
 
 BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
-PREFIXES: Final = ("$6$", *BCRYPT)
+# The kinds, each with a setting that costs next to nothing, to ask libcrypt with.
+KINDS: Final = {
+    "$5$": "$5$rounds=1000$saltsalt",
+    "$6$": "$6$rounds=1000$saltsalt",
+    "$y$": "$y$j75$saltsaltsaltsalt",
+    **{prefix: f"{prefix}04$abcdefghijklmnopqrstuu" for prefix in BCRYPT},
+}
+PREFIXES: Final = tuple(KINDS)
 # Bytes. bcrypt hashes no more of a password, so anything behind them would log in.
 MOST_OF_BCRYPT: Final = 72
 
@@ -36,6 +45,28 @@ def is_known(stored: str) -> bool:
 def is_available() -> bool:
     """Return whether this system can verify such hashes."""
     return _function() is not None
+
+
+def can_verify(stored: str, library: Crypt | None = None) -> bool:
+    """Return whether the *library*, or the system's, can verify a hash of the kind of *stored*."""
+    function = library or _function()
+    prefix = next((each for each in PREFIXES if stored.startswith(each)), None)
+    if function is None or prefix is None:
+        return False
+    return _system_knows(prefix) if library is None else _knows(library, prefix)
+
+
+@cache
+def _system_knows(prefix: str) -> bool:
+    function = _function()
+    return function is not None and _knows(function, prefix)
+
+
+def _knows(function: Crypt, prefix: str) -> bool:
+    setting = KINDS[prefix].encode()
+    found = function(b"x", setting, ctypes.create_string_buffer(SCRATCH), SCRATCH)
+    # Some builds return a failure token ("*0") where others return NULL.
+    return found is not None and found.startswith(setting)
 
 
 def verify(password: bytes, stored: str, library: Crypt | None = None) -> bool:

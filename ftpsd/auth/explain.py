@@ -12,21 +12,8 @@ from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import Rules
 from ftpsd.values.path import VirtualPath
-from ftpsd.values.permission import ALL, Permission
+from ftpsd.values.permission import ALL, CHANGES, Permission
 from ftpsd.values.rule import Rule
-
-# The permissions that MountedStorage refuses for mount points and the directories above them, whatever the rules say.
-_CHANGES = frozenset(
-    {
-        Permission.UPLOAD,
-        Permission.OVERWRITE,
-        Permission.APPEND,
-        Permission.RENAME,
-        Permission.DELETE,
-        Permission.MKDIR,
-        Permission.RMDIR,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +27,7 @@ class Explanation:
 def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Explanation:
     """Return whether *user* has *permission* on *path*, and the rule that decides."""
     points = MountPoints(mount.path for mount in user.mounts)
-    if permission in _CHANGES and points.is_held(path):
+    if permission in CHANGES and points.is_held(path):  # as MountedStorage refuses it
         return Explanation(False, f"{path} is a mount point or above one: no rule can allow that")
     point = points.find(path)
     tree: Mount | UserRecord = next((mount for mount in user.mounts if mount.path == point), user)

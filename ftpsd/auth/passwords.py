@@ -8,9 +8,9 @@ other refusal costs as much as a wrong password, or the time would disclose whic
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
-import re
 from hashlib import sha256
 from threading import Lock
 from typing import Final
@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.auth import crypt
 from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
+from ftpsd.config.checks.hashes import fault_of, is_argon2, is_pbkdf2, pbkdf2_of
 
 # RFC 9106, 4: the second recommended option, for where 2 GiB a login are too much.
 MEMORY: Final = 65536  # KiB
@@ -31,9 +32,6 @@ HASH_BYTES: Final = 32
 
 # Bytes. Longer than any password in use; it bounds the work of copying and comparing.
 MAX_PASSWORD: Final = 1024
-# KiB. A stored hash that asks for more is a mistake, and two of them at once would take the daemon down.
-MAX_MEMORY: Final = 1024 * 1024
-MAX_ITERATIONS: Final = 100
 
 # Verified passwords that are remembered.
 MOST_VERIFIED: Final = 10_000
@@ -43,12 +41,10 @@ MOST_VERIFIED: Final = 10_000
 # processors.
 _one_at_a_time = Lock()
 
-_COST = re.compile(r"\$argon2id\$v=19\$m=([0-9]{1,10}),t=([0-9]{1,10}),p=[0-9]{1,3}\$")
 
-
-def hash_password(password: str) -> str:
+def hash_password(password: str, salt: bytes | None = None) -> str:
     """
-    Return the Argon2id hash of *password* in PHC form, with a salt of its own.
+    Return the Argon2id hash of *password* in PHC form, with *salt* or else a random one.
 
     Raises:
         ValueError: the password is empty or too long.
@@ -57,7 +53,7 @@ def hash_password(password: str) -> str:
     if material is None:
         raise ValueError(f"A password has at least one and at most {MAX_PASSWORD} bytes.")
     with _one_at_a_time:
-        return _argon2(os.urandom(SALT_BYTES)).derive_phc_encoded(material)
+        return _argon2(salt or os.urandom(SALT_BYTES)).derive_phc_encoded(material)
 
 
 def verify(password: str, stored: str | None) -> bool:
@@ -65,13 +61,12 @@ def verify(password: str, stored: str | None) -> bool:
     material = _material(password)
     if stored is None or material is None:
         return _spend()
-    if crypt.is_known(stored):
+    if fault_of(stored) is not None:
+        return _spend()
+    if not is_argon2(stored):
         # Cheaper than ours as a rule, which only a client with the right password can measure. A wrong one costs both;
         # the extra time is hidden, because refusals have a time of their own (commands/login.py).
-        return crypt.verify(material, stored) or _spend()
-    cost = _COST.match(stored)
-    if cost is None or int(cost[1]) > MAX_MEMORY or int(cost[2]) > MAX_ITERATIONS:
-        return _spend()
+        return (_pbkdf2(material, stored) if is_pbkdf2(stored) else crypt.verify(material, stored)) or _spend()
     try:
         with _one_at_a_time:
             Argon2id.verify_phc_encoded(material, stored)
@@ -82,13 +77,22 @@ def verify(password: str, stored: str | None) -> bool:
     return True
 
 
+def _pbkdf2(material: bytes, stored: str) -> bool:
+    parts = pbkdf2_of(stored)
+    if parts is None:
+        return False
+    name, rounds, salt, digest = parts
+    return hmac.compare_digest(hashlib.pbkdf2_hmac(name, material, salt, rounds), digest)
+
+
 class VerifiedCache:
     """
     Passwords verified in the last *lifetime* seconds, in *deadlines*: FTP clients log in once for every file.
 
-    It holds no password, only digests of user, stored hash and password under the key *secret*, which lives and dies
-    with the server. A changed hash makes another digest, so a new password ends the old one's entry. Reactor thread
-    only. Without *deadlines* the memory is that of this process alone.
+    It holds no password, only digests of user, standing and password under the key *secret*, which lives and dies with
+    the server. The standing is all that a login depends on, the hash among it: whatever changes of it makes another
+    digest, so what ends a password ends its entry. Reactor thread only. Without *deadlines* the memory is that of this
+    process alone.
     """
 
     def __init__(
@@ -103,17 +107,17 @@ class VerifiedCache:
         self._secret = os.urandom(32) if secret is None else secret
         self._deadlines = MemoryDeadlines(clock, MOST_VERIFIED) if deadlines is None else deadlines
 
-    def add(self, user: str, stored: str, password: str) -> None:
+    def add(self, user: str, standing: str, password: str) -> None:
         """Remember that *password* matched."""
-        self._deadlines.set(self._digest(user, stored, password), self._clock.seconds() + self._lifetime)
+        self._deadlines.set(self._digest(user, standing, password), self._clock.seconds() + self._lifetime)
 
-    def contains(self, user: str, stored: str, password: str) -> bool:
-        """Return whether exactly this password and hash were verified a short while ago."""
-        return self._deadlines.until(self._digest(user, stored, password)) > 0
+    def contains(self, user: str, standing: str, password: str) -> bool:
+        """Return whether exactly this password was verified, in this standing, a short while ago."""
+        return self._deadlines.until(self._digest(user, standing, password)) > 0
 
-    def _digest(self, user: str, stored: str, password: str) -> str:
+    def _digest(self, user: str, standing: str, password: str) -> str:
         digest = hmac.new(self._secret, digestmod=sha256)
-        for part in (user, stored, password):
+        for part in (user, standing, password):
             # surrogatepass encodes every str, no two alike; the length keeps the parts apart.
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "big"))

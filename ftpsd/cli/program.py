@@ -2,7 +2,8 @@
 The commands of `ftpsd`.
 
 Exit codes: 0 is success, 2 a configuration or command line that is wrong, with one line an error on standard error;
-`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, `ftpsd reload` that no server answers.
+`ftpsd explain` answers "denied" with 1, `ftpsd doctor` that there is a problem, and commands to the running server that
+none answers, or that it refuses.
 Modules that are slow to import are imported inside the command that needs them, so that `ftpsd --help` answers at once.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
@@ -24,7 +26,6 @@ from ftpsd.cli.terminal import (
     FILE,
     ask_password,
     complain,
-    config_option,
     counted,
     hashed,
     host_option,
@@ -32,6 +33,7 @@ from ftpsd.cli.terminal import (
     password_option,
     print_table,
     users_file,
+    with_config,
 )
 from ftpsd.cli.user_commands import user
 
@@ -73,11 +75,12 @@ def main() -> None:
     """Serve files over FTPS. `ftpsd demo` shows everything at once."""
 
 
-main.add_command(user)
+for command in (user, who, status, kick, reload, drain):
+    main.add_command(command)
 
 
 @main.command()
-@config_option(required=True)
+@with_config
 def serve(config: Path) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C."""
     from ftpsd import start
@@ -86,33 +89,7 @@ def serve(config: Path) -> None:
 
 
 @main.command()
-@click.option("--pid", type=int, envvar="MAINPID", required=True, help="The server's process; else systemd's MAINPID.")
-@click.option("--timeout", type=float, default=50.0, show_default=True, help="Seconds to wait for the end of it.")
-def reload(pid: int, timeout: float) -> None:
-    """
-    Have the server read its files again; say why when it refuses them.
-
-    This is what `systemctl reload ftpsd` runs. Elsewhere set RUNTIME_DIRECTORY, for the server and for this command, to
-    a directory that the server's user may write. Ends with 2 when the old configuration stays.
-    """
-    from ftpsd.service.outside.logs import tell_error
-    from ftpsd.service.outside.outcome import NoAnswer, ask_for_reload, runtime_directory
-
-    directory = runtime_directory()
-    if directory is None:
-        raise click.UsageError("RUNTIME_DIRECTORY is not set: send the server SIGHUP, and look into its log.")
-    try:
-        outcome = ask_for_reload(pid, directory, timeout)
-    except NoAnswer as problem:
-        tell_error(problem)
-        sys.exit(EXIT_PROBLEM)
-    for line in outcome.problems:
-        tell_error(f"reload failed, the old configuration stays: {line}")
-    sys.exit(EXIT_WRONG if outcome.problems else EXIT_FINE)
-
-
-@main.command()
-@config_option(required=True)
+@with_config
 @click.option("--as", "account", metavar="USER", help="The daemon's user, for root: access is tried as this one.")
 def check(config: Path, account: str | None) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
@@ -148,7 +125,7 @@ def summary(config: Config, findings: Findings, pair: CertificatePair | None, na
 
 
 @main.command()
-@config_option(required=True)
+@with_config
 @host_option
 @click.argument("user")
 @click.argument("action")
@@ -181,7 +158,7 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
 
 
 @main.command()
-@config_option(required=True)
+@with_config
 @click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
 @click.option("--ca", "authority", type=FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
 @click.option("--user", metavar="NAME", help="Log in as this user, with --password-stdin, and list the home.")

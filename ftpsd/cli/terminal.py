@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG, default_config
+
 if TYPE_CHECKING:
     from ftpsd.config.checks.owner import Account
 
@@ -27,9 +29,22 @@ FILE: Final = click.Path(path_type=Path)
 Function = Callable[..., Any]
 
 
-def config_option(*, required: bool) -> Callable[[Function], Function]:
-    """Return the option that names ftpsd.yaml."""
-    return click.option("--config", type=FILE, metavar="FILE", required=required, help="The configuration file.")
+_HELP: Final = f"The configuration file; else ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG}."
+
+
+def given_or_default(config: Path | None) -> Path:
+    """Return *config*, or the file that is taken where none is named."""
+    return default_config() if config is None else config
+
+
+def config_option(command: Function) -> Function:
+    """Add the option that names ftpsd.yaml; None where it is not given (`given_or_default`)."""
+    return click.option("--config", type=FILE, metavar="FILE", help=_HELP)(command)
+
+
+def with_config(command: Function) -> Function:
+    """Add the option that names ftpsd.yaml, with its default."""
+    return click.option("--config", type=FILE, metavar="FILE", default=default_config, help=_HELP)(command)
 
 
 def host_option(command: Function) -> Function:
@@ -44,15 +59,15 @@ password_option: Final = click.option(
 
 def users_file(config: Path | None, users: Path | None, host: str | None = None) -> Path:
     """Return the users file that the options name."""
-    if (config is None) == (users is None):
-        raise click.UsageError("Name the users file: --config FILE or --users FILE, one of the two.")
+    if config is not None and users is not None:
+        raise click.UsageError("Name the users file once: --config FILE or --users FILE.")
     if users is not None:
         if host is not None:
             raise click.UsageError("--host goes with --config, which says where the users of a host are.")
         return users
     from ftpsd.config.reading import load_config
 
-    assert config is not None
+    config = given_or_default(config)
     loaded = load_config(config)
     if host is None:
         return loaded.users
@@ -105,8 +120,30 @@ def hashed(password: str) -> str:
         raise click.UsageError(str(error)) from None
 
 
+def shown(text: str) -> str:
+    """
+    Return *text* with an escape for each character that cannot be printed.
+
+    A file name can hold any: some move the cursor, set the title of the terminal or turn the direction of the text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"  # a byte that is no UTF-8
+    return letter.encode("unicode_escape").decode("ascii") if not 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: drawn on a terminal, else plain lines with tabs between the columns."""
+    """
+    Print a table: drawn on a terminal, else plain lines with tabs between the columns; what cannot be printed is
+    escaped.
+    """
+    rows = [[shown(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [header, *rows]:
             click.echo("\t".join(row))

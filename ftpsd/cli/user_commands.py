@@ -15,6 +15,7 @@ from ftpsd.cli.terminal import (
     ask_password,
     config_option,
     counted,
+    given_or_default,
     hashed,
     host_option,
     named_account,
@@ -37,7 +38,7 @@ def users_options(command: Function) -> Function:
     """Add the two ways to name the users file."""
     command = host_option(command)
     command = click.option("--users", type=FILE, metavar="FILE", help="The users file, users.yaml.")(command)
-    return config_option(required=False)(command)
+    return config_option(command)
 
 
 @user.command("add")
@@ -73,7 +74,8 @@ def add_user(
     password = hashed(ask_password(password_stdin))
     with locked(path) as file:
         file.add(name, {"password": password, "home": str(home), **more})
-        made = _made(home, account, [path] if config is None else [config, path]) if create_home else ""
+        files = [path] if users is not None else [given_or_default(config), path]
+        made = _made(home, account, files) if create_home else ""
         file.save()
     click.echo(f"added {name} to {path}")
     if not home.is_dir():

@@ -8,7 +8,7 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 from __future__ import annotations
 
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
-from ftpsd.control.datatransfer import publish, publish_kept
+from ftpsd.control.datatransfer import make, publish_kept
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
@@ -39,15 +39,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     if old is None:
         raise ReplyError(503, "Send SITE CPFR first.")
     new = session.resolve(argument)
-    clock = session.clock
-    started = clock.seconds()
-    copy = await session.when_counted(Copy, session.storage, old, new)
-    try:
-        await session.in_pieces(copy.step)
-        await publish(session.in_pieces, copy)
-    finally:
-        await session.clean_up(copy.close)
-    seconds = clock.seconds() - started
+    copy, seconds = await make(session, Copy, session.storage, old, new)
     await publish_kept(session, FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256))
     return Reply(250, "Copied.")
 
@@ -66,15 +58,7 @@ MOST_PARTS = 200
 async def comb(session: Session, argument: str) -> Reply:
     """Join files into one, behind what it holds, and delete the parts; names are in quotes."""
     target, *parts = [session.resolve(name) for name in _names(argument)]
-    clock = session.clock
-    started = clock.seconds()
-    joining = await session.when_counted(Joining, session.storage, target, parts)
-    try:
-        await session.in_pieces(joining.step)
-        await publish(session.in_pieces, joining)
-    finally:
-        await session.clean_up(joining.close)
-    seconds = clock.seconds() - started
+    joining, seconds = await make(session, Joining, session.storage, target, parts)
     event = FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, joining.sha256, joining.kept)
     try:
         await publish_kept(session, event)

@@ -164,7 +164,7 @@ async def _send(session: Session, storage: Storage, query: Query, render: Render
     pieces = Pieces(Lines(_Opened(storage, query), render), session.parameters.charset)
     first = await session.in_files(pieces.first)
     try:
-        account = Account(Direction.LISTING, _event(session, query.path, pieces))
+        account = Account(Direction.LISTING, query.path, _event(session, query.path, pieces))
         transfer = Sending(in_mode(session, whole(first) if pieces.lines.is_complete else pieces))
         opening = "Here comes the directory listing."
         inline = pieces.lines.is_complete and not session.parameters.is_deflated

@@ -20,6 +20,7 @@ from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.remembered import Named
 from ftpsd.control.state.session import Session
@@ -107,8 +108,14 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
     Have the user *name* proved by *password* and by the certificate of the session, and go on from there.
 
     Raises:
+        ReplyError: 421, the address or the user there is banned; no hash is made.
         ReplyError, LoginDenied, LoginBusy, CancelledError: see `proceed`; the end of the session is published.
     """
+    penalties = session.runtime.shared.penalties
+    if (refusal := penalties.login_refusal(session.peer_host, name, session.who.host)) is not None:
+        _publish_refusal(session, PASSWORD, name, started, refusal)
+        session.after_reply(After.CLOSE, refusal)
+        raise ReplyError(REJECTIONS[refusal].code, REJECTIONS[refusal].text)
     try:
         while True:
             # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.

@@ -7,6 +7,7 @@ everything that had arrived in clear.
 
 from __future__ import annotations
 
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Feature, Needs
@@ -38,6 +39,9 @@ async def auth(session: Session, argument: str) -> Reply:
         raise ReplyError(503, "The connection is under TLS already.")
     if session.runtime.certificate is None:
         raise ReplyError(431, "This server has no certificate.")
+    if (refusal := session.runtime.shared.penalties.handshake_refusal(session.peer_host)) is not None:
+        session.after_reply(After.CLOSE, refusal)
+        raise ReplyError(REJECTIONS[refusal].code, REJECTIONS[refusal].text)
     session.log_out()
     session.has_buffer_size = False
     session.dtp.is_protected = mechanism == "TLS-P"

@@ -40,7 +40,7 @@ async def retr(session: Session, argument: str) -> Reply:
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
         size = None if session.parameters.is_ascii or session.parameters.is_deflated else max(0, source.size - offset)
         mode, length = ("ASCII", "") if session.parameters.is_ascii else ("BINARY", f" ({source.size} bytes)")
-        account = Account(Direction.DOWNLOAD, _sent_event(session, path, offset, source))
+        account = Account(Direction.DOWNLOAD, path, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
         inline = content is not None and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
@@ -96,7 +96,7 @@ async def _store(session: Session, path: VirtualPath, terms: Terms) -> Reply:
 
 
 async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Reply:
-    account = Account(Direction.UPLOAD, _stored_event(session, sink))
+    account = Account(Direction.UPLOAD, sink.path, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
     await receive(session, account, sink, opening=opening)

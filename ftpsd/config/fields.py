@@ -60,8 +60,9 @@ _OURS: Final = ".ftpsd-"
 MAX_FILES: Final = 10**12
 # More processors than one machine is likely to have.
 MAX_PROCESSES: Final = 256
-# Argon2id in PHC form, and crypt(3) hashes of older systems. Nothing else can be verified.
-PASSWORD_PATTERN: Final = r"^\$(argon2id|6|2[aby])\$[!-~]+$"
+# Argon2id in PHC form, crypt(3) hashes of older systems, and PBKDF2 as passlib and Django write it. Nothing else can be
+# verified.
+PASSWORD_PATTERN: Final = r"^(\$(argon2id|5|6|2[aby]|y|pbkdf2-sha(256|512))|pbkdf2_sha256)\$[!-~]+$"
 
 
 def context_folder(info: ValidationInfo) -> Path | None:
@@ -279,8 +280,8 @@ def check_password(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(PASSWORD_PATTERN[1:-1], value):
         return value
     raise ValueError(
-        "not a password hash of a known kind ($argon2id$, $6$, $2b$); make one with `ftpsd hash-password`, and keep "
-        "its quotes"
+        "not a password hash of a known kind ($argon2id$; $6$, $5$, $2b$, $y$, $pbkdf2-sha256$, pbkdf2_sha256$ of "
+        "older systems); make one with `ftpsd hash-password`, and keep its quotes"
     )
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
+from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -141,6 +143,8 @@ class Limits(Section):
 
     connections: Count = 2000
     connections_per_address: Count = 50
+    connection_rate: Arrivals = Field(default=ArrivalRate(1000, 10), json_schema_extra={"default": "1000/10s"})
+    handshake_rate: Arrivals = Field(default=ArrivalRate(1000, 10), json_schema_extra={"default": "1000/10s"})
     sessions_per_user: Count = 50
     login_timeout: Duration = 60.0
     idle_timeout: Duration = 600.0
@@ -150,6 +154,42 @@ class Limits(Section):
     failed_logins: Count = 3
     download_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
     upload_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
+
+
+class Weights(Section):
+    """The weight of each offence, in failures; those of one name weigh alike, or they disclose which users exist."""
+
+    wrong_password: Points = 1.0
+    unknown_user: Points = 1.0
+    dropped_login: Points = 0.5
+    login_timeout: Points = 0.5
+    not_ftp: Points = 1.0
+    too_many_commands: Points = 5.0
+    broken_protocol: Points = 5.0
+    handshake_failed: Points = 0.01
+    no_login: Points = 0.005
+
+
+class PenaltyNetwork(Section):
+    """The networks in which the failures of all clients add up, and how many of them lead to a ban of the network."""
+
+    failures: Count | None = 100
+    ipv4: PrefixV4 = 24
+    ipv6: PrefixV6 = 48
+
+
+class Penalties(Section):
+    """The way from failures to a ban."""
+
+    enabled: Switch = True
+    failures: Count = 10
+    window: Duration = 600.0
+    ban: Duration = 900.0
+    max_ban: Duration = 86400.0
+    known_for: DurationOrZero = 604800.0
+    network: PenaltyNetwork = PenaltyNetwork()
+    weights: Weights = Weights()
+    exempt: tuple[NetworkField, ...] = ()
 
 
 class Uploads(Section):
@@ -182,6 +222,13 @@ class Metrics(Section):
     names: SpokenNames = "auto"
 
 
+class ControlGroups(Section):
+    """The groups of this machine whose members may look at the running server, and those who may give it orders."""
+
+    viewer: GroupName | None = None
+    operator: GroupName | None = None
+
+
 class Workers(Section):
     """The sizes of the thread pools; "auto" follows the processors."""
 
@@ -203,6 +250,7 @@ class Config(Section):
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
     authentication: LoginMethod = "password"
     limits: Limits = Limits()
+    penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
@@ -210,6 +258,8 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    control_socket: ControlSocket = DEFAULT_SOCKET
+    control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
@@ -240,4 +290,15 @@ class Config(Section):
         return self._document.error(key, message, severity)
 
 
-EMPTY_MEANS_DEFAULT: Final = ("tls", "passive", "active", "limits", "uploads", "audit", "log", "workers")
+EMPTY_MEANS_DEFAULT: Final = (
+    "tls",
+    "passive",
+    "active",
+    "limits",
+    "penalties",
+    "uploads",
+    "audit",
+    "log",
+    "control_groups",
+    "workers",
+)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -39,6 +39,7 @@ from ftpsd.storage.base import Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
+from ftpsd.values.path import VirtualPath
 from ftpsd.wire.ascii import FromNetwork
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -51,6 +52,9 @@ WAIT_FOR_ACCEPT = 1.0
 # Seconds that the reply behind an upload waits for the event to be kept. WinSCP gives up after 15 s without a reply.
 KEEPER_PATIENCE = 10.0
 
+P = ParamSpec("P")
+M = TypeVar("M", bound="Made")
+
 MakeEvent = Callable[["Account", float, Result, str | None], Event]
 
 RESULTS = {Trouble.ABORTED: Result.ABORTED}
@@ -61,6 +65,7 @@ class Account:
     """The contents of a transfer's audit event, filled in while it runs; *event* makes it."""
 
     direction: Direction
+    path: VirtualPath
     event: MakeEvent
     bytes: int = 0
     tls: TLSFacts | None = None
@@ -150,6 +155,28 @@ async def publish(
     await in_pieces(step)
 
 
+class Made(Published, Protocol):
+    """A file that is made on the server of others, in pieces. Every call blocks and belongs in a worker."""
+
+    def step(self) -> bool:
+        """Make the next piece; True when all of it has been made."""
+
+    def close(self) -> None:
+        """Let all files go; one that is not published is given up."""
+
+
+async def make(session: Session, begin: Callable[P, M], *args: P.args, **kwargs: P.kwargs) -> tuple[M, float]:
+    """Begin a file with *begin* and its arguments, make and publish it; return it, closed, and the seconds it took."""
+    started = session.clock.seconds()
+    made = await session.when_counted(begin, *args, **kwargs)
+    try:
+        await session.in_pieces(made.step)
+        await publish(session.in_pieces, made)
+    finally:
+        await session.clean_up(made.close)
+    return made, session.clock.seconds() - started
+
+
 async def publish_kept(session: Session, event: Event) -> None:
     """
     Publish *event*, about what `publish` has published, and wait until it is kept: the last step before 226 or 250.
@@ -215,9 +242,9 @@ class _Running:
         self._session = session
         self._account = account
         self._opening = opening
-        self._status = TransferStatus(opening, size)
         self._clock = session.clock
         self._started = self._clock.seconds()
+        self._status = TransferStatus(opening, size, account.direction, str(account.path), self._started)
 
     async def __aenter__(self) -> _Running:
         session = self._session

@@ -16,6 +16,7 @@ from ftpsd.audit.events import CommandCounted, CommandDone, QuotaExceeded, Stora
 from ftpsd.control.budget import BeforeLogin
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
+from ftpsd.control.state.status import AtWork
 from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble
@@ -86,6 +87,8 @@ DATA_REPLIES: dict[Trouble, Reply] = {
 # RFC 959, 4.2.1: replies of 4yz and 5yz mean that a command was not done.
 REFUSED = 400
 
+# Stands for a secret argument, in the audit log and for operators.
+HIDDEN = "***"
 # The beginning of a 426; the state of the file stands behind it.
 LOST = "Data connection lost"
 LOST_SENTENCES: dict[Cause, str] = {
@@ -166,6 +169,17 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         return Reply(451, "Internal error, the operator has been told.").because("internal error")
 
 
+def at_work(command: Command | None, line: CommandLine) -> AtWork:
+    """Return what operators see of *line* while it runs."""
+    if command is None:
+        return AtWork("other", "")
+    return AtWork(command.verb, _loggable(command, line))
+
+
+def _loggable(command: Command, line: CommandLine) -> str:
+    return HIDDEN if command.hides_argument and line.argument else line.argument
+
+
 def command_done(
     session: Session,
     before_login: BeforeLogin,
@@ -175,9 +189,7 @@ def command_done(
     seconds: float,
 ) -> CommandDone:
     """Return the event for *line*, answered with *reply* after *seconds*; *before_login* counts it without a user."""
-    verb, argument = ("other", "") if command is None else (command.verb, line.argument)
-    if command is not None and command.hides_argument and argument:
-        argument = "***"
+    verb, argument = ("other", "") if command is None else (command.verb, _loggable(command, line))
     # The text of a reply is reason enough where no other is given.
     reason = (reply.reason or reply.text) if reply.code >= REFUSED else None
     kind = CommandDone

@@ -1,8 +1,9 @@
 """
-Penalties: addresses that may not connect for some time, for what they have done.
+Penalties: addresses that may not connect for some time, for what they have done, and clients that come too fast.
 
-`refusal` is asked before a connection is counted; `note` is a sink of the audit bus. What lies between the two, which
-deeds weigh how much and for how long, is the matter of an implementation; here is that of a server without penalties.
+`refusal` is asked before a connection is counted, `handshake_refusal` before TLS begins, `login_refusal` before a hash;
+`note` is a sink of the audit bus. What lies between them, which deeds weigh how much and for how long, is the matter of
+an implementation (gate/bans.py); here is that of a server without penalties.
 """
 
 from __future__ import annotations
@@ -10,19 +11,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ftpsd.audit.events import Event
+from ftpsd.audit.events import ConnectionRejected, Event, Who
 
-# A result of `refusal`: a key of `REJECTIONS` and the reason in audit log and metrics.
+# Results of `refusal`: keys of `REJECTIONS` and reasons in audit log and metrics.
 BANNED: Final = "banned"
+RATE: Final = "rate"
 
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """A client (`client_of` its address) that is refused *until* a Unix time, for *reason*, a fixed word."""
+    """
+    A client (`client_of` its address) or network that is refused *until* a Unix time, for *reason*, a fixed word.
+
+    With *name* only that user is refused there. *level* counts the bans in a row; *detail* has an operator's words.
+    """
 
     client: str
     reason: str
     until: float
+    level: int = 1
+    name: str | None = None
+    detail: str | None = None
 
 
 class Penalties(Protocol):
@@ -33,7 +42,19 @@ class Penalties(Protocol):
     """
 
     def refusal(self, address: str, /) -> str | None:
-        """Return why a connection from *address* is refused, a key of `REJECTIONS`; None when it is not."""
+        """Count a connection from *address*, and return why it is refused, a key of `REJECTIONS`; None: it is not."""
+
+    def handshake_refusal(self, address: str, /) -> str | None:
+        """Return the same for a TLS handshake with *address*."""
+
+    def login_refusal(self, address: str, name: str, host: str = "", /) -> str | None:
+        """Return the same for a login of the user *name* of *host* from there, before its password is looked at."""
+
+    def is_banned(self, address: str, /) -> bool:
+        """Return whether *address* is banned now; nothing is counted."""
+
+    def rejection(self, who: Who, reason: str, /) -> ConnectionRejected:
+        """Return the event of a connection that was refused."""
 
     def note(self, event: Event, seconds: float, /) -> None:
         """Take in an event at the Unix time *seconds*. Refusals of its own weigh nothing."""
@@ -41,8 +62,15 @@ class Penalties(Protocol):
     def bans(self) -> list[Ban]:
         """Return the bans of now, the one that ends first before the others."""
 
-    def lift(self, address: str, /) -> bool:
-        """End the ban of the client at *address*, and forget its causes; False: there was none."""
+    def ban(self, place: str, seconds: float, detail: str | None = None, /) -> Ban:
+        """
+        Ban *place*, an address or a network, for so many *seconds*.
+
+        Raises: ValueError, with a sentence for the operator.
+        """
+
+    def lift(self, place: str, /) -> bool:
+        """End the bans of *place*, an address or a network, and forget their causes; False: there was none."""
 
 
 class NoPenalties:
@@ -52,6 +80,22 @@ class NoPenalties:
         """Return None."""
         return None
 
+    def handshake_refusal(self, address: str, /) -> str | None:
+        """Return None."""
+        return None
+
+    def login_refusal(self, address: str, name: str, host: str = "", /) -> str | None:
+        """Return None."""
+        return None
+
+    def is_banned(self, address: str, /) -> bool:
+        """Return False."""
+        return False
+
+    def rejection(self, who: Who, reason: str, /) -> ConnectionRejected:
+        """Return the event."""
+        return ConnectionRejected(who, reason)
+
     def note(self, event: Event, seconds: float, /) -> None:
         """Note nothing."""
 
@@ -59,7 +103,11 @@ class NoPenalties:
         """Return none."""
         return []
 
-    def lift(self, address: str, /) -> bool:
+    def ban(self, place: str, seconds: float, detail: str | None = None, /) -> Ban:
+        """Refuse: there is no place to keep it."""
+        raise ValueError("this server keeps no bans")
+
+    def lift(self, place: str, /) -> bool:
         """Return False."""
         return False
 

@@ -20,16 +20,18 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.audit.events import ConnectionRejected, SessionClosed, SessionOpened
+from ftpsd.audit.events import LeftWithoutLogin, SessionClosed, SessionOpened
 from ftpsd.control import border
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
-from ftpsd.control.dispatch import command_done, respond
+from ftpsd.control.dispatch import at_work, command_done, respond
+from ftpsd.control.penalties import BANNED, RATE
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
 from ftpsd.control.state.standing import is_over
+from ftpsd.control.state.status import AtWork
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
 from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
@@ -78,6 +80,8 @@ class ServerPI(Protocol):
         self._budget = TurnBudget(clock, self._next)
         self._before_login = BeforeLogin()
         self._timers = Timers(clock)
+        self.at_work: AtWork | None = None
+        """The command at work, for operators."""
         self._is_busy = False
         self._is_transferring = False
         self._goodbye: Reply | None = None
@@ -105,7 +109,11 @@ class ServerPI(Protocol):
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, True)
         limits, counts, penalties = session.config.limits, session.counts, session.runtime.shared.penalties
-        refusal = penalties.refusal(peer) or counts.admit(peer, limits.connections, limits.connections_per_address)
+        refusal = (
+            penalties.refusal(peer)
+            or (penalties.handshake_refusal(peer) if self._starts_with_tls else None)
+            or counts.admit(peer, limits.connections, limits.connections_per_address)
+        )
         if refusal is not None:
             self._reject(refusal)
             return
@@ -128,12 +136,14 @@ class ServerPI(Protocol):
         """
         Send 421 in the greeting's place: a reset would make clients retry at once (rclone).
 
-        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger.
+        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger,
+        and none that is refused for what it does.
         """
-        self.session.publish(ConnectionRejected(self.session.who, reason))
+        session = self.session
+        session.publish(session.runtime.shared.penalties.rejection(session.who, reason))
         if self._starts_with_tls:
-            counts = self.session.counts
-            if not counts.may_linger(self.session.peer_host):
+            counts = session.counts
+            if reason in (BANNED, RATE) or not counts.may_linger(session.peer_host):
                 self._close(reason)
                 return
             self._uncount = counts.lingered
@@ -164,6 +174,8 @@ class ServerPI(Protocol):
             return
         self._registry.discard(self)
         why = session.close_reason or "connection-lost"
+        if self._has_input and session.who.user is None and not session.failed_logins:
+            session.publish(LeftWithoutLogin(session.who))
         seconds = self._lost - session.started
         sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
         session.publish(SessionClosed(session.who, seconds, why, sent, received, unlogged or None))
@@ -256,6 +268,7 @@ class ServerPI(Protocol):
 
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         if not is_aside:
+            self.at_work = at_work(command, line)
             self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._backlog))
@@ -282,6 +295,7 @@ class ServerPI(Protocol):
         if is_aside:
             return
         self._is_busy = self._is_transferring = False
+        self.at_work = None
         self._backlog.lines.has_ff = session.parameters.charset.has_ff
         after = session.reply_was_sent()
         if session.avatar is not None:
@@ -326,6 +340,11 @@ class ServerPI(Protocol):
     def is_busy(self) -> bool:
         """Whether a command runs."""
         return self._is_busy
+
+    @property
+    def idle(self) -> float:
+        """The seconds since the client sent something or was answered; none while a command runs."""
+        return 0.0 if self._is_busy else self._clock.seconds() - self._last_activity
 
     def drain(self) -> None:
         """End the session as soon as its current command is answered: the server is stopping."""

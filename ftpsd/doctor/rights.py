@@ -1,9 +1,11 @@
 """
-The rights of the daemon's user in the homes and mounts, tried by that user, who is known from the running daemon.
+The rights of the daemon's user in the homes and mounts, and in the users files, tried by that user, who is known from
+the running daemon.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from ftpsd.config.parsing.document import ConfigError
 from ftpsd.doctor.finding import Finding, ok, problem, warning
 from ftpsd.doctor.listening import PROC
 from ftpsd.service.inspecting.access import CannotTry, run_as, try_trees
+from ftpsd.service.inspecting.old_hashes import staying
 from ftpsd.service.load import Loaded
 
 
@@ -26,14 +29,19 @@ def look_at_homes(loaded: Loaded, path: Path, daemons: Iterable[int], proc: Path
 
     def tried() -> list[ConfigError]:
         everybody = {id(users): users for users in (loaded.users, *loaded.hosts)}.values()
-        return [complaint for users in everybody for complaint in try_trees(users)]
+        homes = [complaint for users in everybody for complaint in try_trees(users)]
+        paths = [file for _, file in users_files(loaded.config)]
+        files = dict(zip(paths, (loaded.users, *loaded.hosts), strict=True))
+        return [*homes, *staying(files.items(), os.geteuid())]
 
     try:
         found = tried() if account.is_us else run_as(account, tried)
     except CannotTry as refusal:
         return [warning(str(refusal), "run the doctor as root, or as the user of the daemon")]
     findings = [_finding(complaint) for complaint in found]
-    return findings or [ok(f"all homes and mounts can be used as the rules allow, tried as the user {account.name}")]
+    if any(not finding.text.startswith("users: ") for finding in findings):
+        return findings
+    return [*findings, ok(f"all homes and mounts can be used as the rules allow, tried as the user {account.name}")]
 
 
 def _finding(complaint: ConfigError) -> Finding:

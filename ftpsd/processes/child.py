@@ -90,6 +90,8 @@ class Child(ProcessProtocol):
         table: int,
         homes: int,
         deadlines: int,
+        records: int,
+        arrivals: int,
         configuration: int,
     ) -> None:
         """Start it, with the descriptors it is to have."""
@@ -111,6 +113,8 @@ class Child(ProcessProtocol):
                 table=passed(table),
                 homes=passed(homes),
                 deadlines=passed(deadlines),
+                records=passed(records),
+                arrivals=passed(arrivals),
                 configuration=passed(configuration),
                 link=passed(theirs.fileno()),
             )

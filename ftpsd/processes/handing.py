@@ -93,6 +93,7 @@ class Handing:
         self.version = self.snapshot.write(loaded)
         self.loaded = loaded
         use_level(loaded.config.log.level)
+        self._supervisor.penalties.use(loaded.config)
         handed = [self._hand_to(child) for child in self._supervisor.ready_children()]
         return [problem for _, problem in await DeferredList(handed) if problem]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
 from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.shared.penalty_tables import shared_penalties
 from ftpsd.processes.snapshot import Snapshot
 from ftpsd.processes.sums import taken, to_text
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
-from ftpsd.service.orders import OneConnection, Orders, about_sessions
+from ftpsd.service.operating.own_process import kicked_of, progress_of, sessions_of
+from ftpsd.service.orders import OneConnection, Orders
 from ftpsd.service.outside import logs
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
@@ -62,11 +65,18 @@ class Member:
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP} if place.index == 0 else ()),
+            penalties=shared_penalties(place.records, place.arrivals, reactor),
             state=Store(loaded.config.state, reactor.callFromThread),
         )
         self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
         answers = {"report": self.report, "reload": self.reload, "reopen-log": self.reopen_log, "cut": self._daemon.cut}
-        self.orders = Orders({**answers, **about_sessions(self._daemon.parts)}, self.supervisor_has_gone)
+        parts = self._daemon.parts
+        about_sessions = {
+            "sessions": partial(sessions_of, parts),
+            "progress": partial(progress_of, parts),
+            "kick": partial(kicked_of, parts),
+        }
+        self.orders = Orders({**answers, **about_sessions}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """
@@ -142,6 +152,8 @@ def serve_at(place: Place, reactor: Any) -> int:
         place.table,
         place.homes,
         place.deadlines,
+        place.records,
+        place.arrivals,
         place.configuration,
         place.link,
         *sum(place.listeners, ()),

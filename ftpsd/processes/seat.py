@@ -29,6 +29,8 @@ class Place:
     table: int
     homes: int
     deadlines: int
+    records: int
+    arrivals: int
     configuration: int
     link: int
     version: str = __version__

@@ -10,6 +10,7 @@ place falls empty too often, the server ends, and the service manager decides wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from ftpsd.auth.passwords import MOST_VERIFIED
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
+from ftpsd.processes.operated import SeveralProcesses
 from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
 from ftpsd.processes.shared.lock import ByteLock
+from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
 from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
@@ -39,11 +42,14 @@ from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
 from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
 from ftpsd.service.load import Loaded
+from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import tell_error
 from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.signals import listen_for_stop
+from ftpsd.service.upkeep import OVER_INTERVAL
 from ftpsd.workers import WorkerPool
 
 EXIT_DYING = 3
@@ -71,6 +77,9 @@ class Supervisor:
         with_quota = sum(user.quota is not None for user in loaded.known())
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
+        self.records, self.arrivals = penalty_files()
+        self.penalties = shared_penalties(self.records, self.arrivals, reactor)
+        self.penalties.use(config)
         self.handing = Handing(self, loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
         # DNS may take its time, and a reload must not wait for it.
@@ -84,6 +93,8 @@ class Supervisor:
         self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn)
         self.bus.subscribe(self.metrics)
         self.bus.subscribe(self.audit_log.put)
+        self.penalties.publish = self.bus.publish
+        self.metrics.watch_bans(self.penalties.count)
         self.sums = Sums(registry)
         self.rounds = Rounds(self.ready_children, self.sums)
         self._children: dict[int, Child] = {}
@@ -91,7 +102,10 @@ class Supervisor:
         self._ports = OpenPorts()
         self._clockwork = Clockwork(reactor)
         self._has_begun = False
-        self._is_stopping = False
+        self.drain: Callable[[], object] = self.stop
+        """Stops the server as SIGTERM does, without being the first of two signals."""
+        self._control_socket = ControlSocket(config, questions_about(SeveralProcesses(self)), self.bus, reactor)
+        self.is_stopping = False
 
     def _add_metrics(self, registry: CollectorRegistry) -> None:
         alive = Gauge("ftpsd_processes", "Processes that accept connections.", registry=registry)
@@ -124,12 +138,13 @@ class Supervisor:
                 ports.control.append((listener.mode, opened))
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.audit_log, config.audit.log)
+            self._control_socket.open()
         close_unused_sockets(config)
 
     def _admin_site(self) -> AdminSite:
         total = CollectorRegistry()
         total.register(self.sums)
-        front = Front(Exposition(total), lambda: self.is_serving, self._status, self.rounds.refresh, self.names)
+        front = Front(Exposition(total), lambda: self.is_serving, self.status, self.rounds.refresh, self.names)
         return AdminSite(front, None)
 
     def start(self) -> None:
@@ -141,12 +156,13 @@ class Supervisor:
         for index in range(self.count):
             self._fill(index)
         every(ANSWER, self.rounds.ask, now=False)
+        every(OVER_INTERVAL, self.penalties.end_over, now=False)
         every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
 
     @property
     def is_serving(self) -> bool:
         """Whether connections are accepted."""
-        return self._has_begun and not self._is_stopping and bool(self.ready_children())
+        return self._has_begun and not self.is_stopping and bool(self.ready_children())
 
     def ready_children(self) -> list[Child]:
         """Return the processes that accept connections, in order."""
@@ -157,15 +173,15 @@ class Supervisor:
         return f"{self._ports.describe()}, in {self.count} processes"
 
     def _fill(self, index: int) -> None:
-        if self._is_stopping:
+        if self.is_stopping:
             return
         child = self._children[index] = Child(index, self._child_began, self._child_ended)
         ports = [[port.fileno() for port in ports] for _, ports in self._ports.control]  # type: ignore[attr-defined]
-        tables = self.table.fd, self.homes.fd, self.deadlines.fd
+        tables = self.table.fd, self.homes.fd, self.deadlines.fd, self.records, self.arrivals
         child.start(self.reactor, self.path, self.count, ports, *tables, self.handing.snapshot.fd)
 
     def _child_began(self, child: Child) -> None:
-        if self._is_stopping:
+        if self.is_stopping:
             child.signal("TERM")
             return
         if child.version != self.handing.version:
@@ -188,7 +204,7 @@ class Supervisor:
         self.table.clear(child.index)
         self.homes.clear(child.index)
         self.sums.ended(child.index)
-        if self._is_stopping:
+        if self.is_stopping:
             if not self._children:
                 self._finish()
             return
@@ -213,9 +229,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Have every process drain; the reactor stops when the last has ended."""
-        if self._is_stopping:
+        if self.is_stopping:
             return
-        self._is_stopping = True
+        self.is_stopping = True
         timeout = self.handing.loaded.config.drain_timeout
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + GRACE + GRACE_WHEN_CUT)
@@ -240,15 +256,18 @@ class Supervisor:
         if self._has_begun:
             self.bus.publish(Stopped(DAEMON, "signal" if not self.exit_code else "processes-die"))
         log.info("ftpsd has stopped")
+        self._control_socket.close()
         self._ports.close()
         self.workers.stop()
         self.audit_log.stop()
         self.reactor.stop()
 
-    def _status(self) -> dict[str, object]:
+    def status(self) -> dict[str, object]:
+        """Return the contents of the status page, as of the last round of questions."""
         own = {
             "version": __version__,
             "listeners": self.describe(),
+            "bans": self.penalties.count(),
             "running for": self._clockwork.running_for,
         }
         return status_of(self.ready_children(), own, self.table.sessions_of)
@@ -260,11 +279,11 @@ def supervise(loaded: Loaded, path: Path, reactor: Any) -> int:
     try:
         supervisor.open()
     except ListenProblem as problem:
-        tell_error(f"{path}: {problem}")
+        tell_error(problem.told(path))
         return EXIT_BAD_CONFIGURATION
 
     def begin() -> None:
-        listen_for_stop(reactor, supervisor.stop, supervisor.cut)
+        supervisor.drain = listen_for_stop(reactor, supervisor.stop, supervisor.cut)
         supervisor.handing.listen_for_hangup()
         supervisor.start()
 

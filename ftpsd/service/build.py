@@ -4,6 +4,8 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
@@ -51,6 +53,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     )
     hosts = _hosts(loaded, parts, policy)
     parts.tickets.lifetime = config.tls.ticket_lifetime
+    parts.penalties.use(config)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -87,13 +90,15 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
-    def make(name: str, users: Users, banner: str, certificate: CertificatePair | None, method: LoginMethod) -> Host:
+    def make(
+        name: str, file: Path, users: Users, banner: str, certificate: CertificatePair | None, method: LoginMethod
+    ) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
-        accounts = FileAccounts(users.users, parts.logins, parts.verified)
+        accounts = FileAccounts(users.users, parts.logins, parts.verified, rehash=parts.rehashing.of(file))
         portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method)])
         return Host(name, banner, accounts, portal, certificate, method)
 
-    default = make("", loaded.users, config.banner, pairs.main, config.authentication)
+    default = make("", config.users, loaded.users, config.banner, pairs.main, config.authentication)
     names: list[tuple[str, Named]] = []
     for number, entry in enumerate(config.tls.server_names):
         named = Named(default, pairs.pairs["tls", "server_names", number])
@@ -102,6 +107,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         pair = pairs.pairs.get(("virtual_hosts", number), pairs.main)
         banner = config.banner if section.banner is None else section.banner
         method = section.authentication or config.authentication
-        host = make(section.names[0], users, banner, None if pair is pairs.main else pair, method)
+        own = None if pair is pairs.main else pair
+        host = make(section.names[0], section.users, users, banner, own, method)
         names += [(name, Named(host, pair)) for name in section.names]
     return Hosts(default, names)

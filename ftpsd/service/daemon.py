@@ -34,6 +34,9 @@ from ftpsd.service.listeners import (
     port_of,
 )
 from ftpsd.service.load import Loaded, load
+from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.own_process import OneProcess
+from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
@@ -75,6 +78,12 @@ class Daemon(Service):
         self.ports = OpenPorts()
         self.reloader = Reloader(path, self.serving, self.ports.describe, read)
         self.upkeep = Upkeep(self.serving, self.ports.describe, self.reloader.turnstile)
+        self.drain: Callable[[], object] = self.stopService
+        """Stops the server as SIGTERM does; start.py knows how that is."""
+        self._operated = OneProcess(
+            self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
+        )
+        self._control_socket = ControlSocket(loaded.config, questions_about(self._operated), self.parts.bus, reactor)
         self._is_serving = False
 
     # --- start
@@ -94,6 +103,8 @@ class Daemon(Service):
             if is_telling:
                 ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.parts.audit_log, config.audit.log, warns=is_telling)
+            if is_telling:
+                self._control_socket.open()
         close_unused_sockets(config)
 
     def _opened(self, _: int, listener: Listener) -> list[IListeningPort]:
@@ -117,7 +128,7 @@ class Daemon(Service):
         try:
             self.open()
         except ListenProblem as problem:
-            logs.tell_error(problem)
+            logs.tell_error(problem.complaint or problem)
             raise SystemExit(EXIT_BAD_CONFIGURATION) from None
 
     def startService(self) -> None:
@@ -136,6 +147,7 @@ class Daemon(Service):
         """Accept nothing more, let sessions finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
         if not self._is_serving:
+            self._control_socket.close()
             self.ports.close()
             return succeed(None)
         self._is_serving = False
@@ -176,6 +188,7 @@ class Daemon(Service):
         self.upkeep.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
+        self._control_socket.close()
         self.ports.close()
         self.parts.stop()
 

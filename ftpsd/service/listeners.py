@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.config.model import Config, Listener, ProxyProtocol
+from ftpsd.config.parsing.document import ConfigError
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.proxied import ProxiedControlPort, rejecting_data
 from ftpsd.control.transport import ControlTransport
@@ -34,7 +36,15 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 class ListenProblem(Exception):
-    """A port that cannot be opened, in a sentence that says what to do."""
+    """A port that cannot be opened, in a sentence that says what to do; *complaint* has its place in the file."""
+
+    def __init__(self, sentence: str, complaint: ConfigError | None = None) -> None:
+        super().__init__(sentence)
+        self.complaint = complaint
+
+    def told(self, path: Path) -> str:
+        """Return the line for the operator of the server with the configuration at *path*."""
+        return f"{path}: {self}" if self.complaint is None else str(self.complaint)
 
 
 class OpenPorts:

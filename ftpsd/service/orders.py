@@ -6,14 +6,14 @@ Orders: questions to a running server and their answers, one JSON object a line.
 
 Either end may ask; answers may come in any order, and `id`, of any type, comes back with its answer. The supervisor and
 its processes speak it over socket pairs (processes/). Nothing here checks the other end: any program that can reach
-this one may ask everything that it answers.
+this one may ask everything that it answers. The control socket, which strangers reach, adds who may ask what, and
+bounds (operating/operator_channel.py).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -25,9 +25,6 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
-
-from ftpsd.control.state.presence import kick, present
-from ftpsd.service.parts import Parts
 
 # Bytes. A report of a process, with all of its metrics, takes about 100 KB; a longer line ends the connection.
 LONGEST = 16 * 1024 * 1024
@@ -163,14 +160,6 @@ class OneConnection(Factory):
     def buildProtocol(self, address: IAddress | None) -> Orders:
         """Return the one protocol."""
         return self._protocol
-
-
-def about_sessions(parts: Parts) -> Answers:
-    """Return the questions about the sessions of this process."""
-    return {
-        "present": lambda: [asdict(each) for each in present(parts.sessions)],
-        "kick": lambda session: kick(parts.sessions, session),
-    }
 
 
 def _sentence(failure: Failure) -> str:

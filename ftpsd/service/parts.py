@@ -13,14 +13,17 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Event, StateFailed, StateRestored
+from ftpsd.audit.events import DAEMON, Banned, Event, StateFailed, StateRestored
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
+from ftpsd.control.gate.eviction import evict
+from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.share import Duty, Share
 from ftpsd.tls.live import LiveSessions
@@ -53,6 +56,7 @@ class Parts:
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
+        self.rehashing = Rehashing(self.upkeep, reactor)
         self.accounts = share.accounts
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
@@ -60,13 +64,17 @@ class Parts:
         self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
         for sink in (self.metrics, self.audit_log.put):
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
-        self.bus.subscribe(share.penalties.note)
+        self.penalties = share.penalties
+        self.penalties.publish = self.bus.publish
+        self.bus.subscribe(self.penalties.note)
+        self.bus.subscribe(self._evict_behind)
         self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
         self.state = share.state
         self.state.listener = self._state_changed
+        self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
         self.ports = PassivePorts(
@@ -100,6 +108,11 @@ class Parts:
         self.state.stop()
         self.audit_log.stop()
 
+    def _evict_behind(self, event: Event, _seconds: float) -> None:
+        """End what a ban that was pronounced here ends, as soon as the turn that has led to it is over."""
+        if isinstance(event, Banned):
+            self.reactor.callLater(0, evict, self.sessions, self.penalties)
+
     def _state_changed(self, trouble: str | None) -> None:
         """Tell that the state file cannot be used any more, or can be again."""
         path = str(self.state.path)
@@ -128,6 +141,8 @@ class Parts:
             reserved = self.ports.busiest
             return {"reserved": reserved, "free": len(self.ports.range) - reserved}
 
+        if Duty.TELL in self.duties:
+            self.metrics.watch_bans(self.penalties.count)
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(

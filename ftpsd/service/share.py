@@ -14,7 +14,9 @@ from typing import Any
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
-from ftpsd.control.penalties import NO_PENALTIES, Penalties
+from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
 from ftpsd.durable.store import Store
 from ftpsd.storage.quota.register import QuotaAccounts
@@ -45,12 +47,13 @@ class Share:
     verified: VerifiedCache
     audit_turn: AbstractContextManager[object]
     duties: frozenset[Duty]
+    penalties: GrowingPenalties
     state: Store
-    penalties: Penalties = NO_PENALTIES
 
     @classmethod
     def alone(cls, config: Config, reactor: Any) -> Share:
         """Return the share of a process that is the whole server."""
+        records, arrivals = RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext())
         return cls(
             processes=1,
             ports=config.passive.ports,
@@ -60,5 +63,6 @@ class Share:
             verified=VerifiedCache(reactor),
             audit_turn=nullcontext(),
             duties=frozenset(Duty),
+            penalties=GrowingPenalties(records, arrivals, reactor),
             state=Store(config.state, reactor.callFromThread),
         )

@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.control.gate.eviction import LOOK, evict
+from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -27,6 +29,8 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
+# Seconds after its end until the end of a ban is in the audit log.
+OVER_INTERVAL = 5.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
@@ -49,6 +53,7 @@ class Upkeep:
         self._reloads = reloads
         self._clockwork = Clockwork(parts.reactor)
         self._expected: float | None = None
+        self._bans_seen = parts.penalties.generation
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
@@ -56,14 +61,18 @@ class Upkeep:
         parts, every = self._serving.parts, self._clockwork.every
         parts.metrics.watch_certificates(self._certificates)
         every(LAG_INTERVAL, self._measure_lag)
+        every(LOOK, self._follow_bans)
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
         every(HOURS_INTERVAL, self._keep_time)
         every(SWEEP_INTERVAL, self._count)
+        if Duty.TELL in parts.duties:
+            every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
+            parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
             every(SWEEP_INTERVAL, self._sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
@@ -73,6 +82,8 @@ class Upkeep:
     def stop(self) -> None:
         """End."""
         self._clockwork.stop()
+        if Duty.SWEEP in self._serving.parts.duties:
+            self._serving.parts.lasting_bans.look()
 
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
@@ -84,6 +95,7 @@ class Upkeep:
             "sessions": len(parts.sessions),
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
+            "bans": parts.penalties.count(),
             "passive ports reserved": parts.ports.claimed,
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
@@ -97,6 +109,13 @@ class Upkeep:
         if self._expected is not None:
             parts.metrics.observe_lag(max(0.0, now - self._expected))
         self._expected = now + LAG_INTERVAL
+
+    def _follow_bans(self) -> None:
+        """End what bans of other processes end."""
+        parts = self._serving.parts
+        if parts.penalties.generation != self._bans_seen:
+            self._bans_seen = parts.penalties.generation
+            evict(parts.sessions, parts.penalties)
 
     def _keep_time(self) -> None:
         """End the sessions of users whose hours are over, or who have expired."""

@@ -56,6 +56,10 @@ class ServerConnection(SSL.Connection):
         """Whether the client offers protocols of which none is FTP, and its context could not refuse that."""
         self.named: Callable[[SSL.Connection, str], None] | None = None
         """The function to call with the name of the server that the client asks for."""
+        self.origin = context
+        """The context it was made with, whose sessions it can resume; SNI may lend it the certificate of another."""
+        self.not_resumed: Callable[[], None] | None = None
+        """The function to call when the handshake is complete and has resumed nothing."""
         self.set_accept_state()
         native.read_record_by_record(self, is_over_memory=sock is None)
 
@@ -65,6 +69,8 @@ class ServerConnection(SSL.Connection):
         if self.is_foreign:
             raise no_application_protocol()
         self.is_complete = True
+        if self.not_resumed is not None and not self.evidence.is_resumed(self):
+            self.not_resumed()
 
 
 def no_application_protocol() -> SSL.Error:

@@ -9,7 +9,9 @@ can do a full handshake there, and resume that one the next time. So:
   sessions share (`ftpsd.tls.tickets`), so one with a single cache for all of its connections works (rclone, curl -Z).
 * In TLS 1.3 the context is the session's own, and only the control connection, and what resumes, is ever given tickets
   of it. OpenSSL draws the ticket keys when a context is made, and the session id context is random. A data connection
-  that is going to do a full handshake gets a context that is thrown away: its hello is tried out in memory first.
+  that is going to do a full handshake gets a context that is thrown away: its hello is tried out in memory first. That
+  costs a fifth of a small download, so once the trial of a ticket has gone well, others that name the same key are
+  believed. Where one is forged, and the handshake is a full one after all, nothing of its context counts any more.
 
 A context never changes after its first connection. A new certificate therefore serves from the next control session on.
 
@@ -36,7 +38,7 @@ from ftpsd.tls.clients.presented import described
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
-from ftpsd.tls.tickets import TicketContext, TicketContexts
+from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
 from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
@@ -94,6 +96,8 @@ class SessionTLS:
         self._shared: TicketContext | None = None
         self._own: SSL.Context | None = None
         self._chosen: SSL.Context | None = None
+        # The name of the key that seals the tickets of the session's own context; empty until one was resumed.
+        self._key_name = b""
         self._is_capped = policy.maximum == "1.2"
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
@@ -225,9 +229,15 @@ class SessionTLS:
             issuer = self._policy.tickets.issuer(hello.ticket or b"") or self._shared
             return ServerConnection(issuer.context, sock, Role.DATA, self._evidence)
         context = self._own_context()
-        if not self._is_capped and not self._resumes(context, hello):
-            context = self._make_context(self.pair)
+        is_believed = not self._is_capped and self._is_own_ticket(hello.identity)
+        if not self._is_capped and not is_believed:
+            if self._resumes(context, hello):
+                self._key_name = hello.identity[:KEY_NAME]
+            else:
+                context = self._make_context(self.pair)
         connection = ServerConnection(context, sock, Role.DATA, self._evidence)
+        if is_believed:
+            connection.not_resumed = self._begin_anew
         if self._chosen is not None:
             connection.set_context(self._chosen)
         return connection
@@ -235,7 +245,23 @@ class SessionTLS:
     def is_own(self, connection: SSL.Connection) -> bool:
         """Return whether the data *connection* resumes the TLS session of this control connection."""
         secret = secret_of(connection)
-        return is_resumed(connection) if secret is None else secret == self.secret
+        if secret is not None:
+            return secret == self.secret
+        return is_resumed(connection) and isinstance(connection, ServerConnection) and connection.origin is self._own
+
+    def _is_own_ticket(self, ticket: bytes) -> bool:
+        """Return whether *ticket* names the key of the own context; anybody on the line can read that name."""
+        return bool(self._key_name) and ticket[:KEY_NAME] == self._key_name
+
+    def _begin_anew(self) -> None:
+        """
+        Let nothing resume the own context any more: a stranger has got tickets of it.
+
+        Only somebody on the line can have forged a ticket of its name. The client's tickets have gone too, so that its
+        transfers are refused; whoever is on the line can have that for less.
+        """
+        self._own = None
+        self._key_name = b""
 
     def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
         """

@@ -28,3 +28,15 @@ class Permission(StrEnum):
 
 
 ALL: frozenset[Permission] = frozenset(Permission)
+# All permissions that make, replace or remove a name; an atomic upload does it for `append`, too.
+CHANGES: frozenset[Permission] = frozenset(
+    {
+        Permission.UPLOAD,
+        Permission.OVERWRITE,
+        Permission.APPEND,
+        Permission.RENAME,
+        Permission.DELETE,
+        Permission.MKDIR,
+        Permission.RMDIR,
+    }
+)

@@ -8,7 +8,7 @@ applied where the data connection is made.
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 _PORT_ARGUMENT = re.compile(r",".join([r"([0-9]{1,3})"] * 6))
@@ -132,3 +132,12 @@ def plain_address(host: str) -> str:
     if host.startswith("::ffff:") and "." in host:
         return host[7:]
     return host.partition("%")[0]
+
+
+def is_literal(host: str) -> bool:
+    """Return whether *host* is an address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -29,6 +29,7 @@ _BEFORE_SESSION_ID = 1 + 3 + 2 + 32
 _SERVER_NAME = 0
 _PROTOCOLS = 16
 _TICKET = 35
+_PRE_SHARED_KEY = 41
 _SUPPORTED_VERSIONS = 43
 
 TLS_1_2 = 0x0303
@@ -42,13 +43,15 @@ class ClientHello:
     for.
 
     *ticket* is the session ticket of TLS 1.2 that it presents, empty when it only asks for one, None when it knows no
-    tickets. *protocols* is None where it names none. *records* are all of it, as it came. *is_refused*: it is longer,
-    or cut into more records, than any client's.
+    tickets. *identity* is the first session ticket of TLS 1.3 that it presents, empty for none. *protocols* is None
+    where it names none. *records* are all of it, as it came. *is_refused*: it is longer, or cut into more records, than
+    any client's.
     """
 
     versions: frozenset[int] = frozenset()
     server_name: str | None = None
     ticket: bytes | None = None
+    identity: bytes = b""
     protocols: tuple[bytes, ...] | None = None
     records: bytes = b""
     is_refused: bool = False
@@ -102,6 +105,7 @@ def _read(hello: bytes, records: bytes) -> ClientHello:
             versions=_versions(found.get(_SUPPORTED_VERSIONS), legacy=int.from_bytes(hello[4:6])),
             server_name=_server_name(found.get(_SERVER_NAME)),
             ticket=found.get(_TICKET),
+            identity=_identity(found.get(_PRE_SHARED_KEY)),
             protocols=_protocols(found.get(_PROTOCOLS)),
             records=records,
         )
@@ -147,6 +151,11 @@ def _server_name(extension: bytes | None) -> str | None:
     if _behind(extension, 3, 2) != len(extension):
         raise IndexError
     return name.decode("ascii") if name.isascii() else None
+
+
+def _identity(extension: bytes | None) -> bytes:
+    """Return the first identity of pre_shared_key (RFC 8446, 4.2.11). Raises: IndexError for one that leads outside."""
+    return b"" if extension is None else extension[4 : _behind(extension, 2, 2)]
 
 
 def _protocols(extension: bytes | None) -> tuple[bytes, ...] | None:

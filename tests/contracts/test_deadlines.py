@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
+from ftpsd.auth.slots import SLOTS_IN_BUCKET
 from ftpsd.durable.lasting import LastingDeadlines
 from ftpsd.processes.shared.deadline_table import DeadlineTable
-from ftpsd.processes.shared.slots import SLOTS_IN_BUCKET
 from tests.unit.durable.running import driven
 
 # What either kind has room for: one bucket.

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import pytest
+from twisted.internet.task import Clock
 
 from ftpsd.audit.events import ConnectionRejected, Event, LoginRefused, Who
+from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.penalties import BANNED, NO_PENALTIES, Penalties
 from ftpsd.control.state.limits import REJECTIONS
+from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
 
-KINDS: dict[str, Penalties] = {"none": NO_PENALTIES}
+
+def of_one_process() -> Penalties:
+    """Return those in memory."""
+    clock = Clock()
+    clock.advance(1000)
+    return GrowingPenalties(RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext()), clock)
+
+
+def of_several() -> Penalties:
+    """Return those of one of several processes."""
+    clock = Clock()
+    clock.advance(1000)
+    return shared_penalties(*penalty_files(), clock)
+
+
+KINDS: dict[str, Callable[[], Penalties]] = {
+    "none": lambda: NO_PENALTIES,
+    "growing": of_one_process,
+    "shared": of_several,
+}
 ADDRESSES = ["192.0.2.1", "2001:db8::1", "unix", ""]
 
 
 @pytest.fixture(params=KINDS)
 def penalties(request: pytest.FixtureRequest) -> Penalties:
     """Penalties of every kind, to which nothing has happened yet."""
-    return KINDS[request.param]
+    return KINDS[request.param]()
 
 
 def of(address: str) -> Who:

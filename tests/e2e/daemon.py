@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -79,6 +81,8 @@ class Daemon:
         self.folder = folder
         self.tls = tls
         self.ports: PortBlock = claim_block()
+        # In a directory of its own: those of tests are too deep for the path of a socket.
+        self.control_socket = Path(tempfile.mkdtemp(prefix="ftpsd-")) / "control.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self._changes = changes or {}
         self._command = tuple(command)
@@ -118,8 +122,11 @@ class Daemon:
             "passive": {"ports": f"{ports.passive[0]}-{ports.passive[-1]}"},
             "active": {"source_port": 0},
             "limits": {"connections_per_address": 500},
+            # All clients of the tests are one client here. What penalties do has tests of its own.
+            "penalties": {"exempt": ["127.0.0.0/8", "::1"]},
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
+            "control_socket": str(self.control_socket),
             "state": "state.db",
             "drain_timeout": "20s",
         }
@@ -222,6 +229,21 @@ class Daemon:
             self.process.kill()
             self.process.wait(30)
         self.ports.release()
+        shutil.rmtree(self.control_socket.parent, ignore_errors=True)
+
+    def order(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a command of `ftpsd` with this configuration, under the program *before*; return how it ended."""
+        ordered = self.start_order(*arguments, before=before)
+        stdout, stderr = ordered.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, ordered.returncode, stdout, stderr)
+
+    def start_order(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start it, and wait for nothing."""
+        environ = {**os.environ, "FTPSD_CONFIG": str(self.config_file), "PYTHONPATH": str(ROOT)}
+        command = [*before, sys.executable, "-m", "ftpsd.cli", *arguments]
+        return subprocess.Popen(
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     # --- what it tells
 

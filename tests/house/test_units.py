@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.cli.program import reload
+from ftpsd.cli.live_commands import reload
 from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
 from tests.tools import ROOT, require_tool
 

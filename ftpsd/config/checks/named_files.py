@@ -21,6 +21,7 @@ from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
+from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
@@ -62,6 +63,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own = [config.complaint(key, message) for key, message in (*clashes(config), *repeated_names(config))]
     own += [error for files in certificate_files(config) for error in _certificate(config, files)]
     own += _audit_log(config)
+    own += _groups(config)
     own += doubts_about(config, installed_unit() if unit is None else unit)
     own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
@@ -164,6 +166,12 @@ def _audit_log(config: Config) -> Iterator[ConfigError]:
     elif not log.parent.is_dir():
         folder = shlex.quote(str(log.parent))
         yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+
+
+def _groups(config: Config) -> Iterator[ConfigError]:
+    groups = config.control_groups
+    for key, sentence in unknown_groups([("viewer", groups.viewer), ("operator", groups.operator)]):
+        yield config.complaint(("control_groups", key), sentence, "warning")
 
 
 def _users_mode(config: Config, key: Key, path: Path) -> Iterator[ConfigError]:

@@ -32,6 +32,10 @@ class EditRefused(Exception):
     """A change that was not made, in a sentence that says why and what to do; the file is unchanged."""
 
 
+class EditBusy(EditRefused):
+    """Another program changes the file now."""
+
+
 @dataclass(slots=True)
 class UsersEdit:
     """A users file that is being changed, under its lock."""
@@ -41,6 +45,7 @@ class UsersEdit:
     _text: str
     _before: os.stat_result | None
     _mark: bytes
+    is_changed: bool = False
 
     def require(self, name: str) -> None:
         """Raise EditRefused unless a user of that name is in the file, and ConfigErrors unless the file loads."""
@@ -69,6 +74,27 @@ class UsersEdit:
         wanted["users"] = {**_users(document), name: {**_users(document)[name], "password": password_hash}}
         self._change(splice.with_password(document, name, password_hash), wanted)
 
+    def replace_hashes(self, wanted: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+        """
+        Replace the hashes of users, each by the second of the two in *wanted*, where the file still has the first.
+
+        Returns the hashes that are in the file then. Raises EditRefused, and ConfigErrors where the file is no YAML.
+        The rest of the file is not read as users: thousands take a second, and nothing else of it is changed.
+        """
+        document = parse(self._text, str(self.shown_path))
+        if document.errors:
+            raise ConfigErrors(document.errors)
+        plain = _plain(document)
+        users: Any = plain["users"]
+        if not isinstance(users, dict):
+            return {}
+        there = {name: users[name].get("password") for name in wanted if isinstance(users.get(name), dict)}
+        due = {name: wanted[name][1] for name, found in there.items() if found == wanted[name][0]}
+        if due:
+            changed = {name: {**users[name], "password": due[name]} for name in due}
+            self._take(splice.with_passwords(document, due), {**plain, "users": {**users, **changed}})
+        return {name: found for name, found in {**there, **due}.items() if isinstance(found, str)}
+
     def remove(self, name: str) -> None:
         """Remove a user; the home stays. Raises EditRefused."""
         document = self._document(name)
@@ -94,24 +120,34 @@ class UsersEdit:
         return document
 
     def _change(self, text: str | None, wanted: Mapping[str, Any]) -> None:
+        before = self._text
+        self._take(text, wanted)
+        try:
+            read_users(self._text, str(self.shown_path), folder_of(self._path))
+        except ConfigErrors:
+            self._text = before
+            raise
+
+    def _take(self, text: str | None, wanted: Mapping[str, Any]) -> None:
+        """Take *text* over if exactly the *wanted* values stand in it."""
         if text is not None:
             try:
                 is_as_wanted = _plain(parse(text, str(self.shown_path))) == wanted
             except ConfigErrors:
                 is_as_wanted = False
             if is_as_wanted:
-                read_users(text, str(self.shown_path), folder_of(self._path))
-                self._text = text
+                self._text, self.is_changed = text, True
                 return
         raise EditRefused(f"{self.shown_path} is laid out in a way that is not safe to edit; change it by hand.")
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[UsersEdit]:
+def locked(path: Path, *, waits: bool = True) -> Iterator[UsersEdit]:
     """
     Hold the lock of the users file at *path*, which may not exist yet, for one change. Blocks while others hold it.
 
-    Raises: ConfigErrors where the file cannot be read, EditRefused where its folder cannot be written.
+    Raises: ConfigErrors where the file cannot be read, EditRefused where its folder cannot be written, EditBusy
+    without *waits* while others hold the lock.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -119,7 +155,10 @@ def locked(path: Path) -> Iterator[UsersEdit]:
     except OSError as error:
         raise EditRefused(f"{path} cannot be locked: {_reason(error)}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EditBusy(f"{path} is being changed by another program.") from None
         before = _status_result(real)
         text = read_text(path, MAX_USERS) if before is not None else ""
         yield UsersEdit(path, real, text, before, _mark(real) if before is not None else b"")

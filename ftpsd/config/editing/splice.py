@@ -52,17 +52,30 @@ def with_password(document: Document, name: str, password_hash: str) -> str | No
     text, user = document.text, _user(document, name)
     if user is None or not user.keys:
         return None
-    password = user.child("password")
-    if password is not None:
-        written = _scalar(password_hash)
-        space = "" if text[password.start - 1 : password.start].isspace() else " "
-        newline = _newline(text) if text[password.start : password.end].endswith("\n") else ""
-        return text[: password.start] + space + written + newline + text[password.end :]
+    if user.child("password") is not None:
+        return with_passwords(document, {name: password_hash})
     first = next(iter(user.keys.values()))
     if user.flow:
         return _insert(text, first.start, f"password: {_scalar(password_hash)}, ")
     indent = " " * (first.column - 1)
     return _insert(text, first.start, f"password: {_scalar(password_hash)}{_newline(text)}{indent}")
+
+
+def with_passwords(document: Document, hashes: Mapping[str, str]) -> str | None:
+    """Return the text with the hashes of users, who have some, replaced."""
+    text = document.text
+    pieces: list[tuple[int, int, str]] = []
+    for name, password_hash in hashes.items():
+        user = _user(document, name)
+        password = None if user is None else user.child("password")
+        if password is None:
+            return None
+        space = "" if text[password.start - 1 : password.start].isspace() else " "
+        newline = _newline(text) if text[password.start : password.end].endswith("\n") else ""
+        pieces.append((password.start, password.end, space + _scalar(password_hash) + newline))
+    for start, end, piece in sorted(pieces, reverse=True):
+        text = text[:start] + piece + text[end:]
+    return text
 
 
 def without(document: Document, name: str) -> str | None:

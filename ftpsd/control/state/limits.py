@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.control.penalties import BANNED
+from ftpsd.control.penalties import BANNED, RATE
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 from ftpsd.values.direction import Direction
 from ftpsd.wire.address import client_of
@@ -33,6 +33,7 @@ REJECTIONS = {
     "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
     "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
     BANNED: Reply(421, "Too many failures from your address, try again later."),
+    RATE: Reply(421, "Too many connections from your address at once, try again later."),
     "stopping": Reply(421, "The server is shutting down, try again later."),
 }
 

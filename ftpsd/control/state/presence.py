@@ -1,5 +1,5 @@
 """
-Presence: the sessions that are there, as an operator sees them, and the end of one.
+Presence: the sessions that are there, as an operator sees them, and the end of some.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ftpsd.control.pi import ServerPI
+from ftpsd.control.state.phase import Phase
 from ftpsd.data.trouble import Cause
 
 # The text for the client of a session that an operator ends.
 KICKED = "An operator has ended this session."
+# Characters of a path or an argument that an operator is shown: PATH_MAX of every session would be megabytes.
+MOST_SHOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,10 @@ class Presence:
     """
     One session of now.
 
-    *session* is its name in the audit log, *host* that of its virtual host. *seconds* have gone by since it began. Of
-    the transfer under way, called as in its 150, *moved* bytes have crossed, of *size* where that is known.
+    *session* is its name in the audit log, *host* that of its virtual host, *tls* the version on its control
+    connection. *seconds* have gone by since it began, and *idle* seconds since it did anything. *command* is the one at
+    work, with its *argument*. Of the transfer under way, called *transfer* as in its 150, *moved* bytes have crossed in
+    *transfer_seconds*, of *size* where that is known, from or to *path*.
     """
 
     session: str
@@ -29,28 +34,55 @@ class Presence:
     peer: str
     listener: str
     is_secure: bool
+    tls: str | None
     seconds: float
+    idle: float
+    command: str | None = None
+    argument: str = ""
     transfer: str | None = None
+    direction: str | None = None
+    path: str | None = None
     moved: int = 0
     size: int | None = None
+    transfer_seconds: float | None = None
 
 
 def present(registry: Iterable[ServerPI]) -> list[Presence]:
     """Return the sessions in *registry*, the oldest first."""
-    return sorted(map(_seen, registry), key=lambda each: -each.seconds)
+    return sorted(map(_seen, there(registry)), key=lambda each: -each.seconds)
+
+
+def there(registry: Iterable[ServerPI]) -> list[ServerPI]:
+    """Return those of *registry* that operators count: one that has ended is there while its work is."""
+    return [pi for pi in registry if pi.session.phase is Phase.LIVE or pi.is_busy]
 
 
 def kick(registry: Iterable[ServerPI], session: str) -> bool:
-    """End the one called *session*, and the transfer it has under way; False: there is none of that name."""
-    for pi in registry:
-        if pi.session.who.session == session:
-            pi.end("kicked", KICKED, Cause.KICKED)
-            return True
-    return False
+    """End the one called *session*, and the transfer it has under way; False: none of that name is live."""
+    return bool(_end(pi for pi in registry if pi.session.who.session == session))
+
+
+def kick_user(registry: Iterable[ServerPI], user: str, host: str) -> int:
+    """End every session of *user* on *host*, "" for the default one, and their transfers; return how many."""
+    return _end(pi for pi in registry if (pi.session.who.user, pi.session.host.name) == (user, host))
+
+
+def _end(sessions: Iterable[ServerPI]) -> int:
+    ended = [pi for pi in sessions if pi.session.phase is Phase.LIVE]
+    for pi in ended:
+        pi.end("kicked", KICKED, Cause.KICKED)
+    return len(ended)
+
+
+def hosts_of(registry: Iterable[ServerPI], user: str) -> set[str]:
+    """Return the hosts on which a *user* of that name has sessions."""
+    return {pi.session.host.name for pi in registry if pi.session.who.user == user}
 
 
 def _seen(pi: ServerPI) -> Presence:
-    session, transfer = pi.session, pi.session.transfer
+    session, transfer, at_work = pi.session, pi.session.transfer, pi.at_work
+    now = session.clock.seconds()
+    facts = None if session.tls is None else session.tls.control_facts
     return Presence(
         session=session.who.session,
         user=session.who.user,
@@ -58,8 +90,15 @@ def _seen(pi: ServerPI) -> Presence:
         peer=session.peer_host,
         listener=session.who.listener,
         is_secure=session.is_secure,
-        seconds=session.clock.seconds() - session.started,
+        tls=None if facts is None else facts.version,
+        seconds=now - session.started,
+        idle=pi.idle,
+        command=None if at_work is None else at_work.verb,
+        argument="" if at_work is None else at_work.argument[:MOST_SHOWN],
         transfer=None if transfer is None else transfer.description,
+        direction=None if transfer is None else transfer.direction,
+        path=None if transfer is None else transfer.path[:MOST_SHOWN],
         moved=0 if transfer is None else transfer.moved,
         size=None if transfer is None else transfer.size,
+        transfer_seconds=None if transfer is None else now - transfer.began,
     )

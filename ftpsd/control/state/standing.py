@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.auth.checker import why_kept_out
 from ftpsd.auth.credentials import Refusal
+from ftpsd.auth.rehashing import is_same_password
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.runtime import Runtime
 
@@ -75,4 +76,4 @@ def _difference(user: UserRecord, record: UserRecord | None, session: Session) -
     refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
-    return "password-changed" if record.password != user.password else None
+    return None if is_same_password(record.password, user.password) else "password-changed"

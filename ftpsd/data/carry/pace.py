@@ -7,6 +7,7 @@ held to the same rate as one large one. Without a limit there is no bucket, and 
 
 from __future__ import annotations
 
+from typing import Protocol
 from weakref import WeakSet
 
 from twisted.internet.interfaces import IReactorTime
@@ -18,23 +19,47 @@ UNLIMITED = 1 << 62
 LEAST = 4096
 
 
-class Bucket:
-    """A count of bytes against *rate* bytes per second."""
+class Due(Protocol):
+    """The moment at which everything spent from a bucket so far is paid for."""
 
-    def __init__(self, rate: int, clock: IReactorTime) -> None:
+    def at(self) -> float:
+        """Return the moment, on the clock of the bucket."""
+
+    def put_off(self, seconds: float, earliest: float) -> None:
+        """Move it *seconds* on from where it is, or from *earliest* where it is before that."""
+
+
+class OwnDue:
+    """The moment of a bucket of this process."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+
+    def at(self) -> float:
+        """See `Due.at`."""
+        return self._at
+
+    def put_off(self, seconds: float, earliest: float) -> None:
+        """See `Due.put_off`."""
+        self._at = max(self._at, earliest) + seconds
+
+
+class Bucket:
+    """A count of bytes against *rate* bytes per second; buckets of one *due* are spent from together."""
+
+    def __init__(self, rate: int, clock: IReactorTime, due: Due | None = None) -> None:
         self.rate = rate
         self.paces: WeakSet[Pace] = WeakSet()
         self._clock = clock
-        # The moment at which everything spent so far is paid for.
-        self._paid_at = clock.seconds()
+        self._due = due or OwnDue(clock.seconds())
 
     def spend(self, count: int) -> None:
         """Note that *count* bytes have moved."""
-        self._paid_at = max(self._paid_at, self._clock.seconds() - BURST) + count / self.rate
+        self._due.put_off(count / self.rate, self._clock.seconds() - BURST)
 
     def pause(self) -> float:
         """Return the seconds until the next bytes may move."""
-        return max(0.0, self._paid_at - self._clock.seconds())
+        return max(0.0, self._due.at() - self._clock.seconds())
 
 
 class Pace:

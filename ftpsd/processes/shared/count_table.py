@@ -16,8 +16,8 @@ import os
 import secrets
 import struct
 
+from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
-from ftpsd.processes.shared.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
 WORD = 8
 # Each byte of the file locks something: changes of the table, of the homes (homes.py), a line of the audit log, the

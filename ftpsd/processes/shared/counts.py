@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ftpsd.control.state.limits import MOST_REFUSED, MOST_REFUSED_OF_CLIENT, UserRates, too_many
-from ftpsd.data.carry.pace import BURST, Bucket, Pace
+from ftpsd.data.carry.pace import Bucket, Pace
 from ftpsd.processes.shared.count_table import CountTable, TableFull
 from ftpsd.values.direction import Direction
 from ftpsd.wire.address import client_of
@@ -111,23 +111,21 @@ class SharedCounts:
         return "too-many-connections"
 
 
-class SharedBucket(Bucket):
-    """A bucket that the sessions of all processes spend from; *slot* of *table* keeps when it will be paid."""
+class SharedDue:
+    """The `Due` of a bucket that the sessions of all processes spend from, kept in *slot* of *table*."""
 
-    def __init__(self, rate: int, clock: IReactorTime, table: CountTable, slot: int) -> None:
-        super().__init__(rate, clock)
+    def __init__(self, table: CountTable, slot: int) -> None:
         self._table = table
         self._slot = slot
 
-    def spend(self, count: int) -> None:
-        """Note that *count* bytes have moved."""
-        with self._table.lock:
-            paid_at = max(self._table.value(self._slot), self._clock.seconds() - BURST) + count / self.rate
-            self._table.set_value(self._slot, paid_at)
+    def at(self) -> float:
+        """See `Due.at`."""
+        return self._table.value(self._slot)
 
-    def pause(self) -> float:
-        """Return the seconds until the next bytes may move."""
-        return max(0.0, self._table.value(self._slot) - self._clock.seconds())
+    def put_off(self, seconds: float, earliest: float) -> None:
+        """See `Due.put_off`."""
+        with self._table.lock:
+            self._table.set_value(self._slot, max(self._table.value(self._slot), earliest) + seconds)
 
 
 class SharedRates:
@@ -151,7 +149,7 @@ class SharedRates:
             # Too slow is a promise kept; too fast is not.
             log.warn("the table of sessions is full: {user} gets a part of the rate in each process", user=user)
             return Bucket(max(1, rate // self._table.processes), self._clock)
-        bucket = SharedBucket(rate, self._clock, self._table, slot)
+        bucket = Bucket(rate, self._clock, SharedDue(self._table, slot))
         # It goes with the last session of this process that holds it.
         weakref.finalize(bucket, _release, self._table, key).atexit = False
         return bucket

@@ -13,8 +13,8 @@ import struct
 
 from twisted.internet.interfaces import IReactorTime
 
+from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
-from ftpsd.processes.shared.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
 WORD = 8
 _HEADER = struct.Struct("q16s32s")

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.config.checks.doubts import is_private, out_of_reach
 from ftpsd.config.model import Passive
+from ftpsd.wire.address import is_literal
 from ftpsd.workers import Workers
 
 # Seconds between two look-ups of a DNS name: dynamic addresses change rarely, but a change must not need a reload.
@@ -56,7 +57,7 @@ class PublicAddresses:
         if announced == "auto":
             address = local
         else:
-            address = announced if _is_literal(announced) else self._resolved.get(announced, local)
+            address = announced if is_literal(announced) else self._resolved.get(announced, local)
         if address not in self._warned and len(self._warned) < MOST_WARNINGS and is_out_of_reach(address, client):
             self._warned.add(address)
             log.warn(
@@ -111,7 +112,7 @@ class PublicAddresses:
 def names_in(passive: Passive) -> list[str]:
     """Return the DNS names among the addresses to announce, each once."""
     announced = [passive.public_address, *(choice.address for choice in passive.public_address_for)]
-    return [name for name in dict.fromkeys(announced) if name != "auto" and not _is_literal(name)]
+    return [name for name in dict.fromkeys(announced) if name != "auto" and not is_literal(name)]
 
 
 def look_up_ipv4(name: str) -> list[str]:
@@ -128,11 +129,3 @@ def look_up_ipv4(name: str) -> list[str]:
 def is_out_of_reach(address: str, client: str) -> bool:
     """Return whether *client* is in the Internet and *address* is not: private, of a carrier's NAT, or loopback."""
     return ip_address(client).is_global and not ip_address(address).is_global
-
-
-def _is_literal(address: str) -> bool:
-    try:
-        ip_address(address)
-    except ValueError:
-        return False
-    return True

@@ -30,7 +30,7 @@ from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.workers import Workers
 
-NEEDS_RESTART = ("listeners", "audit", "workers", "processes", "state")
+NEEDS_RESTART = ("listeners", "audit", "workers", "processes", "state", "control_socket", "control_groups")
 
 INTERNAL_ERROR = "internal error"
 
@@ -61,9 +61,9 @@ class Reloader:
 
     def reload(self) -> Deferred[str]:
         """Reload and return the problems, "" for none; one that is asked for meanwhile follows."""
-        return self.turnstile.enter()
+        return self.turnstile.enter().addCallback("; ".join)
 
-    def _run(self) -> Deferred[str]:
+    def _run(self) -> Deferred[list[str]]:
         began = time.monotonic()
         systemd.notify_reloading()
         parts = self._serving.parts
@@ -73,7 +73,6 @@ class Reloader:
             .addCallbacks(self._loaded, self._failed)
             .addErrback(why_refused)
             .addCallback(self._report, began)
-            .addCallback("; ".join)
         )
 
     def _loaded(self, loaded: Loaded) -> list[str]:

@@ -26,21 +26,9 @@ from ftpsd.config.checks.owner import Account, account_of
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.users import Users
 from ftpsd.storage.rules import Rules
-from ftpsd.values.permission import Permission
+from ftpsd.values.permission import CHANGES, Permission
 from ftpsd.values.rule import Rule
 
-# All permissions that make, replace or remove a name; an atomic upload does it for `append`, too.
-CHANGES: Final = frozenset(
-    {
-        Permission.UPLOAD,
-        Permission.OVERWRITE,
-        Permission.APPEND,
-        Permission.RENAME,
-        Permission.DELETE,
-        Permission.MKDIR,
-        Permission.RMDIR,
-    }
-)
 # No rule that is not a pattern has it: clients cannot send NUL.
 _ANY_NAME: Final = "\0"
 REFUSALS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})

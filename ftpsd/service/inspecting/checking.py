@@ -12,7 +12,7 @@ from ftpsd.config.checks.named_files import by_file, users_files
 from ftpsd.config.checks.owner import Account, account_of_unit, daemon_account, trusted_owners
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.service.inspecting.access import CannotTry, run_as
-from ftpsd.service.inspecting.inspection import Inspection, inspect, unresolved
+from ftpsd.service.inspecting.inspection import Inspection, inspect, old_hashes, unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,17 @@ def checked(path: Path, account: Account | None) -> Checked:
     if account is None:
         account = daemon_account([path, *(file for _, file in users_files(config))])
     found = [*inspection.complaints, *unresolved(config)]
-    if not account.is_us:
-        found += as_another(account, path, lambda: inspect(path, trusted_owners(*known)).complaints)
+    if account.is_us:
+        found += old_hashes(inspection)
+    else:
+        found += as_another(account, path, lambda: looked_at(path, trusted_owners(*known)))
     return Checked(inspection, tuple(by_file(found)), account)
+
+
+def looked_at(path: Path, trusted: frozenset[int]) -> tuple[ConfigError, ...]:
+    """Return all complaints of an inspection, and the hints that only people who look are to read."""
+    inspection = inspect(path, trusted)
+    return (*inspection.complaints, *old_hashes(inspection))
 
 
 def as_another(account: Account, path: Path, look: Callable[[], tuple[ConfigError, ...]]) -> list[ConfigError]:

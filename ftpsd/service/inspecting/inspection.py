@@ -6,6 +6,7 @@ The whole inspection of a configuration: every error and doubt about it and the 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from ftpsd.config.checks.doubts import is_private, out_of_reach
-from ftpsd.config.checks.named_files import Findings, by_file, examine
+from ftpsd.config.checks.named_files import Findings, by_file, examine, users_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
 from ftpsd.durable.opening import trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
+from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.wire.address import is_literal
 
 LookUp = Callable[[str], Sequence[str]]
 
@@ -54,6 +57,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
     certificates = load_certificates(config, errors)
     tried = [complaint for users in findings.everybody for complaint in try_trees(users)]
+    tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     return Inspection(
@@ -63,6 +67,14 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
         tuple(by_file(found)),
         findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
     )
+
+
+def old_hashes(inspection: Inspection) -> Iterator[ConfigError]:
+    """Yield hints about hashes that stay of an older kind, for people who look: starts and reloads do not log them."""
+    findings, config = inspection.findings, inspection.config
+    everybody = [findings.users, *findings.hosts]
+    files = {path: users for (_, path), users in zip(users_files(config), everybody, strict=True) if users is not None}
+    return staying(files.items(), os.geteuid())
 
 
 def state_trouble(config: Config) -> Iterator[ConfigError]:
@@ -97,7 +109,7 @@ def unresolved(config: Config, look_up: LookUp = look_up_ipv4) -> Iterator[Confi
         if not all(network.is_private for network in choice.networks)
     )
     for key, name in names:
-        if name == "auto" or _is_literal(name):
+        if name == "auto" or is_literal(name):
             continue
         try:
             address = look_up(name)[0]
@@ -120,12 +132,4 @@ def _is_here(address: str) -> bool:
             trial.bind((address, 0))
     except OSError as error:
         return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
-    return True
-
-
-def _is_literal(address: str) -> bool:
-    try:
-        ip_address(address)
-    except ValueError:
-        return False
     return True

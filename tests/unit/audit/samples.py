@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
+from ftpsd.audit.operator_events import Ordered
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
@@ -20,10 +21,15 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Started(DAEMON),
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
+    Ordered(DAEMON, 1000, "carol", "kick", "user=alice", "accepted"),
     events.StateFailed(DAEMON, f"{PATH}: broken; mend it"),
     events.StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),
+    events.ConnectionRejectedAgain(WHO, "banned"),
+    events.Banned(WHO, PEER, "wrong-password", 900.0, USER, PATH),
+    events.Unbanned(DAEMON, PEER, "over", USER),
     events.SessionOpened(WHO),
+    events.LeftWithoutLogin(WHO),
     events.TLSEstablished(WHO, "control", "TLSv1.3", "TLS_AES_256_GCM_SHA384", False, 0.004),
     events.TLSFailed(WHO, "data", "not-resumed"),
     events.LoginRefused(WHO, "password", USER, "wrong-password", 0.17),

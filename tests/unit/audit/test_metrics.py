@@ -15,7 +15,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.values.direction import Direction, Result
 from tests.unit.audit.samples import EVERY_EVENT, PATH, PEER, SESSION, USER, WHO
 
-# interface.md, without what is not built yet (bans).
+# The names that dashboards hold on to.
 PROMISED = {
     "build_info": {"version", "python", "twisted", "openssl"},
     "sessions": {"state"},
@@ -38,6 +38,7 @@ PROMISED = {
     "data_connections_total": {"mode", "result"},
     "data_connection_refusals_total": {"reason"},
     "storage_errors_total": {"operation"},
+    "bans": set(),
     "audit_events_total": {"event"},
     "audit_write_failures_total": set(),
     "config_last_reload_successful": set(),
@@ -73,6 +74,7 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_passive_ports(lambda: {"free": 50, "reserved": 1})
     metrics.watch_worker_queues(lambda: {"login": 0, "files": 3})
     metrics.watch_certificates(lambda: {"default": 2e9})
+    metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
     metrics.bytes_moved(Direction.DOWNLOAD, 65536)

@@ -119,7 +119,7 @@ def test_malformed(stored: str) -> None:
     assert not crypt.verify(b"x", stored)
 
 
-@pytest.mark.parametrize("stored", ["$argon2id$v=19$", "$1$abc$", "$5$abc$", "$2x$05$", "abJnggxhB/yWI", "x", ""])
+@pytest.mark.parametrize("stored", ["$argon2id$v=19$", "$1$abc$", "$7$abc$", "$2x$05$", "abJnggxhB/yWI", "x", ""])
 def test_other_kinds(stored: str) -> None:
-    """MD5, SHA-256, DES, which sees eight bytes, and what is no crypt hash at all are left to others."""
+    """MD5, scrypt, DES, which sees eight bytes, and what is no crypt hash at all are left to others."""
     assert not crypt.is_known(stored)

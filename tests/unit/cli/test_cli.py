@@ -149,12 +149,16 @@ def test_a_missing_configuration_is_told(tmp_path: Path, command: str) -> None:
     assert (result.exit_code, result.stderr) == (2, f"{tmp_path}/none.yaml: no such file\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check"])
-def test_a_configuration_has_to_be_named(command: str) -> None:
-    """There is no place where the configuration must be."""
-    result = run(command)
-    assert result.exit_code == 2
-    assert "--config" in result.stderr
+def test_the_configuration_is_where_the_environment_says(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$FTPSD_CONFIG, else /etc/ftpsd/ftpsd.yaml, for every command that reads it; an option wins."""
+    (site / "other").mkdir()
+    monkeypatch.setenv("FTPSD_CONFIG", str(site / "other" / "ftpsd.yaml"))
+    for command in (["serve"], ["check"], ["doctor"], ["explain", "alice", "read", "/f"], ["user", "list"]):
+        assert run(*command).stderr == f"{site}/other/ftpsd.yaml: no such file\n", command
+    assert run("user", "list", "--config", site / "ftpsd.yaml").stdout.count("alice") > 0
+    assert run("user", "list", "--users", site / "users.yaml").stdout.count("alice") > 0
+    monkeypatch.delenv("FTPSD_CONFIG")
+    assert "else /etc/ftpsd/ftpsd.yaml" in " ".join(run("check", "--help").stdout.split())
 
 
 # --- what is printed
@@ -404,12 +408,11 @@ def test_a_host_that_is_not_there(site: Path) -> None:
     assert run("user", "list", "--users", site / "users.yaml", "--host", "b.example.com").exit_code == 2
 
 
-@pytest.mark.parametrize("options", [[], ["--config", "a", "--users", "b"]])
-def test_the_users_file_is_named_once(options: list[str]) -> None:
-    """Neither or both of --config and --users is a mistake."""
-    result = run("user", "list", *options)
+def test_the_users_file_is_named_once() -> None:
+    """Both of --config and --users is a mistake."""
+    result = run("user", "list", "--config", "a", "--users", "b")
     assert result.exit_code == 2
-    assert "one of the two" in result.stderr
+    assert "Name the users file once" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["remove", "a"], ["password", "a"]])

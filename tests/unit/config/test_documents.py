@@ -78,9 +78,11 @@ def test_required_keys_say_so(key: str) -> None:
 )
 def test_a_documented_default_is_the_default(key: str) -> None:
     """Writing the default of the documentation into a file changes nothing."""
-    section, _, name = key.rpartition(".")
-    line = f"{name}: {DOCUMENTED[key][0]}"
-    assert config(f"{section}: {{{line}}}" if section else line) == config("")
+    *sections, name = key.split(".")
+    text = f"{name}: {DOCUMENTED[key][0]}"
+    for section in reversed(sections):
+        text = f"{section}: {{{text}}}"
+    assert config(text) == config("")
 
 
 @pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))

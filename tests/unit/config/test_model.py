@@ -17,7 +17,9 @@ def test_an_empty_file_has_every_default() -> None:
     assert config("").limits.idle_timeout == 600
 
 
-@pytest.mark.parametrize("name", ["tls", "passive", "active", "limits", "uploads", "audit", "log", "workers"])
+@pytest.mark.parametrize(
+    "name", ["tls", "passive", "active", "limits", "penalties", "uploads", "audit", "log", "workers"]
+)
 def test_an_empty_section_has_its_defaults(name: str) -> None:
     """A section whose keys are all commented out is as good as absent."""
     assert config(f"{name}:\n  # nothing\n") == config("")
@@ -102,7 +104,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         ("limits: {banner: x}", "ftpsd.yaml:1:10: limits.banner: not a key of limits; did you mean banner at the top"),
         ("log: {colour: x}", "ftpsd.yaml:1:7: log.colour: not a key of log; its keys are level"),
         ("log: {Level: info}", "ftpsd.yaml:1:7: log.Level: not a key of log; did you mean level?"),
-        ("penalties: {}", "ftpsd.yaml:1:1: penalties: not a key of ftpsd.yaml; its keys are listeners,"),
+        ("xyzzy: {}", "ftpsd.yaml:1:1: xyzzy: not a key of ftpsd.yaml; its keys are listeners,"),
         ("tls: {xyzzy: true}", "ftpsd.yaml:1:7: tls.xyzzy: not a key of tls; its keys are certificate,"),
         ("- a", "ftpsd.yaml:1:1: must be a section with keys of its own, not a list"),
         ("limits: 5", "ftpsd.yaml:1:9: limits: must be a section with keys of its own, not 5"),

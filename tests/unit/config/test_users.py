@@ -218,7 +218,9 @@ def test_a_password_is_a_hash_and_never_repeated(password: str) -> None:
     assert password not in line
 
 
-@pytest.mark.parametrize("stored", [HASH, "$6$salt$hash", "$2b$12$abcdefghijklmnopqrstuv", "$2y$05$x"])
+@pytest.mark.parametrize(
+    "stored", [HASH, "$6$salt$hash", "$2b$12$abcdefghijklmnopqrstuv", "$2y$05$x", "$5$s$h", "$y$j9T$x$y"]
+)
 def test_hashes_of_older_systems_are_accepted(stored: str) -> None:
     """SHA-512 and bcrypt hashes come along from older servers."""
     assert users(f"users: {{a: {{home: /h, password: '{stored}'}}}}").users["a"].password == stored

@@ -8,7 +8,7 @@ import pytest
 
 from ftpsd.audit.events import CommandDone, ConnectionRejected, Event, SessionClosed, SessionOpened
 from ftpsd.control.backlog import MAX_QUEUED
-from ftpsd.control.penalties import BANNED, Ban
+from ftpsd.control.penalties import BANNED, Ban, NoPenalties
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
 from tests.sessions import PEER, ControlClient, Server, clear_server
@@ -82,7 +82,7 @@ def test_a_refused_connection_runs_nothing() -> None:
     assert server.connect().say("USER alice") == ""
 
 
-class OneBan:
+class OneBan(NoPenalties):
     """Penalties of one address."""
 
     def refusal(self, address: str) -> str | None:
@@ -102,12 +102,13 @@ class OneBan:
 
 @pytest.mark.parametrize("implicit", [False, True])
 def test_a_banned_address_is_refused_before_it_is_counted(implicit: bool) -> None:
-    """421 in the greeting's place and no session; others are served."""
+    """421 in the greeting's place and no session; under TLS not even a handshake. Others are served."""
     server = Server(limits={"connections": 1})
     server.runtime = replace(server.runtime, shared=replace(server.runtime.shared, penalties=OneBan()))
-    banned = server.connect(implicit=implicit)
-    assert banned.greeting == "421 Too many failures from your address, try again later."
-    assert banned.say("USER alice") == ""
+    banned = server.connect_silently() if implicit else server.connect()
+    assert banned.greeting == ("" if implicit else "421 Too many failures from your address, try again later.")
+    assert banned.is_closed
+    assert (banned.pi.session.tls, banned.say("USER alice") if not implicit else "") == (None, "")
     banned.hang_up()
     assert [event.reason for event in server.published(ConnectionRejected)] == ["banned"]
     assert (server.counts.total, server.published(SessionOpened)) == (0, [])

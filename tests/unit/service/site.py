@@ -33,6 +33,7 @@ audit:
   log: {folder}/audit.log
 metrics:
   port: 9121
+control_socket: null
 state: {folder}/state.db
 drain_timeout: 10s
 {more}

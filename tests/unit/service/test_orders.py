@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,9 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from ftpsd.service.orders import LONGEST, Orders, Trouble, about_sessions
-from tests.sessions import clear_server
-from tests.unit.service.site import Site, serving
+from ftpsd.service.orders import LONGEST, Orders, Trouble
 
 
 class End:
@@ -174,19 +171,3 @@ def test_who_does_not_take_the_answers_is_not_read_from() -> None:
     assert end.transport.producerState == "paused"
     end.orders.resumeProducing()
     assert end.transport.producerState == "producing"
-
-
-def test_sessions_are_asked_for_and_ended(tmp_path: Path) -> None:
-    """By their names in the audit log."""
-    server = clear_server()
-    client = server.logged_in()
-    with serving(Site(tmp_path)) as (daemon, _, _):
-        answers: dict[str, Any] = {**about_sessions(daemon.parts)}
-        assert exchange("present", **answers) == []
-        daemon.parts.sessions |= server.sessions
-        (seen,) = exchange("present", **answers)
-        assert (seen["user"], seen["session"]) == ("alice", client.session.who.session)
-        assert exchange("kick", {"session": "another"}, **answers) is False
-        assert exchange("kick", {"session": seen["session"]}, **answers) is True
-        assert client.replies().startswith("421 ")
-        daemon.parts.sessions.clear()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ftpsd.audit.events import DAEMON, Event, Started
-from ftpsd.control.penalties import NoPenalties
+from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
 from ftpsd.service.parts import Parts
@@ -39,13 +42,14 @@ def test_what_happens_to_the_server_is_told_once(tmp_path: Path, duties: frozens
 def test_penalties_stand_at_the_gate_and_learn_of_every_event(tmp_path: Path) -> None:
     """Sessions ask the ones of the share, and those subscribe to the bus."""
 
-    class Penalties(NoPenalties):
+    class Penalties(GrowingPenalties):
         noted: list[Event] = []
 
         def note(self, event: Event, seconds: float) -> None:
             self.noted.append(event)
 
-    config, reactor, penalties = load(Site(tmp_path).path).config, PortReactor(), Penalties()
+    config, reactor = load(Site(tmp_path).path).config, PortReactor()
+    penalties = Penalties(RecordTable(own_table(32), nullcontext()), Arrivals(own_arrivals(32), nullcontext()), reactor)
     parts = Parts(config, reactor, replace(Share.alone(config, reactor), penalties=penalties))
     parts.bus.publish(Started(DAEMON))
     assert parts.shared.penalties is penalties

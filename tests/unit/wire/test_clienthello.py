@@ -89,6 +89,29 @@ def test_a_part_offers_nothing() -> None:
     assert {client_hello(whole[:end]) for end in range(len(whole))} == {NOTHING}
 
 
+def test_the_first_ticket_of_tls_1_3_is_found() -> None:
+    """One is appended as OpenSSL writes it; lengths that lead outside make it no hello."""
+    whole = hello(V1_3, V1_3)
+    assert client_hello(whole).identity == b""
+    ticket, age, binder = b"name of the key!" + b"t" * 100, bytes(4), b"\x20" + bytes(32)
+    identities, binders = len(ticket).to_bytes(2) + ticket + age, len(binder).to_bytes(2) + binder
+    extension = len(identities).to_bytes(2) + identities + binders
+    assert client_hello(extended(whole, 41, extension)).identity == ticket
+    assert client_hello(extended(whole, 41, b"\xff\xff\xff\xff")) == NOTHING
+
+
+def extended(whole: bytes, kind: int, extension: bytes) -> bytes:
+    """Return the hello in the record *whole* with one more extension."""
+    body = whole[9:]
+    at = 2 + 32
+    at += 1 + body[at]
+    at += 2 + int.from_bytes(body[at : at + 2])
+    at += 1 + body[at]
+    extensions = body[at + 2 :] + kind.to_bytes(2) + len(extension).to_bytes(2) + extension
+    body = body[:at] + len(extensions).to_bytes(2) + extensions
+    return whole[:3] + (len(body) + 4).to_bytes(2) + b"\x01" + len(body).to_bytes(3) + body
+
+
 @pytest.mark.parametrize("text", [b"", b"USER alice\r\n", b"\x16\x03\x01", b"\x16\x03\x01\x00\x00", b"\x80\x2e"])
 def test_what_is_no_hello_offers_nothing(text: bytes) -> None:
     """Commands in clear, and records without anything in them."""

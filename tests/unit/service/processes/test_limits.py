@@ -7,10 +7,10 @@ import gc
 import pytest
 from twisted.internet.task import Clock
 
+from ftpsd.auth.slots import SLOTS_IN_BUCKET
 from ftpsd.data.carry.pace import NO_LIMIT
 from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
-from ftpsd.processes.shared.slots import SLOTS_IN_BUCKET
 from ftpsd.values.direction import Direction
 
 RATE = 1_000_000

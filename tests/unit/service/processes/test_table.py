@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftpsd.auth.slots import SLOTS_IN_BUCKET
 from ftpsd.processes.shared.count_table import CountTable, TableFull
-from ftpsd.processes.shared.slots import SLOTS_IN_BUCKET
 
 PROCESSES = 3
 KEYS = ("alice", "bob", "carol", "dave")

@@ -1,5 +1,5 @@
 """
-The slots of keys in a table of shared memory.
+The slots of keys in a table of memory, which several processes may share.
 
 A key is known by a keyed hash and lies in one of the 32 slots of its bucket, so no client can choose keys that share
 one. The table decides which slots are free.

@@ -1,0 +1,150 @@
+"""
+Bans that outlive the server: the state file remembers what the table of penalties has.
+
+Bans, the clients that are known for a good login, and the repeaters are written a moment after each change, and taken
+over at the start. Failures that have led to no ban, and names refused at a known client, are forgotten with the server.
+While the file cannot be used, which its owner tells, penalties live in memory alone; what has changed meanwhile is
+written later.
+"""
+
+from __future__ import annotations
+
+import json
+from sqlite3 import Connection
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.offences import REASONS
+from ftpsd.control.gate.places import place_from
+from ftpsd.control.gate.record_table import PLACES, Record
+from ftpsd.durable import facts
+from ftpsd.durable.store import Store
+from ftpsd.durable.trouble import StateTrouble
+from ftpsd.workers import PoolBusy
+
+KIND: Final = "penalty"
+# Seconds between two looks, and records that one look writes: a flood of bans does not keep others from the file.
+LOOK: Final = 1.0
+MOST_WRITTEN: Final = 500
+
+log = Logger()
+
+
+class LastingBans:
+    """The keeper of *penalties* in *store*: one process of the server has it."""
+
+    def __init__(self, penalties: GrowingPenalties, store: Store, clock: IReactorTime) -> None:
+        self._penalties = penalties
+        self._store = store
+        self._clock = clock
+        self._generation = -1
+        self._seen = bytes(len(penalties.table.moments()))
+        # Slots that have changed since they were written; and which slot the fact of a key was written for, and back.
+        self._pending: set[int] = set()
+        self._slots: dict[str, int] = {}
+        self._keys: dict[int, str] = {}
+        self._is_writing = False
+
+    def load(self) -> Deferred[None]:
+        """Take over what the file has; never fails."""
+
+        def found(known: list[facts.Fact]) -> None:
+            now = self._clock.seconds()
+            for fact in known:
+                record = _record(fact)
+                if record is not None:
+                    self._penalties.restore(record, now)
+
+        return self._store.run(_of_kind, self._clock.seconds()).addCallback(found).addErrback(_ignored)
+
+    def look(self) -> Deferred[None]:
+        """Write what has changed, as far as one look may."""
+        table, now = self._penalties.table, self._clock.seconds()
+        if not self._store.is_configured or self._is_writing:
+            return succeed(None)
+        if (generation := table.generation) != self._generation:
+            moments = table.moments()
+            self._pending |= table.changed(self._seen, moments)
+            self._generation, self._seen = generation, moments
+        if not self._pending:
+            return succeed(None)
+        taken = sorted(self._pending)[:MOST_WRITTEN]
+        records = {slot: self._penalties.record_at(slot) for slot in taken}
+        kept = {slot: each for slot, each in records.items() if each.lasts_until > now and not each.is_of_name}
+        facts_kept = [facts.Fact(each.key, _value(each), each.lasts_until) for each in kept.values()]
+        gone = [self._keys[slot] for slot in taken if slot in self._keys]
+
+        def written(_: None) -> None:
+            self._pending.difference_update(taken)
+            for key in gone:
+                self._keys.pop(self._slots.pop(key), None)
+            for slot, record in kept.items():
+                self._keys.pop(self._slots.get(record.key, -1), None)
+                self._slots[record.key], self._keys[slot] = slot, record.key
+
+        def over(result: object) -> None:
+            self._is_writing = False
+            if isinstance(result, Failure):
+                _ignored(result)
+
+        self._is_writing = True
+        # A failure leaves them pending: each look tries again.
+        return self._store.run(_write, facts_kept, gone, now).addCallback(written).addBoth(over)
+
+
+def _of_kind(connection: Connection, now: float) -> list[facts.Fact]:
+    return list(facts.every(connection, KIND, now))
+
+
+def _write(connection: Connection, rows: list[facts.Fact], gone: list[str], now: float) -> None:
+    for key in gone:
+        facts.remove(connection, KIND, key)
+    for fact in rows:
+        facts.put(connection, KIND, fact.key, fact.value, fact.until)
+    facts.tidy(connection, KIND, now, PLACES)
+
+
+def _value(record: Record) -> str:
+    return json.dumps(
+        {
+            "until": record.until,
+            "known": record.known,
+            "calm": record.calm,
+            "level": record.level,
+            "reason": REASONS[record.reason],
+            "words": record.name if record.is_manual else "",
+        }
+    )
+
+
+def _record(fact: facts.Fact) -> Record | None:
+    """Return the record that a fact tells; None for one that another version, or nobody of ours, has written."""
+    try:
+        told: dict[str, Any] = json.loads(fact.value)
+        place_from(fact.key)
+        until, known, calm = (float(told[name]) for name in ("until", "known", "calm"))
+        reason = REASONS.index(told["reason"])
+        return Record(
+            key=fact.key,
+            name=str(told["words"]),
+            until=until,
+            known=known,
+            calm=calm,
+            level=min(max(int(told["level"]), 0), 255),
+            reason=reason,
+            is_manual=reason == 0,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        log.warn("a penalty of the state file is ignored: {kind}", kind=type(error).__name__)
+        return None
+
+
+def _ignored(failure: Failure) -> None:
+    """Take a failure of the file for told: the store's listener has told it."""
+    if not failure.check(StateTrouble, PoolBusy):
+        log.failure("penalties could not be kept", failure)

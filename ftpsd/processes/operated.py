@@ -1,0 +1,111 @@
+"""
+A server of several processes as its operator sees it: every process is asked, and the answers are put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ftpsd.processes.child import ANSWER, Child
+from ftpsd.service.operating.own_process import LastReload
+from ftpsd.service.operating.question import MOST_SESSIONS
+
+if TYPE_CHECKING:
+    from ftpsd.processes.supervisor import Supervisor
+
+log = Logger()
+
+
+class SeveralProcesses:
+    """The `Operated` of *supervisor*; a process that does not answer in time is `missing` in the answers."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._last_reload = LastReload()
+        supervisor.bus.subscribe(self._last_reload)
+
+    def who(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+
+        def joined(answers: _Answers) -> dict[str, Any]:
+            sessions = [
+                {**session, "process": child.index + 1} for child, told in answers.told for session in told["sessions"]
+            ]
+            sessions.sort(key=lambda each: -each["seconds"])
+            total = _sum(answers, "total")
+            return {"sessions": sessions[:MOST_SESSIONS], "total": total, "missing": answers.missing}
+
+        return self._ask_all("sessions").addCallback(joined)
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        rounds = self._supervisor.rounds
+        return rounds.refresh().addCallback(lambda _: {**self._supervisor.status(), **self._last_reload.told()})
+
+    def progress(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+
+        def joined(answers: _Answers) -> dict[str, Any]:
+            counts = {name: _sum(answers, name) for name in ("sessions", "transfers")}
+            return {**counts, "is_stopping": self._supervisor.is_stopping, "missing": answers.missing}
+
+        return self._ask_all("progress").addCallback(joined)
+
+    def kick(self, session: str | None, user: str | None, host: str) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+
+        def joined(answers: _Answers) -> dict[str, Any]:
+            hosts = {host for _, told in answers.told for host in told["hosts"]}
+            return {"ended": _sum(answers, "ended"), "hosts": sorted(hosts), "missing": answers.missing}
+
+        return self._ask_all("kick", session=session, user=user, host=host).addCallback(joined)
+
+    def reload(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return self._supervisor.handing.reloads.enter().addCallback(lambda problems: {"problems": problems})
+
+    def drain(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        self._supervisor.drain()
+        return self.progress()
+
+    def _ask_all(self, question: str, **arguments: object) -> Deferred[_Answers]:
+        """Ask every process at once."""
+        children = self._supervisor.ready_children()
+        answers = _Answers()
+
+        def failed(failure: Failure, child: Child) -> None:
+            why = failure.getErrorMessage() or type(failure.value).__name__
+            log.warn("{name} does not answer the operator: {why}", name=child.name, why=why)
+            answers.missing.append(child.name)
+
+        asked = [
+            child.ask(question, ANSWER, **arguments).addCallbacks(
+                lambda told, child: answers.told.append((child, told)),
+                failed,
+                callbackArgs=(child,),
+                errbackArgs=(child,),
+            )
+            for child in children
+        ]
+        if not asked:
+            return succeed(answers)
+        return DeferredList(asked).addCallback(lambda _: answers)
+
+
+class _Answers:
+    """The answers of some processes, and the names of those without."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Child, dict[str, Any]]] = []
+        self.missing: list[str] = []
+
+
+def _sum(answers: _Answers, name: str) -> int:
+    numbers: Iterable[int] = (told[name] for _, told in answers.told)
+    return sum(numbers)

@@ -1,0 +1,108 @@
+"""
+The answers of a server of one process, and of each of several to its supervisor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from ftpsd.audit.events import Event, Reloaded, ReloadFailed, Started
+from ftpsd.control.state.presence import hosts_of, kick, kick_user, present, there
+from ftpsd.service.changing.reload import Reloader
+from ftpsd.service.operating.question import MOST_SESSIONS
+from ftpsd.service.parts import Parts
+
+
+class OneProcess:
+    """
+    The `Operated` of the process with *parts*; *reloader* reads its files anew, *status* has the state for people.
+
+    *drain* stops the server as SIGTERM does, and *is_stopping* returns whether it stops.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        reloader: Reloader,
+        status: Callable[[], Mapping[str, object]],
+        drain: Callable[[], object],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._parts = parts
+        self._reloader = reloader
+        self._status = status
+        self._drain = drain
+        self._is_stopping = is_stopping
+        self._last_reload = LastReload()
+        parts.bus.subscribe(self._last_reload)
+
+    def who(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed(sessions_of(self._parts))
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed({**self._status(), **self._last_reload.told()})
+
+    def progress(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed({**progress_of(self._parts), "is_stopping": self._is_stopping()})
+
+    def kick(self, session: str | None, user: str | None, host: str) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed(kicked_of(self._parts, session, user, host))
+
+    def reload(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return self._reloader.turnstile.enter().addCallback(lambda problems: {"problems": problems})
+
+    def drain(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        self._drain()
+        return self.progress()
+
+
+class LastReload:
+    """A sink of events that remembers how the last reload ended."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, str] | None = None
+
+    def __call__(self, event: Event, seconds: float) -> None:
+        """Take *event*."""
+        if isinstance(event, (Started, Reloaded)):
+            self._last = seconds, "taken"
+        elif isinstance(event, ReloadFailed):
+            self._last = seconds, f"refused: {event.reason}"
+
+    def told(self) -> dict[str, object]:
+        """Return the line for `ftpsd status`."""
+        if self._last is None:
+            return {}
+        when, how = self._last
+        return {"configuration": f"{how} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(when))} UTC"}
+
+
+def sessions_of(parts: Parts) -> dict[str, Any]:
+    """Return the sessions of this process, the oldest first."""
+    seen = present(parts.sessions)
+    return {"sessions": [asdict(each) for each in seen[:MOST_SESSIONS]], "total": len(seen), "missing": []}
+
+
+def progress_of(parts: Parts) -> dict[str, int]:
+    """Return how many sessions and transfers this process has."""
+    sessions = there(parts.sessions)
+    return {"sessions": len(sessions), "transfers": sum(pi.session.transfer is not None for pi in sessions)}
+
+
+def kicked_of(parts: Parts, session: str | None, user: str | None, host: str) -> dict[str, Any]:
+    """End a session of this process, or those of a user."""
+    if session is not None:
+        return {"ended": int(kick(parts.sessions, session)), "hosts": []}
+    assert user is not None
+    return {"ended": kick_user(parts.sessions, user, host), "hosts": sorted(hosts_of(parts.sessions, user))}

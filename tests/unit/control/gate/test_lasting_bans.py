@@ -1,0 +1,128 @@
+"""Penalties and the state file: what a restart finds again, and what becomes of them while the file is broken."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from ftpsd.control.gate import lasting_bans
+from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
+from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.lasting_bans import KIND, LastingBans
+from ftpsd.control.gate.record_table import RecordTable, own_table
+from ftpsd.control.penalties import BANNED
+from ftpsd.durable import facts
+from tests.unit.control.gate.test_bans import GUESSER, OFFICE, Gate
+from tests.unit.durable.running import Driven, driven
+
+
+def keeper(gate: Gate, state: Driven) -> LastingBans:
+    """Return the keeper of *gate* in the file of *state*."""
+    return LastingBans(gate.penalties, state.store, gate.clock)
+
+
+def after_restart(state: Driven, gate: Gate) -> Gate:
+    """Return a new server's gate, which has read the file, at the time of the old one."""
+    made = Gate()
+    made.clock.rightNow = gate.clock.seconds()
+    state.answer(keeper(made, state).load())
+    return made
+
+
+def test_a_restart_finds_bans_repeaters_and_known_clients(tmp_path: Path) -> None:
+    """Each until it would have ended; also an operator's words, and a ban of a network."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        kept = keeper(gate, state)
+        gate.fail(GUESSER, times=10)
+        gate.log_in(OFFICE)
+        gate.penalties.ban("198.51.100.0/24", 7200, "their request")
+        gate.fail("192.0.2.99", times=9)
+        state.answer(kept.look())
+        again = after_restart(state, gate)
+        assert [(ban.client, ban.reason, ban.detail, ban.until) for ban in again.penalties.bans()] == [
+            (ban.client, ban.reason, ban.detail, ban.until) for ban in gate.penalties.bans()
+        ]
+        assert again.is_banned(GUESSER)
+        assert again.is_banned("198.51.100.77")
+        again.fail(OFFICE, times=40)
+        assert not again.is_banned(OFFICE)
+        again.clock.advance(901)
+        again.fail(GUESSER, times=10)
+        assert again.banned[-1] == (GUESSER, "wrong-password", 1800.0)
+        assert not again.is_banned("192.0.2.99")
+
+
+def test_a_ban_that_was_lifted_does_not_come_back(tmp_path: Path) -> None:
+    """Nor does one that is over; and nothing stays in the file for ever."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        kept = keeper(gate, state)
+        gate.fail(GUESSER, times=10)
+        gate.penalties.ban("10.0.0.0/8", 60)
+        state.answer(kept.look())
+        gate.penalties.lift(GUESSER)
+        gate.clock.advance(61)
+        gate.penalties.end_over()
+        state.answer(kept.look())
+        assert after_restart(state, gate).penalties.bans() == []
+        assert state.answer(state.store.run(lambda file: list(facts.every(file, KIND, 0.0)))) == []
+
+
+def test_while_the_file_is_broken_penalties_live_in_memory(tmp_path: Path) -> None:
+    """And are written when it has been mended."""
+    with driven(tmp_path / "missing" / "state.db") as state:
+        gate = Gate()
+        kept = keeper(gate, state)
+        state.answer(kept.load())
+        gate.fail(GUESSER, times=10)
+        state.answer(kept.look())
+        assert gate.is_banned(GUESSER)
+        (tmp_path / "missing").mkdir()
+        state.reactor.advance(2)
+        state.answer(kept.look())
+        assert after_restart(state, gate).is_banned(GUESSER)
+
+
+def test_a_flood_of_bans_is_written_in_parts(tmp_path: Path) -> None:
+    """Others of the server wait for the file no longer than for one part; in the end all are there."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate(4096, penalties={"network": {"failures": None}})
+        kept = keeper(gate, state)
+        count = lasting_bans.MOST_WRITTEN + 100
+        for number in range(count):
+            gate.penalties.ban(f"10.0.{number >> 8}.{number & 255}", 3600)
+        found = []
+        for _ in range(3):
+            state.answer(kept.look())
+            found.append(len(state.answer(state.store.run(lambda file: list(facts.every(file, KIND, 0.0))))))
+        assert found == [lasting_bans.MOST_WRITTEN, count, count]
+
+
+def test_nonsense_in_the_file_is_no_ban(tmp_path: Path) -> None:
+    """What another version has written is left out, and the others hold."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        gate.fail(GUESSER, times=10)
+        state.answer(keeper(gate, state).look())
+        for key, value in (("nonsense", "{}"), ("10.0.0.1", "]"), ("10.0.0.2", '{"until": "x"}'), ("10.0.0.3", "[]")):
+            state.answer(state.store.run(facts.put, KIND, key, value, 2e9))
+        again = after_restart(state, gate)
+        assert [ban.client for ban in again.penalties.bans()] == [GUESSER]
+
+
+def test_two_processes_are_one() -> None:
+    """A failure in one and a failure in another are two, and both refuse."""
+    records, arrivals = own_table(), own_arrivals()
+    gate = Gate()
+    two = [
+        GrowingPenalties(RecordTable(records, nullcontext()), Arrivals(arrivals, nullcontext()), gate.clock)
+        for _ in range(2)
+    ]
+    for number in range(10):
+        gate.penalties = two[number % 2]
+        gate.fail(GUESSER)
+    assert [each.refusal(GUESSER) for each in two] == [BANNED, BANNED]
+    assert two[0].generation == two[1].generation > 0
+    assert two[1].lift(GUESSER)
+    assert two[0].refusal(GUESSER) is None
