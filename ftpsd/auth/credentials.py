@@ -37,6 +37,7 @@ class Refusal(StrEnum):
     CERTIFICATE_NOT_YET_VALID = CertificateFault.NOT_YET.value
     CERTIFICATE_REVOKED = CertificateFault.REVOKED.value
     CERTIFICATE_OF_UNKNOWN_AUTHORITY = CertificateFault.UNKNOWN_AUTHORITY.value
+    CERTIFICATE_AUTHORITY_EXPIRED = CertificateFault.AUTHORITY_EXPIRED.value
     NO_CURRENT_REVOCATION_LIST = CertificateFault.NO_CURRENT_LIST.value
     CERTIFICATE_UNUSABLE = CertificateFault.UNUSABLE.value
     PASSWORD_AWAITED = "password awaited"

@@ -20,6 +20,7 @@ from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.handshakes import identity_of
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.remembered import Named
@@ -119,7 +120,7 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
     try:
         while True:
             # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.
-            login = Login(name, password, session.peer_host, session.presented())
+            login = Login(name, password, session.peer_host, session.presented(), session.client_policy.needs)
             _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
             assert isinstance(proved, Proved)
             # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
@@ -172,7 +173,8 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
         if not is_in:
             counts.log_out(account)
     session.logged_in(avatar, log_out)
-    session.publish(LoggedIn(session.who, method, session.clock.seconds() - started))
+    seconds = session.clock.seconds() - started
+    session.publish(LoggedIn(session.who, method, seconds, *identity_of(session.presented())))
     return Reply(230, "Logged in.")
 
 
@@ -181,7 +183,8 @@ def _publish_denial(session: Session, name: str, started: float, error: LoginDen
 
 
 def _publish_refusal(session: Session, method: str, name: str, started: float, reason: str) -> None:
-    session.publish(LoginRefused(session.who, method, name, reason, session.clock.seconds() - started))
+    seconds = session.clock.seconds() - started
+    session.publish(LoginRefused(session.who, method, name, reason, seconds, *identity_of(session.presented())))
 
 
 async def _refusal(session: Session, started: float, reason: str) -> ReplyError:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
+from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.fields import (
     Address,
@@ -59,6 +60,14 @@ class ProxyProtocol(Section):
     trusted: Annotated[tuple[ProxyNetwork, ...], AfterValidator(check_filled), NotEmpty]
 
 
+class ClientCertificates(Section):
+    """Whether clients are asked for a certificate, and which authorities vouch for it."""
+
+    request: Request = "never"
+    authorities: FilePath | None = None
+    crl: FilePath | None = None
+
+
 class Listener(Section):
     """One control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
@@ -67,6 +76,12 @@ class Listener(Section):
     port: Port = 0
     socket: SocketName | None = None
     proxy_protocol: ProxyProtocol | None = None
+    client_certificates: ClientCertificates | None = None
+
+    @property
+    def place(self) -> str:
+        """Where clients reach it, as no other listener has it."""
+        return f"{self.mode} {self.address} {self.socket or self.port}"
 
 
 HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
@@ -99,6 +114,7 @@ class TLS(Section):
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
     ticket_lifetime: TicketLifetime = 3600.0
+    client_certificates: ClientCertificates = ClientCertificates()
     server_names: tuple[ServerName, ...] = ()
     allow_ccc: Switch = False
 
@@ -111,6 +127,7 @@ class VirtualHost(Section):
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     also: tuple[FurtherPair, ...] = ()
+    client_certificates: ClientCertificates | None = None
     authentication: LoginMethod | None = None
     banner: Banner | None = None
 

@@ -13,9 +13,10 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Banned, Event, StateFailed, StateRestored
+from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict

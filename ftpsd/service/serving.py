@@ -43,4 +43,5 @@ class Serving:
     def factory(self, listener: Listener, port: int) -> ControlFactory:
         """Return the maker of the sessions of *listener* on *port*: each begins with the configuration served then."""
         name, is_implicit = listener_name(listener, port), listener.mode == "implicit"
-        return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)
+        sessions, place = self.parts.sessions, listener.place
+        return ControlFactory(name, lambda: self.runtime, TABLE, sessions, starts_with_tls=is_implicit, place=place)

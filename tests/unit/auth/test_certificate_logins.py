@@ -142,7 +142,8 @@ def test_a_host_that_needs_certificates_asks_everybody_for_one() -> None:
 def test_a_fingerprint_needs_no_authority_but_a_good_certificate() -> None:
     """What the operator has pinned is still not to be expired, revoked or unknown to the list of revoked ones."""
     for fault in CertificateFault:
-        expected = None if fault is CertificateFault.UNKNOWN_AUTHORITY else Refusal(fault.value)
+        of_the_authority = (CertificateFault.UNKNOWN_AUTHORITY, CertificateFault.AUTHORITY_EXPIRED)
+        expected = None if fault in of_the_authority else Refusal(fault.value)
         assert why_refused(replace(TRUSTED, fault=fault), MINE, NOW) == expected
     assert why_refused(SELF_SIGNED, MINE, TRUSTED.not_after) == Refusal.CERTIFICATE_EXPIRED
     assert why_refused(SELF_SIGNED, MINE, TRUSTED.not_before - timedelta(1)) == Refusal.CERTIFICATE_NOT_YET_VALID

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, FurtherPair, ServerName, VirtualHost
+from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
@@ -124,7 +124,12 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "listeners[].proxy_protocol.trusted",
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
-        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields if key != "client_certificates"),
+        *(
+            f"{place}.client_certificates.{key}"
+            for place in ("listeners[]", "virtual_hosts[]")
+            for key in ClientCertificates.model_fields
+        ),
         *(
             f"{section}.also[].{key}"
             for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
