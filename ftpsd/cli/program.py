@@ -19,6 +19,7 @@ import click
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
+from ftpsd.cli.review_command import access
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
@@ -76,7 +77,7 @@ def main() -> None:
     """Serve files over FTPS. `ftpsd demo` shows everything at once."""
 
 
-for command in (user, who, status, kick, bans, ban, unban, reload, drain):
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
     main.add_command(command)
 
 
