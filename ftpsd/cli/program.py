@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.review_command import access
 from ftpsd.cli.terminal import (
@@ -76,7 +77,7 @@ def main() -> None:
     """Serve files over FTPS. `ftpsd demo` shows everything at once."""
 
 
-for command in (user, access, who, status, kick, reload, drain):
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
     main.add_command(command)
 
 
