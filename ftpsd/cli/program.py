@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.showing import show
@@ -80,7 +81,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show):
     user.add_command(command)
-for command in (user, access, who, status, kick, reload, drain):
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
     main.add_command(command)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ftpsd.cli.ending import end_now, now_option, require_server
 from ftpsd.cli.terminal import (
     FILE,
     Function,
@@ -130,16 +131,21 @@ def set_password(name: str, password_stdin: bool, config: Path | None, users: Pa
 
 @user.command("remove")
 @click.argument("name")
+@now_option
 @users_options
-def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
+def remove_user(name: str, now: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """Remove the user NAME; the files in the home stay."""
     from ftpsd.config.editing.edit import locked
 
+    if now:
+        require_server(users)
     path = users_file(config, users, host)
     with locked(path) as file:
         file.remove(name)
         file.save()
     click.echo(f"removed {name} from {path}; the home was left as it is")
+    if now:
+        end_now(name, config, path)
 
 
 @user.command("list")
