@@ -174,7 +174,8 @@ class ServerPI(Protocol):
             return
         self._registry.discard(self)
         why = session.close_reason or "connection-lost"
-        if self._has_input and session.who.user is None and not session.failed_logins:
+        is_own_end = why in ("connection-lost", "quit")
+        if is_own_end and self._has_input and session.who.user is None and not session.failed_logins:
             session.publish(LeftWithoutLogin(session.who))
         seconds = self._lost - session.started
         sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
