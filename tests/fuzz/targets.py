@@ -243,7 +243,13 @@ users:
 
 TARGETS: dict[str, Target] = {
     "wire/lines.py": Target(
-        (b"USER alice\r\nPASS a b \r\n", b"\xff\xf4\xff\xf2ABOR\r\n", b"STOR \xff\xff.txt\n"), lines
+        (
+            b"USER alice\r\nPASS a b \r\n",
+            b"\xff\xf4\xff\xf2ABOR\r\n",
+            b"STOR \xff\xff.txt\n",
+            b"STOR " + b"a" * 5000 + b"\r\nNOOP\r\n",
+        ),
+        lines,
     ),
     "wire/address.py": Target((b"192,0,2,1,4,1", b"|1|192.0.2.1|1025|", b"|2|2001:db8::1|65535|"), address),
     "wire/ascii.py": Target((b"one\r\ntwo\nthree\r", b"\r\r\n\n"), ascii_type),

@@ -250,6 +250,7 @@ def test_draining(start_daemon: StartDaemon) -> None:
                 send(chance, connection, noise(chance))
             for connection in idle:
                 assert all(code.isdigit() for code in final_replies(connection, 99)[0])
+                connection.close()
             for data in transfers:
                 data.close()
             for connection in busy:

@@ -15,7 +15,7 @@ import pytest
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import IPV4, ControlConnection, tls_context
 from tests.e2e.conftest import StartDaemon
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import Account, Daemon
 from tests.e2e.haproxy import DAEMON, PROXY, ProxiedDaemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
@@ -172,35 +172,39 @@ def test_health_checks_are_nobodys_offence(daemon: Daemon) -> None:
     assert count(daemon, RATE) == 0
 
 
+def shake_hands_badly(connection: ControlConnection, _: Account) -> None:
+    """Begin TLS with words that are no hello."""
+    connection.ask("AUTH TLS")
+    connection.sock.sendall(b"no hello at all, but a few words\r\n" * 10)
+
+
+# What clients do, by the offence that it is; and weights with which each is enough for a ban.
+DEEDS: dict[str, Callable[[ControlConnection, Account], None]] = {
+    "wrong-password": lambda each, account: each.send(f"USER {account.name}", "PASS wrong"),
+    "login-timeout": lambda each, _: None,
+    "not-ftp": lambda each, _: each.send("GET / HTTP/1.0"),
+    "too-many-commands": lambda each, _: each.send(*["NOOP"] * 101),
+    "handshake-failed": shake_hands_badly,
+    "no-login": lambda each, _: each.send("FEAT", "QUIT"),
+}
+WEIGHTS = dict.fromkeys((reason.replace("-", "_") for reason in DEEDS), 10)
+
+
 def test_every_offence_leads_to_a_ban_with_its_reason(start_daemon: StartDaemon) -> None:
     """As the server sees it, with weights that one deed is enough for."""
-    weights = dict.fromkeys(
-        ("wrong_password", "login_timeout", "not_ftp", "too_many_commands", "handshake_failed", "no_login"), 10
-    )
     daemon = start_daemon(
         {
-            "penalties": {**DEFAULTS, "weights": weights},
+            "penalties": {**DEFAULTS, "weights": WEIGHTS},
             "tls": {"require": "none"},
             "limits": {"login_timeout": "1s", "failed_logins": 1},
         }
     )
     account = daemon.account()
-    deeds: dict[str, Callable[[ControlConnection], object]] = {
-        "wrong-password": lambda each: each.send(f"USER {account.name}", "PASS wrong"),
-        "login-timeout": lambda each: None,
-        "not-ftp": lambda each: each.send("GET / HTTP/1.0"),
-        "too-many-commands": lambda each: each.send(*["NOOP"] * 101),
-        "handshake-failed": lambda each: each.sock.sendall(b"AUTH TLS\r\nxxxxxxxxxxxxxxxx"),
-        "no-login": lambda each: each.send("FEAT", "QUIT"),
-    }
-    for number, (reason, deed) in enumerate(deeds.items()):
+    for number, (reason, deed) in enumerate(DEEDS.items()):
         source = f"127.0.{100 + number}.1"
         with closing(arrive(daemon, source)) as connection:
             connection.reply()
-            deed(connection)
-            if reason == "handshake-failed":
-                connection.reply()
-                connection.sock.sendall(b"no hello at all, but a few words\r\n" * 10)
+            deed(connection, account)
             rest_of(connection)
         assert daemon.wait_for_event("banned", client=source)["reason"] == reason
         eventually(lambda source=source: is_refused(daemon, source), f"refused for {reason}")  # type: ignore[misc]
