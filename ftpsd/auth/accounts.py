@@ -143,7 +143,9 @@ class FileAccounts:
 
 def standing_of(user: UserRecord) -> str:
     """Return all that a login of *user* depends on, as text: the password's memory ends when any of it changes."""
-    return repr([getattr(user, name) for name in _PROVING])
+    # The secret of a second factor is not in its repr.
+    mark = None if user.second_factor is None else user.second_factor.mark
+    return repr((mark, *(getattr(user, name) for name in _PROVING)))
 
 
 class Chain:
