@@ -11,6 +11,7 @@ from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
 from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.users import Users
@@ -104,8 +105,9 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     ) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
         accounts = FileAccounts(users.users, parts.logins, parts.verified, rehash=parts.rehashing.of(file))
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method)])
-        return Host(name, banner, accounts, portal, certificate, method, clients)
+        enrolments = parts.enrolments(name)
+        portal = Portal(realm, [EnrollingChecker(UsersChecker(accounts, parts.reactor, method), enrolments)])
+        return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)
 
     banner, method, clients = config.banner, config.authentication, client_policies(loaded, None)
     default = make("", config.users, loaded.users, banner, pairs.main, method, clients)

@@ -50,6 +50,7 @@ INNOCENT: Final = frozenset(
         Refusal.MOUNT_UNUSABLE,
         Refusal.NO_CURRENT_REVOCATION_LIST,
         Refusal.PASSWORD_AWAITED,
+        Refusal.STATE_UNUSABLE,
     }
 )
 # All others weigh like a wrong password, also of users who are kept out whatever theirs is: a ban must not disclose
