@@ -134,7 +134,8 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
                     return reply
             session.keep_up()
     except CancelledError:
-        _publish_refusal(session, PASSWORD, name, started, "connection-lost")
+        # The reason of an end from our side is none of the client's.
+        _publish_refusal(session, PASSWORD, name, started, session.close_reason or "connection-lost")
         raise
 
 
