@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
+from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
@@ -109,8 +110,10 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
         splits = has_second_factors(users.users.values()) or "http" in section.accounts
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method, splits=splits)])
-        return Host(name, banner, accounts, portal, certificate, method, clients)
+        checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
+        enrolments = parts.enrolments(name)
+        portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
+        return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)
 
     banner, method, clients = config.banner, config.authentication, client_policies(loaded, None)
     default = make("", config, loaded.users, banner, pairs.main, method, clients)
