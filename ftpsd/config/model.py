@@ -178,6 +178,7 @@ class Weights(Section):
 
     wrong_password: Points = 1.0
     unknown_user: Points = 1.0
+    second_factor_failed: Points = 1.0
     dropped_login: Points = 0.5
     login_timeout: Points = 0.5
     not_ftp: Points = 1.0
@@ -223,6 +224,12 @@ class Audit(Section):
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+
+
+class SecondFactorMemory(Section):
+    """How second factors are remembered, in seconds; 0: never."""
+
+    remember: DurationOrZero = 900.0
 
 
 class Log(Section):
@@ -275,6 +282,7 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    second_factor: SecondFactorMemory = SecondFactorMemory()
     control_socket: ControlSocket = DEFAULT_SOCKET
     control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
@@ -316,6 +324,7 @@ EMPTY_MEANS_DEFAULT: Final = (
     "uploads",
     "audit",
     "log",
+    "second_factor",
     "control_groups",
     "workers",
 )

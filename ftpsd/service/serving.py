@@ -24,15 +24,26 @@ class Serving:
         self.parts = parts
         self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, parts)
+        self._forget_disabled()
 
     def use(self, loaded: Loaded) -> None:
         """Serve new sessions and logins from *loaded*, and end the sessions of users who may not log in by it."""
         self.runtime = build_runtime(loaded, self.parts)
         self.loaded = loaded
+        self._forget_disabled()
         logs.use_level(loaded.config.log.level)
         for pi in list(self.parts.sessions):
             pi.reconsider()
         self.refresh_addresses()
+
+    def _forget_disabled(self) -> None:
+        """Ask for the code of a second factor again when a user who is disabled comes back."""
+        self.parts.factors.forget(
+            host.account(user.name)
+            for host in self.runtime.hosts.all
+            for user in host.accounts.known()
+            if not user.enabled and user.second_factor is not None
+        )
 
     def refresh_addresses(self) -> None:
         """Look the DNS names of `passive.public_address` up again."""

@@ -19,6 +19,7 @@ from ftpsd.storage.rules import component_matches
 from ftpsd.values import text as wire_text
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.values.rule import Rule, fault_of
+from ftpsd.values.second_factor import DIGEST, digest_of, is_code, read_secret, spelt, split
 from ftpsd.wire import charset
 from ftpsd.wire.address import AddressError, client_of, parse_eprt, parse_port, plain_address
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
@@ -163,6 +164,20 @@ def path(data: bytes, chance: Random) -> None:
         assert VirtualPath.parse(str(found)) == found
 
 
+def code(data: bytes, chance: Random) -> None:
+    """A password is taken apart or whole, with nothing lost; a secret is read as it is spelt, or refused."""
+    said = wire_text.decode(data)
+    parts = split(said)
+    if parts is not None:
+        assert "".join(parts) == said
+        assert parts[0]
+        assert is_code(parts[1])
+    assert len(digest_of(said)) == DIGEST
+    with suppress(ValueError):
+        secret = read_secret(said)
+        assert read_secret(spelt(secret)) == secret
+
+
 def rule(data: bytes, chance: Random) -> None:
     """A pattern is refused with a reason, or has components that can be asked."""
     said = wire_text.decode(data)
@@ -263,6 +278,9 @@ TARGETS: dict[str, Target] = {
     "values/text.py": Target((b"\xc3\xa9\xff", b"a\r\nb"), texts),
     "values/path.py": Target((b"/a/b/../c", b"a//b/./", b"~/x"), path),
     "values/rule.py": Target((b"/inbox/**", b"/a*/[b]/?", b"/"), rule),
+    "values/second_factor.py": Target(
+        (b"secret123456", b"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", b"xabcd-efgh-ijkl-mn23"), code
+    ),
     "config/units.py": Target((b"10MiB", b"1d", b"10MB/s", b"077", b"3000-3050", b"unlimited"), unit),
     "config/parsing/document.py": Target((YAML, USERS), configuration, cost=20),
     "config/parsing/complaints.py": Target(

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
-from ftpsd.auth.credentials import Login, LoginDenied, Refusal
+from ftpsd.auth.credentials import Login, LoginDenied, Refusal, WithCode
 from ftpsd.auth.matching import why_refused
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
@@ -64,7 +64,7 @@ class Desk:
         """Try to log in; return why not, None for a login."""
         login = Login(name, password, "192.0.2.7", certificate, needs_certificate)
         result: list[Any] = []
-        deferred: Deferred[UserRecord] = self.checker.requestAvatarId(login)
+        deferred: Deferred[UserRecord | WithCode] = self.checker.requestAvatarId(login)
         deferred.addCallbacks(result.append, lambda failure: result.append(failure.value))
         if isinstance(result[0], UserRecord):
             return None
