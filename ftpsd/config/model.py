@@ -178,6 +178,7 @@ class Weights(Section):
 
     wrong_password: Points = 1.0
     unknown_user: Points = 1.0
+    second_factor: Points = 1.0
     second_factor_failed: Points = 1.0
     dropped_login: Points = 0.5
     login_timeout: Points = 0.5
