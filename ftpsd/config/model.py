@@ -43,6 +43,7 @@ from ftpsd.config.fields import (
     check_filled,
 )
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
+from ftpsd.config.sources.sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
 from ftpsd.values.login_method import LoginMethod
@@ -124,6 +125,7 @@ class VirtualHost(Section):
 
     names: HostNames
     users: FilePath
+    accounts: Order = ("file",)
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     also: tuple[FurtherPair, ...] = ()
@@ -178,7 +180,6 @@ class Weights(Section):
 
     wrong_password: Points = 1.0
     unknown_user: Points = 1.0
-    second_factor: Points = 1.0
     second_factor_failed: Points = 1.0
     dropped_login: Points = 0.5
     login_timeout: Points = 0.5
@@ -273,6 +274,10 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    accounts: Order = ("file",)
+    ldap: LDAP | None = None
+    pam: PAM | None = None
+    http: HTTP | None = None
     authentication: LoginMethod = "password"
     limits: Limits = Limits()
     penalties: Penalties = Penalties()

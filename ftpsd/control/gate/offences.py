@@ -22,7 +22,6 @@ class Offence(StrEnum):
     WRONG_PASSWORD = "wrong-password"
     UNKNOWN_USER = "unknown-user"
     SECOND_FACTOR_FAILED = "second-factor-failed"
-    SECOND_FACTOR = "second-factor"
     DROPPED_LOGIN = "dropped-login"
     """The client has gone before it was told whether its password is right."""
     LOGIN_TIMEOUT = "login-timeout"
@@ -51,9 +50,8 @@ INNOCENT: Final = frozenset(
         Refusal.NO_MOUNT,
         Refusal.MOUNT_UNUSABLE,
         Refusal.NO_CURRENT_REVOCATION_LIST,
-        Refusal.SECOND_FACTOR_NOT_ENROLLED,
-        Refusal.SECOND_FACTOR_UNAVAILABLE,
         Refusal.PASSWORD_AWAITED,
+        Refusal.STATE_UNUSABLE,
         # A code that has been used is what clients with many connections send, and no guess.
         Refusal.SECOND_FACTOR_USED,
         Refusal.SECOND_FACTOR_MISSING,
@@ -66,9 +64,6 @@ INNOCENT: Final = frozenset(
 REFUSED_LOGINS: Final[dict[str, Offence]] = {
     **{str(reason): Offence.WRONG_PASSWORD for reason in Refusal if reason not in INNOCENT},
     Refusal.UNKNOWN_USER: Offence.UNKNOWN_USER,
-    Refusal.SECOND_FACTOR_WRONG: Offence.SECOND_FACTOR,
-    Refusal.SECOND_FACTOR_SKEWED: Offence.SECOND_FACTOR,
-    Refusal.SECOND_FACTOR_LOCKED: Offence.SECOND_FACTOR,
     Refusal.SECOND_FACTOR_WRONG: Offence.SECOND_FACTOR_FAILED,
     Refusal.SECOND_FACTOR_SKEWED: Offence.SECOND_FACTOR_FAILED,
     Refusal.SECOND_FACTOR_LOCKED: Offence.SECOND_FACTOR_FAILED,
