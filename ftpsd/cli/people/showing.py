@@ -50,6 +50,9 @@ def described(record: UserRecord, places: Provenance) -> list[dict[str, Any]]:
     stored = record.password
     own = places.key(record.name, "password")
     rows = [_row("password", None if stored is None else f"a {kind_of(stored)} hash", own, places)]
+    if record.second_factor is not None:
+        factor = "enrolled" if record.second_factor.is_enrolled else "required, and not enrolled"
+        rows.append(_row("second_factor", factor, places.key(record.name, "second_factor"), places))
     for key in _KEYS:
         place = places.key(record.name, key)
         if key == "role" and (record.role is None or place is None):
