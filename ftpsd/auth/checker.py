@@ -28,9 +28,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.auth.accounts import Accounts
+from ftpsd.auth.certified.matching import why_not_trusted, why_refused
 from ftpsd.auth.codes import could_be_right
 from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal, WithCode
-from ftpsd.auth.matching import why_not_trusted, why_refused
 from ftpsd.config.users import UserRecord
 from ftpsd.values.hours import are_now
 from ftpsd.values.login_method import CERTIFICATE, PASSWORD, LoginMethod
@@ -144,12 +144,12 @@ def method_of(user: UserRecord, default: LoginMethod) -> LoginMethod:
 def why_certificate_refused(user: UserRecord, method: LoginMethod, login: Login, seconds: float) -> Refusal | None:
     """Return why *user*, whose method is *method*, may not come with the certificate of *login*; None: it is good."""
     now = datetime.fromtimestamp(seconds, UTC)
+    wanted = (*user.certificates, *login.pinned)
     if method != PASSWORD:
-        return why_refused(login.certificate, user.certificates, now)
+        return why_refused(login.certificate, wanted, now)
     if not login.needs_certificate:
         return None
     # Everybody has to have one here; whose it is matters only where that is written down.
-    wanted = user.certificates
     return why_refused(login.certificate, wanted, now) if wanted else why_not_trusted(login.certificate, now)
 
 

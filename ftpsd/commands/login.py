@@ -20,6 +20,7 @@ from functools import partial
 
 from twisted.internet.defer import CancelledError
 
+from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
@@ -148,7 +149,10 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
     try:
         while True:
             # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.
-            login = Login(name, password, session.peer_host, session.presented(), session.client_policy.needs)
+            presented, needs = session.presented(), session.client_policy.needs
+            event = CertificateEnrolled(session.who, name, *identity_of(presented))
+            enrolled = partial(session.publish, event)
+            login = Login(name, password, session.peer_host, presented, needs, enrolled=enrolled)
             _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
             assert isinstance(proved, Proved)
             # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.

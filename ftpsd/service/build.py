@@ -11,6 +11,7 @@ from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
 from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.users import Users
@@ -104,9 +105,10 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     ) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
         accounts = FileAccounts(users.users, parts.logins, parts.verified, rehash=parts.rehashing.of(file))
-        splits = has_second_factors(users.users.values())
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method, splits=splits)])
-        return Host(name, banner, accounts, portal, certificate, method, clients)
+        checker = UsersChecker(accounts, parts.reactor, method, splits=has_second_factors(users.users.values()))
+        enrolments = parts.enrolments(name)
+        portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
+        return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)
 
     banner, method, clients = config.banner, config.authentication, client_policies(loaded, None)
     default = make("", config.users, loaded.users, banner, pairs.main, method, clients)

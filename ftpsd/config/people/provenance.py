@@ -19,6 +19,7 @@ class Provenance:
         self._users = users
         self._entries: UsersFile = users.entries
         self._of_roles: dict[str, tuple[Key, ...]] = {}
+        self._written: dict[Key, str] = {}
 
     def key(self, name: str, key: str) -> Key | None:
         """Return the place of *key* of the user called *name*; None where nothing says it."""
@@ -47,8 +48,14 @@ class Provenance:
 
     def place(self, key: Key) -> str:
         """Write the place of *key* as `file:line`."""
-        error = self._users.complaint(key, "")
-        return f"{error.file}:{error.line}"
+        found = self._written.get(key)
+        if found is None:
+            error = self._users.complaint(key, "")
+            found = f"{error.file}:{error.line}"
+            if key[0] != "users":
+                # Thousands of users have what one role says.
+                self._written[key] = found
+        return found
 
     def _rules_of(self, layer: Layer[Given]) -> tuple[Key, ...]:
         key, entry = layer

@@ -66,6 +66,7 @@ def test_a_good_site(site: Site) -> None:
         HASH.replace("v=19", "v=16"),
         "$6$salt$tooshort",
         "$2b$12$abcdefghijklmnopqrstuv",
+        "$y$j9T$salt$tooshort",
     ],
 )
 def test_a_hash_that_is_not_whole(site: Site, stored: str) -> None:
@@ -94,6 +95,7 @@ def test_a_hash_that_may_have_been_longer(site: Site) -> None:
         "$6$" + "s" * 16 + "$" + "d" * 86,
         "$6$rounds=10000$salt$" + "d" * 86,
         "$2b$12$" + "x" * 53,
+        "pbkdf2_sha256$600000$salt$" + "A" * 43 + "=",
     ],
 )
 def test_a_whole_hash(site: Site, stored: str) -> None:

@@ -146,6 +146,6 @@ def test_a_user_is_shown_without_the_secret(users: Path) -> None:
     found = factor(users)
     assert found is not None
     shown = CliRunner().invoke(main, ["user", "show", "alice", "--users", str(users)]).output
-    assert "second_factor\tenrolled\tuser alice" in shown
+    assert "second_factor\tTOTP, 10 recovery codes\tuser alice" in shown
     assert not any(digest in shown for digest in found.recovery)
     assert "totp" not in shown
