@@ -17,6 +17,7 @@ from zope.interface import Attribute, implementer
 from ftpsd.config.users import UserRecord
 from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
 from ftpsd.values.login_method import PASSWORD, CertificateMatch
+from ftpsd.workers import PoolBusy
 
 
 class Refusal(StrEnum):
@@ -53,6 +54,11 @@ class Refusal(StrEnum):
     SECOND_FACTOR_UNAVAILABLE = "second factor cannot be checked"
     PASSWORD_AWAITED = "password awaited"
     """USER has said all that it can, and the password is what is left: no refusal of a login."""
+    PASSWORD_EXPIRED = "password expired"
+    LOCKED = "user locked"
+    NO_ROLE = "no group with a role"
+    AMBIGUOUS = "several users of that name"
+    INVALID_RECORD = "user record invalid"
 
 
 class LoginDenied(UnauthorizedLogin):
@@ -74,6 +80,20 @@ class WithCode:
 
 class LoginBusy(LoginFailed):
     """A login that was not looked at, because too many wait already: the client may try again later."""
+
+    reason = "busy"
+    text = "Too many logins at once, try again later."
+
+
+class LoginUnavailable(LoginBusy):
+    """A login that cannot be decided, because the source of its user does not answer: the client may try again."""
+
+    reason = "directory unavailable"
+    text = "Logins cannot be checked now, try again later."
+
+
+class SourceUnavailable(PoolBusy):
+    """A source of users that does not answer, or not in a way that could be believed; the text says why."""
 
 
 class ILogin(ICredentials):

@@ -83,8 +83,8 @@ async def pass_(session: Session, argument: str) -> Reply:
     name, started = login.name, session.clock.seconds()
     try:
         return await _prove(session, name, argument, started)
-    except LoginBusy:
-        raise _busy(session, PASSWORD, name, started) from None
+    except LoginBusy as error:
+        raise _busy(session, PASSWORD, name, started, error) from None
     except LoginDenied as error:
         _publish_denial(session, name, started, error)
         raise await _refusal(session, started, str(error.reason)) from None
@@ -104,8 +104,8 @@ async def acct(session: Session, argument: str) -> Reply:
         # A proof of before a reload may not hold now, and there is no password to ask again with.
         is_good = login.runtime is session.runtime
         reply = await proceed(session, proved, method, started) if is_good else None
-    except LoginBusy:
-        raise _busy(session, method, proved.user.name, started) from None
+    except LoginBusy as error:
+        raise _busy(session, method, proved.user.name, started, error) from None
     except LoginDenied as error:
         error.method = method
         _publish_denial(session, proved.user.name, started, error)
@@ -240,11 +240,11 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
     return Reply(230, "Logged in.")
 
 
-def _busy(session: Session, method: str, name: str, started: float) -> ReplyError:
+def _busy(session: Session, method: str, name: str, started: float, error: LoginBusy) -> ReplyError:
     """Return the end of a session that was not looked at."""
-    _publish_refusal(session, method, name, started, "busy")
+    _publish_refusal(session, method, name, started, error.reason)
     session.after_reply(After.CLOSE, "login-busy")
-    return ReplyError(421, "Too many logins at once, try again later.")
+    return ReplyError(421, error.text)
 
 
 def _publish_denial(session: Session, name: str, started: float, error: LoginDenied) -> None:

@@ -42,6 +42,9 @@ TRANSFER_QUEUE = 10_000
 # from all of them, and the others count the homes of users who log in before their turn has come.
 UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
+# Names of the servers that sources of users name: DNS that is silent holds up those alone.
+LOOKUP_THREADS = 4
+LOOKUP_QUEUE = 200
 
 
 log = Logger()
@@ -60,6 +63,7 @@ class Parts:
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
+        self.lookup = WorkerPool("lookup", LOOKUP_THREADS, LOOKUP_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
         self.rehashing = Rehashing(self.upkeep, reactor)
         self.accounts = share.accounts
@@ -97,7 +101,7 @@ class Parts:
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
         """Every worker pool."""
-        return self.login, self.files, self.transfer, self.upkeep
+        return self.login, self.files, self.transfer, self.lookup, self.upkeep
 
     def start(self) -> None:
         """Start the workers, with room for as many open files as the system allows."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.auth.certified.enrolment import Enrolled
 from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
-from ftpsd.auth.credentials import Login, Refusal
+from ftpsd.auth.credentials import Login, LoginDenied, Refusal
 from ftpsd.auth.rehashing import is_same_password
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
@@ -67,9 +67,12 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
         # A file that cannot be asked may know better.
         return "certificate-refused" if refused is not None and known.is_known else None
 
-    def failed(failure: Failure) -> None:
+    def failed(failure: Failure) -> str | None:
+        if isinstance(failure.value, LoginDenied):
+            return ENDINGS.get(failure.value.reason, "user-removed")
         told = "whether {user} may still log in cannot be asked ({error}), session {session} goes on"
         log.warn(told, user=user.name, error=type(failure.value).__name__, session=session.who.session)
+        return None
 
     return now.accounts.find(user.name).addCallbacks(found, failed)
 
