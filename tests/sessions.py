@@ -29,7 +29,9 @@ from ftpsd.audit.events import Event
 from ftpsd.audit.keeping import KEEPS_NOTHING, Keeper
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.accounts import Accounts, FileAccounts
-from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.checker import UsersChecker, has_second_factors
+from ftpsd.auth.credentials import WithCode
+from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, Granted, IAvatar, IProved, Proved
@@ -47,6 +49,7 @@ from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
 from ftpsd.data.ports import PassivePorts
 from ftpsd.data.sockets import DataSocket
+from ftpsd.durable.store import Store
 from ftpsd.storage.base import Storage
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
@@ -87,7 +90,8 @@ class MemoryRealm:
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: object) -> Any:
         """Open nothing yet: see `enter`."""
-        return succeed((IProved, Proved(avatarId, lambda: self.enter(avatarId)), lambda: None))
+        user, code = (avatarId.user, avatarId.code) if isinstance(avatarId, WithCode) else (avatarId, None)
+        return succeed((IProved, Proved(user, lambda: self.enter(user), code), lambda: None))
 
     def enter(self, user: UserRecord) -> Deferred[Granted]:
         """Open the storage."""
@@ -110,7 +114,8 @@ class Server:
     """
     What sessions need around them; *sections* are those of ftpsd.yaml.
 
-    *files*, *transfer* and *login* are the worker pools, *table* the commands, *keeper* keeps events.
+    *files*, *transfer* and *login* are the worker pools, *table* the commands, *keeper* keeps events,
+    *state* is the state file.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class Server:
         keeper: Keeper = KEEPS_NOTHING,
         certificate: bool = True,
         public_address: Callable[[str, str], str] = lambda client, local: local,
+        state: Store | None = None,
         **sections: Mapping[str, object] | object,
     ) -> None:
         self.reactor: Any = Reactor()
@@ -154,6 +160,7 @@ class Server:
                 counts=self.counts,
                 rates=UserRates(self.reactor),
                 live=LiveSessions(self.reactor),
+                factors=SecondFactors(state or Store(None, self.reactor.callFromThread), self.reactor),
             ),
             hosts=Hosts(default),
             data=DataSettings(
@@ -184,7 +191,7 @@ class Server:
 
     def host_of(self, accounts: Accounts, certificate: CertificatePair | None = None) -> Host:
         """Return a default host with these accounts."""
-        portal = Portal(self.realm, [UsersChecker(accounts, self.reactor)])
+        portal = Portal(self.realm, [UsersChecker(accounts, self.reactor, splits=has_second_factors(accounts.known()))])
         return Host("", self.config.banner, accounts, portal, certificate)
 
     def take(self, *records: UserRecord, **changes: Any) -> None:

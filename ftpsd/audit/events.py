@@ -87,21 +87,6 @@ class ReloadFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateFailed(Event):
-    """The state file cannot be used. *reason* is free text for the operator, with the remedy; no metric carries it."""
-
-    event = "state-failed"
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StateRestored(Event):
-    """The state file can be used again."""
-
-    event = "state-restored"
-
-
 # Sessions and logins
 
 
@@ -173,7 +158,12 @@ class LeftWithoutLogin(Event):
 
 @dataclass(frozen=True, slots=True)
 class TLSEstablished(Event):
-    """A handshake on a control or data connection is complete; *group* is that of the key exchange, where known."""
+    """
+    A handshake on a control or data connection is complete; *group* is that of the key exchange, where known.
+
+    *certificate* is the fingerprint of the client's, as in the events of logins, and the subject is what it says of
+    itself, whoever vouches for that.
+    """
 
     event = "tls-established"
     channel: Channel
@@ -182,6 +172,8 @@ class TLSEstablished(Event):
     resumed: bool
     seconds: float
     group: str | None = None
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +194,8 @@ class LoggedIn(Event):
     event = "logged-in"
     method: str
     seconds: float
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +207,8 @@ class LoginRefused(Event):
     name: str
     reason: str
     seconds: float
+    certificate: str | None = None
+    certificate_subject: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.name) > MOST_TYPED:

@@ -20,6 +20,8 @@ PRIORITIES = {
     "connection-rejected": NOTICE,
     "tls-failed": NOTICE,
     "login-refused": NOTICE,
+    "banned": NOTICE,
+    "unbanned": NOTICE,
     "data-connection-refused": NOTICE,
     "quota-exceeded": NOTICE,
     "passive-exhausted": WARNING,

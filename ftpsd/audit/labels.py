@@ -19,8 +19,9 @@ from twisted.logger import Logger
 from ftpsd.audit.counting import Labelled
 
 OTHER = "other"
-# Fixed words of our own: "too-many-connections". No digit, dot, colon or slash, so no address, path or time passes.
-WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,47}")
+# Fixed words of our own: "too-many-connections", "password+totp". No digit, dot, colon or slash, so no address, path or
+# time passes.
+WORD = re.compile(r"[A-Za-z][A-Za-z _+-]{0,47}")
 # Names the operator, a library or the RFC chose: "explicit:21", "TLSv1.3", "RETR", "2xx". No address has this form.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}(:[0-9]{1,5})?|[0-9]xx")
 # Verbs of the command table, "SITE CHMOD" for a sub-command, and the class of a reply.

@@ -11,8 +11,8 @@ Reactor thread only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import fields, replace
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -23,6 +23,27 @@ from ftpsd.auth.queue import LoginQueue
 from ftpsd.auth.rehashing import Rehash, is_old
 from ftpsd.config.users import UserRecord
 from ftpsd.wire.address import client_of
+
+# What a user is given once logged in. All else of a record decides about the login, also what comes to it in time.
+_GIVEN: Final = frozenset(
+    {
+        "home",
+        "rules",
+        "role",
+        "mounts",
+        "quota",
+        "sessions",
+        "download_rate",
+        "upload_rate",
+        "data_session_reuse",
+        "upload_end",
+        "encoding",
+        "stored_encoding",
+        "group",
+        "accounts",
+    }
+)
+_PROVING: Final = tuple(each.name for each in fields(UserRecord) if each.name not in _GIVEN)
 
 
 class Accounts(Protocol):
@@ -122,17 +143,7 @@ class FileAccounts:
 
 def standing_of(user: UserRecord) -> str:
     """Return all that a login of *user* depends on, as text: the password's memory ends when any of it changes."""
-    return repr(
-        (
-            user.password,
-            user.enabled,
-            user.expires,
-            user.hours,
-            [str(network) for network in user.networks],
-            user.authentication,
-            user.certificates,
-        )
-    )
+    return repr([getattr(user, name) for name in _PROVING])
 
 
 class Chain:

@@ -13,6 +13,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
+from ftpsd.config.users import UserRecord
 from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
 from ftpsd.values.login_method import PASSWORD
 
@@ -37,8 +38,16 @@ class Refusal(StrEnum):
     CERTIFICATE_NOT_YET_VALID = CertificateFault.NOT_YET.value
     CERTIFICATE_REVOKED = CertificateFault.REVOKED.value
     CERTIFICATE_OF_UNKNOWN_AUTHORITY = CertificateFault.UNKNOWN_AUTHORITY.value
+    CERTIFICATE_AUTHORITY_EXPIRED = CertificateFault.AUTHORITY_EXPIRED.value
     NO_CURRENT_REVOCATION_LIST = CertificateFault.NO_CURRENT_LIST.value
     CERTIFICATE_UNUSABLE = CertificateFault.UNUSABLE.value
+    SECOND_FACTOR_WRONG = "wrong second factor"
+    SECOND_FACTOR_USED = "second factor code already used"
+    SECOND_FACTOR_SKEWED = "second factor code of another time"
+    SECOND_FACTOR_LOCKED = "second factor locked"
+    SECOND_FACTOR_MISSING = "second factor not given"
+    SECOND_FACTOR_NOT_ENROLLED = "no second factor enrolled"
+    SECOND_FACTOR_UNAVAILABLE = "second factor cannot be checked"
     PASSWORD_AWAITED = "password awaited"
     """USER has said all that it can, and the password is what is left: no refusal of a login."""
 
@@ -50,6 +59,14 @@ class LoginDenied(UnauthorizedLogin):
         super().__init__(str(reason))
         self.reason = reason
         self.method = method
+
+
+@dataclass(frozen=True, slots=True)
+class WithCode:
+    """A proved *user*, and the *code* of a second factor that stood behind the password; it is not checked yet."""
+
+    user: UserRecord
+    code: str = field(repr=False)
 
 
 class LoginBusy(LoginFailed):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from service_identity import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
@@ -20,6 +21,9 @@ from service_identity.hazmat import DNS_ID, DNSPattern
 from ftpsd.auth.credentials import Refusal
 from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate, NameKind
 from ftpsd.values.login_method import CertificateMatch
+
+# What is wrong with the authority and not with the certificate.
+OF_THE_AUTHORITY: Final = (Refusal.CERTIFICATE_OF_UNKNOWN_AUTHORITY, Refusal.CERTIFICATE_AUTHORITY_EXPIRED)
 
 
 def why_refused(
@@ -29,12 +33,11 @@ def why_refused(
     fault = why_not_trusted(certificate, now)
     if certificate is None:
         return fault
-    if fault in (None, Refusal.CERTIFICATE_OF_UNKNOWN_AUTHORITY) and any(
-        each.fingerprint == certificate.fingerprint for each in wanted
-    ):
-        return None
+    is_pinned = any(each.fingerprint == certificate.fingerprint for each in wanted)
     if fault is not None:
-        return fault
+        return None if is_pinned and fault in OF_THE_AUTHORITY else fault
+    if is_pinned:
+        return None
     return None if any(_is_named(certificate, each) for each in wanted) else Refusal.CERTIFICATE_OF_ANOTHER
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
-from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
@@ -73,6 +73,7 @@ class IProved(Interface):
     """A user whose password is proved; nothing is opened yet."""
 
     user = Attribute("The UserRecord.")
+    code = Attribute("The code of a second factor that came with the password, not checked yet; None for none.")
     enter = Attribute("Opens what the user is given, as requestAvatar does for IAvatar.")
 
 
@@ -83,6 +84,7 @@ class Proved:
 
     user: UserRecord
     enter: Callable[[], Deferred[Granted]]
+    code: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Realm:
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
     def requestAvatar(  # type: ignore[override]
-        self, avatarId: UserRecord, mind: object, *interfaces: type[Interface]
+        self, avatarId: UserRecord | WithCode, mind: object, *interfaces: type[Interface]
     ) -> Deferred[Granted] | Deferred[tuple[type[IProved], Proved, Logout]]:
         """
         Return the user the checker returned: as IProved at once, as IAvatar with the storage opened.
@@ -124,10 +126,11 @@ class Realm:
         is missing or unusable, with `LoginBusy` when the pool's queue is full. When the caller cancels, a storage that
         is opened all the same is closed again.
         """
+        user, code = (avatarId.user, avatarId.code) if isinstance(avatarId, WithCode) else (avatarId, None)
         if IProved in interfaces:
-            return succeed((IProved, Proved(avatarId, partial(self._enter, avatarId)), _nothing))
+            return succeed((IProved, Proved(user, partial(self._enter, user), code), _nothing))
         if IAvatar in interfaces:
-            return self._enter(avatarId)
+            return self._enter(user)
         raise NotImplementedError("ftpsd knows avatars of IProved and IAvatar only")
 
     def _enter(self, user: UserRecord) -> Deferred[Granted]:

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
+from ftpsd.cli.people.changing import disable, enable, generate, set_keys
+from ftpsd.cli.people.enrolling import otp
+from ftpsd.cli.people.showing import show
+from ftpsd.cli.review_command import access
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
@@ -75,7 +80,9 @@ def main() -> None:
     """Serve files over FTPS. `ftpsd demo` shows everything at once."""
 
 
-for command in (user, who, status, kick, reload, drain):
+for command in (set_keys, enable, disable, generate, show, otp):
+    user.add_command(command)
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
     main.add_command(command)
 
 

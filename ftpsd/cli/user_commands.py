@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ftpsd.cli.ending import end_now, now_option, require_server
 from ftpsd.cli.terminal import (
     FILE,
     Function,
@@ -43,15 +44,17 @@ def users_options(command: Function) -> Function:
 
 @user.command("add")
 @click.argument("name")
-@click.option("--home", type=FILE, required=True, metavar="DIR", help="The directory the user sees as /.")
-@click.option("--role", help="A role of the file; without one the user may do everything in the home.")
+@click.option("--home", type=FILE, metavar="DIR", help="The directory the user sees as /; else that of group or role.")
+@click.option("--group", help="A group of the file.")
+@click.option("--role", help="A role of the file; without one, and without one of the group, everything is allowed.")
 @click.option("--create-home", is_flag=True, help="Make the directory, for the daemon's user only.")
 @click.option("--owner", metavar="USER", help="The daemon's user, whose the new home is; else it is found out.")
 @password_option
 @users_options
 def add_user(
     name: str,
-    home: Path,
+    home: Path | None,
+    group: str | None,
     role: str | None,
     create_home: bool,
     owner: str | None,
@@ -66,14 +69,18 @@ def add_user(
     account = named_account(owner)
     if account is not None and not create_home:
         raise click.UsageError("--owner goes with --create-home, which makes something to own.")
-    path, home = users_file(config, users, host), home.absolute()
-    more = {"role": role} if role is not None else {}
+    if home is None and group is None and role is None:
+        raise click.UsageError("--home is missing, and there is no --group or --role that could have one.")
+    path = users_file(config, users, host)
+    said = {"home": None if home is None else str(home.absolute()), "group": group, "role": role}
+    settings = {key: value for key, value in said.items() if value is not None}
     # Tried before the password is asked for, so that the operator types none in vain; the lock is not held by a prompt.
     with locked(path) as file:
-        file.add(name, {"home": str(home), **more})
+        file.add(name, settings)
     password = hashed(ask_password(password_stdin))
     with locked(path) as file:
-        file.add(name, {"password": password, "home": str(home), **more})
+        file.add(name, {"password": password, **settings})
+        home = file.user(name).home
         files = [path] if users is not None else [given_or_default(config), path]
         made = _made(home, account, files) if create_home else ""
         file.save()
@@ -124,16 +131,21 @@ def set_password(name: str, password_stdin: bool, config: Path | None, users: Pa
 
 @user.command("remove")
 @click.argument("name")
+@now_option
 @users_options
-def remove_user(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
+def remove_user(name: str, now: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """Remove the user NAME; the files in the home stay."""
     from ftpsd.config.editing.edit import locked
 
+    if now:
+        require_server(users)
     path = users_file(config, users, host)
     with locked(path) as file:
         file.remove(name)
         file.save()
     click.echo(f"removed {name} from {path}; the home was left as it is")
+    if now:
+        end_now(name, config, path)
 
 
 @user.command("list")

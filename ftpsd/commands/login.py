@@ -4,9 +4,13 @@ Login and logout: USER, PASS, ACCT, REIN, QUIT.
 Unknown user, wrong password or certificate, disabled account and wrong network get the same text after the same work.
 Only the audit log knows.
 
-A login goes from nobody to somebody who is named (USER), whom a certificate or a password proves, and who is let in
-(`proceed`). That state is one value, `Parameters.login`. A client whose certificate is the whole proof has 232 from
-USER (RFC 2228; RFC 4217, 5.1); every other one has 331, whatever its certificate and whoever the user is.
+A login goes from nobody to somebody who is named (USER), whom a certificate or a password proves, whose second factor
+is checked where one is needed, and who is let in (`proceed`). That state is one value, `Parameters.login`. A client
+whose certificate is the whole proof has 232 from USER (RFC 2228; RFC 4217, 5.1); every other one has 331, whatever its
+certificate and whoever the user is.
+
+A code of the second factor stands behind the password, or comes with ACCT, for which 332 asks once the password is
+right. For a user without a password, who has a certificate, PASS is the code, or anything else for 332.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from twisted.internet.defer import CancelledError
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.factors import Question
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.state.handshakes import identity_of
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
-from ftpsd.control.state.remembered import Named
+from ftpsd.control.state.remembered import Named, Proven
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.tls.certificates import CertificatePair
@@ -69,15 +75,15 @@ async def pass_(session: Session, argument: str) -> Reply:
     login, session.parameters.login = session.parameters.login, None
     if session.avatar is not None:
         return Reply(202, "Already logged in.")
+    if isinstance(login, Proven):
+        login.leave()
     if not isinstance(login, Named):
         raise ReplyError(503, "Send USER first.")
     name, started = login.name, session.clock.seconds()
     try:
         return await _prove(session, name, argument, started)
     except LoginBusy:
-        _publish_refusal(session, PASSWORD, name, started, "busy")
-        session.after_reply(After.CLOSE, "login-busy")
-        raise ReplyError(421, "Too many logins at once, try again later.") from None
+        raise _busy(session, PASSWORD, name, started) from None
     except LoginDenied as error:
         _publish_denial(session, name, started, error)
         raise await _refusal(session, started, str(error.reason)) from None
@@ -85,8 +91,31 @@ async def pass_(session: Session, argument: str) -> Reply:
 
 @family.command("ACCT <SP> <account-information>", needs=Needs.TLS, rfc="959", hides_argument=True, is_about_login=True)
 async def acct(session: Session, argument: str) -> Reply:
-    """Name an account; no user needs one."""
-    return Reply(202, "No account is needed.")
+    """Give the code of a second factor, where 332 has asked for it."""
+    login, session.parameters.login = session.parameters.login, None
+    if not isinstance(login, Proven):
+        session.parameters.login = login
+        return Reply(202, "No account is needed.")
+    started = session.clock.seconds()
+    # People write codes with spaces, as devices show them.
+    proved, method = replace(login.proved, code=argument.replace(" ", "")), login.method
+    try:
+        # A proof of before a reload may not hold now, and there is no password to ask again with.
+        is_good = login.runtime is session.runtime
+        reply = await proceed(session, proved, method, started) if is_good else None
+    except LoginBusy:
+        raise _busy(session, method, proved.user.name, started) from None
+    except LoginDenied as error:
+        error.method = method
+        _publish_denial(session, proved.user.name, started, error)
+        raise await _refusal(session, started, str(error.reason)) from None
+    except CancelledError:
+        _publish_refusal(session, method, proved.user.name, started, "connection-lost")
+        raise
+    if reply is None:
+        session.keep_up()
+        raise ReplyError(503, "The users have changed meanwhile, send USER again.")
+    return reply
 
 
 @family.command("REIN", needs=Needs.NOTHING, rfc="959")
@@ -119,27 +148,57 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
     try:
         while True:
             # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.
-            login = Login(name, password, session.peer_host, session.presented())
+            login = Login(name, password, session.peer_host, session.presented(), session.client_policy.needs)
             _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
             assert isinstance(proved, Proved)
             # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
             if session.is_current:
                 method = method_of(proved.user, session.host.method)
-                if (reply := await proceed(session, proved, method, started)) is not None:
+                reply = await proceed(session, proved, method, started, can_ask=password is not None)
+                if reply is not None:
                     return reply
             session.keep_up()
     except CancelledError:
-        _publish_refusal(session, PASSWORD, name, started, "connection-lost")
+        # The reason of an end from our side is none of the client's.
+        _publish_refusal(session, PASSWORD, name, started, session.close_reason or "connection-lost")
         raise
 
 
-async def proceed(session: Session, proved: Proved, method: str, started: float) -> Reply | None:
+async def proceed(
+    session: Session, proved: Proved, method: str, started: float, *, can_ask: bool = True
+) -> Reply | None:
     """
     Go on with a login whose user is *proved* by *method*: the one place that decides what follows, and so the reply.
 
-    *started* is when the proof began. Returns None, and raises, as `admit` does.
+    *started* is when the proof began. Without *can_ask* a user whose second factor is missing is still to say PASS.
+    Returns None, and raises, as `admit` does; LoginDenied also where the second factor is wrong.
     """
-    return await admit(session, proved, method, started)
+    user = proved.user
+    if user.second_factor is None:
+        return await admit(session, proved, method, started)
+    presented = session.presented()
+    question = Question(
+        account=session.host.account(user.name),
+        user=user,
+        peer=session.peer_host,
+        certificate=None if presented is None else presented.fingerprint,
+        code=proved.code,
+        remember=session.config.second_factor.remember,
+    )
+    try:
+        passed = await session.while_open(session.runtime.shared.factors.decide(question))
+    except LoginDenied as error:
+        error.method = method
+        raise
+    if passed is not None:
+        return await admit(session, proved, f"{method}+{passed}", started)
+    if not can_ask:
+        raise LoginDenied(Refusal.PASSWORD_AWAITED, method)
+    missing = LoginDenied(Refusal.SECOND_FACTOR_MISSING, method)
+    # Clients that know no ACCT hang up.
+    leave = partial(_publish_denial, session, user.name, started, missing)
+    session.parameters.login = Proven(proved, method, session.runtime, leave)
+    return Reply(332, "Second factor required: send its code with ACCT, or behind the password.")
 
 
 async def admit(session: Session, proved: Proved, method: str, started: float) -> Reply | None:
@@ -172,8 +231,16 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
         if not is_in:
             counts.log_out(account)
     session.logged_in(avatar, log_out)
-    session.publish(LoggedIn(session.who, method, session.clock.seconds() - started))
+    seconds = session.clock.seconds() - started
+    session.publish(LoggedIn(session.who, method, seconds, *identity_of(session.presented())))
     return Reply(230, "Logged in.")
+
+
+def _busy(session: Session, method: str, name: str, started: float) -> ReplyError:
+    """Return the end of a session that was not looked at."""
+    _publish_refusal(session, method, name, started, "busy")
+    session.after_reply(After.CLOSE, "login-busy")
+    return ReplyError(421, "Too many logins at once, try again later.")
 
 
 def _publish_denial(session: Session, name: str, started: float, error: LoginDenied) -> None:
@@ -181,7 +248,8 @@ def _publish_denial(session: Session, name: str, started: float, error: LoginDen
 
 
 def _publish_refusal(session: Session, method: str, name: str, started: float, reason: str) -> None:
-    session.publish(LoginRefused(session.who, method, name, reason, session.clock.seconds() - started))
+    seconds = session.clock.seconds() - started
+    session.publish(LoginRefused(session.who, method, name, reason, seconds, *identity_of(session.presented())))
 
 
 async def _refusal(session: Session, started: float, reason: str) -> ReplyError:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
+from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.fields import (
     Address,
@@ -59,6 +60,14 @@ class ProxyProtocol(Section):
     trusted: Annotated[tuple[ProxyNetwork, ...], AfterValidator(check_filled), NotEmpty]
 
 
+class ClientCertificates(Section):
+    """Whether clients are asked for a certificate, and which authorities vouch for it."""
+
+    request: Request = "never"
+    authorities: FilePath | None = None
+    crl: FilePath | None = None
+
+
 class Listener(Section):
     """One control port: opened by ftpsd, or passed by systemd under the name *socket* (and then port is 0)."""
 
@@ -67,6 +76,12 @@ class Listener(Section):
     port: Port = 0
     socket: SocketName | None = None
     proxy_protocol: ProxyProtocol | None = None
+    client_certificates: ClientCertificates | None = None
+
+    @property
+    def place(self) -> str:
+        """Where clients reach it, as no other listener has it."""
+        return f"{self.mode} {self.address} {self.socket or self.port}"
 
 
 HostNames = Annotated[tuple[HostName, ...], AfterValidator(check_filled), NotEmpty]
@@ -99,6 +114,7 @@ class TLS(Section):
     require: Literal["control-and-data", "control", "none"] = "control-and-data"
     data_session_reuse: Literal["required", "offered"] = "required"
     ticket_lifetime: TicketLifetime = 3600.0
+    client_certificates: ClientCertificates = ClientCertificates()
     server_names: tuple[ServerName, ...] = ()
     allow_ccc: Switch = False
 
@@ -111,6 +127,7 @@ class VirtualHost(Section):
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     also: tuple[FurtherPair, ...] = ()
+    client_certificates: ClientCertificates | None = None
     authentication: LoginMethod | None = None
     banner: Banner | None = None
 
@@ -161,6 +178,7 @@ class Weights(Section):
 
     wrong_password: Points = 1.0
     unknown_user: Points = 1.0
+    second_factor_failed: Points = 1.0
     dropped_login: Points = 0.5
     login_timeout: Points = 0.5
     not_ftp: Points = 1.0
@@ -206,6 +224,12 @@ class Audit(Section):
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+
+
+class SecondFactorMemory(Section):
+    """How second factors are remembered, in seconds; 0: never."""
+
+    remember: DurationOrZero = 900.0
 
 
 class Log(Section):
@@ -258,6 +282,7 @@ class Config(Section):
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics | None = Metrics()
+    second_factor: SecondFactorMemory = SecondFactorMemory()
     control_socket: ControlSocket = DEFAULT_SOCKET
     control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
@@ -299,6 +324,7 @@ EMPTY_MEANS_DEFAULT: Final = (
     "uploads",
     "audit",
     "log",
+    "second_factor",
     "control_groups",
     "workers",
 )

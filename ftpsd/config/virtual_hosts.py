@@ -135,7 +135,7 @@ class HostsLike(Protocol):
 def main_pairs(config: HostsLike) -> Iterator[PairFiles]:
     """Yield the main certificate of *config*, and those beside it."""
     yield PairFiles(("tls",), config.tls.certificate, config.tls.private_key)
-    yield from _further(("tls",), config.tls.also, ())
+    yield from _further(("tls",), config.tls.also)
 
 
 def named_pairs(config: HostsLike) -> Iterator[PairFiles]:
@@ -143,12 +143,12 @@ def named_pairs(config: HostsLike) -> Iterator[PairFiles]:
     for number, entry in enumerate(config.tls.server_names):
         key: Key = ("tls", "server_names", number)
         yield PairFiles(key, entry.certificate, entry.private_key, tuple(entry.names))
-        yield from _further(key, entry.also, entry.names)
+        yield from _further(key, entry.also)
     for number, host in enumerate(config.virtual_hosts):
         if host.certificate is not None and host.private_key is not None:
             key = ("virtual_hosts", number)
             yield PairFiles(key, host.certificate, host.private_key, tuple(host.names))
-            yield from _further(key, host.also, host.names)
+            yield from _further(key, host.also)
 
 
 def first_beside(key: Key) -> Key:
@@ -156,9 +156,10 @@ def first_beside(key: Key) -> Key:
     return key[:-2] if key[-2:-1] == (ALSO,) else key
 
 
-def _further(key: Key, pairs: Sequence[PairLike], names: Sequence[str]) -> Iterator[PairFiles]:
+def _further(key: Key, pairs: Sequence[PairLike]) -> Iterator[PairFiles]:
+    """Yield further pairs, whose names are to be those of the first: no names are checked at their own key."""
     for number, entry in enumerate(pairs):
-        yield PairFiles((*key, ALSO, number), entry.certificate, entry.private_key, tuple(names))
+        yield PairFiles((*key, ALSO, number), entry.certificate, entry.private_key)
 
 
 def half_pairs(data: object) -> Iterator[tuple[Key, str]]:

@@ -19,6 +19,8 @@ from ftpsd.wire.reply import Reply, ReplyPart
 class ControlFactory(Factory):
     """
     The maker of the server-PIs of one listener, *name* in audit and metrics; *runtime* returns the current Runtime.
+
+    *place* is that of the listener in the configuration.
     """
 
     noisy = False
@@ -31,12 +33,14 @@ class ControlFactory(Factory):
         registry: set[ServerPI],
         *,
         starts_with_tls: bool,
+        place: str = "",
     ) -> None:
         self.name = name
         self._runtime = runtime
         self._table = table
         self._registry = registry
         self._starts_with_tls = starts_with_tls
+        self._place = place
 
     def buildProtocol(self, address: IAddress | None) -> ServerPI:
         """Answer one connection."""
@@ -44,4 +48,4 @@ class ControlFactory(Factory):
         return ServerPI(self._begin, clock, self._table, self._registry, starts_with_tls=self._starts_with_tls)
 
     def _begin(self, peer: str, local: str, reply: Callable[[Reply | ReplyPart], None]) -> Session:
-        return Session(self._runtime, self._table, peer, local, self.name, reply)
+        return Session(self._runtime, self._table, peer, local, self.name, reply, self._place)

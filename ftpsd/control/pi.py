@@ -123,7 +123,7 @@ class ServerPI(Protocol):
             # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
             session.has_buffer_size = session.dtp.is_protected = True
             self._start_tls()
-        self._timers.set("login", limits.login_timeout, partial(self.end, "login-timeout", "Login took too long."))
+        self._timers.set("login", limits.login_timeout, self._login_takes_too_long)
         self._timers.set("idle", limits.idle_timeout, self._check_idle)
         session.publish(SessionOpened(session.who))
         if not self._starts_with_tls:
@@ -174,7 +174,8 @@ class ServerPI(Protocol):
             return
         self._registry.discard(self)
         why = session.close_reason or "connection-lost"
-        if self._has_input and session.who.user is None and not session.failed_logins:
+        is_own_end = why in ("connection-lost", "quit")
+        if is_own_end and self._has_input and session.who.user is None and not session.failed_logins:
             session.publish(LeftWithoutLogin(session.who))
         seconds = self._lost - session.started
         sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
@@ -405,6 +406,10 @@ class ServerPI(Protocol):
     def _abort(self, reason: str) -> None:
         self.session.after_reply(After.CLOSE, reason)
         self.transport.abortConnection()
+
+    def _login_takes_too_long(self) -> None:
+        # A client whose password is being looked at has done its part.
+        self.end("login-undecided" if self._is_busy else "login-timeout", "Login took too long.")
 
     def _check_idle(self) -> None:
         """Close a session that has been silent for too long; a command at work counts as activity."""

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from ftpsd import start
 from ftpsd.auth.passwords import hash_password
+from ftpsd.config.control_socket import LONGEST_PATH
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.users import UserRecord, check_name, read_users
 from ftpsd.demo import authority
@@ -179,8 +180,15 @@ audit:
   log: audit.log
 state: state.db
 metrics: {{address: {json.dumps(IPV4)}, port: {demo.metrics_port}}}
+control_socket: {json.dumps(_control_socket(demo))}
 drain_timeout: 5s
 """
+
+
+def _control_socket(demo: Demo) -> str | None:
+    """Return where the control socket is: in the directory, unless that is too deep for the path of a socket."""
+    path = demo.directory / "control.sock"
+    return path.name if len(os.fsencode(path)) <= LONGEST_PATH else None
 
 
 def _settle_password(path: Path, user: str, password: str | None) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ftpsd.doctor.clocks import look_at_clocks
 from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
 from ftpsd.doctor.machine import daemons_at, look_at_machine
@@ -41,5 +42,6 @@ def examine(
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_machine(config, ports)
+    yield from look_at_clocks(config)
     for door in found:
         yield from visit(door, loaded.certificate, authority, login)

@@ -198,6 +198,12 @@ def _look_at_each(door: Door, pair: CertificatePair) -> Iterator[Finding]:
                     f"a client that understands {each.kind} only is shown another certificate than is configured",
                     "reload the daemon: systemctl reload ftpsd",
                 )
+        except ssl.SSLError as error:
+            reason = _shown(error.reason or "no reason given")
+            yield problem(
+                f"a client that understands {each.kind} only is refused ({reason})",
+                "reload the daemon: systemctl reload ftpsd",
+            )
         finally:
             ftp.close()
 

@@ -47,6 +47,11 @@ def remove(connection: Connection, kind: str, key: str) -> bool:
     return connection.execute("DELETE FROM facts WHERE kind = ? AND key = ?", (kind, _bytes(key))).rowcount > 0
 
 
+def remove_valued(connection: Connection, kind: str, value: str) -> None:
+    """Remove every key that has this value."""
+    connection.execute("DELETE FROM facts WHERE kind = ? AND value = ?", (kind, value))
+
+
 def every(connection: Connection, kind: str, now: float) -> Iterator[Fact]:
     """Return the facts of *kind* that hold *now*: those without an end first, then the one that ends last."""
     rows = connection.execute(

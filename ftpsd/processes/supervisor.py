@@ -42,6 +42,7 @@ from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
 from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
 from ftpsd.service.load import Loaded
+from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
@@ -104,7 +105,12 @@ class Supervisor:
         self._has_begun = False
         self.drain: Callable[[], object] = self.stop
         """Stops the server as SIGTERM does, without being the first of two signals."""
-        self._control_socket = ControlSocket(config, questions_about(SeveralProcesses(self)), self.bus, reactor)
+        self._control_socket = ControlSocket(
+            config,
+            {**questions_about(SeveralProcesses(self)), **questions_about_bans(self.penalties, reactor.seconds)},
+            self.bus,
+            reactor,
+        )
         self.is_stopping = False
 
     def _add_metrics(self, registry: CollectorRegistry) -> None:

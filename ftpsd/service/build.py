@@ -4,13 +4,14 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
 from ftpsd.auth.accounts import FileAccounts
-from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Quotas, Realm
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
@@ -18,10 +19,12 @@ from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
 from ftpsd.service.changing.addresses import PublicAddresses
+from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
 from ftpsd.storage.uploads.policy import Tell, UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import TLSPolicy
 from ftpsd.values.login_method import LoginMethod
 from ftpsd.values.path import VirtualPath
@@ -91,14 +94,22 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
     def make(
-        name: str, file: Path, users: Users, banner: str, certificate: CertificatePair | None, method: LoginMethod
+        name: str,
+        file: Path,
+        users: Users,
+        banner: str,
+        certificate: CertificatePair | None,
+        method: LoginMethod,
+        clients: Mapping[str, ClientPolicy],
     ) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
         accounts = FileAccounts(users.users, parts.logins, parts.verified, rehash=parts.rehashing.of(file))
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method)])
-        return Host(name, banner, accounts, portal, certificate, method)
+        splits = has_second_factors(users.users.values())
+        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method, splits=splits)])
+        return Host(name, banner, accounts, portal, certificate, method, clients)
 
-    default = make("", config.users, loaded.users, config.banner, pairs.main, config.authentication)
+    banner, method, clients = config.banner, config.authentication, client_policies(loaded, None)
+    default = make("", config.users, loaded.users, banner, pairs.main, method, clients)
     names: list[tuple[str, Named]] = []
     for number, entry in enumerate(config.tls.server_names):
         named = Named(default, pairs.pairs["tls", "server_names", number])
@@ -108,6 +119,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         banner = config.banner if section.banner is None else section.banner
         method = section.authentication or config.authentication
         own = None if pair is pairs.main else pair
-        host = make(section.names[0], section.users, users, banner, own, method)
+        clients = client_policies(loaded, number)
+        host = make(section.names[0], section.users, users, banner, own, method, clients)
         names += [(name, Named(host, pair)) for name in section.names]
     return Hosts(default, names)

@@ -34,6 +34,7 @@ from ftpsd.service.listeners import (
     port_of,
 )
 from ftpsd.service.load import Loaded, load
+from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.own_process import OneProcess
 from ftpsd.service.operating.question import questions_about
@@ -83,7 +84,11 @@ class Daemon(Service):
         self._operated = OneProcess(
             self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
         )
-        self._control_socket = ControlSocket(loaded.config, questions_about(self._operated), self.parts.bus, reactor)
+        questions = {
+            **questions_about(self._operated),
+            **questions_about_bans(self.parts.penalties, reactor.seconds),
+        }
+        self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._is_serving = False
 
     # --- start

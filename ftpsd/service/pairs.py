@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ftpsd.config.checks.named_files import certificate_files
+from ftpsd.config.client_certificates import sections
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key, shown_key
 from ftpsd.config.virtual_hosts import PairFiles, first_beside
 from ftpsd.tls.certificates import CertificateError, CertificatePair
 from ftpsd.tls.chain import doubts_about_chain
+from ftpsd.tls.clients.authorities import Authorities
 from ftpsd.tls.name_table import covers, folded
 
 MAIN: Key = ("tls",)
@@ -25,12 +27,14 @@ SOON = timedelta(days=14)
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """
-    The pairs by the section that names them, and complaints; without errors no required pair is missing.
+    The pairs, and the authorities of clients, by the section that names them, and complaints.
 
-    An entry of `also` is found by its own key, and beside the pair of its section.
+    Without errors none that is required is missing. An entry of `also` is found by its own key, and beside the pair of
+    its section.
     """
 
     pairs: Mapping[Key, CertificatePair] = field(default_factory=dict)
+    authorities: Mapping[Key, Authorities] = field(default_factory=dict)
     complaints: tuple[ConfigError, ...] = ()
 
     @property
@@ -40,7 +44,7 @@ class Certificates:
 
 
 def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Certificates:
-    """Load every pair of *config* but those whose files have *errors* already. Blocks."""
+    """Load every pair, and all authorities, of *config* but those whose files have *errors* already. Blocks."""
     known = {error.key for error in errors}
     pairs: dict[Key, CertificatePair] = {}
     complaints: list[ConfigError] = []
@@ -62,7 +66,32 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
         for number, host in enumerate(config.virtual_hosts):
             if host.certificate is None:
                 complaints += _strange_names(config, ("virtual_hosts", number), host.names, main)
-    return Certificates(pairs, tuple(complaints))
+    authorities, doubts = _authorities(config, known)
+    return Certificates(pairs, authorities, (*complaints, *doubts))
+
+
+def authority_files(config: Config) -> dict[Key, tuple[Path, Path | None]]:
+    """Return the files of authorities, and of their revocation lists, by the section that names them."""
+    found = sections(config).items()
+    return {key: (each.authorities, each.crl) for key, each in found if each.authorities is not None}
+
+
+def _authorities(config: Config, known: set[str]) -> tuple[dict[Key, Authorities], list[ConfigError]]:
+    """Load the authorities of *config*, but those that have complaints at one of the *known* keys already."""
+    found: dict[Key, Authorities] = {}
+    complaints: list[ConfigError] = []
+    for key, (file, crl) in authority_files(config).items():
+        if not known.isdisjoint(shown_key((*key, name)) for name in ("authorities", "crl")):
+            continue
+        try:
+            found[key] = loaded = Authorities.load(file, crl)
+        except CertificateError as problem:
+            is_about_list = crl is not None and str(problem).startswith(f"{crl}:")
+            complaints.append(config.complaint((*key, "crl" if is_about_list else "authorities"), str(problem)))
+        else:
+            for name, sentences in (("authorities", loaded.doubts()), ("crl", loaded.doubts_about_lists())):
+                complaints += (config.complaint((*key, name), each, "warning") for each in sentences)
+    return found, complaints
 
 
 def _join(config: Config, named: Iterable[PairFiles], pairs: dict[Key, CertificatePair]) -> list[ConfigError]:

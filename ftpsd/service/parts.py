@@ -13,9 +13,11 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import DAEMON, Banned, Event, StateFailed, StateRestored
+from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.state_events import StateFailed, StateRestored
+from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -74,6 +76,7 @@ class Parts:
         self.verified = share.verified
         self.state = share.state
         self.state.listener = self._state_changed
+        self.factors = SecondFactors(self.state, reactor)
         self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
         ports = share.ports
@@ -84,7 +87,7 @@ class Parts:
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
         live = LiveSessions(reactor)
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, share.penalties
+            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, self.factors, share.penalties
         )
         self._watch()
 

@@ -24,15 +24,26 @@ class Serving:
         self.parts = parts
         self.loaded = loaded
         self.runtime: Runtime = build_runtime(loaded, parts)
+        self._forget_disabled()
 
     def use(self, loaded: Loaded) -> None:
         """Serve new sessions and logins from *loaded*, and end the sessions of users who may not log in by it."""
         self.runtime = build_runtime(loaded, self.parts)
         self.loaded = loaded
+        self._forget_disabled()
         logs.use_level(loaded.config.log.level)
         for pi in list(self.parts.sessions):
             pi.reconsider()
         self.refresh_addresses()
+
+    def _forget_disabled(self) -> None:
+        """Ask for the code of a second factor again when a user who is disabled comes back."""
+        self.parts.factors.forget(
+            host.account(user.name)
+            for host in self.runtime.hosts.all
+            for user in host.accounts.known()
+            if not user.enabled and user.second_factor is not None
+        )
 
     def refresh_addresses(self) -> None:
         """Look the DNS names of `passive.public_address` up again."""
@@ -43,4 +54,5 @@ class Serving:
     def factory(self, listener: Listener, port: int) -> ControlFactory:
         """Return the maker of the sessions of *listener* on *port*: each begins with the configuration served then."""
         name, is_implicit = listener_name(listener, port), listener.mode == "implicit"
-        return ControlFactory(name, lambda: self.runtime, TABLE, self.parts.sessions, starts_with_tls=is_implicit)
+        sessions, place = self.parts.sessions, listener.place
+        return ControlFactory(name, lambda: self.runtime, TABLE, sessions, starts_with_tls=is_implicit, place=place)

@@ -69,6 +69,7 @@ class Upkeep:
         if Duty.TELL in parts.duties:
             every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
+        every(STATE_INTERVAL, self._look_at_clocks)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -85,6 +86,20 @@ class Upkeep:
         if Duty.SWEEP in self._serving.parts.duties:
             self._serving.parts.lasting_bans.look()
 
+    def _look_at_clocks(self) -> Deferred[None] | None:
+        """Warn once when the machine's own clock seems to be wrong, as those of the users' devices tell."""
+        factors = self._serving.parts.factors
+        if not self._serving.parts.state.is_configured:
+            return None
+        before = factors.clocks.trouble
+
+        def looked(_: None) -> None:
+            trouble = factors.clocks.trouble
+            if trouble is not None and before is None:
+                log.warn("second factors: {trouble}; codes are refused for it: see `timedatectl`", trouble=trouble)
+
+        return factors.look_at_clocks().addCallback(looked)
+
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
@@ -97,6 +112,7 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             "passive ports reserved": parts.ports.claimed,
+            "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
 

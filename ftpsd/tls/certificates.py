@@ -73,7 +73,7 @@ class CertificatePair:
         Raises:
             CertificateError: the pair cannot be used.
         """
-        chain = _read_chain(certificate)
+        chain = read_chain(certificate)
         key = _read_key(private_key)
         _check_match(chain, key, certificate, private_key)
         _check_dates(chain[0], certificate, now or datetime.now(UTC))
@@ -188,19 +188,31 @@ def _nameless(data: bytes) -> Iterator[bytes]:
         os.close(fd)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path, most: int = MAX_FILE) -> bytes:
+    """
+    Return the bytes of the file at *path*, which has *most* of them or less.
+
+    Raises:
+        CertificateError: it cannot be read, or is larger.
+    """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise CertificateError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}).") from None
-    if len(data) > MAX_FILE:
+    if len(data) > most:
         raise CertificateError(f"{path}: is too large to be a certificate or a key.")
     return data
 
 
-def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
-    data = _read(path)
+def read_chain(path: Path) -> tuple[x509.Certificate, ...]:
+    """
+    Return the certificates in the PEM file at *path*, in their order.
+
+    Raises:
+        CertificateError: it holds none, or one that cannot be read.
+    """
+    data = read_file(path)
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise CertificateError(f"{path}: holds no PEM certificate.")
     try:
@@ -210,7 +222,7 @@ def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
 
 
 def _read_key(path: Path) -> PrivateKey:
-    data = _read(path)
+    data = read_file(path)
     if b"PRIVATE KEY-----" not in data:
         raise CertificateError(f"{path}: holds no PEM private key.")
     try:

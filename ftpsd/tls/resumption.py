@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Protocol
 
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
 from ftpsd.tls import native
 from ftpsd.values.handshake import TLSFacts
@@ -54,14 +55,22 @@ class ServerConnection(SSL.Connection):
         self.is_complete = False
         self.is_foreign = False
         """Whether the client offers protocols of which none is FTP, and its context could not refuse that."""
-        self.named: Callable[[SSL.Connection, str], None] | None = None
+        self.named: Callable[[ServerConnection, str], None] | None = None
         """The function to call with the name of the server that the client asks for."""
         self.origin = context
         """The context it was made with, whose sessions it can resume; SNI may lend it the certificate of another."""
         self.not_resumed: Callable[[], None] | None = None
         """The function to call when the handshake is complete and has resumed nothing."""
         self.set_accept_state()
+        self.has_asked = False
+        """Whether a client that does not resume a session is asked for its certificate."""
         native.read_record_by_record(self, is_over_memory=sock is None)
+
+    def ask_for_certificate(self, *, is_wanted: bool) -> None:
+        """Ask the client for its certificate, or do not; any is taken, and none too, for the login to judge."""
+        if is_wanted is not self.has_asked:
+            self.has_asked = is_wanted
+            self.set_verify(SSL.VERIFY_PEER if is_wanted else SSL.VERIFY_NONE, take_any)
 
     def do_handshake(self) -> None:
         """Take the handshake a step further; without an exception it is complete."""
@@ -71,6 +80,11 @@ class ServerConnection(SSL.Connection):
         self.is_complete = True
         if self.not_resumed is not None and not self.evidence.is_resumed(self):
             self.not_resumed()
+
+
+def take_any(_connection: SSL.Connection, _certificate: X509, _error: int, _depth: int, _is_good: int) -> bool:
+    """Go on with the handshake, whatever OpenSSL thinks of the certificate: see `ftpsd.tls.clients.authorities`."""
+    return True
 
 
 def no_application_protocol() -> SSL.Error:

@@ -34,12 +34,13 @@ from OpenSSL import SSL
 
 from ftpsd.tls import native
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.clients.presented import described
+from ftpsd.tls.clients.authorities import Authorities
+from ftpsd.tls.clients.presented import presented
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
-from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
+from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 
@@ -48,6 +49,13 @@ UNHEARD: Final = b"before SSL initialization"
 
 # Returns the certificate for a name that a client asks for, None for a name that is not configured.
 Choice = Callable[[str], CertificatePair | None]
+# Tells whether a client that asks for a name, None for no name, is asked for a certificate.
+Asks = Callable[[str | None], bool]
+
+
+def never(_name: str | None) -> bool:
+    """Ask no client for a certificate."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ class SessionTLS:
     The TLS of one control session, made when TLS starts on it.
 
     *pair* is the certificate for the client at *address*, unless it asks for another name. *evidence*, if not the
-    usual, separates resumed handshakes of a context of the session's own.
+    usual, separates resumed handshakes of a context of the session's own. *asks* tells whether a client that asks for
+    a name, or for none, is asked for a certificate; without it none is.
     """
 
     def __init__(
@@ -81,6 +90,7 @@ class SessionTLS:
         evidence: Evidence | None = None,
         *,
         address: str = "",
+        asks: Asks | None = None,
     ) -> None:
         self.pair = pair
         """The certificate of the session: after the control connection's handshake, the one that was sent."""
@@ -89,6 +99,8 @@ class SessionTLS:
         self.secret: bytes | None = None
         """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
         self._is_choosy = policy.minimum == "1.2" and policy.maximum != "1.3"
+        self._asks = asks or never
+        self._is_asked = self._asks(None)
         self._policy = policy
         self._address = address
         self._evidence = evidence or new_evidence()
@@ -138,13 +150,18 @@ class SessionTLS:
         control = self._control() if self._control is not None else None
         return describe(control) if control is not None and control.is_complete else None
 
-    def presented(self) -> ClientCertificate | None:
-        """Return the certificate of the client at the other end of the control connection, None for none."""
+    def presented(self, authorities: Authorities | None) -> ClientCertificate | None:
+        """
+        Return the certificate of the client at the other end of the control connection, None for none.
+
+        It is the one of the handshake in which the TLS session began, when that was resumed. *authorities* are those
+        that count now.
+        """
         control = self._control() if self._control is not None else None
         if control is None or not control.is_complete:
             return None
-        certificate = control.get_peer_certificate(as_cryptography=True)
-        return None if certificate is None else described(certificate, CertificateFault.UNKNOWN_AUTHORITY)
+        tickets = self._policy.tickets
+        return presented(control, authorities, None if tickets is None else tickets.intermediates)
 
     @property
     def context(self) -> SSL.Context:
@@ -173,17 +190,20 @@ class SessionTLS:
             return
         if self._policy.choose is not None and hello.server_name is not None:
             self.server_name = hello.server_name
+            self._is_asked = self._asks(hello.server_name)
             self.pair = self._policy.choose(hello.server_name) or self.pair
         if hello.ticket is not None:
-            self._shared = tickets.for_all(self.pair, self._policy.minimum)
+            self._shared = tickets.for_all(self.pair, self._policy.minimum, asks=self._is_asked)
         else:
-            self._shared = tickets.for_address(self.pair, self._policy.minimum, self._address)
+            minimum, address = self._policy.minimum, self._address
+            self._shared = tickets.for_address(self.pair, minimum, address, asks=self._is_asked)
 
     def control_connection(self, sock: socket.socket | None) -> SSL.Connection:
         """Make the control connection's end over *sock*, which does not block, or over memory buffers."""
         control = ServerConnection(self.context, sock, Role.CONTROL, self._evidence)
         if self._policy.choose is not None:
             control.named = self._choose_pair
+        control.ask_for_certificate(is_wanted=self._is_asked)
         self._control = ref(control)
         return control
 
@@ -227,7 +247,9 @@ class SessionTLS:
         if self._shared is not None and is_ftp(hello.protocols, Role.DATA):
             assert self._policy.tickets is not None
             issuer = self._policy.tickets.issuer(hello.ticket or b"") or self._shared
-            return ServerConnection(issuer.context, sock, Role.DATA, self._evidence)
+            connection = ServerConnection(issuer.context, sock, Role.DATA, self._evidence)
+            connection.ask_for_certificate(is_wanted=self._is_asked)
+            return connection
         context = self._own_context()
         is_believed = not self._is_capped and self._is_own_ticket(hello.identity)
         if not self._is_capped and not is_believed:
@@ -240,6 +262,7 @@ class SessionTLS:
             connection.not_resumed = self._begin_anew
         if self._chosen is not None:
             connection.set_context(self._chosen)
+        connection.ask_for_certificate(is_wanted=self._is_asked)
         return connection
 
     def is_own(self, connection: SSL.Connection) -> bool:
@@ -262,6 +285,14 @@ class SessionTLS:
         """
         self._own = None
         self._key_name = b""
+
+    def has_same_client(self, connection: SSL.Connection) -> bool:
+        """Return whether the client of the data *connection* has presented the control connection's certificate."""
+        control = self._control() if self._control is not None else None
+        if control is None or not isinstance(connection, ServerConnection) or not connection.is_complete:
+            return False
+        ours, theirs = control.get_peer_certificate(), connection.get_peer_certificate()
+        return ours is not None and theirs is not None and ours.digest("sha256") == theirs.digest("sha256")
 
     def _resumes(self, context: SSL.Context, hello: ClientHello) -> bool:
         """
@@ -294,11 +325,13 @@ class SessionTLS:
         self._evidence.collect(context)
         return context
 
-    def _choose_pair(self, control: SSL.Connection, name: str) -> None:
+    def _choose_pair(self, control: ServerConnection, name: str) -> None:
         """Give the *control* connection, whose client asks for *name*, the certificate of that name."""
         assert self._policy.choose is not None
         self.server_name = name
         pair = self._policy.choose(name)
+        self._is_asked = self._asks(name)
+        control.ask_for_certificate(is_wanted=self._is_asked)
         # OpenSSL asks again when the client has to send its hello a second time (RFC 8446, 4.1.4).
         if pair is not None and pair is not self.pair:
             self.pair = pair

@@ -33,6 +33,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.clients.intermediates import Intermediates
 from ftpsd.tls.contexts import make_context, select_known
 from ftpsd.wire.clienthello import HEADER
 
@@ -73,9 +74,12 @@ class TicketContexts:
         self._lifetime = lifetime
         self._clock = clock
         # The pair is kept with the context, so that its id stands for no other one meanwhile.
-        self._current: dict[tuple[int, str], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
+        self._current: dict[tuple[int, str, bool], tuple[CertificatePair, TicketContext, IDelayedCall]] = {}
         self._by_key: WeakValueDictionary[bytes, TicketContext] = WeakValueDictionary()
-        self._by_address: WeakValueDictionary[tuple[frozenset[str], str, str], TicketContext] = WeakValueDictionary()
+        self._by_address: WeakValueDictionary[tuple[frozenset[str], str, bool, str], TicketContext]
+        self._by_address = WeakValueDictionary()
+        self.intermediates = Intermediates()
+        """Of the clients whose sessions began with these contexts."""
 
     @property
     def lifetime(self) -> float:
@@ -94,9 +98,13 @@ class TicketContexts:
                 end.cancel()
             self._current.clear()
 
-    def for_all(self, pair: CertificatePair, minimum_version: str) -> TicketContext:
-        """Return the context for clients that know tickets and are shown *pair*. Makes one in 1.5 ms if need be."""
-        key = id(pair), minimum_version
+    def for_all(self, pair: CertificatePair, minimum_version: str, *, asks: bool = False) -> TicketContext:
+        """
+        Return the context for clients that know tickets and are shown *pair*. Makes one in 1.5 ms if need be.
+
+        Where it *asks* for certificates, no session is resumed that began without the question.
+        """
+        key = id(pair), minimum_version, asks
         if key not in self._current:
             found = self._make(pair, minimum_version, SSL.SESS_CACHE_OFF)
             found.key_name = _key_name(found.context)
@@ -106,9 +114,11 @@ class TicketContexts:
             self._current[key] = pair, found, end
         return self._current[key][1]
 
-    def for_address(self, pair: CertificatePair, minimum_version: str, address: str) -> TicketContext:
+    def for_address(
+        self, pair: CertificatePair, minimum_version: str, address: str, *, asks: bool = False
+    ) -> TicketContext:
         """Return the context for clients at *address* that know session ids only. Makes one in 0.09 ms if need be."""
-        key = pair.fingerprints, minimum_version, address
+        key = pair.fingerprints, minimum_version, asks, address
         found = self._by_address.get(key)
         if found is None or found.expires - self._clock.seconds() < MOST_SECONDS / 2:
             found = self._by_address[key] = self._make(pair, minimum_version, SSL.SESS_CACHE_SERVER)

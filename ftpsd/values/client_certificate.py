@@ -20,6 +20,7 @@ class CertificateFault(StrEnum):
     NOT_YET = "client certificate not valid yet"
     REVOKED = "client certificate revoked"
     UNKNOWN_AUTHORITY = "client certificate of an unknown authority"
+    AUTHORITY_EXPIRED = "authority of the client certificate expired"
     NO_CURRENT_LIST = "revocation list missing or out of date"
     UNUSABLE = "client certificate unusable"
 

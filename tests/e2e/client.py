@@ -277,10 +277,11 @@ class ControlConnection:
             piece = self.sock.recv(65536)
             if not piece:
                 rest, self._received = self._received, b""
-                return rest.decode()
+                return rest.decode(errors="surrogateescape")
             self._received += piece
         line, _, self._received = self._received.partition(b"\n")
-        return line.decode().rstrip("\r")
+        # Names that are not UTF-8 come as they are.
+        return line.decode(errors="surrogateescape").rstrip("\r")
 
 
 def control(daemon: Daemon, way: Way, *, ragged: bool = True) -> ControlConnection:

@@ -20,6 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 # What each lock is made from: the daemon, what builds it, and an extra.
 MADE_OF = {"run.txt": None, "test.txt": "test", "bench.txt": "bench", "floors.txt": "test"}
+# The locks of tools that stand alone, each of a group.
+ALONE = {"sslyze.txt": "sslyze"}
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)[^\\\n]*(?: \\\n {4}--hash=sha256:[0-9a-f]{64})+$", re.MULTILINE)
 INSTALL = re.compile(r"\bpip3? install\b(?P<words>[^\n&;`\"]*)")
 
@@ -34,6 +36,8 @@ def locked(lock: str) -> dict[str, Version]:
 
 def declared(name: str) -> list[Requirement]:
     """Return what pyproject.toml asks for of the packages in a lock."""
+    if name in ALONE:
+        return [Requirement(line) for line in PROJECT["dependency-groups"][ALONE[name]]]
     extra = MADE_OF[name]
     lines = PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"] + (EXTRAS[extra] if extra else [])
     return [Requirement(line) for line in lines]
@@ -60,7 +64,7 @@ def needed(package: str) -> list[Requirement]:
     return [each for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
-@pytest.mark.parametrize("name", MADE_OF)
+@pytest.mark.parametrize("name", [*MADE_OF, *ALONE])
 def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
     """Each package of pyproject.toml is locked, in a version that its range allows."""
     versions = locked(name)
@@ -69,9 +73,10 @@ def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
 
 
 def test_every_extra_has_a_lock() -> None:
-    """An extra without a lock would be installed in whatever version is there that day."""
+    """An extra, or a group, without a lock would be installed in whatever version is there that day."""
+    assert set(ALONE.values()) == set(PROJECT["dependency-groups"])
     assert {extra for extra in MADE_OF.values() if extra} == set(EXTRAS)
-    assert {path.name for path in FOLDER.glob("*.txt")} == set(MADE_OF)
+    assert {path.name for path in FOLDER.glob("*.txt")} == {*MADE_OF, *ALONE}
 
 
 @pytest.mark.parametrize("name", ["test.txt", "bench.txt"])
@@ -109,7 +114,7 @@ def test_nothing_is_installed_past_the_locks(path: str) -> None:
     lines = INSTALL.findall((ROOT / path).read_text())
     read = {found for line in lines for found in re.findall(r"--require-hashes -r requirements/([a-z]+\.txt)", line)}
     assert read
-    assert read <= set(MADE_OF)
+    assert read <= {*MADE_OF, *ALONE}
     past = [
         line for line in lines if "--require-hashes -r" not in line and "--no-deps --no-build-isolation" not in line
     ]

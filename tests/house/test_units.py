@@ -14,6 +14,7 @@ import pytest
 
 from ftpsd.cli.live_commands import reload
 from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
+from ftpsd.config.control_socket import DEFAULT_SOCKET
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"
@@ -92,11 +93,23 @@ STOPS = "stop --no-block ftpsd.socket ftpsd-implicit.socket\n"
         ("123 ftpsd.service stop running", "KILL", STOPS),
         ("", "2", STOPS),
         ("123 ftpsd.service restart running", "0", ""),
-        ("123 other.service stop running", "0", ""),
+        ("", "0", STOPS),
+        ("123 other.service restart running", "0", STOPS),
+        ("123 other.service stop running", "KILL", ""),
         ("", "KILL", ""),
         ("", "3", ""),
     ],
-    ids=["stop", "stop-killed", "bad-configuration", "restart", "other", "crash", "processes-die"],
+    ids=[
+        "stop",
+        "stop-killed",
+        "bad-configuration",
+        "restart",
+        "drained",
+        "other-restart",
+        "other",
+        "crash",
+        "processes-die",
+    ],
 )
 def test_stopped_means_stopped(tmp_path: Path, job: str, exit_status: str, asked: str) -> None:
     """The sockets are stopped with the service, or the next client would start it; in a restart they stay open."""
@@ -139,6 +152,14 @@ def test_the_documented_install_makes_its_folders() -> None:
     assert all(" -D " in line and " /usr/local/lib/" in line.replace("-t ", " ") for line in files)
     for path in [*UNITS.glob("ftpsd*.s*"), *UNITS.glob("*/*.conf")]:
         assert str(path.relative_to(ROOT)) in block
+
+
+def test_the_control_socket_can_be_reached() -> None:
+    """In the directory that systemd makes; it says itself who may use it, and members of groups must get there."""
+    service = (UNITS / "ftpsd.service").read_text()
+    assert "\nRuntimeDirectory=ftpsd\n" in service
+    assert "\nRuntimeDirectoryMode=0755\n" in service
+    assert DEFAULT_SOCKET.parent == Path("/run/ftpsd")
 
 
 def test_tls_handshakes_are_possible() -> None:

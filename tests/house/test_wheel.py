@@ -58,7 +58,15 @@ def test_the_wheel_holds_the_daemon_and_its_plugin_only(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["etc/ftpsd.yaml", "etc/users.yaml", "systemd/ftpsd.service", "systemd/sysusers.d/ftpsd.conf"]
+    "name",
+    [
+        "etc/ftpsd.yaml",
+        "etc/users.yaml",
+        "etc/fail2ban/filter.d/ftpsd.conf",
+        "etc/nftables/ftpsd.nft",
+        "systemd/ftpsd.service",
+        "systemd/sysusers.d/ftpsd.conf",
+    ],
 )
 def test_the_wheel_brings_what_operators_copy(wheel: Path, name: str) -> None:
     """Configuration and units are installed below share/ftpsd."""

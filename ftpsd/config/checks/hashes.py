@@ -71,15 +71,15 @@ def fault_of(stored: str) -> str | None:
         return None if pbkdf2_of(stored) is not None else _fault_of_pbkdf2(stored)
     if stored.startswith("$2"):
         match = _BCRYPT.fullmatch(stored)
-        return _NOT_WHOLE if match is None else _beyond("a cost of", int(match[1]), MAX_BCRYPT_COST)
+        return _NOT_WHOLE if match is None else _beyond("bcrypt cost", int(match[1]), MAX_BCRYPT_COST)
     if stored.startswith("$y$"):
         match = _YESCRYPT.fullmatch(stored)
         if match is None:
             return f"the password hash is not whole, or has unusual parameters; {_MAKE}"
         logarithm, block = (_LETTERS.index(letter) + 1 for letter in match.groups())
-        return _beyond("KiB of memory:", block << logarithm >> 3, MAX_MEMORY)
+        return _beyond("KiB of memory", block << logarithm >> 3, MAX_MEMORY)
     match = _SHA.fullmatch(stored)
-    return _NOT_WHOLE if match is None else _beyond("rounds:", int(match[1] or match[2] or 0), MAX_SHA_ROUNDS)
+    return _NOT_WHOLE if match is None else _beyond("rounds", int(match[1] or match[2] or 0), MAX_SHA_ROUNDS)
 
 
 def _fault_of_argon2(stored: str) -> str | None:
@@ -93,22 +93,22 @@ def _fault_of_argon2(stored: str) -> str | None:
         return f"the password hash is not whole: its last letters are missing; {_MAKE}"
     memory, passes = int(match[2]), int(match[3])
     return (
-        _beyond("KiB of memory:", memory, MAX_MEMORY)
-        or _beyond("passes:", passes, MAX_ITERATIONS)
-        or _beyond("KiB in all passes together:", memory * passes, MAX_MEMORY_PASSES)
+        _beyond("KiB of memory", memory, MAX_MEMORY)
+        or _beyond("passes", passes, MAX_ITERATIONS)
+        or _beyond("KiB in all passes together", memory * passes, MAX_MEMORY_PASSES)
     )
 
 
 def _fault_of_pbkdf2(stored: str) -> str:
     match = _PASSLIB.fullmatch(stored) or _DJANGO.fullmatch(stored)
     rounds = 0 if match is None else int(match[2] if stored.startswith("$") else match[1])
-    return _beyond("rounds:", rounds, MAX_PBKDF2_ROUNDS) or _NOT_WHOLE
+    return _beyond("rounds", rounds, MAX_PBKDF2_ROUNDS) or _NOT_WHOLE
 
 
 def _beyond(what: str, asked: int, most: int) -> str | None:
     if asked <= most:
         return None
-    return f"the password hash asks for more than {most} {what.rstrip(':')}, which would hold up other logins; {_MAKE}"
+    return f"the password hash asks for more {what} than {most}, which would hold up other logins; {_MAKE}"
 
 
 def pbkdf2_of(stored: str) -> tuple[str, int, bytes, bytes] | None:

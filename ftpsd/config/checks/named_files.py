@@ -21,6 +21,7 @@ from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
+from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
@@ -131,7 +132,7 @@ def _secrets(config: Config) -> list[Path]:
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
-    """Look for other users who can change the configuration, the users and the keys."""
+    """Look for other users who can change the configuration, the users, the keys and the authorities of clients."""
     seen: set[Path] = set()
     for key, path in users_files(config):
         for weakness in weaknesses(path, trusted, seen=seen):
@@ -141,6 +142,11 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
     for files in certificate_files(config):
         for weakness in weaknesses(files.private_key, trusted, seen=seen, is_shared=True):
             yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
+    for key, section in sections(config).items():
+        # Whoever can write them can let themselves in, or let a lost certificate in again.
+        for name, file in (("authorities", section.authorities), ("crl", section.crl)):
+            for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
+                yield config.complaint((*key, name), weakness.message, weakness.severity)
     if config.file:
         for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ftpsd.config.editing import splice
+from ftpsd.config.editing.settings import REMOVED, with_setting
 from ftpsd.config.parsing.document import ConfigErrors, Document, parse, read_text, shown
 from ftpsd.config.reading import folder_of
-from ftpsd.config.users import MAX_USERS, check_name, read_users
+from ftpsd.config.users import MAX_USERS, UserRecord, check_name, read_users
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -73,6 +74,34 @@ class UsersEdit:
         wanted = _plain(document)
         wanted["users"] = {**_users(document), name: {**_users(document)[name], "password": password_hash}}
         self._change(splice.with_password(document, name, password_hash), wanted)
+
+    def set(self, name: str, changes: Mapping[str, Any]) -> None:
+        """
+        Set keys of a user to plain values, or take out those that are REMOVED; raises EditRefused, which says why.
+
+        A value that a users file cannot hold is told by its key; all changes are made, or none.
+        """
+        document = self._document(name)
+        plain = _plain(document)
+        user = dict(_users(document)[name])
+        text: str | None = self._text
+        for key, value in changes.items():
+            text = None if text is None else with_setting(parse(text, str(self.shown_path)), name, key, value)
+            user.pop(key, None)
+            if value is not REMOVED:
+                user[key] = value
+        try:
+            self._change(text, {**plain, "users": {**_users(document), name: user}})
+        except ConfigErrors as problem:
+            where = f"users.{name}."
+            raise EditRefused(
+                "\n".join(f"{error.key.removeprefix(where)}: {error.message}" for error in problem.errors)
+                + "\nNothing was written."
+            ) from None
+
+    def user(self, name: str) -> UserRecord:
+        """Return the user called *name* as the file has it with the changes."""
+        return read_users(self._text, str(self.shown_path), folder_of(self._path)).users[name]
 
     def replace_hashes(self, wanted: Mapping[str, tuple[str, str]]) -> dict[str, str]:
         """

@@ -19,7 +19,7 @@ HIDDEN_KEY: Final = "(not shown)"
 QUOTES: Final = "if it is part of a password hash, put the whole hash in 'single quotes'"
 
 _SECRET_KEYS: Final = frozenset(
-    {"password", "passwd", "pass", "passphrase", "secret", "token", "totp", "second_factor", "hash"}
+    {"password", "passwd", "pass", "passphrase", "secret", "token", "totp", "second_factor", "recovery", "hash"}
 )
 # The characters of keys, ours and mistyped ones.
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")

@@ -24,7 +24,7 @@ from ftpsd.config.fields import (
     check_path,
 )
 from ftpsd.config.parsing.complaints import nearest
-from ftpsd.config.people.login_keys import CertificateEntry
+from ftpsd.config.people.login_keys import CertificateEntry, Required, SecondFactorField
 from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
 from ftpsd.values.login_method import LoginMethod
@@ -132,12 +132,14 @@ class RoleEntry(Given):
     """The rights of every user of a role, and what else it gives."""
 
     like: Annotated[str, Field(strict=True)] | None = None
+    second_factor: Required | None = None
     rules: tuple[RuleEntry, ...] | None = None
 
 
 class GroupEntry(Given):
     """What the users of a group have in common."""
 
+    second_factor: Required | None = None
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
 
@@ -151,6 +153,7 @@ class UserEntry(Given):
 
     password: Annotated[Password | None, Field(repr=False)] = None
     certificates: tuple[CertificateEntry, ...] = ()
+    second_factor: SecondFactorField = None
     group: Annotated[str, Field(strict=True)] | None = None
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None

@@ -1,16 +1,17 @@
 """
-The keys about how a user logs in: the method, and the certificates that are the user's.
+The keys about how a user logs in: the method, the certificates that are the user's, and the second factor.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from ftpsd.config.units import describe
 from ftpsd.config.virtual_hosts import check_host_name
+from ftpsd.values.second_factor import DIGEST, read_secret
 
 _FINGERPRINT: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
@@ -75,3 +76,60 @@ class CertificateEntry(BaseModel):
                 "a certificate is named by a fingerprint or by a subject_alternative_name; write one of them"
             )
         return data
+
+
+Required = Literal["required"]
+
+
+def check_secret(value: object) -> bytes:
+    """Accept the secret of a device in base32; the value is never repeated in a complaint."""
+    if not isinstance(value, str):
+        raise ValueError("not a secret in base32, in quotes; make one with `ftpsd user otp NAME`")
+    return read_secret(value)
+
+
+def check_recovery(value: object) -> str:
+    """Accept the digest of a recovery code; the value is never repeated in a complaint."""
+    if isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{DIGEST}}}", value):
+        return value
+    raise ValueError("not the digest of a recovery code, in quotes; make new ones: `ftpsd user otp NAME --recovery`")
+
+
+class SecondFactorEntry(BaseModel):
+    """The second factor of a user as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    totp: Annotated[
+        bytes,
+        PlainValidator(check_secret),
+        WithJsonSchema({"type": "string", "pattern": "^[A-Za-z2-7 -]{26,}=*$"}),
+        Field(repr=False),
+    ]
+    recovery: Annotated[
+        tuple[
+            Annotated[
+                str,
+                PlainValidator(check_recovery),
+                WithJsonSchema({"type": "string", "pattern": f"^[0-9a-f]{{{DIGEST}}}$"}),
+            ],
+            ...,
+        ],
+        Field(repr=False, max_length=100),
+    ] = ()
+
+
+def to_be_enrolled(value: object) -> object:
+    """Take `required`, and a second factor with nothing in it, for one that has to be enrolled first."""
+    if value == "required" or value == {}:
+        return SecondFactorEntry.model_construct(totp=b"")
+    if isinstance(value, str):
+        raise ValueError("not a second factor; write required, or let `ftpsd user otp NAME` write one")
+    return value
+
+
+SecondFactorField = Annotated[
+    SecondFactorEntry | None,
+    BeforeValidator(to_be_enrolled, json_schema_input_type=SecondFactorEntry | dict[str, object] | Required | None),
+    Field(repr=False),
+]

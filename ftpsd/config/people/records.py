@@ -17,6 +17,7 @@ from ftpsd.values.login_method import CertificateMatch, LoginMethod
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
+from ftpsd.values.second_factor import SecondFactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class UserRecord:
     None in *sessions*, a rate or *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for
     the end of an upload that no close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
     they are written in the home.
-    *authentication* None means "as the host says", and *certificates* are those of the user. *accounts* is where the
-    user was found (`auth/accounts.py`): a place in a chain, and in a chain within; empty for accounts that stand alone.
+    *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
+    means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
+    in a chain within; empty for accounts that stand alone.
     """
 
     name: str
@@ -65,4 +67,5 @@ class UserRecord:
     hours: tuple[Hours, ...] = ()
     authentication: LoginMethod | None = None
     certificates: tuple[CertificateMatch, ...] = ()
+    second_factor: SecondFactor | None = None
     accounts: tuple[int, ...] = field(default=(), compare=False)

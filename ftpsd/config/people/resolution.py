@@ -14,6 +14,7 @@ from ftpsd.config.people.records import Mount, UserRecord
 from ftpsd.values.login_method import CertificateMatch
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
+from ftpsd.values.second_factor import SecondFactor
 
 
 def resolved(entries: UsersFile) -> dict[str, UserRecord]:
@@ -95,9 +96,19 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         certificates=tuple(
             CertificateMatch(each.fingerprint, each.subject_alternative_name) for each in entry.certificates
         ),
+        second_factor=_second_factor(entry, found),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
     )
+
+
+def _second_factor(entry: UserEntry, found: list[Layer[Given]]) -> SecondFactor | None:
+    """Return the user's factor; one without a secret where a role or group asks for it, which no user can undo."""
+    written = entry.second_factor
+    if written is not None:
+        return SecondFactor(written.totp or None, written.recovery)
+    is_needed = any(as_checked(layer, "second_factor") is not None for _, layer in found)
+    return SecondFactor() if is_needed else None
 
 
 def _rights(found: list[Layer[Given]], roles: Roles) -> tuple[tuple[Rule, ...] | None, str | None]:

@@ -68,6 +68,11 @@ class GrowingPenalties:
         proxies = [each.proxy_protocol.trusted for each in config.listeners if each.proxy_protocol is not None]
         self._exempt: tuple[Network, ...] = (*config.penalties.exempt, *sum(proxies, ()))
 
+    @property
+    def usual_ban(self) -> float:
+        """The seconds of a ban where nothing else is said."""
+        return self._settings.ban
+
     # --- at the gate
 
     def refusal(self, address: str, /) -> str | None:
@@ -231,10 +236,18 @@ class GrowingPenalties:
     def lift(self, place: str, /) -> bool:
         """End the bans of *place*, an address or a network, and forget their causes; False: there was none."""
         try:
-            key = key_of(place_from(place))
+            return bool(self.lift_within(place_from(place)))
         except ValueError:
             return False
-        return bool(self._end(lambda record: record.key == key, OPERATOR))
+
+    def lift_within(self, place: Network) -> int:
+        """End every ban in *place*, of networks in it and of names too; return how many there were."""
+
+        def is_in(record: Record) -> bool:
+            banned = place_from(record.key)
+            return banned.version == place.version and banned.subnet_of(place)  # type: ignore[arg-type]
+
+        return self._end(is_in, OPERATOR)
 
     def lift_all(self) -> int:
         """End every ban; return how many there were."""

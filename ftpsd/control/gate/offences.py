@@ -21,6 +21,7 @@ class Offence(StrEnum):
 
     WRONG_PASSWORD = "wrong-password"
     UNKNOWN_USER = "unknown-user"
+    SECOND_FACTOR_FAILED = "second-factor-failed"
     DROPPED_LOGIN = "dropped-login"
     """The client has gone before it was told whether its password is right."""
     LOGIN_TIMEOUT = "login-timeout"
@@ -50,6 +51,11 @@ INNOCENT: Final = frozenset(
         Refusal.MOUNT_UNUSABLE,
         Refusal.NO_CURRENT_REVOCATION_LIST,
         Refusal.PASSWORD_AWAITED,
+        # A code that has been used is what clients with many connections send, and no guess.
+        Refusal.SECOND_FACTOR_USED,
+        Refusal.SECOND_FACTOR_MISSING,
+        Refusal.SECOND_FACTOR_NOT_ENROLLED,
+        Refusal.SECOND_FACTOR_UNAVAILABLE,
     }
 )
 # All others weigh like a wrong password, also of users who are kept out whatever theirs is: a ban must not disclose
@@ -57,6 +63,9 @@ INNOCENT: Final = frozenset(
 REFUSED_LOGINS: Final[dict[str, Offence]] = {
     **{str(reason): Offence.WRONG_PASSWORD for reason in Refusal if reason not in INNOCENT},
     Refusal.UNKNOWN_USER: Offence.UNKNOWN_USER,
+    Refusal.SECOND_FACTOR_WRONG: Offence.SECOND_FACTOR_FAILED,
+    Refusal.SECOND_FACTOR_SKEWED: Offence.SECOND_FACTOR_FAILED,
+    Refusal.SECOND_FACTOR_LOCKED: Offence.SECOND_FACTOR_FAILED,
     "connection-lost": Offence.DROPPED_LOGIN,
 }
 ENDS: Final[dict[str, Offence]] = {

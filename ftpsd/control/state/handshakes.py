@@ -16,6 +16,7 @@ from ftpsd.audit.events import DataConnectionRefused, TLSEstablished, TLSFailed
 from ftpsd.data.candidates import Refusal
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.session_tls import SessionTLS
+from ftpsd.values.client_certificate import ClientCertificate
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
@@ -39,7 +40,9 @@ class Handshake:
     def __init__(self, session: Session, *, is_implicit: bool) -> None:
         certificate = session.host.certificate or session.runtime.hosts.default.certificate
         assert certificate is not None
-        self.tls = SessionTLS(certificate, session.runtime.tls, address=session.peer_host)
+        self.tls = SessionTLS(
+            certificate, session.runtime.tls, address=session.peer_host, asks=session.asks_for_certificate
+        )
         self._session = session
         self._is_implicit = is_implicit
         self._clock = session.clock
@@ -50,8 +53,9 @@ class Handshake:
         facts = self.tls.control_facts
         assert facts is not None
         seconds = self._clock.seconds() - self._started
-        known = facts.version, facts.cipher, facts.resumed
-        return TLSEstablished(self._session.who, "control", *known, seconds, facts.group)
+        session, known = self._session, (facts.version, facts.cipher, facts.resumed)
+        presented = identity_of(session.presented())
+        return TLSEstablished(session.who, "control", *known, seconds, facts.group, *presented)
 
     def failed(self, reason: Failure) -> TLSFailed:
         """Return the event for its failure: the connection has ended, for *reason*."""
@@ -65,6 +69,11 @@ class Handshake:
         if failure.reason == "clear-text" and self._is_implicit:
             return TLSFailed(session.who, "control", "clear-ftp", failure.alert, f"{CLEAR} ({failure.detail})")
         return TLSFailed(session.who, "control", failure.reason, failure.alert, failure.detail)
+
+
+def identity_of(presented: ClientCertificate | None) -> tuple[str | None, str | None]:
+    """Return the last two fields of an event for the certificate that a client has *presented*."""
+    return (None, None) if presented is None else (presented.fingerprint, presented.subject)
 
 
 def tls_too_early(session: Session) -> TLSFailed:

@@ -7,14 +7,15 @@ among those of the configuration first; the default host also answers to the nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from twisted.cred.portal import Portal
 
 from ftpsd.auth.accounts import Accounts
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.clients.policy import NO_CERTIFICATES, ClientPolicy
 from ftpsd.tls.name_table import NameTable, folded
 from ftpsd.values.login_method import PASSWORD, LoginMethod
 
@@ -25,7 +26,8 @@ class Host:
     One host; *name* is its first one, "" for the default.
 
     *certificate* is the one of its own; None for those who share the default host's, and for a server without TLS.
-    *method* is that of users who have none of their own.
+    *method* is that of users who have none of their own. *clients* are the rules for certificates of clients, by the
+    place of a listener that has rules of its own, "" for all others.
     """
 
     name: str
@@ -34,6 +36,11 @@ class Host:
     portal: Portal
     certificate: CertificatePair | None = None
     method: LoginMethod = PASSWORD
+    clients: Mapping[str, ClientPolicy] = field(default_factory=dict)
+
+    def client_policy(self, place: str) -> ClientPolicy:
+        """Return the rules for certificates of clients that have come to the listener at *place*."""
+        return self.clients.get(place) or self.clients.get("", NO_CERTIFICATES)
 
     def account(self, user: str) -> str:
         """Return the key of *user* in limits: users of two hosts are two, though they share a name."""

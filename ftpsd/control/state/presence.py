@@ -64,7 +64,14 @@ def kick(registry: Iterable[ServerPI], session: str) -> bool:
 
 def kick_user(registry: Iterable[ServerPI], user: str, host: str) -> int:
     """End every session of *user* on *host*, "" for the default one, and their transfers; return how many."""
-    return _end(pi for pi in registry if (pi.session.who.user, pi.session.host.name) == (user, host))
+    return _end(pi for pi in registry if pi.session.who.user == user and _is_on(pi, host))
+
+
+def _is_on(pi: ServerPI, name: str) -> bool:
+    """Return whether the session is on the host with that *name*, which may have others."""
+    named = pi.session.runtime.hosts.find(name) if name else None
+    host = pi.session.host
+    return host.name == name if named is None else named.host is host
 
 
 def _end(sessions: Iterable[ServerPI]) -> int:

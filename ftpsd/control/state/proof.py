@@ -41,11 +41,15 @@ class Ownership:
         """
         Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
 
+        Where resumption is only offered, and the user came with a certificate, the same certificate counts too.
+
         A control connection that is about to log in is waited for.
         """
         session = self._session
         tls = session.dtp.tls
         if tls is not None and tls.is_own(connection):
+            return session.who.session
+        if tls is not None and not session.insists_on_resumption and tls.has_same_client(connection):
             return session.who.session
         if tls is None or not tls.is_shared or self._holder is None:
             return None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftpsd.auth.realm import Proved
 from ftpsd.config.model import Config
 from ftpsd.data.carry.pace import NO_LIMIT, Pace
 from ftpsd.values import text as wire_text
@@ -42,8 +43,22 @@ class Named:
     leave: Callable[[], object] = _nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """
+    A login under way that *method* has *proved*, by the *runtime* of then; a code of the second factor is to follow.
+
+    *leave* is as in `Named`.
+    """
+
+    proved: Proved
+    method: str
+    runtime: object
+    leave: Callable[[], object] = _nothing
+
+
 # The state of a login under way, replaced whole; None while nobody is named.
-LoginUnderWay = Named | None
+LoginUnderWay = Named | Proven | None
 
 
 @dataclass(slots=True)

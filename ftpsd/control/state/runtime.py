@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
+from ftpsd.auth.factors import SecondFactors
 from ftpsd.config.model import Config
 from ftpsd.control.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.hosts import Hosts
@@ -37,6 +38,7 @@ class Shared:
     counts: Counts
     rates: Rates
     live: LiveSessions
+    factors: SecondFactors
     penalties: Penalties = NO_PENALTIES
     remote: Workers | None = None  # for trees that are remote; None while there are none
 

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ftpsd.audit.events import Event, Who
+from ftpsd.auth.checker import method_of
 from ftpsd.auth.realm import Avatar
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
@@ -35,9 +36,11 @@ from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
+from ftpsd.values.login_method import PASSWORD
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
@@ -59,7 +62,8 @@ class Session:
     The state of one control connection.
 
     *current* returns the Runtime of now. *peer_host* and *local_host* are literal addresses, IPv4 ones never in
-    their IPv6 mapping. *reply* sends a preliminary reply, or part of one.
+    their IPv6 mapping. *reply* sends a preliminary reply, or part of one. *place* is that of the listener
+    (`config.model.Listener.place`).
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Session:
         local_host: str,
         listener: str,
         reply: Callable[[Reply | ReplyPart], None],
+        place: str = "",
     ) -> None:
         self._current = current
         self.runtime = runtime = current()
@@ -77,6 +82,7 @@ class Session:
         self.peer_host = peer_host
         self.local_host = local_host
         self.reply = reply
+        self.place = place
         self.started = runtime.shared.clock.seconds()
         self.who = Who(session=token_hex(6), user=None, peer=peer_host, listener=listener)
 
@@ -163,6 +169,12 @@ class Session:
             return VirtualPath.parse(argument, self.parameters.directory if base is None else base)
         except PathError as error:
             raise ReplyError(553, f"Not a usable name: {error}") from None
+
+    @property
+    def insists_on_resumption(self) -> bool:
+        """Whether the user's data connections have to resume a TLS session, and nothing else proves whose they are."""
+        own = None if self.avatar is None else self.avatar.user.data_session_reuse
+        return (own or self.config.tls.data_session_reuse) == "required"
 
     def choose_charset(self) -> None:
         """Write names as the user's client does, or in UTF-8 where the client has asked for that (OPTS UTF8 ON)."""
@@ -343,7 +355,21 @@ class Session:
 
         None also in clear behind TLS (CCC): there anybody on the line can name a user.
         """
-        return self.tls.presented() if self.tls is not None else None
+        return self.tls.presented(self.client_policy.authorities) if self.tls is not None else None
+
+    @property
+    def client_policy(self) -> ClientPolicy:
+        """The rules for the client's certificate, by the host and the listener."""
+        return self.host.client_policy(self.place)
+
+    def asks_for_certificate(self, name: str | None) -> bool:
+        """Return whether a client that asks for the server *name* in its hello, None for no name, is asked for one."""
+        named = self.runtime.hosts.find(name) if name is not None else None
+        if named is not None:
+            host = named.host
+        else:
+            host = self.host if name is None else self.runtime.hosts.default
+        return host.client_policy(self.place).asks
 
     def logged_in(self, avatar: Avatar, log_out: Callable[[], object]) -> None:
         """Give the session its user."""
@@ -354,8 +380,7 @@ class Session:
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()
-        policy = user.data_session_reuse or self.config.tls.data_session_reuse
-        self.dtp.needs_resumption = policy == "required"
+        self.dtp.needs_resumption = self.insists_on_resumption or method_of(user, self.host.method) != PASSWORD
         self.dtp.fin_ends_uploads = user.upload_end == "fin"
         self.choose_charset()
         rates = self.runtime.shared.rates

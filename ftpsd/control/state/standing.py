@@ -12,11 +12,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ftpsd.auth.checker import why_kept_out
-from ftpsd.auth.credentials import Refusal
+from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
+from ftpsd.auth.credentials import Login, Refusal
 from ftpsd.auth.rehashing import is_same_password
 from ftpsd.config.users import UserRecord
+from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
+from ftpsd.values.login_method import PASSWORD
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session
@@ -52,7 +54,7 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
         if session.avatar is not avatar or current() is not runtime:
             return None
         session.standing = record
-        return _difference(user, record, session)
+        return _difference(user, record, session, now)
 
     def failed(failure: Failure) -> None:
         told = "whether {user} may still log in cannot be asked ({error}), session {session} goes on"
@@ -69,11 +71,21 @@ def is_over(session: Session) -> bool:
     return why_kept_out(user, session.peer_host, session.clock.seconds()) is not None
 
 
-def _difference(user: UserRecord, record: UserRecord | None, session: Session) -> str | None:
-    """Return what keeps *user*, described by *record* now, out of *session*."""
+def _difference(user: UserRecord, record: UserRecord | None, session: Session, host: Host) -> str | None:
+    """Return what keeps *user*, described by *record* now, out of *session* at *host* as it is now."""
     if record is None:
         return "user-removed"
     refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
-    return None if is_same_password(record.password, user.password) else "password-changed"
+    if not is_same_password(record.password, user.password):
+        return "password-changed"
+    policy = host.client_policy(session.place)
+    method = method_of(record, host.method)
+    if not policy.needs and method == PASSWORD:
+        return None
+    # Behind CCC there is nobody left to ask for the certificate: then it is missing.
+    certificate = session.tls.presented(policy.authorities) if session.tls is not None else None
+    login = Login(record.name, None, session.peer_host, certificate, policy.needs)
+    refused = why_certificate_refused(record, method, login, session.clock.seconds())
+    return "certificate-refused" if refused is not None else None

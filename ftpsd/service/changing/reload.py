@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
-from ftpsd.config.model import Config, Metrics
+from ftpsd.config.model import Config, Listener, Metrics
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
@@ -30,7 +30,7 @@ from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.workers import Workers
 
-NEEDS_RESTART = ("listeners", "audit", "workers", "processes", "state", "control_socket", "control_groups")
+NEEDS_RESTART = ("audit", "workers", "processes", "state", "control_socket", "control_groups")
 
 INTERNAL_ERROR = "internal error"
 
@@ -127,7 +127,8 @@ def why_refused(failure: Failure) -> list[str]:
 
 def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     """Return the keys in which *new* differs from *old* and that only a restart can change."""
-    keys = [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
+    keys = ["listeners"] if _entrances(old) != _entrances(new) else []
+    keys += [key for key in NEEDS_RESTART if getattr(old, key) != getattr(new, key)]
     if _place(old.metrics) != _place(new.metrics):
         keys.append("metrics")
     if old.passive.ports != new.passive.ports:
@@ -135,6 +136,11 @@ def changed_beyond_reload(old: Config, new: Config) -> list[str]:
     if old.passive.proxy_protocol != new.passive.proxy_protocol:
         keys.append("passive.proxy_protocol")
     return keys
+
+
+def _entrances(config: Config) -> list[Listener]:
+    """Return the listeners without the rules for certificates of clients, which follow a reload."""
+    return [listener.model_copy(update={"client_certificates": None}) for listener in config.listeners]
 
 
 def _place(metrics: Metrics | None) -> tuple[str, int] | None:

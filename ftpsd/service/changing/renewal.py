@@ -1,5 +1,6 @@
 """
-Renewal: certificates whose files have been replaced are taken over, without a reload.
+Renewal: certificates whose files have been replaced are taken over, without a reload. So are the authorities of clients
+and their revocation lists.
 
 Files are looked at by their names every few seconds. A changed file is read when it looks the same twice, for programs
 that renew write the certificate and its key one after the other. All pairs are taken over together, or none: then the
@@ -19,10 +20,11 @@ from twisted.python.failure import Failure
 
 from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import shown_key
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside.logs import warn
-from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.service.pairs import Certificates, authority_files, load_certificates
 from ftpsd.workers import PoolBusy, Workers
 
 # Seconds between two looks; a change is taken over after one or two. A look is a stat for each file.
@@ -82,7 +84,8 @@ class Renewal:
 
     def _compare(self, loaded: Loaded, certificates: Certificates) -> None:
         new = {key: pair.chain for key, pair in certificates.pairs.items()}
-        if new == {key: pair.chain for key, pair in loaded.certificates.pairs.items()}:
+        is_same = new == {key: pair.chain for key, pair in loaded.certificates.pairs.items()}
+        if is_same and certificates.authorities == loaded.certificates.authorities:
             return
         errors = [complaint for complaint in certificates.complaints if complaint.severity == "error"]
         for error in errors:
@@ -97,6 +100,9 @@ class Renewal:
                     names=", ".join(pair.names),
                     end=pair.not_after.strftime("%Y-%m-%d"),
                 )
+        for shown, there in certificates.authorities.items():
+            if there != loaded.certificates.authorities.get(shown):
+                log.info("new authorities or revocation lists of {key}", key=shown_key(shown))
         self._served.use(replace(loaded, certificates=certificates))
 
 
@@ -108,6 +114,7 @@ def _failed(failure: Failure) -> None:
 def _look(config: Config) -> Look:
     """Return the identity of the certificate files. Links are followed: certbot's are links."""
     paths = [path for files in certificate_files(config) for path in (files.certificate, files.private_key)]
+    paths += [path for files in authority_files(config).values() for path in files if path is not None]
     found: list[tuple[object, ...]] = []
     for path in paths:
         try:

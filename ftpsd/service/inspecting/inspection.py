@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from ftpsd.config.checks.named_files import Findings, by_file, examine, users_fi
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
+from ftpsd.config.users import Users
 from ftpsd.durable.opening import trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.values.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
 LookUp = Callable[[str], Sequence[str]]
@@ -58,8 +61,9 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     certificates = load_certificates(config, errors)
     tried = [complaint for users in findings.everybody for complaint in try_trees(users)]
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
-    tried += state_trouble(config)
+    tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
+    found += second_factors(config, findings.everybody)
     return Inspection(
         config,
         findings,
@@ -77,11 +81,36 @@ def old_hashes(inspection: Inspection) -> Iterator[ConfigError]:
     return staying(files.items(), os.geteuid())
 
 
-def state_trouble(config: Config) -> Iterator[ConfigError]:
-    """Yield a complaint about a state file that cannot be used; who does not need it can log in all the same."""
+def state_trouble(config: Config, everybody: Sequence[Users]) -> Iterator[ConfigError]:
+    """
+    Yield a complaint about a state file that cannot be used, an error where users need it.
+
+    Nobody with a second factor is let in without it, and all others are.
+    """
     trouble = None if config.state is None else trouble_with(config.state)
     if trouble is not None:
-        yield config.complaint(("state",), f"{config.state}: {trouble}", "warning")
+        count = len(list(_with_second_factor(everybody)))
+        more = f"; until it can, {count} users with a second factor cannot log in" if count else ""
+        yield config.complaint(("state",), f"{config.state}: {trouble}{more}", "error" if count else "warning")
+
+
+def second_factors(config: Config, everybody: Sequence[Users]) -> Iterator[ConfigError]:
+    """Yield a complaint about each user whose second factor cannot be checked, or is not there."""
+    for users, name, factor in _with_second_factor(everybody):
+        key = ("users", name, "second_factor")
+        if config.state is None:
+            message = "needs a state file, and `state` is null, so that codes could be used twice; name a file there"
+            yield users.complaint(key, message)
+        elif not factor.is_enrolled:
+            run = f"ftpsd user otp {shlex.quote(name)}"
+            yield users.complaint(key, f"none is enrolled, so the user cannot log in; run: {run}", "warning")
+
+
+def _with_second_factor(everybody: Sequence[Users]) -> Iterator[tuple[Users, str, SecondFactor]]:
+    for users in everybody:
+        for user in users.users.values():
+            if user.second_factor is not None and user.enabled:
+                yield users, user.name, user.second_factor
 
 
 def strange_addresses(config: Config) -> Iterator[ConfigError]:

@@ -135,13 +135,16 @@ class OperatorChannel(Orders):
             self._say({"trouble": sentence, "id": identity})
 
         def next_one(_: object) -> None:
-            self._is_answering = False
-            if self.connected:
-                self._restart_timer()
-                # In a turn of its own: a thousand questions in one segment do not keep the reactor.
-                self._desk.reactor.callLater(0, self._next)
+            # In a turn of its own: a thousand questions in one segment do not keep the reactor.
+            self._desk.reactor.callLater(0, self._was_answered)
 
         maybeDeferred(self._call, question, arguments).addCallback(over).addErrback(failed).addCallback(next_one)
+
+    def _was_answered(self) -> None:
+        self._is_answering = False
+        if self.connected:
+            self._restart_timer()
+            self._next()
 
     def _call(self, question: object, arguments: object) -> object:
         assert self._caller is not None

@@ -8,16 +8,43 @@ cannot be read is left out. OpenSSL has read the certificate already, and the cl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
+from OpenSSL import SSL
 
+from ftpsd.tls.clients.authorities import Authorities
+from ftpsd.tls.clients.intermediates import Intermediates
 from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate
 
 # Characters of a subject, and names: more is of no use to anybody, and stays with the session.
 MOST_SUBJECT: Final = 256
 MOST_NAMES: Final = 100
+
+
+def presented(
+    connection: SSL.Connection, authorities: Authorities | None, intermediates: Intermediates | None
+) -> ClientCertificate | None:
+    """
+    Return the certificate of the client of *connection*, judged by *authorities*; None for none.
+
+    *intermediates* are those of clients whose sessions this connection may have resumed.
+    """
+    certificate = connection.get_peer_certificate()
+    if certificate is None:
+        return None
+    found = described(certificate.to_cryptography(), CertificateFault.UNKNOWN_AUTHORITY)
+    if authorities is None:
+        return found
+    chain = tuple(connection.get_peer_cert_chain() or ())
+    if intermediates is not None and not chain:
+        chain = intermediates.get(found.fingerprint)
+    fault = authorities.fault(certificate, chain)
+    if fault is None and intermediates is not None:
+        intermediates.keep(found.fingerprint, chain)
+    return replace(found, fault=fault)
 
 
 def described(certificate: x509.Certificate, fault: CertificateFault | None) -> ClientCertificate:

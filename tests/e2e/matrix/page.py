@@ -40,6 +40,25 @@ users:
 ```
 """
 
+SECOND_FACTORS = """\
+## Second factors
+
+A user with a second factor is asked for a code of six digits; [configuration.md](configuration.md#second-factors) has
+the rules. What to type into each client, seen in `tests/e2e/factors`:
+
+| client | the code |
+| --- | --- |
+| curl | `-u USER:PASSWORD --ftp-account CODE`, or `-u USER:PASSWORDCODE`; with `-Z` all transfers bring the same |
+| lftp | `set ftp:acct CODE` before `open -u USER,PASSWORD`, or the code behind the password; `mirror -P 8` is let in |
+| Python's ftplib | `ftp.login(USER, PASSWORD, CODE)`, or the code behind the password |
+| FileZilla | "Account" with the code as account, or "Ask for password" and the code behind it; a queue sends the same |
+| others | the code behind the password, which every client can |
+
+A client is remembered for `second_factor.remember` (15 minutes): its next connections need no code, and an old one does
+no harm. Programs that run at night have nobody to type a code: give them `authentication: certificate`, a user of their
+own, and `networks`.
+"""
+
 UNDRIVEN = """\
 ## Not driven here
 
@@ -91,7 +110,7 @@ def section(client: Client, version: str) -> str:
 def render(results: Results, versions: dict[str, str]) -> str:
     """Return the whole page."""
     sections = [section(client, versions.get(client.name, "?")) for client in CLIENTS]
-    return "\n".join([HEAD, table(results), OFFERED, "## Each client\n", *sections, UNDRIVEN])
+    return "\n".join([HEAD, table(results), OFFERED, SECOND_FACTORS, "## Each client\n", *sections, UNDRIVEN])
 
 
 def committed_versions(page: str) -> dict[str, str]:

@@ -97,3 +97,11 @@ def test_the_configuration_passes_the_check(demonstration: Demonstration) -> Non
     command = [sys.executable, "-m", "ftpsd.cli", "check", "--config", str(demonstration.state / "ftpsd.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_takes_orders(demonstration: Demonstration) -> None:
+    """Through a socket in its directory, which its configuration names."""
+    command = [sys.executable, "-m", "ftpsd.cli", "status", "--config", str(demonstration.state / "ftpsd.yaml")]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "configuration" in told.stdout

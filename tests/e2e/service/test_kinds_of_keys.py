@@ -168,3 +168,15 @@ def test_either_is_renewed(twice: Twice) -> None:
     shutil.copy(twice.files[ALSO, "RSA"].private_key, twice.files[OTHER, "RSA"].private_key)
     twice.daemon.reload()
     assert twice.shown(OTHER, "-tls1_2", *ONLY["RSA", "-tls1_2"]) == twice.certificate(ALSO, "RSA")
+
+
+def test_a_daemon_that_has_not_taken_the_second(twice: Twice) -> None:
+    """The doctor reads what is configured now, the daemon serves what was: a reload is due."""
+    text = twice.daemon.config_file.read_text()
+    files = twice.files[MAIN, "RSA"]
+    other = twice.issue("elsewhere", "RSA")
+    changed = text.replace(str(files.certificate), str(other.certificate))
+    twice.daemon.config_file.write_text(changed.replace(str(files.private_key), str(other.private_key)))
+    lines = doctor(twice.daemon, "--ca", twice.trust, code=1)
+    twice.daemon.config_file.write_text(text)
+    assert [line for line in lines if "understands RSA only is shown another certificate" in line]

@@ -39,6 +39,17 @@ def test_it_reloads(own: Daemon) -> None:
     log_in(own, EXPLICIT, own.account()).quit()
 
 
+def test_it_takes_orders(own: Daemon) -> None:
+    """By its control socket: who is there, a refused reload, and the end as if by SIGTERM."""
+    ftp = log_in(own, EXPLICIT, own.account())
+    assert '"user": "u000"' in own.order("who", "--json").stdout
+    assert own.order("reload").returncode == 0
+    assert own.order("drain").stdout.endswith("the server has ended\n")
+    assert own.ended() == 0
+    own.wait_for_event("ordered", order="drain")
+    ftp.close()
+
+
 def test_a_mistake_ends_it(own: Daemon) -> None:
     """Exit code 2 and the place of the mistake on standard error."""
     own.stop()

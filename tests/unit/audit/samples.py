@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.operator_events import Ordered
+from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
@@ -22,8 +23,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
     Ordered(DAEMON, 1000, "carol", "kick", "user=alice", "accepted"),
-    events.StateFailed(DAEMON, f"{PATH}: broken; mend it"),
-    events.StateRestored(DAEMON),
+    StateFailed(DAEMON, f"{PATH}: broken; mend it"),
+    StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),
     events.ConnectionRejectedAgain(WHO, "banned"),
     events.Banned(WHO, PEER, "wrong-password", 900.0, USER, PATH),

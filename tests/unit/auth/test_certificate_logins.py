@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
-from ftpsd.auth.credentials import Login, LoginDenied, Refusal
+from ftpsd.auth.credentials import Login, LoginDenied, Refusal, WithCode
 from ftpsd.auth.matching import why_refused
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
@@ -64,7 +64,7 @@ class Desk:
         """Try to log in; return why not, None for a login."""
         login = Login(name, password, "192.0.2.7", certificate, needs_certificate)
         result: list[Any] = []
-        deferred: Deferred[UserRecord] = self.checker.requestAvatarId(login)
+        deferred: Deferred[UserRecord | WithCode] = self.checker.requestAvatarId(login)
         deferred.addCallbacks(result.append, lambda failure: result.append(failure.value))
         if isinstance(result[0], UserRecord):
             return None
@@ -142,7 +142,8 @@ def test_a_host_that_needs_certificates_asks_everybody_for_one() -> None:
 def test_a_fingerprint_needs_no_authority_but_a_good_certificate() -> None:
     """What the operator has pinned is still not to be expired, revoked or unknown to the list of revoked ones."""
     for fault in CertificateFault:
-        expected = None if fault is CertificateFault.UNKNOWN_AUTHORITY else Refusal(fault.value)
+        of_the_authority = (CertificateFault.UNKNOWN_AUTHORITY, CertificateFault.AUTHORITY_EXPIRED)
+        expected = None if fault in of_the_authority else Refusal(fault.value)
         assert why_refused(replace(TRUSTED, fault=fault), MINE, NOW) == expected
     assert why_refused(SELF_SIGNED, MINE, TRUSTED.not_after) == Refusal.CERTIFICATE_EXPIRED
     assert why_refused(SELF_SIGNED, MINE, TRUSTED.not_before - timedelta(1)) == Refusal.CERTIFICATE_NOT_YET_VALID

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
-from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal
+from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord
@@ -55,7 +55,7 @@ class Desk:
     def login(self, name: str = "alice", password: str = "pw", peer: str = PEER) -> UserRecord | Exception:
         """Try to log in; return the user or the error."""
         result: list[UserRecord | Exception] = []
-        deferred: Deferred[UserRecord] = self.checker.requestAvatarId(Login(name, password, peer))
+        deferred: Deferred[UserRecord | WithCode] = self.checker.requestAvatarId(Login(name, password, peer))
         deferred.addCallbacks(result.append, lambda failure: result.append(failure.value))
         return result[0]
 

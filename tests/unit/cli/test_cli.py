@@ -100,8 +100,8 @@ def test_check_tells_all_errors_of_a_file(site: Path) -> None:
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
         f"{site}/ftpsd.yaml:1:28: limits.x: not a key of limits; its keys are connections, connections_per_address, "
-        "sessions_per_user, login_timeout, idle_timeout, stall_timeout, data_connect_timeout, handshake_timeout, "
-        "failed_logins, download_rate, upload_rate",
+        "connection_rate, handshake_rate, sessions_per_user, login_timeout, idle_timeout, stall_timeout, "
+        "data_connect_timeout, handshake_timeout, failed_logins, download_rate, upload_rate",
         f"{site}/ftpsd.yaml:2:9: banner: must be text, not 5",
     ]
 

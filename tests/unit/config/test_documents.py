@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import Config, FurtherPair, ServerName, VirtualHost
+from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
@@ -85,7 +85,11 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     assert config(text) == config("")
 
 
-@pytest.mark.parametrize("key", sorted(key for key in KEYS if key.startswith("users.NAME.") and "[" not in key))
+# A second factor is whole, or not there.
+ALONE = [key for key in KEYS if key.startswith("users.NAME.") and "[" not in key and ".second_factor." not in key]
+
+
+@pytest.mark.parametrize("key", sorted(ALONE))
 def test_a_documented_default_of_a_user_is_the_default(key: str) -> None:
     """The same for a user."""
     default = DOCUMENTED[key][0]
@@ -124,7 +128,12 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "listeners[].proxy_protocol.trusted",
         "passive.proxy_protocol.trusted",
         *(f"tls.server_names[].{key}" for key in ServerName.model_fields),
-        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields),
+        *(f"virtual_hosts[].{key}" for key in VirtualHost.model_fields if key != "client_certificates"),
+        *(
+            f"{place}.client_certificates.{key}"
+            for place in ("listeners[]", "virtual_hosts[]")
+            for key in ClientCertificates.model_fields
+        ),
         *(
             f"{section}.also[].{key}"
             for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
@@ -156,8 +165,8 @@ def test_the_configuration_we_ship_holds_the_defaults(tmp_path: Path) -> None:
 def test_the_users_file_we_ship_has_every_key() -> None:
     """The example user shows every key."""
     written = set(written_keys(parse(shipped("users.yaml").read_text(), "f").root))
-    of_users = {key.replace("NAME", "example") for key in KEYS if key.startswith("users.NAME.") and "[" not in key}
-    assert of_users <= written
+    of_users = {key.replace("NAME", "example") for key in ALONE}
+    assert of_users | {"users.example.second_factor"} <= written
 
 
 def test_nobody_can_log_in_with_the_users_file_we_ship() -> None:

@@ -106,6 +106,9 @@ def test_what_the_configuration_accepts(text: str) -> None:
         "users: {a: {home: h, expires: 2030-01-01, download_rate: unlimited, password: $6$a$b, networks: [10.0.0.1]}}",
         "users: {a: {home: h, expires: '2030-01-01 10:00+0100', rules: [{path: /a, allow: [all, set-time]}]}}",
         "users: {a: {home: h, mounts: [{path: /m, directory: d}, {path: /n, directory: /d, rules: []}], quota: null}}",
+        "roles: {r: {rules: []}, s: {like: r, networks: [10.0.0.0/8]}}\ngroups: {g: {home: '/h/{user}', role: s}}\n"
+        "users: {a: {group: g}, b: {role: s, home: h, hours: {days: [mon-fri, sun], from: '06:00', zone: UTC}}}",
+        "users: {a: {home: h, hours: [{to: '24:00'}, {from: 6:00, to: 5:59}]}, b: {home: h, hours: []}}",
         "users: {a: {home: h, quota: {bytes: 1.5GiB, files: 5}}, b: {home: h, quota: {bytes: 1000, files: null}}}",
     ],
 )
@@ -134,6 +137,10 @@ def test_what_the_users_file_accepts(text: str) -> None:
         {"users": {"a": {"home": "/h", "rules": [{"path": "/", "allow": ["raed"]}]}}},
         {"users": {"a": {"home": "/h", "mounts": [{"path": "/", "directory": "/d"}]}}},
         {"users": {"a": {"home": "/h", "quota": {"bytes": 0}}}},
+        {"users": {"a": {"home": "/h", "hours": {"from": "6"}}}},
+        {"users": {"a": {"home": "/h", "hours": {"days": ["monday"]}}}},
+        {"users": {"a": {"home": "/h", "hours": [{"form": "06:00"}]}}},
+        {"groups": {"g": {"group": "h"}}, "users": {}},
         {"users": {"a": {"home": "/h", "quota": {"files": "10"}}}},
         {"symlinks": "outside"},
     ],

@@ -22,7 +22,7 @@ from ftpsd.service.daemon import Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import load
 from ftpsd.service.outside.outputs import open_audit_log
-from ftpsd.service.upkeep import LAG_INTERVAL
+from ftpsd.service.upkeep import HOURS_INTERVAL, LAG_INTERVAL
 from ftpsd.wire.reply import Reply
 from tests.connection import Connection
 from tests.sessions import HOST, PEER
@@ -56,6 +56,29 @@ def at_work(daemon: Daemon, reactor: Any) -> tuple[Connection, Deferred[Reply]]:
     client = connected(daemon, reactor, CommandTable([family]))
     client.deliver(b"WORK\r\n")
     return client, answer
+
+
+class Watched:
+    """A session that notes when it was told to look at the clock."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.looks: list[float] = []
+
+    def keep_time(self) -> None:
+        self.looks.append(self._reactor.seconds())
+
+
+def test_sessions_look_at_the_clock(site: Site) -> None:
+    """Twice a minute the daemon lets every session see whether its user's time is over."""
+    with serving(site) as (daemon, reactor, _):
+        began, watched = reactor.seconds(), Watched(reactor)
+        sessions: set[Any] = daemon.parts.sessions
+        sessions.add(watched)
+        for _ in range(3):
+            reactor.advance(HOURS_INTERVAL)
+        sessions.discard(watched)
+        assert watched.looks == [began + HOURS_INTERVAL * turn for turn in (1, 2, 3)]
 
 
 def opening(site: Site, refuse: Callable[[int, str], int | None]) -> tuple[PortReactor, str]:

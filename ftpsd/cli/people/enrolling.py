@@ -1,0 +1,106 @@
+"""`ftpsd user otp`: the second factor of a user."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ftpsd.cli.terminal import users_file
+from ftpsd.cli.user_commands import users_options
+
+# Wrong codes before the command gives up: a device with another clock, or another secret.
+ATTEMPTS: Final = 3
+
+
+@click.command("otp")
+@click.argument("name")
+@click.option("--no-confirm", is_flag=True, help="Ask for no first code of the device.")
+@click.option("--recovery", "only_recovery", is_flag=True, help="Make new recovery codes; the device stays.")
+@click.option("--remove", "is_removed", is_flag=True, help="Remove the second factor.")
+@click.option("--issuer", metavar="TEXT", help="What the app calls this server; else the name of this machine.")
+@users_options
+def otp(
+    name: str,
+    no_confirm: bool,
+    only_recovery: bool,
+    is_removed: bool,
+    issuer: str | None,
+    config: Path | None,
+    users: Path | None,
+    host: str | None,
+) -> None:
+    """
+    Give the user NAME a second factor: codes of an app by time (TOTP).
+
+    Prints the secret as a URI and as a QR code for the app, asks for a first code of it, and prints recovery codes for
+    when the device is lost. An earlier device and earlier recovery codes count no more.
+    """
+    from ftpsd.config.editing.edit import locked
+    from ftpsd.config.editing.settings import REMOVED
+    from ftpsd.values.second_factor import digest_of, new_recovery_codes, new_secret, spelt
+
+    if only_recovery and is_removed:
+        raise click.UsageError("--recovery and --remove are two different things; choose one.")
+    path = users_file(config, users, host)
+    with locked(path) as file:
+        file.require(name)
+        factor = file.user(name).second_factor
+        if is_removed:
+            file.set(name, {"second_factor": REMOVED})
+            file.save()
+            click.echo(f"removed the second factor of {name} from {path}")
+            return
+    if only_recovery:
+        if factor is None or factor.secret is None:
+            raise click.UsageError(f"{name} has no second factor; `ftpsd user otp {name}` makes one.")
+        secret = factor.secret
+    else:
+        secret = new_secret()
+        _show(secret, name, issuer or socket.gethostname())
+        if not no_confirm and sys.stdin is not None and sys.stdin.isatty():
+            _confirm(secret)
+    codes = new_recovery_codes()
+    with locked(path) as file:
+        file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": [digest_of(code) for code in codes]}})
+        file.save()
+    what = "recovery codes" if only_recovery else "second factor"
+    click.echo(f"changed the {what} of {name} in {path}")
+    click.echo("\nRecovery codes, for when the device is lost. Each counts once; they are not shown again:\n")
+    for code in codes:
+        click.echo(f"    {code}")
+
+
+def _show(secret: bytes, name: str, issuer: str) -> None:
+    """Print *secret* for the app of the user called *name*."""
+    import segno
+
+    from ftpsd.auth.codes import uri
+
+    written = uri(secret, name, issuer)
+    drawn = StringIO()
+    segno.make(written, error="m").terminal(out=drawn, compact=True)
+    click.echo(drawn.getvalue())
+    click.echo(written)
+
+
+def _confirm(secret: bytes) -> None:
+    """Ask for a code until it is that of *secret*; nothing is written before."""
+    from ftpsd.auth.codes import STEP, TOLERANCE, offset_of
+
+    for _ in range(ATTEMPTS):
+        code = str(click.prompt("The code that the app shows", hide_input=True)).replace(" ", "")
+        offset = offset_of(secret, code, time.time())
+        if offset is not None and abs(offset) <= TOLERANCE:
+            return
+        if offset is None:
+            click.echo("That is not the code of this secret.", err=True)
+        else:
+            way = "ahead" if offset > 0 else "behind"
+            click.echo(f"The clock of the device, or of this machine, is {abs(offset) * STEP} s {way}.", err=True)
+    raise click.UsageError("Nothing was changed: the app and this machine do not agree.")

@@ -1,0 +1,174 @@
+"""
+The review of access: every right of every user on every host, with where it comes from and when it was last used.
+
+Rows are made one after the other, so 10,000 users take no more memory than their records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftpsd.auth.review import Review, Right
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import Key
+from ftpsd.config.people.provenance import Provenance
+from ftpsd.config.users import UserRecord, Users, load_users
+from ftpsd.service.inspecting.last_use import Account, LastUse
+from ftpsd.values.hours import are_now
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import ALL, Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The part of a review that is wanted, None for all. Of a *path* it is what decides, where that allows anything."""
+
+    user: str | None = None
+    path: VirtualPath | None = None
+    role: str | None = None
+
+
+@dataclass(slots=True)
+class People:
+    """The users of all hosts, "" for the default one; each file is read once, also where hosts share it."""
+
+    hosts: dict[str, Users]
+    authentication: dict[str, str]
+    _places: dict[int, Provenance] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> People:
+        """
+        Read the users files of *config*. Blocks.
+
+        Raises: ConfigErrors.
+        """
+        files: dict[Path, Users] = {}
+
+        def users(path: Path) -> Users:
+            if path not in files:
+                files[path] = load_users(path)
+            return files[path]
+
+        hosts, methods = {"": users(config.users)}, {"": config.authentication}
+        for section in config.virtual_hosts:
+            hosts[section.names[0]] = users(section.users)
+            methods[section.names[0]] = section.authentication or config.authentication
+        return cls(hosts, dict(methods))
+
+    def review(self, account: Account) -> Review | None:
+        """Return the rights of *account*."""
+        host, name = account
+        users = self.hosts.get(host)
+        record = None if users is None else users.users.get(name)
+        return None if record is None else Review(record)
+
+    def provenance(self, host: str) -> Provenance:
+        """Return where the users of *host* have what they have."""
+        users = self.hosts[host]
+        return self._places.setdefault(id(users), Provenance(users))
+
+
+def rows(people: People, wanted: Wanted, last: LastUse | None, now: datetime | None = None) -> Iterator[dict[str, Any]]:
+    """Yield a row for each right, of plain values; *last* None: nothing is known of the last use."""
+    now = now or datetime.now(UTC)
+    for host, users in people.hosts.items():
+        places = people.provenance(host)
+        for record in users.users.values():
+            if wanted.user is not None and record.name != wanted.user:
+                continue
+            facts = _facts(record, people.authentication[host], now)
+            review = Review(record)
+            keys = _Keys(record, places)
+            for number in _numbers(review, wanted):
+                right = review.rights[number]
+                source, place, role = keys.source(right)
+                if wanted.role is not None and wanted.role not in (role, _of_role(source)):
+                    continue
+                account = (host, record.name)
+                yield {
+                    "host": host,
+                    **facts,
+                    "role": role,
+                    "path": right.shown_path,
+                    "permissions": written(right.allow),
+                    "mount": None if right.mount is None else str(record.mounts[right.mount].path),
+                    "source": source,
+                    "place": place,
+                    "note": right.reason or None,
+                    "last_login": None if last is None else last.logins.get(account),
+                    "last_use": None if last is None else last.uses.get((account, number)),
+                }
+
+
+def written(allow: Iterable[Permission]) -> list[str]:
+    """Write permissions in the order of the documentation; all of them as `all`."""
+    some = frozenset(allow)
+    return ["all"] if some == ALL else [permission.value for permission in Permission if permission in some]
+
+
+def _numbers(review: Review, wanted: Wanted) -> Iterable[int]:
+    if wanted.path is None:
+        return range(len(review.rights))
+    decides = review.decides(wanted.path)
+    return [decides] if review.rights[decides].allow else []
+
+
+def _facts(user: UserRecord, method: str, now: datetime) -> dict[str, Any]:
+    return {
+        "user": user.name,
+        "group": user.group,
+        "status": _status(user, method, now),
+        "enabled": user.enabled,
+        "expires": None if user.expires is None else user.expires.isoformat(),
+        "hours": [str(hours) for hours in user.hours],
+        "networks": [str(network) for network in user.networks],
+    }
+
+
+def _status(user: UserRecord, method: str, now: datetime) -> str:
+    """Return whether the user can log in now, from an address that is allowed."""
+    if not user.enabled:
+        return "disabled"
+    if user.expires is not None and user.expires <= now:
+        return "expired"
+    if user.password is None and (user.authentication or method) != "certificate":
+        return "no password"
+    return "active" if are_now(user.hours, now) else "outside of hours"
+
+
+def _of_role(source: str | None) -> str | None:
+    return source.removeprefix("role ") if source is not None and source.startswith("role ") else None
+
+
+class _Keys:
+    """The places of the rules of one user."""
+
+    def __init__(self, user: UserRecord, places: Provenance) -> None:
+        self._user = user
+        self._places = places
+        self._of_trees: dict[int | None, tuple[Key, ...]] = {}
+
+    def source(self, right: Right) -> tuple[str | None, str, str | None]:
+        """Return the section that the right comes from, its place in the file, and the role that it is given by."""
+        user, places = self._user, self._places
+        role = user.role if right.mount is None else user.mounts[right.mount].role
+        if right.rule is not None:
+            if right.mount not in self._of_trees:
+                of_mount = None if right.mount is None else places.rules_of_mount(user.name, right.mount)
+                self._of_trees[right.mount] = places.rules(user.name) if of_mount is None else of_mount
+            key = self._of_trees[right.mount][right.rule]
+        elif right.mount is not None:
+            key = places.mounts(user.name)[right.mount]
+        else:
+            key = ("users", user.name)
+        return _section(key), places.place(key), role
+
+
+def _section(key: Key) -> str:
+    """Write the section of *key*: `role partner`, `group acme`, `user alice`."""
+    return f"{str(key[0]).removesuffix('s')} {key[1]}"

@@ -1,0 +1,1 @@
+"""Clients with certificates of their own, against the installed daemon."""

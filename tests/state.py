@@ -1,0 +1,36 @@
+"""A state file without a thread: every call is made at once, in a database in memory with the real tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, execute, fail
+
+from ftpsd.durable.schema import migrate
+from ftpsd.durable.store import Store
+from ftpsd.durable.trouble import StateTrouble
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class InlineStore(Store):
+    """A store that answers at once; while *is_broken* it cannot be used."""
+
+    def __init__(self) -> None:
+        super().__init__(None, lambda *_: None)
+        self.is_broken = False
+        self.calls = 0
+        self._memory = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(self._memory)
+
+    def run(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Call *function* now."""
+        if self.is_broken:
+            return fail(StateTrouble("broken; mend it"))
+        self.calls += 1
+        return execute(function, self._memory, *args, **kwargs)

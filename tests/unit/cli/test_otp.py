@@ -1,0 +1,140 @@
+"""`ftpsd user otp`: what is printed, what is written, and what is never written."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from ftpsd.auth.codes import code_of, step_at
+from ftpsd.cli.program import main
+from ftpsd.config.users import load_users
+from ftpsd.values.second_factor import SecondFactor, digest_of, read_secret
+from tests.tools import ROOT
+
+SECRET = re.compile(r"secret=([A-Z2-7]+)")
+RECOVERY = re.compile(r"^ {4}([a-z2-7-]{19})$", re.MULTILINE)
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    path = tmp_path / "users.yaml"
+    path.write_text("# ours\nusers:\n  alice:\n    home: home  # hers\n  bob: {home: home}\n")
+    path.chmod(0o600)
+    return path
+
+
+def otp(users: Path, *arguments: str, name: str = "alice") -> Result:
+    return CliRunner().invoke(main, ["user", "otp", name, "--users", str(users), *arguments])
+
+
+def factor(users: Path, name: str = "alice") -> SecondFactor | None:
+    return load_users(users).users[name].second_factor
+
+
+@pytest.mark.parametrize("name", ["alice", "bob"])
+def test_a_user_is_enrolled(users: Path, name: str) -> None:
+    """A URI, a QR code and ten recovery codes are printed; the file has the secret, and of the codes digests alone."""
+    result = otp(users, "--issuer", "ftp.example.com", name=name)
+    assert result.exit_code == 0, result.output
+    found = SECRET.search(result.output)
+    assert found
+    assert f"otpauth://totp/ftp.example.com:{name}?" in result.output
+    assert "█" in result.output
+    codes = RECOVERY.findall(result.output)
+    assert factor(users, name) == SecondFactor(read_secret(found[1]), tuple(map(digest_of, codes)))
+    assert len(codes) == 10
+    text = users.read_text()
+    assert not any(code in text for code in codes)
+    assert text.startswith("# ours\n")
+    assert "# hers" in text
+    assert users.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "    second_factor: null\n",
+        "    second_factor: required\n",
+        "    second_factor:\n      totp: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\n      recovery: []\n",
+        "    second_factor:\n",
+        "    second_factor: {}\n",
+    ],
+)
+def test_what_is_there_is_replaced(users: Path, written: str) -> None:
+    """However it is written, with the lines around it kept; and removed."""
+    users.write_text(f"users:\n  alice:\n    home: home\n{written}    sessions: 5\n")
+    assert otp(users).exit_code == 0
+    first = factor(users)
+    assert first is not None
+    assert first.is_enrolled
+    assert otp(users, "--remove").exit_code == 0
+    assert factor(users) is None
+    assert yaml.safe_load(users.read_text())["users"]["alice"] == {"home": "home", "sessions": 5}
+
+
+def test_new_recovery_codes(users: Path) -> None:
+    """The device stays; without one there are none to make."""
+    refused = otp(users, "--recovery")
+    assert refused.exit_code == 2
+    assert "has no second factor" in refused.output
+    otp(users)
+    before = factor(users)
+    result = otp(users, "--recovery")
+    after = factor(users)
+    assert before is not None
+    assert after is not None
+    assert (before.secret, len(set(before.recovery + after.recovery))) == (after.secret, 20)
+    assert "otpauth" not in result.output
+    assert after.recovery == tuple(map(digest_of, RECOVERY.findall(result.output)))
+
+
+def test_faults(users: Path) -> None:
+    """An unknown user, and two things at once: nothing is printed that could be taken for an enrolment."""
+    for arguments, name in (((), "carol"), (("--recovery", "--remove"), "alice")):
+        result = otp(users, *arguments, name=name)
+        assert result.exit_code == 2
+        assert "otpauth" not in result.output
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) -> None:
+    """Nothing is written before it is right; three wrong ones end the command."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ftpsd.cli", "user", "otp", "alice", "--users", str(users)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    before = users.read_text()
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
+    ) as it:
+        os.close(theirs)
+        seen = ""
+        for _ in range(1 if is_right else 3):
+            seen += _read_until(ours, "shows:")
+            assert users.read_text() == before
+            found = SECRET.search(seen)
+            assert found
+            code = code_of(read_secret(found[1]), step_at(time.time())) if is_right else "12345"
+            os.write(ours, f"{code[:3]} {code[3:]}\n".encode())
+        seen += _read_until(ours, "not shown again" if is_right else "do not agree")
+        os.set_blocking(ours, False)
+        assert it.wait(30) == (0 if is_right else 2)
+    os.close(ours)
+    assert (users.read_text() == before) is not is_right
+
+
+def _read_until(terminal: int, words: str) -> str:
+    seen = ""
+    while words not in seen:
+        piece = os.read(terminal, 65536)
+        assert piece, seen
+        seen += piece.decode(errors="replace")
+    return seen

@@ -1,0 +1,1 @@
+"""The control socket: callers, questions, bounds, and its file."""
