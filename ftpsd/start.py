@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from ftpsd.audit.bus import Sink
 from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.config.sources.source_files import order_of
+from ftpsd.doctor.sources_asked import ask_each
 from ftpsd.processes.seat import Place, process_count
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
-from ftpsd.service.load import load
+from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import logs
 from ftpsd.service.signals import listen_for_stop
 
@@ -84,6 +88,32 @@ def make_service(config_path: Path, *, in_background: bool = False) -> IService:
     # twistd may fork between here and the start: signals and threads belong behind it.
     reactor.callWhenRunning(begin)
     return daemon
+
+
+def ask_sources(loaded: Loaded) -> dict[str, str]:
+    """Return why each remote source of users does not answer, "" where it does. Once in a process."""
+    from twisted.internet import reactor
+
+    answers: dict[str, str] = {}
+    if all(name == "file" for name in order_of(loaded.config)):
+        return answers
+
+    running: Any = reactor
+    ends: list[object] = []
+
+    def end(result: object) -> None:
+        ends.append(result)
+        running.stop()
+
+    def begin() -> None:
+        Deferred.fromCoroutine(ask_each(loaded, reactor)).addCallback(answers.update).addBoth(end)
+
+    running.callWhenRunning(begin)
+    running.run()
+    for each in ends:
+        if isinstance(each, Failure):
+            each.raiseException()
+    return answers
 
 
 def _run(daemon: Daemon, reactor: Any) -> None:

@@ -57,8 +57,13 @@ class Accounts(Protocol):
     def known(self) -> Iterable[UserRecord]:
         """Return the users whose homes can be swept and counted without asking a remote source."""
 
-    def find(self, name: str) -> Deferred[UserRecord | None]:
-        """Return the user called *name*; None when there is none of exactly that name."""
+    def find(self, name: str, client: str = "") -> Deferred[UserRecord | None]:
+        """
+        Return the user called *name*; None when there is none of exactly that name.
+
+        *client* is the one who logs in, "" for a question of the server's own. Fails with `LoginDenied` where the user
+        is kept out already for what the accounts say.
+        """
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
         """
@@ -100,7 +105,7 @@ class FileAccounts:
         """Return all of them."""
         return self._users.values()
 
-    def find(self, name: str) -> Deferred[UserRecord | None]:
+    def find(self, name: str, client: str = "") -> Deferred[UserRecord | None]:
         """Return the user called *name*, at once."""
         return succeed(self._renewed.get(name) or self._users.get(name))
 
@@ -143,7 +148,9 @@ class FileAccounts:
 
 def standing_of(user: UserRecord) -> str:
     """Return all that a login of *user* depends on, as text: the password's memory ends when any of it changes."""
-    return repr([getattr(user, name) for name in _PROVING])
+    # The secret of a second factor is not in its repr.
+    mark = None if user.second_factor is None else user.second_factor.mark
+    return repr((mark, *(getattr(user, name) for name in _PROVING)))
 
 
 class Chain:
@@ -166,21 +173,26 @@ class Chain:
                 users.setdefault(user.name, user)
         return users.values()
 
-    def find(self, name: str) -> Deferred[UserRecord | None]:
+    def find(self, name: str, client: str = "") -> Deferred[UserRecord | None]:
         """Ask one after the other."""
-        return self._find_from(0, name)
+        return self._find_from(0, name, client)
 
-    def _find_from(self, place: int, name: str) -> Deferred[UserRecord | None]:
+    def _find_from(self, place: int, name: str, client: str) -> Deferred[UserRecord | None]:
         def found(user: UserRecord | None) -> UserRecord | Deferred[UserRecord | None] | None:
             if user is not None:
                 return replace(user, accounts=(place, *user.accounts))
-            return self._find_from(place + 1, name) if place + 1 < len(self._accounts) else None
+            return self._find_from(place + 1, name, client) if place + 1 < len(self._accounts) else None
 
-        return self._accounts[place].find(name).addCallback(found)
+        return self._accounts[place].find(name, client).addCallback(found)
 
     def verify(self, user: UserRecord | None, login: Login) -> Deferred[bool]:
-        """Ask the accounts that have found *user*; None is no user to the last, which were asked for the name last."""
+        """
+        Ask the accounts that have found *user*; None is no user to the first.
+
+        None is also a user who is known and kept out. A name that the files know must not go on to a network, whatever
+        becomes of its login.
+        """
         if user is None:
-            return self._accounts[-1].verify(None, login)
+            return self._accounts[0].verify(None, login)
         place, *inner = user.accounts
         return self._accounts[place].verify(replace(user, accounts=tuple(inner)), login)

@@ -28,13 +28,23 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ftpsd.auth.accounts import Accounts
+from ftpsd.auth.certified.matching import why_not_trusted, why_refused
 from ftpsd.auth.codes import could_be_right
-from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal, WithCode
-from ftpsd.auth.matching import why_not_trusted, why_refused
+from ftpsd.auth.credentials import (
+    ILogin,
+    Login,
+    LoginBusy,
+    LoginDenied,
+    LoginUnavailable,
+    Refusal,
+    SourceUnavailable,
+    WithCode,
+)
 from ftpsd.config.users import UserRecord
 from ftpsd.values.hours import are_now
 from ftpsd.values.login_method import CERTIFICATE, PASSWORD, LoginMethod
 from ftpsd.values.second_factor import is_code, split
+from ftpsd.wire.address import client_of
 from ftpsd.workers import PoolBusy
 
 
@@ -63,12 +73,20 @@ class UsersChecker:
 
         Fails with `LoginDenied`, or with `LoginBusy` when too many logins wait already.
         """
-        return self._accounts.find(credentials.username).addCallback(self._check, credentials).addErrback(_busy)
+        found: Deferred[UserRecord | LoginDenied | None]
+        found = self._accounts.find(credentials.username, client_of(credentials.peer)).addErrback(_denied)
+        return found.addCallback(self._check, credentials).addErrback(_busy)
 
-    def _check(self, user: UserRecord | None, login: Login) -> Deferred[UserRecord | WithCode]:
+    def _check(self, found: UserRecord | LoginDenied | None, login: Login) -> Deferred[UserRecord | WithCode]:
         seconds = self._clock.seconds()
+        refusal: Refusal | None
+        if isinstance(found, LoginDenied):
+            # The accounts have denied the login at the name: at the cost of a wrong password all the same.
+            user, refusal = None, found.reason
+        else:
+            user = found
+            refusal = Refusal.UNKNOWN_USER if user is None else why_kept_out(user, login.peer, seconds)
         method = self._method if user is None else method_of(user, self._method)
-        refusal = Refusal.UNKNOWN_USER if user is None else why_kept_out(user, login.peer, seconds)
         if refusal is None and user is not None:
             refusal = why_certificate_refused(user, method, login, seconds)
             if refusal is None and method == CERTIFICATE:
@@ -144,12 +162,12 @@ def method_of(user: UserRecord, default: LoginMethod) -> LoginMethod:
 def why_certificate_refused(user: UserRecord, method: LoginMethod, login: Login, seconds: float) -> Refusal | None:
     """Return why *user*, whose method is *method*, may not come with the certificate of *login*; None: it is good."""
     now = datetime.fromtimestamp(seconds, UTC)
+    wanted = (*user.certificates, *login.pinned)
     if method != PASSWORD:
-        return why_refused(login.certificate, user.certificates, now)
+        return why_refused(login.certificate, wanted, now)
     if not login.needs_certificate:
         return None
     # Everybody has to have one here; whose it is matters only where that is written down.
-    wanted = user.certificates
     return why_refused(login.certificate, wanted, now) if wanted else why_not_trusted(login.certificate, now)
 
 
@@ -179,6 +197,12 @@ def _is_from(user: UserRecord, peer: str) -> bool:
     return any(address in network for network in user.networks)
 
 
+def _denied(failure: Failure) -> LoginDenied:
+    failure.trap(LoginDenied)
+    assert isinstance(failure.value, LoginDenied)
+    return failure.value
+
+
 def _busy(failure: Failure) -> UserRecord | WithCode:
     failure.trap(PoolBusy)
-    raise LoginBusy
+    raise LoginUnavailable if failure.check(SourceUnavailable) else LoginBusy

@@ -6,6 +6,7 @@ For every reason the client learns only that the login is incorrect; the reason 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,7 +16,8 @@ from zope.interface import Attribute, implementer
 
 from ftpsd.config.users import UserRecord
 from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
-from ftpsd.values.login_method import PASSWORD
+from ftpsd.values.login_method import PASSWORD, CertificateMatch
+from ftpsd.workers import PoolBusy
 
 
 class Refusal(StrEnum):
@@ -41,6 +43,8 @@ class Refusal(StrEnum):
     CERTIFICATE_AUTHORITY_EXPIRED = CertificateFault.AUTHORITY_EXPIRED.value
     NO_CURRENT_REVOCATION_LIST = CertificateFault.NO_CURRENT_LIST.value
     CERTIFICATE_UNUSABLE = CertificateFault.UNUSABLE.value
+    NO_TICKET = "enrolment ticket wrong, used or expired"
+    STATE_UNUSABLE = "enrolled certificates unknown: state file unusable"
     SECOND_FACTOR_WRONG = "wrong second factor"
     SECOND_FACTOR_USED = "second factor code already used"
     SECOND_FACTOR_SKEWED = "second factor code of another time"
@@ -50,6 +54,11 @@ class Refusal(StrEnum):
     SECOND_FACTOR_UNAVAILABLE = "second factor cannot be checked"
     PASSWORD_AWAITED = "password awaited"
     """USER has said all that it can, and the password is what is left: no refusal of a login."""
+    PASSWORD_EXPIRED = "password expired"
+    LOCKED = "user locked"
+    NO_ROLE = "no group with a role"
+    AMBIGUOUS = "several users of that name"
+    INVALID_RECORD = "user record invalid"
 
 
 class LoginDenied(UnauthorizedLogin):
@@ -72,6 +81,20 @@ class WithCode:
 class LoginBusy(LoginFailed):
     """A login that was not looked at, because too many wait already: the client may try again later."""
 
+    reason = "busy"
+    text = "Too many logins at once, try again later."
+
+
+class LoginUnavailable(LoginBusy):
+    """A login that cannot be decided, because the source of its user does not answer: the client may try again."""
+
+    reason = "directory unavailable"
+    text = "Logins cannot be checked now, try again later."
+
+
+class SourceUnavailable(PoolBusy):
+    """A source of users that does not answer, or not in a way that could be believed; the text says why."""
+
 
 class ILogin(ICredentials):
     """A name, the proofs for it, and where they came from."""
@@ -81,6 +104,8 @@ class ILogin(ICredentials):
     peer = Attribute("The address of the client's end of the control connection, as text.")
     certificate = Attribute("The ClientCertificate of the handshake; None for none.")
     needs_certificate = Attribute("Whether no login is granted here without a certificate.")
+    pinned = Attribute("The certificates that were pinned to the user by an enrolment, besides those of the record.")
+    enrolled = Attribute("Called when this login has pinned its certificate.")
 
 
 @implementer(ILogin)
@@ -93,3 +118,5 @@ class Login:
     peer: str
     certificate: ClientCertificate | None = None
     needs_certificate: bool = False
+    pinned: tuple[CertificateMatch, ...] = ()
+    enrolled: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)

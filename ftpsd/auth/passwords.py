@@ -107,9 +107,10 @@ class VerifiedCache:
         self._secret = os.urandom(32) if secret is None else secret
         self._deadlines = MemoryDeadlines(clock, MOST_VERIFIED) if deadlines is None else deadlines
 
-    def add(self, user: str, standing: str, password: str) -> None:
-        """Remember that *password* matched."""
-        self._deadlines.set(self._digest(user, standing, password), self._clock.seconds() + self._lifetime)
+    def add(self, user: str, standing: str, password: str, lifetime: float | None = None) -> None:
+        """Remember that *password* matched, for *lifetime* seconds where that is not the usual one."""
+        until = self._clock.seconds() + (self._lifetime if lifetime is None else lifetime)
+        self._deadlines.set(self._digest(user, standing, password), until)
 
     def contains(self, user: str, standing: str, password: str) -> bool:
         """Return whether exactly this password was verified, in this standing, a short while ago."""

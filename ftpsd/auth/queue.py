@@ -1,5 +1,6 @@
 """
-The queue in front of the password hashes: clients take turns in it, however many logins each of them sends.
+The queue in front of the password hashes, and in front of each remote source of users: clients take turns in it,
+however many logins each of them sends. What is said of hashes here is true of questions to a source, too.
 
 * For each client (`client_of` its address) one hash is at work or next; its further logins wait behind that, in order.
 * Clients take turns: a login waits for at most one hash of every other client, not for all that others have sent.
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -31,12 +32,14 @@ LIMIT: Final = 200
 PER_CLIENT: Final = 32
 LOGINS: Final = 200
 
+T = TypeVar("T")
+
 
 @dataclass(eq=False, slots=True)
 class _Question:
     key: Hashable
-    ask: Callable[[], Deferred[bool]]
-    answers: list[Deferred[bool]] = field(default_factory=list)
+    ask: Callable[[], Deferred[Any]]
+    answers: list[Deferred[Any]] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,13 +58,12 @@ class _Client:
         yield from self.waiting
 
 
-class LoginQueue:
-    """A queue that lets *at_once* questions into *pool* at a time, so that those behind them can still take turns."""
+class Turns:
+    """A queue that has *at_once* questions asked at a time, so that those behind them can still take turns."""
 
-    def __init__(self, pool: Workers, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
+    def __init__(self, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
         self.queued = 0
         """The number of waiting questions."""
-        self._pool = pool
         self._at_once = at_once
         self._limit = limit
         self._per_client = per_client
@@ -70,16 +72,9 @@ class LoginQueue:
         # Clients with a waiting question and none at work, in the order of their turns.
         self._turns: deque[_Client] = deque()
 
-    def ask(
-        self,
-        client: str,
-        key: Hashable,
-        verify: Callable[[str, str | None], bool],
-        password: str,
-        stored: str | None,
-    ) -> Deferred[bool]:
+    def take(self, client: str, key: Hashable, begin: Callable[[], Deferred[T]]) -> Deferred[T]:
         """
-        Call *verify* in the pool when it is the turn of *client*; questions of equal *key* are the same.
+        Call *begin* when it is the turn of *client*; questions of equal *key* are the same.
 
         Fails with `PoolBusy` when there is no place. A cancelled call gives its place up.
         """
@@ -88,7 +83,7 @@ class LoginQueue:
         if question is None:
             if len(own.waiting) >= self._per_client or (self.queued >= self._limit and not self._make_room(own)):
                 return fail(PoolBusy())
-            question = _Question(key, lambda: self._pool.run(verify, password, stored))
+            question = _Question(key, begin)
             self._clients[client] = own
             if own.at_work is None and not own.waiting:
                 self._turns.append(own)
@@ -97,7 +92,7 @@ class LoginQueue:
         elif sum(len(each.answers) for each in own.questions) >= LOGINS:
             return fail(PoolBusy())
         asked = question
-        answer: Deferred[bool] = Deferred(lambda cancelled: self._give_up(own, asked, cancelled))
+        answer: Deferred[T] = Deferred(lambda cancelled: self._give_up(own, asked, cancelled))
         question.answers.append(answer)
         self._go_on()
         return answer
@@ -111,7 +106,7 @@ class LoginQueue:
             self._at_work += 1
             question.ask().addBoth(self._answered, client, question)
 
-    def _answered(self, result: bool | Failure, client: _Client, question: _Question) -> None:
+    def _answered(self, result: object, client: _Client, question: _Question) -> None:
         self._at_work -= 1
         client.at_work = None
         if client.waiting:
@@ -120,7 +115,7 @@ class LoginQueue:
         _answer(question, result)
         self._go_on()
 
-    def _give_up(self, client: _Client, question: _Question, answer: Deferred[bool]) -> None:
+    def _give_up(self, client: _Client, question: _Question, answer: Deferred[Any]) -> None:
         """Take *answer* back, and the question without a caller; a hash that has begun is made to its end."""
         question.answers.remove(answer)
         if not question.answers and question in client.waiting:
@@ -148,12 +143,31 @@ class LoginQueue:
             self._clients.pop(client.name, None)
 
 
+class LoginQueue(Turns):
+    """Turns that let *at_once* hashes into *pool* at a time."""
+
+    def __init__(self, pool: Workers, at_once: int = 1, limit: int = LIMIT, per_client: int = PER_CLIENT) -> None:
+        super().__init__(at_once, limit, per_client)
+        self._pool = pool
+
+    def ask(
+        self,
+        client: str,
+        key: Hashable,
+        verify: Callable[[str, str | None], bool],
+        password: str,
+        stored: str | None,
+    ) -> Deferred[bool]:
+        """Call *verify* in the pool when it is the turn of *client*; see `take`."""
+        return self.take(client, key, lambda: self._pool.run(verify, password, stored))
+
+
 def _same(client: _Client, key: Hashable) -> _Question | None:
     """Return the question of *client* that is the same."""
     return next((question for question in client.questions if question.key == key), None)
 
 
-def _answer(question: _Question, result: bool | Failure) -> None:
+def _answer(question: _Question, result: object) -> None:
     # An answered question may end others, which leave the list then.
     while question.answers:
         question.answers.pop(0).callback(result)

@@ -176,6 +176,7 @@ def doctor(config: Path, host: str | None, authority: Path | None, user: str | N
     from ftpsd.doctor.finding import Level
     from ftpsd.doctor.probe import Login
     from ftpsd.service.load import load
+    from ftpsd.start import ask_sources
 
     if (user is not None) != password_stdin:
         raise click.UsageError("--user NAME and --password-stdin belong together.")
@@ -183,7 +184,8 @@ def doctor(config: Path, host: str | None, authority: Path | None, user: str | N
         raise click.UsageError(f"--ca: {authority} is no file.")
     login = None if user is None else Login(user, ask_password(from_stdin=True))
     levels = []
-    for finding in examine(load(config), config, host, authority, login):
+    loaded = load(config)
+    for finding in examine(loaded, config, host, authority, login, ask_sources(loaded)):
         levels.append(finding.level)
         click.echo(finding)
     sys.exit(EXIT_PROBLEM if Level.PROBLEM in levels else EXIT_FINE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd.cli.ending import end_now, now_option, require_server
+from ftpsd.cli.enrol_command import enrol_user, forget_user
 from ftpsd.cli.terminal import (
     FILE,
     Function,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 @click.group()
 def user() -> None:
     """Change or list the users in users.yaml; the running server takes them over on SIGHUP."""
+
+
+user.add_command(enrol_user)
 
 
 def users_options(command: Function) -> Function:
@@ -143,6 +147,8 @@ def remove_user(name: str, now: bool, config: Path | None, users: Path | None, h
     with locked(path) as file:
         file.remove(name)
         file.save()
+    if users is None:
+        forget_user(config, name, host)
     click.echo(f"removed {name} from {path}; the home was left as it is")
     if now:
         end_now(name, config, path)

@@ -20,6 +20,7 @@ from functools import partial
 
 from twisted.internet.defer import CancelledError
 
+from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import LoggedIn, LoginRefused
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
@@ -82,8 +83,8 @@ async def pass_(session: Session, argument: str) -> Reply:
     name, started = login.name, session.clock.seconds()
     try:
         return await _prove(session, name, argument, started)
-    except LoginBusy:
-        raise _busy(session, PASSWORD, name, started) from None
+    except LoginBusy as error:
+        raise _busy(session, PASSWORD, name, started, error) from None
     except LoginDenied as error:
         _publish_denial(session, name, started, error)
         raise await _refusal(session, started, str(error.reason)) from None
@@ -103,8 +104,8 @@ async def acct(session: Session, argument: str) -> Reply:
         # A proof of before a reload may not hold now, and there is no password to ask again with.
         is_good = login.runtime is session.runtime
         reply = await proceed(session, proved, method, started) if is_good else None
-    except LoginBusy:
-        raise _busy(session, method, proved.user.name, started) from None
+    except LoginBusy as error:
+        raise _busy(session, method, proved.user.name, started, error) from None
     except LoginDenied as error:
         error.method = method
         _publish_denial(session, proved.user.name, started, error)
@@ -148,7 +149,10 @@ async def _prove(session: Session, name: str, password: str | None, started: flo
     try:
         while True:
             # Asked for anew behind a reload, which may have brought other authorities and lists of revoked ones.
-            login = Login(name, password, session.peer_host, session.presented(), session.client_policy.needs)
+            presented, needs = session.presented(), session.client_policy.needs
+            event = CertificateEnrolled(session.who, name, *identity_of(presented))
+            enrolled = partial(session.publish, event)
+            login = Login(name, password, session.peer_host, presented, needs, enrolled=enrolled)
             _, proved, _ = await session.while_open(session.host.portal.login(login, None, IProved))
             assert isinstance(proved, Proved)
             # A hash takes its time, and a reload may come meanwhile: then the user is asked for again.
@@ -236,11 +240,11 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
     return Reply(230, "Logged in.")
 
 
-def _busy(session: Session, method: str, name: str, started: float) -> ReplyError:
+def _busy(session: Session, method: str, name: str, started: float, error: LoginBusy) -> ReplyError:
     """Return the end of a session that was not looked at."""
-    _publish_refusal(session, method, name, started, "busy")
+    _publish_refusal(session, method, name, started, error.reason)
     session.after_reply(After.CLOSE, "login-busy")
-    return ReplyError(421, "Too many logins at once, try again later.")
+    return ReplyError(421, error.text)
 
 
 def _publish_denial(session: Session, name: str, started: float, error: LoginDenied) -> None:

@@ -43,6 +43,7 @@ from ftpsd.config.fields import (
     check_filled,
 )
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
+from ftpsd.config.sources.sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
 from ftpsd.values.login_method import LoginMethod
@@ -124,6 +125,7 @@ class VirtualHost(Section):
 
     names: HostNames
     users: FilePath
+    accounts: Order = ("file",)
     certificate: FilePath | None = None
     private_key: FilePath | None = None
     also: tuple[FurtherPair, ...] = ()
@@ -272,6 +274,10 @@ class Config(Section):
     passive: Passive = Passive()
     active: Active = Active()
     users: FilePath = Field(default=Path("users.yaml"), validate_default=True)
+    accounts: Order = ("file",)
+    ldap: LDAP | None = None
+    pam: PAM | None = None
+    http: HTTP | None = None
     authentication: LoginMethod = "password"
     limits: Limits = Limits()
     penalties: Penalties = Penalties()

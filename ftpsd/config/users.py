@@ -8,7 +8,7 @@ dataclasses. The hash of a password stands neither in a record's repr nor in a c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -49,6 +49,19 @@ class Users:
     users: Mapping[str, UserRecord]
     document: Document | None = field(default=None, compare=False, repr=False)
     entries: UsersFile | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def frame(self) -> UsersFile:
+        """What the file says beside its users: the roles and groups, which users from elsewhere may have, too."""
+        return UsersFile() if self.entries is None else self.entries.model_copy(update={"users": {}})
+
+    def without_file(self) -> Users:
+        """
+        Return the users without what takes the most memory.
+
+        That is the place of each value in the file, and its text: 70 MiB for 10,000 users.
+        """
+        return replace(self, document=None, entries=self.frame)
 
     def complaint(self, key: Key, message: str, severity: Severity = "error") -> ConfigError:
         """Place a complaint at *key* of the file these were read from."""

@@ -4,8 +4,9 @@ The whole examination, in the order in which things go wrong for a client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ftpsd.doctor.clocks import look_at_clocks
 from ftpsd.doctor.finding import Finding, warning
@@ -14,17 +15,23 @@ from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.probe import Login, doors, visit
 from ftpsd.doctor.quantum import look_at_key_exchange
 from ftpsd.doctor.rights import look_at_homes
+from ftpsd.doctor.sources_asked import look_at_sources
 from ftpsd.service.load import Loaded
 
 
 def examine(
-    loaded: Loaded, path: Path, host: str | None, authority: Path | None, login: Login | None
+    loaded: Loaded,
+    path: Path,
+    host: str | None,
+    authority: Path | None,
+    login: Login | None,
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Finding]:
     """
     Yield everything that is found about the daemon of *loaded*, read from *path*. Blocks, on DNS and on the daemon.
 
     *host* is the name that clients use for the server, *authority* a file with the certificates they trust, *login* the
-    user who logs in at each listener.
+    user who logs in at each listener, *sources* what `ask_each` has found out.
     """
     config = loaded.config
     found = doors(config)
@@ -41,6 +48,7 @@ def examine(
             yield from look_at_certificate(pair, host)
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
+    yield from look_at_sources(sources)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)
     for door in found:

@@ -11,6 +11,7 @@ place falls empty too often, the server ends, and the service manager decides wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
-from ftpsd.service.listeners import ListenProblem, OpenPorts, open_admin_port, open_control
+from ftpsd.service.listeners import ListenProblem, OpenPorts, adopt, bound, open_admin_port, passed_as
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
@@ -135,12 +136,17 @@ class Supervisor:
             for listener in config.listeners:
                 # Headers of proxies are read by the process that accepts.
                 plain = listener.model_copy(update={"proxy_protocol": None})
-                opened = open_control(plain, nobody, sockets, self.bus, self.reactor)
+                with ExitStack() as made:
+                    if listener.socket is None:
+                        descriptors = [made.enter_context(bound(plain)).fileno()]
+                    else:
+                        descriptors = passed_as(listener.socket, sockets)
+                    # Adopted also where they are our own: a port that Twisted has made shuts down the socket itself at
+                    # its end, which all share, and accept() of a process that has not closed its own yet would fail.
+                    opened = [adopt(plain, each, nobody, self.bus, self.reactor) for each in descriptors]
                 for port in opened:
-                    # Ours to keep open, theirs to accept from. Twisted would shut down the socket itself, which all
-                    # share, and accept() of a process that has not closed its own yet would fail.
+                    # Ours to keep open, theirs to accept from.
                     port.stopReading()  # type: ignore[attr-defined]
-                    port._shouldShutdown = False  # type: ignore[attr-defined]
                 ports.control.append((listener.mode, opened))
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
             open_audit_log(self.audit_log, config.audit.log)

@@ -5,14 +5,15 @@ From files to a Runtime: read everything, complain about everything at once, bui
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
-from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Quotas, Realm
+from ftpsd.auth.sources.assembly import Assembly
+from ftpsd.config.model import Config, VirtualHost
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -93,9 +94,12 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
+    parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
+    sources = Assembly(config, loaded.source_files, *parts_of)
+
     def make(
         name: str,
-        file: Path,
+        section: Config | VirtualHost,
         users: Users,
         banner: str,
         certificate: CertificatePair | None,
@@ -103,13 +107,16 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         clients: Mapping[str, ClientPolicy],
     ) -> Host:
         realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
-        accounts = FileAccounts(users.users, parts.logins, parts.verified, rehash=parts.rehashing.of(file))
-        splits = has_second_factors(users.users.values())
-        portal = Portal(realm, [UsersChecker(accounts, parts.reactor, method, splits=splits)])
-        return Host(name, banner, accounts, portal, certificate, method, clients)
+        accounts = sources.accounts(section.accounts, section.users, users, name)
+        # An endpoint may answer with a user who has one.
+        splits = has_second_factors(users.users.values()) or "http" in section.accounts
+        checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
+        enrolments = parts.enrolments(name)
+        portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
+        return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)
 
     banner, method, clients = config.banner, config.authentication, client_policies(loaded, None)
-    default = make("", config.users, loaded.users, banner, pairs.main, method, clients)
+    default = make("", config, loaded.users, banner, pairs.main, method, clients)
     names: list[tuple[str, Named]] = []
     for number, entry in enumerate(config.tls.server_names):
         named = Named(default, pairs.pairs["tls", "server_names", number])
@@ -120,6 +127,6 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         method = section.authentication or config.authentication
         own = None if pair is pairs.main else pair
         clients = client_policies(loaded, number)
-        host = make(section.names[0], section.users, users, banner, own, method, clients)
+        host = make(section.names[0], section, users, banner, own, method, clients)
         names += [(name, Named(host, pair)) for name in section.names]
     return Hosts(default, names)

@@ -187,6 +187,34 @@ def open_control(
         raise ListenProblem(why_not(listener.address, listener.port, error)) from None
 
 
+def bound(listener: Listener) -> socket.socket:
+    """
+    Return the listening socket of one configured *listener*, as Twisted makes them, for others to accept from.
+
+    Raises:
+        ListenProblem: it cannot be opened.
+    """
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(
+            listener.address, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        opened = socket.socket(family, kind)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(place)
+            opened.listen(BACKLOG)
+        except OSError:
+            opened.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
+            return bound(listener.model_copy(update={"address": ANY_IPV4}))
+        problem = CannotListenError(listener.address, listener.port, error)
+        raise ListenProblem(why_not(listener.address, listener.port, problem)) from None
+    opened.setblocking(False)
+    return opened
+
+
 def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> IListeningPort | None:
     """
     Open the port of *site*, where the configuration has one.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import resource
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,12 +18,14 @@ from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.audit.state_events import StateFailed, StateRestored
+from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.pi import ServerPI
+from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.changing.rehashing import Rehashing
@@ -39,6 +42,9 @@ TRANSFER_QUEUE = 10_000
 # from all of them, and the others count the homes of users who log in before their turn has come.
 UPKEEP_THREADS = 4
 UPKEEP_QUEUE = 10_000
+# Names of the servers that sources of users name: DNS that is silent holds up those alone.
+LOOKUP_THREADS = 4
+LOOKUP_QUEUE = 200
 
 
 log = Logger()
@@ -57,6 +63,7 @@ class Parts:
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
+        self.lookup = WorkerPool("lookup", LOOKUP_THREADS, LOOKUP_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
         self.rehashing = Rehashing(self.upkeep, reactor)
         self.accounts = share.accounts
@@ -94,7 +101,7 @@ class Parts:
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
         """Every worker pool."""
-        return self.login, self.files, self.transfer, self.upkeep
+        return self.login, self.files, self.transfer, self.lookup, self.upkeep
 
     def start(self) -> None:
         """Start the workers, with room for as many open files as the system allows."""
@@ -115,6 +122,12 @@ class Parts:
         """End what a ban that was pronounced here ends, as soon as the turn that has led to it is over."""
         if isinstance(event, Banned):
             self.reactor.callLater(0, evict, self.sessions, self.penalties)
+
+    def enrolments(self, host: str) -> Enrolments:
+        """Return the enrolments of the users of *host*, "" for the default one."""
+        if not self.state.is_configured:
+            return NO_ENROLMENTS
+        return StoredEnrolments(self.state, partial(account_of, host), self.reactor.seconds)
 
     def _state_changed(self, trouble: str | None) -> None:
         """Tell that the state file cannot be used any more, or can be again."""

@@ -49,7 +49,7 @@ class SlowAccounts:
         """Return nobody."""
         return ()
 
-    def find(self, name: str) -> Deferred[UserRecord | None]:
+    def find(self, name: str, client: str = "") -> Deferred[UserRecord | None]:
         """Return the user, later."""
         self.asked.append(name)
         return self._later(name, lambda: self._users.get(name))

@@ -19,7 +19,14 @@ FOLDER = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 # What each lock is made from: the daemon, what builds it, and an extra.
-MADE_OF = {"run.txt": None, "test.txt": "test", "bench.txt": "bench", "floors.txt": "test"}
+MADE_OF = {
+    "run.txt": None,
+    "test.txt": "test",
+    "bench.txt": "bench",
+    "ldap.txt": "ldap",
+    "http.txt": "http",
+    "floors.txt": "test",
+}
 # The locks of tools that stand alone, each of a group.
 ALONE = {"sslyze.txt": "sslyze"}
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)[^\\\n]*(?: \\\n {4}--hash=sha256:[0-9a-f]{64})+$", re.MULTILINE)
@@ -79,7 +86,7 @@ def test_every_extra_has_a_lock() -> None:
     assert {path.name for path in FOLDER.glob("*.txt")} == {*MADE_OF, *ALONE}
 
 
-@pytest.mark.parametrize("name", ["test.txt", "bench.txt"])
+@pytest.mark.parametrize("name", ["test.txt", "bench.txt", "ldap.txt", "http.txt"])
 def test_what_is_tested_is_what_runs(name: str) -> None:
     """Tests and benchmarks have the versions that an operator gets."""
     others = locked(name)

@@ -15,6 +15,7 @@ import pytest
 from ftpsd.cli.live_commands import reload
 from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
 from ftpsd.config.control_socket import DEFAULT_SOCKET
+from ftpsd.config.sources.sections import PAM
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"
@@ -39,8 +40,8 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for unit in UNITS.glob("ftpsd*.s*"):
         shutil.copy(unit, tmp_path)
     # verify looks for the program; what is tested here is not where it is installed.
-    service = tmp_path / "ftpsd.service"
-    service.write_text(re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", service.read_text(), flags=re.MULTILINE))
+    for service in tmp_path.glob("*.service"):
+        service.write_text(re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", service.read_text(), flags=re.MULTILINE))
     verified = run(require_tool("systemd-analyze"), "verify", "--man=no", *sorted(tmp_path.glob("ftpsd*.s*")))
     assert (verified.returncode, verified.stderr) == (0, "")
 
@@ -50,6 +51,22 @@ def test_the_service_is_locked_in() -> None:
     analyze = require_tool("systemd-analyze")
     scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=13", UNITS / "ftpsd.service")
     assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_the_helper_is_locked_in() -> None:
+    """The one part that is root: its exposure is 1.4 or less."""
+    analyze = require_tool("systemd-analyze")
+    scored = run(analyze, "security", "--no-pager", "--offline=true", "--threshold=14", UNITS / "ftpsd-pam.service")
+    assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_the_socket_of_the_helper_is_the_daemon_s_alone() -> None:
+    """0660 root:ftpsd, at the place where the daemon looks."""
+    unit = (UNITS / "ftpsd-pam.socket").read_text()
+    modes = dict(re.findall(r"^(Socket\w+|ListenStream)=(.*)$", unit, flags=re.MULTILINE))
+    default = str(PAM.model_fields["socket"].default)
+    expected = {"SocketUser": "root", "SocketGroup": "ftpsd", "SocketMode": "0660", "ListenStream": default}
+    assert modes == expected
 
 
 def test_check_knows_how_long_the_unit_waits() -> None:
@@ -64,6 +81,7 @@ def test_both_sockets_have_the_names_the_configuration_uses() -> None:
     named = {
         path.name: re.findall(r"^FileDescriptorName=(.*)$", path.read_text(), flags=re.MULTILINE)
         for path in UNITS.glob("*.socket")
+        if path.name != "ftpsd-pam.socket"
     }
     assert named == {"ftpsd.socket": ["explicit"], "ftpsd-implicit.socket": ["implicit"]}
 
@@ -119,7 +137,8 @@ def test_stopped_means_stopped(tmp_path: Path, job: str, exit_status: str, asked
 def test_all_sockets_are_started_and_stopped_with_the_service() -> None:
     """And by nothing that a restart would reach too."""
     service = (UNITS / "ftpsd.service").read_text()
-    sockets = sorted(path.name for path in UNITS.glob("*.socket"))
+    # That of the helper is for sites that ask it, and outlives the service.
+    sockets = sorted(path.name for path in UNITS.glob("*.socket") if path.name != "ftpsd-pam.socket")
     (started,) = re.findall(r"^Sockets=(.*)$", service, flags=re.MULTILINE)
     assert sorted(started.split()) == sorted(STOPS.split()[2:]) == sockets
     for path in UNITS.glob("ftpsd*.s*"):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from ftpsd.cli.ending import end_now, now_option, require_server
 from ftpsd.cli.terminal import hashed, users_file
 from ftpsd.cli.user_commands import users_options
 
@@ -88,10 +89,16 @@ def enable(name: str, config: Path | None, users: Path | None, host: str | None)
 
 @click.command("disable")
 @click.argument("name")
+@now_option
 @users_options
-def disable(name: str, config: Path | None, users: Path | None, host: str | None) -> None:
+def disable(name: str, now: bool, config: Path | None, users: Path | None, host: str | None) -> None:
     """Keep the user NAME out; sessions that are there end with the reload."""
-    _switch(name, False, users_file(config, users, host))
+    if now:
+        require_server(users)
+    path = users_file(config, users, host)
+    _switch(name, False, path)
+    if now:
+        end_now(name, config, path)
 
 
 def _switch(name: str, is_enabled: bool, path: Path) -> None:

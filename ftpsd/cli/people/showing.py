@@ -56,6 +56,10 @@ def described(record: UserRecord, places: Provenance) -> list[dict[str, Any]]:
             # A role that neither the user nor the group names, or that rules of the user replace.
             place = None
         rows.append(_row(key, _plain(getattr(record, key)), place, places))
+    factor = record.second_factor
+    if factor is not None:
+        what = f"TOTP, {len(factor.recovery)} recovery codes" if factor.is_enrolled else "required, and not enrolled"
+        rows.append(_row("second_factor", what, places.key(record.name, "second_factor"), places))
     if record.certificates:
         number = len(record.certificates)
         rows.append(_row("certificates", number, places.key(record.name, "certificates"), places))

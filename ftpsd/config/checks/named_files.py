@@ -12,7 +12,7 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
@@ -26,6 +26,7 @@ from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
+from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files
 from ftpsd.config.users import Users, load_users
 from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
@@ -36,13 +37,15 @@ class Findings:
     The findings; *users* None means that the users file cannot be used.
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
-    *hosts* are the users of each virtual host, in the order of the configuration.
+    *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
+    of users name.
     """
 
     complaints: tuple[ConfigError, ...]
     users: Users | None
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
+    source_files: SourceFiles = field(default_factory=SourceFiles)
 
     @property
     def everybody(self) -> list[Users]:
@@ -78,7 +81,12 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
             of_one_user += (error for error in missing if error.severity == "error")
     theirs += overlapping([users for users in files.values() if users is not None], _secrets(config))
     hosts = tuple(files[host.users] for host in config.virtual_hosts)
-    return Findings((*in_order(own), *by_file(theirs)), files[config.users], frozenset(of_one_user), hosts)
+    source_files, unreadable = read_source_files(config)
+    orders = [(config.accounts, files[config.users])]
+    orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
+    own += [*unreadable, *look_at_sources(config, orders)]
+    found = (*in_order(own), *by_file(theirs))
+    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:

@@ -43,7 +43,7 @@ class UserRecord:
     they are written in the home.
     *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
     means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
-    in a chain within; empty for accounts that stand alone.
+    in a chain within; empty for accounts that stand alone. *entry* is a remote source's own name for the user.
     """
 
     name: str
@@ -69,3 +69,4 @@ class UserRecord:
     certificates: tuple[CertificateMatch, ...] = ()
     second_factor: SecondFactor | None = None
     accounts: tuple[int, ...] = field(default=(), compare=False)
+    entry: str = field(default="", compare=False, repr=False)

@@ -51,6 +51,7 @@ INNOCENT: Final = frozenset(
         Refusal.MOUNT_UNUSABLE,
         Refusal.NO_CURRENT_REVOCATION_LIST,
         Refusal.PASSWORD_AWAITED,
+        Refusal.STATE_UNUSABLE,
         # A code that has been used is what clients with many connections send, and no guess.
         Refusal.SECOND_FACTOR_USED,
         Refusal.SECOND_FACTOR_MISSING,

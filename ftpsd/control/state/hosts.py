@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from twisted.cred.portal import Portal
 
 from ftpsd.auth.accounts import Accounts
+from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.policy import NO_CERTIFICATES, ClientPolicy
@@ -37,6 +38,7 @@ class Host:
     certificate: CertificatePair | None = None
     method: LoginMethod = PASSWORD
     clients: Mapping[str, ClientPolicy] = field(default_factory=dict)
+    enrolments: Enrolments = NO_ENROLMENTS
 
     def client_policy(self, place: str) -> ClientPolicy:
         """Return the rules for certificates of clients that have come to the listener at *place*."""
@@ -44,8 +46,13 @@ class Host:
 
     def account(self, user: str) -> str:
         """Return the key of *user* in limits: users of two hosts are two, though they share a name."""
-        # No name holds a control character, so no two accounts are spelt alike.
-        return f"{self.name}\n{user}" if self.name else user
+        return account_of(self.name, user)
+
+
+def account_of(host: str, user: str) -> str:
+    """Return the key of *user* of the host whose first name is *host*, "" for the default one."""
+    # No name holds a control character, so no two accounts are spelt alike.
+    return f"{host}\n{user}" if host else user
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ftpsd.auth.certified.enrolment import Enrolled
 from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
-from ftpsd.auth.credentials import Login, Refusal
+from ftpsd.auth.credentials import Login, LoginDenied, Refusal
 from ftpsd.auth.rehashing import is_same_password
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
@@ -50,15 +51,28 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
         return succeed(None)
     user = avatar.user
 
-    def found(record: UserRecord | None) -> str | None:
+    def found(record: UserRecord | None) -> str | Deferred[str | None] | None:
         if session.avatar is not avatar or current() is not runtime:
             return None
         session.standing = record
-        return _difference(user, record, session, now)
+        reason = _difference(user, record, session)
+        if reason is not None or record is None or not _needs_certificate(record, session, now):
+            return reason
+        return now.enrolments.look(user.name, None).addCallback(enrolled, record)
 
-    def failed(failure: Failure) -> None:
+    def enrolled(known: Enrolled, record: UserRecord) -> str | None:
+        if session.avatar is not avatar or current() is not runtime:
+            return None
+        refused = _certificate_refusal(record, session, now, known)
+        # A file that cannot be asked may know better.
+        return "certificate-refused" if refused is not None and known.is_known else None
+
+    def failed(failure: Failure) -> str | None:
+        if isinstance(failure.value, LoginDenied):
+            return ENDINGS.get(failure.value.reason, "user-removed")
         told = "whether {user} may still log in cannot be asked ({error}), session {session} goes on"
         log.warn(told, user=user.name, error=type(failure.value).__name__, session=session.who.session)
+        return None
 
     return now.accounts.find(user.name).addCallbacks(found, failed)
 
@@ -71,21 +85,24 @@ def is_over(session: Session) -> bool:
     return why_kept_out(user, session.peer_host, session.clock.seconds()) is not None
 
 
-def _difference(user: UserRecord, record: UserRecord | None, session: Session, host: Host) -> str | None:
-    """Return what keeps *user*, described by *record* now, out of *session* at *host* as it is now."""
+def _difference(user: UserRecord, record: UserRecord | None, session: Session) -> str | None:
+    """Return what keeps *user*, described by *record* now, out of *session*, but for the certificate."""
     if record is None:
         return "user-removed"
     refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
-    if not is_same_password(record.password, user.password):
-        return "password-changed"
+    return None if is_same_password(record.password, user.password) else "password-changed"
+
+
+def _needs_certificate(record: UserRecord, session: Session, host: Host) -> bool:
+    return host.client_policy(session.place).needs or method_of(record, host.method) != PASSWORD
+
+
+def _certificate_refusal(record: UserRecord, session: Session, host: Host, known: Enrolled) -> Refusal | None:
+    """Return why the certificate of *session* does not count for *record* at *host* as it is now."""
     policy = host.client_policy(session.place)
-    method = method_of(record, host.method)
-    if not policy.needs and method == PASSWORD:
-        return None
     # Behind CCC there is nobody left to ask for the certificate: then it is missing.
     certificate = session.tls.presented(policy.authorities) if session.tls is not None else None
-    login = Login(record.name, None, session.peer_host, certificate, policy.needs)
-    refused = why_certificate_refused(record, method, login, session.clock.seconds())
-    return "certificate-refused" if refused is not None else None
+    login = Login(record.name, None, session.peer_host, certificate, policy.needs, known.certificates)
+    return why_certificate_refused(record, method_of(record, host.method), login, session.clock.seconds())

@@ -59,6 +59,20 @@ no harm. Programs that run at night have nobody to type a code: give them `authe
 own, and `networks`.
 """
 
+CERTIFIED = """\
+## Clients with certificates
+
+```sh
+curl --ssl-reqd --cacert ca.pem --cert alice.pem --user alice: ftp://HOST/
+lftp -e 'set ssl:ca-file ca.pem; set ssl:cert-file alice.pem; set ssl:key-file alice.pem' -u alice, ftp://HOST
+```
+
+`alice.pem` holds the key, the certificate and the intermediate ones behind it. The password stays empty where the
+certificate is the whole login (232 behind `USER`), and is the ticket the first time where `ftpsd user enrol` has given
+one. In Python it is `load_cert_chain` of the `ssl.SSLContext` that `ftplib.FTP_TLS` gets. All of them send the
+certificate on data connections, too, where they do not resume the session of the login.
+"""
+
 UNDRIVEN = """\
 ## Not driven here
 
@@ -110,7 +124,8 @@ def section(client: Client, version: str) -> str:
 def render(results: Results, versions: dict[str, str]) -> str:
     """Return the whole page."""
     sections = [section(client, versions.get(client.name, "?")) for client in CLIENTS]
-    return "\n".join([HEAD, table(results), OFFERED, SECOND_FACTORS, "## Each client\n", *sections, UNDRIVEN])
+    parts = [HEAD, table(results), OFFERED, SECOND_FACTORS, CERTIFIED]
+    return "\n".join([*parts, "## Each client\n", *sections, UNDRIVEN])
 
 
 def committed_versions(page: str) -> dict[str, str]:

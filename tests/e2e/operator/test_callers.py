@@ -5,17 +5,19 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import socket
 import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import EXPLICIT, log_in
 from tests.e2e.conftest import StartDaemon
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import SERVE, Daemon
 from tests.e2e.polling import eventually
 from tests.tools import missing, require_tool
 
@@ -129,3 +131,34 @@ def test_a_hostile_program_harms_nobody(hostile: tuple[Daemon, ExitStack]) -> No
     stack.close()
     eventually(lambda: daemon.order("who").returncode == 0, "it answers when they have gone")
     log_in(daemon, EXPLICIT, daemon.account()).quit()
+
+
+def test_the_socket_of_a_living_server_stays_its_own(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """A second server with the same path is told where that is written; a dead one's socket is replaced."""
+    daemon = start_daemon()
+    second = Daemon(tmp_path / "second", daemon.tls, {"control_socket": str(daemon.control_socket)}, users=1)
+    try:
+        second.spawn()
+        assert second.ended() == 2
+        (line,) = (line for line in second.stderr.splitlines() if "control_socket" in line)
+        assert re.match(re.escape(str(second.config_file)) + r":\d+:\d+: control_socket: another server answers", line)
+        assert daemon.order("who").returncode == 0
+        assert daemon.process is not None
+        daemon.process.kill()
+        daemon.process.wait(30)
+        assert daemon.control_socket.exists()
+        second.start()
+        assert second.order("who").returncode == 0
+        second.stop()
+    finally:
+        second.kill()
+
+
+def test_a_user_namespace_is_told(start_daemon: StartDaemon, setpriv: str) -> None:
+    """Under PrivateUsers= users cannot be told apart: a warning, and a refusal with the remedy; root has its rights."""
+    unshare = require_tool("unshare")
+    daemon = start_daemon({"control_groups": {"viewer": VIEWER}}, command=[unshare, "-U", "-r", "--", *SERVE])
+    daemon.control_socket.parent.chmod(0o755)
+    assert "control_groups: this process cannot see who others are" in daemon.stderr
+    assert "PrivateUsers=no into a drop-in" in asked(daemon, setpriv, VIEWER, LOOK)
+    assert daemon.order("who").returncode == 0

@@ -11,8 +11,8 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.polling import eventually
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_user_who_is_removed_now(start_daemon: StartDaemon, processes: int) -> None:
+@pytest.mark.parametrize(("command", "processes"), [("remove", 1), ("disable", 2)])
+def test_a_user_who_is_kept_out_now(start_daemon: StartDaemon, command: str, processes: int) -> None:
     """The sessions end with their transfers, the old file stays, the number is told, and nobody comes back."""
     daemon = start_daemon({"processes": processes})
     account, other = daemon.account(), daemon.account()
@@ -21,7 +21,7 @@ def test_a_user_who_is_removed_now(start_daemon: StartDaemon, processes: int) ->
     storing, _ = begin(busy, "STOR kept")
     storing.sendall(b"x" * 100)
     eventually(lambda: "STOR" in daemon.order("who").stdout, "the upload is seen")
-    done = daemon.order("user", "remove", account.name, "--now")
+    done = daemon.order("user", command, account.name, "--now")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"ended 2 sessions of {account.name}\n")
     assert (next_code(busy), next_code(idle)) == (421, 421)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.audit import events
+from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.operator_events import Ordered
 from ftpsd.audit.state_events import StateFailed, StateRestored
@@ -23,6 +24,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.Reloaded(DAEMON),
     events.ReloadFailed(DAEMON, f"{PATH}:1:1: broken"),
     Ordered(DAEMON, 1000, "carol", "kick", "user=alice", "accepted"),
+    CertificateEnrolled(WHO, USER, "sha256:00", USER),
     StateFailed(DAEMON, f"{PATH}: broken; mend it"),
     StateRestored(DAEMON),
     events.ConnectionRejected(WHO, "too-many-connections"),

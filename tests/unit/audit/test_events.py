@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ftpsd.audit import events, operator_events, state_events
+from ftpsd.audit import enrolment_events, events, operator_events, state_events
 from ftpsd.audit.events import Event
 from tests.unit.audit.samples import EVERY_EVENT
 
@@ -22,7 +22,12 @@ PROMISED = {
 
 KINDS: list[type[Event]] = [
     value
-    for value in (*vars(events).values(), operator_events.Ordered, *vars(state_events).values())
+    for value in (
+        *vars(events).values(),
+        operator_events.Ordered,
+        *vars(state_events).values(),
+        enrolment_events.CertificateEnrolled,
+    )
     if isinstance(value, type) and issubclass(value, Event) and value is not Event
 ]
 

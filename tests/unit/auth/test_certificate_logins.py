@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ftpsd.auth.accounts import FileAccounts
+from ftpsd.auth.certified.matching import why_refused
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal, WithCode
-from ftpsd.auth.matching import why_refused
 from ftpsd.auth.passwords import VerifiedCache
 from ftpsd.auth.queue import LoginQueue
 from ftpsd.config.users import UserRecord

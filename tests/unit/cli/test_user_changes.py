@@ -35,6 +35,7 @@ users:
     group: acme
     password: '{HASH}'
     expires: 2030-01-01
+    second_factor: {{totp: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}}
 """
 
 
@@ -109,12 +110,14 @@ def test_show_says_where_everything_comes_from(path: Path) -> None:
     """Each value with its section and line; no hash."""
     result = run(path, "show", "alice", "--json")
     assert HASH not in result.output
+    assert "JBSWY3DP" not in result.output
     shown = json.loads(result.output)
     assert shown["name"] == "alice"
     rows = [
         (row["key"], row["value"], row["from"], (row["place"] or "").rpartition(":")[2]) for row in shown["settings"]
     ]
     assert ("password", "a $argon2id$ hash", "user alice", "17") in rows
+    assert ("second_factor", "TOTP, 0 recovery codes", "user alice", "19") in rows
     assert ("home", str(path.parent / "homes/alice"), "group acme", "9") in rows
     assert ("group", "acme", "user alice", "16") in rows
     assert ("role", "partner", "group acme", "10") in rows

@@ -15,10 +15,22 @@ from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerNa
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
+from ftpsd.config.sources.sections import HTTP, LDAP, PAM
 from ftpsd.config.users import UsersFile, load_users
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
+# Sections that are not there unless they are written, and values of the keys that they need then.
+SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP}
+REQUIRED = {
+    "servers": "[ldaps://example.com]",
+    "bind_dn": "cn=a",
+    "bind_password_file": "/p",
+    "search_base": "dc=a",
+    "homes": "[/srv]",
+    "home": '"/srv/{user}"',
+    "url": "https://example.com",
+}
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
 DOCUMENTED = {key: (default or None, what) for key, default, _, what in ROW.findall(PAGE)}
@@ -80,9 +92,15 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     """Writing the default of the documentation into a file changes nothing."""
     *sections, name = key.split(".")
     text = f"{name}: {DOCUMENTED[key][0]}"
+    rest = ""
+    if sections and (model := SOURCES.get(sections[0])) is not None:
+        needed = [each for each, field in model.model_fields.items() if field.is_required()]
+        rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
+        text = f"{rest}, {text}"
+        rest = f"{sections[0]}: {{{rest}}}"
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
-    assert config(text) == config("")
+    assert config(text) == config(rest)
 
 
 # A second factor is whole, or not there.
@@ -139,6 +157,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
             for key in FurtherPair.model_fields
         ),
+        *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }

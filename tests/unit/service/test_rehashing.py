@@ -219,7 +219,7 @@ def load_users_of(text: str, folder: Path) -> Any:
 
 
 def test_what_ends_a_password_ends_its_memory(site: Site) -> None:
-    """Disabled, expired, other hours, networks, method, certificates or hash: what was verified is verified again."""
+    """Disabled, expired, other hours, networks, method, factor, certificates or hash: it is verified again."""
     assert site.log_in()
     made: list[int] = []
 
@@ -240,6 +240,8 @@ def test_what_ends_a_password_ends_its_memory(site: Site) -> None:
         "hours: {from: '06:00'}",
         "networks: [192.0.2.0/24]",
         "authentication: certificate-and-password",
+        "second_factor: {totp: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}",
+        "second_factor: {totp: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXQ}",
         f"certificates: [{{fingerprint: 'sha256:{'a' * 64}'}}]",
     ):
         assert not is_remembered(f", {change}"), change

@@ -1,0 +1,123 @@
+"""The daemon with a directory and an endpoint behind it: replies, the audit log, a reload, several processes."""
+
+from __future__ import annotations
+
+import ftplib
+import json
+import ssl
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ftpsd.demo.authority import Demonstration
+from tests.e2e.daemon import PASSWORD, Daemon
+from tests.e2e.polling import eventually
+from tests.sources.making import ldap_section
+from tests.sources.slapd import Slapd
+
+
+@pytest.fixture(scope="module")
+def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """A directory."""
+    server = Slapd(tmp_path_factory.mktemp("slapd") / "directory")
+    yield server
+    server.stop()
+
+
+def settings(folder: Path, slapd: Slapd, **more: Any) -> dict[str, Any]:
+    """Return the configuration of a daemon with *slapd* behind its users file."""
+    for name in ("alice", "bob"):
+        (folder / "remote" / name).mkdir(parents=True, exist_ok=True)
+    place = f"ldaps://localhost:{slapd.tls_port}"
+    keys = {"homes": [str(folder / "remote")], "home": f"{folder}/remote/{{user}}", "timeout": "2s", "cache": 0}
+    section = ldap_section(folder, place, authority=str(slapd.identity.authority), **keys)
+    return {"accounts": ["file", "ldap"], "ldap": section, **more}
+
+
+def with_roles(daemon: Daemon) -> None:
+    """Give the users file the role that groups have."""
+    users = yaml.safe_load(daemon.users_file.read_text())
+    users["roles"] = {"uploader": {"rules": [{"path": "/", "allow": "all"}]}}
+    daemon.users_file.write_text(json.dumps(users))
+
+
+def log_in(daemon: Daemon, name: str, password: str) -> str:
+    """Return the reply to a login."""
+    context = ssl.create_default_context(cafile=str(daemon.tls.authority))
+    client = ftplib.FTP_TLS(context=context, timeout=60)
+    try:
+        client.connect("localhost", daemon.ports.explicit)
+        return client.login(name, password)
+    except ftplib.Error as error:
+        return str(error)
+    finally:
+        client.close()
+
+
+def reasons(daemon: Daemon) -> list[str]:
+    """Return the reasons of refused logins."""
+    lines = (daemon.folder / "audit.jsonl").read_text().splitlines()
+    return [event["reason"] for event in map(json.loads, lines) if event["event"] == "login-refused"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processes: int) -> None:
+    """Users of the file and of the directory; 530 for a no, 421 for no answer; the doctor says why."""
+    daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd, processes=processes), users=1)
+    with_roles(daemon)
+    try:
+        daemon.start()
+        assert log_in(daemon, "u000", PASSWORD)[:3] == "230"
+        assert log_in(daemon, "alice", "alice's")[:3] == "230"
+        assert log_in(daemon, "alice", "x") == "530 Login incorrect."
+        assert log_in(daemon, "alice", "") == "530 Login incorrect."
+        asked = daemon.order("doctor")
+        assert "ok: the source ldap answers" in asked.stdout, asked.stdout + asked.stderr
+        # The directory moves away, and the daemon takes that over.
+        changed = deepcopy(daemon.settings())
+        changed["ldap"]["servers"] = [f"ldaps://localhost:{daemon.ports.spare}"]
+        daemon.config_file.write_text(yaml.safe_dump(changed))
+        daemon.reload()
+        assert log_in(daemon, "alice", "alice's") == "421 Logins cannot be checked now, try again later."
+        assert log_in(daemon, "u000", PASSWORD)[:3] == "230"
+        eventually(lambda: len(reasons(daemon)) == 3, "logged")
+        assert reasons(daemon) == ["wrong password", "wrong password", "directory unavailable"]
+        asked = daemon.order("doctor")
+        assert "problem: the source ldap does not answer" in asked.stdout, asked.stdout + asked.stderr
+        written = daemon.stderr + (tmp_path / "audit.jsonl").read_text() + asked.stdout + asked.stderr
+        assert "alice's" not in written
+        assert "the service's" not in written
+        daemon.stop()
+    finally:
+        daemon.kill()
+
+
+def test_a_reload_asks_the_directory(tmp_path: Path, slapd: Slapd, tls_files: Demonstration) -> None:
+    """Who is disabled there is logged out; while it does not answer, sessions go on."""
+    daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd), users=1)
+    with_roles(daemon)
+    context = ssl.create_default_context(cafile=str(tls_files.authority))
+    client = ftplib.FTP_TLS(context=context, timeout=60)
+    try:
+        daemon.start()
+        client.connect("localhost", daemon.ports.explicit)
+        client.login("bob", "bob's")
+        changed = deepcopy(daemon.settings())
+        changed["ldap"]["servers"] = [f"ldaps://localhost:{daemon.ports.spare}"]
+        daemon.config_file.write_text(yaml.safe_dump(changed))
+        daemon.reload()
+        eventually(lambda: "bob may still log in cannot be asked" in daemon.stderr, "asked")
+        assert client.voidcmd("NOOP")[:3] == "200"
+        changed = deepcopy(daemon.settings())
+        changed["ldap"]["disabled_groups"] = ["cn=uploaders,ou=groups,dc=example,dc=com"]
+        daemon.config_file.write_text(yaml.safe_dump(changed))
+        daemon.reload()
+        assert client.getline()[:3] == "421"
+        daemon.stop()
+    finally:
+        client.close()
+        daemon.kill()

@@ -1,0 +1,110 @@
+"""The sections of sources: each mistake is one sentence at its place, and no secret is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftpsd.config.parsing.document import ConfigErrors
+from ftpsd.config.reading import read_config
+from ftpsd.config.sources.source_files import PACKAGES, look_at_sources, read_source_files
+from ftpsd.config.users import read_users
+
+USERS = "roles: {uploader: {rules: [{path: /, allow: all}]}}\n"
+LDAP = (
+    "accounts: [file, ldap]\nldap: {servers: [ldaps://a], bind_dn: cn=a, bind_password_file: PASSWORD, "
+    "search_base: dc=a, homes: [/srv], home: '/srv/{user}', roles: {cn=g: uploader}}"
+)
+PAM = "accounts: [file, pam]\npam: {homes: [/srv], home: '/srv/{user}', default_role: uploader}"
+HTTP = "accounts: [file, http]\nhttp: {url: 'https://a', homes: [/srv]}"
+
+
+def complaints(text: str, folder: Path, users: str = USERS) -> list[str]:
+    """Return what is wrong with ftpsd.yaml."""
+    try:
+        config = read_config(text, "ftpsd.yaml", folder)
+    except ConfigErrors as error:
+        return [str(each) for each in error.errors]
+    file = read_users(users, "users.yaml", folder)
+    _, unreadable = read_source_files(config)
+    return [str(each) for each in (*unreadable, *look_at_sources(config, [(config.accounts, file)]))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a password of the service."""
+    path = tmp_path / "PASSWORD"
+    path.write_text("hidden-4711\n")
+    path.chmod(0o600)
+    (tmp_path / "open").write_text("hidden-4711\n")
+    (tmp_path / "open").chmod(0o644)
+    (tmp_path / "two").write_text("hidden-4711\nhidden-4712\n")
+    (tmp_path / "two").chmod(0o600)
+    return tmp_path
+
+
+def test_good_ones(folder: Path) -> None:
+    """Nothing to say."""
+    for text in (LDAP, PAM, HTTP, "accounts: [file]", ""):
+        assert complaints(text, folder) == [], text
+
+
+MISTAKES = [
+    ("accounts: []", "ftpsd.yaml:1:11: accounts: must not be empty"),
+    ("accounts: [file, file]", "ftpsd.yaml:1:11: accounts: a source is named twice"),
+    ("accounts: [file, ldpa]", "ftpsd.yaml:1:18: accounts[1]: ldpa is not known here; did you mean ldap?"),
+    ("accounts: [file, ldap]", "ftpsd.yaml:1:18: accounts[1]: ldap has no section"),
+    (PAM.replace("[file, pam]", "[file]"), "warning: pam: nobody is looked for there; add pam to accounts"),
+    (LDAP.replace("ldaps://a", "a"), "ldap.servers[0]: a is not a server; write ldaps://"),
+    (LDAP.replace("ldaps://a", "ldaps://a/dc=x"), "is not a server"),
+    (LDAP.replace("ldaps://a", "ldaps://u:hidden-4711@a"), "a URL holds no password here; see bind_dn"),
+    (LDAP.replace("[ldaps://a]", "[]"), "ldap.servers: must not be empty"),
+    (LDAP.replace("/srv/{user}", "/srv"), "ldap.home: /srv needs {user} once"),
+    (LDAP.replace("/srv/{user}", "/srv/{user}/../x"), "ldap.home: /srv/{user}/../x has . or .. in it"),
+    (LDAP.replace("/srv/{user}", "/data/{user}"), "ldap.home: /data/{user} is not below /srv"),
+    (LDAP.replace("[/srv]", "[/]"), "ldap.homes: / would let the source name any folder"),
+    (
+        LDAP.replace("cn=g: uploader", "cn=g: upload"),
+        "there is no role upload in the users file; did you mean uploader?",
+    ),
+    (LDAP.replace("roles: {cn=g: uploader}", "roles: {}"), "ldap: no group has a role"),
+    (LDAP.replace("PASSWORD", "none"), "ldap.bind_password_file"),
+    (LDAP.replace("PASSWORD", "open"), "is open to others on this machine; run: chmod"),
+    (LDAP.replace("PASSWORD", "two"), "does not hold one line of text"),
+    (LDAP.replace("PASSWORD", "."), "cannot be read: Is a directory"),
+    (LDAP.replace("bind_dn", "bind_password: hidden-4711, bind_dn"), "ldap.bind_password: not a key of ldap"),
+    (LDAP.replace("bind_dn", "filter: (uid=x), bind_dn"), "ldap.filter: (uid=x) finds the same for every name"),
+    (LDAP.replace("bind_dn", "filter: '(uid={user}', bind_dn"), "is not a search filter: a ) is missing"),
+    (LDAP.replace("bind_dn", "authority: PASSWORD, bind_dn"), "holds no certificate in PEM form"),
+    (LDAP.replace("bind_dn", "group_base: dc=a, bind_dn"), "ldap: group_base and group_filter go together"),
+    (LDAP.replace("bind_dn", "defaults: {home: /x}, bind_dn"), "ldap.defaults: home: not a default"),
+    (
+        LDAP.replace("bind_dn", "defaults: {sesions: 1}, bind_dn"),
+        "ldap.defaults: sesions: not a key of a user; did you",
+    ),
+    (HTTP.replace("https://a", "http://a"), "http.url: http:// would send passwords in clear"),
+    (HTTP.replace("https://a", "https://u:hidden-4711@a"), "http.url: a URL holds no password here"),
+    (HTTP.replace("https://a", "a"), "http.url: a is not a URL"),
+    (HTTP.replace("homes", "certificate: PASSWORD, homes"), "http: certificate and private_key go together"),
+    (HTTP.replace(", homes: [/srv]", ""), "http.homes: missing; add homes: to http"),
+]
+
+
+def test_mistakes(folder: Path) -> None:
+    """One place and one sentence each, and nothing of a password."""
+    for text, expected in MISTAKES:
+        found = complaints(text, folder)
+        assert any(expected in each for each in found), (text, found)
+        assert all(each.startswith("ftpsd.yaml:") and not each.startswith("ftpsd.yaml:0") for each in found), found
+        assert "hidden" not in "".join(found)
+
+
+def test_a_package_that_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that installs it."""
+    monkeypatch.setitem(PACKAGES, "ldap", "no_such_package_4711")
+    (found,) = complaints(LDAP, folder)
+    assert found == (
+        "ftpsd.yaml:1:18: accounts[1]: ldap needs the package no_such_package_4711, which is not installed; "
+        'run: pip install "ftpsd[ldap]"'
+    )
