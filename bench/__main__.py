@@ -48,6 +48,10 @@ def main() -> int:
         from bench.durability import compare
 
         return compare(options, chosen_cases(_case(options) or options.only or "small-stor"))
+    if options.action == "flood":
+        from bench.flooding import measure_flood
+
+        return measure_flood(options)
     results = shown(options) if options.action == "show" else measure(options)
     text = render(results)
     print(text)
@@ -64,7 +68,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ftpsd beside other servers.")
-    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable", "show"], default="run")
+    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable", "flood", "show"], default="run")
     parser.add_argument("case", nargs="*", help="profile, durable: the case, e.g. small-stor-1k-1; show: files")
     parser.add_argument("--rounds", type=int, help=f"rounds over all servers ({ROUNDS}; {QUICK_ROUNDS} with --quick)")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")

@@ -25,7 +25,17 @@ from bench.servers import SERVERS, Launch, Ports, Server, serve_ftpsd
 ROUNDS = 5
 QUICK_ROUNDS = 2
 # The small files are all that these cases ask for.
-SCALE = Scale(bulk_bytes=4 * MIB, seconds=4.0, sessions=0, entries=0, tree_files=0)
+SCALE = Scale(
+    bulk_bytes=4 * MIB,
+    seconds=4.0,
+    sessions=0,
+    many_sessions=0,
+    readers=0,
+    rate_seconds=0.0,
+    users=0,
+    entries=0,
+    tree_files=0,
+)
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 KEYS = ("files/s", "CPU", "flushes", "KiB")
 HEAD = "| upload | durable | files/s | CPU µs/file | flushes/file | KiB written/file |\n|---|---|---|---|---|---|"

@@ -4,6 +4,8 @@ however many logins each of them sends. What is said of hashes here is true of q
 
 * For each client (`client_of` its address) one hash is at work or next; its further logins wait behind that, in order.
 * Clients take turns: a login waits for at most one hash of every other client, not for all that others have sent.
+* Clients that are known for a good login of late (`is_known`) have their turns before the others, but for one turn in
+  `KNOWN_IN_A_ROW + 1`: a flood from very many addresses keeps no partner waiting, nor partners a new one for ever.
 * A client that asks the same several times at the same moment is answered with one hash: uploaders behind one address
   that log in for every file. Right and wrong, known and unknown names are alike, so that it discloses nothing.
 * At most `PER_CLIENT` hashes of one client wait, for at most `LOGINS` logins; one more is refused, also when no other
@@ -31,6 +33,7 @@ LIMIT: Final = 200
 # 32 uploaders with an account each behind one address, and far from all of the queue.
 PER_CLIENT: Final = 32
 LOGINS: Final = 200
+KNOWN_IN_A_ROW: Final = 3
 
 T = TypeVar("T")
 
@@ -69,8 +72,11 @@ class Turns:
         self._per_client = per_client
         self._at_work = 0
         self._clients: dict[str, _Client] = {}
-        # Clients with a waiting question and none at work, in the order of their turns.
+        self.is_known: Callable[[str], bool] = lambda _: False
+        # Clients with a waiting question and none at work, in the order of their turns: known ones, and others.
+        self._known_turns: deque[_Client] = deque()
         self._turns: deque[_Client] = deque()
+        self._in_a_row = 0
 
     def take(self, client: str, key: Hashable, begin: Callable[[], Deferred[T]]) -> Deferred[T]:
         """
@@ -86,7 +92,7 @@ class Turns:
             question = _Question(key, begin)
             self._clients[client] = own
             if own.at_work is None and not own.waiting:
-                self._turns.append(own)
+                self._turns_of(own).append(own)
             own.waiting.append(question)
             self.queued += 1
         elif sum(len(each.answers) for each in own.questions) >= LOGINS:
@@ -99,18 +105,28 @@ class Turns:
 
     def _go_on(self) -> None:
         """Begin with as many questions as may be at work."""
-        while self._turns and self._at_work < self._at_once:
-            client = self._turns.popleft()
+        while (self._turns or self._known_turns) and self._at_work < self._at_once:
+            client = self._next_client()
             question = client.at_work = client.waiting.popleft()
             self.queued -= 1
             self._at_work += 1
             question.ask().addBoth(self._answered, client, question)
 
+    def _turns_of(self, client: _Client) -> deque[_Client]:
+        return self._known_turns if self.is_known(client.name) else self._turns
+
+    def _next_client(self) -> _Client:
+        if self._known_turns and (not self._turns or self._in_a_row < KNOWN_IN_A_ROW):
+            self._in_a_row += 1
+            return self._known_turns.popleft()
+        self._in_a_row = 0
+        return self._turns.popleft()
+
     def _answered(self, result: object, client: _Client, question: _Question) -> None:
         self._at_work -= 1
         client.at_work = None
         if client.waiting:
-            self._turns.append(client)
+            self._turns_of(client).append(client)
         self._forget_idle(client)
         _answer(question, result)
         self._go_on()
@@ -135,7 +151,7 @@ class Turns:
     def _one_less(self, client: _Client) -> None:
         self.queued -= 1
         if not client.waiting and client.at_work is None:
-            self._turns.remove(client)
+            (self._known_turns if client in self._known_turns else self._turns).remove(client)
         self._forget_idle(client)
 
     def _forget_idle(self, client: _Client) -> None:

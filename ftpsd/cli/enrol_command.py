@@ -65,12 +65,12 @@ def enrol_user(
         give_ticket(connection, account, ticket, until)
     method = record.authentication or _method_of_host(loaded, host)
     if as_json:
-        click.echo(json.dumps({"user": name, "ticket": ticket, "until": _shown(until), "authentication": method}))
+        click.echo(json.dumps({"user": name, "ticket": ticket, "until": shown_time(until), "authentication": method}))
         return
     click.echo(ticket)
     behind = "" if method == "certificate" else ", with a colon and the user's password behind it"
     click.echo(
-        f"until {_shown(until)}, once: log in as {name} with the certificate, "
+        f"until {shown_time(until)}, once: log in as {name} with the certificate, "
         f"and with this in place of the password{behind}",
         err=True,
     )
@@ -97,10 +97,10 @@ def pins_of(connection: Connection, account: str) -> list[Pin]:
 def show_pins(found: list[Pin], *, as_json: bool) -> None:
     """Print pins."""
     if as_json:
-        values = [(each.fingerprint, each.subject, _shown(each.since)) for each in found]
+        values = [(each.fingerprint, each.subject, shown_time(each.since)) for each in found]
         click.echo(json.dumps([dict(zip(COLUMNS, each, strict=True)) for each in values], indent=2))
     else:
-        rows = [[each.fingerprint, each.subject or "-", _shown(each.since)] for each in found]
+        rows = [[each.fingerprint, each.subject or "-", shown_time(each.since)] for each in found]
         print_table(COLUMNS, rows)
 
 
@@ -171,5 +171,6 @@ def _asks(config: Config, host: str | None) -> bool:
     return any(holding(config, listener, number)[0] != "never" for listener in range(len(config.listeners)))
 
 
-def _shown(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """Return a Unix time for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -75,6 +75,7 @@ class Parts:
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
         self.penalties = share.penalties
         self.penalties.publish = self.bus.publish
+        self.logins.is_known = self.penalties.is_known
         self.bus.subscribe(self.penalties.note)
         self.bus.subscribe(self._evict_behind)
         self.counts = share.counts

@@ -34,7 +34,7 @@ OVER_INTERVAL = 5.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
-STATE_INTERVAL = 30.0
+STATE_INTERVAL = 10.0
 
 log = Logger()
 

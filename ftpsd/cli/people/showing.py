@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ftpsd.cli.terminal import print_table, users_file
+from ftpsd.cli.terminal import given_or_default, print_table, users_file
 from ftpsd.cli.user_commands import users_options
 
 if TYPE_CHECKING:
@@ -36,10 +36,29 @@ def show(name: str, as_json: bool, config: Path | None, users: Path | None, host
     if record is None:
         raise click.UsageError(f"There is no user {name}; `ftpsd user list` shows who is there.")
     rows = list(described(record, Provenance(found)))
+    if users is None:
+        rows += pinned(given_or_default(config), name, host)
     if as_json:
         click.echo(json.dumps({"name": name, "settings": rows}, indent=2))
         return
     print_table(("key", "value", "from", "place"), ([_cell(value) for value in row.values()] for row in rows))
+
+
+def pinned(config: Path, name: str, host: str | None) -> list[dict[str, Any]]:
+    """Return a row for each certificate that the user has pinned by an enrolment."""
+    from ftpsd.cli.enrol_command import account_in, opened, pins_of, shown_time
+    from ftpsd.config.reading import load_config
+
+    loaded = load_config(config)
+    if loaded.state is None or not loaded.state.exists():
+        return []
+    with opened(loaded) as connection:
+        found = pins_of(connection, account_in(loaded, name, host))
+    key, where = "certificate enrolled", str(loaded.state)
+    return [
+        {"key": key, "value": f"{pin.fingerprint} {pin.subject}", "from": shown_time(pin.since), "place": where}
+        for pin in found
+    ]
 
 
 def described(record: UserRecord, places: Provenance) -> list[dict[str, Any]]:

@@ -103,6 +103,15 @@ class GrowingPenalties:
         client = self._judged(address)
         return client is not None and self._is_banned(client)
 
+    def is_known(self, address: str) -> bool:
+        """Return whether a user has logged in well from there of late."""
+        client = network_of(address)
+        if client is None:
+            return False
+        with self._table.lock:
+            own = self._table.get(key_of(client))
+        return own is not None and own.known > self._clock.seconds()
+
     def rejection(self, who: Who, reason: str, /) -> ConnectionRejected:
         """Return the event of a connection that was refused; beyond some in a second they are only counted."""
         return self._mention.rejection(who, reason, self._clock.seconds())

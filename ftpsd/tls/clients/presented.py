@@ -62,9 +62,11 @@ def described(certificate: x509.Certificate, fault: CertificateFault | None) -> 
 
 def _subject(certificate: x509.Certificate) -> str:
     try:
-        return certificate.subject.rfc4514_string()[:MOST_SUBJECT]
+        text = certificate.subject.rfc4514_string()[:MOST_SUBJECT]
     except ValueError:
         return ""
+    # It is printed on terminals (`ftpsd user show`).
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _names(certificate: x509.Certificate) -> Iterator[AlternativeName]:

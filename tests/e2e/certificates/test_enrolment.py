@@ -115,6 +115,8 @@ def test_the_first_login_with_a_ticket_pins_the_certificate(enrolling: Enrolling
     (pin,) = json.loads(enrolling.ftpsd("first", "--list", "--json").stdout)
     assert (pin["fingerprint"], pin["subject"]) == (mine.fingerprint, "CN=mine")
     assert ticket not in enrolling.daemon.audit_text()
+    show = [sys.executable, "-m", "ftpsd.cli", "user", "show", "first", "--config", str(enrolling.daemon.config_file)]
+    assert mine.fingerprint in subprocess.run(show, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
     # It goes on over a reload, and a pin that is forgotten ends it.
     enrolling.daemon.reload()
     assert reply(ftp, "PWD").startswith("257 ")

@@ -117,6 +117,24 @@ def test_a_guesser_is_refused_before_handshake_and_hash(daemon: Daemon) -> None:
         connection.log_in(account)
 
 
+def test_a_flood_makes_no_hash_for_a_banned_client(daemon: Daemon) -> None:
+    """Of sixty logins that are sent at once ten are looked at, and one that has begun; an honest client logs in."""
+    source, account = "127.0.5.1", daemon.account()
+    with ExitStack() as stack:
+        flood = [stack.enter_context(closing(arrive(daemon, source))) for _ in range(60)]
+        for number, connection in enumerate(flood):
+            connection.send(f"USER {CHEAP}", f"PASS wrong {number}")
+        for connection in flood:
+            rest_of(connection)
+        with closing(arrive(daemon, "127.0.5.2")) as connection:
+            connection.reply()
+            connection.log_in(account)
+    daemon.wait_for_event("banned", client=source)
+    refused = [event for event in daemon.audit('"login-refused"') if event["peer"] == source]
+    hashed = sum(event["reason"] == "wrong password" for event in refused)
+    assert FAILURES <= hashed <= FAILURES + 1, hashed
+
+
 def test_sessions_that_are_logged_in_go_on(daemon: Daemon) -> None:
     """An office with a guesser in it, too bold for its address: who is in works on, who is not is told."""
     source, account = "127.0.2.1", daemon.account()

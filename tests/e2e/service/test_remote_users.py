@@ -45,12 +45,16 @@ def with_roles(daemon: Daemon) -> None:
     daemon.users_file.write_text(json.dumps(users))
 
 
-def log_in(daemon: Daemon, name: str, password: str) -> str:
-    """Return the reply to a login."""
+def log_in(daemon: Daemon, name: str, password: str, host: str | None = None) -> str:
+    """Return the reply to a login, on the virtual host *host* if it is given."""
     context = ssl.create_default_context(cafile=str(daemon.tls.authority))
     client = ftplib.FTP_TLS(context=context, timeout=60)
     try:
-        client.connect("localhost", daemon.ports.explicit)
+        # To an address there is no name in the hello, which would go before that of HOST.
+        client.connect("localhost" if host is None else "127.0.0.1", daemon.ports.explicit)
+        client.auth()
+        if host is not None:
+            client.sendcmd(f"HOST {host}")
         return client.login(name, password)
     except ftplib.Error as error:
         return str(error)
@@ -67,7 +71,9 @@ def reasons(daemon: Daemon) -> list[str]:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processes: int) -> None:
     """Users of the file and of the directory; 530 for a no, 421 for no answer; the doctor says why."""
-    daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd, processes=processes), users=1)
+    host = {"names": ["ftp.example.com"], "users": "users.yaml", "accounts": ["ldap"]}
+    more = {"processes": processes, "virtual_hosts": [host]}
+    daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd, **more), users=1)
     with_roles(daemon)
     try:
         daemon.start()
@@ -75,6 +81,9 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
         assert log_in(daemon, "alice", "alice's")[:3] == "230"
         assert log_in(daemon, "alice", "x") == "530 Login incorrect."
         assert log_in(daemon, "alice", "") == "530 Login incorrect."
+        # A virtual host has an order of its own.
+        assert log_in(daemon, "alice", "alice's", "ftp.example.com")[:3] == "230"
+        assert log_in(daemon, "u000", PASSWORD, "ftp.example.com") == "530 Login incorrect."
         asked = daemon.order("doctor")
         assert "ok: the source ldap answers" in asked.stdout, asked.stdout + asked.stderr
         # The directory moves away, and the daemon takes that over.
@@ -84,8 +93,8 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
         daemon.reload()
         assert log_in(daemon, "alice", "alice's") == "421 Logins cannot be checked now, try again later."
         assert log_in(daemon, "u000", PASSWORD)[:3] == "230"
-        eventually(lambda: len(reasons(daemon)) == 3, "logged")
-        assert reasons(daemon) == ["wrong password", "wrong password", "directory unavailable"]
+        eventually(lambda: len(reasons(daemon)) == 4, "logged")
+        assert reasons(daemon) == ["wrong password", "wrong password", "unknown user", "directory unavailable"]
         asked = daemon.order("doctor")
         assert "problem: the source ldap does not answer" in asked.stdout, asked.stdout + asked.stderr
         written = daemon.stderr + (tmp_path / "audit.jsonl").read_text() + asked.stdout + asked.stderr

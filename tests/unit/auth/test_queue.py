@@ -51,6 +51,19 @@ def test_clients_take_turns() -> None:
     assert hall.order[:5] == ["guess 0", "right", "other", "guess 1", "guess 2"]
 
 
+def test_known_clients_go_first_but_for_one_turn_in_four() -> None:
+    """A flood from many addresses keeps no partner waiting, and partners keep no new one waiting for ever."""
+    hall = Hall()
+    hall.queue.is_known = lambda client: client.startswith("partner")
+    for number in range(50):
+        hall.ask(f"stranger {number}", f"guess {number}")
+    for number in range(5):
+        hall.ask(f"partner {number}", f"right {number}")
+    hall.pool.release()
+    assert hall.order[:8] == ["guess 0", "right 0", "right 1", "right 2", "guess 1", "right 3", "right 4", "guess 2"]
+    assert len(hall.order) == 55
+
+
 def test_one_hash_at_work_for_each_client() -> None:
     """Though the pool has room for more: the second of a client waits for the first."""
     hall = Hall(at_once=4)

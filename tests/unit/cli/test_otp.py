@@ -138,3 +138,14 @@ def _read_until(terminal: int, words: str) -> str:
         assert piece, seen
         seen += piece.decode(errors="replace")
     return seen
+
+
+def test_a_user_is_shown_without_the_secret(users: Path) -> None:
+    """That one is enrolled, and nothing of it."""
+    otp(users)
+    found = factor(users)
+    assert found is not None
+    shown = CliRunner().invoke(main, ["user", "show", "alice", "--users", str(users)]).output
+    assert "second_factor\tTOTP, 10 recovery codes\tuser alice" in shown
+    assert not any(digest in shown for digest in found.recovery)
+    assert "totp" not in shown

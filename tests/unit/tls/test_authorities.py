@@ -138,4 +138,6 @@ def test_what_a_client_writes_into_its_certificate_is_cut(pki: ClientAuthority) 
     names = [x509.DNSName(f"n{number}.example") for number in range(1000)]
     found = described(pki.issue("many", *names).certificate, None)
     assert len(found.names) == MOST_NAMES
+    hostile = described(pki.issue("a\x1b]0;b\x9b\u202e" + "c" * 30).certificate, None)
+    assert hostile.subject == "CN=a?]0\\;b??" + "c" * 30
     assert described(pki.issue("none", x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))).certificate, None).names == ()

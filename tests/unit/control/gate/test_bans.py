@@ -21,7 +21,7 @@ from ftpsd.audit.events import (
     Unbanned,
     Who,
 )
-from ftpsd.auth.credentials import Refusal
+from ftpsd.auth.credentials import LoginUnavailable, Refusal
 from ftpsd.auth.slots import SLOTS_IN_BUCKET
 from ftpsd.config.model import Config
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
@@ -162,6 +162,7 @@ def test_what_weighs_nothing() -> None:
         SessionClosed(who, 0.1, "quit", 0, 0),
         SessionClosed(user, 0.1, "records-without-data", 0, 0),
         LoginRefused(who, "password", "alice", "busy", 0.1),
+        LoginRefused(who, "password", "alice", LoginUnavailable.reason, 0.1),
         LoginRefused(who, "password", "alice", "too-many-sessions", 0.1),
         LoginRefused(who, "password", "alice", Refusal.NO_HOME, 0.1),
         ConnectionRejected(who, "too-many-connections"),
