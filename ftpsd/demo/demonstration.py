@@ -40,7 +40,7 @@ MARK = "# Written by `ftpsd demo`"
 IPV4, IPV6 = "127.0.0.1", "::1"
 # 16 letters out of 64: no shell and no client needs to quote them.
 PASSWORD_BYTES = 12
-FILES = ("ftpsd.yaml", "users.yaml", ".users.yaml.lock", "audit.log", "hello.txt")
+FILES = ("ftpsd.yaml", "users.yaml", ".users.yaml.lock", "audit.log", "hello.txt", "state.db")
 WELCOME = "Welcome to ftpsd. What you upload lies beside this file.\n"
 PARCEL = "This file was uploaded.\n"
 

@@ -28,7 +28,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
 
 
 def _shared(folder: Path, tls_files: Demonstration, changes: Settings) -> Iterator[Daemon]:
-    daemon = Daemon(folder, tls_files, changes, users=SHARED_USERS)
+    daemon = Daemon(folder, tls_files, changes, users=SHARED_USERS, command=SERVE)
     try:
         daemon.start()
         yield daemon
@@ -107,7 +107,7 @@ def start_daemon(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartDaem
             changes: Settings | None = None,
             *,
             users: int = 4,
-            command: Sequence[str] = SERVE,
+            command: Sequence[str] | None = None,
             environ: Mapping[str, str] | None = None,
             exit_code: int = 0,
         ) -> Daemon:

@@ -23,12 +23,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from ftpsd.demo.authority import Demonstration
+from tests.e2e.forked import nursery
 from tests.e2e.polling import eventually
 from tests.e2e.ports import PortBlock, claim_block
 from tests.tools import ROOT
@@ -64,7 +65,7 @@ class Daemon:
     A daemon in *folder*; *changes* are merged into its configuration.
 
     *command* starts it when the name of the configuration file is added; *environ* is added to its environment;
-    *exit_code* is how it ends when all is well.
+    *exit_code* is how it ends when all is well. With neither command nor environment it is forked, see nursery.py.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Daemon:
         changes: Settings | None = None,
         *,
         users: int = USERS,
-        command: Sequence[str] = SERVE,
+        command: Sequence[str] | None = None,
         environ: Mapping[str, str] | None = None,
         exit_code: int = 0,
     ) -> None:
@@ -85,7 +86,8 @@ class Daemon:
         self.control_socket = Path(tempfile.mkdtemp(prefix="ftpsd-")) / "control.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self._changes = changes or {}
-        self._command = tuple(command)
+        self._is_forked = command is None and environ is None
+        self._command = tuple(command or SERVE)
         self._environ = dict(environ or {})
         self._good_exit = exit_code
         self._handed_out = 0
@@ -175,19 +177,26 @@ class Daemon:
     def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
         """Start it and wait for nothing; *before* is a program that starts it in its turn."""
         self._pass_fds = tuple(pass_fds)
-        environ = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        environ.update(self._environ)
+        if self._is_forked and not pass_fds and not before:
+            self.process = cast("subprocess.Popen[bytes]", nursery().start(self.folder, self.config_file, self.environ))
+            return
         with open(self.folder / "stderr", "wb") as stderr, open(self.folder / "stdout", "wb") as stdout:
             self.process = subprocess.Popen(
                 [*before, *self._command, str(self.config_file)],
                 cwd=self.folder,
-                env=environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
                 pass_fds=self._pass_fds,
             )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment in which it is started."""
+        environ = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        return {**environ, **self._environ}
 
     @property
     def exit_code(self) -> int | None:
@@ -242,7 +251,12 @@ class Daemon:
         environ = {**os.environ, "FTPSD_CONFIG": str(self.config_file), "PYTHONPATH": str(ROOT)}
         command = [*before, sys.executable, "-m", "ftpsd.cli", *arguments]
         return subprocess.Popen(
-            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     # --- what it tells

@@ -14,7 +14,7 @@ import pytest
 from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import EXPLICIT, Sessions
 from tests.e2e.daemon import Account, Settings
-from tests.reliability.mortal import MortalDaemon, Nursery
+from tests.reliability.mortal import MortalDaemon
 from tests.tools import missing
 
 StartMortal = Callable[..., MortalDaemon]
@@ -30,16 +30,8 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
     return create(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """The process from which daemons are forked."""
-    process = Nursery()
-    yield process
-    process.close()
-
-
 @pytest.fixture
-def start_mortal(tmp_path: Path, tls_files: Demonstration, nursery: Nursery) -> Iterator[StartMortal]:
+def start_mortal(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartMortal]:
     """Starts a daemon of the test's own; one that has not died by the end must stop well."""
     with ExitStack() as stack:
 
@@ -52,7 +44,6 @@ def start_mortal(tmp_path: Path, tls_files: Demonstration, nursery: Nursery) -> 
             folder = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}"
             settings: dict[str, Any] = {"limits": LIMITS, **(changes or {})}
             daemon = MortalDaemon(folder, tls_files, settings, users=users)
-            daemon.nursery = nursery
             daemon.has_faults = has_faults
             stack.callback(daemon.kill)
             daemon.start()

@@ -4,102 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 from tests.e2e.daemon import Daemon
+from tests.e2e.forked import nursery
 from tests.e2e.polling import eventually
 from tests.reliability.faults import CHANGING, DONE, PLAN
-from tests.tools import ROOT
-
-
-class Nursery:
-    """The process that daemons are forked from; may be used by several threads."""
-
-    def __init__(self) -> None:
-        environ = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.reliability.nursery"],
-            cwd=ROOT,
-            env=environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._lock = threading.Lock()
-
-    def ask(self, request: Mapping[str, Any]) -> int | None:
-        """Send a request and return the answer."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        with self._lock:
-            stdin.write(json.dumps(request) + "\n")
-            stdin.flush()
-            return cast("int | None", json.loads(stdout.readline()))
-
-    def close(self) -> None:
-        """End it and all that came from it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-
-
-class Forked:
-    """A forked daemon, as `subprocess.Popen` would show it."""
-
-    def __init__(self, nursery: Nursery, pid: int) -> None:
-        self._nursery = nursery
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return the exit code, None while it runs."""
-        if self.returncode is None:
-            self.returncode = self._nursery.ask({"poll": self.pid})
-        return self.returncode
-
-    def wait(self, timeout: float = 60.0) -> int:
-        """Wait for its end."""
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            assert time.monotonic() < deadline, f"the daemon still runs after {timeout} s"
-            time.sleep(0.002)
-        return code
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.send_signal(signal.SIGKILL)
 
 
 class MortalDaemon(Daemon):
-    """A daemon from the nursery; give it *nursery* and *has_faults* before it is started."""
+    """A daemon from the nursery; set *has_faults* before it is started."""
 
-    nursery: Nursery
     has_faults = True
 
     def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
         """Fork it and wait for nothing."""
         assert not pass_fds
         assert not before
-        (self.folder / "stderr").write_bytes(b"")  # not what the one before has said
-        wanted = {"folder": str(self.folder), "config": str(self.config_file), "faults": self.has_faults}
-        pid = self.nursery.ask({"start": wanted})
-        assert pid is not None
-        self.process = cast("subprocess.Popen[bytes]", Forked(self.nursery, pid))
+        forked = nursery().start(self.folder, self.config_file, self.environ, has_faults=self.has_faults)
+        self.process = cast("subprocess.Popen[bytes]", forked)
 
     def sigkill(self) -> None:
         """Kill it as the kernel would, and wait for its end."""

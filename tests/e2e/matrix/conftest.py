@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.demo.authority import Demonstration
-from tests.e2e.daemon import Account, Daemon
+from tests.e2e.daemon import SERVE, Account, Daemon
 from tests.e2e.matrix.client import Client, TLSMode
 from tests.e2e.matrix.results import Results
 
@@ -24,7 +24,7 @@ class MatrixDaemon:
     """The daemon as it is by default, with users that must resume TLS sessions and users that may."""
 
     def __init__(self, folder: Path, tls: Demonstration) -> None:
-        self.daemon = Daemon(folder, tls, {}, users=2 * USERS)
+        self.daemon = Daemon(folder, tls, {}, users=2 * USERS, command=SERVE)
         users = self.daemon.users
         names = sorted(users)
         for name in names[USERS:]:

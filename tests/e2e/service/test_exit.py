@@ -14,7 +14,7 @@ import pytest
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, control
 from tests.e2e.conftest import StartDaemon
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import SERVE, Daemon
 
 MakeDaemon = Callable[[dict[str, Any]], Daemon]
 
@@ -25,7 +25,7 @@ def make_daemon(tmp_path: Path, tls_files: Demonstration) -> Iterator[MakeDaemon
     made: list[Daemon] = []
 
     def make(changes: dict[str, Any]) -> Daemon:
-        made.append(Daemon(tmp_path / "daemon", tls_files, changes, users=1))
+        made.append(Daemon(tmp_path / "daemon", tls_files, changes, users=1, command=SERVE))
         return made[-1]
 
     yield make
@@ -44,7 +44,7 @@ def refusal(daemon: Daemon) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_well(start_daemon: StartDaemon, number: signal.Signals) -> None:
     """SIGTERM from systemd, SIGINT from Ctrl-C: exit code 0."""
-    daemon = start_daemon()
+    daemon = start_daemon(command=SERVE)
     daemon.signal(number)
     assert daemon.ended() == 0
     assert [event["event"] for event in daemon.audit()] == ["started", "stopped"]
@@ -52,7 +52,7 @@ def test_a_signal_ends_it_well(start_daemon: StartDaemon, number: signal.Signals
 
 def test_it_ends_while_somebody_is_logged_in(start_daemon: StartDaemon) -> None:
     """An idle session is no reason to stay."""
-    daemon = start_daemon()
+    daemon = start_daemon(command=SERVE)
     connection = control(daemon, EXPLICIT)
     connection.log_in(daemon.account())
     daemon.signal(signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_it_ends_while_somebody_is_logged_in(start_daemon: StartDaemon) -> None:
 
 def test_its_ports_are_free_afterwards(start_daemon: StartDaemon) -> None:
     """A second daemon starts on the very same ports at once, though connections of the first linger in TIME_WAIT."""
-    daemon = start_daemon()
+    daemon = start_daemon(command=SERVE)
     control(daemon, EXPLICIT).close()
     daemon.stop()
     daemon.start()

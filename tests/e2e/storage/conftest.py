@@ -12,7 +12,7 @@ import pytest
 
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, Way
-from tests.e2e.daemon import SERVE, Daemon, Settings
+from tests.e2e.daemon import Daemon, Settings
 
 CLEAR_TOO = {"tls": {"require": "none"}}
 
@@ -30,7 +30,7 @@ def prepared(
     folder: Path,
     tls_files: Demonstration,
     users: Sequence[Mapping[str, Any]],
-    command: Sequence[str] = SERVE,
+    command: Sequence[str] | None = None,
     changes: Settings | None = None,
     roles: Mapping[str, Any] | None = None,
 ) -> Daemon:
@@ -51,7 +51,9 @@ def start_with(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartWith]:
     """Starts a daemon with users of the test's own; at the end it must stop well, unless it has ended already."""
     with ExitStack() as stack:
 
-        def start(*users: Mapping[str, Any], command: Sequence[str] = SERVE, changes: Settings | None = None) -> Daemon:
+        def start(
+            *users: Mapping[str, Any], command: Sequence[str] | None = None, changes: Settings | None = None
+        ) -> Daemon:
             daemon = prepared(tmp_path / "daemon", tls_files, users, command, changes)
             stack.callback(daemon.kill)
             daemon.start()
