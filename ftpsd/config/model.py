@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -222,10 +223,11 @@ class Uploads(Section):
 
 
 class Audit(Section):
-    """The place of the audit log."""
+    """The place of the audit log, and what makes evidence of it."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+    chain: AuditChain | None = None
 
 
 class SecondFactorMemory(Section):
