@@ -56,7 +56,7 @@ def _read_key(path: Path) -> bytes:
     try:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None  # type: ignore[assignment]
+        key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"{path} holds no Ed25519 key in PEM form without a passphrase; {make}")
     return data
