@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
@@ -284,6 +285,9 @@ class Config(Section):
     limits: Limits = Limits()
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
+    accept: tuple[AcceptRule, ...] = ()
+    scanning: Scanning = Scanning()
+    quarantine: QuarantineSection = Field(default_factory=QuarantineSection)
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
     default_type: Literal["binary", "ascii"] = "binary"
@@ -330,6 +334,8 @@ EMPTY_MEANS_DEFAULT: Final = (
     "limits",
     "penalties",
     "uploads",
+    "scanning",
+    "quarantine",
     "audit",
     "log",
     "second_factor",

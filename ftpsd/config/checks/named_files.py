@@ -140,6 +140,7 @@ def _secrets(config: Config) -> list[Path]:
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
+    own.append(config.quarantine.directory)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
@@ -160,6 +161,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for key in FurtherPair.model_fields
         ),
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
+        *(f"accept[].{key}" for key in AcceptRule.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
