@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
@@ -31,6 +32,7 @@ class Loaded:
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -86,4 +88,4 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files)
+    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files, findings.sink_files)

@@ -70,6 +70,9 @@ class Upkeep:
             every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
+        every(STATE_INTERVAL, parts.ledger.look)
+        if Duty.DELIVER in parts.duties:
+            every(STATE_INTERVAL, self._settle)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -118,6 +121,11 @@ class Upkeep:
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _settle(self) -> Deferred[None] | None:
+        """Find out what became of what processes that have died were about to do."""
+        ledger = self._serving.parts.ledger
+        return ledger.settle_left() if ledger.is_keeping else None
 
     def _measure_lag(self) -> None:
         parts = self._serving.parts
