@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
+from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -141,13 +142,13 @@ class AuditBus:
         complaint.unsaid += 1
         if complaint.is_due(now):
             # The event's name only: its fields may hold what a client typed.
-            self._log.failure(
-                "Audit sink {sink} failed on {event}, {count} time(s) since this was last said.",
-                failure,
-                sink=sink,
-                event=event.event,
-                count=complaint.unsaid,
-            )
+            fields: Any = {"event": event.event, "count": complaint.unsaid}
+            if failure is not None and failure.check(NotKept):
+                text = "{event} was not kept: {why}; {count} time(s) since this was last said."
+                self._log.error(text, why=str(failure.value), **fields)
+            else:
+                text = "Audit sink {sink} failed on {event}, {count} time(s) since this was last said."
+                self._log.failure(text, failure, sink=sink, **fields)
             complaint.unsaid, complaint.said_at = 0, now
 
 

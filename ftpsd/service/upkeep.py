@@ -106,6 +106,7 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
+        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -114,6 +115,7 @@ class Upkeep:
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
+            **events,
             "passive ports reserved": parts.ports.claimed,
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),

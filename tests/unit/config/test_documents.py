@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
@@ -21,7 +22,7 @@ from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
 # Sections that are not there unless they are written, and values of the keys that they need then.
-SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP}
+SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP, "events": Events}
 REQUIRED = {
     "servers": "[ldaps://example.com]",
     "bind_dn": "cn=a",
@@ -96,7 +97,7 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     if sections and (model := SOURCES.get(sections[0])) is not None:
         needed = [each for each, field in model.model_fields.items() if field.is_required()]
         rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
-        text = f"{rest}, {text}"
+        text = f"{rest}, {text}" if rest else text
         rest = f"{sections[0]}: {{{rest}}}"
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
@@ -158,6 +159,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for key in FurtherPair.model_fields
         ),
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
+        *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
