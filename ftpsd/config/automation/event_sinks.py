@@ -33,6 +33,7 @@ EventName = Literal[
     "file-sent",
     "file-deleted",
     "file-renamed",
+    "upload-refused",
     "login-refused",
 ]
 # What a template of a program may name; each is one word of an argument, whatever is in it.
