@@ -51,6 +51,7 @@ class ShipTarget(_Section):
     host: Annotated[StrictStr, PlainValidator(check_host), WithJsonSchema({"type": "string"})]
     port: Annotated[StrictInt, Field(ge=1, le=65535)] = 6514
     format: Literal["json", "cef", "ocsf"] = "json"
+    confirm: Literal["close-notify", "fin"] = "close-notify"
     authority: FilePath | None = None
     certificate: FilePath | None = None
     private_key: FilePath | None = None

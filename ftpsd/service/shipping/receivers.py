@@ -11,15 +11,16 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.endpoints import wrapClientTLS
 
 from ftpsd.audit.shipping.tail import Tail
-from ftpsd.auth.sources.connecting import Connector, verifying
 from ftpsd.config.evidence.evidence_files import EvidenceFiles, ShipFiles
 from ftpsd.config.evidence.sections import ShipTarget
 from ftpsd.config.model import Config
 from ftpsd.durable.store import Store
-from ftpsd.service.shipping.shipper import CONNECT_TIMEOUT, Shipper
+from ftpsd.outward.connecting import Connector, verifying
+from ftpsd.service.shipping.line_out import NotedEndpoint, TCPEnd
+from ftpsd.service.shipping.shipper import CONNECT_TIMEOUT, Shipper, Way
 from ftpsd.workers import WorkerPool, Workers
 
 # Calls that wait for the pool: one for each receiver, and their ends.
@@ -45,6 +46,7 @@ class Receivers:
                     self._pool,
                     store,
                     reactor,
+                    is_fin_enough=target.confirm == "fin",
                 )
                 for target, contents in zip(targets, files.ship, strict=True)
             ]
@@ -65,13 +67,11 @@ class Receivers:
             self._pool.stop()
 
 
-def _line(
-    connector: Connector, target: ShipTarget, files: ShipFiles
-) -> Callable[[], tuple[IStreamClientEndpoint, Callable[[], None]]]:
-    def line() -> tuple[IStreamClientEndpoint, Callable[[], None]]:
-        tls = verifying(target.host, files.authority, files.certificate, files.private_key)
-        made = connector.line(target.host, target.port, tls)
-        return made.endpoint, made.abort
+def _line(connector: Connector, target: ShipTarget, files: ShipFiles) -> Callable[[], Way]:
+    def line() -> Way:
+        tls, end = verifying(target.host, files.authority, files.certificate, files.private_key), TCPEnd()
+        plain = connector.line(target.host, target.port)
+        return Way(wrapClientTLS(tls, NotedEndpoint(plain.endpoint, end)), end, plain.abort)
 
     return line
 

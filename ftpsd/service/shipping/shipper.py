@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from random import uniform
 from typing import Any, Final
@@ -25,10 +26,10 @@ from twisted.logger import Logger
 from ftpsd.audit.evidence.link import read_line
 from ftpsd.audit.shipping.syslog import Form, framed, own_host
 from ftpsd.audit.shipping.tail import Batch, Cursor, Tail
-from ftpsd.auth.sources.connecting import why_lost
 from ftpsd.durable import facts
 from ftpsd.durable.store import Store
-from ftpsd.service.shipping.line_out import LineOut
+from ftpsd.outward.connecting import why_lost
+from ftpsd.service.shipping.line_out import LineOut, TCPEnd
 from ftpsd.workers import Workers
 
 KIND: Final = "audit-ship"
@@ -47,9 +48,20 @@ FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 log = Logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to a receiver: *endpoint*, what is known of the *end* of its connection, and what severs that."""
+
+    endpoint: IStreamClientEndpoint
+    end: TCPEnd
+    sever: Callable[[], None]
+
+
 class Shipper:
     """
-    The shipper to the receiver *name*, reached by *line*, which makes an endpoint and what severs its connection.
+    The shipper to the receiver *name*, reached by *line*, which makes a `Way`.
+
+    Where *is_fin_enough* the end of TCP confirms, without the receiver's close_notify.
 
     *work* runs calls that block, *store* keeps the cursor.
     """
@@ -59,10 +71,12 @@ class Shipper:
         name: str,
         form: Form,
         tail: Tail,
-        line: Callable[[], tuple[IStreamClientEndpoint, Callable[[], None]]],
+        line: Callable[[], Way],
         work: Workers,
         store: Store,
         clock: Any,
+        *,
+        is_fin_enough: bool,
     ) -> None:
         self.name = name
         self.confirmed = 0
@@ -70,6 +84,7 @@ class Shipper:
         self.failures = 0
         """Attempts that ended without a confirmation."""
         self._form = form
+        self._is_fin_enough = is_fin_enough
         self._tail = tail
         self._line = line
         self._work = work
@@ -135,16 +150,17 @@ class Shipper:
         if cursor is None:
             # Kept before anything is sent: the file may be rotated away before the first confirmation.
             await self._keep(Cursor(batch.behind.first, 0, batch.behind.order))
-        endpoint, sever = self._line()
-        connected: Any = endpoint.connect(Factory.forProtocol(LineOut))
-        connection: LineOut = await connected.addTimeout(PATIENCE, self._clock)
+        way = self._line()
+        connection = LineOut(way.end, is_fin_enough=self._is_fin_enough)
+        connected: Any = way.endpoint.connect(_Once(connection))
         try:
+            await connected.addTimeout(PATIENCE, self._clock)
             await self._send(connection, batch)
         except BaseException:
             connection.abort()
             raise
         finally:
-            sever()
+            way.sever()
 
     async def _send(self, connection: LineOut, batch: Batch) -> None:
         lines, size, begun = 0, 0, self._clock.seconds()
@@ -181,6 +197,18 @@ class Shipper:
         elif self._trouble and not trouble:
             log.info("ship {name}: the audit log is sent again", name=self.name)
         self._trouble = trouble
+
+
+class _Once(Factory):
+    """A factory of one connection."""
+
+    noisy = False
+
+    def __init__(self, connection: LineOut) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: object) -> LineOut:
+        return self._connection
 
 
 def _time_of(line: bytes) -> float:

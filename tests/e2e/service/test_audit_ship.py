@@ -40,7 +40,14 @@ def start_receiver(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartRe
 
 
 def target(receiver: Rsyslog, tls: Demonstration, **more: object) -> dict[str, object]:
-    return {"name": "siem", "host": "localhost", "port": receiver.port, "authority": str(tls.authority), **more}
+    return {
+        "name": "siem",
+        "host": "localhost",
+        "port": receiver.port,
+        "authority": str(tls.authority),
+        "confirm": "fin",
+        **more,
+    }
 
 
 def bodies(receiver: Rsyslog) -> list[str]:
@@ -60,7 +67,8 @@ def put(daemon: Daemon, sessions: Sessions, *names: str) -> None:
 
 def shipped(daemon: Daemon, receiver: Rsyslog) -> bool:
     """Return whether each line of the log that is there now has been taken."""
-    return set(daemon.audit_text().splitlines()) <= set(bodies(receiver))
+    there = set(daemon.audit_text().splitlines())
+    return bool(there) and there <= set(bodies(receiver))
 
 
 @pytest.mark.parametrize("driver", ["gtls", "ossl"])
@@ -71,7 +79,9 @@ def test_no_line_is_lost_over_outage_rotation_and_restart(
     receiver = start_receiver(driver)
     make_key(tmp_path / "audit.key", tmp_path / "audit.key.pub")
     chain = {"private_key": str(tmp_path / "audit.key"), "lines": 20}
-    daemon = start_daemon({"audit": {"log": "audit.jsonl", "chain": chain, "ship": [target(receiver, tls_files)]}})
+    # GnuTLS in rsyslog ends TCP alone.
+    to = target(receiver, tls_files, confirm="fin" if driver == "gtls" else "close-notify")
+    daemon = start_daemon({"audit": {"log": "audit.jsonl", "chain": chain, "ship": [to]}})
     log, sessions = daemon.folder / "audit.jsonl", Sessions(daemon, EXPLICIT)
     put(daemon, sessions, "first")
     eventually(lambda: shipped(daemon, receiver), "all lines at the receiver")
@@ -90,7 +100,7 @@ def test_no_line_is_lost_over_outage_rotation_and_restart(
     daemon.start()
     receiver.start()
     wanted = set(old.decode().splitlines())
-    eventually(lambda: wanted <= set(bodies(receiver)) and shipped(daemon, receiver), "all lines at the receiver", 30)
+    eventually(lambda: wanted <= set(bodies(receiver)) and shipped(daemon, receiver), "all lines at the receiver")
     # Behind a confirmation the same lines are not sent once more.
     eventually(lambda: daemon.metrics()['ftpsd_audit_ship_lines_total{target="siem"}'] > 0, "a confirmation", 30)
     kept = receiver.messages()
@@ -137,6 +147,17 @@ def test_the_receiver_may_ask_for_a_certificate(
     eventually(lambda: shipped(daemon, receiver), "all lines at the receiver")
     eventually(lambda: daemon.metrics()['ftpsd_audit_ship_failures_total{target="nobody"}'] > 0, "a failure")
     assert not any(body.startswith("CEF") for body in bodies(receiver))
+
+
+def test_an_end_of_tcp_alone_confirms_nothing(
+    start_daemon: StartDaemon, start_receiver: StartReceiver, tls_files: Demonstration
+) -> None:
+    """Somebody on the line could forge it; the daemon says which key allows it."""
+    receiver = start_receiver("gtls")
+    ship = [target(receiver, tls_files, confirm="close-notify")]
+    daemon = start_daemon({"audit": {"log": "audit.jsonl", "ship": ship}})
+    eventually(lambda: "see confirm: fin" in daemon.stderr, "a warning")
+    assert daemon.metrics()['ftpsd_audit_ship_lines_total{target="siem"}'] == 0
 
 
 def test_nothing_is_sent_to_a_stranger(
