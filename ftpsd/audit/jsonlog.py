@@ -13,6 +13,7 @@ runs in the writer thread.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -40,8 +41,10 @@ LINES_PER_WRITE = 256
 # While lines are coming the writer looks only this often, so most events find it awake and cost the reactor no thread
 # switch.
 SECONDS_BETWEEN_LOOKS = 0.01
-# Seconds that the writer waits for a full pipe before it looks for the order to stop.
+# Seconds between two looks at whether a full pipe has been waited for long enough, and the part of the seconds for the
+# end of the log that it is waited for.
 SECONDS_FOR_PIPE = 0.25
+PART_OF_PATIENCE = 0.8
 SECONDS_BETWEEN_COMPLAINTS = 60.0
 # The group may read (log shippers), others may not; the process's umask may narrow it further.
 FILE_MODE = 0o640
@@ -76,6 +79,7 @@ class JSONLog:
         self._queue: SimpleQueue[tuple[Event, float] | _Order] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._patience_ends = math.inf
         self._accepting = True
         self._fd = -1
         self._is_journal = False
@@ -134,6 +138,8 @@ class JSONLog:
         thread, self._thread = self._thread, None
         if thread is None:
             return True
+        # A reader that stands still for a moment costs no line; the writer gives up in time to count what it does cost.
+        self._patience_ends = time.monotonic() + PART_OF_PATIENCE * seconds
         self._queue.put("stop")
         self._stopping.set()
         thread.join(seconds)
@@ -220,7 +226,7 @@ class JSONLog:
                 # Standard output may be a pipe or terminal that someone made non-blocking.
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
-                if not poll.poll(SECONDS_FOR_PIPE * 1000) and self._stopping.is_set():
+                if not poll.poll(SECONDS_FOR_PIPE * 1000) and time.monotonic() >= self._patience_ends:
                     raise
 
     def _lose(self, count: int, reason: str) -> None:
