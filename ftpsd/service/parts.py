@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
@@ -46,6 +47,9 @@ UPKEEP_QUEUE = 10_000
 LOOKUP_THREADS = 4
 LOOKUP_QUEUE = 200
 
+
+# Events that no session has caused, and that only the process which they happen in can tell.
+OF_ONE_PROCESS = StateFailed | StateRestored | QuarantineReleased | QuarantinePurged
 
 log = Logger()
 
@@ -176,7 +180,7 @@ def _of_sessions(sink: Sink) -> Sink:
     """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON or isinstance(event, StateFailed | StateRestored):
+        if event.who is not DAEMON or isinstance(event, OF_ONE_PROCESS):
             sink(event, seconds)
 
     return take
