@@ -41,6 +41,7 @@ from ftpsd.cli.terminal import (
     users_file,
     with_config,
 )
+from ftpsd.cli.trail.audit_command import audit
 from ftpsd.cli.user_commands import user
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, who, status, kick, bans, ban, unban, reload, drain, quarantine):
+for command in (user, access, audit, who, status, kick, bans, ban, unban, reload, drain, quarantine):
     main.add_command(command)
 
 

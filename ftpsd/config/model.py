@@ -16,6 +16,7 @@ from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scan
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -223,10 +224,11 @@ class Uploads(Section):
 
 
 class Audit(Section):
-    """The place of the audit log."""
+    """The place of the audit log, and what makes evidence of it."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+    chain: AuditChain | None = None
 
 
 class SecondFactorMemory(Section):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
@@ -31,6 +32,7 @@ class Loaded:
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -86,4 +88,4 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files)
+    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files, findings.evidence_files)

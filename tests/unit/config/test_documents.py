@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftpsd.config.accept.accept_rules import AcceptRule
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
@@ -22,7 +23,7 @@ from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
 # Sections that are not there unless they are written, and values of the keys that they need then.
-SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP}
+SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP, "audit.chain": AuditChain}
 REQUIRED = {
     "servers": "[ldaps://example.com]",
     "bind_dn": "cn=a",
@@ -31,6 +32,7 @@ REQUIRED = {
     "homes": "[/srv]",
     "home": '"/srv/{user}"',
     "url": "https://example.com",
+    "private_key": "/k",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
@@ -94,13 +96,13 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     *sections, name = key.split(".")
     text = f"{name}: {DOCUMENTED[key][0]}"
     rest = ""
-    if sections and (model := SOURCES.get(sections[0])) is not None:
+    if (model := SOURCES.get(".".join(sections))) is not None:
         needed = [each for each, field in model.model_fields.items() if field.is_required()]
         rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
         text = f"{rest}, {text}"
-        rest = f"{sections[0]}: {{{rest}}}"
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
+        rest = rest and f"{section}: {{{rest}}}"
     assert config(text) == config(rest)
 
 

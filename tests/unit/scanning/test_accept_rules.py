@@ -41,7 +41,7 @@ def test_what_is_accepted() -> None:
 def test_what_is_refused() -> None:
     """Each with its place and what to write instead."""
     for text, complaint in (
-        (f"accept: [{{paths: [], {SCAN}}}]", "accept.0.paths"),
+        (f"accept: [{{paths: [], {SCAN}}}]", "accept[0].paths: must not be empty"),
         (f"accept: [{{paths: [in], {SCAN}}}]", "begin it with /"),
         ("accept: [{paths: [/in]}]", "asks nothing"),
         ("accept: [{paths: [/in], scan: ['clamd://av.example.com']}]", "write the address"),
