@@ -45,6 +45,7 @@ class Kind(Enum):
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
+    DAMAGED = auto()  # what is stored is not what was stored, or cannot be opened: nothing of it is given out
     IO = auto()
 
 

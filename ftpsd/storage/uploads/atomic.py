@@ -34,8 +34,9 @@ from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
 
-# Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here.
-_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED})
+# Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here, or could
+# only go on from bytes that cannot be read.
+_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED})
 
 
 def open_atomic(
@@ -119,9 +120,11 @@ class AtomicSink:
             self._set_mode()
             while not self._growing.catch_up(PIECE):
                 pass
+            self._partial.finish()
             if self._digest is not None:
                 self.sha256 = self._digest.hex()
-                keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
+                fd = self._partial.fd
+                keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)

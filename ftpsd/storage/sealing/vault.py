@@ -1,0 +1,198 @@
+"""
+The vault: the data keys of all trees, each opened by a master key.
+
+* A data key is that of one directory, its holder: the home of a user, or the directory of a mount. Users who share a
+  directory share its key. A file in it is sealed with that key, or with that of a directory above or below which other
+  users see as theirs; any other key is FOREIGN there.
+* New files take the newest master key of the set that the tree names: a data key of an older one opens files, and
+  another data key is made for the next file.
+* A destroyed key is refused from the next opening of a file on: each use looks whether its file is still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+from ftpsd.storage.sealing.ciphers import InvalidTag, cipher, derived, new_key, seal, unseal
+from ftpsd.storage.sealing.damage import DamagedError, Reason
+from ftpsd.storage.sealing.header import DataKey
+from ftpsd.storage.sealing.key_files import KeyFileError, KeyFiles, KeyRecord
+from ftpsd.storage.sealing.layout import DATA_KEY_ID, MAGIC
+from ftpsd.storage.sealing.master import KeySet, MasterKey
+
+_WRAPPING = b"ftpsd file key wrapping 1"
+# Names of a tree that are looked at before its first data key is made.
+_MOST_LOOKED_AT = 1000
+
+State = tuple[int, int] | None
+
+
+class Vault:
+    """The data keys in *files*, and the master keys of *sets* that open them. Everything blocks, from any thread."""
+
+    def __init__(self, files: KeyFiles, sets: Mapping[str, KeySet]) -> None:
+        self.files = files
+        self.sets = sets
+        self._masters = {key.number: key for each in sets.values() for key in each.keys}
+        self._lock = Lock()
+        self._opened: dict[bytes, tuple[State, DataKey]] = {}
+        self._current: dict[tuple[str, bytes], bytes] = {}
+
+    def find(self, number: bytes, master: bytes) -> DataKey:
+        """Return the data key *number*, wrapped by *master*. Raises: DamagedError, OSError."""
+        state = self.files.state(number.hex())
+        with self._lock:
+            known = self._opened.get(number)
+        if known is not None and state is not None and known[0] == state:
+            return known[1]
+        record = None if self.files.tomb(number.hex()) is not None else self._read(number.hex())
+        if record is None:
+            tomb = self.files.tomb(number.hex())
+            if tomb is not None:
+                raise DamagedError(Reason.DESTROYED_KEY, f"data key {number.hex()}, of {tomb.holder}")
+            raise DamagedError(Reason.MISSING_KEY, f"data key {number.hex()} is in none of the directories")
+        return self._open(record, state, master)
+
+    def current(self, holder: str, keys: str) -> DataKey:
+        """Return the data key for new files of *holder*, made where there is none of the newest master key."""
+        newest = self.sets[keys].newest
+        with self._lock:
+            number = self._current.get((holder, newest.number))
+        if number is not None:
+            try:
+                return self.find(number, newest.number)
+            except DamagedError as error:
+                if error.damage is not Reason.DESTROYED_KEY:
+                    raise
+        with self.files.locked():
+            found = self._look_for(holder, keys, newest)
+        with self._lock:
+            self._current[holder, newest.number] = found.number
+        return found
+
+    def holding(self, holders: Iterable[str]) -> list[KeyRecord]:
+        """Return the data keys of *holders* that are not destroyed."""
+        wanted = {_prefix(each) for each in holders}
+        tombs = self.files.tombs()
+        found = [self._read(name) for name in self.files.names() if name[:16] in wanted and name not in tombs]
+        return [record for record in found if record is not None]
+
+    def move(self, old: str, new: str) -> int:
+        """Let the data keys of the directory *old* be those of *new*, where its files are now; return how many."""
+        moved = 0
+        with self.files.locked():
+            for record in self.holding([old]):
+                master = self._master(bytes.fromhex(record.master), record)
+                key = self._unwrapped(record, master)
+                self.files.add(_record(bytes.fromhex(record.id), new, record.keys, master, key))
+                moved += 1
+        return moved
+
+    def troubles(self) -> list[str]:
+        """Say what is wrong with the data keys, each with a sentence for the operator."""
+        found: list[str] = []
+        tombs, names = self.files.tombs(), set(self.files.names())
+        for number in sorted(self.files.registered() - names - tombs):
+            found.append(f"the data key {number} is lost, and its files with it; bring it back from a backup")
+        unknown: dict[tuple[str, str], list[str]] = {}
+        for number in sorted(names - tombs):
+            try:
+                record = self._read(number)
+                if record is not None:
+                    master = self._masters.get(bytes.fromhex(record.master))
+                    if master is None:
+                        unknown.setdefault((record.keys, record.master), []).append(record.holder)
+                    else:
+                        self._unwrapped(record, master)
+            except (KeyFileError, DamagedError) as error:
+                found.append(str(error))
+        for (keys, number), holders in unknown.items():
+            more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+            text = f"the data key of {holders[0]}{more} needs the master key {number}, which no set has; add it to"
+            found.append(f"{text} encryption.keys.{keys}, behind the newest")
+        return found
+
+    def _look_for(self, holder: str, keys: str, newest: MasterKey) -> DataKey:
+        """Return the data key of *holder* under *newest*; the lock is held."""
+        others = False
+        for record in self.holding([holder]):
+            others = True
+            if record.holder == holder and record.keys == keys and record.master == newest.number.hex():
+                return self._open(record, self.files.state(record.id), newest.number)
+        if not others and not self._has_destroyed(holder) and holds_sealed(holder):
+            raise DamagedError(Reason.MISSING_KEY, f"{holder} has encrypted files, and no data key of it is here")
+        number = bytes.fromhex(_prefix(holder)) + os.urandom(DATA_KEY_ID // 2)
+        self.files.add(_record(number, holder, keys, newest, new_key()))
+        return self.find(number, newest.number)
+
+    def _has_destroyed(self, holder: str) -> bool:
+        return any(number.startswith(_prefix(holder)) for number in self.files.tombs())
+
+    def _read(self, number: str) -> KeyRecord | None:
+        return self.files.read(number)
+
+    def _open(self, record: KeyRecord, state: State, master: bytes) -> DataKey:
+        if bytes.fromhex(record.master) != master:
+            raise DamagedError(Reason.ALTERED, f"the header names another master key than data key {record.id}")
+        key = self._unwrapped(record, self._master(master, record))
+        found = DataKey(bytes.fromhex(record.id), record.holder, master, cipher(derived(key, _WRAPPING)))
+        with self._lock:
+            self._opened[found.number] = (state, found)
+        return found
+
+    def _master(self, number: bytes, record: KeyRecord) -> MasterKey:
+        master = self._masters.get(number)
+        if master is None:
+            raise DamagedError(Reason.UNKNOWN_KEY, f"master key {number.hex()} of set {record.keys}")
+        return master
+
+    @staticmethod
+    def _unwrapped(record: KeyRecord, master: MasterKey) -> bytes:
+        try:
+            return unseal(master.wraps, bytes.fromhex(record.wrapped), record.bound)
+        except InvalidTag:
+            raise DamagedError(Reason.ALTERED, f"the file of the data key {record.id}") from None
+
+
+def is_related(holder: str, tree: str) -> bool:
+    """Return whether one of the directories is the other, or is below it."""
+    if holder == tree:
+        return True
+    return holder.startswith(tree.rstrip("/") + "/") or tree.startswith(holder.rstrip("/") + "/")
+
+
+def holds_sealed(directory: str) -> bool:
+    """Return whether a sealed file is among the first names below *directory*."""
+    looked = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            looked += 1
+            if looked > _MOST_LOOKED_AT:
+                return False
+            try:
+                fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                if os.pread(fd, len(MAGIC), 0) == MAGIC:
+                    return True
+            except OSError:
+                continue
+            finally:
+                os.close(fd)
+    return False
+
+
+def _record(number: bytes, holder: str, keys: str, master: MasterKey, key: bytes) -> KeyRecord:
+    record = KeyRecord(number.hex(), holder, keys, master.number.hex(), int(time.time()), "")
+    return KeyRecord(
+        record.id, holder, keys, record.master, record.created, seal(master.wraps, key, record.bound).hex()
+    )
+
+
+def _prefix(holder: str) -> str:
+    return hashlib.blake2b(holder.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
