@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
+from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key, parse, read_text
@@ -27,7 +28,14 @@ def load_config(path: Path) -> Config:
     Raises: ConfigErrors with everything that is wrong, also for a missing or unreadable file.
     """
     path = Path(path)
-    return read_config(read_text(path, MAX_CONFIG), str(path), folder_of(path))
+    try:
+        text = read_text(path, MAX_CONFIG)
+    except ConfigErrors:
+        if path == DEFAULT_CONFIG and not path.exists():
+            sentence = f"no such file; name yours with --config FILE, or in ${CONFIG_VARIABLE}"
+            raise ConfigErrors([ConfigError(str(path), 0, 0, "", sentence)]) from None
+        raise
+    return read_config(text, str(path), folder_of(path))
 
 
 def read_config(text: str, file: str, folder: Path) -> Config:

@@ -26,7 +26,7 @@ from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
-from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files
+from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files, secret_files
 from ftpsd.config.users import Users, load_users
 from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
@@ -71,12 +71,14 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += doubts_about(config, installed_unit() if unit is None else unit)
     own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
+    asks = [(config.users, config.accounts), *((host.users, host.accounts) for host in config.virtual_hosts)]
+    shared = {path for path, order in asks if set(order) != {"file"}}
     theirs: list[ConfigError] = []
     of_one_user: list[ConfigError] = []
     for key, path in users_files(config):
         own += _users_mode(config, key, path)
         if path not in files:
-            files[path], errors, missing = _users(path)
+            files[path], errors, missing = _users(path, is_alone=path not in shared)
             theirs += in_order([*errors, *missing])
             of_one_user += (error for error in missing if error.severity == "error")
     theirs += overlapping([users for users in files.values() if users is not None], _secrets(config))
@@ -116,7 +118,7 @@ def certificate_files(config: Config) -> list[PairFiles]:
     return [*main_pairs(config), *named_pairs(config)]
 
 
-def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
+def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
     """Read a users file; return it, None where it cannot be used, with complaints about it and about single users."""
     # A file that cannot be read is reported at the key that names it.
     if _file_problem(path) is not None:
@@ -125,13 +127,13 @@ def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigErro
         users = load_users(path)
     except ConfigErrors as problem:
         return None, list(problem.errors), []
-    return users, [], [*_directories(users), *doubts_about_users(users)]
+    return users, [], [*_directories(users), *doubts_about_users(users, is_alone=is_alone)]
 
 
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in users_files(config))
+    own += (path for _, path in (*users_files(config), *secret_files(config)))
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
@@ -155,6 +157,9 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
+    for key, path in secret_files(config):
+        for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
+            yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:
         for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)
