@@ -19,8 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disa
 
 from ftpsd.audit import events
 from ftpsd.audit.counting import Counters, Gauges, Histograms
+from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
 
 # Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
@@ -235,12 +237,16 @@ class Metrics:
             self._transfer_bytes[direction].inc(0)
             for result in Result:
                 self._transfers[direction, result].inc(0)
+        damaged = Children(self._counter("damaged_files", "Encrypted files that could not be opened.", "reason"))
+        for reason in Reason:
+            damaged[reason].inc(0)
         storage_errors = Children(self._counter("storage_errors", "Failures of the storage.", "operation"))
 
         self._on(events.TransferStarted, self._transfer_began)
         self._on(events.FileSent, lambda event, _seconds: self._transferred(Direction.DOWNLOAD, event))
         self._on(events.FileStored, lambda event, _seconds: self._transferred(Direction.UPLOAD, event))
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
+        self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
         self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
 
     def _transfer_began(self, event: events.TransferStarted, _seconds: float) -> None:

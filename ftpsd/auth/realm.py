@@ -32,6 +32,7 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
@@ -108,8 +109,10 @@ class Realm:
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
         host: str = "",
+        contents: Contents | None = None,
     ) -> None:
         self._host = host
+        self._contents = contents or Contents()
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -156,7 +159,8 @@ class Realm:
 
     def _open_cached(self, user: UserRecord) -> Storage | None:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
-        if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
+        is_plain = not user.mounts and user.quota is None and user.encryption is None
+        if not is_plain or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
         jail = LocalJail.open_cached(user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user)
@@ -180,7 +184,10 @@ class Realm:
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
         owner = self._owner(user)
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        content = self._contents.of(tree.encryption, directory)
+        jail = LocalJail.open(
+            directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
+        )
         return self._guarded(jail, tree)
 
     def _owner(self, user: UserRecord) -> str:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
+from ftpsd.config.encrypting.encryption import Encryption
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -282,6 +283,7 @@ class Config(Section):
     limits: Limits = Limits()
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
+    encryption: Encryption | None = None
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
     default_type: Literal["binary", "ascii"] = "binary"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ftpsd.config.encrypting.master_keys import MasterKeys
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
@@ -31,6 +32,7 @@ class Loaded:
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -86,4 +88,4 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files)
+    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files, findings.master_keys)

@@ -23,6 +23,8 @@ from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
 from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
+from ftpsd.config.encrypting.encryption import files_of_keys, look_at_people
+from ftpsd.config.encrypting.master_keys import MasterKeys, fetch_master_keys
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
@@ -38,7 +40,7 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name.
+    of users name, *master_keys* the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -46,6 +48,7 @@ class Findings:
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     @property
     def everybody(self) -> list[Users]:
@@ -87,8 +90,11 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     orders = [(config.accounts, files[config.users])]
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
     own += [*unreadable, *look_at_sources(config, orders)]
+    master_keys, unusable = fetch_master_keys(config)
+    own += unusable
+    theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files)
+    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files, master_keys)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:
@@ -137,6 +143,7 @@ def _secrets(config: Config) -> list[Path]:
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
+    own += files_of_keys(config)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 

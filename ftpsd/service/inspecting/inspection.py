@@ -25,6 +25,7 @@ from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.service.vaults import troubles
 from ftpsd.values.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
@@ -64,6 +65,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     found += second_factors(config, findings.everybody)
+    found += troubles(config, findings.master_keys)
     return Inspection(
         config,
         findings,

@@ -41,8 +41,8 @@ class DataKey:
 class DataKeys(Protocol):
     """The data keys that the file of a tree may have been sealed with."""
 
-    def find(self, number: bytes, master: bytes) -> DataKey:
-        """Return the data key *number*, itself wrapped by *master*. Raises: DamagedError."""
+    def find(self, number: bytes) -> DataKey:
+        """Return the data key *number*. Raises: DamagedError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,9 @@ def _opened(raw: bytes, keys: DataKeys) -> Header:
     for number, slot in enumerate(slots_of(raw)):
         if slot == UNUSED:
             continue
-        master, data_key, length = _FIXED.unpack_from(slot)
+        _, data_key, length = _FIXED.unpack_from(slot)
         try:
-            found = keys.find(data_key, master)
+            found = keys.find(data_key)
             key = unseal(found.wraps, slot[_FIXED.size :], MAGIC + slot[: _FIXED.size])
         except DamagedError as error:
             trouble = trouble or error

@@ -220,7 +220,8 @@ def _text(path: Path) -> str | None:
 def _parsed(text: str, path: Path) -> KeyRecord:
     try:
         record = KeyRecord(**json.loads(text))
-        is_whole = all(isinstance(each, str) for each in (record.id, record.holder, record.keys, record.master))
+        texts = (record.id, record.holder, record.keys, record.master)
+        is_whole = all(isinstance(each, str) for each in texts) and isinstance(record.created, int)
         bytes.fromhex(record.wrapped), bytes.fromhex(record.master), bytes.fromhex(record.id)
     except (ValueError, TypeError):
         is_whole = False

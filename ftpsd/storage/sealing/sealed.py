@@ -154,9 +154,9 @@ class Sealed:
 
     # The data keys of the tree
 
-    def find(self, number: bytes, master: bytes) -> DataKey:
+    def find(self, number: bytes) -> DataKey:
         """Return the data key of a file of this tree; see `DataKeys`."""
-        found = self._vault.find(number, master)
+        found = self._vault.find(number)
         if not is_related(found.holder, self._directory):
             raise DamagedError(Reason.FOREIGN, f"sealed in {found.holder}")
         return found

@@ -6,6 +6,7 @@ The vault: the data keys of all trees, each opened by a master key.
   users see as theirs; any other key is FOREIGN there.
 * New files take the newest master key of the set that the tree names: a data key of an older one opens files, and
   another data key is made for the next file.
+* The file of a data key says which master key wraps it; the one that a header names is that of its day.
 * A destroyed key is refused from the next opening of a file on: each use looks whether its file is still there.
 """
 
@@ -15,7 +16,9 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from threading import Lock
+from typing import Literal
 
 from ftpsd.storage.sealing.ciphers import InvalidTag, cipher, derived, new_key, seal, unseal
 from ftpsd.storage.sealing.damage import DamagedError, Reason
@@ -31,6 +34,14 @@ _MOST_LOOKED_AT = 1000
 State = tuple[int, int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with data keys; an error is about all files of a master key."""
+
+    text: str
+    severity: Literal["error", "warning"]
+
+
 class Vault:
     """The data keys in *files*, and the master keys of *sets* that open them. Everything blocks, from any thread."""
 
@@ -42,8 +53,8 @@ class Vault:
         self._opened: dict[bytes, tuple[State, DataKey]] = {}
         self._current: dict[tuple[str, bytes], bytes] = {}
 
-    def find(self, number: bytes, master: bytes) -> DataKey:
-        """Return the data key *number*, wrapped by *master*. Raises: DamagedError, OSError."""
+    def find(self, number: bytes) -> DataKey:
+        """Return the data key *number*. Raises: DamagedError, OSError."""
         state = self.files.state(number.hex())
         with self._lock:
             known = self._opened.get(number)
@@ -55,7 +66,7 @@ class Vault:
             if tomb is not None:
                 raise DamagedError(Reason.DESTROYED_KEY, f"data key {number.hex()}, of {tomb.holder}")
             raise DamagedError(Reason.MISSING_KEY, f"data key {number.hex()} is in none of the directories")
-        return self._open(record, state, master)
+        return self._open(record, state)
 
     def current(self, holder: str, keys: str) -> DataKey:
         """Return the data key for new files of *holder*, made where there is none of the newest master key."""
@@ -64,7 +75,7 @@ class Vault:
             number = self._current.get((holder, newest.number))
         if number is not None:
             try:
-                return self.find(number, newest.number)
+                return self.find(number)
             except DamagedError as error:
                 if error.damage is not Reason.DESTROYED_KEY:
                     raise
@@ -88,16 +99,31 @@ class Vault:
             for record in self.holding([old]):
                 master = self._master(bytes.fromhex(record.master), record)
                 key = self._unwrapped(record, master)
-                self.files.add(_record(bytes.fromhex(record.id), new, record.keys, master, key))
+                self.files.add(_record(bytes.fromhex(record.id), new, record.keys, master, key, record.created))
                 moved += 1
         return moved
 
-    def troubles(self) -> list[str]:
+    def renew(self, trees: Mapping[str, str]) -> int:
+        """Wrap the data keys of *trees*, the set of each directory, by the newest master key; return how many."""
+        renewed = 0
+        with self.files.locked():
+            for record in self.holding(trees):
+                master = self._master(bytes.fromhex(record.master), record)
+                newest = self.sets[trees[record.holder]].newest if record.holder in trees else master
+                if newest.number != master.number:
+                    key = self._unwrapped(record, master)
+                    keys = trees[record.holder]
+                    self.files.add(_record(bytes.fromhex(record.id), record.holder, keys, newest, key, record.created))
+                    renewed += 1
+        return renewed
+
+    def troubles(self) -> list[Trouble]:
         """Say what is wrong with the data keys, each with a sentence for the operator."""
-        found: list[str] = []
+        found: list[Trouble] = []
         tombs, names = self.files.tombs(), set(self.files.names())
         for number in sorted(self.files.registered() - names - tombs):
-            found.append(f"the data key {number} is lost, and its files with it; bring it back from a backup")
+            text = f"the data key {number} is lost, and its files with it; bring it back from a backup"
+            found.append(Trouble(text, "warning"))
         unknown: dict[tuple[str, str], list[str]] = {}
         for number in sorted(names - tombs):
             try:
@@ -109,25 +135,25 @@ class Vault:
                     else:
                         self._unwrapped(record, master)
             except (KeyFileError, DamagedError) as error:
-                found.append(str(error))
+                found.append(Trouble(str(error), "warning"))
         for (keys, number), holders in unknown.items():
             more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
             text = f"the data key of {holders[0]}{more} needs the master key {number}, which no set has; add it to"
-            found.append(f"{text} encryption.keys.{keys}, behind the newest")
+            found.append(Trouble(f"{text} encryption.keys.{keys}, behind the newest", "error"))
         return found
 
     def _look_for(self, holder: str, keys: str, newest: MasterKey) -> DataKey:
         """Return the data key of *holder* under *newest*; the lock is held."""
-        others = False
-        for record in self.holding([holder]):
-            others = True
-            if record.holder == holder and record.keys == keys and record.master == newest.number.hex():
-                return self._open(record, self.files.state(record.id), newest.number)
-        if not others and not self._has_destroyed(holder) and holds_sealed(holder):
+        there = [record for record in self.holding([holder]) if record.holder == holder]
+        ready = [record for record in there if record.master == newest.number.hex()]
+        if ready:
+            record = max(ready, key=lambda each: (each.created, each.id))
+            return self._open(record, self.files.state(record.id))
+        if not there and not self._has_destroyed(holder) and holds_sealed(holder):
             raise DamagedError(Reason.MISSING_KEY, f"{holder} has encrypted files, and no data key of it is here")
         number = bytes.fromhex(_prefix(holder)) + os.urandom(DATA_KEY_ID // 2)
-        self.files.add(_record(number, holder, keys, newest, new_key()))
-        return self.find(number, newest.number)
+        self.files.add(_record(number, holder, keys, newest, new_key(), time.time_ns()))
+        return self.find(number)
 
     def _has_destroyed(self, holder: str) -> bool:
         return any(number.startswith(_prefix(holder)) for number in self.files.tombs())
@@ -135,9 +161,8 @@ class Vault:
     def _read(self, number: str) -> KeyRecord | None:
         return self.files.read(number)
 
-    def _open(self, record: KeyRecord, state: State, master: bytes) -> DataKey:
-        if bytes.fromhex(record.master) != master:
-            raise DamagedError(Reason.ALTERED, f"the header names another master key than data key {record.id}")
+    def _open(self, record: KeyRecord, state: State) -> DataKey:
+        master = bytes.fromhex(record.master)
         key = self._unwrapped(record, self._master(master, record))
         found = DataKey(bytes.fromhex(record.id), record.holder, master, cipher(derived(key, _WRAPPING)))
         with self._lock:
@@ -187,8 +212,8 @@ def holds_sealed(directory: str) -> bool:
     return False
 
 
-def _record(number: bytes, holder: str, keys: str, master: MasterKey, key: bytes) -> KeyRecord:
-    record = KeyRecord(number.hex(), holder, keys, master.number.hex(), int(time.time()), "")
+def _record(number: bytes, holder: str, keys: str, master: MasterKey, key: bytes, created: int) -> KeyRecord:
+    record = KeyRecord(number.hex(), holder, keys, master.number.hex(), created, "")
     return KeyRecord(
         record.id, holder, keys, record.master, record.created, seal(master.wraps, key, record.bound).hex()
     )

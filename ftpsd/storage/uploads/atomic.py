@@ -60,7 +60,12 @@ def open_atomic(
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
-        return AtomicSink(place, policy, begun, terms)
+        try:
+            return AtomicSink(place, policy, begun, terms)
+        except StorageError as error:
+            if error.kind is Kind.DAMAGED:  # its earlier bytes: nobody can go on from them, now or later
+                begun.partial.unlink()
+            raise
 
 
 class AtomicSink:
