@@ -60,7 +60,7 @@ class Vault:
             known = self._opened.get(number)
         if known is not None and state is not None and known[0] == state:
             return known[1]
-        record = None if self.files.tomb(number.hex()) is not None else self._read(number.hex())
+        record = None if self.files.tomb(number.hex()) is not None else self.files.read(number.hex())
         if record is None:
             tomb = self.files.tomb(number.hex())
             if tomb is not None:
@@ -87,10 +87,9 @@ class Vault:
 
     def holding(self, holders: Iterable[str]) -> list[KeyRecord]:
         """Return the data keys of *holders* that are not destroyed."""
-        wanted = {_prefix(each) for each in holders}
-        tombs = self.files.tombs()
-        found = [self._read(name) for name in self.files.names() if name[:16] in wanted and name not in tombs]
-        return [record for record in found if record is not None]
+        wanted, tombs = set(holders), self.files.tombs()
+        found = [self.files.read(name) for name in self.files.names() if name not in tombs]
+        return [record for record in found if record is not None and record.holder in wanted]
 
     def move(self, old: str, new: str) -> int:
         """Let the data keys of the directory *old* be those of *new*, where its files are now; return how many."""
@@ -101,6 +100,9 @@ class Vault:
                 key = self._unwrapped(record, master)
                 self.files.add(_record(bytes.fromhex(record.id), new, record.keys, master, key, record.created))
                 moved += 1
+            if moved:
+                # New files are found a key by the name of the directory, which is in the id.
+                self._add(new, record.keys)
         return moved
 
     def renew(self, trees: Mapping[str, str]) -> int:
@@ -127,7 +129,7 @@ class Vault:
         unknown: dict[tuple[str, str], list[str]] = {}
         for number in sorted(names - tombs):
             try:
-                record = self._read(number)
+                record = self.files.read(number)
                 if record is not None:
                     master = self._masters.get(bytes.fromhex(record.master))
                     if master is None:
@@ -144,22 +146,26 @@ class Vault:
 
     def _look_for(self, holder: str, keys: str, newest: MasterKey) -> DataKey:
         """Return the data key of *holder* under *newest*; the lock is held."""
-        there = [record for record in self.holding([holder]) if record.holder == holder]
+        tombs, prefix = self.files.tombs(), _prefix(holder)
+        numbers = [number for number in self.files.names() if number.startswith(prefix) and number not in tombs]
+        found = [self.files.read(number) for number in numbers]
+        there = [record for record in found if record is not None and record.holder == holder]
         ready = [record for record in there if record.master == newest.number.hex()]
         if ready:
             record = max(ready, key=lambda each: (each.created, each.id))
             return self._open(record, self.files.state(record.id))
         if not there and not self._has_destroyed(holder) and holds_sealed(holder):
             raise DamagedError(Reason.MISSING_KEY, f"{holder} has encrypted files, and no data key of it is here")
+        return self.find(self._add(holder, keys))
+
+    def _add(self, holder: str, keys: str) -> bytes:
+        """Make a data key under the newest master key; the lock is held."""
         number = bytes.fromhex(_prefix(holder)) + os.urandom(DATA_KEY_ID // 2)
-        self.files.add(_record(number, holder, keys, newest, new_key(), time.time_ns()))
-        return self.find(number)
+        self.files.add(_record(number, holder, keys, self.sets[keys].newest, new_key(), time.time_ns()))
+        return number
 
     def _has_destroyed(self, holder: str) -> bool:
         return any(number.startswith(_prefix(holder)) for number in self.files.tombs())
-
-    def _read(self, number: str) -> KeyRecord | None:
-        return self.files.read(number)
 
     def _open(self, record: KeyRecord, state: State) -> DataKey:
         master = bytes.fromhex(record.master)

@@ -56,7 +56,7 @@ class Trees:
 
     def reasons(self) -> list[str]:
         """Return the reasons of the alarms so far, and forget them."""
-        reasons = [alarm.reason for alarm in self.alarms]
+        reasons = [str(alarm.reason) for alarm in self.alarms]
         self.alarms.clear()
         return reasons
 
