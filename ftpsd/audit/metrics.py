@@ -18,6 +18,7 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics
 
 from ftpsd.audit import events
+from ftpsd.audit.accept_events import UploadRefused
 from ftpsd.audit.counting import Counters, Gauges, Histograms
 from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import Event
@@ -32,6 +33,8 @@ TRANSFER_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300, 1800, 7200, 2
 HANDSHAKE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Argon2id takes about 160 ms, a cached verification next to nothing.
 AUTH_SECONDS = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 15, 60)
+SCAN_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300)
+VERDICTS = ("clean", "infected", "encrypted", "over-limit", "unavailable")
 LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # Powers of eight: 512 B to 64 GiB.
 TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
@@ -83,6 +86,11 @@ class Metrics:
     def bytes_moved(self, direction: Direction, count: int) -> None:
         """Advance the transferred bytes by one quantum's *count*, while the transfer runs."""
         self._transfer_bytes[direction].inc(count)
+
+    def judged(self, verdict: str, seconds: float) -> None:
+        """Count the *verdict* of an engine on one file, *seconds* behind its first byte."""
+        self._verdicts[verdict].inc()
+        self._scan_seconds.observe(seconds)
 
     def observe_lag(self, seconds: float) -> None:
         """Note that a reactor timer came *seconds* late."""
@@ -240,6 +248,13 @@ class Metrics:
         damaged = Children(self._counter("damaged_files", "Encrypted files that could not be opened.", "reason"))
         for reason in Reason:
             damaged[reason].inc(0)
+        self._verdicts = Children(self._counter("scan_verdicts", "Verdicts of engines on uploads.", "verdict"))
+        to_verdict = self._histogram("scan_duration_seconds", "From a first byte to the verdict.", SCAN_SECONDS)
+        self._scan_seconds = to_verdict.labels()
+        refusals = Children(self._counter("upload_refusals", "Uploads that the gate did not take.", "verdict"))
+        for verdict in VERDICTS:
+            self._verdicts[verdict].inc(0)
+            refusals[verdict].inc(0)
         storage_errors = Children(self._counter("storage_errors", "Failures of the storage.", "operation"))
 
         self._on(events.TransferStarted, self._transfer_began)
@@ -247,6 +262,7 @@ class Metrics:
         self._on(events.FileStored, lambda event, _seconds: self._transferred(Direction.UPLOAD, event))
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
         self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
+        self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
         self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
 
     def _transfer_began(self, event: events.TransferStarted, _seconds: float) -> None:

@@ -42,6 +42,7 @@ from ftpsd.cli.terminal import (
     users_file,
     with_config,
 )
+from ftpsd.cli.trail.audit_command import audit
 from ftpsd.cli.user_commands import user
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (rekey, shred, user, access, who, status, kick, bans, ban, unban, reload, drain):
+for command in (rekey, shred, user, access, audit, who, status, kick, bans, ban, unban, reload, drain):
     main.add_command(command)
 
 

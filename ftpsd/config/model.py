@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.encrypting.encryption import Encryption
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -223,10 +225,11 @@ class Uploads(Section):
 
 
 class Audit(Section):
-    """The place of the audit log."""
+    """The place of the audit log, and what makes evidence of it."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+    chain: AuditChain | None = None
 
 
 class SecondFactorMemory(Section):
@@ -284,6 +287,9 @@ class Config(Section):
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
     encryption: Encryption | None = None
+    accept: tuple[AcceptRule, ...] = ()
+    scanning: Scanning = Scanning()
+    quarantine: QuarantineSection = Field(default_factory=QuarantineSection)
     symlinks: Literal["inside", "none"] = "inside"
     mode_z: Switch = False
     default_type: Literal["binary", "ascii"] = "binary"
@@ -330,6 +336,8 @@ EMPTY_MEANS_DEFAULT: Final = (
     "limits",
     "penalties",
     "uploads",
+    "scanning",
+    "quarantine",
     "audit",
     "log",
     "second_factor",

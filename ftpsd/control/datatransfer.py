@@ -35,7 +35,7 @@ from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
-from ftpsd.storage.base import Sink, StorageError
+from ftpsd.storage.base import NotYet, Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
@@ -222,6 +222,8 @@ async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
             is_done = await session.in_files(step)
         except PoolBusy:
             await deferLater(session.clock, BUSY_PAUSE)
+        except NotYet as wait:
+            await deferLater(session.clock, wait.seconds)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ftpsd.config.encrypting.master_keys import MasterKeys
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
@@ -32,6 +33,7 @@ class Loaded:
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     def known(self) -> list[UserRecord]:
@@ -88,4 +90,13 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files, findings.master_keys)
+    return Loaded(
+        config,
+        users,
+        certificates,
+        warnings,
+        tuple(others),
+        findings.source_files,
+        findings.evidence_files,
+        findings.master_keys,
+    )

@@ -22,6 +22,7 @@ from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.queue import LoginQueue
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
@@ -31,6 +32,7 @@ from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
+from ftpsd.service.outside.outputs import chain_of
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
@@ -55,7 +57,7 @@ log = Logger()
 class Parts:
     """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
 
-    def __init__(self, config: Config, reactor: Any, share: Share) -> None:
+    def __init__(self, config: Config, reactor: Any, share: Share, evidence: EvidenceFiles | None = None) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
         self.duties = share.duties
@@ -72,7 +74,8 @@ class Parts:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
+        failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
+        self.audit_log = JSONLog(config.audit.log, failed=failed, turn=share.audit_turn, chain=chain)
         for sink in (self.metrics, self.audit_log.put):
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
         self.penalties = share.penalties

@@ -15,8 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
+from ftpsd.audit.accept_events import QuarantinePurged
+from ftpsd.audit.events import DAEMON
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -78,6 +81,7 @@ class Upkeep:
             parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
             every(SWEEP_INTERVAL, self._sweep)
             every(SWEEP_INTERVAL, self._tend_data_keys)
+            every(SWEEP_INTERVAL, self._sweep_quarantine)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -178,6 +182,25 @@ class Upkeep:
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
         )
+
+    def _sweep_quarantine(self) -> Deferred[None]:
+        """Remove refused files that have been kept for `quarantine.keep`."""
+        runtime, parts = self._serving.runtime, self._serving.parts
+        section = runtime.config.quarantine
+
+        def tell(gone: list[Record]) -> None:
+            for record in gone:
+                parts.bus.publish(purged(record, ""))
+
+        quarantine = Quarantine(section.directory, section.max_size)
+        return parts.upkeep.run(quarantine.sweep, section.keep).addCallbacks(
+            tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
+        )
+
+
+def purged(record: Record, account: str) -> QuarantinePurged:
+    """Return the event of a refused file that *account* has removed, or "" for its age."""
+    return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
 def _tend(files: KeyFiles) -> list[str]:

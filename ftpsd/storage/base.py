@@ -46,6 +46,7 @@ class Kind(Enum):
     UNSUPPORTED = auto()
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
     DAMAGED = auto()  # what is stored is not what was stored, or cannot be opened: nothing of it is given out
+    UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now
     IO = auto()
 
 
@@ -78,6 +79,14 @@ class StorageError(Exception):
         where = "" if self.path is None else f" {self.path}"
         why = self.why or self._errno
         return f"{self.kind.name}{where}" + (f" ({why})" if why else "")
+
+
+class NotYet(Exception):
+    """Nothing can be done before *seconds* have passed: a watcher of an upload waits for another program's answer."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class UnfinishedUpload(StorageError):
@@ -240,15 +249,20 @@ class Sink(Protocol):
     offset: int  # where the first byte goes
     sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
 
-    def write(self, data: memoryview) -> None:
-        """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""
+    def write(self, data: memoryview) -> bool | None:
+        """
+        Write all of *data*; return whether more should wait, because what watches the bytes is behind.
+
+        Its client is to send no more for a moment then; an empty write asks again. Raises: StorageError, after which
+        only abort() makes sense.
+        """
 
     def prepare(self) -> bool:
         """
         Do a piece, of about a tenth of a second, of the long work of commit(); True when nothing of it is left.
 
-        All bytes have been written. Otherwise commit() does all of it. Raises: StorageError, after which only abort()
-        makes sense.
+        All bytes have been written. Otherwise commit() does all of it. Raises: NotYet; StorageError, after which only
+        abort() makes sense.
         """
 
     def commit(self) -> None:

@@ -207,10 +207,10 @@ class ForwardingSink:
         self.offset = inner.offset
         self.sha256 = inner.sha256
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview) -> bool | None:
         """Write all of *data*."""
         with self._storage.respelt():
-            self._inner.write(data)
+            return self._inner.write(data)
 
     def prepare(self) -> bool:
         """Do a piece of the work of publishing."""

@@ -25,6 +25,7 @@ from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.encrypting.encryption import files_of_keys, look_at_people
 from ftpsd.config.encrypting.master_keys import MasterKeys, fetch_master_keys
+from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets, read_evidence_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
@@ -40,7 +41,7 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name, *master_keys* the keys of encrypted trees.
+    of users name, *evidence_files* what the audit log needs, *master_keys* the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -48,6 +49,7 @@ class Findings:
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     @property
@@ -89,12 +91,14 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     source_files, unreadable = read_source_files(config)
     orders = [(config.accounts, files[config.users])]
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
-    own += [*unreadable, *look_at_sources(config, orders)]
+    evidence_files, missing = read_evidence_files(config)
+    own += [*unreadable, *look_at_sources(config, orders), *missing]
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files, master_keys)
+    of_one = frozenset(of_one_user)
+    return Findings(found, files[config.users], of_one, hosts, source_files, evidence_files, master_keys)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:
@@ -139,11 +143,12 @@ def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigErro
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in (*users_files(config), *secret_files(config)))
+    own += (path for _, path in (*users_files(config), *secret_files(config), *evidence_secrets(config)))
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
     own += files_of_keys(config)
+    own.append(config.quarantine.directory)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 
@@ -164,7 +169,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in secret_files(config):
+    for key, path in (*secret_files(config), *evidence_secrets(config)):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:

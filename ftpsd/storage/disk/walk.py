@@ -42,13 +42,25 @@ class Place:
     of a *root* is the root's, which is kept from closing it meanwhile.
     """
 
-    __slots__ = ("_root", "fd", "name", "path")
+    __slots__ = ("_names", "_root", "fd", "name", "path")
 
-    def __init__(self, fd: int, name: bytes, path: VirtualPath, root: Root | None = None) -> None:
+    def __init__(
+        self, fd: int, name: bytes, path: VirtualPath, root: Root | None = None, names: list[bytes] | None = None
+    ) -> None:
         self.fd = fd
         self.name = name
         self.path = path
         self._root = root
+        self._names = names
+
+    @property
+    def real(self) -> VirtualPath:
+        """The path of it without links, of which only the last name can be one."""
+        return self.path if self._names is None else VirtualPath(tuple(map(decode_name, self._names)))
+
+    def goes_by(self, names: list[bytes]) -> None:
+        """Note the *names* from the root to it, none of which but the last is a link."""
+        self._names = names[:]
 
     def lstat(self) -> os.stat_result:
         """Describe the name itself, be it a link."""
@@ -71,7 +83,7 @@ class Place:
 
     def keep(self) -> Place:
         """Return the same place for good; the end of this one's context leaves it open."""
-        kept = Place(self.fd, self.name, self.path, self._root)
+        kept = Place(self.fd, self.name, self.path, self._root, self._names)
         self.fd = -1
         return kept
 
@@ -178,9 +190,11 @@ class Root:
             for name in path.parts:
                 if is_reserved(name):
                     raise StorageError(Kind.NOT_FOUND)
-            for _ in range(MAX_LINKS + 1):
+            for times in range(MAX_LINKS + 1):
                 found = self._walk(names, path, follow)
                 if isinstance(found, Place):
+                    if times:  # through a link
+                        found.goes_by(names)
                     return found, names
                 names = found
         except OSError as error:

@@ -11,6 +11,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ftpsd.config.accept.accept_rules import AcceptRule
+from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
@@ -21,7 +24,13 @@ from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
 # Sections that are not there unless they are written, and values of the keys that they need then.
-SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP}
+SOURCES: dict[str, type[BaseModel]] = {
+    "ldap": LDAP,
+    "pam": PAM,
+    "http": HTTP,
+    "audit.chain": AuditChain,
+    "encryption": Encryption,
+}
 REQUIRED = {
     "servers": "[ldaps://example.com]",
     "bind_dn": "cn=a",
@@ -30,6 +39,8 @@ REQUIRED = {
     "homes": "[/srv]",
     "home": '"/srv/{user}"',
     "url": "https://example.com",
+    "private_key": "/k",
+    "keys": "{main: [{file: /k}]}",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
@@ -48,9 +59,21 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield key, field
             continue
         container = container_of(field.annotation)
+        if container is dict and is_of_lists(field.annotation):
+            yield f"{key}.NAME", field
+            yield from keys_of(inner, f"{key}.NAME[].")
+            continue
         if container is tuple and prefix:
             yield key, field
         yield from keys_of(inner, key + {tuple: "[].", dict: ".NAME.", None: "."}[container])
+
+
+def is_of_lists(annotation: Any) -> bool:
+    """Return whether the values of a mapping are lists."""
+    inner = get_args(annotation)
+    return bool(inner) and (
+        (get_origin(annotation) is dict and container_of(inner[1]) is tuple) or any(map(is_of_lists, inner))
+    )
 
 
 def container_of(annotation: Any) -> Any:
@@ -93,13 +116,13 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     *sections, name = key.split(".")
     text = f"{name}: {DOCUMENTED[key][0]}"
     rest = ""
-    if sections and (model := SOURCES.get(sections[0])) is not None:
+    if (model := SOURCES.get(".".join(sections))) is not None:
         needed = [each for each, field in model.model_fields.items() if field.is_required()]
         rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
         text = f"{rest}, {text}"
-        rest = f"{sections[0]}: {{{rest}}}"
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
+        rest = rest and f"{section}: {{{rest}}}"
     assert config(text) == config(rest)
 
 
@@ -157,7 +180,10 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
             for key in FurtherPair.model_fields
         ),
-        *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
+        *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields if key != "keys"),
+        *(f"encryption.keys.NAME[].{key}" for key in MasterKeySource.model_fields),
+        "encryption.keys.NAME",
+        *(f"accept[].{key}" for key in AcceptRule.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
