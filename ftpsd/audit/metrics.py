@@ -71,6 +71,10 @@ class Metrics:
         self._add_tls()
         self._add_data_connections()
         self._add_transfers()
+        self._deliveries = Children(
+            self._counter("event_deliveries", "Deliveries of events, by what became of them.", "sink", "result"),
+            form=NAME,
+        )
         ProcessCollector(registry=registry)
 
     def __call__(self, event: Event, seconds: float) -> None:
@@ -120,10 +124,21 @@ class Metrics:
         """Read whether the state file can be used ("usable", "broken") from *read*."""
         self._readings.watch("ftpsd_state_file", "Processes by whether they can use the state file.", "state", read)
 
+    def watch_events(self, lengths: Reading, ages: Reading, dead: Reading) -> None:
+        """Read how many events each sink has not taken, how old the oldest is in seconds, how many were given up."""
+        watch = self._readings.watch
+        watch("ftpsd_event_queue_length", "Events that a sink has not taken.", "sink", lengths)
+        watch("ftpsd_event_queue_age_seconds", "Age of the oldest event that a sink has not taken.", "sink", ages)
+        watch("ftpsd_event_dead_letters", "Events that were given up for a sink.", "sink", dead)
+
     def watch_certificates(self, read: Reading) -> None:
         """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
         self._readings.watch(name, "When the certificate expires.", "name", read)
+
+    def delivered(self, sink: str, result: str) -> None:
+        """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
+        self._deliveries[sink, result].inc()
 
     # The families
 

@@ -20,6 +20,7 @@ from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.encrypting.rekey_command import rekey
 from ftpsd.cli.encrypting.shred_command import shred
+from ftpsd.cli.event_commands import events
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
@@ -85,7 +86,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (rekey, shred, user, access, audit, who, status, kick, bans, ban, unban, reload, drain):
+for command in (rekey, shred, user, access, audit, who, status, kick, bans, ban, unban, reload, drain, events):
     main.add_command(command)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
+from ftpsd.config.automation.event_sinks import Events
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
@@ -300,6 +301,7 @@ class Config(Section):
     control_socket: ControlSocket = DEFAULT_SOCKET
     control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
+    events: Events | None = None
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()

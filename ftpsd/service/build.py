@@ -64,6 +64,8 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     hosts = _hosts(loaded, parts, policy)
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
+    parts.ledger.use(config.events)
+    parts.deliveries.use(config.events, loaded.sink_files)
     return Runtime(
         config=config,
         shared=parts.shared,

@@ -75,6 +75,9 @@ class Upkeep:
             every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
+        every(STATE_INTERVAL, parts.ledger.look)
+        if Duty.DELIVER in parts.duties:
+            every(STATE_INTERVAL, self._settle)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -110,6 +113,7 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
+        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -118,6 +122,7 @@ class Upkeep:
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
+            **events,
             "passive ports reserved": parts.ports.claimed,
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
@@ -125,6 +130,11 @@ class Upkeep:
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _settle(self) -> Deferred[None] | None:
+        """Find out what became of what processes that have died were about to do."""
+        ledger = self._serving.parts.ledger
+        return ledger.settle_left() if ledger.is_keeping else None
 
     def _measure_lag(self) -> None:
         parts = self._serving.parts

@@ -17,6 +17,7 @@ from typing import Protocol
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class Kind(Enum):
@@ -265,6 +266,13 @@ class Sink(Protocol):
         abort() makes sense.
         """
 
+    def trace(self) -> Trace:
+        """
+        Return the trace that the file will have when it is published; prepare() has returned True.
+
+        After a crash it tells whether commit() had published it. Raises: StorageError.
+        """
+
     def commit(self) -> None:
         """Make the upload durable and published. Raises: StorageError with nothing half-published; the sink is over."""
 
@@ -362,6 +370,13 @@ class Storage(Protocol):
         With *may_replace* False a file at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
         file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
         read-only is not replaced: DENIED.
+        """
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """
+        Return the trace of *path* itself, or the one that it will have as *becoming*.
+
+        No right is asked for, and no client learns of it. Raises: NOT_FOUND, OTHER_TREE.
         """
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:

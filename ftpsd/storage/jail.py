@@ -48,6 +48,7 @@ from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, Unfinished, find_part
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class LocalJail:
@@ -256,6 +257,14 @@ class LocalJail:
                 sync_name(target)
                 if old.parent != new.parent:
                     sync_name(source)
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path* itself, be it a link, or the one that it will have as *becoming*."""
+        with self._find_own(path) as place:
+            if becoming is None:
+                return place.trace(place.lstat())
+            with self._find_new(becoming) as target:
+                return target.trace(place.lstat(), former=place)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time of the file that *path* leads to; return the one that is kept."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
@@ -41,7 +42,8 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name, *evidence_files* what the audit log needs, *master_keys* the keys of encrypted trees.
+    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs, *master_keys*
+    the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -49,6 +51,7 @@ class Findings:
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
 
@@ -92,13 +95,15 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     orders = [(config.accounts, files[config.users])]
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
     evidence_files, missing = read_evidence_files(config)
-    own += [*unreadable, *look_at_sources(config, orders), *missing]
+    sink_files, unread = read_sink_files(config)
+    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
+    own += look_at_events(config, trusted_owners() if trusted is None else trusted)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    of_one = frozenset(of_one_user)
-    return Findings(found, files[config.users], of_one, hosts, source_files, evidence_files, master_keys)
+    files_read = source_files, sink_files, evidence_files, master_keys
+    return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:
@@ -148,6 +153,8 @@ def _secrets(config: Config) -> list[Path]:
     if config.state is not None:
         own.append(config.state)
     own += files_of_keys(config)
+    sinks = config.events.sinks if config.events is not None else ()
+    own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
     own.append(config.quarantine.directory)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]

@@ -11,6 +11,7 @@ permission only and touches no device.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from threading import Lock
 from types import TracebackType
@@ -21,6 +22,7 @@ from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.disk.names import decode_name, encode_name, is_reserved
 from ftpsd.storage.disk.openat2 import is_near, open_directory
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 Symlinks = Literal["inside", "none"]
 
@@ -72,6 +74,15 @@ class Place:
             return self.lstat()
         except FileNotFoundError:
             return None
+
+    def trace(self, status: os.stat_result, *, former: Place | None = None, sha256: str | None = None) -> Trace:
+        """Return the trace of the file *status* here, which comes from *former*."""
+        was = None if former is None else former.host_path()
+        return Trace(self.host_path(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, was, sha256)
+
+    def host_path(self) -> bytes:
+        """Return the path of this machine by which other programs find it now; it is never opened here."""
+        return os.path.join(_path_of(self.fd), self.name)
 
     def sync(self) -> None:
         """Make changes of names in this directory survive a power cut."""
@@ -274,6 +285,13 @@ _opening = Lock()
 # The device of each directory that was opened on a file system of this machine; about 100 bytes each.
 _near: dict[bytes, int] = {}
 _MOST_NEAR = 10_000
+
+
+def _path_of(directory: int) -> bytes:
+    """Return the path of an open directory."""
+    if (get_path := getattr(fcntl, "F_GETPATH", None)) is not None:  # macOS has no /proc
+        return fcntl.fcntl(directory, get_path, bytes(1024)).rstrip(b"\0")
+    return os.readlink(b"/proc/self/fd/%d" % directory)
 
 
 def relative_text(directory: list[bytes], target: list[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from ftpsd.storage.base import Kind, NotYet, Sink, Source, Storage, StorageError
 from ftpsd.storage.pieces.piece import read_piece
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 State = tuple[str, int, int]
 
@@ -88,6 +89,10 @@ class RangedSink:
         except BaseException:
             self.abort()
             raise
+
+    def trace(self) -> Trace:
+        """See `Sink.trace`."""
+        return self._inner.trace()
 
     def commit(self) -> None:
         """See `Sink.commit`. Raises: BAD_RANGE for less than was announced, BUSY."""

@@ -36,6 +36,7 @@ from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.trace import Trace
 
 # Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here, or could
 # only go on from bytes that cannot be read.
@@ -122,6 +123,14 @@ class AtomicSink:
             return self._growing.catch_up(PIECE)
         except (OSError, StorageError) as error:
             self._is_broken = True
+            self._fail(error)
+
+    def trace(self) -> Trace:
+        """Return the trace of the file: that of the partial, which is renamed."""
+        try:
+            sha256 = None if self._digest is None else self._digest.hex()
+            return self._place.trace(os.fstat(self._partial.fd), sha256=sha256)
+        except OSError as error:
             self._fail(error)
 
     def _has_caught_up(self) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftpsd.config.accept.accept_rules import AcceptRule
+from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
@@ -30,6 +31,7 @@ SOURCES: dict[str, type[BaseModel]] = {
     "http": HTTP,
     "audit.chain": AuditChain,
     "encryption": Encryption,
+    "events": Events,
 }
 REQUIRED = {
     "servers": "[ldaps://example.com]",
@@ -119,10 +121,10 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     if (model := SOURCES.get(".".join(sections))) is not None:
         needed = [each for each, field in model.model_fields.items() if field.is_required()]
         rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
-        text = f"{rest}, {text}"
+        text = f"{rest}, {text}" if rest else text
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
-        rest = rest and f"{section}: {{{rest}}}"
+        rest = f"{section}: {{{rest}}}" if rest or model is not None else ""
     assert config(text) == config(rest)
 
 
@@ -183,6 +185,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields if key != "keys"),
         *(f"encryption.keys.NAME[].{key}" for key in MasterKeySource.model_fields),
         "encryption.keys.NAME",
+        *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
