@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.config.users import Mount, UserRecord
+from ftpsd.scanning.gates import Gates
+from ftpsd.scanning.quarantine import Origin
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
@@ -33,6 +35,7 @@ from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import ROOT
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
@@ -108,8 +111,10 @@ class Realm:
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
         host: str = "",
+        gates: Gates | None = None,
     ) -> None:
         self._host = host
+        self._gates = gates
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -158,7 +163,8 @@ class Realm:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
         if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
-        jail = LocalJail.open_cached(user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks)
+        uploads = self._policy(user, user, user.home)
+        jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user)
 
     def _open(self, user: UserRecord) -> Storage:
@@ -179,9 +185,17 @@ class Realm:
         return MountedStorage(home, mounts) if mounts else home
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
-        owner = self._owner(user)
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        owner, uploads = self._owner(user), self._policy(user, tree, directory)
+        jail = LocalJail.open(directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
         return self._guarded(jail, tree)
+
+    def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
+        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
+        if self._gates is None:
+            return self._uploads
+        point = tree.path if isinstance(tree, Mount) else ROOT
+        gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, tree.stored_encoding)
+        return replace(self._uploads, gate=gate)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""

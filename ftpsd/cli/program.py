@@ -18,6 +18,7 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
+from ftpsd.cli.event_commands import events
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
@@ -40,6 +41,7 @@ from ftpsd.cli.terminal import (
     users_file,
     with_config,
 )
+from ftpsd.cli.trail.audit_command import audit
 from ftpsd.cli.user_commands import user
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
+for command in (user, access, audit, who, status, kick, bans, ban, unban, reload, drain, events):
     main.add_command(command)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from ftpsd.config.accept.accept_rules import accept_contradictions
 from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
 from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG
@@ -63,6 +64,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
 
 def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
     """Yield a key and a sentence for each fact that the policy of *config* forbids and allows at once."""
+    yield from accept_contradictions(config.accept, config.uploads.mode)
     if config.tls.allow_ccc and config.tls.require != "none":
         require = config.tls.require
         yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"

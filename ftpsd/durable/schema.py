@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from ftpsd.durable import facts
 from ftpsd.durable.trouble import StateTrouble
 
 MIGRATIONS: Final = (
@@ -19,8 +20,24 @@ MIGRATIONS: Final = (
         " PRIMARY KEY (kind, key)) WITHOUT ROWID",
         "CREATE INDEX facts_until ON facts (kind, until)",
     ),
+    # 2: the ledger of events (ftpsd/events). A file's numbers are text where they may be above 2^63.
+    (
+        "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL,"
+        " seconds REAL NOT NULL, keys TEXT NOT NULL, file BLOB, data TEXT NOT NULL)",
+        "CREATE INDEX events_seconds ON events (seconds)",
+        "CREATE TABLE intents (id TEXT PRIMARY KEY, owner TEXT NOT NULL, is_held INTEGER NOT NULL,"
+        " event TEXT NOT NULL, seconds REAL NOT NULL, place BLOB NOT NULL, former BLOB, device TEXT NOT NULL,"
+        " inode TEXT NOT NULL, size INTEGER NOT NULL, modified TEXT NOT NULL, data TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX intents_held ON intents (place) WHERE is_held",
+        "CREATE TABLE cursors (sink TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE deliveries (sink TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,"
+        " attempts INTEGER NOT NULL, due REAL NOT NULL, reason TEXT NOT NULL,"
+        " PRIMARY KEY (sink, number)) WITHOUT ROWID",
+    ),
 )
 VERSION: Final = len(MIGRATIONS)
+# The kind of the one fact, without a key, that says when the file was begun: a Unix time.
+BEGUN: Final = "state-begun"
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -39,9 +56,11 @@ def refuse_newer(version: int) -> None:
         )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, begun: float | None = None) -> None:
     """
     Bring the file up to `VERSION`: whole or not at all, and once, whichever process comes first.
+
+    A new file notes that it was *begun* then: of what was before, such as used codes, it knows nothing.
 
     Raises: StateTrouble for a file of a newer ftpsd, sqlite3.Error for one that cannot be written.
     """
@@ -53,6 +72,8 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        if version == 0 and begun is not None:
+            facts.put(connection, BEGUN, "", repr(begun))
         if version < VERSION:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

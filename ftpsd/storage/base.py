@@ -17,6 +17,7 @@ from typing import Protocol
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class Kind(Enum):
@@ -45,6 +46,7 @@ class Kind(Enum):
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
+    UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now
     IO = auto()
 
 
@@ -77,6 +79,14 @@ class StorageError(Exception):
         where = "" if self.path is None else f" {self.path}"
         why = self.why or self._errno
         return f"{self.kind.name}{where}" + (f" ({why})" if why else "")
+
+
+class NotYet(Exception):
+    """Nothing can be done before *seconds* have passed: a watcher of an upload waits for another program's answer."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class UnfinishedUpload(StorageError):
@@ -239,15 +249,27 @@ class Sink(Protocol):
     offset: int  # where the first byte goes
     sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
 
-    def write(self, data: memoryview) -> None:
-        """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""
+    def write(self, data: memoryview) -> bool | None:
+        """
+        Write all of *data*; return whether more should wait, because what watches the bytes is behind.
+
+        Its client is to send no more for a moment then; an empty write asks again. Raises: StorageError, after which
+        only abort() makes sense.
+        """
 
     def prepare(self) -> bool:
         """
         Do a piece, of about a tenth of a second, of the long work of commit(); True when nothing of it is left.
 
-        All bytes have been written. Otherwise commit() does all of it. Raises: StorageError, after which only abort()
-        makes sense.
+        All bytes have been written. Otherwise commit() does all of it. Raises: NotYet; StorageError, after which only
+        abort() makes sense.
+        """
+
+    def trace(self) -> Trace:
+        """
+        Return the trace that the file will have when it is published; prepare() has returned True.
+
+        After a crash it tells whether commit() had published it. Raises: StorageError.
         """
 
     def commit(self) -> None:
@@ -347,6 +369,13 @@ class Storage(Protocol):
         With *may_replace* False a file at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
         file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
         read-only is not replaced: DENIED.
+        """
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """
+        Return the trace of *path* itself, or the one that it will have as *becoming*.
+
+        No right is asked for, and no client learns of it. Raises: NOT_FOUND, OTHER_TREE.
         """
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:

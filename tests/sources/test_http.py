@@ -15,8 +15,8 @@ from twisted.web.server import Request
 
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import Login, LoginDenied, LoginUnavailable, Refusal, SourceUnavailable, WithCode
-from ftpsd.auth.sources.http import may_reach
 from ftpsd.config.reading import read_config
+from ftpsd.outward.posting import may_reach
 from tests.sources.authority import issue
 from tests.sources.endpoint import USERS, Endpoint, hang
 from tests.sources.making import Site, secret
@@ -221,7 +221,7 @@ def test_addresses() -> None:
         section = {"url": "https://example.com", "homes": ["/srv"], **keys}
         config = read_config(yaml.safe_dump({"http": section}), "ftpsd.yaml", Path("/"))
         assert config.http is not None
-        return may_reach(config.http)(ip_address(address))
+        return may_reach(config.http.networks, allow_private=config.http.allow_private)(ip_address(address))
 
     private = ("127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "::ffff:10.1.2.3", "fd00::1", "100.64.0.1")
     of_the_link = ("169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1")

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
@@ -23,6 +24,7 @@ from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
 from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
+from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets, read_evidence_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
@@ -38,7 +40,7 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name.
+    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -46,6 +48,8 @@ class Findings:
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
 
     @property
     def everybody(self) -> list[Users]:
@@ -86,9 +90,13 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     source_files, unreadable = read_source_files(config)
     orders = [(config.accounts, files[config.users])]
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
-    own += [*unreadable, *look_at_sources(config, orders)]
+    evidence_files, missing = read_evidence_files(config)
+    sink_files, unread = read_sink_files(config)
+    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
+    own += look_at_events(config, trusted_owners() if trusted is None else trusted)
     found = (*in_order(own), *by_file(theirs))
-    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files)
+    files_read = source_files, sink_files, evidence_files
+    return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:
@@ -133,10 +141,13 @@ def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigErro
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in (*users_files(config), *secret_files(config)))
+    own += (path for _, path in (*users_files(config), *secret_files(config), *evidence_secrets(config)))
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
+    sinks = config.events.sinks if config.events is not None else ()
+    own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    own.append(config.quarantine.directory)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 
@@ -157,7 +168,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in secret_files(config):
+    for key, path in (*secret_files(config), *evidence_secrets(config)):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:

@@ -101,7 +101,7 @@ def read_source_files(config: Config) -> tuple[SourceFiles, list[ConfigError]]:
         if path is None:
             return None
         try:
-            data = _read(path, MAX_SECRET if is_secret else MAX_FILE)
+            data = read_bounded(path, MAX_SECRET if is_secret else MAX_FILE)
         except OSError as error:
             errors.append(config.complaint(key, f"{path} cannot be read: {error.strerror or 'not a file'}"))
             return None
@@ -190,7 +190,7 @@ def _between_keys(config: Config) -> Iterator[ConfigError]:
         yield config.complaint(("http",), "certificate and private_key go together; add the other, or remove it")
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of at most *limit* bytes; never wait for the writer of a FIFO."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

@@ -39,6 +39,8 @@ class Outcome(Enum):
     """Go on when the socket can be written."""
     AGAIN = auto()
     """Time or allowance spent: go on after the others."""
+    PAUSED = auto()
+    """The storage is behind: go on in a moment."""
     DONE = auto()
     """The last byte has been handed to the kernel, or the peer has ended properly."""
 

@@ -1,0 +1,1 @@
+"""Uploads that are looked at before they are taken."""
