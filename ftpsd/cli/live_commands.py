@@ -139,7 +139,7 @@ def drain(config: Path | None, path: Path | None) -> None:
     """
     Stop the server as soon as all transfers have ended; a line tells how many there are still, whenever that changes.
 
-    No new clients are accepted, and sessions without a transfer end. What is left after drain_timeout is cut off.
+    No new clients are accepted, and sessions without a transfer end. Sessions left after drain_timeout are cut off.
     Ending this command changes nothing: the server goes on to its end.
     """
     server = Server(config, path)

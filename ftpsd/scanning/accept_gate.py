@@ -29,7 +29,7 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.rule import TREE
 
 Parts = tuple[str, ...]
-# What a tree's own path is to its user.
+# The function that turns a tree's own path into the path its user sees.
 Shown = Callable[[VirtualPath], VirtualPath]
 
 NOT_NOW = "The file could not be checked now, try again later."
@@ -44,7 +44,7 @@ def engine_at(address: EngineAddress, timeout: float) -> Engine:
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """What all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
+    """The parts that all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
 
     scanning: Scanning
     quarantine: Quarantine
@@ -205,7 +205,7 @@ class _Refusing:
         return Refusal(Kind.REFUSED, incident=incident_number(), verdict="size", text=text, code=552, engine="rules")
 
     def _custodian(self, *, is_held: bool) -> Custodian | None:
-        # What waits for an inspection is kept whatever happens to what is refused.
+        # A file that waits for an inspection is kept, whatever happens to refused files.
         if self._rule.on_refusal == "discard" and not is_held:
             return None
         return self._gate.custodian(self._path, self._real)

@@ -32,7 +32,7 @@ class _Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """What becomes of a file on which there is no verdict, by the reason."""
+    """The fate of a file on which there is no verdict, by the reason."""
 
     down: Policy = "refuse"
     over_limit: Policy = "refuse"
@@ -80,7 +80,7 @@ NamePattern = Annotated[
 
 
 class AcceptRule(_Section):
-    """What is asked of every file that is to have a name under *paths*."""
+    """All that is asked of every file that is to have a name under *paths*."""
 
     paths: Annotated[tuple[Pattern, ...], AfterValidator(check_filled), NotEmpty]
     scan: tuple[EngineField, ...] = ()
