@@ -44,7 +44,7 @@ def engine_at(address: EngineAddress, timeout: float) -> Engine:
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """The parts that all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
+    """The parts all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
 
     scanning: Scanning
     quarantine: Quarantine

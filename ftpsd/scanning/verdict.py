@@ -24,7 +24,7 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What *engine*, with *signatures* of some version, says; *found* is what it calls what it has found."""
+    """The answer of *engine*, with *signatures* of some version; *found* is its name for what it has found."""
 
     word: Word
     engine: str
