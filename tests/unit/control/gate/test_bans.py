@@ -184,7 +184,7 @@ class TestOffice:
     """Many users behind one address, from which one has logged in well."""
 
     def test_one_colleagues_wrong_passwords_ban_that_name_alone(self) -> None:
-        """Whatever the number; after its tenth no hash is made for it, and the others log in."""
+        """The number does not matter; after the tenth no hash is made for that name, and the others log in."""
         gate = Gate()
         gate.log_in(OFFICE)
         gate.fail(OFFICE, times=9)
@@ -400,7 +400,7 @@ class TestFullTable:
         assert banned == {f"192.0.2.{number}" for number in (*range(1, SLOTS_IN_BUCKET), 101)}
 
     def test_known_clients_stay_before_failures(self) -> None:
-        """What an attacker brings pushes out what an attacker brought."""
+        """An attacker's addresses push out an attacker's addresses."""
         gate = Gate(SLOTS_IN_BUCKET, penalties={"network": {"failures": None}})
         gate.log_in(OFFICE)
         for number in range(1000):

@@ -219,7 +219,7 @@ def test_what_cannot_be_answered(line: bytes, trouble: str) -> None:
 
 
 def test_nothing_is_read_before_the_user_is_known() -> None:
-    """What comes meanwhile is answered then."""
+    """A question that comes meanwhile is answered then."""
     ground = Ground()
     ground.callers.slow = Deferred()
     peer = ground.connect()
@@ -337,7 +337,7 @@ def test_connections_are_counted() -> None:
 
 
 def test_the_end_of_the_desk_ends_every_connection() -> None:
-    """What was said goes out first; answers that come behind it are said to nobody."""
+    """Answers that were said go out first; answers that come behind them are said to nobody."""
     ground = Ground()
     peer = ground.connect()
     peer.say(b'{"ask": "wait", "id": 1}\n')
