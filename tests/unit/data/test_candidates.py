@@ -63,7 +63,7 @@ STRANGERS = [say_nothing, say_garbage, shake_hands, hang_up]
 @pytest.mark.parametrize("is_capped", [False, True])
 @pytest.mark.parametrize("act", STRANGERS)
 def test_a_stranger_who_comes_first_ends_nothing(act: object, is_capped: bool, is_early: bool) -> None:
-    """The client's own connection is used, whatever the stranger does, before or behind the command, in TLS 1.2 or 1.3."""
+    """The client's connection is used, whatever a stranger does, before or behind the command, in TLS 1.2 or 1.3."""
     side = protected(is_capped=is_capped)
     opening = None if is_early else side.open()
     stranger = side.arrive()
