@@ -91,7 +91,7 @@ def test_a_find_is_refused_and_kept(
 
 
 def test_every_way_of_storing(ftp: ftplib.FTP, gated: Daemon, account: Account) -> None:
-    """What is found is refused, whichever command it comes by, and the file that was there stays."""
+    """A file with a finding is refused, whichever command it comes by, and the file that was there stays."""
     half = len(EICAR) // 2
     old, rest = EICAR[:half], EICAR[half:]
     secure = log_in(gated, EXPLICIT, account)

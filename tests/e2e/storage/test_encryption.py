@@ -65,7 +65,7 @@ def daemon(keys: Path, tls_files: Demonstration) -> Iterator[Daemon]:
 
 
 class TestShared:
-    """What does not change the keys."""
+    """The tests that do not change the keys."""
 
     def test_a_damaged_file_is_an_alarm(self, daemon: Daemon) -> None:
         """451, an audit event, a number and a line in the log; the transfer is not complete, and nothing is wrong."""
