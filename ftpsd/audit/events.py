@@ -326,6 +326,10 @@ class FileStored(Event):
     reason: str | None = None
     sha256: str | None = None
     tls: TLSFacts | None = None
+    sent_path: str | None = None
+    """The name that the client has sent, where the file is an encrypted or decrypted form of that."""
+    sent_sha256: str | None = None
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,11 @@ class Metrics:
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
         self._readings.watch(name, "When the certificate expires.", "name", read)
 
+    def watch_pgp_keys(self, read: Reading) -> None:
+        """Read for how many days each OpenPGP key of the configuration can still be used from *read*."""
+        name = "ftpsd_pgp_key_days_to_expiry"
+        self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
+
     # The families
 
     def _add_daemon(self, version: str) -> None:

@@ -28,6 +28,9 @@ from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.pgp.key_home import KeyHome
+from ftpsd.storage.pgp.treated_tree import TreatedTree
+from ftpsd.storage.pgp.treatment import Treatment, Treatments
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
@@ -96,6 +99,14 @@ class Quotas:
     pool: Workers
 
 
+@dataclass(frozen=True, slots=True)
+class Pgp:
+    """The uploads that go through gpg, and the keys for it."""
+
+    treatments: tuple[Treatment, ...]
+    home: KeyHome
+
+
 @implementer(IRealm)
 class Realm:
     """The realm of the users of *host*, "" for the default one, which opens their trees; *files_pool* blocks for it."""
@@ -108,11 +119,13 @@ class Realm:
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
         host: str = "",
+        pgp: Pgp | None = None,
     ) -> None:
         self._host = host
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
+        self._pgp = pgp
         self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
@@ -159,7 +172,7 @@ class Realm:
         if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
         jail = LocalJail.open_cached(user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks)
-        return None if jail is None else self._guarded(jail, user)
+        return None if jail is None else self._guarded(jail, user, user)
 
     def _open(self, user: UserRecord) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
@@ -178,20 +191,28 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
+    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
         owner = self._owner(user)
         jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
-        return self._guarded(jail, tree)
+        return self._guarded(jail, tree, user)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
         return f"{self._host}\n{user.name}" if self._host else user.name
 
-    def _guarded(self, jail: Storage, tree: UserRecord | Mount) -> GuardedStorage:
+    def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
             jail = RecodedStorage(jail, tree.stored_encoding)
-        return GuardedStorage(jail, tree.rules)
+        guarded = GuardedStorage(jail, tree.rules)
+        if self._pgp is None:
+            return guarded
+        treatments = Treatments(self._pgp.treatments, user.name)
+        if isinstance(tree, Mount):
+            treatments = treatments.below(tree.path)
+        if treatments.are_none:
+            return guarded
+        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._uploads.watch)
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:

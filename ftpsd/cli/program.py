@@ -18,6 +18,7 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
+from ftpsd.cli.key_commands import keys
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
@@ -82,7 +83,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, who, status, kick, bans, ban, unban, reload, drain):
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain, keys):
     main.add_command(command)
 
 

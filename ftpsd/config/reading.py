@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
+from ftpsd.config.keeping import contradictory_keeping
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key, parse, read_text
@@ -46,6 +47,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _without_faults(data, error, folder)
     against = [*clashes(config), *repeated_names(config), *contradictions(config), *_contradictions(config)]
+    against += contradictory_keeping(config)
     errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:
         raise ConfigErrors(in_order(errors))

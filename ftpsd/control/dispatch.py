@@ -67,6 +67,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.BAD_RANGE: Reply(554, "What was sent is not as long as the range; nothing has changed."),
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
+    Kind.WHOLE_ONLY: Reply(554, "Only whole files are taken here; send the file anew, with STOR from its beginning."),
     Kind.REFUSED: Reply(550, "The server does not take this file."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }

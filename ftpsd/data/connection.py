@@ -38,6 +38,8 @@ from ftpsd.workers import PoolBusy, Workers
 
 # A transfer that found its pool full tries again after this many seconds.
 BUSY_PAUSE = 0.02
+# And after so many when what is behind its storage (gpg, a scanner) takes nothing more for now.
+STORAGE_PAUSE = 0.005
 
 
 class DataConnection:
@@ -231,6 +233,8 @@ class DataConnection:
             self._go(State.WATCHED)
             if outcome is Outcome.AGAIN:
                 self._break = self._clock.callLater(0, self._resume)
+            elif outcome is Outcome.LATER:
+                self._break = self._clock.callLater(STORAGE_PAUSE, self._resume)
             else:
                 if outcome is Outcome.READABLE:
                     # A client that leaves Nagle on holds the next bytes back until then, also close_notify.

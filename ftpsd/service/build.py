@@ -11,9 +11,9 @@ from twisted.logger import Logger
 
 from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
-from ftpsd.auth.realm import Quotas, Realm
+from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
-from ftpsd.config.model import Config, VirtualHost
+from ftpsd.config.model import PGP, Config, VirtualHost
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -23,6 +23,8 @@ from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
+from ftpsd.storage.pgp.key_home import KeyHome
+from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.uploads.policy import Tell, UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.policy import ClientPolicy
@@ -73,6 +75,28 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     )
 
 
+def pgp_of(config: Config) -> Pgp | None:
+    """Return what goes through gpg, None for nothing."""
+    if not config.pgp or config.key_home is None:
+        return None
+    return Pgp(tuple(map(treatment_of, config.pgp)), KeyHome(config.key_home))
+
+
+def treatment_of(rule: PGP) -> Treatment:
+    """Return what *rule* asks for, as the storage has it."""
+    return Treatment(
+        paths=rule.paths,
+        users=rule.users,
+        encrypt_to=rule.encrypt_to,
+        sign_with=rule.sign_with,
+        armor=rule.armor,
+        decrypts=rule.decrypt,
+        verify_from=rule.verify_from,
+        max_expansion=rule.max_expansion,
+        patience=rule.timeout,
+    )
+
+
 def tell_once() -> Tell:
     """
     Return a function that warns of each property that new versions of files do not keep, the first time it happens.
@@ -106,7 +130,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         method: LoginMethod,
         clients: Mapping[str, ClientPolicy],
     ) -> Host:
-        realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name)
+        realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name, pgp=pgp_of(config))
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
         splits = has_second_factors(users.users.values()) or "http" in section.accounts

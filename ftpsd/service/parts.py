@@ -31,6 +31,7 @@ from ftpsd.data.ports import PassivePorts
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.share import Duty, Share
+from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
@@ -107,6 +108,7 @@ class Parts:
     def start(self) -> None:
         """Start the workers, with room for as many open files as the system allows."""
         raise_file_limit()
+        sweep_views()
         for pool in self.pools:
             pool.start()
         self.state.start()

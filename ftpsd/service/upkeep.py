@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ftpsd import __version__
 from ftpsd.control.gate.eviction import LOOK, evict
@@ -20,6 +21,7 @@ from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
+from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.serving import Serving
@@ -33,6 +35,8 @@ SWEEP_INTERVAL = 3600.0
 OVER_INTERVAL = 5.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
+# Keys expire by the day.
+KEYS_INTERVAL = 600.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 10.0
 
@@ -54,6 +58,7 @@ class Upkeep:
         self._clockwork = Clockwork(parts.reactor)
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
+        self._key_days: dict[str, float] = {}
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
@@ -75,6 +80,8 @@ class Upkeep:
         if Duty.SWEEP in parts.duties:
             parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
             every(SWEEP_INTERVAL, self._sweep)
+            parts.metrics.watch_pgp_keys(lambda: self._key_days)
+            every(KEYS_INTERVAL, self._look_at_keys)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -145,6 +152,18 @@ class Upkeep:
         return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
             _warn, lambda failure: log.failure("counting for quotas failed", failure)
         )
+
+    def _look_at_keys(self) -> Deferred[None]:
+        """Find out for how long the OpenPGP keys can be used."""
+
+        def looked(days: dict[str, float]) -> None:
+            self._key_days = days
+
+        def failed(failure: Failure) -> None:
+            log.warn("the OpenPGP keys cannot be looked at: {why}", why=failure.getErrorMessage())
+
+        looking = self._serving.parts.upkeep.run(days_left, self._serving.runtime.config)
+        return looking.addCallbacks(looked, failed)
 
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""

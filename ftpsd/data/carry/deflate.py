@@ -60,12 +60,15 @@ class Inflating:
         self._stream = zlib.decompressobj()
         self._received = b""
         self._has_more = False
+        self._drain = None if sink.conversion is None else sink.conversion.drain
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
         deadline = monotonic() + budget
         buffer = memoryview(bytearray(RECORD))
         while True:
+            if self._drain is not None and not self._drain():
+                return Outcome.LATER
             if not self._received and not self._has_more:
                 count = channel.receive_into(buffer)
                 if count == BLOCKED:

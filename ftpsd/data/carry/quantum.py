@@ -118,11 +118,14 @@ class Receiving:
         self._sink = sink
         self._decoder = decoder
         self._first = first
+        self._drain = None if sink.conversion is None else sink.conversion.drain
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
         deadline = monotonic() + budget
         buffer = _received.view
+        if self._drain is not None and not self._drain():
+            return Outcome.LATER
         if self._first:
             first, self._first = self._first, b""
             self._keep(memoryview(first), is_last=False)
@@ -151,6 +154,8 @@ class Receiving:
             self._keep(buffer[:held], is_last=outcome is Outcome.DONE)
             if outcome is not None:
                 return outcome
+            if self._drain is not None and not self._drain():
+                return Outcome.LATER
 
     def _keep(self, data: memoryview, *, is_last: bool) -> None:
         if self._decoder is not None:

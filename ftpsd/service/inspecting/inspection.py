@@ -24,6 +24,7 @@ from ftpsd.durable.opening import trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
+from ftpsd.service.inspecting.pgp_keys import unusable_keys
 from ftpsd.service.pairs import Certificates, load_certificates
 from ftpsd.values.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
@@ -63,7 +64,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
-    found += second_factors(config, findings.everybody)
+    found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
     return Inspection(
         config,
         findings,

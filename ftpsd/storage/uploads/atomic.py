@@ -80,12 +80,13 @@ class AtomicSink:
         self.path = place.path
         self.offset = begun.start
         self.sha256: str | None = None
+        self.conversion = None
         self._kept = Kept(self._partial.fd)
         self._digest = StreamDigest() if policy.digests else None
         digest = () if self._digest is None else (self._digest,)
-        self._growing = Growing(
-            self._partial.reading(), begun.start, (*digest, *(watch(place.path) for watch in policy.watch))
-        )
+        watch = () if terms.is_sealed else policy.watch
+        watchers = (*digest, *(each(place.path) for each in watch))
+        self._growing = Growing(self._partial.reading(), begun.start, watchers)
         self._place = place.keep()  # last: until here the caller closes it, whatever fails
 
     def write(self, data: memoryview) -> None:

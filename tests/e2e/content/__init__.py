@@ -1,0 +1,1 @@
+"""What becomes of the bytes that clients send: encrypted, decrypted, kept, held."""
