@@ -351,10 +351,13 @@ class DirectoryListed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileDeleted(Event):
-    """A file was deleted."""
+    """A file was deleted, by its user or for a *reason*; then by *rule*, and it had so many *bytes*."""
 
     event = "file-deleted"
     path: str
+    reason: str | None = None
+    rule: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

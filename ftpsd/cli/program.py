@@ -18,6 +18,7 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
+from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
@@ -83,7 +84,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, who, status, kick, bans, ban, unban, reload, drain, keys):
+for command in (user, access, who, status, kick, bans, ban, unban, reload, drain, keys, hold, retention):
     main.add_command(command)
 
 

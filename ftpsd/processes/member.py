@@ -76,7 +76,8 @@ class Member:
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
-        self.orders = Orders({**answers, **about_sessions}, self.supervisor_has_gone)
+        about_keeping = self._daemon.upkeep.retaining.answers
+        self.orders = Orders({**answers, **about_sessions, **about_keeping}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """

@@ -17,6 +17,7 @@ from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.retention_events import HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
 from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
@@ -174,11 +175,15 @@ class Parts:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
 
 
+# Of the daemon, and published by one process alone, which need not be the one that tells all else.
+_OF_ONE_PROCESS = (StateFailed, StateRestored, RetentionStopped, RetentionFailed, HoldAdded, HoldRemoved)
+
+
 def _of_sessions(sink: Sink) -> Sink:
     """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON or isinstance(event, StateFailed | StateRestored):
+        if event.who is not DAEMON or isinstance(event, _OF_ONE_PROCESS):
             sink(event, seconds)
 
     return take

@@ -24,6 +24,7 @@ from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
+from ftpsd.service.retaining.sweeping import Retaining
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.storage.quota.register import QuotaAccounts
@@ -59,6 +60,7 @@ class Upkeep:
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
+        self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
@@ -82,6 +84,7 @@ class Upkeep:
             every(SWEEP_INTERVAL, self._sweep)
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
+            every(SWEEP_INTERVAL, self.retaining.sweep)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
