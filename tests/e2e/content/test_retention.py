@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.cli.asking import Server
+from ftpsd.cli.asking import PATIENCE, Server
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT_1_2, log_in
 from tests.e2e.daemon import Account, Daemon
@@ -35,7 +35,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -
 def serving(folder: Path, tls_files: Demonstration, *, processes: int) -> Iterator[Daemon]:
     """Serve with so many processes."""
     archive = folder / "archive"
-    archive.mkdir()
+    archive.mkdir(parents=True)
     rules = [
         {"paths": ["/inbox/**"], "after": SOON, "at_once": 100},
         {"paths": ["/outbox/**"], "after": SOON, "archive": str(archive), "at_once": 100},
@@ -77,7 +77,7 @@ def furnished(daemon: Daemon) -> Account:
 
 def asked(daemon: Daemon, question: str, **arguments: str) -> Any:
     """Ask at the control socket, as the commands do."""
-    return Server(None, daemon.control_socket).ask(question, **arguments)
+    return Server(None, daemon.control_socket).ask(question, PATIENCE, **arguments)
 
 
 def ordered(daemon: Daemon, *arguments: str) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
+from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
@@ -158,6 +158,8 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for key in FurtherPair.model_fields
         ),
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
+        *(f"pgp[].{key}" for key in PGP.model_fields),
+        *(f"retention[].{key}" for key in Retention.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
