@@ -17,7 +17,8 @@ from ftpsd.storage.disk.walk import MAX_LINKS
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
-from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of
+from ftpsd.values.trace import Trace
+from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of, trace_of
 
 _NAME_MAX = 255
 # What ext4 keeps: 1901 to 2446.
@@ -156,6 +157,14 @@ class MemoryStorage:
             if path.name not in above.children and not is_discarded:
                 self._node(path)
             above.children.pop(path.name, None)
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path*, or the one that it will have as *becoming*."""
+        with self.tree.lock:
+            node = self._above(path).children.get(path.name)
+            if node is None:
+                raise StorageError(Kind.NOT_FOUND, path)
+            return trace_of(path, node) if becoming is None else trace_of(becoming, node, path)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*."""
@@ -375,6 +384,11 @@ class MemorySink:
     def prepare(self) -> bool:
         """Nothing takes long."""
         return True
+
+    def trace(self) -> Trace:
+        """Return the trace of the file."""
+        with self._tree.lock:
+            return trace_of(self.path, self._partial)
 
     def commit(self) -> None:
         """Publish."""

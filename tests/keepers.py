@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
+from ftpsd.audit.events import Event, FileCopied, FilesCombined, FileStored
 from ftpsd.audit.keeping import Occurrence
+from ftpsd.values.direction import Result
+from ftpsd.values.trace import Trace
+
+KINDS = FileStored | FileCopied | FilesCombined
 
 
 class HeldKeeper:
-    """Keeps what it is given when it is released, or fails; *given* is all of it."""
+    """
+    Keeps what it is given when it is released, or fails; *given* is all of it.
 
-    def __init__(self) -> None:
+    So it does with what is *intended* where *holds_intents*, else at once; *settled* is what was given up.
+    """
+
+    is_keeping = True
+
+    def __init__(self, *, holds_intents: bool = False) -> None:
         self.given: list[Occurrence] = []
+        self.intended: list[tuple[Occurrence, Trace]] = []
+        self.settled: list[str] = []
+        self._holds_intents = holds_intents
         self._waiting: list[Deferred[None]] = []
+
+    def keeps(self, event: Event) -> bool:
+        """Files that are there, whole."""
+        return isinstance(event, KINDS) and getattr(event, "result", Result.COMPLETE) is Result.COMPLETE
+
+    def intend(self, occurrence: Occurrence, trace: Trace) -> Deferred[None]:
+        """Write *occurrence* down, later where that is held."""
+        self.intended.append((occurrence, trace))
+        return self._later() if self._holds_intents else succeed(None)
+
+    def settle(self, intended: str) -> None:
+        """Note it."""
+        self.settled.append(intended)
 
     def keep(self, occurrence: Occurrence) -> Deferred[None]:
         """Keep *occurrence* later."""
         self.given.append(occurrence)
+        return self._later()
+
+    def _later(self) -> Deferred[None]:
         answer: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(answer)
         return answer

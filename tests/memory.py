@@ -12,6 +12,7 @@ from hashlib import sha256
 from ftpsd.storage.disk.entries import FULL_PERM
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 _inodes = itertools.count(1)
 
@@ -111,3 +112,12 @@ def entry_of(name: str, node: File | Directory, perm: str | None = None) -> Entr
     kind = EntryType.FILE if isinstance(node, File) else EntryType.DIRECTORY
     size = len(node.data) if isinstance(node, File) else 0
     return Entry(name, kind, size, node.modified_ns, node.mode, (0, node.inode), 1, perm or FULL_PERM[kind])
+
+
+def trace_of(path: VirtualPath, node: File | Directory | Link, former: VirtualPath | None = None) -> Trace:
+    """Return the trace of *node* at *path*."""
+    data, inode, modified = (b"", 0, 0) if isinstance(node, Link) else (b"", node.inode, node.modified_ns)
+    if isinstance(node, File):
+        data = node.data
+    was = None if former is None else str(former).encode()
+    return Trace(str(path).encode(), 0, inode, len(data), modified, was, sha256(data).hexdigest())

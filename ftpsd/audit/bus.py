@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
+from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -21,10 +22,14 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import Event
 from ftpsd.audit.keeping import KEEPS_NOTHING, Keeper, NotKept, Occurrence
+from ftpsd.values.trace import Trace
 
 # A broken sink fails for every event, thousands of times a second: the first failure is logged with its cause, the rest
 # as a count.
 SECONDS_BETWEEN_COMPLAINTS = 60.0
+# Events that are being kept while nobody waits for them, such as logins that were refused: a flood of these must not
+# fill the queue that uploads wait in.
+MOST_LOOSE = 1000
 
 Sink = Callable[[Event, float], None]
 
@@ -51,6 +56,7 @@ class AuditBus:
         self._keeper = keeper
         self._name = token_hex(8)
         self._numbers = count(1)
+        self._loose = 0
         self._sinks: tuple[Sink, ...] = ()
         self._complaints: dict[object, _Complaint] = {}
 
@@ -63,20 +69,60 @@ class AuditBus:
         self._sinks = tuple(known for known in self._sinks if known != sink)
         self._complaints.pop(sink, None)
 
-    def publish(self, event: Event) -> None:
-        """Call every sink with *event*, which happened now."""
-        self._call(event, self._seconds())
+    @property
+    def is_keeping(self) -> bool:
+        """Whether there is any event that must not be lost."""
+        return self._keeper.is_keeping
 
-    def publish_kept(self, event: Event) -> Deferred[None]:
+    def keeps(self, event: Event) -> bool:
+        """Return whether *event* must not be lost: it is intended first, then goes to `publish_kept`."""
+        return self._keeper.keeps(event)
+
+    def publish(self, event: Event) -> None:
+        """Call every sink with *event*, which happened now; the keeper, too, where it keeps it, behind the caller."""
+        now = self._seconds()
+        self._call(event, now)
+        if self._keeper.is_keeping and self._keeper.keeps(event):
+            if self._loose >= MOST_LOOSE:
+                self._complain(self._keeper, event, now, Failure(NotKept("too many wait")))
+                return
+            self._loose += 1
+            self._keep(event, now, None).addBoth(self._kept_behind)
+
+    def publish_kept(self, event: Event, intended: str | None = None) -> Deferred[None]:
         """
         Call every sink with *event*, which happened now, and return what fires when it is safe with the keeper.
 
-        Fails with `NotKept`, which has been logged.
+        *intended* is the id that `intend` has given. Fails with `NotKept`, which has been logged.
         """
         now = self._seconds()
         self._call(event, now)
-        kept = maybeDeferred(self._keeper.keep, Occurrence(f"{self._name}-{next(self._numbers)}", now, event))
+        return self._keep(event, now, intended)
+
+    def intend(self, event: Event, trace: Trace) -> Deferred[str]:
+        """
+        Return what fires, with an id, when it is safe with the keeper that *event* is about to be true of *trace*.
+
+        Fails with `NotKept`, which has been logged: then it must not be done.
+        """
+        now = self._seconds()
+        occurrence = Occurrence(self._new_id(), now, event)
+        intended = maybeDeferred(self._keeper.intend, occurrence, trace)
+        return intended.addErrback(self._not_kept, event, now).addCallback(lambda _: occurrence.id)
+
+    def settle(self, intended: str) -> None:
+        """Have the keeper find out whether what was *intended* has been done: nobody here can tell."""
+        self._keeper.settle(intended)
+
+    def _keep(self, event: Event, now: float, intended: str | None) -> Deferred[None]:
+        kept = maybeDeferred(self._keeper.keep, Occurrence(intended or self._new_id(), now, event))
         return kept.addErrback(self._not_kept, event, now)
+
+    def _new_id(self) -> str:
+        return f"{self._name}-{next(self._numbers)}"
+
+    def _kept_behind(self, _: object) -> None:
+        self._loose -= 1
 
     def _not_kept(self, failure: Failure, event: Event, now: float) -> None:
         self._complain(self._keeper, event, now, failure)
@@ -96,13 +142,13 @@ class AuditBus:
         complaint.unsaid += 1
         if complaint.is_due(now):
             # The event's name only: its fields may hold what a client typed.
-            self._log.failure(
-                "Audit sink {sink} failed on {event}, {count} time(s) since this was last said.",
-                failure,
-                sink=sink,
-                event=event.event,
-                count=complaint.unsaid,
-            )
+            fields: Any = {"event": event.event, "count": complaint.unsaid}
+            if failure is not None and failure.check(NotKept):
+                text = "{event} was not kept: {why}; {count} time(s) since this was last said."
+                self._log.error(text, why=str(failure.value), **fields)
+            else:
+                text = "Audit sink {sink} failed on {event}, {count} time(s) since this was last said."
+                self._log.failure(text, failure, sink=sink, **fields)
             complaint.unsaid, complaint.said_at = 0, now
 
 

@@ -36,7 +36,6 @@ class Who:
 
 DAEMON = Who(session="", user=None, peer="", listener="")
 
-
 # Characters that the log takes of what a client has typed: one of them is up to twelve bytes there.
 MOST_TYPED = 256
 
@@ -315,7 +314,7 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """An upload has ended, whatever its *result*."""
+    """An upload has ended, whatever its *result*; *sent_path* is what its client calls it, where gpg has changed it."""
 
     event = "file-stored"
     path: str
@@ -327,7 +326,6 @@ class FileStored(Event):
     sha256: str | None = None
     tls: TLSFacts | None = None
     sent_path: str | None = None
-    """The name that the client has sent, where the file is an encrypted or decrypted form of that."""
     sent_sha256: str | None = None
     signed_by: str | None = None
 

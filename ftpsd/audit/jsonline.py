@@ -76,8 +76,8 @@ def _json(value: object) -> str:
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, TLSFacts):
-        facts = f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}"
-        return _text(facts if value.group is None else f"{facts} {value.group}")
+        # The group of the key exchange is a field of `tls-established`: what follows "resumed" would break readers.
+        return _text(f"{value.version} {value.cipher} {'resumed' if value.resumed else 'full'}")
     raise TypeError(f"an event holds a {type(value).__name__}")
 
 

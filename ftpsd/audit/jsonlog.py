@@ -7,12 +7,15 @@ written, is counted and announced by an `audit-lost` line as soon as one gets th
 publisher. Commands are lost first: a part of the queue is for all other events, so that a flood of commands pushes no
 login and no transfer out.
 
+A chained log (`evidence/chain.py`) has its lines numbered, linked and signed as they are written.
+
 `put` (the sink) and `reopen` belong to the reactor thread, `start` and `stop` to the owner of the log. Everything else
 runs in the writer thread.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -26,6 +29,7 @@ from typing import Literal
 from twisted.logger import Logger
 
 from ftpsd.audit.events import CommandDone, Event
+from ftpsd.audit.evidence.chain import Chain, Framed, open_log
 from ftpsd.audit.journal import ERROR, leads_to_journal, priority_of
 from ftpsd.audit.jsonline import encode_event, encode_lost
 
@@ -40,14 +44,16 @@ LINES_PER_WRITE = 256
 # While lines are coming the writer looks only this often, so most events find it awake and cost the reactor no thread
 # switch.
 SECONDS_BETWEEN_LOOKS = 0.01
-# Seconds that the writer waits for a full pipe before it looks for the order to stop.
+# Seconds between two looks at whether a full pipe has been waited for long enough, and the part of the seconds for the
+# end of the log that it is waited for.
 SECONDS_FOR_PIPE = 0.25
+PART_OF_PATIENCE = 0.8
 SECONDS_BETWEEN_COMPLAINTS = 60.0
 # The group may read (log shippers), others may not; the process's umask may narrow it further.
 FILE_MODE = 0o640
 
 # Orders to the writer travel in the queue with the events, so that they take effect in their place.
-_Order = Literal["reopen", "stop"]
+_Order = Literal["reopen", "look", "stop"]
 
 
 class JSONLog:
@@ -55,7 +61,7 @@ class JSONLog:
     A writer of events to *target*; `put` is the sink to subscribe.
 
     *failed* is called with the number of lines just lost, from either thread. *turn* is held around every write, where
-    several processes write to the same target.
+    several processes write to the same target. *chain* makes evidence of a log in a file.
     """
 
     _log = Logger()
@@ -67,8 +73,10 @@ class JSONLog:
         queue_limit: int = QUEUE_LIMIT,
         failed: Callable[[int], None] = lambda _count: None,
         turn: AbstractContextManager[object] | None = None,
+        chain: Chain | None = None,
     ) -> None:
         self._target = target
+        self._chain = chain
         self._turn = nullcontext() if turn is None else turn
         self._limit = queue_limit
         self._limit_of_commands = int(queue_limit * PART_OF_COMMANDS)
@@ -76,6 +84,7 @@ class JSONLog:
         self._queue: SimpleQueue[tuple[Event, float] | _Order] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._patience_ends = math.inf
         self._accepting = True
         self._fd = -1
         self._is_journal = False
@@ -104,6 +113,12 @@ class JSONLog:
         Raises: OSError when the file cannot be opened.
         """
         self._fd = self._open()
+        if self._chain is not None:
+            try:
+                self._chain.check(self._fd)
+            except OSError:
+                self._close()
+                raise
         self._is_journal = leads_to_journal(self._fd)
         self._thread = threading.Thread(target=self._write_until_stopped, name="ftpsd-audit-log", daemon=True)
         self._thread.start()
@@ -134,6 +149,8 @@ class JSONLog:
         thread, self._thread = self._thread, None
         if thread is None:
             return True
+        # A reader that stands still for a moment costs no line; the writer gives up in time to count what it does cost.
+        self._patience_ends = time.monotonic() + PART_OF_PATIENCE * seconds
         self._queue.put("stop")
         self._stopping.set()
         thread.join(seconds)
@@ -163,7 +180,7 @@ class JSONLog:
             lines = []
             if item == "reopen":
                 self._reopen()
-        self._write(lines)
+        self._write(lines, is_last=True)
         self._close()
 
     def _items(self) -> Iterator[tuple[Event, float] | _Order]:
@@ -173,31 +190,49 @@ class JSONLog:
                 item = self._queue.get_nowait()
             except Empty:
                 self._stopping.wait(SECONDS_BETWEEN_LOOKS)
-                item = self._queue.get()
+                try:
+                    item = self._queue.get(timeout=self._chain.patience if self._chain is not None else None)
+                except Empty:
+                    item = "look"
             if item == "stop":
                 return
             yield item
 
-    def _write(self, events: list[bytes]) -> None:
+    def _write(self, events: list[bytes], *, is_last: bool = False) -> None:
         """Write the lines *events*, behind the admission of earlier losses if there is one to make."""
         unannounced = self.lost - self._announced
         admission = [self._mark(ERROR) + encode_lost(unannounced, time.time())] if unannounced else []
-        # A line that was cut in the middle must not swallow the next one.
-        mend = b"\n" if self._torn else b""
-        data = mend + b"".join(admission + events)
-        with self._turn:
+        lines = admission + events
+        with self._turn, self._alone():
+            framed = self._framed(lines, is_last)
+            data = b"".join((framed.before, *framed.lines, framed.behind))
             written, error = self._write_all(memoryview(data))
+            if self._chain is not None:
+                self._chain.written(self._fd, error is None)
         if written:
             self._torn = data[written - 1 : written] != b"\n"
-        whole_lines = data.count(b"\n", 0, written) - min(written, len(mend))
+        whole_lines = data.count(b"\n", 0, written) - framed.before.count(b"\n", 0, written)
         if written and self._torn and data[written : written + 1] == b"\n":
             # Only its line end is missing, and mending writes that.
             whole_lines += 1
+        # Behind them a checkpoint may stand.
+        whole_lines = min(max(whole_lines, 0), len(lines))
         if whole_lines >= len(admission):
             self._announced += unannounced
             whole_lines -= len(admission)
         if error is not None:
             self._lose(len(events) - whole_lines, error.strerror or type(error).__name__)
+
+    def _alone(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._chain is None else self._chain.alone(lambda: self._fd)
+
+    def _framed(self, lines: list[bytes], is_last: bool) -> Framed:
+        """Return what is to be written for *lines*."""
+        if self._chain is None:
+            # A line that was cut in the middle must not swallow the next one.
+            return Framed(b"\n" if self._torn else b"", lines, b"")
+        self._follow(is_ordered=False)
+        return self._chain.frame(self._fd, lines, is_last=is_last)
 
     def _mark(self, priority: int) -> bytes:
         return b"<%d>" % priority if self._is_journal else b""
@@ -220,7 +255,7 @@ class JSONLog:
                 # Standard output may be a pipe or terminal that someone made non-blocking.
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
-                if not poll.poll(SECONDS_FOR_PIPE * 1000) and self._stopping.is_set():
+                if not poll.poll(SECONDS_FOR_PIPE * 1000) and time.monotonic() >= self._patience_ends:
                     raise
 
     def _lose(self, count: int, reason: str) -> None:
@@ -234,9 +269,28 @@ class JSONLog:
     def _open(self) -> int:
         if self._target == "stdout":
             return STANDARD_OUTPUT
+        if self._chain is not None:
+            return open_log(self._target)
         return os.open(self._target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, FILE_MODE)
 
+    def _follow(self, *, is_ordered: bool) -> None:
+        """Go over to the file that stands at the place of a chained log now."""
+        assert self._chain is not None
+        try:
+            fresh = self._chain.follow(self._fd, is_ordered=is_ordered)
+        except OSError as error:
+            self._log.error("The audit log stays in its old file: {reason}.", reason=error.strerror)
+            return
+        if fresh is not None:
+            self._close()
+            self._fd = fresh
+
     def _reopen(self) -> None:
+        if self._chain is not None:
+            with self._turn, self._alone():
+                self._follow(is_ordered=True)
+            self._write([])
+            return
         try:
             fresh = self._open()
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from ftpsd.audit.events import Event
+from ftpsd.values.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,46 @@ class Keeper(Protocol):
     numbers; several may be under way. Whoever cancels waits no longer; the event may be kept all the same.
     """
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether there is any event that it keeps."""
+
+    def keeps(self, event: Event, /) -> bool:
+        """Return whether *event* must not be lost; what it tells of a file is then intended first."""
+
+    def intend(self, occurrence: Occurrence, trace: Trace, /) -> Deferred[None]:
+        """
+        Fire when it is safe that *occurrence* is about to be true of the file *trace*; fail when that cannot be kept.
+
+        `keep` with the same id, or `settle`, ends it.
+        """
+
     def keep(self, occurrence: Occurrence, /) -> Deferred[None]:
         """Fire when *occurrence* is safe; fail when it cannot be kept."""
+
+    def settle(self, intended: str, /) -> None:
+        """Find out whether what was intended under this id has been done, and keep it if so."""
 
 
 class KeepsNothing:
     """The keeper of a server where nothing must happen behind an upload."""
 
+    is_keeping = False
+
+    def keeps(self, event: Event, /) -> bool:
+        """Return False."""
+        return False
+
+    def intend(self, occurrence: Occurrence, trace: Trace, /) -> Deferred[None]:
+        """Fire at once."""
+        return succeed(None)
+
     def keep(self, occurrence: Occurrence, /) -> Deferred[None]:
         """Fire at once."""
         return succeed(None)
+
+    def settle(self, intended: str, /) -> None:
+        """Nothing was intended."""
 
 
 KEEPS_NOTHING: Final = KeepsNothing()

@@ -18,6 +18,7 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics
 
 from ftpsd.audit import events
+from ftpsd.audit.accept_events import UploadRefused
 from ftpsd.audit.counting import Counters, Gauges, Histograms
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
@@ -30,6 +31,8 @@ TRANSFER_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300, 1800, 7200, 2
 HANDSHAKE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Argon2id takes about 160 ms, a cached verification next to nothing.
 AUTH_SECONDS = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 15, 60)
+SCAN_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300)
+VERDICTS = ("clean", "infected", "encrypted", "over-limit", "unavailable")
 LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # Powers of eight: 512 B to 64 GiB.
 TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
@@ -66,6 +69,10 @@ class Metrics:
         self._add_tls()
         self._add_data_connections()
         self._add_transfers()
+        self._deliveries = Children(
+            self._counter("event_deliveries", "Deliveries of events, by what became of them.", "sink", "result"),
+            form=NAME,
+        )
         ProcessCollector(registry=registry)
 
     def __call__(self, event: Event, seconds: float) -> None:
@@ -81,6 +88,11 @@ class Metrics:
     def bytes_moved(self, direction: Direction, count: int) -> None:
         """Advance the transferred bytes by one quantum's *count*, while the transfer runs."""
         self._transfer_bytes[direction].inc(count)
+
+    def judged(self, verdict: str, seconds: float) -> None:
+        """Count the *verdict* of an engine on one file, *seconds* behind its first byte."""
+        self._verdicts[verdict].inc()
+        self._scan_seconds.observe(seconds)
 
     def observe_lag(self, seconds: float) -> None:
         """Note that a reactor timer came *seconds* late."""
@@ -110,6 +122,13 @@ class Metrics:
         """Read whether the state file can be used ("usable", "broken") from *read*."""
         self._readings.watch("ftpsd_state_file", "Processes by whether they can use the state file.", "state", read)
 
+    def watch_events(self, lengths: Reading, ages: Reading, dead: Reading) -> None:
+        """Read how many events each sink has not taken, how old the oldest is in seconds, how many were given up."""
+        watch = self._readings.watch
+        watch("ftpsd_event_queue_length", "Events that a sink has not taken.", "sink", lengths)
+        watch("ftpsd_event_queue_age_seconds", "Age of the oldest event that a sink has not taken.", "sink", ages)
+        watch("ftpsd_event_dead_letters", "Events that were given up for a sink.", "sink", dead)
+
     def watch_certificates(self, read: Reading) -> None:
         """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
@@ -119,6 +138,10 @@ class Metrics:
         """Read for how many days each OpenPGP key of the configuration can still be used from *read*."""
         name = "ftpsd_pgp_key_days_to_expiry"
         self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
+
+    def delivered(self, sink: str, result: str) -> None:
+        """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
+        self._deliveries[sink, result].inc()
 
     # The families
 
@@ -240,12 +263,20 @@ class Metrics:
             self._transfer_bytes[direction].inc(0)
             for result in Result:
                 self._transfers[direction, result].inc(0)
+        self._verdicts = Children(self._counter("scan_verdicts", "Verdicts of engines on uploads.", "verdict"))
+        to_verdict = self._histogram("scan_duration_seconds", "From a first byte to the verdict.", SCAN_SECONDS)
+        self._scan_seconds = to_verdict.labels()
+        refusals = Children(self._counter("upload_refusals", "Uploads that the gate did not take.", "verdict"))
+        for verdict in VERDICTS:
+            self._verdicts[verdict].inc(0)
+            refusals[verdict].inc(0)
         storage_errors = Children(self._counter("storage_errors", "Failures of the storage.", "operation"))
 
         self._on(events.TransferStarted, self._transfer_began)
         self._on(events.FileSent, lambda event, _seconds: self._transferred(Direction.DOWNLOAD, event))
         self._on(events.FileStored, lambda event, _seconds: self._transferred(Direction.UPLOAD, event))
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
+        self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
         self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
 
     def _transfer_began(self, event: events.TransferStarted, _seconds: float) -> None:

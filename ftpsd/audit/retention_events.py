@@ -59,3 +59,7 @@ class HoldRemoved(Event):
     hold: str
     reason: str
     by: str
+
+
+# Those of no session. One process of a server has the duty, and publishes them.
+RetentionEvent = RetentionStopped | RetentionFailed | HoldAdded | HoldRemoved

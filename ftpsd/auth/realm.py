@@ -9,9 +9,9 @@ keep the user out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.config.users import Mount, UserRecord
+from ftpsd.scanning.gates import Gates
+from ftpsd.scanning.quarantine import Origin
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
@@ -35,7 +37,10 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.uploads.gating import OPEN, Gate
+from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.path import ROOT, VirtualPath
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
@@ -120,8 +125,10 @@ class Realm:
         quotas: Quotas | None = None,
         host: str = "",
         pgp: Pgp | None = None,
+        gates: Gates | None = None,
     ) -> None:
         self._host = host
+        self._gates = gates
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -171,7 +178,8 @@ class Realm:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
         if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
-        jail = LocalJail.open_cached(user.home, uploads=self._uploads, owner=self._owner(user), symlinks=self._symlinks)
+        uploads = self._policy(user, user, user.home)
+        jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user, user)
 
     def _open(self, user: UserRecord) -> Storage:
@@ -192,9 +200,17 @@ class Realm:
         return MountedStorage(home, mounts) if mounts else home
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
-        owner = self._owner(user)
-        jail = LocalJail.open(directory, uploads=self._uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        owner, uploads = self._owner(user), self._policy(user, tree, directory)
+        jail = LocalJail.open(directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
         return self._guarded(jail, tree, user)
+
+    def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
+        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
+        if self._gates is None:
+            return self._uploads
+        point = tree.path if isinstance(tree, Mount) else ROOT
+        gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, tree.stored_encoding)
+        return replace(self._uploads, gate=gate)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
@@ -212,7 +228,15 @@ class Realm:
             treatments = treatments.below(tree.path)
         if treatments.are_none:
             return guarded
-        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._uploads.watch)
+        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._watch_of(user, tree))
+
+    def _watch_of(self, user: UserRecord, tree: UserRecord | Mount) -> Callable[[VirtualPath], Sequence[Watcher]]:
+        """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""
+        gate: Gate = OPEN
+        if self._gates is not None:
+            directory, point = (tree.directory, tree.path) if isinstance(tree, Mount) else (tree.home, ROOT)
+            gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, UTF8.name)
+        return lambda path: [*(watch(path) for watch in self._uploads.watch), *gate.watch(path, path)]
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:

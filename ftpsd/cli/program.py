@@ -18,6 +18,7 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
+from ftpsd.cli.event_commands import events
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
@@ -42,6 +43,7 @@ from ftpsd.cli.terminal import (
     users_file,
     with_config,
 )
+from ftpsd.cli.trail.audit_command import audit
 from ftpsd.cli.user_commands import user
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, who, status, kick, bans, ban, unban, reload, drain, keys, hold, retention):
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, keys, hold, retention)
+for command in (user, access, audit, *AT_WORK):
     main.add_command(command)
 
 

@@ -8,7 +8,8 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 from __future__ import annotations
 
 from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
-from ftpsd.control.datatransfer import make, publish_kept
+from ftpsd.control.datatransfer import make
+from ftpsd.control.recording import publish_kept
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.pieces.copy import Copy
@@ -39,8 +40,12 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     if old is None:
         raise ReplyError(503, "Send SITE CPFR first.")
     new = session.resolve(argument)
-    copy, seconds = await make(session, Copy, session.storage, old, new)
-    await publish_kept(session, FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256))
+
+    def event(copy: Copy, seconds: float) -> FileCopied:
+        return FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256)
+
+    done = await make(session, event, Copy, session.storage, old, new)
+    await publish_kept(session, event(done.made, done.seconds), done.intended)
     return Reply(250, "Copied.")
 
 
@@ -58,10 +63,15 @@ MOST_PARTS = 200
 async def comb(session: Session, argument: str) -> Reply:
     """Join files into one, behind what it holds, and delete the parts; names are in quotes."""
     target, *parts = [session.resolve(name) for name in _names(argument)]
-    joining, seconds = await make(session, Joining, session.storage, target, parts)
-    event = FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, joining.sha256, joining.kept)
+
+    def event(joining: Joining, seconds: float) -> FilesCombined:
+        sha256, kept = joining.sha256, joining.kept
+        return FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, sha256, kept)
+
+    done = await make(session, event, Joining, session.storage, target, parts)
+    joining = done.made
     try:
-        await publish_kept(session, event)
+        await publish_kept(session, event(joining, done.seconds), done.intended)
     finally:
         for path in joining.deleted:
             session.publish(FileDeleted(session.who, str(path)))

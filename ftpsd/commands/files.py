@@ -6,7 +6,10 @@ Permissions are not checked here: the session's storage refuses what the user ma
 
 from __future__ import annotations
 
+from functools import partial
+
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
+from ftpsd.control.recording import change
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, StorageError
@@ -57,8 +60,8 @@ async def rmd(session: Session, argument: str) -> Reply:
 async def dele(session: Session, argument: str) -> Reply:
     """Delete a file."""
     path = session.resolve(argument)
-    await session.in_files(session.storage.remove_file, path)
-    session.publish(FileDeleted(session.who, str(path)))
+    storage, event = session.storage, FileDeleted(session.who, str(path))
+    await change(session, event, partial(storage.trace, path), partial(storage.remove_file, path))
     return Reply(250, "File deleted.")
 
 
@@ -79,8 +82,8 @@ async def rnto(session: Session, argument: str) -> Reply:
     if old is None:
         raise ReplyError(503, "Send RNFR first.")
     new = session.resolve(argument)
-    await session.in_files(session.storage.rename, old, new)
-    session.publish(FileRenamed(session.who, str(old), str(new)))
+    storage, event = session.storage, FileRenamed(session.who, str(old), str(new))
+    await change(session, event, partial(storage.trace, old, new), partial(storage.rename, old, new))
     return Reply(250, "Renamed.")
 
 

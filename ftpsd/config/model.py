@@ -12,9 +12,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
+from ftpsd.config.automation.event_sinks import Events
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -247,10 +250,11 @@ class Retention(Section):
 
 
 class Audit(Section):
-    """The place of the audit log."""
+    """The place of the audit log, and what makes evidence of it."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
+    chain: AuditChain | None = None
 
 
 class SecondFactorMemory(Section):
@@ -307,6 +311,9 @@ class Config(Section):
     limits: Limits = Limits()
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
+    accept: tuple[AcceptRule, ...] = ()
+    scanning: Scanning = Scanning()
+    quarantine: QuarantineSection = Field(default_factory=QuarantineSection)
     symlinks: Literal["inside", "none"] = "inside"
     pgp: tuple[PGP, ...] = ()
     retention: tuple[Retention, ...] = ()
@@ -319,6 +326,7 @@ class Config(Section):
     control_socket: ControlSocket = DEFAULT_SOCKET
     control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
+    events: Events | None = None
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()
@@ -360,6 +368,8 @@ EMPTY_MEANS_DEFAULT: Final = (
     "limits",
     "penalties",
     "uploads",
+    "scanning",
+    "quarantine",
     "audit",
     "log",
     "second_factor",

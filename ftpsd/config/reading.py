@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from ftpsd.config.accept.accept_rules import accept_contradictions
 from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
+from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG
 from ftpsd.config.keeping import contradictory_keeping
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import complaints
@@ -28,7 +30,14 @@ def load_config(path: Path) -> Config:
     Raises: ConfigErrors with everything that is wrong, also for a missing or unreadable file.
     """
     path = Path(path)
-    return read_config(read_text(path, MAX_CONFIG), str(path), folder_of(path))
+    try:
+        text = read_text(path, MAX_CONFIG)
+    except ConfigErrors:
+        if path == DEFAULT_CONFIG and not path.exists():
+            sentence = f"no such file; name yours with --config FILE, or in ${CONFIG_VARIABLE}"
+            raise ConfigErrors([ConfigError(str(path), 0, 0, "", sentence)]) from None
+        raise
+    return read_config(text, str(path), folder_of(path))
 
 
 def read_config(text: str, file: str, folder: Path) -> Config:
@@ -57,6 +66,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
 
 def _contradictions(config: Config) -> Iterator[tuple[Key, str]]:
     """Yield a key and a sentence for each fact that the policy of *config* forbids and allows at once."""
+    yield from accept_contradictions(config.accept, config.uploads.mode)
     if config.tls.allow_ccc and config.tls.require != "none":
         require = config.tls.require
         yield ("tls", "allow_ccc"), f"does not go with tls.require: {require}; set that to none, or remove this"

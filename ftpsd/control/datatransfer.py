@@ -13,9 +13,9 @@ first never read the text.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -28,20 +28,21 @@ from ftpsd.audit.events import (
     TLSEstablished,
     TransferStarted,
 )
-from ftpsd.audit.keeping import NotKept
+from ftpsd.control.recording import intend, publish_kept
 from ftpsd.control.state.session import BUSY_PAUSE, Session
 from ftpsd.control.state.status import TransferStatus
 from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble, aborted
-from ftpsd.storage.base import Sink, StorageError
+from ftpsd.storage.base import NotYet, Sink, StorageError
 from ftpsd.tls.resumption import describe
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 from ftpsd.wire.ascii import FromNetwork
-from ftpsd.wire.reply import Reply, ReplyError
+from ftpsd.wire.reply import Reply
 from ftpsd.workers import PoolBusy
 
 # Files up to this size are read together with their open, and sent from the reactor thread: a second hand-over between
@@ -49,8 +50,6 @@ from ftpsd.workers import PoolBusy
 SMALL = 64 * 1024
 # In active mode without TLS curl fails with (8) when 226 overtakes a data connection it has not accepted yet.
 WAIT_FOR_ACCEPT = 1.0
-# Seconds that the reply behind an upload waits for the event to be kept. WinSCP gives up after 15 s without a reply.
-KEEPER_PATIENCE = 10.0
 
 P = ParamSpec("P")
 M = TypeVar("M", bound="Made")
@@ -115,7 +114,8 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
             first = None if small.is_full else partial(_store_small, sink, small.data, decoder)
-            await publish(partial(_in_pieces, session), sink, first)
+            in_pieces = partial(_in_pieces, session)
+            running.intended = await publish(session, in_pieces, sink, running.completed, first)
             is_committed = True
     finally:
         if not is_committed:
@@ -127,32 +127,60 @@ class Published(Protocol):
     """An upload to be published when all of its bytes have come in, a `Sink` or more; see there."""
 
     def prepare(self) -> bool: ...
+    def trace(self) -> Trace: ...
     def commit(self) -> None: ...
 
 
 async def publish(
+    session: Session,
     in_pieces: Callable[[Callable[[], bool]], Awaitable[None]],
     upload: Published,
+    event: Callable[[], Event],
     first: Callable[[], None] | None = None,
-) -> None:
+) -> str | None:
     """
     Accept and publish *upload*: the one way from the last byte of any upload, copy or join to its 226 or 250.
 
     *first* stores the rest of the bytes, in the same call to a worker. *in_pieces* makes the calls, and decides what
-    may end them before all is published. Raises: StorageError, REFUSED for bytes that a watcher does not take.
-    """
+    may end them before all is published. Where *event*, which tells of it as complete, is to be kept, the intent is
+    written down before; return its id, for `publish_kept`.
 
-    def step() -> bool:
-        nonlocal first
+    Raises:
+        StorageError: REFUSED for bytes that a watcher does not take.
+        ReplyError: 451, nothing is published because the intent could not be written down.
+    """
+    bus = session.runtime.shared.bus
+    trace: Trace | None = None
+
+    def prepare() -> bool:
+        nonlocal first, trace
         if first is not None:
             first()
             first = None
         if not upload.prepare():
             return False
+        if bus.is_keeping:
+            trace = upload.trace()
+        return True
+
+    def step() -> bool:
+        if not prepare():
+            return False
         upload.commit()
         return True
 
-    await in_pieces(step)
+    if not bus.is_keeping or not bus.keeps(told := event()):
+        await in_pieces(step)
+        return None
+    await in_pieces(prepare)
+    assert trace is not None
+    intended = await intend(session, replace(told, sha256=trace.sha256), trace)  # type: ignore[call-arg]
+    try:
+        await in_pieces(step)
+    except BaseException:
+        bus.settle(intended)
+        raise
+    return intended
 
 
 class Made(Published, Protocol):
@@ -165,37 +193,29 @@ class Made(Published, Protocol):
         """Let all files go; one that is not published is given up."""
 
 
-async def make(session: Session, begin: Callable[P, M], *args: P.args, **kwargs: P.kwargs) -> tuple[M, float]:
-    """Begin a file with *begin* and its arguments, make and publish it; return it, closed, and the seconds it took."""
-    started = session.clock.seconds()
+@dataclass(frozen=True, slots=True)
+class Making(Generic[M]):
+    """What was *made*, the *seconds* it took, and the id of the intent before it (see `publish`)."""
+
+    made: M
+    seconds: float
+    intended: str | None
+
+
+async def make(
+    session: Session, event: Callable[[M, float], Event], begin: Callable[P, M], *args: P.args, **kwargs: P.kwargs
+) -> Making[M]:
+    """Begin a file with *begin* and its arguments, make and publish it; it is closed. *event* tells of it."""
+    clock = session.clock
+    started = clock.seconds()
     made = await session.when_counted(begin, *args, **kwargs)
     try:
         await session.in_pieces(made.step)
-        await publish(session.in_pieces, made)
+        told = lambda: event(made, clock.seconds() - started)  # noqa: E731
+        intended = await publish(session, session.in_pieces, made, told)
     finally:
         await session.clean_up(made.close)
-    return made, session.clock.seconds() - started
-
-
-async def publish_kept(session: Session, event: Event) -> None:
-    """
-    Publish *event*, about what `publish` has published, and wait until it is kept: the last step before 226 or 250.
-
-    The wait goes on when the session ends meanwhile. Nothing is taken back when it is in vain.
-
-    Raises:
-        ReplyError: 451, the event was not kept.
-    """
-    shared = session.runtime.shared
-    kept = shared.bus.publish_kept(event)
-    # Three quarters of the 10 us that a keeper without anything to keep would cost are the timer's.
-    if not kept.called or kept.paused:
-        kept.addTimeout(KEEPER_PATIENCE, shared.clock)
-    try:
-        await kept
-    except NotKept:
-        text = "Stored, but the record of it could not be kept; the operator has been told."
-        raise ReplyError(451, text, "the event was not kept") from None
+    return Making(made, clock.seconds() - started, intended)
 
 
 def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> None:
@@ -222,6 +242,8 @@ async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
             is_done = await session.in_files(step)
         except PoolBusy:
             await deferLater(session.clock, BUSY_PAUSE)
+        except NotYet as wait:
+            await deferLater(session.clock, wait.seconds)
 
 
 def _give_up(sink: Sink, rest: bytearray) -> None:
@@ -244,6 +266,7 @@ class _Running:
         self._opening = opening
         self._clock = session.clock
         self._started = self._clock.seconds()
+        self.intended: str | None = None
         self._status = TransferStatus(opening, size, account.direction, str(account.path), self._started)
 
     async def __aenter__(self) -> _Running:
@@ -265,12 +288,17 @@ class _Running:
             session.dtp.dismiss_after_reply(is_whole=is_whole)
         if isinstance(error, DataError) and not error.is_logged:
             session.publish(DataConnectionRefused(session.who, error.trouble.label, session.dtp.mode, error.reason))
-        seconds = self._clock.seconds() - self._started
-        event = self._account.event(self._account, seconds, result, reason)
-        if result is Result.COMPLETE and self._account.direction is Direction.UPLOAD:
-            await publish_kept(session, event)
+        if result is Result.COMPLETE:
+            await publish_kept(session, self.completed(), self.intended)
         else:
-            session.publish(event)
+            session.publish(self._told(result, reason))
+
+    def completed(self) -> Event:
+        """Return the event of a transfer that is complete."""
+        return self._told(Result.COMPLETE, None)
+
+    def _told(self, result: Result, reason: str | None) -> Event:
+        return self._account.event(self._account, self._clock.seconds() - self._started, result, reason)
 
     async def connect(self) -> DataConnection:
         """Return the data connection, checked and secured."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from ftpsd.audit.accept_events import UploadRefused
 from ftpsd.audit.events import CommandCounted, CommandDone, QuotaExceeded, StorageFailed
 from ftpsd.control.budget import BeforeLogin
 from ftpsd.control.state.phase import After
@@ -21,6 +22,7 @@ from ftpsd.control.table import Arity, Command, Needs
 from ftpsd.data.ports import PortsExhausted
 from ftpsd.data.trouble import Cause, DataError, Lost, Trouble
 from ftpsd.storage.base import Kind, StorageError, UnfinishedUpload
+from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.wire.lines import CommandLine
 from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
@@ -69,6 +71,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.WHOLE_ONLY: Reply(554, "Only whole files are taken here; send the file anew, with STOR from its beginning."),
     Kind.REFUSED: Reply(550, "The server does not take this file."),
+    Kind.UNJUDGED: Reply(451, "The file could not be checked now, try again later."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
 # Failures of the storage itself, which the operator is told of; the other kinds are answers to what the client asked.
@@ -146,6 +149,8 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
             session.publish(StorageFailed(session.who, command.verb, path, str(error)))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
+        elif isinstance(error, Refusal) and command is not None:
+            session.publish(refused(session, command, error))
         return _fitting(storage_reply(error), command).because(error.reason)
     except DataError as error:
         reply = DATA_REPLIES[error.trouble]
@@ -201,9 +206,29 @@ def command_done(
     return kind(session.who, verb, argument, reply.code, seconds, reason)
 
 
+def refused(session: Session, command: Command, error: Refusal) -> UploadRefused:
+    """Return the event of an upload that the gate did not take."""
+    return UploadRefused(
+        session.who,
+        command.verb,
+        None if error.path is None else str(error.path),
+        error.incident,
+        error.verdict,
+        error.engine or None,
+        error.signatures or None,
+        error.found or None,
+        error.bytes,
+        error.sha256,
+        error.is_kept,
+    )
+
+
 def storage_reply(error: StorageError) -> Reply:
     """Return the reply for a failure of the storage."""
     reply = STORAGE_REPLIES[error.kind]
+    if isinstance(error, Refusal):
+        # The incident is what the client's people can tell the operator; what was found would help an attacker.
+        return Reply(error.code, f"{error.text} Incident {error.incident}.")
     if isinstance(error, UnfinishedUpload):
         # 554 is about a REST (RFC 3659, 5.3); an APPE has none.
         text = f"A newer upload of this file is unfinished at {error.length} bytes; send the whole file anew with STOR."

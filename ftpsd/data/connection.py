@@ -38,7 +38,7 @@ from ftpsd.workers import PoolBusy, Workers
 
 # A transfer that found its pool full tries again after this many seconds.
 BUSY_PAUSE = 0.02
-# And after so many when what is behind its storage (gpg, a scanner) takes nothing more for now.
+# Seconds until a storage that is behind is asked again.
 STORAGE_PAUSE = 0.005
 
 
@@ -71,6 +71,7 @@ class DataConnection:
         self._pace = NO_LIMIT
         self._progress: Callable[[int], None] = _ignore
         self._reported = 0
+        self._is_held = False  # by the storage, which is behind: no fault of the client
 
     # --- before the transfer
 
@@ -217,6 +218,7 @@ class DataConnection:
             self._reported = transfer.moved
             self._progress(moved)
             pause = self._pace.spend(moved)
+        self._is_held = False
         if self._failure is not None:
             self._close()
         elif outcome is Outcome.DONE:
@@ -224,17 +226,16 @@ class DataConnection:
             self._stop_timer()
             self._go(State.READY)
             self._succeed()
-        elif pause > 0:
+        elif pause > 0 or outcome is Outcome.PAUSED:
             self._go(State.WATCHED)
-            self._break = self._clock.callLater(pause, self._resume)
+            self._is_held = outcome is Outcome.PAUSED
+            self._break = self._clock.callLater(max(pause, STORAGE_PAUSE if self._is_held else 0.0), self._resume)
         elif outcome is Outcome.AGAIN and not self._is_inline:
             self._next()
         else:
             self._go(State.WATCHED)
             if outcome is Outcome.AGAIN:
                 self._break = self._clock.callLater(0, self._resume)
-            elif outcome is Outcome.LATER:
-                self._break = self._clock.callLater(STORAGE_PAUSE, self._resume)
             else:
                 if outcome is Outcome.READABLE:
                     # A client that leaves Nagle on holds the next bytes back until then, also close_notify.
@@ -269,7 +270,7 @@ class DataConnection:
     def _watch_for_stall(self, transfer: Transfer, moved: int, timeout: float) -> None:
         """Look every *timeout* seconds whether bytes have moved since; cheaper than a timer reset for every quantum."""
         is_on_break = self._break is not None and self._break.active()
-        if transfer.moved == moved and self._timer is not None and not is_on_break:
+        if transfer.moved == moved and self._timer is not None and not is_on_break and not self._is_held:
             self._timer = None
             self.abort(Cause.STALLED)
         else:

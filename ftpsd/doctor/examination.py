@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ftpsd.doctor.clocks import look_at_clocks
 from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
+from ftpsd.doctor.ledger_look import look_at_events
 from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.probe import Login, doors, visit
 from ftpsd.doctor.quantum import look_at_key_exchange
@@ -51,5 +52,6 @@ def examine(
     yield from look_at_sources(sources)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)
+    yield from look_at_events(config)
     for door in found:
         yield from visit(door, loaded.certificate, authority, login)

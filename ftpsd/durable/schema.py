@@ -19,6 +19,20 @@ MIGRATIONS: Final = (
         " PRIMARY KEY (kind, key)) WITHOUT ROWID",
         "CREATE INDEX facts_until ON facts (kind, until)",
     ),
+    # 2: the ledger of events (ftpsd/events). A file's numbers are text where they may be above 2^63.
+    (
+        "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL,"
+        " seconds REAL NOT NULL, keys TEXT NOT NULL, file BLOB, data TEXT NOT NULL)",
+        "CREATE INDEX events_seconds ON events (seconds)",
+        "CREATE TABLE intents (id TEXT PRIMARY KEY, owner TEXT NOT NULL, is_held INTEGER NOT NULL,"
+        " event TEXT NOT NULL, seconds REAL NOT NULL, place BLOB NOT NULL, former BLOB, device TEXT NOT NULL,"
+        " inode TEXT NOT NULL, size INTEGER NOT NULL, modified TEXT NOT NULL, data TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX intents_held ON intents (place) WHERE is_held",
+        "CREATE TABLE cursors (sink TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE deliveries (sink TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,"
+        " attempts INTEGER NOT NULL, due REAL NOT NULL, reason TEXT NOT NULL,"
+        " PRIMARY KEY (sink, number)) WITHOUT ROWID",
+    ),
 )
 VERSION: Final = len(MIGRATIONS)
 

@@ -49,7 +49,7 @@ from ftpsd.service.operating.keeping_questions import questions_about_keeping
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import tell_error
-from ftpsd.service.outside.outputs import open_audit_log
+from ftpsd.service.outside.outputs import chain_of, open_audit_log
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.signals import listen_for_stop
 from ftpsd.service.upkeep import OVER_INTERVAL
@@ -93,7 +93,8 @@ class Supervisor:
         self._add_metrics(registry)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
         turn = ByteLock(self.table.fd, LOCK_AUDIT)
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn)
+        chain = chain_of(config, loaded.evidence_files)
+        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn, chain=chain)
         self.bus.subscribe(self.metrics)
         self.bus.subscribe(self.audit_log.put)
         self.penalties.publish = self.bus.publish

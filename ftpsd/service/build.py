@@ -19,6 +19,10 @@ from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
+from ftpsd.scanning.accept_gate import GateParts
+from ftpsd.scanning.gates import Gates
+from ftpsd.scanning.quarantine import Quarantine
+from ftpsd.scanning.verdict import Verdict
 from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
@@ -60,6 +64,8 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     hosts = _hosts(loaded, parts, policy)
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
+    parts.ledger.use(config.events)
+    parts.deliveries.use(config.events, loaded.sink_files)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -97,6 +103,16 @@ def treatment_of(rule: PGP) -> Treatment:
     )
 
 
+def gates_of(config: Config, parts: Parts) -> Gates:
+    """Return the gates of all trees; their verdicts come from workers and are counted in the reactor thread."""
+
+    def tell(verdict: Verdict, seconds: float) -> None:
+        parts.reactor.callFromThread(parts.metrics.judged, verdict.word.value, seconds)
+
+    quarantine = Quarantine(config.quarantine.directory, config.quarantine.max_size)
+    return Gates(config.accept, GateParts(config.scanning, quarantine, tell))
+
+
 def tell_once() -> Tell:
     """
     Return a function that warns of each property that new versions of files do not keep, the first time it happens.
@@ -118,6 +134,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
 
+    gates = gates_of(config, parts) if config.accept else None
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 
@@ -130,7 +147,15 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         method: LoginMethod,
         clients: Mapping[str, ClientPolicy],
     ) -> Host:
-        realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name, pgp=pgp_of(config))
+        realm = Realm(
+            parts.files,
+            policy,
+            symlinks=config.symlinks,
+            quotas=quotas,
+            host=name,
+            gates=gates,
+            pgp=pgp_of(config),
+        )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
         splits = has_second_factors(users.users.values()) or "http" in section.accounts

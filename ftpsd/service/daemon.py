@@ -75,7 +75,8 @@ class Daemon(Service):
         read: Callable[[Path], Loaded] = load,
     ) -> None:
         self.reactor = reactor
-        self.parts = Parts(loaded.config, reactor, share or Share.alone(loaded.config, reactor))
+        own = share or Share.alone(loaded.config, reactor)
+        self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files)
         self.serving = Serving(loaded, self.parts)
         self.ports = OpenPorts()
         self.reloader = Reloader(path, self.serving, self.ports.describe, read)

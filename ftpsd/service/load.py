@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ftpsd.config.automation.sink_files import SinkFiles
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
@@ -31,6 +33,8 @@ class Loaded:
     warnings: tuple[ConfigError, ...] = ()
     hosts: tuple[Users, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -86,4 +90,5 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    return Loaded(config, users, certificates, warnings, tuple(others), findings.source_files)
+    files = findings.source_files, findings.sink_files, findings.evidence_files
+    return Loaded(config, users, certificates, warnings, tuple(others), *files)

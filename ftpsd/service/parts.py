@@ -16,12 +16,14 @@ from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
+from ftpsd.audit.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.metrics import Metrics
-from ftpsd.audit.retention_events import HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
+from ftpsd.audit.retention_events import RetentionEvent
 from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.queue import LoginQueue
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
@@ -29,8 +31,11 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.events.deliveries import Deliveries
+from ftpsd.events.ledger import Ledger
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
+from ftpsd.service.outside.outputs import chain_of
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.tls.live import LiveSessions
@@ -49,13 +54,18 @@ LOOKUP_THREADS = 4
 LOOKUP_QUEUE = 200
 
 
+# Events of no session that the process tells whom they happen to.
+OF_ONE_PROCESS = (
+    StateFailed | StateRestored | SinkFailing | SinkRestored | EventGivenUp | EventsRemoved | RetentionEvent
+)
+
 log = Logger()
 
 
 class Parts:
     """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
 
-    def __init__(self, config: Config, reactor: Any, share: Share) -> None:
+    def __init__(self, config: Config, reactor: Any, share: Share, evidence: EvidenceFiles | None = None) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
         self.duties = share.duties
@@ -71,8 +81,13 @@ class Parts:
         self.accounts = share.accounts
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
-        self.bus = AuditBus(failed=self.metrics.audit_write_failed)
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=share.audit_turn)
+        self.state = share.state
+        self.ledger = Ledger(self.state, self.files, reactor)
+        self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
+        self.deliveries = Deliveries(self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered)
+        self.ledger.recorded = self.deliveries.poke
+        failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
+        self.audit_log = JSONLog(config.audit.log, failed=failed, turn=share.audit_turn, chain=chain)
         for sink in (self.metrics, self.audit_log.put):
             self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
         self.penalties = share.penalties
@@ -84,7 +99,6 @@ class Parts:
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
-        self.state = share.state
         self.state.listener = self._state_changed
         self.factors = SecondFactors(self.state, reactor)
         self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
@@ -113,10 +127,13 @@ class Parts:
         for pool in self.pools:
             pool.start()
         self.state.start()
+        if Duty.DELIVER in self.duties:
+            self.deliveries.start()
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
         self.accounts.stop()
+        self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
         self.state.stop()
@@ -171,19 +188,17 @@ class Parts:
                 | {self.login.name: self.logins.queued, "state": self.state.queued}
             )
         )
+        if Duty.DELIVER in self.duties:
+            self.metrics.watch_events(self.deliveries.lengths, self.deliveries.ages, self.deliveries.dead)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
-
-
-# Of the daemon, and published by one process alone, which need not be the one that tells all else.
-_OF_ONE_PROCESS = (StateFailed, StateRestored, RetentionStopped, RetentionFailed, HoldAdded, HoldRemoved)
 
 
 def _of_sessions(sink: Sink) -> Sink:
     """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON or isinstance(event, _OF_ONE_PROCESS):
+        if event.who is not DAEMON or isinstance(event, OF_ONE_PROCESS):
             sink(event, seconds)
 
     return take

@@ -27,6 +27,7 @@ class Duty(Enum):
 
     SWEEP = "remove abandoned uploads"
     RENEW = "look for renewed certificates"
+    DELIVER = "deliver events to their sinks"
     TELL = "tell operator, systemd and audit log what happens to the server as a whole; answer metrics and health"
 
 

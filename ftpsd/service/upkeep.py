@@ -15,8 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
+from ftpsd.audit.accept_events import QuarantinePurged
+from ftpsd.audit.events import DAEMON
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -77,6 +80,9 @@ class Upkeep:
             every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
+        every(STATE_INTERVAL, parts.ledger.look)
+        if Duty.DELIVER in parts.duties:
+            every(STATE_INTERVAL, self._settle)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -85,6 +91,7 @@ class Upkeep:
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
+            every(SWEEP_INTERVAL, self._sweep_quarantine)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -113,6 +120,7 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
+        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -121,6 +129,7 @@ class Upkeep:
             "logged in": parts.counts.logged_in,
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
+            **events,
             "passive ports reserved": parts.ports.claimed,
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
@@ -128,6 +137,11 @@ class Upkeep:
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _settle(self) -> Deferred[None] | None:
+        """Find out what became of what processes that have died were about to do."""
+        ledger = self._serving.parts.ledger
+        return ledger.settle_left() if ledger.is_keeping else None
 
     def _measure_lag(self) -> None:
         parts = self._serving.parts
@@ -180,6 +194,25 @@ class Upkeep:
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
         )
+
+    def _sweep_quarantine(self) -> Deferred[None]:
+        """Remove refused files that have been kept for `quarantine.keep`."""
+        runtime, parts = self._serving.runtime, self._serving.parts
+        section = runtime.config.quarantine
+
+        def tell(gone: list[Record]) -> None:
+            for record in gone:
+                parts.bus.publish(purged(record, ""))
+
+        quarantine = Quarantine(section.directory, section.max_size)
+        return parts.upkeep.run(quarantine.sweep, section.keep).addCallbacks(
+            tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
+        )
+
+
+def purged(record: Record, account: str) -> QuarantinePurged:
+    """Return the event of a refused file that *account* has removed, or "" for its age."""
+    return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

@@ -10,7 +10,6 @@ one worker at a time.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
@@ -18,6 +17,7 @@ from typing import Protocol
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class Kind(Enum):
@@ -47,6 +47,7 @@ class Kind(Enum):
     UNSUPPORTED = auto()
     WHOLE_ONLY = auto()  # only whole files are taken here: nothing is appended, resumed, copied or joined
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
+    UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now
     IO = auto()
 
 
@@ -79,6 +80,14 @@ class StorageError(Exception):
         where = "" if self.path is None else f" {self.path}"
         why = self.why or self._errno
         return f"{self.kind.name}{where}" + (f" ({why})" if why else "")
+
+
+class NotYet(Exception):
+    """Nothing can be done before *seconds* have passed: a watcher of an upload waits for another program's answer."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class UnfinishedUpload(StorageError):
@@ -237,15 +246,9 @@ class CachedFile:
 
 @dataclass(slots=True)
 class Conversion:
-    """
-    What is done with the bytes of an upload on their way to the disk, which may take longer than they take to come.
-
-    *drain* goes on with bytes that write() has taken and that still wait, for 10 ms at most, and returns whether none
-    do: before that, no more should be written. It raises as write() does.
-    """
+    """What is done with the bytes of an upload on their way to the disk."""
 
     sent_as: VirtualPath  # the name that the client has sent
-    drain: Callable[[], bool]
     sha256: str | None = None  # of the bytes that the client has sent, known with that of the stored file
     signer: str | None = None  # the fingerprint of the key that has signed them
 
@@ -261,15 +264,27 @@ class Sink(Protocol):
     def conversion(self) -> Conversion | None:
         """What is done with the bytes; None: they are stored as they come."""
 
-    def write(self, data: memoryview) -> None:
-        """Write all of *data*. Raises: StorageError, after which only abort() makes sense."""
+    def write(self, data: memoryview) -> bool | None:
+        """
+        Write all of *data*; return whether more should wait, because what watches the bytes is behind.
+
+        Its client is to send no more for a moment then; an empty write asks again. Raises: StorageError, after which
+        only abort() makes sense.
+        """
 
     def prepare(self) -> bool:
         """
         Do a piece, of about a tenth of a second, of the long work of commit(); True when nothing of it is left.
 
-        All bytes have been written. Otherwise commit() does all of it. Raises: StorageError, after which only abort()
-        makes sense.
+        All bytes have been written. Otherwise commit() does all of it. Raises: NotYet; StorageError, after which only
+        abort() makes sense.
+        """
+
+    def trace(self) -> Trace:
+        """
+        Return the trace that the file will have when it is published; prepare() has returned True.
+
+        After a crash it tells whether commit() had published it. Raises: StorageError.
         """
 
     def commit(self) -> None:
@@ -369,6 +384,13 @@ class Storage(Protocol):
         With *may_replace* False a file at *new* stays and the answer is EXISTS. With *any_kind* False only a plain
         file is renamed, anything else is DENIED; that holds without a gap between looking and doing. A file that is
         read-only is not replaced: DENIED.
+        """
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """
+        Return the trace of *path* itself, or the one that it will have as *becoming*.
+
+        No right is asked for, and no client learns of it. Raises: NOT_FOUND, OTHER_TREE.
         """
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:

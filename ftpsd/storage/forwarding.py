@@ -15,6 +15,7 @@ from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage,
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class ForwardingStorage:
@@ -119,6 +120,12 @@ class ForwardingStorage:
         with self.respelt():
             self._inner.rename(source, target, may_replace=may_replace, any_kind=any_kind)
 
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path*, or the one that it will have as *becoming*."""
+        source, target = self.inward(path), None if becoming is None else self.new(becoming)
+        with self.respelt():
+            return self._inner.trace(source, target)
+
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""
         inner = self.inward(path)
@@ -210,15 +217,20 @@ class ForwardingSink:
         if self.conversion is not None:
             self.conversion.sent_as = storage.outward(self.conversion.sent_as)
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview) -> bool | None:
         """Write all of *data*."""
         with self._storage.respelt():
-            self._inner.write(data)
+            return self._inner.write(data)
 
     def prepare(self) -> bool:
         """Do a piece of the work of publishing."""
         with self._storage.respelt():
             return self._inner.prepare()
+
+    def trace(self) -> Trace:
+        """Return the trace of the file."""
+        with self._storage.respelt():
+            return self._inner.trace()
 
     def commit(self) -> None:
         """Publish."""

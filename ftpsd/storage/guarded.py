@@ -26,6 +26,7 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Standing
 from ftpsd.values.rule import Rule
+from ftpsd.values.trace import Trace
 
 _DIRECTORY = EntryType.DIRECTORY
 
@@ -128,6 +129,10 @@ class GuardedStorage:
             if error.kind is Kind.EXISTS and Permission.OVERWRITE not in target.allowed:
                 error.why = _lacks(Permission.OVERWRITE)
             raise
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path*, which no client learns of."""
+        return self._inner.trace(path, becoming)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time; needs set-time."""

@@ -40,6 +40,7 @@ from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.atomic import open_atomic
 from ftpsd.storage.uploads.direct import open_direct
+from ftpsd.storage.uploads.gating import OPEN
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
@@ -47,6 +48,7 @@ from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, find_partial, owner_p
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 
 class LocalJail:
@@ -176,6 +178,9 @@ class LocalJail:
         self._require_new(path)
         if root.symlinks == "none":
             raise StorageError(Kind.NO_LINKS, path)
+        if self._uploads.gate is not OPEN:
+            # It would give a file, or whatever its text leads to later, a name that is behind the gate.
+            raise StorageError(Kind.DENIED, path, why="no links are made in a tree that has accept rules")
         place, there = root.locate(target, follow=True)
         with place:
             if stat.S_ISLNK(place.lstat().st_mode):  # swapped in since the walk
@@ -232,6 +237,7 @@ class LocalJail:
                 moved = source.lstat()
                 if not any_kind and not stat.S_ISREG(moved.st_mode):
                     raise StorageError(Kind.DENIED, old)
+                self._uploads.gate.require_move(source, target, is_file=stat.S_ISREG(moved.st_mode))
                 if may_replace:
                     replaced = target.lstat_or_none()
                     if replaced is not None and os.path.samestat(moved, replaced):
@@ -251,6 +257,14 @@ class LocalJail:
                 sync_name(target)
                 if old.parent != new.parent:
                     sync_name(source)
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path* itself, be it a link, or the one that it will have as *becoming*."""
+        with self._find_own(path) as place:
+            if becoming is None:
+                return place.trace(place.lstat())
+            with self._find_new(becoming) as target:
+                return target.trace(place.lstat(), former=place)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time of the file that *path* leads to; return the one that is kept."""

@@ -24,6 +24,7 @@ from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing
+from ftpsd.values.trace import Trace
 
 # The permissions of a directory that is only there for the mounts below it: to enter and to list it.
 _MADE_UP_PERM = "el"
@@ -178,6 +179,13 @@ class MountedStorage:
             raise StorageError(Kind.OTHER_TREE, new)
         with self._making(new):
             tree.rename(old, new, may_replace=may_replace, any_kind=any_kind)
+
+    def trace(self, path: VirtualPath, becoming: VirtualPath | None = None) -> Trace:
+        """Return the trace of *path*, or the one that it will have as *becoming*, in the same tree."""
+        tree = self._tree_of(path)
+        if becoming is not None and self._tree_of(becoming) is not tree:
+            raise StorageError(Kind.OTHER_TREE, becoming)
+        return tree.trace(path, becoming)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
         """Set the modification time."""

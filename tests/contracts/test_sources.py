@@ -132,6 +132,21 @@ def test_one_login_that_hangs(source: Source) -> None:
 
 
 @remote
+def test_questions_of_the_server_s_own(source: Source) -> None:
+    """Those about all sessions, after a reload, go two at a time, and take no place of a login's."""
+    assert source.relay is not None
+    made = source.site(timeout="1s", at_once=1)
+    source.relay.mode = Mode.HANG
+    before = source.relay.connections
+    own = [pending(made.accounts.find(f"user-{number}")) for number in range(6)]
+    turn_until(lambda: source.relay is not None and source.relay.connections == before + 2)
+    source.relay.mode = Mode.PASS
+    assert outcome(made.log_in("alice", "alice's")).name == "alice"
+    assert own == [[]] * 6
+    turn_until(lambda: all(own))
+
+
+@remote
 @pytest.mark.parametrize("mode", [Mode.GARBAGE, Mode.STOP, Mode.SPAM])
 def test_a_source_that_is_broken(source: Source, mode: Mode) -> None:
     """Nobody gets in, and nobody is said to be unknown; when it is well again, so are logins."""

@@ -302,4 +302,5 @@ NO_PARSERS = {
     "values/login_method.py": "words",
     "values/permission.py": "words",
     "values/quota.py": "numbers",
+    "values/trace.py": "numbers of a file",
 }

@@ -13,13 +13,14 @@ import pytest
 import yaml
 from twisted.web.server import Request
 
-from ftpsd.auth.credentials import LoginDenied, LoginUnavailable, Refusal, SourceUnavailable
-from ftpsd.auth.sources.http import may_reach
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.credentials import Login, LoginDenied, LoginUnavailable, Refusal, SourceUnavailable, WithCode
 from ftpsd.config.reading import read_config
+from ftpsd.outward.posting import may_reach
 from tests.sources.authority import issue
 from tests.sources.endpoint import USERS, Endpoint, hang
 from tests.sources.making import Site, secret
-from tests.sources.turning import failure_of, outcome, turn_until
+from tests.sources.turning import failure_of, outcome, reactor, turn_until
 
 
 @pytest.fixture
@@ -193,6 +194,26 @@ def test_records_that_lie(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) 
     assert {question["question"] for question in endpoint.asked} == {"user"}
 
 
+def test_a_second_factor_of_the_record(endpoint: Endpoint) -> None:
+    """The endpoint is asked about the password without the code, which is checked here."""
+    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    made = site(endpoint)
+    user = {**USERS["alice"], "second_factor": {"totp": secret}}
+
+    def answer(request: Request, question: dict[str, Any]) -> bytes:
+        if question["question"] == "password" and question["password"] != "alice's":
+            request.setResponseCode(403)
+        return json.dumps(user).encode()
+
+    endpoint.answer = answer
+    checker = UsersChecker(made.accounts, reactor, splits=True)
+    proved = outcome(checker.requestAvatarId(Login("alice", "alice's123456", "192.0.2.7")))
+    assert isinstance(proved, WithCode)
+    assert proved.user.second_factor is not None
+    assert (proved.code, secret in repr(proved)) == ("123456", False)
+    assert endpoint.asked[-1]["password"] == "alice's"
+
+
 def test_addresses() -> None:
     """Public ones always, private ones where that is said, those of the link only by name."""
 
@@ -200,7 +221,7 @@ def test_addresses() -> None:
         section = {"url": "https://example.com", "homes": ["/srv"], **keys}
         config = read_config(yaml.safe_dump({"http": section}), "ftpsd.yaml", Path("/"))
         assert config.http is not None
-        return may_reach(config.http)(ip_address(address))
+        return may_reach(config.http.networks, allow_private=config.http.allow_private)(ip_address(address))
 
     private = ("127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "::ffff:10.1.2.3", "fd00::1", "100.64.0.1")
     of_the_link = ("169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1")

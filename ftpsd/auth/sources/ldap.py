@@ -21,7 +21,6 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory
 
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal, SourceUnavailable
-from ftpsd.auth.sources.connecting import Connector, verifying, why_lost
 from ftpsd.auth.sources.groups import Groups
 from ftpsd.auth.sources.ldap_wire import (
     INVALID_CREDENTIALS,
@@ -38,6 +37,7 @@ from ftpsd.config.sources.ldap_filter import filled, parse_filter
 from ftpsd.config.sources.sections import LDAP, DirectoryServer
 from ftpsd.config.sources.source_files import SourceFiles
 from ftpsd.config.users import UserRecord
+from ftpsd.outward.connecting import Connector, verifying, why_lost
 from ftpsd.workers import Workers
 
 T = TypeVar("T")

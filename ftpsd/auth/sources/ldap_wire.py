@@ -20,9 +20,9 @@ from twisted.internet.error import ConnectionClosed
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ftpsd.auth.sources.connecting import MOST_BYTES, why_lost
 from ftpsd.auth.sources.remote import Nonsense, Silence
 from ftpsd.config.sources.ldap_filter import All, Compared, Filter, Matched, Not, Parts, Present
+from ftpsd.outward.connecting import MOST_BYTES, why_lost
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4

@@ -38,9 +38,13 @@ def doubts_about(config: Config, unit: Unit) -> Iterator[ConfigError]:
     yield from _announced(config)
 
 
-def doubts_about_users(users: Users, now: datetime | None = None) -> Iterator[ConfigError]:
-    """Yield complaints about a users file, at the time *now*; each concerns one user, or that there is none."""
-    if not users.users:
+def doubts_about_users(users: Users, now: datetime | None = None, *, is_alone: bool = True) -> Iterator[ConfigError]:
+    """
+    Yield complaints about a users file, at the time *now*; each concerns one user, or that there is none.
+
+    *is_alone* where there is no other source of users.
+    """
+    if is_alone and not users.users:
         yield users.complaint(("users",), "no user is there, so nobody can log in; add one: ftpsd user add", "warning")
     now = now or datetime.now(UTC)
     for user in users.users.values():

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
@@ -23,10 +24,11 @@ from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
 from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
+from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets, read_evidence_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
-from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files
+from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files, secret_files
 from ftpsd.config.users import Users, load_users
 from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
@@ -38,7 +40,7 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name.
+    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -46,6 +48,8 @@ class Findings:
     of_one_user: frozenset[ConfigError] = frozenset()
     hosts: tuple[Users | None, ...] = ()
     source_files: SourceFiles = field(default_factory=SourceFiles)
+    sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
+    evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
 
     @property
     def everybody(self) -> list[Users]:
@@ -71,12 +75,14 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += doubts_about(config, installed_unit() if unit is None else unit)
     own += _ownership(config, trusted_owners() if trusted is None else trusted)
     files: dict[Path, Users | None] = {}
+    asks = [(config.users, config.accounts), *((host.users, host.accounts) for host in config.virtual_hosts)]
+    shared = {path for path, order in asks if set(order) != {"file"}}
     theirs: list[ConfigError] = []
     of_one_user: list[ConfigError] = []
     for key, path in users_files(config):
         own += _users_mode(config, key, path)
         if path not in files:
-            files[path], errors, missing = _users(path)
+            files[path], errors, missing = _users(path, is_alone=path not in shared)
             theirs += in_order([*errors, *missing])
             of_one_user += (error for error in missing if error.severity == "error")
     theirs += overlapping([users for users in files.values() if users is not None], _secrets(config))
@@ -84,9 +90,13 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     source_files, unreadable = read_source_files(config)
     orders = [(config.accounts, files[config.users])]
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
-    own += [*unreadable, *look_at_sources(config, orders)]
+    evidence_files, missing = read_evidence_files(config)
+    sink_files, unread = read_sink_files(config)
+    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
+    own += look_at_events(config, trusted_owners() if trusted is None else trusted)
     found = (*in_order(own), *by_file(theirs))
-    return Findings(found, files[config.users], frozenset(of_one_user), hosts, source_files)
+    files_read = source_files, sink_files, evidence_files
+    return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
 def by_file(errors: list[ConfigError]) -> list[ConfigError]:
@@ -116,7 +126,7 @@ def certificate_files(config: Config) -> list[PairFiles]:
     return [*main_pairs(config), *named_pairs(config)]
 
 
-def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
+def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigError], list[ConfigError]]:
     """Read a users file; return it, None where it cannot be used, with complaints about it and about single users."""
     # A file that cannot be read is reported at the key that names it.
     if _file_problem(path) is not None:
@@ -125,16 +135,19 @@ def _users(path: Path) -> tuple[Users | None, list[ConfigError], list[ConfigErro
         users = load_users(path)
     except ConfigErrors as problem:
         return None, list(problem.errors), []
-    return users, [], [*_directories(users), *doubts_about_users(users)]
+    return users, [], [*_directories(users), *doubts_about_users(users, is_alone=is_alone)]
 
 
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in users_files(config))
+    own += (path for _, path in (*users_files(config), *secret_files(config), *evidence_secrets(config)))
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
+    sinks = config.events.sinks if config.events is not None else ()
+    own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    own.append(config.quarantine.directory)
     log = config.audit.log
     return own if isinstance(log, str) else [*own, log]
 
@@ -155,6 +168,9 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
+    for key, path in (*secret_files(config), *evidence_secrets(config)):
+        for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
+            yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:
         for weakness in weaknesses(Path(config.file), trusted, seen=seen):
             yield ConfigError(config.file, 0, 0, "", weakness.message, weakness.severity)

@@ -60,6 +60,17 @@ def section_of(config: Config, name: str) -> Remote | None:
     return sections.get(name)
 
 
+def secret_files(config: Config) -> list[tuple[Key, Path]]:
+    """Return the files of passwords, tokens and keys that the sources name, each with the key that names it."""
+    named: list[tuple[Key, Path | None]] = []
+    if config.ldap is not None:
+        named.append((("ldap", "bind_password_file"), config.ldap.bind_password_file))
+    if config.http is not None:
+        named.append((("http", "token_file"), config.http.token_file))
+        named.append((("http", "private_key"), config.http.private_key))
+    return [(key, path) for key, path in named if path is not None]
+
+
 def look_at_sources(config: Config, users: Sequence[tuple[Sequence[str], Users | None]]) -> Iterator[ConfigError]:
     """Yield all that is wrong with the sources; *users* are the order and the users file of each host."""
     asked = order_of(config)
@@ -90,7 +101,7 @@ def read_source_files(config: Config) -> tuple[SourceFiles, list[ConfigError]]:
         if path is None:
             return None
         try:
-            data = _read(path, MAX_SECRET if is_secret else MAX_FILE)
+            data = read_bounded(path, MAX_SECRET if is_secret else MAX_FILE)
         except OSError as error:
             errors.append(config.complaint(key, f"{path} cannot be read: {error.strerror or 'not a file'}"))
             return None
@@ -179,7 +190,7 @@ def _between_keys(config: Config) -> Iterator[ConfigError]:
         yield config.complaint(("http",), "certificate and private_key go together; add the other, or remove it")
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of at most *limit* bytes; never wait for the writer of a FIFO."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

@@ -35,7 +35,7 @@ from ftpsd.control.state.status import TransferStatus
 from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
-from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
 from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.client_certificate import ClientCertificate
@@ -241,6 +241,8 @@ class Session:
                 is_done = await self.in_files(step)
             except PoolBusy:
                 await self.sleep(BUSY_PAUSE)
+            except NotYet as wait:
+                await self.sleep(wait.seconds)
 
     async def sleep(self, seconds: float) -> None:
         """

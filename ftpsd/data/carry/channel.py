@@ -39,8 +39,8 @@ class Outcome(Enum):
     """Go on when the socket can be written."""
     AGAIN = auto()
     """Time or allowance spent: go on after the others."""
-    LATER = auto()
-    """The storage has taken all that it can for now: go on after a pause."""
+    PAUSED = auto()
+    """The storage is behind: go on in a moment."""
     DONE = auto()
     """The last byte has been handed to the kernel, or the peer has ended properly."""
 

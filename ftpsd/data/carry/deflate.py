@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from ftpsd.data.carry.channel import BLOCKED, ENDED, Channel, Outcome
-from ftpsd.data.carry.quantum import CHUNK
+from ftpsd.data.carry.quantum import CHUNK, NOTHING
 from ftpsd.data.trouble import Cause, Truncated
 from ftpsd.storage.base import Sink
 from ftpsd.tls.native import RECORD
@@ -60,15 +60,15 @@ class Inflating:
         self._stream = zlib.decompressobj()
         self._received = b""
         self._has_more = False
-        self._drain = None if sink.conversion is None else sink.conversion.drain
+        self._is_ahead = False
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
         deadline = monotonic() + budget
         buffer = memoryview(bytearray(RECORD))
-        while True:
-            if self._drain is not None and not self._drain():
-                return Outcome.LATER
+        if self._is_ahead:
+            self._is_ahead = bool(self._sink.write(NOTHING))
+        while not self._is_ahead:
             if not self._received and not self._has_more:
                 count = channel.receive_into(buffer)
                 if count == BLOCKED:
@@ -80,6 +80,7 @@ class Inflating:
             allowance -= self._inflate(min(CHUNK, max(1, allowance)))
             if allowance <= 0 or monotonic() >= deadline:
                 return Outcome.AGAIN
+        return Outcome.PAUSED
 
     def _inflate(self, most: int) -> int:
         """Inflate up to *most* bytes, write them, and return how many they were."""
@@ -107,4 +108,4 @@ class Inflating:
         if self._decoder is not None:
             data = self._decoder.feed(data) + (self._decoder.finish() if is_last else b"")
         if data:
-            self._sink.write(memoryview(data))
+            self._is_ahead = bool(self._sink.write(memoryview(data)))

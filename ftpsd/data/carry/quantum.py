@@ -26,6 +26,8 @@ CHUNK = 256 * 1024
 
 
 _received = ThreadBuffer(CHUNK)
+# Written to ask a sink whether more may come.
+NOTHING = memoryview(b"")
 
 
 class Transfer(Protocol):
@@ -118,14 +120,16 @@ class Receiving:
         self._sink = sink
         self._decoder = decoder
         self._first = first
-        self._drain = None if sink.conversion is None else sink.conversion.drain
+        self._is_ahead = False
 
     def step(self, channel: Channel, budget: float, allowance: int) -> Outcome:
         """See `Transfer.step`."""
         deadline = monotonic() + budget
         buffer = _received.view
-        if self._drain is not None and not self._drain():
-            return Outcome.LATER
+        if self._is_ahead:
+            self._is_ahead = bool(self._sink.write(NOTHING))
+            if self._is_ahead:
+                return Outcome.PAUSED
         if self._first:
             first, self._first = self._first, b""
             self._keep(memoryview(first), is_last=False)
@@ -151,18 +155,19 @@ class Receiving:
                     if allowance <= 0 or monotonic() >= deadline:
                         outcome = Outcome.AGAIN
             self.moved += held
-            self._keep(buffer[:held], is_last=outcome is Outcome.DONE)
+            is_ahead = self._keep(buffer[:held], is_last=outcome is Outcome.DONE)
+            if is_ahead and outcome is not Outcome.DONE:
+                self._is_ahead = True
+                return Outcome.PAUSED
             if outcome is not None:
                 return outcome
-            if self._drain is not None and not self._drain():
-                return Outcome.LATER
 
-    def _keep(self, data: memoryview, *, is_last: bool) -> None:
+    def _keep(self, data: memoryview, *, is_last: bool) -> bool:
+        """Write *data*; return whether more should wait."""
         if self._decoder is not None:
             text = self._decoder.feed(bytes(data))
             data = memoryview(text + self._decoder.finish() if is_last else text)
-        if data:
-            self._sink.write(data)
+        return bool(data and self._sink.write(data))
 
 
 class ReceivingSmall:

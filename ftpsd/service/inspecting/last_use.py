@@ -7,21 +7,15 @@ of each user who is known. Lines that are none of ours, or too long to be, are p
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
+from ftpsd.audit.evidence.segments import files_of, whole_lines
 from ftpsd.auth.review import Review
 from ftpsd.values.path import PathError, VirtualPath
 
-# audit.jsonl.1, audit.jsonl.2.gz, and with dateext audit.jsonl-20270131.gz
-_ROTATED: Final = re.compile(r"[.-][0-9]{1,14}(?:\.gz)?")
-# Bytes. A line of ours has some thousands: every text in it is bounded.
-MAX_LINE: Final = 1 << 20
 _USES: Final = frozenset(
     {
         "file-sent",
@@ -66,7 +60,7 @@ class LastUse:
         """
         files = files_of(log)
         for file in files:
-            for line in _lines(file):
+            for line in whole_lines(file):
                 self.lines += 1
                 if not any(word in line[:100] for word in _PASSED_OVER):
                     self._take(line)
@@ -106,28 +100,3 @@ class LastUse:
                 continue
             use = (account, review.decides(path))
             self.uses[use] = max(time, self.uses.get(use, ""))
-
-
-def files_of(log: Path) -> list[Path]:
-    """Return *log* and the files that it was rotated into, those that are there."""
-    found = [log] if log.is_file() else []
-    for each in log.parent.iterdir():
-        if each.name.startswith(log.name) and _ROTATED.fullmatch(each.name, len(log.name)) and each.is_file():
-            found.append(each)
-    return sorted(found)
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    stream: IO[bytes]
-    with gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb") as stream:  # type: ignore[assignment]
-        try:
-            while line := stream.readline(MAX_LINE):
-                if line.endswith(b"\n"):
-                    yield line
-                    continue
-                # The rest of a line that is too long, or is being written.
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(MAX_LINE)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            # Cut off, by a full disk or a rotation that goes on: the lines before it count.
-            return

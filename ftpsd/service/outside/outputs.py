@@ -11,10 +11,22 @@ import sys
 
 from twisted.logger import Logger
 
+from ftpsd.audit.evidence.chain import Chain
+from ftpsd.audit.evidence.keys import private_key_in
 from ftpsd.audit.jsonlog import STANDARD_OUTPUT, JSONLog, Target
+from ftpsd.config.evidence.evidence_files import EvidenceFiles
+from ftpsd.config.model import Config
 from ftpsd.service.listeners import ListenProblem
 
 log = Logger()
+
+
+def chain_of(config: Config, evidence: EvidenceFiles | None) -> Chain | None:
+    """Return the chain of the audit log that *config* asks for, None for none."""
+    section, log = config.audit.chain, config.audit.log
+    if section is None or log == "stdout" or evidence is None or evidence.chain_key is None:
+        return None
+    return Chain(log, private_key_in(evidence.chain_key), section.lines, section.every)
 
 
 def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) -> None:

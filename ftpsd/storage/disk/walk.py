@@ -11,6 +11,7 @@ permission only and touches no device.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from threading import Lock
 from types import TracebackType
@@ -21,6 +22,7 @@ from ftpsd.storage.base import Kind, StorageError, from_oserror
 from ftpsd.storage.disk.names import decode_name, encode_name, is_reserved
 from ftpsd.storage.disk.openat2 import is_near, open_directory
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 Symlinks = Literal["inside", "none"]
 
@@ -42,13 +44,25 @@ class Place:
     of a *root* is the root's, which is kept from closing it meanwhile.
     """
 
-    __slots__ = ("_root", "fd", "name", "path")
+    __slots__ = ("_names", "_root", "fd", "name", "path")
 
-    def __init__(self, fd: int, name: bytes, path: VirtualPath, root: Root | None = None) -> None:
+    def __init__(
+        self, fd: int, name: bytes, path: VirtualPath, root: Root | None = None, names: list[bytes] | None = None
+    ) -> None:
         self.fd = fd
         self.name = name
         self.path = path
         self._root = root
+        self._names = names
+
+    @property
+    def real(self) -> VirtualPath:
+        """The path of it without links, of which only the last name can be one."""
+        return self.path if self._names is None else VirtualPath(tuple(map(decode_name, self._names)))
+
+    def goes_by(self, names: list[bytes]) -> None:
+        """Note the *names* from the root to it, none of which but the last is a link."""
+        self._names = names[:]
 
     def lstat(self) -> os.stat_result:
         """Describe the name itself, be it a link."""
@@ -61,6 +75,15 @@ class Place:
         except FileNotFoundError:
             return None
 
+    def trace(self, status: os.stat_result, *, former: Place | None = None, sha256: str | None = None) -> Trace:
+        """Return the trace of the file *status* here, which comes from *former*."""
+        was = None if former is None else former.host_path()
+        return Trace(self.host_path(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, was, sha256)
+
+    def host_path(self) -> bytes:
+        """Return the path of this machine by which other programs find it now; it is never opened here."""
+        return os.path.join(_path_of(self.fd), self.name)
+
     def sync(self) -> None:
         """Make changes of names in this directory survive a power cut."""
         fd = os.open(b".", _READ_DIRECTORY, dir_fd=self.fd)  # an O_PATH descriptor cannot be synced
@@ -71,7 +94,7 @@ class Place:
 
     def keep(self) -> Place:
         """Return the same place for good; the end of this one's context leaves it open."""
-        kept = Place(self.fd, self.name, self.path, self._root)
+        kept = Place(self.fd, self.name, self.path, self._root, self._names)
         self.fd = -1
         return kept
 
@@ -178,9 +201,11 @@ class Root:
             for name in path.parts:
                 if is_reserved(name):
                     raise StorageError(Kind.NOT_FOUND)
-            for _ in range(MAX_LINKS + 1):
+            for times in range(MAX_LINKS + 1):
                 found = self._walk(names, path, follow)
                 if isinstance(found, Place):
+                    if times:  # through a link
+                        found.goes_by(names)
                     return found, names
                 names = found
         except OSError as error:
@@ -260,6 +285,13 @@ _opening = Lock()
 # The device of each directory that was opened on a file system of this machine; about 100 bytes each.
 _near: dict[bytes, int] = {}
 _MOST_NEAR = 10_000
+
+
+def _path_of(directory: int) -> bytes:
+    """Return the path of an open directory."""
+    if (get_path := getattr(fcntl, "F_GETPATH", None)) is not None:  # macOS has no /proc
+        return fcntl.fcntl(directory, get_path, bytes(1024)).rstrip(b"\0")
+    return os.readlink(b"/proc/self/fd/%d" % directory)
 
 
 def relative_text(directory: list[bytes], target: list[bytes]) -> bytes:

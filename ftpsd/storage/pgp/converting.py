@@ -6,8 +6,8 @@ An upload on its way through gpg: what comes in is encrypted or decrypted, and o
 * Decrypting: the plaintext goes into the hidden partial, which is the stored file, so its watchers see the plaintext
   too. It is published when gpg has ended with 0 and all that was asked about the signature holds, and is removed
   otherwise.
-* write() takes all of its bytes and returns within a quantum; `Conversion.drain` tells when the next may come. Nothing
-  is resumable, for half a message cannot be gone on with.
+* write() takes all of its bytes, returns within a quantum, and tells when the next are to wait: what gpg or a watcher
+  has not taken is in memory, and no more than one write. Nothing is resumable: half a message cannot be gone on with.
 * gpg that moves nothing for `patience` seconds is killed: IO, 451. A message that is not to be used is REFUSED, 550.
 """
 
@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, sleep
 
-from ftpsd.storage.base import Conversion, Kind, Sink, StorageError
+from ftpsd.storage.base import Conversion, Kind, NotYet, Sink, StorageError
 from ftpsd.storage.pgp.gpg_child import GpgChild, StatusTooLong
 from ftpsd.storage.pgp.gpg_status import fault_of_keys, fault_of_opening, is_sealed
 from ftpsd.storage.pgp.key_home import KeyHome, NoGnuPG
 from ftpsd.storage.pgp.treatment import Treatment
-from ftpsd.storage.uploads.growing import Watcher
+from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.growing import PAUSE, Watcher
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 # Seconds of a call: that of a quantum.
 BUDGET = 0.010
@@ -38,10 +40,10 @@ class ConvertingSink:
         self.path = inner.path
         self.offset = 0
         self.sha256: str | None = None
-        self.conversion = Conversion(sent_as, self._drain)
+        self.conversion = Conversion(sent_as)
         self._inner = inner
         self._treatment = treatment
-        self._watchers = watchers
+        self._watchers = [_Seat(watcher) for watcher in watchers]
         self._deciding = [*watchers]
         self._digest = hashlib.sha256()
         self._received = self._written = 0
@@ -54,43 +56,47 @@ class ConvertingSink:
             self._let_go()
             raise StorageError(Kind.IO, self.path, why=f"gpg cannot be started: {error}") from error
 
-    def write(self, data: memoryview) -> None:
-        """Take all of *data*; what gpg does not take at once waits, and one who writes again at once waits for it."""
-        while self._waiting:
-            self._is_stuck = False
-            self._drain()
-        for watcher in self._watchers:
-            watcher.update(data)
+    def write(self, data: memoryview) -> bool:
+        """Take all of *data*; return whether more should wait. Who writes on at once waits here."""
+        if not data:
+            return self._is_behind(0.0 if self._is_stuck else BUDGET)
+        while self._is_behind(BUDGET):
+            sleep(PAUSE)
         self._digest.update(data)
         self._received += len(data)
+        self._show(data)
         taken = self._pump(data, BUDGET)
-        if taken < len(data):
-            self._waiting = memoryview(bytes(data[taken:]))
+        self._waiting = memoryview(bytes(data[taken:]))  # the buffer is the caller's
+        return self._has_rest
 
     def prepare(self) -> bool:
         """Do a piece of the rest of the way; True when gpg has ended well, and the inner upload is ready."""
         if not self._is_judged:
-            self._is_stuck = False
-            if not self._drain():
-                return False
-            while self._deciding:
-                if not self._deciding[0].finish():
-                    return False
-                del self._deciding[0]
+            if self._is_behind(BUDGET):
+                raise NotYet(PAUSE)
             try:
-                if not self._gpg.finish(BUDGET, self._take):
-                    self._require_motion()
-                    return False
-            except StatusTooLong:
-                raise self._fault(Kind.REFUSED, "gpg has said too much") from None
+                while self._deciding:
+                    if not self._deciding[0].finish():
+                        return False
+                    del self._deciding[0]
+            except Refusal as refusal:
+                refusal.sha256 = self._digest.hexdigest()
+                raise self._told(refusal) from None
+            if not self._finish():
+                self._require_motion()
+                raise NotYet(PAUSE)
             self._judge()
             self._is_judged = True
         return self._inner.prepare()
 
+    def trace(self) -> Trace:
+        """Return the trace of the published file."""
+        return self._inner.trace()
+
     def commit(self) -> None:
         """Publish."""
         try:
-            while not self.prepare():
+            while not self._is_prepared():
                 pass
             self._inner.commit()
             self.sha256 = self._inner.sha256
@@ -102,26 +108,57 @@ class ConvertingSink:
         self._gpg.close()
         self._let_go()
 
+    def _is_prepared(self) -> bool:
+        try:
+            return self.prepare()
+        except NotYet as wait:
+            sleep(wait.seconds)
+            return False
+
     def _let_go(self) -> None:
-        for watcher in self._watchers:
-            watcher.close()
+        for seat in self._watchers:
+            seat.watcher.close()
         self._inner.abort()
 
-    def _drain(self) -> bool:
-        """Go on with what waits; True when nothing does. Raises: IO when gpg moves nothing."""
-        if not self._waiting:
-            return True
-        # A gpg that has not moved at the last call is only looked at, so that it holds no worker.
-        taken = self._pump(self._waiting, 0.0 if self._is_stuck else BUDGET)
-        self._waiting = self._waiting[taken:]
-        self._is_stuck = not taken
+    def _show(self, data: memoryview) -> None:
+        try:
+            for seat in self._watchers:
+                seat.show(data)
+        except Refusal as refusal:
+            raise self._told(refusal) from None
+
+    def _told(self, refusal: Refusal) -> Refusal:
+        """Complete what is said about an upload that the gate refuses; there is no file to be kept."""
+        refusal.bytes, refusal.path = self._received, self.path
+        refusal.not_kept = "the plaintext of an encrypting path is not kept"
+        self._gpg.close()
+        return refusal
+
+    def _is_behind(self, wait: float) -> bool:
+        """Go on with what waits, for up to *wait* s; return whether something does. Raises: IO when gpg is stuck."""
+        self._show(memoryview(b""))
         if self._waiting:
-            self._require_motion()
-        return not self._waiting
+            taken = self._pump(self._waiting, wait)
+            self._waiting = self._waiting[taken:]
+            # A gpg that has not moved at the last call is only looked at, so that it holds no worker.
+            self._is_stuck = not taken
+            if self._waiting:
+                self._require_motion()
+        return self._has_rest
+
+    @property
+    def _has_rest(self) -> bool:
+        return bool(self._waiting) or any(seat.rest for seat in self._watchers)
 
     def _pump(self, data: memoryview, wait: float) -> int:
         try:
             return self._gpg.pump(data, wait, self._take)
+        except StatusTooLong:
+            raise self._fault(Kind.REFUSED, "gpg has said too much") from None
+
+    def _finish(self) -> bool:
+        try:
+            return self._gpg.finish(BUDGET, self._take)
         except StatusTooLong:
             raise self._fault(Kind.REFUSED, "gpg has said too much") from None
 
@@ -157,3 +194,22 @@ class ConvertingSink:
     def _fault(self, kind: Kind, why: str) -> StorageError:
         self._gpg.close()
         return StorageError(kind, self.path, why=f"pgp: {why}")
+
+
+class _Seat:
+    """A watcher, and the *rest* of the bytes that it has not taken yet: they are nowhere else."""
+
+    __slots__ = ("rest", "watcher")
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.rest = memoryview(b"")
+
+    def show(self, data: memoryview) -> None:
+        """Show it its rest, or else *data*, which only comes when there is none."""
+        shown = self.rest or data
+        if not shown:
+            return
+        taken = self.watcher.update(shown)
+        left = shown[len(shown) if taken is None else taken :]
+        self.rest = left if self.rest else memoryview(bytes(left))

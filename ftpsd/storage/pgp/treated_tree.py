@@ -9,7 +9,7 @@ TreatedTree: a tree of a user in which uploads to some paths go through gpg.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
@@ -19,7 +19,7 @@ from ftpsd.storage.pgp.converting import ConvertingSink
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment, Treatments
 from ftpsd.storage.rules import Rules
-from ftpsd.storage.uploads.growing import Watch
+from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
@@ -34,7 +34,7 @@ class TreatedTree(ForwardingStorage):
         rules: Sequence[Rule] | None,
         treatments: Treatments,
         home: KeyHome,
-        watch: Sequence[Watch] = (),
+        watch: Callable[[VirtualPath], Sequence[Watcher]],
     ) -> None:
         super().__init__(inner)
         self._rules = Rules.of(rules)
@@ -57,8 +57,8 @@ class TreatedTree(ForwardingStorage):
 
     def _through_gpg(self, path: VirtualPath, treatment: Treatment, terms: Terms) -> Sink:
         terms = replace(terms, resumable=False, is_sealed=not treatment.decrypts)
+        watchers = self._watch(path) if terms.is_sealed else ()
         inner = self._inner.open_sink(path.parent / treatment.published(path.name), terms)
-        watchers = [watch(path) for watch in self._watch] if terms.is_sealed else []
         return ConvertingSink(inner, path, treatment, self._home, watchers)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from ftpsd.storage.base import Storage, StorageError, Terms
 from ftpsd.storage.pieces.piece import read_piece
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 from ftpsd.wire.reply import ReplyError
 
 
@@ -36,6 +37,10 @@ class Copy:
     def prepare(self) -> bool:
         """See `Sink.prepare`."""
         return self._sink.prepare()
+
+    def trace(self) -> Trace:
+        """See `Sink.trace`."""
+        return self._sink.trace()
 
     def commit(self) -> None:
         """Publish the copy."""

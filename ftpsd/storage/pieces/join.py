@@ -8,6 +8,7 @@ from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.pieces.piece import read_piece
 from ftpsd.values.entry import Entry, EntryType
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 from ftpsd.wire.reply import ReplyError
 
 
@@ -44,6 +45,10 @@ class Joining:
     def prepare(self) -> bool:
         """See `Sink.prepare`."""
         return self._sink.prepare()
+
+    def trace(self) -> Trace:
+        """See `Sink.trace`."""
+        return self._sink.trace()
 
     def commit(self) -> None:
         """Publish the joined file, then delete the parts."""

@@ -9,10 +9,11 @@ behind the range are copied piece by piece when the upload has come in.
 
 from __future__ import annotations
 
-from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
+from ftpsd.storage.base import Kind, NotYet, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.pieces.piece import read_piece
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 
 State = tuple[str, int, int]
 
@@ -70,12 +71,13 @@ class RangedSink:
         self._missing = length
         self._rest = rest
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview) -> bool | None:
         """See `Sink.write`. Raises: BAD_RANGE for more than was announced."""
         if len(data) > self._missing:
             raise StorageError(Kind.BAD_RANGE, self.path)
-        self._inner.write(data)
+        is_behind = self._inner.write(data)
         self._missing -= len(data)
+        return is_behind
 
     def prepare(self) -> bool:
         """Write a piece of the bytes behind the range. Raises: BAD_RANGE for less than was announced, BUSY."""
@@ -83,9 +85,15 @@ class RangedSink:
             if self._missing:
                 raise StorageError(Kind.BAD_RANGE, self.path)
             return (self._rest is None or self._rest.copy(self._inner)) and self._inner.prepare()
+        except NotYet:
+            raise
         except BaseException:
             self.abort()
             raise
+
+    def trace(self) -> Trace:
+        """See `Sink.trace`."""
+        return self._inner.trace()
 
     def commit(self) -> None:
         """See `Sink.commit`. Raises: BAD_RANGE for less than was announced, BUSY."""

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
+from ftpsd.storage.base import Kind, NotYet, StorageError, Terms, from_oserror
 from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.disk.digest import PIECE, StreamDigest, keep_digest
 from ftpsd.storage.disk.kept import Kept
@@ -29,10 +31,12 @@ from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.beginning import Beginning, Begun
-from ftpsd.storage.uploads.growing import Growing
+from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.trace import Trace
 
 # Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here.
 _REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED})
@@ -56,16 +60,20 @@ def open_atomic(
             raise StorageError(Kind.EXISTS)
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
+    # First: a refused name makes no partial.
+    gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
-        return AtomicSink(place, policy, begun, terms)
+        return AtomicSink(place, policy, begun, terms, gated)
 
 
 class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
-    def __init__(self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms) -> None:
+    def __init__(
+        self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms, gated: Sequence[Watcher] = ()
+    ) -> None:
         self._policy = policy
         self._begun = begun
         self._partial = begun.partial
@@ -77,6 +85,7 @@ class AtomicSink:
         self._is_published = False
         self._is_doubtful = False  # whether the disk may have lost bytes that it took
         self._is_refused = False  # whether there was no room for it, or a watcher does not take it
+        self._refusal: Refusal | None = None  # with what becomes of it then
         self.path = place.path
         self.offset = begun.start
         self.sha256: str | None = None
@@ -85,21 +94,23 @@ class AtomicSink:
         self._digest = StreamDigest() if policy.digests else None
         digest = () if self._digest is None else (self._digest,)
         watch = () if terms.is_sealed else policy.watch
-        watchers = (*digest, *(each(place.path) for each in watch))
+        watchers = (*digest, *(each(place.path) for each in watch), *gated)
         self._growing = Growing(self._partial.reading(), begun.start, watchers)
         self._place = place.keep()  # last: until here the caller closes it, whatever fails
 
-    def write(self, data: memoryview) -> None:
-        """Write all of *data*."""
+    def write(self, data: memoryview) -> bool:
+        """Write all of *data*; return whether more should wait for a watcher."""
         if self._is_broken:
             raise StorageError(Kind.IO, self.path)
         self._is_broken = True
         try:
-            self._partial.write(data)
-            self._growing.grew(data)
+            if data:
+                self._partial.write(data)
+            is_behind = self._growing.grew(data)
         except (OSError, StorageError) as error:
             self._fail(error)
         self._is_broken = False
+        return is_behind
 
     def prepare(self) -> bool:
         """Pass a piece of the earlier bytes to the watchers; True when nothing of it is left, and all take it."""
@@ -111,6 +122,22 @@ class AtomicSink:
             self._is_broken = True
             self._fail(error)
 
+    def trace(self) -> Trace:
+        """Return the trace of the file: that of the partial, which is renamed."""
+        try:
+            sha256 = None if self._digest is None else self._digest.hex()
+            return self._place.trace(os.fstat(self._partial.fd), sha256=sha256)
+        except OSError as error:
+            self._fail(error)
+
+    def _has_caught_up(self) -> bool:
+        """Do what prepare() does for a caller that never called it, and waits here."""
+        try:
+            return self._growing.catch_up(PIECE)
+        except NotYet as wait:
+            time.sleep(wait.seconds)
+            return False
+
     def commit(self) -> None:
         """Bring the bytes to the disk, then the name to the bytes."""
         if self._partial.fd < 0 or self._is_broken:
@@ -118,7 +145,7 @@ class AtomicSink:
             raise StorageError(Kind.IO, self.path)
         try:
             self._set_mode()
-            while not self._growing.catch_up(PIECE):
+            while not self._has_caught_up():
                 pass
             if self._digest is not None:
                 self.sha256 = self._digest.hex()
@@ -154,6 +181,11 @@ class AtomicSink:
         """Raise the StorageError for *error*, and remember when it is that nothing of this upload may stay."""
         said = from_oserror(error, self.path) if isinstance(error, OSError) else error
         said.path = self.path
+        if isinstance(said, Refusal):
+            self._refusal = said
+            said.bytes = self._partial.size
+            if self._digest is not None and self._growing.has_shown_all(self._digest):
+                said.sha256 = self._digest.hex()
         self._is_refused = self._is_refused or said.kind in _REFUSALS
         raise said from (error if said is not error else None)
 
@@ -219,6 +251,8 @@ class AtomicSink:
         is_wanted = begun.is_findable and self._policy.keep_partial > 0 and (is_worth_it or is_worth_knowing)
         # The upload that held the name we wanted may be over; then this one can be resumed in its stead.
         is_noted = is_wanted and self._is_refused and self._note_refusal()
+        if self._is_refused and self._refusal is not None and self._take_into_custody(self._refusal):
+            return
         if not is_wanted or is_noted or not partial.become_findable():
             partial.unlink()
             return
@@ -229,6 +263,19 @@ class AtomicSink:
                 partial.unlink()
                 raise
         partial.hide()
+
+    def _take_into_custody(self, refusal: Refusal) -> bool:
+        """Have the refused file taken away, where one is to be kept; return whether it is out of the tree."""
+        if refusal.custody is None:
+            return False
+        with self._partial.ledger.change() as change:
+            status = os.fstat(self._partial.fd)
+            change.going(status)
+            is_taken = refusal.custody.take(refusal, self._partial.place, self._partial.fd, self._begun.published)
+            if is_taken:
+                change.went(status)
+                self._partial.take_back(change)
+        return is_taken
 
     def _note_refusal(self) -> bool:
         """Note with the published file that there was no room for this one; False where only the partial can say so."""

@@ -18,6 +18,7 @@ from ftpsd.storage.disk.syscalls import turn, write_all
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.trace import Trace
 
 _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 # Each retry means that the file came or went between two calls.
@@ -157,6 +158,15 @@ class DirectSink:
     def prepare(self) -> bool:
         """Nothing takes long."""
         return True
+
+    def trace(self) -> Trace:
+        """Return the trace of the file, which is there already."""
+        try:
+            self._begin()
+            sha256 = None if self._digest is None else self._digest.hex()
+            return self._place.trace(os.fstat(self._fd), sha256=sha256)
+        except OSError as error:
+            raise from_oserror(error, self.path) from error
 
     def commit(self) -> None:
         """Bring file and name to the disk."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watch
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
 from ftpsd.values.path import VirtualPath
@@ -30,10 +31,11 @@ class UploadPolicy:
     umask: int = 0o077
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
     watch: tuple[Watch, ...] = ()  # the watchers of every upload before it is published, which may refuse it
+    gate: Gate = OPEN  # what becomes of uploads and renames by their names; its watchers stand behind those
     tell: Tell = field(default=_ignore, compare=False)  # called with each property that was lost
 
     def __post_init__(self) -> None:
-        if self.watch and not self.atomic:
+        if (self.watch or self.gate is not OPEN) and not self.atomic:
             raise ValueError("an upload that is written in place is published before a watcher has seen it")
 
     @property

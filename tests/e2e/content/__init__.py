@@ -1,1 +1,1 @@
-"""What becomes of the bytes that clients send: encrypted, decrypted, kept, held."""
+"""Uploads that are looked at before they are taken."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.e2e.client import IPV4, IPV6
+from tests.e2e.matrix.residents import resident
 from tests.tools import ROOT
 
 TLSMode = Literal["explicit", "implicit"]
@@ -30,6 +31,7 @@ Operation = tuple[str, ...]
 MODES: tuple[TLSMode, ...] = ("explicit", "implicit")
 SECONDS = 40
 JOB_FILE = "job.tsv"
+ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,8 @@ class Job:
     def environ(self) -> dict[str, str]:
         """Everything a script must know, and nothing of the person who runs the tests: no ~/.lftprc, no ~/.netrc."""
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            **ENVIRON,
             "HOME": str(self.work),
-            "LC_ALL": "C.UTF-8",
-            "TZ": "UTC",
-            "PYTHONPATH": str(ROOT),
             "FTP_HOST": self.host,
             "FTP_PORT": str(self.port),
             "FTP_MODE": self.mode,
@@ -74,10 +73,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program to start, and what it reads from its standard input."""
+    """A program to start, and what it reads from its standard input; a *resident* does one job after the other."""
 
     arguments: Sequence[str | Path]
     stdin: str = ""
+    is_resident: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,13 @@ def run(client: Client, job: Job) -> Outcome:
     (job.work / JOB_FILE).write_text(lines)
     said = ""
     for command in client.commands(job):
+        if command.is_resident:
+            process = resident(tuple(map(str, command.arguments)), tuple(ENVIRON.items()))
+            code, out, errors = process.work(job.work, job.environ, SECONDS)
+            said += out
+            if code != 0:
+                return Outcome(said, f"exit code {code}\n{out}\n{errors}")
+            continue
         try:
             done = subprocess.run(
                 [str(word) for word in command.arguments],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ftplib
+import os
 import re
+import socket
 from pathlib import Path
 
-from tests.e2e.client import EXPLICIT, Way, log_in
+from tests.e2e.client import EXPLICIT, TIMEOUT, Way, log_in
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 
@@ -37,6 +39,24 @@ def server_of(daemon: Daemon, ftp: ftplib.FTP) -> int:
     """Return the number of the process that serves *ftp*: the passive ports are divided."""
     ports = daemon.ports.passive
     return int(passive_port(ftp) >= ports[0] + len(ports) // 2)
+
+
+def has_ended(ftp: ftplib.FTP) -> bool:
+    """
+    Wait until the server has closed the session's connection, without TLS.
+
+    A write that fails leaves EPIPE in OpenSSL's queue of the thread, and Python 3.13 takes it for the failure of the
+    next call on any other connection.
+    """
+    assert ftp.sock is not None
+    with socket.socket(fileno=os.dup(ftp.sock.fileno())) as plain:
+        plain.settimeout(TIMEOUT)
+        try:
+            while plain.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+    return True
 
 
 def one_in_each(daemon: Daemon, account: Account, way: Way = EXPLICIT) -> list[ftplib.FTP]:

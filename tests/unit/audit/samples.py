@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.audit import events
+from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased, UploadRefused
 from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.operator_events import Ordered
@@ -56,6 +57,9 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.DirectoryMade(WHO, PATH),
     events.LinkMade(WHO, PATH + ".link", PATH),
     events.DirectoryRemoved(WHO, PATH),
+    UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    QuarantineReleased(DAEMON, "0f", USER, PATH, "ab" * 32, "carol", USER, False),
+    QuarantinePurged(DAEMON, "0f", USER, PATH, "ab" * 32, "carol"),
     events.QuotaExceeded(WHO, "STOR", PATH),
     events.StorageFailed(WHO, "open", PATH, "io"),
     events.SessionClosed(WHO, 12.5, "quit", 1000, 2000),

@@ -38,6 +38,9 @@ PROMISED = {
     "data_connections_total": {"mode", "result"},
     "data_connection_refusals_total": {"reason"},
     "storage_errors_total": {"operation"},
+    "scan_verdicts_total": {"verdict"},
+    "scan_duration_seconds": set(),
+    "upload_refusals_total": {"verdict"},
     "bans": set(),
     "audit_events_total": {"event"},
     "audit_write_failures_total": set(),
@@ -77,6 +80,7 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
+    metrics.judged("clean", 0.01)
     metrics.bytes_moved(Direction.DOWNLOAD, 65536)
     metrics.audit_write_failed(1)
 

@@ -11,6 +11,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ftpsd.config.accept.accept_rules import AcceptRule
+from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
@@ -21,7 +24,13 @@ from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
 # Sections that are not there unless they are written, and values of the keys that they need then.
-SOURCES: dict[str, type[BaseModel]] = {"ldap": LDAP, "pam": PAM, "http": HTTP}
+SOURCES: dict[str, type[BaseModel]] = {
+    "ldap": LDAP,
+    "pam": PAM,
+    "http": HTTP,
+    "audit.chain": AuditChain,
+    "events": Events,
+}
 REQUIRED = {
     "servers": "[ldaps://example.com]",
     "bind_dn": "cn=a",
@@ -30,6 +39,7 @@ REQUIRED = {
     "homes": "[/srv]",
     "home": '"/srv/{user}"',
     "url": "https://example.com",
+    "private_key": "/k",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
@@ -93,13 +103,13 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     *sections, name = key.split(".")
     text = f"{name}: {DOCUMENTED[key][0]}"
     rest = ""
-    if sections and (model := SOURCES.get(sections[0])) is not None:
+    if (model := SOURCES.get(".".join(sections))) is not None:
         needed = [each for each, field in model.model_fields.items() if field.is_required()]
         rest = ", ".join(f"{each}: {REQUIRED[each]}" for each in needed)
-        text = f"{rest}, {text}"
-        rest = f"{sections[0]}: {{{rest}}}"
+        text = f"{rest}, {text}" if rest else text
     for section in reversed(sections):
         text = f"{section}: {{{text}}}"
+        rest = f"{section}: {{{rest}}}" if rest or model is not None else ""
     assert config(text) == config(rest)
 
 
@@ -160,6 +170,8 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
         *(f"pgp[].{key}" for key in PGP.model_fields),
         *(f"retention[].{key}" for key in Retention.model_fields),
+        *(f"events.sinks[].{key}" for key in EventSink.model_fields),
+        *(f"accept[].{key}" for key in AcceptRule.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsd.config.checks.named_files import check_files
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.reading import read_config
 from ftpsd.config.sources.source_files import PACKAGES, look_at_sources, read_source_files
@@ -98,6 +99,21 @@ def test_mistakes(folder: Path) -> None:
         assert any(expected in each for each in found), (text, found)
         assert all(each.startswith("ftpsd.yaml:") and not each.startswith("ftpsd.yaml:0") for each in found), found
         assert "hidden" not in "".join(found)
+
+
+def test_files_beside_a_users_file_without_users(folder: Path) -> None:
+    """Nobody is missed where users come from elsewhere; and no home may hold the password of the service."""
+    (folder / "users.yaml").write_text(USERS)
+    (folder / "users.yaml").chmod(0o600)
+    for text, expected in ((PAM, []), ("", ["users"])):
+        config = read_config(text, str(folder / "ftpsd.yaml"), folder)
+        assert [each.key for each in check_files(config) if "no user is there" in each.message] == expected
+    (folder / "elsewhere").mkdir()
+    (folder / "PASSWORD").rename(folder / "elsewhere" / "password")
+    (folder / "users.yaml").write_text(USERS + f"users: {{alice: {{home: {folder}/elsewhere}}}}\n")
+    text = LDAP.replace("PASSWORD", str(folder / "elsewhere" / "password"))
+    found = check_files(read_config(text, str(folder / "ftpsd.yaml"), folder))
+    assert any(each.key == "users.alice.home" and "elsewhere/password" in each.message for each in found), found
 
 
 def test_a_package_that_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

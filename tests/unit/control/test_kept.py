@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored
 from ftpsd.audit.keeping import Occurrence
-from ftpsd.control.datatransfer import KEEPER_PATIENCE
+from ftpsd.control.recording import KEEPER_PATIENCE
 from ftpsd.values.direction import Result
 from tests.keepers import HeldKeeper
 from tests.sessions import ControlClient, clear_server

@@ -16,6 +16,7 @@ NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 JAR = Path("/usr/share/java/commons-net.jar")
 GOPATH = Path("/usr/share/gocode")
 JLAFFAYE = GOPATH / "src" / "github.com" / "jlaffaye" / "ftp"
+JVM = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 COMPILE_SECONDS = 240
 
 
@@ -36,7 +37,8 @@ def _build_java(build: Path) -> None:
 
 def _build_go(build: Path) -> None:
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(build), "GOPATH": str(GOPATH)}
-    environ |= {"GO111MODULE": "off", "GOCACHE": str(build / "cache"), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
+    # No flags: with them the standard library is compiled anew, where Debian's package has it compiled.
+    environ |= {"GO111MODULE": "off", "GOCACHE": str(build / "cache")}
     _built(["go", "build", "-o", build / "jlaffaye", SCRIPTS / "jlaffaye.go"], build, environ)
 
 
@@ -113,7 +115,18 @@ JAVA = Client(
     "line ends: see `default_type` in [configuration.md](configuration.md#default_type).",
     version=_debian("libcommons-net-java"),
     commands=lambda job: [
-        Command(["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{JAR}:{job.build}", "CommonsNet"])
+        Command(
+            [
+                "java",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
+                "-cp",
+                f"{JAR}:{job.build}",
+                "CommonsNet",
+                "resident",
+            ],
+            is_resident=True,
+        )
     ],
     needs=("java", "javac"),
     files=(JAR,),
@@ -143,7 +156,7 @@ ERLANG = Client(
     "`ftps` for implicit "
     "TLS. `{ftp_extension, true}` for EPSV and EPRT. Names go in as lists of UTF-8 bytes.",
     version=_debian("erlang-ftp"),
-    commands=script("escript", SCRIPTS / "ftp.escript"),
+    commands=lambda job: [Command(["escript", SCRIPTS / "ftp.escript"], is_resident=True)],
     needs=("escript",),
     cannot={
         "MLSD": Inability("`ftp` has no call for it"),

@@ -18,9 +18,20 @@ NO_MLSD_CALL = Inability("there is no call for it")
 HERE = "tests/e2e/matrix/scripts"
 
 
-def script(name: str, *arguments: str, python: str = sys.executable) -> Callable[[Job], Sequence[Command]]:
-    """Return what runs a script of this project for a job."""
-    return lambda job: [Command([python, "-m", f"tests.e2e.matrix.scripts.{name}", *arguments])]
+# Not `twisted.protocols.ftp`: it would make the reactor, which no two processes may share.
+TWISTED_TLS = ("OpenSSL.SSL", "twisted.internet.ssl", "twisted.internet.epollreactor", "twisted.protocols.tls")
+
+
+def script(
+    name: str, *arguments: str, python: str = sys.executable, loads: Sequence[str] = ()
+) -> Callable[[Job], Sequence[Command]]:
+    """Return what runs a script of this project for a job, forked from a process that has loaded *loads*."""
+    loaded = [f"--{module}" for module in ("ssl", "pathlib", "calendar", *loads)]
+    command = Command(
+        [python, "-m", "tests.e2e.matrix.scripts.resident", *loaded, name, *arguments],
+        is_resident=True,
+    )
+    return lambda job: [command]
 
 
 def _python(build: Path) -> str:
@@ -37,7 +48,7 @@ FTPLIB = Client(
     how='`FTP_TLS(context=ssl.create_default_context(cafile="ca.pem"))`, `login`, then `prot_p()`. '
     "It needs the user's `data_session_reuse: offered`, or the ten lines of the next client.",
     version=_python,
-    commands=script("ftplib_client"),
+    commands=script("ftplib_client", loads=["ftplib"]),
     offered="`FTP_TLS` begins a TLS session of its own for every data connection (CPython issue 63699)",
     cannot={},
 )
@@ -48,7 +59,7 @@ FTPLIB_REUSE = Client(
     f"the control "
     f"connection before the greeting: `{HERE}/ftplib_client.py`.",
     version=_python,
-    commands=script("ftplib_client", "reuse"),
+    commands=script("ftplib_client", "reuse", loads=["ftplib"]),
 )
 AIOFTP = Client(
     name="aioftp",
@@ -56,7 +67,7 @@ AIOFTP = Client(
     how="`Client(ssl=context)` for implicit TLS; `Client()` and `upgrade_to_tls(context)` before `login` for explicit. "
     "It opens TLS on the data connection before it sends the command.",
     version=_package("aioftp"),
-    commands=script("aioftp_client"),
+    commands=script("aioftp_client", loads=["aioftp"]),
     cannot={
         "PORT": Inability(f"aioftp {NO_ACTIVE} (`passive_commands` is all it knows)"),
         "EPRT": Inability(f"aioftp {NO_ACTIVE}"),
@@ -68,7 +79,7 @@ TWISTED = Client(
     source="PyPI: Twisted",
     how=f"It knows no TLS. `{HERE}/twisted_client.py` adds it in some forty lines, with resumption, and UTF-8 names.",
     version=_package("Twisted"),
-    commands=script("twisted_client"),
+    commands=script("twisted_client", loads=TWISTED_TLS),
     cannot={
         "put-0": Inability(
             "`FTPClient` closes an empty upload before the TLS handshake is over, and Twisted then aborts the "
@@ -86,7 +97,7 @@ FTPUTIL = Client(
     f"are in UTC. It "
     "opens a second session for files.",
     version=_package("ftputil"),
-    commands=script("ftputil_client", "reuse"),
+    commands=script("ftputil_client", "reuse", loads=["ftputil"]),
     cannot={
         "NLST": Inability("ftputil reads directories with LIST"),
         "MLSD": Inability("ftputil reads directories with LIST"),
@@ -100,7 +111,7 @@ FSSPEC = Client(
     how='`filesystem("ftp", tls=True, ...)` for explicit TLS; `tls="tls"` for implicit, and then `fs.ftp.prot_p()` '
     "before the first transfer. It does not check certificates.",
     version=_package("fsspec"),
-    commands=script("fsspec_client"),
+    commands=script("fsspec_client", loads=["fsspec.implementations.ftp"]),
     offered="it uses `FTP_TLS` as it is",
     cannot={
         "reget": Inability("fsspec has no call that goes on with a file"),
@@ -125,7 +136,7 @@ PYCURL = Client(
     "`SEEKFUNCTION`. Seen with libcurl 7.88: when our reply comes at once it often sleeps for a second before it opens "
     "the data connection.",
     version=_pycurl,
-    commands=script("pycurl_client", python=str(DEBIAN_PYTHON)),
+    commands=script("pycurl_client", python=str(DEBIAN_PYTHON), loads=["pycurl"]),
     needs=("python3",),
     files=(DEBIAN_PYCURL,),
     cannot={"PORT": NO_ACTIVE_CURL, "EPRT": NO_ACTIVE_CURL},

@@ -1,8 +1,10 @@
 // Java's Apache Commons Net: it never resumes a TLS session on data connections.
+import java.io.BufferedReader;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -10,6 +12,8 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 import org.apache.commons.net.ftp.FTP;
@@ -17,6 +21,18 @@ import org.apache.commons.net.ftp.FTPFile;
 import org.apache.commons.net.ftp.FTPSClient;
 
 public final class CommonsNet {
+    private static Map<String, String> settings = System.getenv();
+    private static String folder = "";
+
+    private static String setting(String name) {
+        return settings.get(name);
+    }
+
+    /** A process of Java cannot change its working directory. */
+    private static String here(String name) {
+        return Path.of(folder, name).toString();
+    }
+
     private static SSLContext trusting(String file) throws Exception {
         KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
         store.load(null);
@@ -48,7 +64,7 @@ public final class CommonsNet {
         switch (words[0]) {
             case "mkdir" -> must(ftp.makeDirectory(words[1]), ftp);
             case "put", "reput" -> {
-                try (InputStream source = new FileInputStream(words[1])) {
+                try (InputStream source = new FileInputStream(here(words[1]))) {
                     if (words[0].equals("reput")) {
                         long size = Long.parseLong(ftp.getSize(words[2]));
                         source.skipNBytes(size);
@@ -60,9 +76,9 @@ public final class CommonsNet {
             case "get", "reget" -> {
                 boolean goesOn = words[0].equals("reget");
                 if (goesOn) {
-                    ftp.setRestartOffset(Files.size(Path.of(words[2])));
+                    ftp.setRestartOffset(Files.size(Path.of(here(words[2]))));
                 }
-                try (OutputStream target = new FileOutputStream(words[2], goesOn)) {
+                try (OutputStream target = new FileOutputStream(here(words[2]), goesOn)) {
                     must(ftp.retrieveFile(words[1], target), ftp);
                 }
             }
@@ -77,28 +93,60 @@ public final class CommonsNet {
         }
     }
 
-    public static void main(String[] arguments) throws Exception {
-        System.setOut(new java.io.PrintStream(System.out, true, StandardCharsets.UTF_8));
-        FTPSClient ftp = new FTPSClient(System.getenv("FTP_MODE").equals("implicit"), trusting(System.getenv("FTP_CA")));
+    private static void work() throws Exception {
+        FTPSClient ftp = new FTPSClient(setting("FTP_MODE").equals("implicit"), trusting(setting("FTP_CA")));
+        try {
+            session(ftp);
+        } finally {
+            if (ftp.isConnected()) {
+                ftp.disconnect();
+            }
+        }
+    }
+
+    private static void session(FTPSClient ftp) throws Exception {
         ftp.setEndpointCheckingEnabled(true);
         ftp.setControlEncoding("UTF-8");
         ftp.setUseEPSVwithIPv4(true);
-        ftp.connect(System.getenv("FTP_HOST"), Integer.parseInt(System.getenv("FTP_PORT")));
-        must(ftp.login(System.getenv("FTP_USER"), System.getenv("FTP_PASSWORD")), ftp);
+        ftp.connect(setting("FTP_HOST"), Integer.parseInt(setting("FTP_PORT")));
+        must(ftp.login(setting("FTP_USER"), setting("FTP_PASSWORD")), ftp);
         ftp.execPBSZ(0);
         ftp.execPROT("P");
-        if (!"default".equals(System.getenv("FTP_TYPE"))) {
+        if (!"default".equals(setting("FTP_TYPE"))) {
             ftp.setFileType(FTP.BINARY_FILE_TYPE);
         }
-        if (System.getenv("FTP_DATA").equals("passive")) {
+        if (setting("FTP_DATA").equals("passive")) {
             ftp.enterLocalPassiveMode();
         } else {
             ftp.enterLocalActiveMode();
         }
-        for (String line : Files.readAllLines(Path.of("job.tsv"))) {
+        for (String line : Files.readAllLines(Path.of(here("job.tsv")))) {
             run(ftp, line.split("\t"));
         }
         ftp.logout();
-        ftp.disconnect();
+    }
+
+    /** Does the job of its environment, or as a resident (residents.py) one job after the other. */
+    public static void main(String[] arguments) throws Exception {
+        System.setOut(new java.io.PrintStream(System.out, true, StandardCharsets.UTF_8));
+        if (arguments.length == 0) {
+            work();
+            return;
+        }
+        BufferedReader jobs = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = jobs.readLine(); line != null; line = jobs.readLine()) {
+            folder = line;
+            settings = Files.readAllLines(Path.of(here("job.env"))).stream()
+                .map(pair -> pair.split("=", 2))
+                .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
+            int code = 0;
+            try {
+                work();
+            } catch (Exception error) {
+                error.printStackTrace();
+                code = 1;
+            }
+            System.out.println("\u001e" + code);
+        }
     }
 }

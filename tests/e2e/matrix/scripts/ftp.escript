@@ -7,6 +7,31 @@ main(_) ->
     {ok, _} = application:ensure_all_started(ssl),
     {ok, _} = application:ensure_all_started(ftp),
     io:setopts([{encoding, unicode}]),
+    serve().
+
+%% One job after the other (residents.py), each in a process of its own: with it ends its session, however it ends.
+serve() ->
+    case io:get_line("") of
+        eof -> ok;
+        Line ->
+            %% An exit is told here alone, where an error would be logged to standard output as well.
+            Work = fun() -> try job(string:trim(Line)) catch _:Why:Stack -> exit({Why, Stack}) end end,
+            {_, Monitor} = spawn_monitor(Work),
+            receive {'DOWN', Monitor, process, _, Reason} ->
+                [io:format(standard_error, "~p~n", [Reason]) || Reason =/= normal],
+                io:format("\x{1e}~b~n", [case Reason of normal -> 0; _ -> 1 end])
+            end,
+            serve()
+    end.
+
+%% The operations are in job.tsv, the environment in job.env.
+lines(File) ->
+    {ok, Text} = file:read_file(File),
+    [Line || Line <- string:split(unicode:characters_to_list(Text), "\n", all), Line =/= []].
+
+job(Folder) ->
+    ok = file:set_cwd(Folder),
+    [case string:split(Line, "=") of [Key, Value] -> os:putenv(Key, Value) end || Line <- lines("job.env")],
     Host = os:getenv("FTP_HOST"),
     Tls = [{cacertfile, os:getenv("FTP_CA")}, {verify, verify_peer},
            %% The name on the certificate: data connections go to an address.
@@ -19,9 +44,7 @@ main(_) ->
                                 {tls_ctrl_session_reuse, true}]),
     ok = ftp:user(Ftp, os:getenv("FTP_USER"), os:getenv("FTP_PASSWORD")),
     ok = ftp:type(Ftp, binary),
-    {ok, Job} = file:read_file("job.tsv"),
-    Lines = string:split(unicode:characters_to_list(string:trim(Job, trailing, "\n")), "\n", all),
-    [do(Ftp, string:split(Line, "\t", all)) || Line <- Lines, Line =/= []],
+    [do(Ftp, string:split(Line, "\t", all)) || Line <- lines("job.tsv")],
     ok = ftp:close(Ftp).
 
 %% The library writes a name as a list of bytes.

@@ -1,0 +1,1 @@
+"""The sections of ftpsd.yaml about the accept gate and its quarantine."""

@@ -1,0 +1,1 @@
+"""The sections about what follows a transfer, and the checks of what they name."""

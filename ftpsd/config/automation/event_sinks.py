@@ -1,0 +1,112 @@
+"""
+The section `events` of ftpsd.yaml: which events are kept, and the sinks that they are delivered to.
+
+It has no secret in it: those stand in files that it names.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
+
+from ftpsd.config.fields import (
+    Count,
+    Duration,
+    DurationOrZero,
+    FilePath,
+    NetworkField,
+    NotEmpty,
+    Switch,
+    Threads,
+    check_filled,
+)
+from ftpsd.config.sources.sections import URL
+from ftpsd.config.units import describe
+
+EventName = Literal[
+    "file-stored",
+    "file-copied",
+    "files-combined",
+    "file-sent",
+    "file-deleted",
+    "file-renamed",
+    "upload-refused",
+    "login-refused",
+]
+# What a template of a program may name; each is one word of an argument, whatever is in it.
+FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
+# Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
+TEMPORARY: Final = ("*.filepart", "*.part", "*.partial", "*.tmp", ".in.*.")
+_PATTERN: Final = re.compile(r"[^/\x00-\x1f\x7f-\x9f]{1,255}")
+
+
+def check_temporary(value: object) -> str:
+    """Accept a pattern of file names."""
+    if isinstance(value, str) and _PATTERN.fullmatch(value):
+        if not value.strip("*"):
+            raise ValueError(f"{describe(value)} would hold every upload back; write one such as *.filepart")
+        return value
+    raise ValueError(f"{describe(value)} is no pattern of file names; write one such as *.filepart")
+
+
+def check_argument(value: object) -> str:
+    """Accept an argument of a program, with fields in braces; {{ and }} are braces."""
+    if isinstance(value, str) and "\0" not in value:
+        try:
+            parts = [*string.Formatter().parse(value)]
+        except ValueError:
+            raise ValueError(f"{describe(value)} has a single brace; write {{{{ or }}}} for one") from None
+        for _, name, form, conversion in parts:
+            if name is not None and (name not in FIELDS or form or conversion):
+                known = ", ".join(sorted(FIELDS))
+                raise ValueError(f"{{{name}}} is no field of an event; the fields are {known}")
+        return value
+    raise ValueError(f"{describe(value)} is no argument; put numbers in quotes")
+
+
+def _text(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern}
+
+
+SinkName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
+Temporary = Annotated[str, PlainValidator(check_temporary), WithJsonSchema(_text("^[^/]{1,255}$"))]
+Argument = Annotated[str, PlainValidator(check_argument), WithJsonSchema({"type": "string"})]
+Arguments = Annotated[tuple[Argument, ...], AfterValidator(check_filled), NotEmpty]
+Names = Annotated[tuple[EventName, ...], AfterValidator(check_filled), NotEmpty]
+Kept = Annotated[StrictInt, Field(ge=1000, le=10_000_000)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class EventSink(_Section):
+    """One receiver of events: a webhook, a program or a file."""
+
+    name: SinkName
+    only: Names | None = None
+    webhook: URL | None = None
+    secret_file: FilePath | None = None
+    authority: FilePath | None = None
+    allow_private: Switch = False
+    networks: tuple[NetworkField, ...] = ()
+    program: Arguments | None = None
+    file: FilePath | None = None
+    timeout: Duration | None = None
+    attempts: Count = 200
+    longest_pause: Duration = 900.0
+    at_once: Threads = 4
+
+
+class Events(_Section):
+    """The ledger of events, and its sinks."""
+
+    record: Names = ("file-stored", "file-copied", "files-combined")
+    temporary: tuple[Temporary, ...] = TEMPORARY
+    temporary_for: Duration = 86400.0
+    keep: DurationOrZero = 2_592_000.0
+    most: Kept = 1_000_000
+    sinks: tuple[EventSink, ...] = ()

@@ -1,0 +1,153 @@
+"""The files that the sinks of events name, read and checked, and what their keys must have together. Blocks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import shlex
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.config.checks.ownership import weaknesses
+from ftpsd.config.model import Config
+from ftpsd.config.parsing.document import ConfigError, Key
+
+# A bundle of all authorities of the web has 250 KiB.
+MAX_FILE: Final = 1 << 20
+PREFIX: Final = "whsec_"
+# Bytes of a secret, by Standard Webhooks.
+SHORTEST: Final = 24
+LONGEST: Final = 64
+MAKE_ONE: Final = 'printf "whsec_%s\\n" "$(openssl rand -base64 32)"'
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFiles:
+    """What a sink's files hold: the *secrets* it signs with, the newest first, and its *authority* in PEM form."""
+
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    authority: bytes | None = None
+
+
+def look_at_events(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
+    """
+    Yield all that is wrong with the section `events`, but for the contents of its files.
+
+    *trusted* are the numbers of the users who may own its programs.
+    """
+    events = config.events
+    if events is None:
+        return
+    if config.state is None:
+        yield config.complaint(("events",), "events are kept in the state file; name one in `state`")
+    seen: set[str] = set()
+    for number, sink in enumerate(events.sinks):
+        key: Key = ("events", "sinks", number)
+        if sink.name in seen:
+            yield config.complaint((*key, "name"), f"another sink is called {sink.name}; give each a name of its own")
+        seen.add(sink.name)
+        yield from _kind(config, key, sink, trusted)
+        for name in sink.only or ():
+            if name not in events.record:
+                yield config.complaint((*key, "only"), f"{name} is not recorded; add it to events.record")
+
+
+def read_sink_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[ConfigError]]:
+    """Read the files that sinks name; return them by the names of the sinks, with the complaints about them."""
+    found: dict[str, SinkFiles] = {}
+    errors: list[ConfigError] = []
+    for number, sink in enumerate(config.events.sinks if config.events is not None else ()):
+        key: Key = ("events", "sinks", number)
+        secrets: tuple[bytes, ...] = ()
+        authority = None
+        if sink.secret_file is not None:
+            data = _read(config, (*key, "secret_file"), sink.secret_file, errors)
+            secrets = _secrets(data or b"")
+            if data is not None and not secrets:
+                message = f"{sink.secret_file} holds no secret in the form of Standard Webhooks; make one: {MAKE_ONE}"
+                errors.append(config.complaint((*key, "secret_file"), message))
+            if data is not None and os.stat(sink.secret_file).st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+                path = sink.secret_file
+                message = f"{path} is open to others on this machine; run: chmod o-rwx,g-w {shlex.quote(str(path))}"
+                errors.append(config.complaint((*key, "secret_file"), message))
+        if sink.authority is not None:
+            authority = _read(config, (*key, "authority"), sink.authority, errors)
+            try:
+                x509.load_pem_x509_certificates(authority or b"")
+            except ValueError:
+                message = f"{sink.authority} holds no certificate in PEM form"
+                errors += [] if authority is None else [config.complaint((*key, "authority"), message)]
+        found[sink.name] = SinkFiles(secrets, authority)
+    return found, errors
+
+
+def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) -> Iterator[ConfigError]:
+    kinds = [name for name in ("webhook", "program", "file") if getattr(sink, name) is not None]
+    if len(kinds) != 1:
+        message = f"{sink.name} needs one of webhook, program and file, and has {' and '.join(kinds) or 'none'}"
+        yield config.complaint(key, message)
+        return
+    if sink.webhook is not None:
+        if sink.secret_file is None:
+            message = f"what is sent is signed; make a secret ({MAKE_ONE} > FILE) and name its file in secret_file"
+            yield config.complaint((*key, "webhook"), message)
+        if find_spec("treq") is None:
+            message = 'a webhook needs the package treq, which is not installed; run: pip install "ftpsd[http]"'
+            yield config.complaint((*key, "webhook"), message)
+    else:
+        for name in ("secret_file", "authority", "networks"):
+            if getattr(sink, name):
+                yield config.complaint((*key, name), f"{name} belongs to a webhook; remove it")
+    if sink.program is not None:
+        program = sink.program[0]
+        if not program.startswith("/") or "{" in program:
+            yield config.complaint((*key, "program", 0), f"{program} is not the whole path of a program; write it out")
+        elif shutil.which(program) is None:
+            yield config.complaint((*key, "program", 0), f"{program} is not there, or cannot be run; see ls -l")
+        else:
+            for weakness in weaknesses(Path(program), trusted, seen=set()):
+                yield config.complaint((*key, "program", 0), weakness.message, weakness.severity)
+    if sink.file is not None:
+        folder = sink.file.parent
+        if not folder.is_dir():
+            yield config.complaint(
+                (*key, "file"), f"the directory {folder} does not exist; run: mkdir -p {shlex.quote(str(folder))}"
+            )
+        elif sink.file.is_dir():
+            yield config.complaint((*key, "file"), f"{sink.file} is a directory; name a file in it")
+
+
+def _read(config: Config, key: Key, path: Path, errors: list[ConfigError]) -> bytes | None:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        errors.append(config.complaint(key, f"{path} cannot be read: {error.strerror or 'not a file'}"))
+        return None
+    if len(data) > MAX_FILE:
+        errors.append(config.complaint(key, f"{path} is longer than {MAX_FILE} bytes"))
+        return None
+    return data
+
+
+def _secrets(data: bytes) -> tuple[bytes, ...]:
+    """Return the secrets in *data*, one a line, () where one of them is none."""
+    found: list[bytes] = []
+    for line in data.decode("ascii", "replace").split():
+        try:
+            secret = base64.b64decode(line.removeprefix(PREFIX), validate=True)
+        except (ValueError, binascii.Error):
+            return ()
+        if not line.startswith(PREFIX) or not SHORTEST <= len(secret) <= LONGEST:
+            return ()
+        found.append(secret)
+    return tuple(found)

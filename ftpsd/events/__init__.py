@@ -1,0 +1,1 @@
+"""The ledger of events that must not be lost, and their way to other systems."""

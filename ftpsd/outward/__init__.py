@@ -1,0 +1,1 @@
+"""Connections that the daemon makes to other servers: names, addresses, TLS, and one bounded question over HTTPS."""

@@ -1,0 +1,211 @@
+"""
+The accept gate of one tree: which rules hold for an upload, and for a rename.
+
+* A rule holds for a file when a pattern of it matches the path by which the user knows the file, or the path at which
+  it lies when a link is on the way. All rules that match hold.
+* A rename brings no new bytes. A file may have a name for which rules hold that did not hold for its old one only by
+  being uploaded there; a directory or link likewise, with regard to all that is or could be in it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
+from ftpsd.config.accept.engines import EngineAddress
+from ftpsd.scanning.clamd import Clamd
+from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
+from ftpsd.scanning.scan import Scan, Tell
+from ftpsd.scanning.verdict import Engine, Verdict, Word
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.rules import component_matches
+from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.growing import Watcher
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.rule import TREE
+
+Parts = tuple[str, ...]
+# What a tree's own path is to its user.
+Shown = Callable[[VirtualPath], VirtualPath]
+
+NOT_NOW = "The file could not be checked now, try again later."
+NOT_TAKEN = "The server does not take this file."
+HELD = "The file is held for inspection."
+
+
+def engine_at(address: EngineAddress, timeout: float) -> Engine:
+    """Return the engine at *address*."""
+    return Clamd(address, timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class GateParts:
+    """What all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
+
+    scanning: Scanning
+    quarantine: Quarantine
+    tell: Tell
+
+    def engine(self, address: EngineAddress) -> Engine:
+        """Return the engine at *address*."""
+        return engine_at(address, self.scanning.timeout)
+
+
+class AcceptGate:
+    """The gate of the tree of *origin*, whose paths its user sees as *shown*, with *rules* of which any may hold."""
+
+    def __init__(self, rules: Sequence[AcceptRule], parts: GateParts, origin: Origin, shown: Shown) -> None:
+        self._rules = rules
+        self._parts = parts
+        self._origin = origin
+        self._shown = shown
+
+    def watch(self, asked: VirtualPath, real: VirtualPath, /) -> list[Watcher]:
+        """See `Gate.watch`."""
+        watchers: list[Watcher] = []
+        path = self._shown(asked)
+        for rule in self._holding(asked, real):
+            require_name(rule, path.name)
+            refuse = _Refusing(self, rule, path, real)
+            if rule.max_size is not None:
+                watchers.append(Measure(rule.max_size, refuse))
+            for address in rule.scan:
+                engine = self._parts.engine(address)
+                scanning = self._parts.scanning
+                watchers.append(Scan(engine, scanning.limit, rule.when_unavailable, refuse, self._parts.tell))
+        return watchers
+
+    def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
+        """See `Gate.require_move`."""
+        if is_file:
+            before, after = self._holding(old.path, old.real), self._holding(new.path, new.real)
+            for rule in after:
+                require_name(rule, self._shown(new.path).name)
+        else:
+            before = [rule for rule in self._rules if self._holds_for_all(rule, old)]
+            after = [rule for rule in self._rules if self._may_hold_in(rule, new)]
+        if any(rule not in before for rule in after):
+            raise StorageError(Kind.DENIED, new.path, why="only an upload passes the accept rules of the new name")
+
+    def custodian(self, path: VirtualPath, real: VirtualPath) -> Custodian:
+        """Return what takes the refused file *path*, which was to lie at *real*."""
+        return Custodian(self._parts.quarantine, self._origin, path, real)
+
+    def _holding(self, asked: VirtualPath, real: VirtualPath) -> list[AcceptRule]:
+        paths = {self._shown(asked), self._shown(real)}
+        return [rule for rule in self._rules if any(matches(rule, path.parts) for path in paths)]
+
+    def _holds_for_all(self, rule: AcceptRule, place: Place) -> bool:
+        """Return whether *rule* holds for everything at and below *place*."""
+        parts = self._shown(place.real).parts
+        trees = [pattern for pattern in map(pattern_parts, rule.paths) if pattern[-1:] == (TREE,)]
+        return any(len(tree) <= len(parts) + 1 and matches_parts(tree[:-1], parts[: len(tree) - 1]) for tree in trees)
+
+    def _may_hold_in(self, rule: AcceptRule, place: Place) -> bool:
+        """Return whether *rule* holds for anything that could be at or below *place*."""
+        return any(
+            may_match_below(pattern_parts(pattern), self._shown(path).parts)
+            for pattern in rule.paths
+            for path in (place.path, place.real)
+        )
+
+
+def matches(rule: AcceptRule, parts: Parts) -> bool:
+    """Return whether a pattern of *rule* matches the path of *parts*."""
+    return any(matches_parts(pattern_parts(pattern), parts) for pattern in rule.paths)
+
+
+def pattern_parts(pattern: str) -> Parts:
+    """Return the components of *pattern*."""
+    inner = pattern.strip("/")
+    return tuple(inner.split("/")) if inner else ()
+
+
+def matches_parts(pattern: Parts, parts: Parts) -> bool:
+    """Return whether *pattern* matches the path of *parts*; see `values/rule.py`."""
+    if pattern[-1:] == (TREE,):
+        pattern, parts = pattern[:-1], parts[: len(pattern) - 1]
+    return len(pattern) == len(parts) and all(map(component_matches, pattern, parts))
+
+
+def may_match_below(pattern: Parts, parts: Parts) -> bool:
+    """Return whether *pattern* matches *parts* or any path that begins with them."""
+    for expected, name in zip(pattern, parts, strict=False):
+        if expected == TREE:
+            return True
+        if not component_matches(expected, name):
+            return False
+    return len(pattern) >= len(parts)
+
+
+def require_name(rule: AcceptRule, name: str) -> None:
+    """Raises: Refusal, 553, for a *name* that *rule* does not take. Small and capital letters are alike."""
+    if rule.names and not any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in rule.names):
+        text = "Files of this name are not taken here."
+        raise Refusal(Kind.REFUSED, incident=incident_number(), verdict="name", text=text, code=553, engine="rules")
+
+
+def incident_number() -> str:
+    """Return the number of a new incident, which nobody can guess."""
+    return secrets.token_hex(5)
+
+
+class Measure:
+    """The watcher that refuses a file of more than *most* bytes, as soon as there are more."""
+
+    def __init__(self, most: int, refuse: _Refusing) -> None:
+        self._left = most
+        self._refuse = refuse
+
+    def update(self, data: memoryview | bytes, /) -> None:
+        """Count *data*."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise self._refuse.for_size()
+
+    def finish(self) -> bool:
+        """True: it fits."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Refusing:
+    """Makes the refusals of one upload, for *rule*."""
+
+    def __init__(self, gate: AcceptGate, rule: AcceptRule, path: VirtualPath, real: VirtualPath) -> None:
+        self._gate = gate
+        self._rule = rule
+        self._path = path
+        self._real = real
+
+    def __call__(self, verdict: Verdict, is_final: bool) -> StorageError:
+        """Return the refusal for *verdict*: with *is_final* the file is kept, and is not to come again."""
+        is_infected = verdict.word is Word.INFECTED
+        return Refusal(
+            Kind.REFUSED if is_final else Kind.UNJUDGED,
+            incident=incident_number(),
+            verdict=verdict.word,
+            text=(NOT_TAKEN if is_infected else HELD) if is_final else NOT_NOW,
+            code=550 if is_final else 451,
+            engine=verdict.engine,
+            signatures=verdict.signatures,
+            found=verdict.found,
+            custody=self._custodian(is_held=not is_infected) if is_final else None,
+        )
+
+    def for_size(self) -> Refusal:
+        """Return the refusal of a file that is too large, of which nothing is kept: it is not whole."""
+        text = "The file is larger than files may be here."
+        return Refusal(Kind.REFUSED, incident=incident_number(), verdict="size", text=text, code=552, engine="rules")
+
+    def _custodian(self, *, is_held: bool) -> Custodian | None:
+        # What waits for an inspection is kept whatever happens to what is refused.
+        if self._rule.on_refusal == "discard" and not is_held:
+            return None
+        return self._gate.custodian(self._path, self._real)

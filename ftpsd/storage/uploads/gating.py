@@ -1,0 +1,93 @@
+"""
+The gate in front of a tree: what is asked of an upload by the names it has, and what becomes of one that is refused.
+
+A file comes to a name in two ways: its bytes come in, for which the gate has watchers, or it is renamed, for which it
+looks at both names. A link gives a file a second name, so each of them is two paths: as it was asked for, and where
+it lies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.uploads.growing import Watcher
+from ftpsd.values.path import VirtualPath
+
+
+class Gate(Protocol):
+    """The decisions about what comes into a tree, by its own paths. Every call blocks."""
+
+    def watch(self, asked: VirtualPath, real: VirtualPath, /) -> Sequence[Watcher]:
+        """
+        Return the watchers of an upload to *asked*, which lies at *real*.
+
+        Raises: StorageError for a name under which nothing is taken.
+        """
+
+    def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
+        """Let the file, or else the directory or link, at *old* be renamed to *new*. Raises: StorageError."""
+
+
+class Open:
+    """A gate that is open."""
+
+    def watch(self, asked: VirtualPath, real: VirtualPath, /) -> Sequence[Watcher]:
+        """Return none."""
+        return ()
+
+    def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
+        """Let it."""
+
+
+OPEN = Open()
+
+
+class Refusal(StorageError):
+    """
+    An upload that the gate does not take, as one *incident*.
+
+    *verdict* is a fixed word, *found* the name of what was found, *engine* and *signatures* who found it with what.
+    The sink adds the rest: the bytes that had come in, and their SHA-256 when all have been seen.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        incident: str,
+        verdict: str,
+        text: str,
+        code: int,
+        engine: str = "",
+        signatures: str = "",
+        found: str = "",
+        custody: Custody | None = None,
+    ) -> None:
+        super().__init__(kind, why=f"{verdict}, incident {incident}")
+        self.incident = incident
+        self.verdict = verdict
+        self.text = text
+        self.code = code
+        self.engine = engine
+        self.signatures = signatures
+        self.found = found
+        self.custody = custody
+        self.bytes = 0
+        self.sha256: str | None = None
+        self.is_kept = False  # whether custody has it
+        self.not_kept = ""  # why it has not, where it should
+
+
+class Custody(Protocol):
+    """The place to which refused files are taken."""
+
+    def take(self, refusal: Refusal, place: Place, fd: int, replaced: os.stat_result | None, /) -> bool:
+        """
+        Take the file at *place*, open as *fd*, out of its tree; False leaves it there. *replaced* it was to replace.
+
+        Raises no errors: a file that could not be taken is for the tree to remove, and the refusal says so.
+        """

@@ -1,0 +1,49 @@
+"""A clamd, and a daemon whose uploads pass it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsd.demo.authority import Demonstration
+from tests.e2e.content.clamav import ClamAV
+from tests.e2e.daemon import Daemon
+
+
+@pytest.fixture(scope="module")
+def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClamAV]:
+    """A clamd that is there for all tests of a module."""
+    clamd = ClamAV(tmp_path_factory.mktemp("clamav"))
+    try:
+        clamd.start()
+        yield clamd
+    finally:
+        clamd.stop()
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration, clamd: ClamAV) -> Iterator[Daemon]:
+    """A daemon that takes nothing below /in, for any user, but what clamd finds clean."""
+    changes = {
+        "tls": {"require": "none"},
+        "mode_z": True,
+        "accept": [{"paths": ["/in/**"], "scan": [clamd.url]}],
+        "scanning": {"timeout": "2s"},
+        "quarantine": {"directory": "quarantine"},
+    }
+    daemon = Daemon(tmp_path_factory.mktemp("gated"), tls_files, changes)
+    try:
+        daemon.start()
+        yield daemon
+        daemon.stop()
+        assert "Traceback" not in daemon.stderr, daemon.stderr
+    finally:
+        daemon.kill()
+
+
+@pytest.fixture
+def quarantine(gated: Daemon) -> Path:
+    """The directory of refused files."""
+    return gated.folder / "quarantine"

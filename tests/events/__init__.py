@@ -1,0 +1,1 @@
+"""The ledger of events and its sinks."""
