@@ -23,7 +23,7 @@ from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, IPV4, TIMEOUT, ReusedFTP_TL
 from tests.e2e.daemon import PASSWORD, Daemon, password_hash
 from tests.tools import require_tool
 
-USERS = ("first", "raced", "both", "late", "plain", "curl", "broken")
+USERS = ("first", "raced", "both", "late", "next", "plain", "curl", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,22 @@ def test_a_new_ticket_takes_the_place_of_the_last(enrolling: Enrolling) -> None:
     remove += ["--config", str(enrolling.daemon.config_file)]
     subprocess.run(remove, check=True, timeout=TIMEOUT, capture_output=True)
     assert json.loads(enrolling.ftpsd("late", "--list", "--json").stdout) == []
+
+
+def test_the_next_user_of_a_name_has_no_pins(enrolling: Enrolling) -> None:
+    """Where an editor took the last one out of the file: neither the certificate nor a ticket is handed down."""
+    daemon, mine = enrolling.daemon, enrolling.own("next")
+    assert enrolling.said(mine, "next", enrolling.ticket("next")) == ("331", "230")
+    unspent, before = enrolling.ticket("next"), daemon.users_file.read_text()
+    left = json.loads(before)
+    user = left["users"].pop("next")
+    daemon.users_file.write_text(json.dumps(left))
+    add = [sys.executable, "-m", "ftpsd.cli", "user", "add", "next", "--home", user["home"], "--password-stdin"]
+    add += ["--config", str(daemon.config_file)]
+    subprocess.run(add, check=True, timeout=TIMEOUT, capture_output=True, input=b"another\n")
+    assert json.loads(enrolling.ftpsd("next", "--list", "--json").stdout) == []
+    daemon.users_file.write_text(before)
+    assert enrolling.said(mine, "next", unspent) == ("331", "530")
 
 
 def test_what_the_operator_is_told(enrolling: Enrolling) -> None:
