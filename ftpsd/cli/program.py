@@ -18,6 +18,9 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
+from ftpsd.cli.content.quarantine_commands import quarantine
+from ftpsd.cli.encrypting.rekey_command import rekey
+from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
@@ -86,8 +89,9 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, keys, hold, retention)
-for command in (user, access, audit, *AT_WORK):
+OF_CONTENT = (rekey, shred, quarantine, keys, hold, retention)
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events)
+for command in (user, access, audit, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 

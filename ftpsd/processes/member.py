@@ -76,8 +76,8 @@ class Member:
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
-        about_keeping = self._daemon.upkeep.retaining.answers
-        self.orders = Orders({**answers, **about_sessions, **about_keeping}, self.supervisor_has_gone)
+        of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
+        self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -26,10 +27,12 @@ from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.passwords import MOST_VERIFIED
+from ftpsd.control.gate.lasting_bans import LastingBans
+from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
-from ftpsd.processes.operated import SeveralProcesses
+from ftpsd.processes.operated import SeveralProcesses, passed_on
 from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
@@ -46,6 +49,7 @@ from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.keeping_questions import questions_about_keeping
+from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import tell_error
@@ -115,6 +119,7 @@ class Supervisor:
                 **questions_about(operated),
                 **questions_about_bans(self.penalties, reactor.seconds),
                 **questions_about_keeping(operated.ask_first),
+                **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
             },
             self.bus,
             reactor,
@@ -172,11 +177,21 @@ class Supervisor:
         self._asking.start()
         every = self._clockwork.every
         every(REFRESH, self.names.refresh)
-        for index in range(self.count):
-            self._fill(index)
+        self._recall_bans().addCallback(lambda _: self._fill_all())
         every(ANSWER, self.rounds.ask, now=False)
         every(OVER_INTERVAL, self.penalties.end_over, now=False)
         every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
+
+    def _recall_bans(self) -> Deferred[None]:
+        """Take over the bans of the state file, which is then left to the processes."""
+        store = Store(self.handing.loaded.config.state, self.reactor.callFromThread)
+        store.start()
+        loaded = LastingBans(self.penalties, store, self.reactor).load()
+
+        def let_go(_: None) -> None:
+            store.stop(patience=0.0)
+
+        return loaded.addCallback(let_go)
 
     @property
     def is_serving(self) -> bool:
@@ -190,6 +205,10 @@ class Supervisor:
     def describe(self) -> str:
         """Name the listeners, for people."""
         return f"{self._ports.describe()}, in {self.count} processes"
+
+    def _fill_all(self) -> None:
+        for index in range(self.count):
+            self._fill(index)
 
     def _fill(self, index: int) -> None:
         if self.is_stopping:

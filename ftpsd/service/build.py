@@ -27,14 +27,16 @@ from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
+from ftpsd.service.upload_policy import upload_policy
+from ftpsd.service.vaults import make_vault
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
-from ftpsd.storage.uploads.policy import Tell, UploadPolicy
+from ftpsd.storage.sealing.trees import Contents
+from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import TLSPolicy
 from ftpsd.values.login_method import LoginMethod
-from ftpsd.values.path import VirtualPath
 
 log = Logger()
 
@@ -42,15 +44,7 @@ log = Logger()
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     """Put the Runtime of *loaded* together, out of the process's *parts*."""
     config = loaded.config
-    uploads = config.uploads
-    policy = UploadPolicy(
-        atomic=uploads.mode == "atomic",
-        durable=uploads.durable,
-        keep_partial=uploads.keep_partial,
-        umask=uploads.umask,
-        digests=config.audit.sha256,
-        tell=tell_once(),
-    )
+    policy = upload_policy(config)
     limits = config.limits
     dialer = Dialer(config.active.source_port, limits.data_connect_timeout, parts.reactor)
     data = DataSettings(
@@ -113,26 +107,12 @@ def gates_of(config: Config, parts: Parts) -> Gates:
     return Gates(config.accept, GateParts(config.scanning, quarantine, tell))
 
 
-def tell_once() -> Tell:
-    """
-    Return a function that warns of each property that new versions of files do not keep, the first time it happens.
-    """
-    told: set[str] = set()
-
-    def tell(what: str, path: VirtualPath) -> None:
-        if what not in told:
-            told.add(what)
-            text = "an upload over {path} could not keep the file's {what}; further ones are not logged"
-            log.warn(text, path=str(path), what=what)
-
-    return tell
-
-
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     """Put the default host and the virtual ones together."""
     config, pairs = loaded.config, loaded.certificates
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
+    contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
     gates = gates_of(config, parts) if config.accept else None
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
@@ -155,6 +135,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
             host=name,
             gates=gates,
             pgp=pgp_of(config),
+            contents=contents,
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.

@@ -38,6 +38,7 @@ from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
 from ftpsd.service.operating.own_process import OneProcess
+from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
@@ -86,13 +87,16 @@ class Daemon(Service):
         self._operated = OneProcess(
             self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
         )
+        self.quarantine = QuarantineDesk(self.serving)
         questions = {
             **questions_about(self._operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
             **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
+            **questions_about_quarantine(self.quarantine.answers),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._is_serving = False
+        self._bans_recalled: Deferred[None] = succeed(None)
 
     # --- start
 
@@ -143,6 +147,10 @@ class Daemon(Service):
         """Begin to serve on the ports that `open` has bound."""
         super().startService()  # type: ignore[no-untyped-call]
         self.parts.start()
+        if Duty.TELL in self.parts.duties:
+            # Of several processes, the supervisor does it before they are there.
+            self.ports.hold()
+            self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self.ports.go_on())
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
@@ -163,6 +171,7 @@ class Daemon(Service):
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + 30)
         self.ports.stop_listening()
+        self._bans_recalled.cancel()
         sessions = self.parts.sessions
         busy = sum(pi.is_busy for pi in sessions)
         if busy:

@@ -47,6 +47,7 @@ class Kind(Enum):
     UNSUPPORTED = auto()
     WHOLE_ONLY = auto()  # only whole files are taken here: nothing is appended, resumed, copied or joined
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
+    DAMAGED = auto()  # what is stored is not what was stored, or cannot be opened: nothing of it is given out
     UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now
     IO = auto()
 
