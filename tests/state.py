@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, execute, fail
 
-from ftpsd.durable.schema import migrate
+from ftpsd.durable import facts
+from ftpsd.durable.opening import state_opened
+from ftpsd.durable.schema import BEGUN, migrate
 from ftpsd.durable.store import Store
 from ftpsd.durable.trouble import StateTrouble
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def begin_long_ago(path: Path) -> None:
+    """Make the state file at *path* as one that is there for years: codes are accepted from the first moment on."""
+    with state_opened(path) as connection:
+        facts.remove(connection, BEGUN, "")
 
 
 class InlineStore(Store):

@@ -10,7 +10,8 @@ The decision about a login whose password or certificate is proved, and that nee
   code the first uses it up and the others are remembered, in whichever process they are.
 * Guesses are counted for each user, whatever address they come from, again in that transaction: after `FREE_GUESSES`
   the factor is locked for a time that doubles with each further one (`lock_after`). A login that passes forgives half.
-* Nobody is let in while the state file cannot be used.
+* Nobody is let in while the state file cannot be used. One that was begun anew, because the one of before was lost,
+  does not know which codes were used: none of that time is accepted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ftpsd.auth.codes import STEP, TOLERANCE, offset_of, step_at
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.config.users import UserRecord
 from ftpsd.durable import facts
+from ftpsd.durable.schema import BEGUN
 from ftpsd.durable.store import Store
 from ftpsd.durable.trouble import StateTrouble
 from ftpsd.values.second_factor import digest_of
@@ -117,6 +119,8 @@ class _Answer:
     refusal: Refusal | None = None
     left: int = 0
     """Recovery codes that are left."""
+    wait: float = 0.0
+    """Seconds until codes are accepted again."""
 
 
 class SecondFactors:
@@ -158,6 +162,12 @@ class SecondFactors:
             if answer.passed is Passed.RECOVERY_CODE:
                 text = "{user} has used a recovery code of the second factor, {left} are left"
                 log.warn(text, user=user.name, left=answer.left)
+            if answer.wait:
+                text = (
+                    "{user} cannot log in for another {seconds} s: the state file was begun anew, and does not know "
+                    "which codes were used before"
+                )
+                log.error(text, user=user.name, seconds=round(answer.wait))
             if answer.refusal is not None:
                 raise LoginDenied(answer.refusal)
             return answer.passed
@@ -237,6 +247,11 @@ def _of_code(connection: Connection, attempt: _Attempt, *, is_remembered: bool) 
         facts.put(connection, CLOCK, attempt.key, str(attempt.offset * STEP), now + DAY)
     if attempt.offset is not None and abs(attempt.offset) <= TOLERANCE:
         step = step_at(now) + attempt.offset
+        begun = _begun(connection, now)
+        last = -1 if begun is None else step_at(begun) + TOLERANCE
+        if step <= last:
+            wait = (last + 1) * STEP - now
+            return _Answer(refusal=Refusal.SECOND_FACTOR_UNAVAILABLE, wait=wait)
         if step <= int(facts.get(connection, USED_STEP, attempt.key, now) or -1):
             return _Answer(refusal=Refusal.SECOND_FACTOR_USED)
         facts.put(connection, USED_STEP, attempt.key, str(step), now + KEPT)
@@ -255,6 +270,17 @@ def _of_code(connection: Connection, attempt: _Attempt, *, is_remembered: bool) 
         facts.put(connection, GUESSES, attempt.key, f"{guesses} {now + lock_after(guesses)}", now + KEPT)
     is_skewed = attempt.offset is not None
     return _Answer(refusal=Refusal.SECOND_FACTOR_SKEWED if is_skewed else Refusal.SECOND_FACTOR_WRONG)
+
+
+def _begun(connection: Connection, now: float) -> float | None:
+    """Return when the state file was begun; None for one of before that was noted."""
+    written = facts.get(connection, BEGUN, "", now)
+    begun = None if written is None else float(written)
+    if begun is not None and begun > now:
+        # By a clock that was set back since: what was used before that is not known either.
+        facts.put(connection, BEGUN, "", repr(now))
+        return now
+    return begun
 
 
 def _guesses(connection: Connection, attempt: _Attempt) -> tuple[int, float]:

@@ -105,7 +105,7 @@ def show_pins(found: list[Pin], *, as_json: bool) -> None:
 
 
 def forget_user(config: Path | None, name: str, host: str | None) -> None:
-    """Remove the pins and the ticket of a user who is removed: another one of that name must not have them."""
+    """Remove the pins and the ticket of a user who is removed or added: another one of that name must not have them."""
     from ftpsd.auth.certified.pins import forget
     from ftpsd.config.reading import load_config
 

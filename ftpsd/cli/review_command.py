@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from ftpsd.cli.terminal import FILE, print_table, with_config
+from ftpsd.cli.terminal import FILE, print_table, shown, with_config
 
 # What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -122,4 +122,5 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if isinstance(value, list):
         return (", " if name == "hours" else " ").join(map(str, value))
     text = str(value)
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
+    # Escaped, not left out: two users must not look like one.
+    return shown(text)

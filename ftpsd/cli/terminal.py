@@ -32,6 +32,9 @@ Function = Callable[..., Any]
 _HELP: Final = f"The configuration file; else ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG}."
 
 
+RELOAD: Final = "the running server takes it over with a reload: systemctl reload ftpsd"
+
+
 def given_or_default(config: Path | None) -> Path:
     """Return *config*, or the file that is taken where none is named."""
     return default_config() if config is None else config

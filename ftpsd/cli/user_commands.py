@@ -13,6 +13,7 @@ from ftpsd.cli.ending import end_now, now_option, require_server
 from ftpsd.cli.enrol_command import enrol_user, forget_user
 from ftpsd.cli.terminal import (
     FILE,
+    RELOAD,
     Function,
     ask_password,
     config_option,
@@ -87,12 +88,25 @@ def add_user(
         home = file.user(name).home
         files = [path] if users is not None else [given_or_default(config), path]
         made = _made(home, account, files) if create_home else ""
+        if users is None:
+            _forget_earlier(config, name, host)
         file.save()
     click.echo(f"added {name} to {path}")
+    click.echo(RELOAD, err=True)
     if not home.is_dir():
-        click.echo(f"{home} does not exist yet; run: mkdir -p {home}", err=True)
+        click.echo(f"{home} does not exist yet; run: mkdir -p {shlex.quote(str(home))}", err=True)
     elif made:
         click.echo(made, err=True)
+
+
+def _forget_earlier(config: Path | None, name: str, host: str | None) -> None:
+    """Forget the pins of an earlier user *name*, whom an editor took out of the file."""
+    try:
+        forget_user(config, name, host)
+    except click.UsageError as error:
+        of_host = "" if host is None else f" --host {shlex.quote(host)}"
+        run = f"ftpsd user enrol {shlex.quote(name)} --forget all{of_host}"
+        click.echo(f"certificates of an earlier {name} may be left: {error.message} Then run: {run}", err=True)
 
 
 def _made(home: Path, account: Account | None, files: list[Path]) -> str:
@@ -130,7 +144,7 @@ def set_password(name: str, password_stdin: bool, config: Path | None, users: Pa
     with locked(path) as file:
         file.set_password(name, password)
         file.save()
-    click.echo(f"changed the password of {name} in {path}")
+    click.echo(f"changed the password of {name} in {path}; {RELOAD}")
 
 
 @user.command("remove")
@@ -149,7 +163,7 @@ def remove_user(name: str, now: bool, config: Path | None, users: Path | None, h
         file.save()
     if users is None:
         forget_user(config, name, host)
-    click.echo(f"removed {name} from {path}; the home was left as it is")
+    click.echo(f"removed {name} from {path}; the home was left as it is; {RELOAD}")
     if now:
         end_now(name, config, path)
 

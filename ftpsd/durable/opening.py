@@ -85,6 +85,11 @@ def trouble_with(path: Path) -> str | None:
     return None
 
 
+def is_begun(path: Path) -> bool:
+    """Return whether there is a state file with anything in it."""
+    return path.exists() and path.stat().st_size > 0
+
+
 def _make(path: Path) -> None:
     """Make an empty file where there is none: SQLite's own would have the rights that the umask leaves."""
     if _status(path) is not None:
@@ -143,7 +148,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise StateTrouble("its file system has no shared memory for SQLite (WAL); name a file on a local disk")
     # FULL: a commit is on the disk before it is over. What a code was used for must not come back with the power.
     connection.execute("PRAGMA synchronous = FULL")
-    migrate(connection)
+    migrate(connection, time.time())
 
 
 def _is_locked(error: BaseException) -> bool:

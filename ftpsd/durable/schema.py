@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from ftpsd.durable import facts
 from ftpsd.durable.trouble import StateTrouble
 
 MIGRATIONS: Final = (
@@ -35,6 +36,8 @@ MIGRATIONS: Final = (
     ),
 )
 VERSION: Final = len(MIGRATIONS)
+# The kind of the one fact, without a key, that says when the file was begun: a Unix time.
+BEGUN: Final = "state-begun"
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -53,9 +56,11 @@ def refuse_newer(version: int) -> None:
         )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, begun: float | None = None) -> None:
     """
     Bring the file up to `VERSION`: whole or not at all, and once, whichever process comes first.
+
+    A new file notes that it was *begun* then: of what was before, such as used codes, it knows nothing.
 
     Raises: StateTrouble for a file of a newer ftpsd, sqlite3.Error for one that cannot be written.
     """
@@ -67,6 +72,8 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        if version == 0 and begun is not None:
+            facts.put(connection, BEGUN, "", repr(begun))
         if version < VERSION:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

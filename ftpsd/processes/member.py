@@ -76,7 +76,7 @@ class Member:
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
-        self.orders = Orders({**answers, **about_sessions}, self.supervisor_has_gone)
+        self.orders = Orders({**answers, **about_sessions, **self._daemon.quarantine.answers}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """

@@ -4,7 +4,7 @@ A server of several processes as its operator sees it: every process is asked, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -13,7 +13,9 @@ from twisted.python.failure import Failure
 
 from ftpsd.processes.child import ANSWER, Child
 from ftpsd.service.operating.own_process import LastReload
+from ftpsd.service.operating.quarantine_desk import PATIENCE
 from ftpsd.service.operating.question import MOST_SESSIONS
+from ftpsd.service.orders import Trouble
 
 if TYPE_CHECKING:
     from ftpsd.processes.supervisor import Supervisor
@@ -96,6 +98,21 @@ class SeveralProcesses:
         if not asked:
             return succeed(answers)
         return DeferredList(asked).addCallback(lambda _: answers)
+
+
+def passed_on(supervisor: Supervisor, names: Iterable[str]) -> dict[str, Callable[..., Deferred[dict[str, Any]]]]:
+    """Return answers to the questions *names* by one of the processes, whichever is ready."""
+
+    def one(name: str) -> Callable[..., Deferred[dict[str, Any]]]:
+        def ask(**arguments: object) -> Deferred[dict[str, Any]]:
+            children = supervisor.ready_children()
+            if not children:
+                raise Trouble("no process is ready; try again in a moment")
+            return children[0].ask(name, PATIENCE, **arguments)
+
+        return ask
+
+    return {name: one(name) for name in names}
 
 
 class _Answers:

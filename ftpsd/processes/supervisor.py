@@ -29,7 +29,7 @@ from ftpsd.auth.passwords import MOST_VERIFIED
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
-from ftpsd.processes.operated import SeveralProcesses
+from ftpsd.processes.operated import SeveralProcesses, passed_on
 from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import LOCK_AUDIT, CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
@@ -45,6 +45,7 @@ from ftpsd.service.listeners import ListenProblem, OpenPorts, adopt, bound, open
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import tell_error
@@ -109,7 +110,11 @@ class Supervisor:
         """Stops the server as SIGTERM does, without being the first of two signals."""
         self._control_socket = ControlSocket(
             config,
-            {**questions_about(SeveralProcesses(self)), **questions_about_bans(self.penalties, reactor.seconds)},
+            {
+                **questions_about(SeveralProcesses(self)),
+                **questions_about_bans(self.penalties, reactor.seconds),
+                **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
+            },
             self.bus,
             reactor,
         )

@@ -51,8 +51,8 @@ class Record:
     """
     What is known of a refused file.
 
-    *path* is what its user calls it and *inner* the path in its tree; *replaces* is the identity of the file that it
-    was to replace, empty for none. *time* is Unix time.
+    *path* is what its user calls it and *inner* the path in its tree; *replaces* tells the file that it was to replace
+    from others, empty for none. *time* is Unix time.
     """
 
     incident: str
@@ -256,7 +256,7 @@ class Custodian:
             refusal.engine,
             refusal.signatures,
             refusal.found,
-            "" if replaced is None else identity_of(replaced),
+            "" if replaced is None else replaced_by(replaced.st_mtime_ns),
         )
         try:
             self._quarantine.take(record, place, fd)
@@ -269,6 +269,6 @@ class Custodian:
         return refusal.is_kept
 
 
-def identity_of(status: os.stat_result) -> str:
-    """Return what tells a file in its state from others, and from itself when it has been changed."""
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+def replaced_by(modified_ns: int) -> str:
+    """Return what tells the file that was there, changed at *modified_ns*, from one that came since."""
+    return str(modified_ns)

@@ -27,12 +27,12 @@ from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
-from ftpsd.storage.uploads.policy import Tell, UploadPolicy
+from ftpsd.service.upload_policy import upload_policy
+from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.policy import ClientPolicy
 from ftpsd.tls.session_tls import TLSPolicy
 from ftpsd.values.login_method import LoginMethod
-from ftpsd.values.path import VirtualPath
 
 log = Logger()
 
@@ -40,15 +40,7 @@ log = Logger()
 def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     """Put the Runtime of *loaded* together, out of the process's *parts*."""
     config = loaded.config
-    uploads = config.uploads
-    policy = UploadPolicy(
-        atomic=uploads.mode == "atomic",
-        durable=uploads.durable,
-        keep_partial=uploads.keep_partial,
-        umask=uploads.umask,
-        digests=config.audit.sha256,
-        tell=tell_once(),
-    )
+    policy = upload_policy(config)
     limits = config.limits
     dialer = Dialer(config.active.source_port, limits.data_connect_timeout, parts.reactor)
     data = DataSettings(
@@ -87,21 +79,6 @@ def gates_of(config: Config, parts: Parts) -> Gates:
 
     quarantine = Quarantine(config.quarantine.directory, config.quarantine.max_size)
     return Gates(config.accept, GateParts(config.scanning, quarantine, tell))
-
-
-def tell_once() -> Tell:
-    """
-    Return a function that warns of each property that new versions of files do not keep, the first time it happens.
-    """
-    told: set[str] = set()
-
-    def tell(what: str, path: VirtualPath) -> None:
-        if what not in told:
-            told.add(what)
-            text = "an upload over {path} could not keep the file's {what}; further ones are not logged"
-            log.warn(text, path=str(path), what=what)
-
-    return tell
 
 
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:

@@ -37,6 +37,7 @@ from ftpsd.service.load import Loaded, load
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.own_process import OneProcess
+from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
@@ -85,9 +86,11 @@ class Daemon(Service):
         self._operated = OneProcess(
             self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
         )
+        self.quarantine = QuarantineDesk(self.serving)
         questions = {
             **questions_about(self._operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
+            **questions_about_quarantine(self.quarantine.answers),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._is_serving = False

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from twisted.logger import Logger
 
 from ftpsd import __version__
+from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
@@ -53,7 +54,16 @@ LOOKUP_QUEUE = 200
 
 
 # Events of no session that the process tells whom they happen to.
-OF_ONE_PROCESS = StateFailed | StateRestored | SinkFailing | SinkRestored | EventGivenUp | EventsRemoved
+OF_ONE_PROCESS = (
+    StateFailed
+    | StateRestored
+    | SinkFailing
+    | SinkRestored
+    | EventGivenUp
+    | EventsRemoved
+    | QuarantineReleased
+    | QuarantinePurged
+)
 
 log = Logger()
 

@@ -176,10 +176,10 @@ def get(storage: Storage, path: str, offset: int = 0) -> bytes:
     source = storage.open_source(at(path), offset)
     try:
         buffer = memoryview(bytearray(4096))
-        data = b""
+        data = bytearray()
         while count := source.read_into(buffer):
             data += buffer[:count]
-        return data
+        return bytes(data)
     finally:
         source.close()
 

@@ -29,7 +29,7 @@ import yaml
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from ftpsd.demo.authority import Demonstration
-from tests.e2e.forked import nursery
+from tests.e2e.forked import ftpsd, nursery
 from tests.e2e.polling import eventually
 from tests.e2e.ports import PortBlock, claim_block
 from tests.tools import ROOT
@@ -240,19 +240,19 @@ class Daemon:
         self.ports.release()
         shutil.rmtree(self.control_socket.parent, ignore_errors=True)
 
-    def order(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command of `ftpsd` with this configuration, under the program *before*; return how it ended."""
-        ordered = self.start_order(*arguments, before=before)
-        stdout, stderr = ordered.communicate(timeout=60)
-        return subprocess.CompletedProcess(arguments, ordered.returncode, stdout, stderr)
+    def order(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `ftpsd` with this configuration; return how it ended."""
+        return ftpsd(*arguments, environ=self._environ_of_orders)
 
-    def start_order(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start it, and wait for nothing."""
-        environ = {**os.environ, "FTPSD_CONFIG": str(self.config_file), "PYTHONPATH": str(ROOT)}
-        command = [*before, sys.executable, "-m", "ftpsd.cli", *arguments]
+    @property
+    def _environ_of_orders(self) -> dict[str, str]:
+        return {**os.environ, "FTPSD_CONFIG": str(self.config_file), "PYTHONPATH": str(ROOT)}
+
+    def start_order(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it as the installed program, and wait for nothing."""
         return subprocess.Popen(
-            command,
-            env=environ,
+            [sys.executable, "-m", "ftpsd.cli", *arguments],
+            env=self._environ_of_orders,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,16 +1,22 @@
-"""Forked daemons, as `subprocess.Popen` would show them; nursery.py is the process that they come from."""
+"""
+Forked daemons and commands, as `subprocess` would show them; nursery.py is the process that they come from.
+
+    ftpsd("user", "show", "alice", "--config", path)     ->  a CompletedProcess, as of the installed `ftpsd`
+"""
 
 from __future__ import annotations
 
 import atexit
 import json
 import os
+import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -52,8 +58,15 @@ class Nursery:
     def start(self, daemon: Path, config: Path, environ: Mapping[str, str], *, has_faults: bool = False) -> Forked:
         """Fork a daemon with *config* in the folder *daemon*."""
         (daemon / "stderr").write_bytes(b"")  # not what the one before has said
-        wanted = {"folder": str(daemon), "config": str(config), "environ": dict(environ), "faults": has_faults}
-        pid = self.ask({"start": wanted})
+        words = ["serve", "--config", str(config)]
+        return self.fork(words, daemon, here=daemon, environ=environ, has_faults=has_faults)
+
+    def fork(
+        self, words: Sequence[str], folder: Path, *, here: Path, environ: Mapping[str, str], has_faults: bool = False
+    ) -> Forked:
+        """Fork `ftpsd` with *words*, whose streams are in *folder*, to run in *here*."""
+        wanted = {"words": list(words), "folder": str(folder), "here": str(here), "environ": dict(environ)}
+        pid = self.ask({"start": {**wanted, "faults": has_faults}})
         assert pid is not None
         return Forked(self, pid)
 
@@ -65,7 +78,7 @@ class Nursery:
 
 
 class Forked:
-    """A forked daemon, as `subprocess.Popen` would show it."""
+    """A forked process, as `subprocess.Popen` would show it."""
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
         self._nursery = nursery
@@ -80,10 +93,15 @@ class Forked:
 
     def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end."""
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            assert time.monotonic() < deadline, f"the daemon still runs after {timeout} s"
-            time.sleep(0.002)
+        if self.poll() is None:
+            # It is there, as a zombie at least, until the nursery is asked again.
+            pidfd = os.pidfd_open(self.pid)
+            try:
+                assert select.select([pidfd], [], [], timeout)[0], f"it still runs after {timeout} s"
+            finally:
+                os.close(pidfd)
+        code = self.poll()
+        assert code is not None
         return code
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -94,3 +112,36 @@ class Forked:
     def kill(self) -> None:
         """Kill it."""
         self.send_signal(signal.SIGKILL)
+
+
+class Command:
+    """A command of `ftpsd` that has been started; *input* is what it reads."""
+
+    def __init__(self, *words: object, environ: Mapping[str, str] | None = None, input: str | None = None) -> None:
+        self._words = [str(word) for word in words]
+        self._folder = Path(tempfile.mkdtemp(prefix="ftpsd-command-"))
+        if input is not None:
+            (self._folder / "stdin").write_text(input)
+        given = dict(os.environ if environ is None else environ)
+        self._forked = nursery().fork(self._words, self._folder, here=ROOT, environ=given)
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._forked.poll()
+
+    def wait(self, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; return how it ended, and what it said."""
+        try:
+            code = self._forked.wait(timeout)
+            out, errors = ((self._folder / name).read_text() for name in ("stdout", "stderr"))
+        finally:
+            self._forked.kill()
+            shutil.rmtree(self._folder)
+        return subprocess.CompletedProcess(self._words, code, out, errors)
+
+
+def ftpsd(
+    *words: object, environ: Mapping[str, str] | None = None, input: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of `ftpsd`; return how it ended, and what it said."""
+    return Command(*words, environ=environ, input=input).wait()

@@ -1,11 +1,13 @@
 """
-The nursery: a process that has loaded all of the daemon's code, and forks a daemon whenever a test asks.
+The nursery: a process that has loaded all of ftpsd's code, and forks a daemon or a command whenever a test asks.
 
 To load it takes half a second of processor time, nine tenths of a start, and there are hundreds of starts. What is
-forked is `ftpsd serve` itself: the reactor, the pools and everything else that a process has are made after the fork.
+forked is `ftpsd` itself: the reactor, the pools and everything else that a process has are made after the fork.
 
-    <- {"start": {"folder": ..., "config": ..., "environ": {...}, "faults": true}}   -> pid
-    <- {"poll": pid}                                                                 -> exit code, null while it runs
+    <- {"start": {"words": [...], "folder": ..., "here": ..., "environ": {...}, "faults": true}}   -> pid
+    <- {"poll": pid}                                                       -> exit code, null while it runs
+
+*words* follow `ftpsd`; *folder* has its standard streams (stdin where there is such a file); it runs in *here*.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import ftpsd.start
 
 
 def main() -> None:
-    """Serve requests until the test run has ended, and take the daemons along."""
+    """Serve requests until the test run has ended, and take along what still runs."""
     children: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
@@ -40,34 +42,37 @@ def main() -> None:
 
 
 def start(wanted: dict[str, Any]) -> int:
-    """Fork a daemon and return its pid."""
+    """Fork and return the pid."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        code = serve(Path(wanted["folder"]), wanted["config"], wanted["environ"], has_faults=wanted["faults"])
+        code = run(wanted["words"], Path(wanted["folder"]), wanted)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-def serve(folder: Path, config: str, environ: dict[str, str], *, has_faults: bool) -> int:
-    """Run `ftpsd serve` in *folder* and return the exit code."""
-    os.chdir(folder)
+def run(words: list[str], folder: Path, wanted: dict[str, Any]) -> int:
+    """Run `ftpsd` with *words* and return the exit code."""
+    os.chdir(wanted["here"])
     os.environ.clear()
-    os.environ.update(environ)
-    for fd, name in ((0, os.devnull), (1, str(folder / "stdout")), (2, str(folder / "stderr"))):
+    os.environ.update(wanted["environ"])
+    given = folder / "stdin"
+    for fd, name in ((0, given if given.exists() else os.devnull), (1, folder / "stdout"), (2, folder / "stderr")):
         opened = os.open(name, os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, fd)
         os.close(opened)
-    if has_faults:
+    # Not the buffer of the nursery's requests.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if wanted["faults"]:
         from tests.reliability.faults import Faults
 
         Faults(folder).install()
     try:
-        ftpsd.cli.program.main(["serve", "--config", config], prog_name="ftpsd")
+        ftpsd.cli.program.main(words, prog_name="ftpsd")
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -7,6 +7,7 @@ of the home, a session, port, descriptor or memory that stays.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -18,9 +19,10 @@ from random import Random
 
 import pytest
 
+from ftpsd.values.second_factor import spelt
 from tests.e2e.client import CLEAR, EXPLICIT, EXPLICIT_1_2, IPV4, TIMEOUT, ControlConnection, control, tls_context
 from tests.e2e.conftest import StartDaemon
-from tests.e2e.daemon import Account, Daemon
+from tests.e2e.daemon import PASSWORD, Account, Daemon
 from tests.fuzz.dialogues import INTERRUPTS, check_replies, dialogue, noise
 from tests.fuzz.mutations import cut
 from tests.fuzz.seeds import replayable, rounds
@@ -37,10 +39,19 @@ class Ground:
     def __init__(self, start: StartDaemon, require: str) -> None:
         self.daemon: Daemon = start({"tls": {"require": require}, **SETTINGS})
         self.account: Account = self.daemon.account()
+        self.guarded: Account = self._guarded()
         self.canary = self.account.home.parent / "canary"
         self.canary.mkdir()
         (self.canary / "secret").write_text("secret")
         self.furnish()
+
+    def _guarded(self) -> Account:
+        """Return a user with a second factor, whose device nobody has."""
+        account, users = self.daemon.account(), self.daemon.users
+        users[account.name]["second_factor"] = {"totp": spelt(os.urandom(20))}
+        self.daemon.write_users(users)
+        self.daemon.reload()
+        return account
 
     def furnish(self) -> None:
         """Put the files back that the dialogues are about."""
@@ -71,6 +82,19 @@ def named(ground: Ground, connection: ControlConnection) -> list[bytes]:
     return [f"USER {ground.account.name}".encode()]
 
 
+def half_proved(ground: Ground, connection: ControlConnection) -> list[bytes]:
+    """The password was right, and the code of the second factor is due."""
+    connection.ask(f"USER {ground.guarded.name}")
+    assert connection.ask(f"PASS {PASSWORD}").startswith("332")
+    return []
+
+
+def guessing(ground: Ground, connection: ControlConnection) -> list[bytes]:
+    """A wrong code is looked at."""
+    half_proved(ground, connection)
+    return [b"ACCT 000000"]
+
+
 def logged_in(ground: Ground, connection: ControlConnection) -> list[bytes]:
     """A user has logged in."""
     connection.log_in(ground.account)
@@ -95,7 +119,7 @@ def listening(ground: Ground, connection: ControlConnection) -> list[bytes]:
     return [b"EPSV"]
 
 
-STATES: tuple[State, ...] = (silent, named, logged_in, renaming, restarting, listening)
+STATES: tuple[State, ...] = (silent, named, half_proved, guessing, logged_in, renaming, restarting, listening)
 WAYS = (CLEAR, EXPLICIT, EXPLICIT_1_2)
 
 
@@ -170,6 +194,8 @@ def test_every_state(open_ground: Ground) -> None:
             if number % 500 == 499:
                 watch.settle()
     watch.settle()
+    users = {event["user"] for event in open_ground.daemon.audit('"logged-in"')}
+    assert open_ground.guarded.name not in users
 
 
 @pytest.mark.slow

@@ -67,6 +67,11 @@ def forget(connection: Connection, account: str, fingerprint: str | None = None)
     return len(known) - len(left)
 
 
+def accounts(connection: Connection, now: float) -> set[str]:
+    """Return the accounts with pins, or with a ticket that is good *now*."""
+    return {fact.key for kind in (TICKETS, PINS) for fact in facts.every(connection, kind, now)}
+
+
 def _write(connection: Connection, account: str, kept: list[Pin]) -> None:
     if kept:
         values = [(each.fingerprint, each.subject, each.since) for each in kept]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from ftpsd.cli.ending import end_now, now_option, require_server
-from ftpsd.cli.terminal import hashed, users_file
+from ftpsd.cli.terminal import RELOAD, hashed, users_file
 from ftpsd.cli.user_commands import users_options
 
 # Letters that nobody takes for each other, also read out; 25 of them are 120 bits.
@@ -21,7 +21,6 @@ _SECRET: Final = {
     "password": "ftpsd user password NAME, or ftpsd user generate NAME",
     "second_factor": "ftpsd user otp NAME",
 }
-_RELOAD: Final = "the running server takes it over with a reload: systemctl reload ftpsd"
 
 
 @click.command("set")
@@ -49,7 +48,7 @@ def set_keys(name: str, settings: tuple[str, ...], config: Path | None, users: P
         file.set(name, changes)
         if file.is_changed:
             file.save()
-    click.echo(f"changed {', '.join(changes)} of {name} in {path}; {_RELOAD}")
+    click.echo(f"changed {', '.join(changes)} of {name} in {path}; {RELOAD}")
 
 
 def _change(setting: str) -> tuple[str, Any]:
@@ -106,7 +105,7 @@ def _switch(name: str, is_enabled: bool, path: Path) -> None:
 
     word = "enabled" if is_enabled else "disabled"
     if set_enabled(path, name, is_enabled):
-        click.echo(f"{word} {name} in {path}; {_RELOAD}")
+        click.echo(f"{word} {name} in {path}; {RELOAD}")
     else:
         click.echo(f"{name} was {word} already")
 
@@ -129,7 +128,7 @@ def generate(name: str, config: Path | None, users: Path | None, host: str | Non
         file.set_password(name, stored)
         file.save()
     click.echo(password)
-    click.echo(f"changed the password of {name} in {path}; {_RELOAD}", err=True)
+    click.echo(f"changed the password of {name} in {path}; {RELOAD}", err=True)
 
 
 def new_password() -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from ftpsd.cli.terminal import users_file
+from ftpsd.cli.terminal import RELOAD, given_or_default, users_file
 from ftpsd.cli.user_commands import users_options
 
 # Wrong codes before the command gives up: a device with another clock, or another secret.
@@ -63,17 +63,36 @@ def otp(
     else:
         secret = new_secret()
         _show(secret, name, issuer or socket.gethostname())
-        if not no_confirm and sys.stdin is not None and sys.stdin.isatty():
-            _confirm(secret)
+        if sys.stdin is not None and sys.stdin.isatty():
+            if not no_confirm:
+                _confirm(secret)
+        elif not no_confirm:
+            click.echo("No code was asked for: standard input is no terminal.", err=True)
     codes = new_recovery_codes()
     with locked(path) as file:
         file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": [digest_of(code) for code in codes]}})
         file.save()
+    if users is None:
+        _begin_state(config)
     what = "recovery codes" if only_recovery else "second factor"
-    click.echo(f"changed the {what} of {name} in {path}")
+    click.echo(f"changed the {what} of {name} in {path}; {RELOAD}")
     click.echo("\nRecovery codes, for when the device is lost. Each counts once; they are not shown again:\n")
     for code in codes:
         click.echo(f"    {code}")
+
+
+def _begin_state(config: Path | None) -> None:
+    """Make the state file where there is none: codes of the minute in which it is begun are not accepted."""
+    from ftpsd.config.reading import load_config
+    from ftpsd.durable.opening import is_begun, open_state
+    from ftpsd.durable.trouble import StateTrouble
+
+    state = load_config(given_or_default(config)).state
+    try:
+        if state is not None and not is_begun(state):
+            open_state(state).close()
+    except (StateTrouble, OSError) as error:
+        click.echo(f"The state file cannot be used, so no code is accepted: {state}: {error}", err=True)
 
 
 def _show(secret: bytes, name: str, issuer: str) -> None:

@@ -17,7 +17,9 @@ from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import Key
 from ftpsd.config.people.provenance import Provenance
 from ftpsd.config.users import UserRecord, Users, load_users
+from ftpsd.control.state.hosts import account_of
 from ftpsd.service.inspecting.last_use import Account, LastUse
+from ftpsd.service.inspecting.pinned import pinned_accounts
 from ftpsd.values.hours import are_now
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
@@ -38,6 +40,8 @@ class People:
 
     hosts: dict[str, Users]
     authentication: dict[str, str]
+    pinned: frozenset[str] | None = frozenset()
+    """The accounts with pinned certificates; None: not known."""
     _places: dict[int, Provenance] = field(default_factory=dict)
 
     @classmethod
@@ -58,7 +62,7 @@ class People:
         for section in config.virtual_hosts:
             hosts[section.names[0]] = users(section.users)
             methods[section.names[0]] = section.authentication or config.authentication
-        return cls(hosts, dict(methods))
+        return cls(hosts, dict(methods), pinned_accounts(config))
 
     def review(self, account: Account) -> Review | None:
         """Return the rights of *account*."""
@@ -81,7 +85,8 @@ def rows(people: People, wanted: Wanted, last: LastUse | None, now: datetime | N
         for record in users.users.values():
             if wanted.user is not None and record.name != wanted.user:
                 continue
-            facts = _facts(record, people.authentication[host], now)
+            may_be_pinned = people.pinned is None or account_of(host, record.name) in people.pinned
+            facts = _facts(record, _status(record, people.authentication[host], now, may_be_pinned))
             review = Review(record)
             keys = _Keys(record, places)
             for number in _numbers(review, wanted):
@@ -118,11 +123,11 @@ def _numbers(review: Review, wanted: Wanted) -> Iterable[int]:
     return [decides] if review.rights[decides].allow else []
 
 
-def _facts(user: UserRecord, method: str, now: datetime) -> dict[str, Any]:
+def _facts(user: UserRecord, status: str) -> dict[str, Any]:
     return {
         "user": user.name,
         "group": user.group,
-        "status": _status(user, method, now),
+        "status": status,
         "enabled": user.enabled,
         "expires": None if user.expires is None else user.expires.isoformat(),
         "hours": [str(hours) for hours in user.hours],
@@ -130,14 +135,19 @@ def _facts(user: UserRecord, method: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def _status(user: UserRecord, method: str, now: datetime) -> str:
+def _status(user: UserRecord, method: str, now: datetime, may_be_pinned: bool) -> str:
     """Return whether the user can log in now, from an address that is allowed."""
     if not user.enabled:
         return "disabled"
     if user.expires is not None and user.expires <= now:
         return "expired"
-    if user.password is None and (user.authentication or method) != "certificate":
+    method = user.authentication or method
+    if user.password is None and method != "certificate":
         return "no password"
+    if method != "password" and not user.certificates and not may_be_pinned:
+        return "no certificate"
+    if user.second_factor is not None and not user.second_factor.is_enrolled:
+        return "no second factor"
     return "active" if are_now(user.hours, now) else "outside of hours"
 
 

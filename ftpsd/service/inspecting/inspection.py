@@ -20,10 +20,11 @@ from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import Users
-from ftpsd.durable.opening import trouble_with
+from ftpsd.durable.opening import is_begun, trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
+from ftpsd.service.inspecting.pinned import left_over
 from ftpsd.service.pairs import Certificates, load_certificates
 from ftpsd.values.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
@@ -64,6 +65,9 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     found += second_factors(config, findings.everybody)
+    names = ["", *(section.names[0] for section in config.virtual_hosts)]
+    by_host = zip(names, [findings.users, *findings.hosts], strict=True)
+    found += left_over(config, {host: users for host, users in by_host if users is not None})
     return Inspection(
         config,
         findings,
@@ -88,10 +92,17 @@ def state_trouble(config: Config, everybody: Sequence[Users]) -> Iterator[Config
     Nobody with a second factor is let in without it, and all others are.
     """
     trouble = None if config.state is None else trouble_with(config.state)
+    count = len(list(_with_second_factor(everybody)))
     if trouble is not None:
-        count = len(list(_with_second_factor(everybody)))
         more = f"; until it can, {count} users with a second factor cannot log in" if count else ""
         yield config.complaint(("state",), f"{config.state}: {trouble}{more}", "error" if count else "warning")
+    elif config.state is not None and count and not is_begun(config.state):
+        message = (
+            f"{config.state} is not there, and a new one is begun: it knows of no used code, no enrolled certificate "
+            "and no ban. Codes are refused for a minute from then on. If there was one before, bring it back from a "
+            "backup, or make new recovery codes, for used ones count again: ftpsd user otp NAME --recovery"
+        )
+        yield config.complaint(("state",), message, "warning")
 
 
 def second_factors(config: Config, everybody: Sequence[Users]) -> Iterator[ConfigError]:

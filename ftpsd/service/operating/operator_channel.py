@@ -247,7 +247,7 @@ class Desk(Factory):
             raise Trouble(self.callers.why_not(caller, question.role, name))
         if question.role is Role.OPERATOR:
             self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "accepted"))
-        return question.ask(arguments)
+        return question.ask(arguments, caller.name)
 
     def _note_refusal(self, caller: Caller, name: str, told: str | None) -> None:
         """Log the refusal, unless one of the same user's was logged a moment ago."""

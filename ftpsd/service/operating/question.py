@@ -50,14 +50,20 @@ class Question:
 
     role: Role
     answer: Callable[..., object]
+    tells_caller: bool = False
+    """Whether the answer takes the name of the caller, too, as *account*."""
 
-    def ask(self, arguments: object) -> object:
-        """Answer. Raises: Trouble for arguments that do not fit."""
+    def ask(self, arguments: object, caller: str = "") -> object:
+        """Answer *caller*. Raises: Trouble for arguments that do not fit."""
         if not isinstance(arguments, dict):
             raise Trouble("arguments have names")
         for name, value in arguments.items():
             if not (value is None or (isinstance(value, str) and len(value) <= LONGEST_ARGUMENT)):
                 raise Trouble(f"{name!s:.40} is no text of at most {LONGEST_ARGUMENT} characters")
+        if self.tells_caller:
+            if "account" in arguments:
+                raise Trouble("the account is that of the caller")
+            arguments = {**arguments, "account": caller}
         try:
             signature(self.answer).bind(**arguments)
         except TypeError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ import pytest
 from tests.clientpki import ClientAuthority, Identity
 from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, IPV4, TIMEOUT, ReusedFTP_TLS, Way, reply, tls_context, upload
 from tests.e2e.daemon import PASSWORD, Daemon, password_hash
+from tests.e2e.forked import ftpsd
 from tests.tools import require_tool
 
-USERS = ("first", "raced", "both", "late", "plain", "curl", "broken")
+USERS = ("first", "raced", "both", "late", "next", "plain", "curl", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,7 @@ class Enrolling:
 
     def ftpsd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Call `ftpsd user enrol` with *words*."""
-        command = [sys.executable, "-m", "ftpsd.cli", "user", "enrol", *words, "--config", str(self.daemon.config_file)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        return ftpsd("user", "enrol", *words, "--config", self.daemon.config_file)
 
     def ticket(self, name: str, *more: str) -> str:
         """Return a ticket for *name*."""
@@ -115,8 +114,8 @@ def test_the_first_login_with_a_ticket_pins_the_certificate(enrolling: Enrolling
     (pin,) = json.loads(enrolling.ftpsd("first", "--list", "--json").stdout)
     assert (pin["fingerprint"], pin["subject"]) == (mine.fingerprint, "CN=mine")
     assert ticket not in enrolling.daemon.audit_text()
-    show = [sys.executable, "-m", "ftpsd.cli", "user", "show", "first", "--config", str(enrolling.daemon.config_file)]
-    assert mine.fingerprint in subprocess.run(show, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
+    shown = ftpsd("user", "show", "first", "--config", enrolling.daemon.config_file)
+    assert (shown.returncode, mine.fingerprint in shown.stdout) == (0, True)
     # It goes on over a reload, and a pin that is forgotten ends it.
     enrolling.daemon.reload()
     assert reply(ftp, "PWD").startswith("257 ")
@@ -161,10 +160,23 @@ def test_a_new_ticket_takes_the_place_of_the_last(enrolling: Enrolling) -> None:
     assert enrolling.said(mine, "late", first) == ("331", "530")
     assert enrolling.said(mine, "late", second) == ("331", "230")
     assert len(json.loads(enrolling.ftpsd("late", "--list", "--json").stdout)) == 1
-    remove = [sys.executable, "-m", "ftpsd.cli", "user", "remove", "late"]
-    remove += ["--config", str(enrolling.daemon.config_file)]
-    subprocess.run(remove, check=True, timeout=TIMEOUT, capture_output=True)
+    assert ftpsd("user", "remove", "late", "--config", enrolling.daemon.config_file).returncode == 0
     assert json.loads(enrolling.ftpsd("late", "--list", "--json").stdout) == []
+
+
+def test_the_next_user_of_a_name_has_no_pins(enrolling: Enrolling) -> None:
+    """Where an editor took the last one out of the file: neither the certificate nor a ticket is handed down."""
+    daemon, mine = enrolling.daemon, enrolling.own("next")
+    assert enrolling.said(mine, "next", enrolling.ticket("next")) == ("331", "230")
+    unspent, before = enrolling.ticket("next"), daemon.users_file.read_text()
+    left = json.loads(before)
+    user = left["users"].pop("next")
+    daemon.users_file.write_text(json.dumps(left))
+    words = ("user", "add", "next", "--home", user["home"], "--password-stdin", "--config", daemon.config_file)
+    assert ftpsd(*words, input="another\n").returncode == 0
+    assert json.loads(enrolling.ftpsd("next", "--list", "--json").stdout) == []
+    daemon.users_file.write_text(before)
+    assert enrolling.said(mine, "next", unspent) == ("331", "530")
 
 
 def test_what_the_operator_is_told(enrolling: Enrolling) -> None:

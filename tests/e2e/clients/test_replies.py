@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.at_once import all_at_once
 from tests.e2e.client import (
     EXPLICIT,
     EXPLICIT_1_2,
@@ -64,23 +65,23 @@ def without_an_end(plain: socket.socket, guest: ControlConnection, daemon: Daemo
 
 
 @pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
-@pytest.mark.parametrize(
-    ("spoil", "expected"),
-    [
-        (in_a_new_session, "522 The data connection must resume the TLS session of the control connection."),
-        (in_clear, "425 The TLS handshake on the data connection failed."),
-        (without_a_byte, "425 The TLS handshake on the data connection failed."),
-        (without_an_end, "426 Data connection ended without TLS close_notify, not stored."),
-    ],
-)
-def test_a_transfer_that_fails_has_one_final_reply(
-    daemon: Daemon, way: Way, account: Account, spoil: Spoil, expected: str
-) -> None:
+def test_a_transfer_that_fails_has_one_final_reply(daemon: Daemon, way: Way) -> None:
     """
     lftp and FluentFTP take a second one for the reply to their next command, and reconnect ("stale data").
 
     The text says what is wrong: people look for it when their client cannot resume.
     """
+    cases = [
+        (in_a_new_session, "522 The data connection must resume the TLS session of the control connection."),
+        (in_clear, "425 The TLS handshake on the data connection failed."),
+        (without_a_byte, "425 The TLS handshake on the data connection failed."),
+        (without_an_end, "426 Data connection ended without TLS close_notify, not stored."),
+    ]
+    all_at_once(fails_once, [(daemon, way, daemon.account(), *case) for case in cases])
+
+
+def fails_once(daemon: Daemon, way: Way, account: Account, spoil: Spoil, expected: str) -> None:
+    """Fail twice in one session, and see one reply each time."""
     guest = control(daemon, way)
     guest.log_in(account)
     for _ in range(2):
@@ -186,11 +187,14 @@ def test_226_and_the_end_of_an_empty_upload(daemon: Daemon, account: Account, ho
 
 
 @pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
-@pytest.mark.parametrize(("size", "is_passive"), [(0, True), (1000, True), (200_000, True), (1000, False)])
-def test_ftplib_reads_why_it_is_refused(
-    daemon: Daemon, way: Way, account: Account, size: int, is_passive: bool
-) -> None:
+def test_ftplib_reads_why_it_is_refused(daemon: Daemon, way: Way) -> None:
     """Python's own client, which cannot resume, ends each data connection with unwrap(): it must not fail there."""
+    cases = [(0, True), (1000, True), (200_000, True), (1000, False)]
+    all_at_once(is_refused, [(daemon, way, daemon.account(), *case) for case in cases])
+
+
+def is_refused(daemon: Daemon, way: Way, account: Account, size: int, is_passive: bool) -> None:
+    """Be refused an upload of *size* bytes, and a download."""
     (account.home / "file").write_bytes(content(1000))
     ftp = ftplib.FTP_TLS(context=tls_context(daemon, way.version), timeout=TIMEOUT)
     ftp.connect(IPV4, daemon.ports.explicit)

@@ -15,6 +15,7 @@ from ftpsd.auth.codes import code_of, step_at
 from ftpsd.demo.authority import Demonstration
 from ftpsd.values.second_factor import digest_of, new_recovery_codes, spelt
 from tests.e2e.daemon import PASSWORD, Account, Daemon
+from tests.state import begin_long_ago
 
 USERS = 40
 
@@ -49,6 +50,7 @@ class Office:
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
+        begin_long_ago(daemon.folder / "state.db")
         self.users: dict[str, dict[str, Any]] = daemon.users
         self._people: list[Person] = []
         for name, user in self.users.items():

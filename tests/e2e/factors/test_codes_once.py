@@ -11,6 +11,7 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import PASSWORD
 from tests.e2e.factors.conftest import Office, Person
 from tests.e2e.polling import eventually
+from tests.state import begin_long_ago
 
 ELSEWHERE = "127.0.0.2"
 
@@ -71,5 +72,6 @@ def test_a_server_whose_state_file_is_missing(start_daemon: StartDaemon) -> None
     daemon.wait_for_event("login-refused", reason="second factor cannot be checked", name=person.name)
     assert f"{person.name} cannot log in: the second factor needs the state file" in daemon.stderr
     (daemon.folder / "missing").mkdir()
+    begin_long_ago(daemon.folder / "missing" / "state.db")
     assert log_in(office, person, person.with_code()) == "230"
     daemon.wait_for_event("state-restored")

@@ -17,6 +17,7 @@ from tests.clientpki import ClientAuthority, Identity
 from tests.e2e.client import EXPLICIT_1_2, IPV4, ReusedFTP_TLS, reply, tls_context
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.polling import eventually
+from tests.state import begin_long_ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, tls_files: Any) -> Iterator
     identities = (pki.issue("one", alice), pki.issue("two", alice))
     section = {"request": "optional", "authorities": str(pki.file), "crl": str(pki.crl)}
     daemon = Daemon(folder / "server", tls_files, {"tls": {"client_certificates": section}}, users=8)
+    begin_long_ago(daemon.folder / "state.db")
     made, users = [], daemon.users
     for number, (name, user) in enumerate(users.items()):
         secret = os.urandom(20)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import ftplib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, content, log_in, upload
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
+from tests.e2e.processes.conftest import TWO
 from tests.e2e.processes.pair import one_in_each
 
 LIMIT, SIZE, CLIENTS = 1_000_000, 300_000, 8
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
+    """Two processes; each test gives them its users anew."""
+    daemon = Daemon(tmp_path_factory.mktemp("quotas"), tls_files, TWO)
+    try:
+        daemon.start()
+        yield daemon
+        daemon.stop()
+    finally:
+        daemon.kill()
 
 
 def with_quota(own: Daemon, quota: dict[str, int]) -> None:
@@ -71,6 +88,8 @@ def test_who_may_not_overwrite_does_not(own: Daemon) -> None:
 
 def test_ranges_of_one_file(own: Daemon) -> None:
     """Eight uploads into ranges of one file at once, in both processes: each that was answered 226 is there."""
+    own.write_users(own.users)
+    own.reload()
     account = own.account()
     (account.home / "file").write_bytes(bytes(CLIENTS * SIZE))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import IPV4, TIMEOUT, ControlConnection
+from tests.e2e.client import CLEAR, EXPLICIT, IPV4, TIMEOUT, ControlConnection
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
@@ -84,6 +84,8 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
+# The client is what decides about TLS here: the ways stand for the two daemons.
+@pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
 def test_a_forged_ticket_of_the_right_key_gets_nowhere(daemon: Daemon, tmp_path: Path, stack: ExitStack) -> None:
     """It is refused, and so is what it has begun, the next time."""
     account = daemon.account()

@@ -89,12 +89,11 @@ def test_a_proxy_without_a_good_header_is_closed(proxied: Daemon, header: bytes)
     assert_an_honest_client_is_served(proxied)
 
 
-@pytest.mark.parametrize("beginning", [b"", HEADER[:20], HEADER_V2[:20]], ids=["nothing", "v1", "v2"])
-def test_a_header_that_never_ends_is_given_up(proxied: Daemon, beginning: bytes) -> None:
+def test_a_header_that_never_ends_is_given_up(proxied: Daemon) -> None:
     """Silence, and half a header: the connection is closed in time, and others are served meanwhile."""
-    waiting = arrive(proxied, beginning)
+    waiting = {beginning: arrive(proxied, beginning) for beginning in (b"", HEADER[:20], HEADER_V2[:20])}
     assert_an_honest_client_is_served(proxied)
-    assert all_that_comes(waiting) == b""
+    assert {beginning: all_that_comes(each) for beginning, each in waiting.items()} == dict.fromkeys(waiting, b"")
 
 
 @pytest.mark.parametrize("header", [HEADER, HEADER_V2], ids=["v1", "v2"])

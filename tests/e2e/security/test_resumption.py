@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.at_once import all_at_once
 from tests.e2e.client import EXPLICIT_1_2, IPV4, SECURE_WAYS, TIMEOUT, ControlConnection, Way, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash
@@ -58,6 +59,9 @@ class Client:
         self._stack.close()
 
 
+Clients = list[tuple[Client, Account]]
+
+
 def retrieve(
     control: ControlConnection, context: ssl.SSLContext, session: ssl.SSLSession | None, source: str = IPV4
 ) -> tuple[tuple[list[str], bytes], ssl.SSLSession | None]:
@@ -103,12 +107,28 @@ def client(daemon: Daemon, way: Way) -> Iterator[Client]:
     client.close()
 
 
-@pytest.fixture
-def alice(daemon: Daemon) -> Account:
-    """A user with something worth stealing."""
+def victim(daemon: Daemon) -> Account:
+    """Return a user with something worth stealing."""
     account = daemon.account()
     (account.home / "secret").write_bytes(SECRET)
     return account
+
+
+@pytest.fixture
+def alice(daemon: Daemon) -> Account:
+    """A user with something worth stealing."""
+    return victim(daemon)
+
+
+@pytest.fixture
+def clients(tls_daemon: Daemon) -> Iterator[Clients]:
+    """A client for every way with TLS, each with a user of its own: what is refused waits at the same time."""
+    before = len(tls_daemon.stderr)
+    made = [(Client(tls_daemon, way), victim(tls_daemon)) for way in SECURE_WAYS]
+    yield made
+    for client, _ in made:
+        client.close()
+    assert "Traceback" not in tls_daemon.stderr[before:]
 
 
 ONLY_1_2 = pytest.mark.parametrize("way", [way for way in SECURE_WAYS if way.version is EXPLICIT_1_2.version], ids=str)
@@ -131,8 +151,13 @@ def test_another_users_live_session_is_refused(client: Client, daemon: Daemon, a
     assert retrieve(victim, client.context, client.session(victim))[0] == SERVED
 
 
-def test_the_same_users_session_after_its_logout_is_refused(client: Client, alice: Account) -> None:
+def test_the_same_users_session_after_its_logout_is_refused(clients: Clients) -> None:
     """REIN, QUIT and a lost connection all end what the TLS session is good for."""
+    all_at_once(is_refused_after_logouts, clients)
+
+
+def is_refused_after_logouts(client: Client, alice: Account) -> None:
+    """End three sessions in three ways."""
     victim = client.connect(alice)
     for end in ("REIN", "QUIT", ""):
         other = client.connect(alice)
@@ -149,14 +174,22 @@ def test_the_same_users_session_after_its_logout_is_refused(client: Client, alic
         assert retrieve(victim, client.context, session)[0] == REFUSED
 
 
-@ONLY_1_2
 @pytest.mark.parametrize("tickets", [True, False], ids=["tickets", "session ids"])
-def test_what_was_resumed_before_its_end_stays_good(client: Client, alice: Account, tickets: bool) -> None:
+def test_what_was_resumed_before_its_end_stays_good(clients: Clients, tickets: bool) -> None:
     """
     curl -Z closes an idle control connection, and the others go on to resume its TLS session.
 
     It counts for those that have done so before, until they log out, and for nobody else.
     """
+    of_1_2 = [
+        (client, account) for client, account in clients if client.context.maximum_version is ssl.TLSVersion.TLSv1_2
+    ]
+    assert len(of_1_2) == 2
+    all_at_once(stays_good, [(client, account, tickets) for client, account in of_1_2])
+
+
+def stays_good(client: Client, alice: Account, tickets: bool) -> None:
+    """Resume a session before and after its end."""
     if not tickets:
         client.context.options |= ssl.OP_NO_TICKET
     used, unused, newest = client.connect(alice), client.connect(alice), client.connect(alice)
@@ -238,10 +271,15 @@ def test_a_session_about_to_log_in_is_served(client: Client, alice: Account) -> 
     assert [first.reply()[:3], first.reply()[:3]] == SERVED[0]
 
 
-def test_what_a_refused_connection_began_is_refused_again(client: Client, daemon: Daemon, alice: Account) -> None:
+def test_what_a_refused_connection_began_is_refused_again(clients: Clients) -> None:
     """A stranger's full handshake on the data port leaves them a TLS session, which must not count the next time."""
+    all_at_once(is_refused_again, clients)
+
+
+def is_refused_again(client: Client, alice: Account) -> None:
+    """Come three times, twice with what the time before has left."""
     victim = client.connect(alice)
-    stranger = tls_context(daemon, client.context.maximum_version)
+    stranger = tls_context(client.daemon, client.context.maximum_version)
     refused, session = retrieve(victim, stranger, None)
     assert refused == REFUSED
     for _ in range(2):

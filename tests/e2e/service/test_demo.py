@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
 from tests.e2e.ports import claim_block
 from tests.tools import ROOT, require_tool
@@ -94,14 +95,12 @@ def test_the_terminal_is_for_people(demonstration: Demonstration) -> None:
 
 def test_the_configuration_passes_the_check(demonstration: Demonstration) -> None:
     """It is an ordinary one, with nothing to warn of."""
-    command = [sys.executable, "-m", "ftpsd.cli", "check", "--config", str(demonstration.state / "ftpsd.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = ftpsd("check", "--config", demonstration.state / "ftpsd.yaml")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_takes_orders(demonstration: Demonstration) -> None:
     """Through a socket in its directory, which its configuration names."""
-    command = [sys.executable, "-m", "ftpsd.cli", "status", "--config", str(demonstration.state / "ftpsd.yaml")]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    told = ftpsd("status", "--config", demonstration.state / "ftpsd.yaml")
     assert (told.returncode, told.stderr) == (0, "")
     assert "configuration" in told.stdout

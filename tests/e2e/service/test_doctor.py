@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from ftpsd.demo.authority import create
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
-from tests.tools import ROOT
+from tests.e2e.forked import ftpsd
 
 
 def doctor(daemon: Daemon, *options: object, password: str | None = None, code: int = 0) -> list[str]:
     """Run the doctor on the configuration of *daemon*; return its lines when it ends with *code*."""
-    command = [sys.executable, "-m", "ftpsd.cli", "doctor", "--config", str(daemon.config_file), *map(str, options)]
-    done = subprocess.run(command, cwd=ROOT, input=password, capture_output=True, text=True, timeout=120)
+    done = ftpsd("doctor", "--config", daemon.config_file, *options, input=password)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout.splitlines()

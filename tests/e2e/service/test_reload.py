@@ -9,7 +9,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import EXPLICIT, IPV4, begin, control, log_in, next_code, reply, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon, password_hash
+from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
-from tests.tools import ROOT
 
 SUCCESSFUL = "ftpsd_config_last_reload_successful"
 
@@ -121,8 +120,7 @@ def asked_for(daemon: Daemon) -> subprocess.CompletedProcess[str]:
     """Run `ftpsd reload` as systemd does, and return how it ended."""
     assert daemon.process is not None
     environ = {**os.environ, "RUNTIME_DIRECTORY": str(daemon.folder), "MAINPID": str(daemon.process.pid)}
-    command = [sys.executable, "-m", "ftpsd.cli", "reload"]
-    return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return ftpsd("reload", environ=environ)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ftplib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,9 @@ import pytest
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, Sessions, Way, code, content, download, listing, reply, upload
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.forked import ftpsd
 from tests.e2e.storage.conftest import StartWith, prepared
 from tests.e2e.storage.ground import store, told
-from tests.tools import ROOT
 
 ROLES = {"reader": {"rules": [{"path": "/**", "allow": ["list", "read"]}]}}
 INBOX = [{"path": "/", "allow": ["list"]}, {"path": "/*", "allow": ["list", "upload"]}]
@@ -309,15 +307,7 @@ class TestExplain:
     @pytest.mark.parametrize(("action", "path", "is_allowed", "reason"), CASES)
     def test_it_says_what_is_done(self, user: Mounted, action: str, path: str, is_allowed: bool, reason: str) -> None:
         """Verdict, exit code and the rule that decides; and the daemon, asked to do it, does as was said."""
-        command = [sys.executable, "-m", "ftpsd.cli", "explain", "--config", str(user.daemon.config_file)]
-        done = subprocess.run(
-            [*command, user.account.name, action, path],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=60,
-            check=False,
-        )
+        done = ftpsd("explain", "--config", user.daemon.config_file, user.account.name, action, path)
         verdict = "allowed" if is_allowed else "denied"
         first, second = done.stdout.splitlines()
         assert (done.returncode, first.split(":")[0]) == (0 if is_allowed else 1, verdict)

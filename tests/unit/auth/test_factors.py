@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,12 @@ from ftpsd.auth.factors import (
     lock_after,
 )
 from ftpsd.config.users import UserRecord
+from ftpsd.durable import facts
+from ftpsd.durable.opening import state_opened
+from ftpsd.durable.schema import BEGUN
 from ftpsd.durable.store import Store
 from ftpsd.values.second_factor import SecondFactor, digest_of
+from tests.state import begin_long_ago
 from tests.unit.durable.running import Driven, driven
 
 SECRET, RECOVERY = b"12345678901234567890", "abcd-efgh-ijkl-mn23"
@@ -72,6 +77,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def desk(path: Path) -> Iterator[Desk]:
     """A server at NOW."""
+    begin_long_ago(path)
     with driven(path) as it:
         it.reactor.advance(NOW)
         yield Desk(it)
@@ -126,6 +132,35 @@ def test_a_restart_with_the_clock_set_back(desk: Desk) -> None:
     assert desk.ask(code) is Passed.TOTP
     desk.clock.rightNow = NOW - 3600
     assert desk.ask(desk.code(), peer="192.0.2.2") is Refusal.SECOND_FACTOR_USED
+
+
+@pytest.mark.parametrize("is_set_back", [False, True])
+def test_a_state_file_that_was_lost(path: Path, warnings: Lines, is_set_back: bool) -> None:
+    """Of the new one no code counts that could have been used before; also where it was begun by a clock ahead."""
+    with driven(path) as it:
+        it.reactor.advance(NOW)
+        desk = Desk(it)
+        begun = NOW + 3600 if is_set_back else NOW
+        it.answer(it.store.run(facts.put, BEGUN, "", repr(begun)))
+        for offset in (-1, 0, 1):
+            assert desk.ask(desk.code(offset)) is Refusal.SECOND_FACTOR_UNAVAILABLE
+        assert "alice cannot log in for another 60 s: the state file was begun anew" in next(iter(warnings))
+        desk.clock.advance(59)
+        assert desk.ask(desk.code(0)) is Refusal.SECOND_FACTOR_UNAVAILABLE
+        desk.clock.advance(1)
+        assert desk.ask(desk.code(-1)) is Refusal.SECOND_FACTOR_UNAVAILABLE
+        assert desk.ask(desk.code(0)) is Passed.TOTP
+        assert desk.ask(desk.code(0), peer="192.0.2.2") is Refusal.SECOND_FACTOR_USED
+
+
+def test_a_new_state_file_knows_when_it_was_begun(path: Path) -> None:
+    """And goes on knowing it."""
+    with state_opened(path) as connection:
+        begun = facts.get(connection, BEGUN, "", 0)
+    assert begun is not None
+    assert abs(float(begun) - time.time()) < 3600
+    with state_opened(path) as connection:
+        assert facts.get(connection, BEGUN, "", 0) == begun
 
 
 def test_logins_with_one_code_at_once(desk: Desk, path: Path) -> None:

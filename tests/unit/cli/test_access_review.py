@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from ftpsd.auth.certified.pins import give_ticket
 from ftpsd.cli.program import main
 from ftpsd.config.reading import load_config
+from ftpsd.durable.opening import state_opened
 from ftpsd.service.inspecting.everybody import People, Wanted, rows
 from ftpsd.service.inspecting.last_use import LastUse
 
@@ -130,6 +133,42 @@ def test_a_spreadsheet_computes_nothing(site: Path) -> None:
     assert {line["user"] for line in lines} == {"alice", "bob", "'=cmd()"}
     assert [line["permissions"] for line in lines if line["user"] == "'=cmd()"] == ["read", "none"]
     assert all(not cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line.values())
+
+
+def test_no_two_users_look_alike(site: Path) -> None:
+    """Letters that cannot be printed are escaped, in CSV and in the table."""
+    users = "users:\n" + "".join(f'  "a\\u{code}b": {{home: /srv/x}}\n' for code in ("202e", "2028"))
+    (site / "users.yaml").write_text(users)
+    lines = list(csv.DictReader(io.StringIO(run(site, "--csv").stdout)))
+    assert {line["user"] for line in lines} == {"a\\u202eb", "a\\u2028b", "alice"}
+    for name in ("a\\u202eb", "a\\u2028b"):
+        assert f"-\t{name}\t" in run(site).stdout
+
+
+def test_who_cannot_log_in_is_not_active(site: Path) -> None:
+    """For want of a certificate, pinned or listed, or of a second factor that has to be there."""
+    listed = "certificates: [{subject_alternative_name: a@example.com}]"
+    hashed = "password: '$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA'"
+    (site / "ftpsd.yaml").write_text("users: users.yaml\naudit: {log: stdout}\nstate: state.db\n")
+    (site / "users.yaml").write_text(
+        "roles: {strict: {rules: [], second_factor: required}}\nusers:\n"
+        "  none: {home: /srv/x, authentication: certificate}\n"
+        "  pinned: {home: /srv/x, authentication: certificate}\n"
+        f"  listed: {{home: /srv/x, authentication: certificate, {listed}}}\n"
+        f"  both: {{home: /srv/x, authentication: certificate-and-password, {hashed}}}\n"
+        f"  bare: {{home: /srv/x, role: strict, {hashed}}}\n"
+        f"  plain: {{home: /srv/x, {hashed}}}\n"
+    )
+    with state_opened(site / "state.db") as connection:
+        give_ticket(connection, "pinned", "enrol-TICKET", time.time() + 600)
+    assert {right["user"]: right["status"] for right in found(site)} == {
+        "none": "no certificate",
+        "pinned": "active",
+        "listed": "active",
+        "both": "no certificate",
+        "bare": "no second factor",
+        "plain": "active",
+    }
 
 
 def test_the_table_names_what_is_not_known(site: Path) -> None:

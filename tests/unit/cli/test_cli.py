@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from ftpsd import __version__
 from ftpsd.auth.passwords import verify
 from ftpsd.cli.program import main
+from ftpsd.cli.terminal import RELOAD
 from ftpsd.commands import TABLE
 from ftpsd.config.schema import json_schema
 from ftpsd.config.users import load_users
@@ -301,7 +302,7 @@ def test_a_user_is_added(site: Path) -> None:
         "user", "add", "bob", "--home", site / "bob", "--password-stdin", "--users", site / "users.yaml", stdin="pw\n"
     )
     assert (result.exit_code, result.stdout) == (0, f"added bob to {site}/users.yaml\n")
-    assert result.stderr == f"{site}/bob does not exist yet; run: mkdir -p {site}/bob\n"
+    assert result.stderr == f"{RELOAD}\n{site}/bob does not exist yet; run: mkdir -p {site}/bob\n"
     bob = load_users(site / "users.yaml").users["bob"]
     assert verify("pw", bob.password)
     assert (bob.home, bob.rules) == (site / "bob", None)

@@ -149,3 +149,18 @@ def test_a_user_is_shown_without_the_secret(users: Path) -> None:
     assert "second_factor\tTOTP, 10 recovery codes\tuser alice" in shown
     assert not any(digest in shown for digest in found.recovery)
     assert "totp" not in shown
+
+
+def test_the_state_file_is_there_before_the_first_login(tmp_path: Path, users: Path) -> None:
+    """Codes of the minute in which it is begun are not accepted: that minute is over when the user comes."""
+    (tmp_path / "ftpsd.yaml").write_text("users: users.yaml\nstate: state.db\n")
+    arguments = ["user", "otp", "alice", "--config", str(tmp_path / "ftpsd.yaml")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "No code was asked for: standard input is no terminal." in result.stderr
+    assert (tmp_path / "state.db").stat().st_size > 0
+    (tmp_path / "ftpsd.yaml").write_text("users: users.yaml\nstate: nowhere/state.db\n")
+    result = CliRunner().invoke(main, [*arguments, "--no-confirm"])
+    assert result.exit_code == 0, result.output
+    assert "The state file cannot be used, so no code is accepted" in result.stderr
+    assert "No code" not in result.stderr

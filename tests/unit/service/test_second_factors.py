@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ftpsd.auth.certified.pins import Pin, give_ticket, pin
 from ftpsd.auth.codes import code_of, step_at
 from ftpsd.auth.factors import CLOCK, Passed, Question
 from ftpsd.cli.program import main
@@ -19,6 +20,7 @@ from ftpsd.durable.opening import state_opened
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
 from ftpsd.values.second_factor import spelt
+from tests.state import begin_long_ago
 from tests.unit.service.site import Site, serving
 
 SECRET = b"12345678901234567890"
@@ -67,6 +69,38 @@ def test_with_a_broken_state_file_the_server_starts(site: Site) -> None:
     assert check(site)[0] == 0
 
 
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_state_file_that_is_missing_is_told(site: Site, left: bytes | None) -> None:
+    """At the check and the start, where users need it: a new one does not know which codes were used."""
+    people(site, FACTOR)
+    if left is not None:
+        (site.folder / "state.db").write_bytes(left)
+        os.chmod(site.folder / "state.db", 0o600)
+    code, said = check(site)
+    assert code == 0
+    assert "state.db is not there, and a new one is begun: it knows of no used code" in said
+    assert any("knows of no used code" in str(warning) for warning in load(site.path).warnings)
+    begin_long_ago(site.folder / "state.db")
+    assert check(site) == (0, "")
+    (site.folder / "state.db").unlink()
+    people(site)
+    assert check(site) == (0, "")
+
+
+def test_pins_of_somebody_who_is_gone_are_told(site: Site) -> None:
+    """An editor takes the user out and leaves the pins, which would let the next one of that name in."""
+    people(site)
+    with state_opened(site.folder / "state.db") as connection:
+        for name in ("alice", "bob"):
+            give_ticket(connection, name, "enrol-TICKET", time.time() + 600)
+            pin(connection, name, "enrol-TICKET", Pin("sha256:" + "0" * 64, "CN=x", time.time()))
+    code, said = check(site)
+    assert code == 0
+    assert "certificates or a ticket of bob are still there, who is in no users file" in said
+    assert "run: ftpsd user enrol bob --forget all" in said
+    assert "of alice" not in said
+
+
 @pytest.mark.parametrize(
     ("lines", "roles"),
     [
@@ -86,6 +120,7 @@ def test_users_who_have_to_enrol_are_told(site: Site, lines: tuple[str, ...], ro
     assert "warning: users.alice.second_factor: none is enrolled, so the user cannot log in" in said
     assert "run: ftpsd user otp alice" in said
     people(site, *(line for line in lines if not line.startswith("second")), FACTOR, roles=roles)
+    begin_long_ago(site.folder / "state.db")
     assert check(site) == (0, "")
 
 
@@ -118,6 +153,7 @@ def question(site: Site, daemon: Daemon, code: str | None) -> Question:
 
 def test_a_user_who_was_disabled_is_asked_again(site: Site) -> None:
     """A reload that disables, and one that enables again: what was remembered is gone."""
+    begin_long_ago(site.folder / "state.db")
     people(site, FACTOR)
     with serving(site) as (daemon, reactor, _):
 

@@ -1,0 +1,96 @@
+"""`ftpsd quarantine`: the files that the gate has refused, through the control socket of the running server."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ftpsd.cli.asking import NoServer, Refused, Server, fail, socket_options
+from ftpsd.cli.live_commands import ask
+from ftpsd.cli.terminal import counted, print_table, shown
+
+HEADER = ("incident", "time (UTC)", "user", "path", "bytes", "verdict", "found")
+# Seconds for a release, which copies the file.
+PATIENCE = 3600.0
+
+
+@click.group()
+def quarantine() -> None:
+    """Look at the files that were refused, publish or remove them."""
+
+
+@quarantine.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a file.")
+@socket_options
+def list_held(as_json: bool, config: Path | None, path: Path | None) -> None:
+    """List the refused files, the oldest first."""
+    answer = ask(Server(config, path), "quarantine-list")
+    found, total = answer["files"], answer["total"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif found:
+        print_table(HEADER, map(_row, found))
+    else:
+        click.echo("the quarantine is empty", err=True)
+    if total > len(found):
+        click.echo(f"and {counted(total - len(found), 'file')} more, older than these", err=True)
+
+
+@quarantine.command("show")
+@click.argument("incident")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
+@socket_options
+def show_held(incident: str, as_json: bool, config: Path | None, path: Path | None) -> None:
+    """Tell what is known of one refused file."""
+    found = ask(Server(config, path), "quarantine-show", incident=incident)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    told = {**found, "time": f"{_moment(found['time'])} UTC"}
+    width = max(map(len, told))
+    for name, value in told.items():
+        click.echo(f"{name:{width}}  {shown(str('' if value is None else value))}")
+
+
+@quarantine.command("release")
+@click.argument("incident")
+@click.option("--reason", required=True, metavar="TEXT", help="Why the file may be published; for the audit log.")
+@click.option("--force", is_flag=True, help="Replace also a file that has come there since.")
+@socket_options
+def release(incident: str, reason: str, force: bool, config: Path | None, path: Path | None) -> None:
+    """Publish a refused file where it was to be stored; no engine is asked again."""
+    arguments = {"incident": incident, "reason": reason, "force": "yes" if force else None}
+    try:
+        found = Server(config, path).ask("quarantine-release", PATIENCE, **arguments)
+    except (NoServer, Refused) as problem:
+        fail(problem)
+    click.echo(f"published {shown(found['path'])} of {shown(found['owner'])}")
+
+
+@quarantine.command("purge")
+@click.argument("incident", metavar="INCIDENT|all")
+@socket_options
+def purge(incident: str, config: Path | None, path: Path | None) -> None:
+    """Remove a refused file, or all of them, for good."""
+    answer = ask(Server(config, path), "quarantine-purge", incident=incident)
+    click.echo(f"removed {counted(answer['purged'], 'file')}")
+
+
+def _row(found: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        found["incident"],
+        _moment(found["time"]),
+        found["owner"],
+        found["path"],
+        str(found["bytes"]),
+        found["verdict"],
+        found["found"],
+    )
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

@@ -1,0 +1,50 @@
+"""
+The release of a refused file: it is published under the name it was refused for, by the rules of any upload there.
+
+It replaces the file that it was to replace then, and no other, unless that is forced. The operator's word stands for
+the gate's; no rule is asked again.
+"""
+
+from __future__ import annotations
+
+from ftpsd.scanning.quarantine import Record, replaced_by
+from ftpsd.storage.base import Kind, Storage, StorageError, Terms
+from ftpsd.storage.disk.content import PLAIN, Content
+from ftpsd.values.path import VirtualPath
+
+_PIECE = 1 << 20
+
+
+def publish_held(record: Record, held: int, tree: Storage, *, is_forced: bool, content: Content = PLAIN) -> None:
+    """
+    Publish the file of *record*, open as *held*, in its *tree*. Blocks for as long as a copy takes.
+
+    Raises: StorageError, EXISTS for a file that has come there since.
+    """
+    path = VirtualPath.parse(record.inner)
+    sink = tree.open_sink(path, _terms(record, tree, path, is_forced=is_forced))
+    try:
+        reading, offset = content.reading(held), 0
+        buffer = memoryview(bytearray(_PIECE))
+        while count := reading(buffer, offset):
+            sink.write(buffer[:count])
+            offset += count
+        while not sink.prepare():
+            pass
+        sink.commit()
+    finally:
+        sink.abort()
+
+
+def _terms(record: Record, tree: Storage, path: VirtualPath, *, is_forced: bool) -> Terms:
+    if is_forced:
+        return Terms(resumable=False, durable=True)
+    try:
+        there = tree.stat(path)
+    except StorageError as error:
+        if error.kind is not Kind.NOT_FOUND:
+            raise
+        return Terms(resumable=False, durable=True, may_replace=False)
+    if replaced_by(there.modified_ns) != record.replaces:
+        raise StorageError(Kind.EXISTS, path)
+    return Terms(resumable=False, durable=True, over_same=True)

@@ -1,0 +1,1 @@
+"""The accept gate without engines."""
