@@ -355,6 +355,6 @@ def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result
         return Result.FAILED, "busy"
     if isinstance(error, CancelledError):
         return Result.ABORTED, end
-    if isinstance(error, ReplyError) and error.reason is not None:
-        return Result.FAILED, error.reason
+    if isinstance(error, ReplyError) and error.reply.reason is not None:
+        return Result.FAILED, error.reply.reason
     return Result.FAILED, "internal error"

@@ -112,7 +112,7 @@ def test_a_receiver_that_is_slow_or_says_too_much(hooks: Hooks) -> None:
         request.send_response(200)
         request.end_headers()
         try:
-            for _ in range(1000):
+            for _number in range(1000):
                 request.wfile.write(bytes(65536))
         except OSError:
             request.server.cut = True  # type: ignore[attr-defined]
