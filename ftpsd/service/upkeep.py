@@ -82,7 +82,7 @@ class Upkeep:
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
-            parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
+            every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._sweep)
             every(SWEEP_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
