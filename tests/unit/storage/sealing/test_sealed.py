@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
-from ftpsd.scanning.release import publish_held
 from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.sealing import ciphers, segments
-from ftpsd.storage.sealing.damage import Damage, Reason
+from ftpsd.storage.sealing.damage import Reason
 from ftpsd.storage.sealing.layout import (
     HEADER,
     OVERHEAD,
@@ -31,46 +29,11 @@ from ftpsd.storage.sealing.layout import (
     stored_for,
     stored_whole,
 )
-from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
 from tests.contracts.contents import sealed
 from tests.contracts.storages import at, get, interrupt, kind_of, put, write
-
-DATA = bytes(range(256)) * 4
-LARGE = bytes(range(251)) * 1400  # 351,400 bytes, five segments and a part
-
-
-class Trees:
-    """Encrypted trees over one directory of data keys, and the alarms they have raised."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.alarms: list[Damage] = []
-
-    def path(self, name: str) -> Path:
-        path = self.folder / name
-        path.mkdir(exist_ok=True)
-        return path
-
-    def open(self, name: str = "alice", owner: str = "alice", *, digests: bool = True) -> LocalJail:
-        path = self.path(name)
-        policy = UploadPolicy(durable=False, digests=digests)
-        content = sealed(self.folder / "keys", path, self.alarms.append)
-        return LocalJail.open(path, uploads=policy, owner=owner, content=content)
-
-    def reasons(self) -> list[str]:
-        """Return the reasons of the alarms so far, and forget them."""
-        reasons = [str(alarm.reason) for alarm in self.alarms]
-        self.alarms.clear()
-        return reasons
-
-
-@pytest.fixture
-def trees(tmp_path: Path) -> Trees:
-    """Return them."""
-    return Trees(tmp_path)
+from tests.unit.storage.sealing.trees_on_disk import DATA, LARGE, Trees
 
 
 def got(jail: LocalJail, path: str, offset: int = 0) -> bytes | None:
@@ -413,43 +376,3 @@ def test_a_lost_header(trees: Trees, kind: str) -> None:
     file.write_bytes(KINDS[kind](file.read_bytes()))
     assert got(jail, "/a") is None
     assert len(trees.reasons()) == 1
-
-
-class _Refusing:
-    """A watcher that refuses the whole, and the custody that takes it."""
-
-    def __init__(self, quarantine: Quarantine, path: VirtualPath) -> None:
-        self._quarantine = quarantine
-        self._path = path
-
-    def update(self, data: memoryview | bytes, /) -> None:
-        """Take it."""
-
-    def finish(self) -> bool:
-        """Refuse it."""
-        custody = Custodian(self._quarantine, Origin("alice", "", "/"), self._path, self._path)
-        raise Refusal(
-            Kind.REFUSED, incident="0123456789", verdict="infected", text="no", code=550, found="x", custody=custody
-        )
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-@pytest.mark.parametrize("data", [b"", DATA, LARGE])
-def test_a_refused_file_lies_encrypted_in_quarantine(trees: Trees, data: bytes) -> None:
-    """And is read and released from there by the content of its tree."""
-    quarantine = Quarantine(trees.path("quarantine"), 1 << 30)
-    tree = trees.path("alice")
-    content = sealed(trees.folder / "keys", tree)
-    policy = UploadPolicy(durable=False, watch=(lambda path: _Refusing(quarantine, path),))
-    strict = LocalJail.open(tree, uploads=policy, owner="alice", content=content)
-    assert kind_of(put, strict, "/a", data) is Kind.REFUSED
-    assert list(tree.iterdir()) == []
-    (record,) = quarantine.records()
-    held = quarantine.open(record.incident)
-    assert not data or data[:200] not in os.pread(held, 1 << 20, 0)
-    jail = trees.open()
-    publish_held(record, held, jail, is_forced=False, content=content)
-    os.close(held)
-    assert get(jail, "/a") == data
