@@ -20,8 +20,10 @@ from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disa
 from ftpsd.audit import events
 from ftpsd.audit.accept_events import UploadRefused
 from ftpsd.audit.counting import Counters, Gauges, Histograms
+from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
 
 # Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
@@ -258,6 +260,9 @@ class Metrics:
             self._transfer_bytes[direction].inc(0)
             for result in Result:
                 self._transfers[direction, result].inc(0)
+        damaged = Children(self._counter("damaged_files", "Encrypted files that could not be opened.", "reason"))
+        for reason in Reason:
+            damaged[reason].inc(0)
         self._verdicts = Children(self._counter("scan_verdicts", "Verdicts of engines on uploads.", "verdict"))
         to_verdict = self._histogram("scan_duration_seconds", "From a first byte to the verdict.", SCAN_SECONDS)
         self._scan_seconds = to_verdict.labels()
@@ -271,6 +276,7 @@ class Metrics:
         self._on(events.FileSent, lambda event, _seconds: self._transferred(Direction.DOWNLOAD, event))
         self._on(events.FileStored, lambda event, _seconds: self._transferred(Direction.UPLOAD, event))
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
+        self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
         self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
         self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
 

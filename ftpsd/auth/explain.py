@@ -41,6 +41,8 @@ def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Expl
     inner = inside(path, point)
     rules = Rules.of(tree.rules).at(inner.parts)
     reason = _reason(tree, rules, inner)
+    if tree.encryption is not None:
+        reason += f"; files are encrypted with the keys {tree.encryption}"
     if permission is Permission.LIST and not rules.allows(permission) and points.names_in(path):
         return Explanation(True, f"{reason}, but to list the mounts below it")
     return Explanation(rules.allows(permission), reason)

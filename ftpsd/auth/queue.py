@@ -11,7 +11,8 @@ however many logins each of them sends. What is said of hashes here is true of q
 * At most `PER_CLIENT` hashes of one client wait, for at most `LOGINS` logins; one more is refused, also when no other
   client is there.
 * At most `LIMIT` hashes wait in all. At that bound the client with the most of them loses its newest to a client with
-  fewer, so that only as many clients as the queue has places can close it to another.
+  fewer, so that only as many clients as the queue has places can close it to another; to a known client, the stranger
+  whose turn comes last loses its newest.
 
 Reactor thread only.
 """
@@ -142,7 +143,10 @@ class Turns:
         """Refuse the newest question of the client with the most; False when *own* would then have no fewer."""
         busiest = max(self._clients.values(), key=lambda client: len(client.waiting))
         if len(busiest.waiting) <= len(own.waiting) + 1:
-            return False
+            last = next((client for client in reversed(self._turns) if client is not own), None)
+            if last is None or not self.is_known(own.name):
+                return False
+            busiest = last
         question = busiest.waiting.pop()
         self._one_less(busiest)
         _answer(question, Failure(PoolBusy()))

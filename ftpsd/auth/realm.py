@@ -34,6 +34,7 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import ROOT
 from ftpsd.values.quota import ENDLESS
@@ -112,9 +113,11 @@ class Realm:
         quotas: Quotas | None = None,
         host: str = "",
         gates: Gates | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self._host = host
         self._gates = gates
+        self._contents = contents or Contents()
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -161,7 +164,8 @@ class Realm:
 
     def _open_cached(self, user: UserRecord) -> Storage | None:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
-        if user.mounts or user.quota is not None or self._quotas.homes or not self._quotas.accounts.is_empty:
+        is_plain = not user.mounts and user.quota is None and user.encryption is None
+        if not is_plain or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
         uploads = self._policy(user, user, user.home)
         jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
@@ -186,7 +190,10 @@ class Realm:
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
         owner, uploads = self._owner(user), self._policy(user, tree, directory)
-        jail = LocalJail.open(directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger)
+        content = self._contents.of(tree.encryption, directory)
+        jail = LocalJail.open(
+            directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
+        )
         return self._guarded(jail, tree)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:

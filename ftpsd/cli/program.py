@@ -19,6 +19,8 @@ import click
 from ftpsd import __version__
 from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.content.quarantine_commands import quarantine
+from ftpsd.cli.encrypting.rekey_command import rekey
+from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
@@ -85,7 +87,23 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (user, access, audit, who, status, kick, bans, ban, unban, reload, drain, events, quarantine):
+for command in (
+    rekey,
+    shred,
+    user,
+    access,
+    audit,
+    who,
+    status,
+    kick,
+    bans,
+    ban,
+    unban,
+    reload,
+    drain,
+    events,
+    quarantine,
+):
     main.add_command(command)
 
 

@@ -17,6 +17,7 @@ from ftpsd.config.automation.event_sinks import Events
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
+from ftpsd.config.encrypting.encryption import Encryption
 from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.fields import (
     Address,
@@ -286,6 +287,7 @@ class Config(Section):
     limits: Limits = Limits()
     penalties: Penalties = Penalties()
     uploads: Uploads = Uploads()
+    encryption: Encryption | None = None
     accept: tuple[AcceptRule, ...] = ()
     scanning: Scanning = Scanning()
     quarantine: QuarantineSection = Field(default_factory=QuarantineSection)

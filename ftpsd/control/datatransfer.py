@@ -114,6 +114,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.
             first = None if small.is_full else partial(_store_small, sink, small.data, decoder)
+            session.is_publishing = True
             in_pieces = partial(_in_pieces, session)
             running.intended = await publish(session, in_pieces, sink, running.completed, first)
             is_committed = True
@@ -211,6 +212,7 @@ async def make(
     made = await session.when_counted(begin, *args, **kwargs)
     try:
         await session.in_pieces(made.step)
+        session.is_publishing = True
         told = lambda: event(made, clock.seconds() - started)  # noqa: E731
         intended = await publish(session, session.in_pieces, made, told)
     finally:
@@ -237,7 +239,8 @@ async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
     is_done = False
     while not is_done:
         if session.is_abort_wanted:
-            raise Lost(session.end_cause if session.is_gone else Cause.ABOR, is_abort=True)
+            is_ended = session.is_gone or session.end_cause is not Cause.CLIENT_GONE
+            raise Lost(session.end_cause if is_ended else Cause.ABOR, is_abort=True)
         try:
             is_done = await session.in_files(step)
         except PoolBusy:

@@ -70,11 +70,12 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.REFUSED: Reply(550, "The server does not take this file."),
+    Kind.DAMAGED: Reply(451, "The stored file is damaged or cannot be decrypted, the operator has been told."),
     Kind.UNJUDGED: Reply(451, "The file could not be checked now, try again later."),
     Kind.IO: Reply(451, "The server could not read or write the file."),
 }
 # Failures of the storage itself, which the operator is told of; the other kinds are answers to what the client asked.
-SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.READ_ONLY, Kind.UNCOUNTED})
+SERVER_FAULTS = frozenset({Kind.NO_SPACE, Kind.IO, Kind.DAMAGED, Kind.READ_ONLY, Kind.UNCOUNTED})
 
 DATA_REPLIES: dict[Trouble, Reply] = {
     Trouble.NO_PORT: Reply(425, "Use PASV or PORT first."),

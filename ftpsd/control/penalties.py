@@ -53,6 +53,9 @@ class Penalties(Protocol):
     def is_banned(self, address: str, /) -> bool:
         """Return whether *address* is banned now; nothing is counted."""
 
+    def is_known(self, address: str, /) -> bool:
+        """Return whether a user has logged in well from *address* of late."""
+
     def rejection(self, who: Who, reason: str, /) -> ConnectionRejected:
         """Return the event of a connection that was refused."""
 
@@ -90,6 +93,10 @@ class NoPenalties:
 
     def is_banned(self, address: str, /) -> bool:
         """Return False."""
+        return False
+
+    def is_known(self, address: str, /) -> bool:
+        """Nobody is."""
         return False
 
     def rejection(self, who: Who, reason: str, /) -> ConnectionRejected:

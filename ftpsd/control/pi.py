@@ -27,7 +27,7 @@ from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import at_work, command_done, respond
 from ftpsd.control.penalties import BANNED, RATE
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
-from ftpsd.control.state.limits import REJECTIONS
+from ftpsd.control.state.limits import REJECTIONS, WITHOUT_LOGIN
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
 from ftpsd.control.state.standing import is_over
@@ -114,6 +114,8 @@ class ServerPI(Protocol):
             or (penalties.handshake_refusal(peer) if self._starts_with_tls else None)
             or counts.admit(peer, limits.connections, limits.connections_per_address)
         )
+        if refusal == WITHOUT_LOGIN and penalties.is_known(peer):
+            refusal = counts.admit(peer, limits.connections, limits.connections_per_address, is_known=True)
         if refusal is not None:
             self._reject(refusal)
             return
@@ -385,10 +387,17 @@ class ServerPI(Protocol):
         """
         End the session now: 421 *text* is the last reply.
 
-        With *cause* all work ends too: a transfer is aborted for it, an upload is not published.
+        With *cause* all work ends too: a transfer is aborted for it, an upload is not published. One that is here,
+        whole, and about to be published is answered first: whatever becomes of it, its client has to read so.
         """
         session = self.session
         if session.phase is not Phase.LIVE:
+            return
+        if cause is not None and cause is not Cause.CUT_OFF and session.is_publishing:
+            session.is_abort_wanted = True
+            session.end_cause = cause
+            self._goodbye = Reply(421, text)
+            self._end_behind_command(reason, text)
             return
         self._close(reason, Reply(421, text))
         if cause is not None:

@@ -64,7 +64,7 @@ def migrate(connection: sqlite3.Connection, begun: float | None = None) -> None:
 
     Raises: StateTrouble for a file of a newer ftpsd, sqlite3.Error for one that cannot be written.
     """
-    # Also where there is nothing to do: it shows that the file can be written.
+    # Also where there is nothing to do, with a page that is written: it shows that there is room on the disk.
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = version_of(connection)
@@ -74,8 +74,7 @@ def migrate(connection: sqlite3.Connection, begun: float | None = None) -> None:
                 connection.execute(statement)
         if version == 0 and begun is not None:
             facts.put(connection, BEGUN, "", repr(begun))
-        if version < VERSION:
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

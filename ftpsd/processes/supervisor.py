@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -26,6 +27,8 @@ from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.passwords import MOST_VERIFIED
+from ftpsd.control.gate.lasting_bans import LastingBans
+from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child, Deaths
 from ftpsd.processes.front import Front, Rounds, status_of
 from ftpsd.processes.handing import Handing
@@ -171,11 +174,21 @@ class Supervisor:
         self._asking.start()
         every = self._clockwork.every
         every(REFRESH, self.names.refresh)
-        for index in range(self.count):
-            self._fill(index)
+        self._recall_bans().addCallback(lambda _: self._fill_all())
         every(ANSWER, self.rounds.ask, now=False)
         every(OVER_INTERVAL, self.penalties.end_over, now=False)
         every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
+
+    def _recall_bans(self) -> Deferred[None]:
+        """Take over the bans of the state file, which is then left to the processes."""
+        store = Store(self.handing.loaded.config.state, self.reactor.callFromThread)
+        store.start()
+        loaded = LastingBans(self.penalties, store, self.reactor).load()
+
+        def let_go(_: None) -> None:
+            store.stop(patience=0.0)
+
+        return loaded.addCallback(let_go)
 
     @property
     def is_serving(self) -> bool:
@@ -189,6 +202,10 @@ class Supervisor:
     def describe(self) -> str:
         """Name the listeners, for people."""
         return f"{self._ports.describe()}, in {self.count} processes"
+
+    def _fill_all(self) -> None:
+        for index in range(self.count):
+            self._fill(index)
 
     def _fill(self, index: int) -> None:
         if self.is_stopping:

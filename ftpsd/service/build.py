@@ -28,6 +28,8 @@ from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
 from ftpsd.service.upload_policy import upload_policy
+from ftpsd.service.vaults import make_vault
+from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.policy import ClientPolicy
@@ -86,6 +88,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
     config, pairs = loaded.config, loaded.certificates
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
+    contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
     gates = gates_of(config, parts) if config.accept else None
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
@@ -100,7 +103,15 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         method: LoginMethod,
         clients: Mapping[str, ClientPolicy],
     ) -> Host:
-        realm = Realm(parts.files, policy, symlinks=config.symlinks, quotas=quotas, host=name, gates=gates)
+        realm = Realm(
+            parts.files,
+            policy,
+            symlinks=config.symlinks,
+            quotas=quotas,
+            host=name,
+            gates=gates,
+            contents=contents,
+        )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
         splits = has_second_factors(users.users.values()) or "http" in section.accounts

@@ -94,6 +94,7 @@ class Daemon(Service):
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._is_serving = False
+        self._bans_recalled: Deferred[None] = succeed(None)
 
     # --- start
 
@@ -144,6 +145,10 @@ class Daemon(Service):
         """Begin to serve on the ports that `open` has bound."""
         super().startService()  # type: ignore[no-untyped-call]
         self.parts.start()
+        if Duty.TELL in self.parts.duties:
+            # Of several processes, the supervisor does it before they are there.
+            self.ports.hold()
+            self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self.ports.go_on())
         self.upkeep.start()
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
@@ -164,6 +169,7 @@ class Daemon(Service):
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + 30)
         self.ports.stop_listening()
+        self._bans_recalled.cancel()
         sessions = self.parts.sessions
         busy = sum(pi.is_busy for pi in sessions)
         if busy:

@@ -78,6 +78,18 @@ class OpenPorts:
         named = [f"{mode} on port {bound_port(port)}" for mode, ports in self.control for port in ports]
         return ", ".join(dict.fromkeys(named))
 
+    def hold(self) -> None:
+        """Let clients wait in the queue of the kernel, until `go_on`."""
+        for _, ports in self.control:
+            for port in ports:
+                port.stopReading()  # type: ignore[attr-defined]
+
+    def go_on(self) -> None:
+        """Accept those who wait, and others."""
+        for _, ports in self.control:
+            for port in ports:
+                port.startReading()  # type: ignore[attr-defined]
+
     def stop_listening(self) -> None:
         """Accept no more clients. Metrics and health are answered until the end: operators watch a drain by them."""
         for _, ports in self.control:

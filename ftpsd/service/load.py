@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ftpsd.config.automation.sink_files import SinkFiles
+from ftpsd.config.encrypting.master_keys import MasterKeys
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
@@ -35,6 +36,7 @@ class Loaded:
     source_files: SourceFiles = field(default_factory=SourceFiles)
     sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
+    master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -90,5 +92,5 @@ def _load(path: Path) -> Loaded:
         raise ConfigErrors(tuple(errors))
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
-    files = findings.source_files, findings.sink_files, findings.evidence_files
+    files = findings.source_files, findings.sink_files, findings.evidence_files, findings.master_keys
     return Loaded(config, users, certificates, warnings, tuple(others), *files)

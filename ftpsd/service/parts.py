@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.audit.bus import AuditBus, Sink
+from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
@@ -37,6 +38,7 @@ from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.outputs import chain_of
 from ftpsd.service.share import Duty, Share
+from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
 from ftpsd.workers import WorkerPool
@@ -155,6 +157,16 @@ class Parts:
             return NO_ENROLMENTS
         return StoredEnrolments(self.state, partial(account_of, host), self.reactor.seconds)
 
+    def damaged(self, damage: Damage) -> None:
+        """Tell of a file of an encrypted tree that could not be opened; called from any thread."""
+        self.reactor.callFromThread(self._damaged, damage)
+
+    def _damaged(self, damage: Damage) -> None:
+        text = "{path} cannot be decrypted ({reason}{detail}); nothing of it was given out"
+        detail = f", {damage.detail}" if damage.detail else ""
+        log.error(text, path=damage.path, reason=str(damage.reason), detail=detail)
+        self.bus.publish(FileDamaged(DAEMON, str(damage.reason), damage.path, damage.detail))
+
     def _state_changed(self, trouble: str | None) -> None:
         """Tell that the state file cannot be used any more, or can be again."""
         path = str(self.state.path)
@@ -203,7 +215,7 @@ def _of_sessions(sink: Sink) -> Sink:
     """Return *sink* for the events that a session has caused, and those of this process alone."""
 
     def take(event: Event, seconds: float) -> None:
-        if event.who is not DAEMON or isinstance(event, OF_ONE_PROCESS):
+        if event.who is not DAEMON or isinstance(event, OF_ONE_PROCESS | FileDamaged):
             sink(event, seconds)
 
     return take

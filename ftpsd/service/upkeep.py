@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ftpsd import __version__
 from ftpsd.audit.accept_events import QuarantinePurged
@@ -28,6 +29,7 @@ from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.storage.quota.register import QuotaAccounts
+from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
@@ -79,8 +81,9 @@ class Upkeep:
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
-            parts.lasting_bans.load().addCallback(lambda _: every(KEEP, parts.lasting_bans.look))
+            every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._sweep)
+            every(SWEEP_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
@@ -160,6 +163,23 @@ class Upkeep:
             _warn, lambda failure: log.failure("counting for quotas failed", failure)
         )
 
+    def _tend_data_keys(self) -> Deferred[None] | None:
+        """Keep both directories of data keys alike."""
+        section = self._serving.loaded.config.encryption
+        if section is None:
+            return None
+        files = KeyFiles(section.data_keys, section.copy_of_data_keys)
+
+        def tended(names: list[str]) -> None:
+            for name in names:
+                log.warn("encryption: {name} was missing in one directory of data keys, and is back", name=name)
+
+        def failed(failure: Failure) -> None:
+            text = "encryption: the data keys cannot be looked after: {why}"
+            log.error(text, why=failure.getErrorMessage())
+
+        return self._serving.parts.upkeep.run(_tend, files).addCallbacks(tended, failed)
+
     def _sweep(self) -> Deferred[None]:
         """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
         runtime, parts = self._serving.runtime, self._serving.parts
@@ -191,6 +211,12 @@ class Upkeep:
 def purged(record: Record, account: str) -> QuarantinePurged:
     """Return the event of a refused file that *account* has removed, or "" for its age."""
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
+
+
+def _tend(files: KeyFiles) -> list[str]:
+    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left."""
+    files.finish_destroying()
+    return files.repair()
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

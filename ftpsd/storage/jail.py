@@ -44,7 +44,7 @@ from ftpsd.storage.uploads.gating import OPEN
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
-from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, find_partial, owner_prefix, partial_name
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, Unfinished, find_partial, owner_prefix, partial_name
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
@@ -271,7 +271,7 @@ class LocalJail:
         with self._find(path, follow=True) as place:
             status = place.lstat()
             times = (status.st_atime_ns, modified_ns)
-            if not (stat.S_ISREG(status.st_mode) and set_time_of_file(place, times)):
+            if not (stat.S_ISREG(status.st_mode) and set_time_of_file(place, times, self._content)):
                 os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)
             return place.lstat().st_mtime_ns
 
@@ -342,7 +342,7 @@ class LocalJail:
             partial = self._unfinished(place)
             if partial is None:
                 raise
-            return shown(entry_of(name, partial)._replace(perm=PARTIAL_PERM), self._content)
+            return entry_of(name, partial.status)._replace(size=partial.length, perm=PARTIAL_PERM)
         if stat.S_ISLNK(status.st_mode):
             return None
         entry = shown(entry_of(name, status), self._content)
@@ -392,9 +392,10 @@ class LocalJail:
             finally:
                 os.close(fd)
 
-    def _unfinished(self, place: Place) -> os.stat_result | None:
+    def _unfinished(self, place: Place) -> Unfinished | None:
         """Describe the owner's unfinished upload to *place*, where nothing is."""
-        return find_partial(place, self._owner, self._uploads.keep_partial) if self._uploads.atomic else None
+        keep = self._uploads.keep_partial
+        return find_partial(place, self._owner, keep, self._content) if self._uploads.atomic else None
 
     def _discard_partial(self, place: Place) -> bool:
         name = partial_name(self._owner, place.name)

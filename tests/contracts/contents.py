@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.content import PLAIN, Content, Reading, Writing
+from ftpsd.storage.sealing.damage import Alarm, ignore
+from ftpsd.storage.sealing.key_files import KeyFiles
+from ftpsd.storage.sealing.master import key_sets
+from ftpsd.storage.sealing.sealed import Sealed
+from ftpsd.storage.sealing.vault import Vault
 
 FRAME = 7
 _MASK = 0x5A
@@ -41,6 +48,22 @@ class Framed:
 
         return read
 
+    whole = stored
+    growing = reading
+
+    def sound(self, fd: int, status: os.stat_result) -> int:
+        """All of it."""
+        return self.length(status.st_size)
+
+    def finish(self, fd: int) -> None:
+        """Nothing."""
+
+    def conceal(self, fd: int, value: bytes) -> bytes:
+        """As it is."""
+        return value
+
+    reveal = conceal
+
     def writing(self, fd: int, start: int) -> Writing:
         """Write the last frame anew, with what comes behind it."""
         position = start
@@ -59,7 +82,7 @@ class Framed:
         os.ftruncate(fd, frame * (FRAME + 1))
         self._put(fd, frame, head)
 
-    def copy(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int, *, growing: bool = False) -> None:
         """Frame by frame."""
         buffer = memoryview(bytearray(length))
         if self.reading(source)(buffer, 0) < length:
@@ -89,4 +112,14 @@ def _opened(raw: bytes) -> bytes:
     return data
 
 
-CONTENTS: dict[str, Content] = {"plain": PLAIN, "framed": Framed()}
+def sealed(keys: Path, tree: Path, alarm: Alarm = ignore, masters: Sequence[bytes] = (bytes(32),)) -> Sealed:
+    """Return the content of the encrypted *tree*, with data keys in the directory *keys*; *masters* newest first."""
+    keys.mkdir(exist_ok=True)
+    return Sealed(Vault(KeyFiles(keys), key_sets({"main": masters})), "main", str(tree), alarm)
+
+
+CONTENTS: dict[str, Callable[[Path], Content]] = {
+    "plain": lambda tree: PLAIN,
+    "framed": lambda tree: Framed(),
+    "sealed": lambda tree: sealed(tree.parent / f"{tree.name}-keys", tree),
+}

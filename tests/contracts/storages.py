@@ -15,12 +15,13 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.change import QuotaLedger
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
-from tests.contracts.contents import Framed
+from tests.contracts.contents import Framed, sealed
 from tests.fakes import MemoryStorage
 from tests.memory import MemoryTree
 
@@ -129,6 +130,23 @@ def framed(directory: Path) -> House:
     return House(open_storage)
 
 
+def encrypted(directory: Path, *, quota: Quota | None = None) -> House:
+    """Return a house over an encrypted directory, with a quota that nothing here reaches, or without."""
+    tree = directory / "tree"
+    tree.mkdir()
+    content = sealed(directory / "keys", tree)
+    ledger: Ledger = NO_LEDGER
+    if quota is not None:
+        account = QuotaAccount(tree)
+        account.count()
+        ledger = QuotaLedger(account, quota)
+
+    def open_storage(owner: str) -> Storage:
+        return LocalJail.open(tree, uploads=UploadPolicy(durable=False), owner=owner, content=content, ledger=ledger)
+
+    return House(open_storage)
+
+
 HOUSES: dict[str, Callable[[Path], House]] = {
     "jail-atomic-durable": lambda directory: local(directory, UploadPolicy()),
     "jail-direct": lambda directory: local(directory, UploadPolicy(atomic=False)),
@@ -139,6 +157,8 @@ HOUSES: dict[str, Callable[[Path], House]] = {
     "below-a-mount": below_a_mount,
     "recoded-jail": recoded,
     "framed-jail": framed,
+    "encrypted-jail": encrypted,
+    "encrypted-jail-with-quota": lambda directory: encrypted(directory, quota=Quota(bytes=1 << 30, files=10_000)),
     "memory": memory,
 }
 IN_PLACE = {"jail-direct", "jail-with-quota-direct"}

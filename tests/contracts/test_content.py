@@ -22,9 +22,9 @@ DATA = bytes(range(100))
 
 
 @pytest.fixture(params=CONTENTS)
-def content(request: pytest.FixtureRequest) -> Content:
+def content(request: pytest.FixtureRequest, tmp_path: Path) -> Content:
     """Return one of them."""
-    return CONTENTS[request.param]
+    return CONTENTS[request.param](tmp_path)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def fd(tmp_path: Path) -> Iterator[int]:
 def read(content: Content, fd: int, offset: int = 0) -> bytes:
     """Return what *fd* holds from *offset* on."""
     buffer = memoryview(bytearray(1000))
-    return bytes(buffer[: content.reading(fd)(buffer, offset)])
+    return bytes(buffer[: content.growing(fd)(buffer, offset)])
 
 
 def test_lengths(content: Content) -> None:
@@ -75,6 +75,7 @@ def test_it_goes_on_anywhere(content: Content, fd: int, start: int) -> None:
 def test_a_beginning_is_copied(content: Content, fd: int, tmp_path: Path, length: int) -> None:
     """And gone on with."""
     content.writing(fd, 0)(memoryview(DATA))
+    content.finish(fd)
     copy = os.open(tmp_path / "copy", os.O_RDWR | os.O_CREAT)
     content.copy(fd, copy, length)
     content.writing(copy, length)(memoryview(b"new"))
@@ -85,6 +86,7 @@ def test_a_beginning_is_copied(content: Content, fd: int, tmp_path: Path, length
 def test_no_more_is_copied_than_there_is(content: Content, fd: int, tmp_path: Path) -> None:
     """BUSY: the file was cut meanwhile."""
     content.writing(fd, 0)(memoryview(DATA))
+    content.finish(fd)
     copy = os.open(tmp_path / "copy", os.O_RDWR | os.O_CREAT)
     with pytest.raises(StorageError) as refusal:
         content.copy(fd, copy, 101)

@@ -92,6 +92,14 @@ def test_a_quarter_is_for_sessions_that_are_logged_in(counts: Counts) -> None:
     assert counts.admit("192.0.2.1", 100, 9) == "too-many-without-login"
 
 
+def test_a_known_client_comes_in_though_strangers_wait(counts: Counts) -> None:
+    """Into the quarter of those who are logged in; when the server is full, it is full."""
+    for number in range(75):
+        assert counts.admit(f"198.51.100.{number}", 100, 9) is None
+    known = [counts.admit(f"203.0.113.{number}", 100, 9, is_known=True) for number in range(26)]
+    assert known == [None] * 25 + ["too-many-connections"]
+
+
 @pytest.mark.parametrize("connections", [1, 2, 3])
 def test_a_server_for_three_has_no_quarter(counts: Counts, connections: int) -> None:
     """Rounded down: every place can still be logged in at."""

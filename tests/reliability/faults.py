@@ -34,6 +34,7 @@ WORKERS = ("ftpsd-files", "ftpsd-transfer")
 CHANGING = (
     "open",
     "write",
+    "pwrite",
     "ftruncate",
     "copy_file_range",
     "fchmod",

@@ -18,6 +18,7 @@ import pytest
 from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, code, content, log_in, reply, upload
 from tests.e2e.daemon import Account
+from tests.e2e.encrypted import EncryptedPath, encrypt_homes, make_keys
 from tests.reliability.conftest import StartMortal
 from tests.reliability.faults import CHANGING
 from tests.reliability.mortal import MortalDaemon, leftovers
@@ -63,16 +64,18 @@ OPERATIONS = {
 
 
 def published(home: Path) -> Files:
-    """Return the files that clients see."""
-    return {path.name: path.read_bytes() for path in home.iterdir() if not path.name.startswith(".ftpsd-")}
+    """Return the files that clients see, as their users see them."""
+    seen = EncryptedPath(home) if str(home) in EncryptedPath.homes else home
+    return {path.name: path.read_bytes() for path in seen.iterdir() if not path.name.startswith(".ftpsd-")}
 
 
 def emptied(home: Path, files: Files) -> None:
     """Have nothing in *home* but *files*."""
     for path in home.iterdir():
         path.unlink()
+    seen = EncryptedPath(home) if str(home) in EncryptedPath.homes else home
     for name, data in files.items():
-        (home / name).write_bytes(data)
+        (seen / name).write_bytes(data)
 
 
 def attempt(
@@ -112,9 +115,24 @@ def go_on(daemon: MortalDaemon, account: Account, wanted: Files) -> int:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_before_each_call(start_mortal: StartMortal, name: str) -> None:
     """Old or new and whole; new when it was answered; what came in can be gone on with; the sweep leaves nothing."""
-    operation = OPERATIONS[name]
     daemon = start_mortal()
+    _die_before_each_call(daemon, daemon.account(), name)
+
+
+@pytest.mark.parametrize("name", ["large", "append"])
+def test_killed_before_each_call_in_an_encrypted_home(start_mortal: StartMortal, tmp_path: Path, name: str) -> None:
+    """The same; every file that is there can be decrypted."""
+    keys = tmp_path / "keys"
+    daemon = start_mortal({"encryption": make_keys(keys)})
+    encrypt_homes(daemon)
+    daemon.reload()
     account = daemon.account()
+    EncryptedPath.of(account.home, keys)
+    _die_before_each_call(daemon, account, name)
+
+
+def _die_before_each_call(daemon: MortalDaemon, account: Account, name: str) -> None:
+    operation = OPERATIONS[name]
     deaths = spared = 0
     for at in range(1, MOST):
         emptied(account.home, operation.before)

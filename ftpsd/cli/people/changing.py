@@ -19,7 +19,7 @@ _IN_GROUP: Final = 5
 # Keys whose values nobody should see in a list of processes or the history of a shell.
 _SECRET: Final = {
     "password": "ftpsd user password NAME, or ftpsd user generate NAME",
-    "second_factor": "ftpsd user otp NAME",
+    "second_factor": "ftpsd user otp NAME (`required` is written into users.yaml, mostly for a role or group)",
 }
 
 

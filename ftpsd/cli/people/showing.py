@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Keys that are one value, in the order of the documentation.
 _KEYS: Final = (
     "home", "group", "role", "networks", "hours", "sessions", "quota", "download_rate", "upload_rate", "expires",
-    "enabled", "authentication", "encoding", "stored_encoding", "data_session_reuse", "upload_end",
+    "enabled", "authentication", "encoding", "stored_encoding", "encryption", "data_session_reuse", "upload_end",
 )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ from ftpsd.config.checks.port_clashes import clashes
 from ftpsd.config.checks.unit import Unit, installed_unit
 from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
+from ftpsd.config.encrypting.encryption import files_of_keys, look_at_people
+from ftpsd.config.encrypting.master_keys import MasterKeys, fetch_master_keys
 from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets, read_evidence_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
@@ -40,7 +42,8 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs.
+    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs, *master_keys*
+    the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -50,6 +53,7 @@ class Findings:
     source_files: SourceFiles = field(default_factory=SourceFiles)
     sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
+    master_keys: MasterKeys = field(default_factory=MasterKeys)
 
     @property
     def everybody(self) -> list[Users]:
@@ -94,8 +98,11 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     sink_files, unread = read_sink_files(config)
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
     own += look_at_events(config, trusted_owners() if trusted is None else trusted)
+    master_keys, unusable = fetch_master_keys(config)
+    own += unusable
+    theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    files_read = source_files, sink_files, evidence_files
+    files_read = source_files, sink_files, evidence_files, master_keys
     return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
@@ -145,6 +152,7 @@ def _secrets(config: Config) -> list[Path]:
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
+    own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
     own.append(config.quarantine.directory)

@@ -24,6 +24,7 @@ from ftpsd.config.fields import (
     check_path,
 )
 from ftpsd.config.parsing.complaints import nearest
+from ftpsd.config.people.keys_name import KeysName
 from ftpsd.config.people.login_keys import CertificateEntry, Required, SecondFactorField
 from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
@@ -104,6 +105,7 @@ class MountEntry(_Entry):
     role: Annotated[str, Field(strict=True)] | None = None
     rules: tuple[RuleEntry, ...] | None = None
     stored_encoding: Encoding = "utf-8"
+    encryption: KeysName | None = None
 
 
 class QuotaEntry(_Entry):
@@ -126,6 +128,7 @@ class Given(_Entry):
     upload_rate: Rate | None = None
     expires: Expiry | None = None
     authentication: LoginMethod | None = None
+    encryption: KeysName | None = None
 
 
 class RoleEntry(Given):

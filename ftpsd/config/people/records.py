@@ -22,13 +22,18 @@ from ftpsd.values.second_factor import SecondFactor
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access."""
+    """
+    A *directory* at *path*; *rules* are about paths below it, seen from it, and None means full access.
+
+    *encryption* names the keys that its files are encrypted with, None for plain files.
+    """
 
     path: VirtualPath
     directory: Path
     rules: tuple[Rule, ...] | None = None
     role: str | None = None
     stored_encoding: str = "utf-8"
+    encryption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class UserRecord:
     the *group*'s own. *networks* empty means from anywhere, *hours* empty at any time. Rates are bytes per second, and
     None in *sessions*, a rate or *data_session_reuse* means "as the server says". *upload_end* "fin" takes a FIN for
     the end of an upload that no close_notify ended. *encoding* is how the client writes names, *stored_encoding* how
-    they are written in the home.
+    they are written in the home, *encryption* the keys that its files are encrypted with, None for plain files.
     *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
     means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
     in a chain within; empty for accounts that stand alone. *entry* is a remote source's own name for the user.
@@ -68,5 +73,6 @@ class UserRecord:
     authentication: LoginMethod | None = None
     certificates: tuple[CertificateMatch, ...] = ()
     second_factor: SecondFactor | None = None
+    encryption: str | None = None
     accounts: tuple[int, ...] = field(default=(), compare=False)
     entry: str = field(default="", compare=False, repr=False)

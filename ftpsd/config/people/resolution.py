@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftpsd.config.people.entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
+from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
 from ftpsd.config.people.records import Mount, UserRecord
 from ftpsd.values.login_method import CertificateMatch
@@ -97,6 +98,7 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
             CertificateMatch(each.fingerprint, each.subject_alternative_name) for each in entry.certificates
         ),
         second_factor=_second_factor(entry, found),
+        encryption=_keys(given("encryption")),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
     )
@@ -127,7 +129,11 @@ def _mount(layer: Layer[Given], mount: MountEntry, name: str, roles: Roles) -> M
     if mount.role is not None:
         rules = roles.rules(mount.role)
     directory = _filled(layer, mount.directory, name)
-    return Mount(mount.path, directory, rules, mount.role, mount.stored_encoding)
+    return Mount(mount.path, directory, rules, mount.role, mount.stored_encoding, _keys(mount.encryption))
+
+
+def _keys(name: str | None) -> str | None:
+    return None if name == NONE else name
 
 
 def _filled(layer: Layer[Given], path: Path | None, name: str) -> Path:

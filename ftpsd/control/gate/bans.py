@@ -103,7 +103,7 @@ class GrowingPenalties:
         client = self._judged(address)
         return client is not None and self._is_banned(client)
 
-    def is_known(self, address: str) -> bool:
+    def is_known(self, address: str, /) -> bool:
         """Return whether a user has logged in well from there of late."""
         client = network_of(address)
         if client is None:

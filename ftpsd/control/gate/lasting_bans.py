@@ -2,9 +2,9 @@
 Bans that outlive the server: the state file remembers what the table of penalties has.
 
 Bans, the clients that are known for a good login, and the repeaters are written a moment after each change, and taken
-over at the start. Failures that have led to no ban, and names refused at a known client, are forgotten with the server.
-While the file cannot be used, which its owner tells, penalties live in memory alone; what has changed meanwhile is
-written later.
+over at the start, before a connection is accepted. Failures that have led to no ban, and names refused at a known
+client, are forgotten with the server. While the file cannot be used, which its owner tells, penalties live in memory
+alone; what has changed meanwhile is written later.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from sqlite3 import Connection
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,6 +31,8 @@ KIND: Final = "penalty"
 # Seconds between two looks, and records that one look writes: a flood of bans does not keep others from the file.
 LOOK: Final = 1.0
 MOST_WRITTEN: Final = 500
+# Seconds that a server waits at its start for a disk that does not answer.
+PATIENCE: Final = 5.0
 
 log = Logger()
 
@@ -60,7 +62,8 @@ class LastingBans:
                 if record is not None:
                     self._penalties.restore(record, now)
 
-        return self._store.run(_of_kind, self._clock.seconds()).addCallback(found).addErrback(_ignored)
+        read = self._store.run(_of_kind, self._clock.seconds()).addTimeout(PATIENCE, self._clock)
+        return read.addCallback(found).addErrback(_ignored)
 
     def look(self) -> Deferred[None]:
         """Write what has changed, as far as one look may."""
@@ -146,5 +149,7 @@ def _record(fact: facts.Fact) -> Record | None:
 
 def _ignored(failure: Failure) -> None:
     """Take a failure of the file for told: the store's listener has told it."""
-    if not failure.check(StateTrouble, PoolBusy):
+    if failure.check(TimeoutError):
+        log.warn("the state file does not answer; the bans in it are forgotten until the next start")
+    elif not failure.check(StateTrouble, PoolBusy, CancelledError):
         log.failure("penalties could not be kept", failure)

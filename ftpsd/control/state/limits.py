@@ -26,11 +26,12 @@ MOST_REFUSED = 64
 MOST_REFUSED_OF_CLIENT = 4
 # One in so many connections is for sessions that are logged in.
 RESERVED = 4
+WITHOUT_LOGIN = "too-many-without-login"
 
 # The text for the client of a connection above a limit, in the greeting's place.
 REJECTIONS = {
     "too-many-connections": Reply(421, "Too many connections to this server, try again later."),
-    "too-many-without-login": Reply(421, "Too many connections that have not logged in, try again later."),
+    WITHOUT_LOGIN: Reply(421, "Too many connections that have not logged in, try again later."),
     "too-many-from-address": Reply(421, "Too many connections from your address, try again later."),
     BANNED: Reply(421, "Too many failures from your address, try again later."),
     RATE: Reply(421, "Too many connections from your address at once, try again later."),
@@ -53,8 +54,12 @@ class Counts(Protocol):
     def logged_in(self) -> int:
         """The number of sessions with a user."""
 
-    def admit(self, address: str, connections: int, per_address: int) -> str | None:
-        """Count a connection from *address*; or return why it is one too many, and count nothing."""
+    def admit(self, address: str, connections: int, per_address: int, *, is_known: bool = False) -> str | None:
+        """
+        Count a connection from *address*; or return why it is one too many, and count nothing.
+
+        The places of sessions that are logged in are open to a client that *is_known* for a good login of late.
+        """
 
     def closed(self, address: str) -> None:
         """Count it no longer."""
@@ -91,10 +96,10 @@ class SessionCounts:
         self._by_user: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
 
-    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+    def admit(self, address: str, connections: int, per_address: int, *, is_known: bool = False) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
         client = client_of(address)
-        if refusal := too_many(self.total, self.logged_in, connections):
+        if refusal := too_many(self.total, self.logged_in, connections, is_known):
             return refusal
         if self._by_client[client] >= per_address:
             return "too-many-from-address"
@@ -166,16 +171,17 @@ class UserRates:
         return Bucket(rate, self._clock)
 
 
-def too_many(total: int, logged_in: int, connections: int) -> str | None:
+def too_many(total: int, logged_in: int, connections: int, is_known: bool) -> str | None:
     """
     Return why one more is too many for a server of *connections*, of which there are *total*, *logged_in* with a user.
 
-    A quarter is for sessions that are logged in: clients without an account cannot fill the server.
+    A quarter is for sessions that are logged in, and for a client that *is_known* for one of late: clients without an
+    account cannot fill the server.
     """
     if total >= connections:
         return "too-many-connections"
-    if total - logged_in >= connections - connections // RESERVED:
-        return "too-many-without-login"
+    if not is_known and total - logged_in >= connections - connections // RESERVED:
+        return WITHOUT_LOGIN
     return None
 
 

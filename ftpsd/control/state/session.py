@@ -103,6 +103,7 @@ class Session:
         self.parameters = Parameters.of(runtime.config)
         self.transfer: TransferStatus | None = None
         self.is_abort_wanted = False
+        self.is_publishing = False  # whether a file is here, whole, and not answered yet
 
         self._waiting_for: Deferred[Any] | None = None
         self.room = Room(runtime.shared.clock)
@@ -420,6 +421,7 @@ class Session:
     def reply_was_sent(self) -> After:
         """End everything that waited for the reply, and return the act that follows it."""
         self.dtp.reply_was_sent()
+        self.is_publishing = False
         after = self._after
         if after is not After.CLOSE:
             self._after = After.NOTHING

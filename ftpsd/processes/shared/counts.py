@@ -34,11 +34,11 @@ class SharedCounts:
         self.logged_in = 0
         self._table = table
 
-    def admit(self, address: str, connections: int, per_address: int) -> str | None:
+    def admit(self, address: str, connections: int, per_address: int, *, is_known: bool = False) -> str | None:
         """Count a connection from *address*; or return why it is one too many, and count nothing."""
         table, key = self._table, _address(address)
         with table.lock:
-            if refusal := too_many(table.sessions, table.logged_in, connections):
+            if refusal := too_many(table.sessions, table.logged_in, connections, is_known):
                 return refusal
             if table.count(table.find(key)) >= per_address:
                 return "too-many-from-address"

@@ -26,6 +26,7 @@ from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pinned import left_over
 from ftpsd.service.pairs import Certificates, load_certificates
+from ftpsd.service.vaults import troubles
 from ftpsd.values.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
@@ -65,6 +66,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     found += second_factors(config, findings.everybody)
+    found += troubles(config, findings.master_keys)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
     by_host = zip(names, [findings.users, *findings.hosts], strict=True)
     found += left_over(config, {host: users for host, users in by_host if users is not None})

@@ -1,10 +1,10 @@
 """
 Content: how the bytes of a user's file lie in the file on the disk.
 
-`PLAIN`, the bytes as they are, is the content of every tree. Another content (encrypted, say) is put below the jail and
-not around it, for there is more to a file than its reads and writes: where an upload goes on in the middle, what a copy
-of a beginning is, which bytes a digest is of. Quotas and attributes are about the file on the disk; the sizes that
-users see, offsets and digests are about the user's bytes.
+`PLAIN`, the bytes as they are, is the content of most trees, `Sealed` (storage/sealing) that of encrypted ones. It is
+put below the jail and not around it, for there is more to a file than its reads and writes: where an upload goes on in
+the middle, what a copy of a beginning is, which bytes a digest is of. Quotas and attributes are about the file on the
+disk; the sizes that users see, offsets and digests are about the user's bytes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,14 @@ class Content(Protocol):
     def stored(self, length: int) -> int:
         """Return how many bytes the file of *length* bytes has."""
 
+    def whole(self, length: int) -> int:
+        """Return how many bytes it has once `finish` has made it a whole file."""
+
     def reading(self, fd: int) -> Reading:
         """Return a reader of the file *fd*, at any offset and without moving the descriptor's own."""
+
+    def growing(self, fd: int) -> Reading:
+        """Return a reader of the upload *fd*, which is not over: more may be written to it meanwhile."""
 
     def writing(self, fd: int, start: int) -> Writing:
         """Return a writer of the file *fd*, which holds *start* bytes and was opened or made just now, or copied to."""
@@ -46,8 +52,24 @@ class Content(Protocol):
     def truncate(self, fd: int, length: int) -> None:
         """Drop all bytes behind the first *length* of *fd*."""
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Make the empty file *target* the first *length* bytes of *source*. Raises: BUSY for one cut meanwhile."""
+    def copy(self, source: int, target: int, length: int, *, growing: bool = False) -> None:
+        """
+        Make the empty file *target* the first *length* bytes of *source*, which may be an upload that is *growing*.
+
+        Raises: BUSY for one cut meanwhile.
+        """
+
+    def sound(self, fd: int, status: os.stat_result) -> int:
+        """Return how many bytes of the upload *fd*, which is *status* and not over, can be gone on from."""
+
+    def finish(self, fd: int) -> None:
+        """Make the upload *fd* a whole file, whose bytes are all written; more may be written all the same."""
+
+    def conceal(self, fd: int, value: bytes) -> bytes:
+        """Return the form in which *value*, which says something of the bytes of *fd*, is kept in an attribute."""
+
+    def reveal(self, fd: int, value: bytes) -> bytes:
+        """Return what `conceal` was given, nothing for a form that is not of this file."""
 
 
 class Plain:
@@ -65,9 +87,13 @@ class Plain:
         """As many."""
         return length
 
+    whole = stored
+
     def reading(self, fd: int) -> Reading:
         """Read them."""
         return lambda buffer, offset: os.preadv(fd, (buffer,), offset)
+
+    growing = reading
 
     def writing(self, fd: int, start: int) -> Writing:
         """Write them at the descriptor's offset, which begins at 0."""
@@ -79,9 +105,22 @@ class Plain:
         """Cut the file."""
         os.ftruncate(fd, length)
 
-    def copy(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int, *, growing: bool = False) -> None:
         """Share the blocks where the file system can."""
         copy_range(source, target, 0, length)
+
+    def sound(self, fd: int, status: os.stat_result) -> int:
+        """All of them."""
+        return status.st_size
+
+    def finish(self, fd: int) -> None:
+        """Nothing: it is whole at any time."""
+
+    def conceal(self, fd: int, value: bytes) -> bytes:
+        """As it is."""
+        return value
+
+    reveal = conceal
 
 
 PLAIN = Plain()

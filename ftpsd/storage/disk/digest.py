@@ -19,6 +19,8 @@ from collections import OrderedDict
 from contextlib import suppress
 from threading import Lock
 
+from ftpsd.storage.disk.content import PLAIN, Content
+
 ATTRIBUTE = "user.ftpsd.sha256"
 # Bytes read in one piece: about 10 ms from the page cache, 0.1 s from a slow disk.
 PIECE = 8 << 20
@@ -34,21 +36,25 @@ _remembered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 _table = Lock()
 
 
-def stored_digest(fd: int, status: os.stat_result) -> str | None:
+def stored_digest(fd: int, status: os.stat_result, content: Content = PLAIN) -> str | None:
     """Return the SHA-256 kept with the open file *fd*, in hex, if it still belongs to the file of *status*."""
-    match = _VALUE.fullmatch(_kept(fd, status))
+    kept = _kept(fd, status)
+    match = _VALUE.fullmatch(content.reveal(fd, kept)) if kept else None
     if match is None or (int(match[2]), int(match[3])) != (status.st_size, status.st_mtime_ns):
         return None
     return match[1].decode()
 
 
-def keep_digest(fd: int, digest: str, status: os.stat_result, *, only_again: bool = False) -> None:
+def keep_digest(
+    fd: int, digest: str, status: os.stat_result, *, only_again: bool = False, content: Content = PLAIN
+) -> None:
     """
     Keep *digest* (hex) with the open file *fd*, which is *status*. A digest that cannot be kept is computed again.
 
     With *only_again* it takes the place of the one there is, and is not kept where that has gone.
     """
-    _keep(fd, f"{digest} {status.st_size} {status.st_mtime_ns}".encode(), status, only_again=only_again)
+    value = content.conceal(fd, f"{digest} {status.st_size} {status.st_mtime_ns}".encode())
+    _keep(fd, value, status, only_again=only_again)
 
 
 def begin_to_write(fd: int) -> bytes:

@@ -52,7 +52,7 @@ class FileSource:
     Its SHA-256 is known when it was kept with the file, or as soon as all of it has been read.
     """
 
-    __slots__ = ("_can_send", "_digest", "_fd", "_offset", "_read", "_status", "path", "sha256", "size")
+    __slots__ = ("_can_send", "_content", "_digest", "_fd", "_offset", "_read", "_status", "path", "sha256", "size")
 
     def __init__(self, place: Place, offset: int, *, digests: bool = True, content: Content = PLAIN) -> None:
         """Open the file at *place*. Raises: OSError with ELOOP when it is a link."""
@@ -74,10 +74,11 @@ class FileSource:
             self.close()
             raise
         self._can_send = content.is_plain
+        self._content = content
         self._offset = offset
         self._status = status
         if digests:
-            self.sha256 = stored_digest(self._fd, status)
+            self.sha256 = stored_digest(self._fd, status, content)
             if self.sha256 is None and offset == 0:
                 self._digest = StreamDigest()
 
@@ -119,7 +120,7 @@ class FileSource:
             # A file written in place may have its old time again (MFMT). Its ctime cannot be set; another name, another
             # mode and another reader's digest change it too, and then it is computed once more some day.
             if now.st_ctime_ns == then.st_ctime_ns:
-                keep_digest(self._fd, self.sha256, now)
+                keep_digest(self._fd, self.sha256, now, content=self._content)
 
     def close(self) -> None:
         """Close the file."""
@@ -133,7 +134,7 @@ def _closed(_buffer: memoryview, _offset: int) -> int:
     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
-def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:
+def set_time_of_file(place: Place, times: tuple[int, int], content: Content = PLAIN) -> bool:
     """Set the times (ns) of the file at *place*, and keep its digest valid; False when it cannot be opened."""
     try:
         fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
@@ -142,11 +143,11 @@ def set_time_of_file(place: Place, times: tuple[int, int]) -> bool:
     try:
         status = os.fstat(fd)
         require_regular(status)
-        digest = stored_digest(fd, status)
+        digest = stored_digest(fd, status, content)
         os.utime(fd, ns=times)
         if digest is not None:
             # Where another session begins to write in place meanwhile, there is none any more, and none comes back.
-            keep_digest(fd, digest, os.fstat(fd), only_again=True)
+            keep_digest(fd, digest, os.fstat(fd), only_again=True, content=content)
     finally:
         os.close(fd)
     return True

@@ -38,8 +38,9 @@ from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.trace import Trace
 
-# Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here.
-_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED})
+# Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here, or could
+# only go on from bytes that cannot be read.
+_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED})
 
 
 def open_atomic(
@@ -64,7 +65,12 @@ def open_atomic(
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
-        return AtomicSink(place, policy, begun, terms, gated)
+        try:
+            return AtomicSink(place, policy, begun, terms, gated)
+        except StorageError as error:
+            if error.kind is Kind.DAMAGED:  # its earlier bytes: nobody can go on from them, now or later
+                begun.partial.unlink()
+            raise
 
 
 class AtomicSink:
@@ -144,9 +150,11 @@ class AtomicSink:
             self._set_mode()
             while not self._has_caught_up():
                 pass
+            self._partial.finish()
             if self._digest is not None:
                 self.sha256 = self._digest.hex()
-                keep_digest(self._partial.fd, self.sha256, os.fstat(self._partial.fd))
+                fd = self._partial.fd
+                keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)
@@ -265,6 +273,8 @@ class AtomicSink:
         """Have the refused file taken away, where one is to be kept; return whether it is out of the tree."""
         if refusal.custody is None:
             return False
+        with suppress(StorageError):  # whole as far as it came, so that it can be looked at and released as a file
+            self._partial.finish()
         with self._partial.ledger.change() as change:
             status = os.fstat(self._partial.fd)
             change.going(status)

@@ -69,10 +69,10 @@ class Beginning:
             return self._fresh() if resumable else self._with(self._random(), 0, is_findable=False)
         if self.published is None:
             return self._resume(wanted)
-        unfinished = look_at_partial(self.place, self.owner, self.keep)
+        unfinished = look_at_partial(self.place, self.owner, self.keep, self.content)
         if unfinished is None:
             return self._copy_published(wanted)
-        length = self.content.length(unfinished.status.st_size)
+        length = unfinished.length
         is_usable = resumable and unfinished.origin == origin_of(self.published)
         if wanted is None or not is_usable or wanted > length:
             if unfinished.is_held(self.place):
@@ -140,9 +140,9 @@ class Beginning:
         A client whose connection died comes back before we have noticed: the bytes below *wanted* do not change any
         more, so they are copied. An append has no such border. It has to wait until the other upload is over.
         """
-        held = look_at_partial(self.place, self.owner, self.keep)
+        held = look_at_partial(self.place, self.owner, self.keep, self.content)
         origin = origin_of(self.published)
-        length = self.content.length(held.status.st_size) if held is not None and held.origin == origin else 0
+        length = held.length if held is not None and held.origin == origin else 0
         if wanted is None and length:
             raise StorageError(Kind.BUSY)
         if not wanted:
@@ -156,7 +156,7 @@ class Beginning:
         try:
             if not os.path.samestat(os.fstat(source), held.status):
                 raise StorageError(Kind.BUSY)
-            partial = self._copy_of(source, wanted)
+            partial = self._copy_of(source, wanted, growing=True)
             if origin is not None:
                 partial.begin_over(origin)
             return self._with(partial, wanted, is_resumed=True)
@@ -179,12 +179,12 @@ class Beginning:
         finally:
             os.close(source)
 
-    def _copy_of(self, source: int, count: int, *, is_loan: bool = False) -> Partial:
+    def _copy_of(self, source: int, count: int, *, is_loan: bool = False, growing: bool = False) -> Partial:
         """Return a partial that begins as *source* does, see `Partial.fill`."""
         partial = self._random()
         with partial:
             try:
-                partial.fill(source, count, is_loan=is_loan)
+                partial.fill(source, count, is_loan=is_loan, growing=growing)
             except BaseException:
                 partial.unlink()
                 raise

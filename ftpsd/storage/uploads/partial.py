@@ -213,11 +213,11 @@ class Partial:
         """Return how many bytes of it an upload over *origin* can go on from, when partials are kept *keep* seconds."""
         status = os.fstat(self.fd)
         is_usable = status.st_size > 0 and is_fresh(status, keep) and stored_origin(self.fd) == origin
-        return self._content.length(status.st_size) if is_usable else 0
+        return self._content.sound(self.fd, status) if is_usable else 0
 
     def reading(self) -> Reading:
         """Return its reader."""
-        return self._content.reading(self.fd)
+        return self._content.growing(self.fd)
 
     def empty(self, origin: bytes | None) -> bool:
         """Make it one of an upload that begins with nothing over *origin*; return whether it was one with something."""
@@ -247,11 +247,12 @@ class Partial:
         self.size, self._writing = size, None
         return self._content.length(before.st_size)
 
-    def fill(self, source: int, count: int, *, is_loan: bool = False) -> None:
+    def fill(self, source: int, count: int, *, is_loan: bool = False, growing: bool = False) -> None:
         """
         Make it the first *count* bytes of the descriptor *source*; it is empty.
 
-        With *is_loan* it is about to replace *source*, and these bytes do not count twice until then. Raises: QUOTA.
+        With *is_loan* it is about to replace *source*, and these bytes do not count twice until then. *growing* says
+        that *source* is an upload that is not over. Raises: QUOTA.
         """
         with self.ledger.change() as change:
             stored = self._content.stored(count)
@@ -260,7 +261,7 @@ class Partial:
                 raise StorageError(Kind.QUOTA)
             before = os.fstat(self.fd)
             try:
-                self._content.copy(source, self.fd, count)
+                self._content.copy(source, self.fd, count, growing=growing)
             finally:
                 after = os.fstat(self.fd)
                 self.size, self._writing = self._content.length(after.st_size), None
@@ -303,6 +304,22 @@ class Partial:
                 self.size = self._content.length(os.fstat(self.fd).st_size)
             raise
         self.size += len(data)
+
+    def finish(self) -> None:
+        """Make it a whole file; all bytes are written. Raises: OSError, QUOTA."""
+        if self._content.is_plain:
+            return
+        with self.ledger.change() as change:
+            before = os.fstat(self.fd)
+            if not before.st_size and change.need_bytes(self._content.whole(0)) < self._content.whole(0):
+                raise StorageError(Kind.QUOTA)
+            self._content.finish(self.fd)
+            change.resized(before, before.st_size, os.fstat(self.fd).st_size)
+
+    @property
+    def content(self) -> Content:
+        """How its bytes lie on the disk."""
+        return self._content
 
     def __enter__(self) -> Partial:
         return self

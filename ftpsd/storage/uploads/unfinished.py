@@ -14,6 +14,7 @@ import stat
 import time
 from dataclasses import dataclass
 
+from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.uploads.origin import stored_origin
@@ -44,6 +45,7 @@ class Unfinished:
     name: bytes
     status: os.stat_result
     origin: bytes | None  # see origin.py
+    length: int  # bytes of its user that can be gone on from
 
     @property
     def is_nothing(self) -> bool:
@@ -67,7 +69,7 @@ class Unfinished:
         return False
 
 
-def look_at_partial(target: Place, owner: str, keep: float) -> Unfinished | None:
+def look_at_partial(target: Place, owner: str, keep: float, content: Content = PLAIN) -> Unfinished | None:
     """Describe the partial of *owner* for *target*, be it empty; None when none can be resumed within *keep* s."""
     name = partial_name(owner, target.name)
     try:
@@ -76,19 +78,21 @@ def look_at_partial(target: Place, owner: str, keep: float) -> Unfinished | None
         return None
     try:
         status = os.fstat(fd)
-        return Unfinished(name, status, stored_origin(fd)) if is_fresh(status, keep) and is_ours(status) else None
+        if not is_fresh(status, keep) or not is_ours(status):
+            return None
+        return Unfinished(name, status, stored_origin(fd), content.sound(fd, status))
     finally:
         os.close(fd)
 
 
-def find_partial(target: Place, owner: str, keep: float) -> os.stat_result | None:
+def find_partial(target: Place, owner: str, keep: float, content: Content = PLAIN) -> Unfinished | None:
     """
     Describe the partial of *owner* for a *target* that is not published, None when none can be resumed.
 
     One that was to replace a file, which is gone now, is none: the next upload under that name is another one.
     """
-    found = look_at_partial(target, owner, keep)
-    return found.status if found is not None and found.status.st_size and found.origin is None else None
+    found = look_at_partial(target, owner, keep, content)
+    return found if found is not None and found.length and found.origin is None else None
 
 
 def is_fresh(status: os.stat_result, keep: float) -> bool:

@@ -172,9 +172,8 @@ def test_the_next_user_of_a_name_has_no_pins(enrolling: Enrolling) -> None:
     left = json.loads(before)
     user = left["users"].pop("next")
     daemon.users_file.write_text(json.dumps(left))
-    add = [sys.executable, "-m", "ftpsd.cli", "user", "add", "next", "--home", user["home"], "--password-stdin"]
-    add += ["--config", str(daemon.config_file)]
-    subprocess.run(add, check=True, timeout=TIMEOUT, capture_output=True, input=b"another\n")
+    words = ("user", "add", "next", "--home", user["home"], "--password-stdin", "--config", daemon.config_file)
+    assert ftpsd(*words, input="another\n").returncode == 0
     assert json.loads(enrolling.ftpsd("next", "--list", "--json").stdout) == []
     daemon.users_file.write_text(before)
     assert enrolling.said(mine, "next", unspent) == ("331", "530")

@@ -15,7 +15,7 @@ LARGE = 1024 * MIB if os.environ.get("FTPSD_TESTS_LARGE") == "1" else 64 * MIB
 def make_file(path: Path, size: int) -> Path:
     """Write *size* bytes that repeat nowhere; return *path*."""
     block = random.Random(size).randbytes(MIB)
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         for number in range(0, size, MIB):
             file.write((number.to_bytes(8, "big") + block[8:])[: size - number])
     return path
@@ -33,7 +33,7 @@ def make_tree(folder: Path, files: int) -> Path:
 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

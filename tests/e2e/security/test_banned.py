@@ -255,8 +255,10 @@ def test_a_ban_holds_in_every_process_and_over_a_restart(start_daemon: StartDaem
     assert "<dt>bans</dt><dd>1</dd>" in daemon.get("/")[1]
     daemon.stop()
     daemon.start()
+    # No process serves before the bans are known.
+    for _ in range(10):
+        assert is_refused(daemon, source)
     eventually(lambda: daemon.metrics()["ftpsd_bans"] == 1, "the ban out of the state file")
-    assert is_refused(daemon, source)
     with closing(arrive(daemon, "127.0.1.10")) as connection:
         assert connection.reply().startswith("220")
 

@@ -187,11 +187,22 @@ reach 127.0.1.2 21
 reach 127.0.1.1 22
 run_action "$UNBAN" 127.0.1.1
 reach 127.0.1.1 21
+run_action "$BAN" 127.0.2.1
+run_action "$BAN" 127.0.2.0/24
+run_action "$BAN" 127.0.2.0/23
+reach 127.0.2.9 21
+reach 127.0.3.9 3050
+run_action "$UNBAN" 127.0.2.0/23
+run_action "$UNBAN" 127.0.2.0/24
+reach 127.0.2.9 21
+reach 127.0.2.1 21
 """
+# A network around an address that is banned already, and a wider one around both: each holds for as long as its ban.
+AROUND = ["dropped", "dropped", "in", "dropped"]
 
 
 def test_the_rules_drop_what_the_action_names() -> None:
-    """In a real kernel: control and passive ports of a banned address and network are closed, others are open."""
+    """In a real kernel: control and passive ports of banned addresses and networks are closed, others are open."""
     nft, ip = require_tool("nft"), require_tool("ip")
     allowed = subprocess.run([*NAMESPACE, nft, "list", "ruleset"], capture_output=True, text=True)
     if allowed.returncode:
@@ -209,7 +220,9 @@ def test_the_rules_drop_what_the_action_names() -> None:
         "UNBAN": words["actionunban"],
     }
     done = subprocess.run([*NAMESPACE, "bash", "-c", TRY], capture_output=True, text=True, env=environ)
-    assert done.stdout.split() == ["in", "dropped", "dropped", "dropped", "in", "in", "in"], done.stdout + done.stderr
+    assert done.stdout.split() == ["in", "dropped", "dropped", "dropped", "in", "in", "in", *AROUND], (
+        done.stdout + done.stderr
+    )
 
 
 def test_the_rules_are_understood() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftpsd.audit import events
 from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased, UploadRefused
+from ftpsd.audit.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
 from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.operator_events import Ordered
@@ -28,6 +29,9 @@ EVERY_EVENT: tuple[Event, ...] = (
     CertificateEnrolled(WHO, USER, "sha256:00", USER),
     StateFailed(DAEMON, f"{PATH}: broken; mend it"),
     StateRestored(DAEMON),
+    FileDamaged(DAEMON, "altered", PATH, USER),
+    DataKeysDestroyed(DAEMON, USER, PATH, 1, USER),
+    Rekeyed(DAEMON, 10, 0, USER),
     events.ConnectionRejected(WHO, "too-many-connections"),
     events.ConnectionRejectedAgain(WHO, "banned"),
     events.Banned(WHO, PEER, "wrong-password", 900.0, USER, PATH),

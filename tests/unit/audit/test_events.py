@@ -7,7 +7,14 @@ import re
 
 import pytest
 
-from ftpsd.audit import accept_events, enrolment_events, events, operator_events, state_events
+from ftpsd.audit import (
+    accept_events,
+    encryption_events,
+    enrolment_events,
+    events,
+    operator_events,
+    state_events,
+)
 from ftpsd.audit.events import Event
 from tests.unit.audit.samples import EVERY_EVENT
 
@@ -27,6 +34,7 @@ KINDS: list[type[Event]] = [
         operator_events.Ordered,
         *vars(state_events).values(),
         enrolment_events.CertificateEnrolled,
+        *vars(encryption_events).values(),
         *vars(accept_events).values(),
     )
     if isinstance(value, type) and issubclass(value, Event) and value is not Event

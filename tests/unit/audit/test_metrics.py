@@ -25,6 +25,7 @@ PROMISED = {
     "auth_duration_seconds": {"method"},
     "commands_total": {"command", "code_class"},
     "command_duration_seconds": {"command"},
+    "damaged_files_total": {"reason"},
     "transfers_total": {"direction", "result"},
     "transfers_in_progress": {"direction"},
     "transfer_bytes_total": {"direction"},

@@ -107,6 +107,23 @@ def test_a_queue_full_of_clients_is_full() -> None:
     assert hall.outcomes[str(LIMIT + 1)] == [PoolBusy]
 
 
+def test_a_known_client_takes_a_place_from_a_stranger() -> None:
+    """Of a queue full of single clients the last stranger has to go; known clients do not take each other's."""
+    hall = Hall()
+    hall.queue.is_known = lambda client: client.startswith("partner")
+    for number in range(LIMIT):
+        hall.ask(f"stranger {number}", f"guess {number}")
+    hall.ask("partner 0", "fits")
+    for number in range(1, LIMIT + 1):
+        hall.ask(f"partner {number}", f"right {number}")
+    assert hall.outcomes[f"guess {LIMIT - 1}"] == [PoolBusy]
+    assert hall.outcomes[f"right {LIMIT}"] == [PoolBusy]
+    hall.pool.release()
+    assert len(hall.order) == LIMIT + 1
+    assert hall.outcomes["fits"] == [False]
+    assert hall.queue.queued == 0
+
+
 def test_the_same_login_many_times_is_one_hash() -> None:
     """Uploaders behind one address that begin at the same moment; whoever asks from elsewhere has a hash of its own."""
     hall = Hall()

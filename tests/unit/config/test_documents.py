@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.sections import AuditChain
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
@@ -29,6 +30,7 @@ SOURCES: dict[str, type[BaseModel]] = {
     "pam": PAM,
     "http": HTTP,
     "audit.chain": AuditChain,
+    "encryption": Encryption,
     "events": Events,
 }
 REQUIRED = {
@@ -40,6 +42,7 @@ REQUIRED = {
     "home": '"/srv/{user}"',
     "url": "https://example.com",
     "private_key": "/k",
+    "keys": "{main: [{file: /k}]}",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
@@ -58,9 +61,21 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield key, field
             continue
         container = container_of(field.annotation)
+        if container is dict and is_of_lists(field.annotation):
+            yield f"{key}.NAME", field
+            yield from keys_of(inner, f"{key}.NAME[].")
+            continue
         if container is tuple and prefix:
             yield key, field
         yield from keys_of(inner, key + {tuple: "[].", dict: ".NAME.", None: "."}[container])
+
+
+def is_of_lists(annotation: Any) -> bool:
+    """Return whether the values of a mapping are lists."""
+    inner = get_args(annotation)
+    return bool(inner) and (
+        (get_origin(annotation) is dict and container_of(inner[1]) is tuple) or any(map(is_of_lists, inner))
+    )
 
 
 def container_of(annotation: Any) -> Any:
@@ -167,7 +182,9 @@ def test_the_configuration_we_ship_has_every_key() -> None:
             for section in ("tls", "tls.server_names[]", "virtual_hosts[]")
             for key in FurtherPair.model_fields
         ),
-        *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields),
+        *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields if key != "keys"),
+        *(f"encryption.keys.NAME[].{key}" for key in MasterKeySource.model_fields),
+        "encryption.keys.NAME",
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         "passive.public_address_for[].networks",

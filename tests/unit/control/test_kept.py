@@ -12,6 +12,7 @@ from zope.interface import implementer
 from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored
 from ftpsd.audit.keeping import Occurrence
 from ftpsd.control.recording import KEEPER_PATIENCE
+from ftpsd.control.state.presence import kick_user
 from ftpsd.values.direction import Result
 from tests.keepers import HeldKeeper
 from tests.sessions import ControlClient, clear_server
@@ -92,6 +93,21 @@ def test_the_reply_waits_until_the_event_is_kept(way: Way) -> None:
     assert client.replies() == ""
     keeper.release()
     assert client.replies().startswith(way.reply)
+
+
+@ways
+def test_an_operator_ends_the_session_of_a_file_that_is_published(way: Way) -> None:
+    """The client reads that its file is stored, and then why there is no more; before, only the second."""
+    keeper = HeldKeeper()
+    client = begun(keeper, way)
+    pi = client.pi
+    assert kick_user([pi], "alice", "") == 1
+    assert (client.replies(), client.is_closed) == ("", False)
+    keeper.release()
+    stored, _, goodbye = client.replies().rpartition("\n")
+    assert stored.startswith(way.reply)
+    assert goodbye == "421 An operator has ended this session."
+    assert client.is_closed
 
 
 @ways

@@ -115,6 +115,25 @@ def test_a_banned_address_is_refused_before_it_is_counted(implicit: bool) -> Non
     assert server.connect(peer="198.51.100.8").greeting.startswith("220 ")
 
 
+class OneOffice(NoPenalties):
+    """Penalties of a server at which somebody has logged in well from PEER."""
+
+    def is_known(self, address: str) -> bool:
+        """Return whether it is PEER."""
+        return address == PEER
+
+
+def test_strangers_do_not_shut_out_a_known_client() -> None:
+    """They fill three quarters of the server by saying nothing; a stranger more is refused, the office is not."""
+    server = Server(limits={"connections": 4, "connections_per_address": 4})
+    server.runtime = replace(server.runtime, shared=replace(server.runtime.shared, penalties=OneOffice()))
+    for _ in range(3):
+        assert server.connect(peer="198.51.100.8").greeting.startswith("220 ")
+    assert server.connect(peer="198.51.100.9").greeting.startswith("421 Too many connections that have not logged in")
+    assert server.connect().greeting.startswith("220 ")
+    assert server.connect().greeting.startswith("421 Too many connections to this server")
+
+
 def test_a_place_is_free_again() -> None:
     """A connection that has gone counts no longer."""
     server = clear_server(limits={"connections": 1})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +153,22 @@ def test_a_full_disk_is_named(path: Path) -> None:
         facts.put(connection, "test", "a", "x" * 100_000)
     connection.close()
     assert "make room" in str(described(path, raised.value))
+
+
+# Files may not grow beyond a page meanwhile, as on a full disk: EFBIG in place of ENOSPC.
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from ftpsd.durable.opening import open_state
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+open_state(Path(sys.argv[1])).close()
+"""
+
+
+def test_a_disk_without_room_is_found_at_the_opening(path: Path) -> None:
+    """And not by the first login: the file would be usable and not usable in turns."""
+    with state_opened(path):
+        full = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, timeout=60)
+    assert full.returncode == 1
+    assert "StateTrouble" in full.stderr

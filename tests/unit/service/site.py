@@ -72,11 +72,17 @@ class FakePort:
     """A port that listens to nobody."""
 
     def __init__(self, port: int, interface: str) -> None:
-        self.is_listening = True
+        self.is_listening = self.is_accepting = True
         self._address = (IPv6Address if ":" in interface else IPv4Address)("TCP", interface, port)
 
     def getHost(self) -> Any:
         return self._address
+
+    def stopReading(self) -> None:
+        self.is_accepting = False
+
+    def startReading(self) -> None:
+        self.is_accepting = True
 
     def stopListening(self) -> None:
         self.is_listening = False

@@ -12,6 +12,7 @@ from ftpsd.control.gate.lasting_bans import KIND, LastingBans
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.penalties import BANNED
 from ftpsd.durable import facts
+from ftpsd.durable.store import Store
 from tests.unit.control.gate.test_bans import GUESSER, OFFICE, Gate
 from tests.unit.durable.running import Driven, driven
 
@@ -126,3 +127,14 @@ def test_two_processes_are_one() -> None:
     assert two[0].generation == two[1].generation > 0
     assert two[1].lift(GUESSER)
     assert two[0].refusal(GUESSER) is None
+
+
+def test_a_disk_that_does_not_answer_keeps_no_server_from_its_start(tmp_path: Path) -> None:
+    """Clients wait for the bans of before, but not for ever."""
+    gate = Gate()
+    store = Store(tmp_path / "state.db", lambda *_: None)  # its thread was not started
+    loaded = LastingBans(gate.penalties, store, gate.clock).load()
+    gate.clock.advance(lasting_bans.PATIENCE - 0.1)
+    assert not loaded.called
+    gate.clock.advance(0.1)
+    assert loaded.result is None

@@ -1,0 +1,1 @@
+"""`ftpsd rekey` and `ftpsd shred`: the keys of encrypted trees."""

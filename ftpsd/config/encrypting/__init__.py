@@ -1,0 +1,1 @@
+"""Encryption at rest: what ftpsd.yaml says of it, and the master keys it names."""
