@@ -22,8 +22,10 @@ from ftpsd.service.operating.question import Question
 from ftpsd.service.orders import Trouble
 from ftpsd.service.serving import Serving
 from ftpsd.service.upload_policy import upload_policy
+from ftpsd.service.vaults import make_vault
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.sealing.trees import Contents
 
 # Records in one answer, the newest; the answer has the number of all.
 MOST_RECORDS = 5000
@@ -87,17 +89,20 @@ class QuarantineDesk:
         record, quarantine = self._found(incident), self.quarantine
         config, parts = self._serving.loaded.config, self._serving.parts
         directory = Path(record.tree)
+        contents = Contents(make_vault(config, self._serving.loaded.master_keys), parts.damaged)
         try:
+            content = contents.of(record.keys, directory)
             tree = LocalJail.open(
                 directory,
                 uploads=upload_policy(config),
                 owner=f"\n{incident}",
                 symlinks=config.symlinks,
                 ledger=parts.accounts.ledger(directory),
+                content=content,
             )
             held = quarantine.open(incident)
             try:
-                publish_held(record, held, tree, is_forced=is_forced)
+                publish_held(record, held, tree, is_forced=is_forced, content=content)
             finally:
                 os.close(held)
         except StorageError as error:
