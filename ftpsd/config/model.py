@@ -18,7 +18,7 @@ from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, Prefix
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.encrypting.encryption import Encryption
-from ftpsd.config.evidence.sections import AuditChain
+from ftpsd.config.evidence.sections import AuditChain, ShipTarget
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -226,11 +226,12 @@ class Uploads(Section):
 
 
 class Audit(Section):
-    """The place of the audit log, and what makes evidence of it."""
+    """The place of the audit log, what makes evidence of it, and where it is sent."""
 
     log: LogTarget = "stdout"
     sha256: Switch = True
     chain: AuditChain | None = None
+    ship: tuple[ShipTarget, ...] = ()
 
 
 class SecondFactorMemory(Section):

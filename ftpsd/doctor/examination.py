@@ -16,6 +16,7 @@ from ftpsd.doctor.ledger_look import look_at_events
 from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.probe import Login, doors, visit
 from ftpsd.doctor.quantum import look_at_key_exchange
+from ftpsd.doctor.receivers_tried import look_at_receivers
 from ftpsd.doctor.rights import look_at_homes
 from ftpsd.doctor.sources_asked import look_at_sources
 from ftpsd.service.load import Loaded
@@ -52,6 +53,7 @@ def examine(
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
     yield from look_at_engines(config)
+    yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)
     yield from look_at_events(config)

@@ -64,7 +64,7 @@ class Member:
             accounts=SharedAccounts(homes),
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
-            duties=frozenset({Duty.SWEEP, Duty.DELIVER} if place.index == 0 else ()),
+            duties=frozenset({Duty.SWEEP, Duty.DELIVER, Duty.SHIP} if place.index == 0 else ()),
             penalties=shared_penalties(place.records, place.arrivals, reactor),
             state=Store(loaded.config.state, reactor.callFromThread),
         )

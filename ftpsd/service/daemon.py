@@ -46,6 +46,7 @@ from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.parts import Parts
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty, Share
+from ftpsd.service.shipping.receivers import Receivers
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
@@ -78,6 +79,8 @@ class Daemon(Service):
         own = share or Share.alone(loaded.config, reactor)
         self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files)
         self.serving = Serving(loaded, self.parts)
+        config, lookup, state = loaded.config, self.parts.lookup, self.parts.state
+        self.receivers = Receivers(config, loaded.evidence_files, lookup, state, reactor)
         self.ports = OpenPorts()
         self.reloader = Reloader(path, self.serving, self.ports.describe, read)
         self.upkeep = Upkeep(self.serving, self.ports.describe, self.reloader.turnstile)
@@ -150,6 +153,8 @@ class Daemon(Service):
             self.ports.hold()
             self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self.ports.go_on())
         self.upkeep.start()
+        if Duty.SHIP in self.parts.duties:
+            self.receivers.start(self.parts.registry)
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
         if Duty.TELL in self.parts.duties:
@@ -201,6 +206,7 @@ class Daemon(Service):
                 await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
+        self.receivers.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
         self._control_socket.close()

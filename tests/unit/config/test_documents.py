@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
-from ftpsd.config.evidence.sections import AuditChain
+from ftpsd.config.evidence.sections import AuditChain, ShipTarget
 from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
@@ -187,6 +187,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "encryption.keys.NAME",
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
+        *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
     }
