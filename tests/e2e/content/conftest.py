@@ -45,7 +45,8 @@ def gated(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration, cl
             {"paths": ["/typed/**"], "types": ["pdf", "csv", "txt"]},
             {"paths": ["/judged/**"], "program": ["/bin/sh", "-c", PROGRAM]},
         ],
-        "scanning": {"timeout": "2s"},
+        # 60 MB have to be scanned within that, on a machine that is busy.
+        "scanning": {"timeout": "8s"},
         "quarantine": {"directory": "quarantine"},
     }
     daemon = Daemon(tmp_path_factory.mktemp("gated"), tls_files, changes)
