@@ -201,9 +201,7 @@ class Realm:
         if self._gates is None:
             return self._uploads
         point = tree.path if isinstance(tree, Mount) else ROOT
-        gate = self._gates.of(
-            Origin(user.name, self._host, str(directory), tree.encryption), point, tree.stored_encoding
-        )
+        gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, tree.stored_encoding)
         return replace(self._uploads, gate=gate)
 
     def _owner(self, user: UserRecord) -> str:

@@ -39,16 +39,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """
-    The tree of a refused file: that of *owner*, "" for none, on *host*.
-
-    *tree* is the directory, and *keys* the set of keys that its files are encrypted with, None for plain ones.
-    """
+    """The tree of a refused file: that of *owner*, "" for none, on *host*; *tree* is the directory."""
 
     owner: str
     host: str
     tree: str
-    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,6 @@ class Record:
     signatures: str
     found: str
     replaces: str = ""
-    keys: str | None = None
 
 
 class Full(Exception):
@@ -263,7 +257,6 @@ class Custodian:
             refusal.signatures,
             refusal.found,
             "" if replaced is None else replaced_by(replaced.st_mtime_ns),
-            self._origin.keys,
         )
         try:
             self._quarantine.take(record, place, fd)

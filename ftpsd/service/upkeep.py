@@ -30,6 +30,7 @@ from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.sealing.key_files import KeyFiles
+from ftpsd.storage.sealing.master import key_sets
 from ftpsd.storage.uploads.sweep import sweep_partials
 
 LAG_INTERVAL = 1.0
@@ -124,9 +125,18 @@ class Upkeep:
             "bans": parts.penalties.count(),
             **events,
             "passive ports reserved": parts.ports.claimed,
+            **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
+
+    def _encryption(self) -> dict[str, str]:
+        """Return the newest master key of each set, by its id."""
+        keys = self._serving.loaded.master_keys.sets
+        if not keys:
+            return {}
+        newest = (f"{name}: {each.newest.number.hex()}" for name, each in key_sets(keys).items())
+        return {"newest master keys": ", ".join(newest)}
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}

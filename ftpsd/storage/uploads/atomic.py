@@ -128,9 +128,10 @@ class AtomicSink:
     def trace(self) -> Trace:
         """Return the trace of the file: that of the partial, which is renamed."""
         try:
+            self._partial.finish()
             sha256 = None if self._digest is None else self._digest.hex()
             return self._place.trace(os.fstat(self._partial.fd), sha256=sha256)
-        except OSError as error:
+        except (OSError, StorageError) as error:
             self._fail(error)
 
     def _has_caught_up(self) -> bool:
