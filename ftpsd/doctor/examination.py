@@ -9,12 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ftpsd.doctor.clocks import look_at_clocks
+from ftpsd.doctor.engines import look_at_engines
 from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
 from ftpsd.doctor.ledger_look import look_at_events
 from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.probe import Login, doors, visit
 from ftpsd.doctor.quantum import look_at_key_exchange
+from ftpsd.doctor.receivers_tried import look_at_receivers
 from ftpsd.doctor.rights import look_at_homes
 from ftpsd.doctor.sources_asked import look_at_sources
 from ftpsd.service.load import Loaded
@@ -50,6 +52,8 @@ def examine(
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
+    yield from look_at_engines(config)
+    yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)
     yield from look_at_events(config)

@@ -45,6 +45,7 @@ from ftpsd.workers import Workers
 MOST_BYTES: Final = 256 * 1024
 
 Address = IPv4 | IPv6
+_PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _PEM_END: Final = b"-----END CERTIFICATE-----"
 
 
@@ -223,10 +224,12 @@ def verifying(
     are the client's own.
     """
     trust = platformTrust() if authority is None else trustRootFromCertificates(_certificates(authority))
-    own = None
+    own, more = None, {}
     if certificate is not None and private_key is not None:
         own = PrivateCertificate.loadPEM(certificate + b"\n" + private_key)
-    return optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
+        # Servers that know the root alone need the certificates between.
+        more = {"extraCertChain": [each.original for each in _certificates(certificate)[1:]]}
+    return optionsForClientTLS(host, trustRoot=trust, clientCertificate=own, extraCertificateOptions=more)
 
 
 def why_lost(error: BaseException) -> str:
@@ -244,5 +247,6 @@ def why_lost(error: BaseException) -> str:
 
 
 def _certificates(pem: bytes) -> list[Certificate]:
-    parts = [part[part.index(b"-----BEGIN") :] for part in pem.split(_PEM_END) if b"-----BEGIN" in part]
+    # A file may hold a key as well.
+    parts = [part[part.index(_PEM_BEGIN) :] for part in pem.split(_PEM_END) if _PEM_BEGIN in part]
     return [Certificate.loadPEM(part + _PEM_END + b"\n") for part in parts]

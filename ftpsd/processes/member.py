@@ -64,7 +64,7 @@ class Member:
             accounts=SharedAccounts(homes),
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
             audit_turn=ByteLock(place.table, LOCK_AUDIT),
-            duties=frozenset({Duty.SWEEP, Duty.DELIVER} if place.index == 0 else ()),
+            duties=frozenset({Duty.SWEEP, Duty.DELIVER, Duty.SHIP} if place.index == 0 else ()),
             penalties=shared_penalties(place.records, place.arrivals, reactor),
             state=Store(loaded.config.state, reactor.callFromThread),
         )
@@ -76,7 +76,8 @@ class Member:
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
-        self.orders = Orders({**answers, **about_sessions, **self._daemon.quarantine.answers}, self.supervisor_has_gone)
+        of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
+        self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """

@@ -36,6 +36,7 @@ from ftpsd.service.listeners import (
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
 from ftpsd.service.operating.own_process import OneProcess
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
@@ -46,6 +47,7 @@ from ftpsd.service.outside.outputs import open_audit_log
 from ftpsd.service.parts import Parts
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty, Share
+from ftpsd.service.shipping.receivers import Receivers
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
@@ -78,6 +80,8 @@ class Daemon(Service):
         own = share or Share.alone(loaded.config, reactor)
         self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files)
         self.serving = Serving(loaded, self.parts)
+        config, lookup, state = loaded.config, self.parts.lookup, self.parts.state
+        self.receivers = Receivers(config, loaded.evidence_files, lookup, state, reactor)
         self.ports = OpenPorts()
         self.reloader = Reloader(path, self.serving, self.ports.describe, read)
         self.upkeep = Upkeep(self.serving, self.ports.describe, self.reloader.turnstile)
@@ -90,6 +94,7 @@ class Daemon(Service):
         questions = {
             **questions_about(self._operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
+            **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
             **questions_about_quarantine(self.quarantine.answers),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
@@ -150,6 +155,8 @@ class Daemon(Service):
             self.ports.hold()
             self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self.ports.go_on())
         self.upkeep.start()
+        if Duty.SHIP in self.parts.duties:
+            self.receivers.start(self.parts.registry)
         self._is_serving = True
         self.parts.bus.publish(Started(DAEMON))
         if Duty.TELL in self.parts.duties:
@@ -201,6 +208,7 @@ class Daemon(Service):
                 await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
+        self.receivers.stop()
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
         self._control_socket.close()

@@ -26,6 +26,7 @@ class Duty(Enum):
     """A task that is done once for the whole server."""
 
     SWEEP = "remove abandoned uploads"
+    SHIP = "send the audit log to its receivers"
     RENEW = "look for renewed certificates"
     DELIVER = "deliver events to their sinks"
     TELL = "tell operator, systemd and audit log what happens to the server as a whole; answer metrics and health"

@@ -1,0 +1,1 @@
+"""The audit log on its way to receivers elsewhere."""
