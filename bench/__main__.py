@@ -1,8 +1,8 @@
 """
 The command line: `python -m bench` measures, `python -m bench profile CASE` looks into ftpsd.
 
-`python -m bench durable` shows what waiting for the disk costs, `python -m bench show FILE...` what earlier runs wrote.
-See README.md.
+`python -m bench durable` shows what waiting for the disk costs, `python -m bench ledger` what the ledger of events
+takes, `python -m bench show FILE...` what earlier runs wrote. See README.md.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def main() -> int:
         from bench.flooding import measure_flood
 
         return measure_flood(options)
+    if options.action == "ledger":
+        from bench.ledger_rate import measure_ledger
+
+        return measure_ledger(options)
     results = shown(options) if options.action == "show" else measure(options)
     text = render(results)
     print(text)
@@ -68,7 +72,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ftpsd beside other servers.")
-    parser.add_argument("action", nargs="?", choices=["run", "profile", "durable", "flood", "show"], default="run")
+    parser.add_argument(
+        "action", nargs="?", choices=["run", "profile", "durable", "flood", "ledger", "show"], default="run"
+    )
     parser.add_argument("case", nargs="*", help="profile, durable: the case, e.g. small-stor-1k-1; show: files")
     parser.add_argument("--rounds", type=int, help=f"rounds over all servers ({ROUNDS}; {QUICK_ROUNDS} with --quick)")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")

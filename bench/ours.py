@@ -14,16 +14,16 @@ from bench.servers import SERVERS, Launch, Ports, ftpsd
 
 
 @contextmanager
-def ours(ground: Ground, more: str = "", users: str | None = None) -> Iterator[RunningServer]:
+def ours(ground: Ground, more: str = "", users: str | None = None, sections: str = "") -> Iterator[RunningServer]:
     """
-    Start a second ftpsd, with *more* lines of configuration and, when given, other *users*; it ends with the body.
+    Start a second ftpsd, with *more* limits, further *sections* and, when given, other *users*; it ends with the body.
 
     Raises:
         BenchError: it does not start.
     """
 
     def set_up(ground: Ground, programs: Programs, ports: Ports) -> Launch:
-        return ftpsd(ground, programs, ports, name="ours", more=more, users=users)
+        return ftpsd(ground, programs, ports, name="ours", more=more, users=users, sections=sections)
 
     server = replace(SERVERS[0], name="ours", set_up=set_up)
     # Its passive ports lie behind those of all the others.

@@ -68,15 +68,22 @@ class Server:
 
 
 def ftpsd(
-    ground: Ground, _: Programs, ports: Ports, *, name: str = "ftpsd", more: str = "", users: str | None = None
+    ground: Ground,
+    _: Programs,
+    ports: Ports,
+    *,
+    name: str = "ftpsd",
+    more: str = "",
+    users: str | None = None,
+    sections: str = "",
 ) -> Launch:
     """
     Everything as it comes, also the audit log and the number of passive ports, whose listeners stay open.
 
     `durable` is off because no peer waits for the disk; what it costs, durability.py measures. Cases of ftpsd's own add
-    *more* limits, have other *users*, and keep their files under another *name*.
+    *more* limits, have other *users* and further *sections*, and keep their files under another *name*.
     """
-    return serve_ftpsd(ground, ports, name=name, more=more, users=users)
+    return serve_ftpsd(ground, ports, name=name, more=more, users=users, sections=sections)
 
 
 def ftpsd_of_two(ground: Ground, _: Programs, ports: Ports) -> Launch:
@@ -91,6 +98,7 @@ def serve_ftpsd(
     name: str = "ftpsd",
     more: str = "",
     users: str | None = None,
+    sections: str = "",
     is_durable: bool = False,
     processes: int = 1,
 ) -> Launch:
@@ -111,7 +119,7 @@ metrics: {{address: {HOST}, port: {ports.other}}}
 penalties: {{exempt: [127.0.0.0/8, "::1"]}}
 drain_timeout: 0s
 processes: {processes}
-""",
+{sections}""",
     )
     return Launch([sys.executable, "-m", "ftpsd.cli", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
 

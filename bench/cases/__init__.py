@@ -7,7 +7,7 @@ from bench.cases.base import Case
 
 def all_cases() -> list[Case]:
     """Return every case, in the order of the table."""
-    from bench.cases import bulk, idle, latency, listing, login, mirror, rates, readers, small, users
+    from bench.cases import bulk, encrypted, idle, latency, listing, login, mirror, rates, readers, small, users
 
-    modules = (bulk, small, login, idle, listing, latency, mirror, readers, rates, users)
+    modules = (bulk, small, login, idle, listing, latency, mirror, readers, rates, users, encrypted)
     return [case for module in modules for case in module.CASES]

@@ -42,7 +42,7 @@ from ftpsd.values.handshake import TLSFacts
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.trace import Trace
 from ftpsd.wire.ascii import FromNetwork
-from ftpsd.wire.reply import Reply
+from ftpsd.wire.reply import Reply, ReplyError
 from ftpsd.workers import PoolBusy
 
 # Files up to this size are read together with their open, and sent from the reactor thread: a second hand-over between
@@ -358,4 +358,6 @@ def _judge(error: BaseException, end: Cause = Cause.CLIENT_GONE) -> tuple[Result
         return Result.FAILED, "busy"
     if isinstance(error, CancelledError):
         return Result.ABORTED, end
+    if isinstance(error, ReplyError) and error.reply.reason is not None:
+        return Result.FAILED, error.reply.reason
     return Result.FAILED, "internal error"

@@ -104,7 +104,7 @@ class Delivery:
         self._rows = 0  # items that have one
         self._fetched = 0
         self._is_loaded = self._is_loading = self._is_fetching = self._is_saving = False
-        self._is_at_end = self._is_stopped = self._is_stale = self._has_more = False
+        self._is_at_end = self._is_stopped = self._is_stale = self._is_starting = self._has_more = False
         self._running = 0
         self._failures = 0
         self._closed_until = 0.0
@@ -232,15 +232,20 @@ class Delivery:
     def _start(self) -> None:
         """Send what may be sent now, and wake up when more may be."""
         now = self._clock.seconds()
-        at_once = 1 if self._failures >= FAILURES_IN_A_ROW or self._receiver.most > 1 else self.settings.at_once
-        if not self._is_loaded or self._is_stale or self._is_loading:
+        # A receiver may answer at once: then what follows is done here, in turn, and not inside of one another.
+        if not self._is_loaded or self._is_stale or self._is_loading or self._is_starting:
             return
-        while self._running < at_once and now >= self._closed_until:
-            items = self._next(now)
-            if not items:
-                break
-            self._send(items)
+        self._is_starting = True
+        try:
+            while self._running < self._at_once() and now >= self._closed_until and (items := self._next(now)):
+                self._send(items)
+        finally:
+            self._is_starting = False
         self._wake_at(now)
+
+    def _at_once(self) -> int:
+        is_trying = self._failures >= FAILURES_IN_A_ROW
+        return 1 if is_trying or self._receiver.most > 1 else self.settings.at_once
 
     def _next(self, now: float) -> list[_Item]:
         """Return what goes next: nothing of which a key is under way, or waits in front of it."""

@@ -8,11 +8,11 @@ likes. 2xx is taken, everything else is not. Where the connection may lead: outw
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from standardwebhooks import Webhook as Signer
 from twisted.internet.defer import CancelledError, Deferred
 
 from ftpsd import __version__
@@ -84,9 +84,8 @@ class Webhook:
 
 def signature(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> str:
     """Return the value of the header `webhook-signature`."""
-    signed = f"{id}.{timestamp}.".encode("ascii") + body
-    digests = (hmac.digest(secret, signed, "sha256") for secret in secrets)
-    return " ".join(f"v1,{base64.b64encode(digest).decode('ascii')}" for digest in digests)
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return " ".join(Signer(secret).sign(id, moment, body.decode("ascii")) for secret in secrets)
 
 
 def _too_late(_: object, timeout: float) -> object:

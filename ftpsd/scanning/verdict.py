@@ -20,6 +20,8 @@ class Word(StrEnum):
     ENCRYPTED = "encrypted"
     OVER_LIMIT = "over-limit"
     UNAVAILABLE = "unavailable"
+    PROGRAM = "program"
+    """The operator's program has said no."""
 
 
 @dataclass(frozen=True, slots=True)

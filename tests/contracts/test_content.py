@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsd.events.disk_look import is_done
 from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.disk.content import Content
 from ftpsd.storage.jail import LocalJail
@@ -146,3 +147,30 @@ class TestJail:
         put(jail, "/a", DATA)
         assert kind_of(jail.open_source, at("/a"), 101) is Kind.BAD_OFFSET
         assert kind_of(jail.open_sink, at("/a"), Terms(offset=101)) is Kind.BAD_OFFSET
+
+
+@pytest.mark.parametrize("data", [b"", DATA])
+def test_the_trace_of_an_upload_is_that_of_the_file(content: Content, tmp_path: Path, data: bytes) -> None:
+    """What is written down before a file is published tells it from others behind that, and the same after a rename."""
+    (tmp_path / "home").mkdir()
+    jail = LocalJail.open(tmp_path / "home", uploads=UploadPolicy(), owner="alice", content=content)
+    sink = jail.open_sink(at("/file"))
+    write(sink, data)
+    while not sink.prepare():
+        pass
+    trace = sink.trace()
+    assert trace.place == os.fsencode(tmp_path / "home" / "file")
+    assert not is_done("file-stored", trace)
+    sink.commit()
+    assert is_done("file-stored", trace)
+    assert sink.sha256 == trace.sha256
+    renamed = jail.trace(at("/file"), at("/new"))
+    assert (renamed.former, renamed.place) == (trace.place, os.fsencode(tmp_path / "home" / "new"))
+    assert not is_done("file-renamed", renamed)
+    jail.rename(at("/file"), at("/new"))
+    assert is_done("file-renamed", renamed)
+    assert not is_done("file-stored", trace)
+    deletion = jail.trace(at("/new"))
+    assert not is_done("file-deleted", deletion)
+    jail.remove_file(at("/new"))
+    assert is_done("file-deleted", deletion)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, execute
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Started
 from ftpsd.audit.keeping import Keeper, KeepsNothing, Occurrence
+from ftpsd.config.automation.event_sinks import Events
+from ftpsd.events.ledger import Ledger
+from ftpsd.values.trace import Trace
 from tests.keepers import HeldKeeper
+from tests.state import InlineStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,22 @@ def _held() -> Kind:
     return Kind(keeper, keeper.release)
 
 
-KINDS: dict[str, Callable[[], Kind]] = {"nothing": lambda: Kind(KeepsNothing()), "held": _held}
+class _NoFiles:
+    """Workers for a keeper that has nothing to look at."""
+
+    def run(self, function: Callable[..., T], *args: object, **kwargs: object) -> Deferred[T]:
+        """Call *function* now."""
+        return execute(function, *args, **kwargs)
+
+
+def _ledger() -> Kind:
+    ledger = Ledger(InlineStore(), _NoFiles(), Clock())
+    ledger.use(Events(record=("file-deleted",)))
+    return Kind(ledger)
+
+
+KINDS: dict[str, Callable[[], Kind]] = {"nothing": lambda: Kind(KeepsNothing()), "held": _held, "ledger": _ledger}
+TRACE = Trace(b"/srv/a", 1, 2, 3, 4)
 
 
 @pytest.fixture(params=KINDS)
@@ -67,6 +90,18 @@ def test_whoever_cancels_holds_up_no_other(kind: Kind) -> None:
     kind.work()
     assert results[0] in ([None], [CancelledError])
     assert results[1] == [None]
+
+
+def test_an_intent_is_answered_and_ended(kind: Kind) -> None:
+    """By the event with its id, or by a look."""
+    answers = [outcomes(kind.keeper.intend(occurrence(number), TRACE)) for number in range(3)]
+    kind.work()
+    assert answers == [[None]] * 3
+    kept = outcomes(kind.keeper.keep(occurrence(0)))
+    kind.keeper.settle("a-1")
+    kind.keeper.settle("unknown")
+    kind.work()
+    assert kept == [None]
 
 
 def test_nothing_costs_nothing() -> None:

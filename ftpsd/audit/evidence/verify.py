@@ -337,20 +337,22 @@ class _Behind:
         """The line that should stand in its place."""
         link = line.link
         is_there_again, is_followed, highest = False, False, 0
+        last: Line | None = None
         try:
             for each in lines_of(files, line):
                 if each.link is None:
                     continue
                 if self.continuation is None and each.follows(head):
                     self.continuation = each
-                highest = max(highest, each.link.seq)
+                highest, last = max(highest, each.link.seq), each
                 if link is not None:
                     is_there_again |= each.link.seq == link.seq
                     is_followed |= each.link.seq == link.seq + 1 and each.link.prev == digest(line.text)
         except DAMAGE:
             pass  # what can be read tells enough
-        # The last line of all is followed by none.
-        is_of_chain = is_followed or (link is not None and link.seq == highest + 1)
+        # The last line of all is followed by none; where it was swapped, the other one is the last now.
+        is_last = link is not None and link.seq == highest + 1 and last is self.continuation
+        is_of_chain = is_followed or is_last
         self.is_moved = is_of_chain and not is_there_again
 
 

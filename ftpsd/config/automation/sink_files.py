@@ -23,6 +23,8 @@ from ftpsd.config.parsing.document import ConfigError, Key
 
 # A bundle of all authorities of the web has 250 KiB.
 MAX_FILE: Final = 1 << 20
+# What the extra `http` brings.
+PACKAGES: Final = ("treq", "standardwebhooks")
 PREFIX: Final = "whsec_"
 # Bytes of a secret, by Standard Webhooks.
 SHORTEST: Final = 24
@@ -100,9 +102,12 @@ def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) ->
         if sink.secret_file is None:
             message = f"what is sent is signed; make a secret ({MAKE_ONE} > FILE) and name its file in secret_file"
             yield config.complaint((*key, "webhook"), message)
-        if find_spec("treq") is None:
-            message = 'a webhook needs the package treq, which is not installed; run: pip install "ftpsd[http]"'
-            yield config.complaint((*key, "webhook"), message)
+        for package in PACKAGES:
+            if find_spec(package) is None:
+                message = (
+                    f'a webhook needs the package {package}, which is not installed; run: pip install "ftpsd[http]"'
+                )
+                yield config.complaint((*key, "webhook"), message)
     else:
         for name in ("secret_file", "authority", "networks"):
             if getattr(sink, name):

@@ -22,8 +22,11 @@ from ftpsd.service.operating.question import Question
 from ftpsd.service.orders import Trouble
 from ftpsd.service.serving import Serving
 from ftpsd.service.upload_policy import upload_policy
+from ftpsd.service.vaults import encrypted_trees, make_vault
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.content import Content
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.sealing.trees import Contents, holder_of
 
 # Records in one answer, the newest; the answer has the number of all.
 MOST_RECORDS = 5000
@@ -88,22 +91,30 @@ class QuarantineDesk:
         config, parts = self._serving.loaded.config, self._serving.parts
         directory = Path(record.tree)
         try:
+            content = self._content_of(directory)
             tree = LocalJail.open(
                 directory,
                 uploads=upload_policy(config),
                 owner=f"\n{incident}",
                 symlinks=config.symlinks,
                 ledger=parts.accounts.ledger(directory),
+                content=content,
             )
             held = quarantine.open(incident)
             try:
-                publish_held(record, held, tree, is_forced=is_forced)
+                publish_held(record, held, tree, is_forced=is_forced, content=content)
             finally:
                 os.close(held)
         except StorageError as error:
             raise Trouble(f"{record.path} of {record.owner}: {WHY.get(error.kind, error.reason)}") from error
         quarantine.remove(incident)
         return record
+
+    def _content_of(self, directory: Path) -> Content:
+        """Return how the files of the tree in *directory* lie on the disk, those in the quarantine too."""
+        loaded = self._serving.loaded
+        keys = encrypted_trees(loaded.known()).get(holder_of(directory))
+        return Contents(make_vault(loaded.config, loaded.master_keys), self._serving.parts.damaged).of(keys, directory)
 
     def _purge(self, incident: str, account: str) -> Deferred[dict[str, Any]]:
         def purged() -> list[Record]:

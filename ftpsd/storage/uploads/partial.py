@@ -126,6 +126,7 @@ class Partial:
 
     __slots__ = (
         "_content",
+        "_is_whole",
         "_writing",
         "fd",
         "findable",
@@ -162,6 +163,7 @@ class Partial:
         self.size = 0  # bytes of its user; set by truncate() or fill(), one of which comes before write()
         self._content = content
         self._writing: Writing | None = None
+        self._is_whole = False
 
     def lock(self) -> bool:
         """Take the lock, without waiting; return whether it was to be had."""
@@ -295,6 +297,7 @@ class Partial:
             raise StorageError(Kind.QUOTA)
 
     def _write(self, data: memoryview) -> None:
+        self._is_whole = False
         try:
             if self._writing is None:
                 self._writing = self._content.writing(self.fd, self.size)
@@ -306,8 +309,12 @@ class Partial:
         self.size += len(data)
 
     def finish(self) -> None:
-        """Make it a whole file; all bytes are written. Raises: OSError, QUOTA."""
-        if self._content.is_plain:
+        """
+        Make it a whole file; all bytes are written. Once: what tells it from others is its state behind that.
+
+        Raises: OSError, QUOTA.
+        """
+        if self._content.is_plain or self._is_whole:
             return
         with self.ledger.change() as change:
             before = os.fstat(self.fd)
@@ -315,6 +322,7 @@ class Partial:
                 raise StorageError(Kind.QUOTA)
             self._content.finish(self.fd)
             change.resized(before, before.st_size, os.fstat(self.fd).st_size)
+        self._is_whole = True
 
     @property
     def content(self) -> Content:

@@ -230,7 +230,7 @@ def test_a_clamd_that_hangs_in_mid_file(ftp: ftplib.FTP, gated: Daemon, account:
     with pytest.raises(ftplib.error_temp, match=r"451 The file could not be checked now"):
         ftp.voidresp()
     event = gated.wait_for_event("upload-refused", verdict="unavailable")
-    assert (event["found"], event["kept"]) == ("silent for 2 s", False)
+    assert (event["found"], event["kept"]) == ("silent for 8 s", False)
     assert not (account.home / "in" / "file").exists()
     assert said(ftp, "in/file", data).startswith("226")
     assert (account.home / "in" / "file").read_bytes() == data

@@ -6,6 +6,7 @@ import base64
 import ftplib
 import hmac
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.e2e.client import EXPLICIT, content, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
-from tests.events.receiver import Hooks
+from tests.events.receiver import Hooks, take
 
 ALL = ["file-stored", "file-copied", "files-combined", "file-sent", "file-deleted", "file-renamed", "login-refused"]
 
@@ -95,3 +96,79 @@ def test_each_sink_gets_each_event(start_daemon: StartDaemon, hooks: Hooks, tmp_
     metrics = daemon.metrics()
     assert metrics['ftpsd_event_deliveries_total{result="taken",sink="lines"}'] == 5
     assert metrics['ftpsd_event_queue_length{sink="lines"}'] == 0
+
+
+def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `ftpsd events`."""
+    command = [sys.executable, "-m", "ftpsd.cli", "events", arguments[0], "--config", str(daemon.config_file)]
+    return subprocess.run([*command, *arguments[1:]], capture_output=True, text=True, env=daemon.environ)
+
+
+def test_temporary_names_and_the_command_line(start_daemon: StartDaemon, hooks: Hooks, tmp_path: Path) -> None:
+    """One event for an upload that is renamed; given up, shown, delivered again, and gone on with after a restart."""
+    file = tmp_path / "events.jsonl"
+    hooks.answer = lambda _, event: 500 if event["subject"] == "/bad" else 200
+    sinks = [hooks.sink(attempts=2), {"name": "lines", "file": str(file)}]
+    daemon = start_daemon({"events": {"sinks": sinks}})
+    ftp = session(daemon, daemon.account())
+    for temporary, name in (("a.filepart", "a"), (".in.b.", "b"), ("C.TMP", "c"), ("d.tmp", "d.part")):
+        assert upload(ftp, temporary, b"data").startswith("226")
+        ftp.rename(temporary, name)
+    upload(ftp, "gone.tmp", b"data")
+    ftp.delete("gone.tmp")
+    upload(ftp, "e.tmp", b"old")
+    upload(ftp, "e.tmp", b"new data")
+    ftp.rename("e.tmp", "e")
+    ftp.rename("d.part", "d")
+    upload(ftp, "bad", b"data")
+    expected = [("file-stored", f"/{name}") for name in ("a", "b", "c", "e", "d", "bad")]
+    eventually(lambda: len(lines(file)) >= 6, "six events", 20)
+    assert told(lines(file)) == expected
+    assert [event["data"].get("uploaded_as") for event in lines(file)][:2] == ["/a.filepart", "/.in.b."]
+    assert [event["data"]["bytes"] for event in lines(file)] == [4, 4, 4, 8, 4, 4]
+    given_up = daemon.wait_for_event("event-given-up", sink="hooks")
+    assert (given_up["reason"], given_up["attempts"]) == ("it answered 500", 2)
+    assert daemon.metrics()['ftpsd_event_dead_letters{sink="hooks"}'] == 1
+    (row,) = json.loads(commanded(daemon, "list", "--state", "dead", "--json").stdout)
+    assert (row["id"], row["path"], row["sink"], row["reason"]) == (given_up["id"], "/bad", "hooks", "it answered 500")
+    assert "/bad" in commanded(daemon, "list").stdout
+    shown = json.loads(commanded(daemon, "show", row["id"]).stdout)
+    assert (shown["event"]["subject"], shown["sinks"]["hooks"]["state"]) == ("/bad", "dead")
+    assert commanded(daemon, "show", "none").returncode == 1
+    assert commanded(daemon, "replay").returncode == 2
+    hooks.answer = take
+    assert "1 event to be delivered again" in commanded(daemon, "replay", "--dead").stdout
+    eventually(lambda: "/bad" in [event["subject"] for event in hooks.taken], "the delivery", 20)
+    assert next(event for event in hooks.taken if event["subject"] == "/bad")["id"] == row["id"]
+    eventually(lambda: daemon.metrics()['ftpsd_event_dead_letters{sink="hooks"}'] == 0, "no dead letter", 20)
+    count = len(hooks.got)
+    hooks.answer = lambda _, __: 503
+    upload(ftp, "later", b"data")
+    eventually(lambda: len(hooks.got) > count, "an attempt", 20)
+    ftp.quit()
+    daemon.stop()
+    assert "dropped" in commanded(daemon, "drop", "--all", "--sink", "lines").stdout
+    hooks.answer = take
+    daemon.start()
+    eventually(lambda: hooks.taken[-1]["subject"] == "/later", "the delivery behind a restart", 20)
+    assert len({event["id"] for event in hooks.taken}) == 7
+    assert len(lines(file)) == 7
+
+
+def test_a_dead_receiver_costs_no_client_anything(start_daemon: StartDaemon, hooks: Hooks) -> None:
+    """Uploads are answered, the operator is told once, and a reload with another address delivers them all."""
+    sink = hooks.sink(longest_pause="1s")
+    hooks.answer = lambda _, __: 503
+    daemon = start_daemon({"events": {"sinks": [sink]}})
+    ftp = session(daemon, daemon.account())
+    for number in range(20):
+        assert upload(ftp, f"f{number}", b"data").startswith("226")
+    ftp.quit()
+    daemon.wait_for_event("sink-failing", sink="hooks")
+    metrics = daemon.metrics()
+    assert metrics['ftpsd_event_queue_length{sink="hooks"}'] == 20
+    assert metrics['ftpsd_event_queue_age_seconds{sink="hooks"}'] > 0
+    hooks.answer = take
+    eventually(lambda: len({event["id"] for event in hooks.taken}) == 20, "all of them", 30)
+    daemon.wait_for_event("sink-restored", sink="hooks")
+    assert len(daemon.audit("sink-failing")) == 1

@@ -93,6 +93,7 @@ class TestShared:
         assert event["reason"] == "altered"
         name = 'ftpsd_damaged_files_total{reason="altered"}'
         assert daemon.metrics()[name] >= 1
+        assert "newest master keys" in daemon.get("/")[1]
         assert f"{file} cannot be decrypted (altered" in daemon.stderr
         assert daemon.wait_for_event("file-sent", user=account.name)["result"] == "failed"
         file.write_bytes(raw[:-1])

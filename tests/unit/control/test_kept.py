@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored
-from ftpsd.audit.keeping import Occurrence
+from ftpsd.audit.keeping import NotKept, Occurrence
 from ftpsd.control.recording import KEEPER_PATIENCE
 from ftpsd.control.state.presence import kick_user
+from ftpsd.storage.base import StorageError
 from ftpsd.values.direction import Result
 from tests.keepers import HeldKeeper
 from tests.sessions import ControlClient, clear_server
 
 DATA = b"data"
+NOT_DONE = "451 Nothing was done: the server cannot keep a record of it now. Try again later."
 NOT_KEPT = "451 Stored, but the record of it could not be kept; the operator has been told."
 
 
@@ -62,8 +65,8 @@ WAYS = [
 ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.command.split()[0])
 
 
-def begun(keeper: HeldKeeper, way: Way) -> ControlClient:
-    """Return a client whose file is published, and whose reply waits for *keeper*."""
+def sent(keeper: HeldKeeper, way: Way) -> ControlClient:
+    """Return a client that has done its part."""
     server = clear_server(keeper=keeper)
     server.memory.put("/old", b"old")
     server.memory.put("/part", b"part")
@@ -72,14 +75,29 @@ def begun(keeper: HeldKeeper, way: Way) -> ControlClient:
         data = client.connect_data()
         assert client.say(way.command).startswith("150 ")
         data.send_and_close(DATA)
-        server.reactor.run_until(lambda: bool(keeper.given))
+        server.reactor.run_until(lambda: bool(keeper.intended))
     elif way.event is FileCopied:
         assert client.say("SITE CPFR old").startswith("350 ")
         client.send(way.command)
     else:
         client.send(way.command)
+    return client
+
+
+def begun(keeper: HeldKeeper, way: Way) -> ControlClient:
+    """Return a client whose file is published, and whose reply waits for *keeper*."""
+    client = sent(keeper, way)
+    client.server.reactor.run_until(lambda: bool(keeper.given))
     assert client.replies() == ""
     return client
+
+
+def stored(client: ControlClient, way: Way) -> bytes | None:
+    """Return the bytes under the name that is published to, None where there is no file."""
+    try:
+        return client.server.memory.get(way.name)
+    except (KeyError, StorageError):
+        return None
 
 
 @ways
@@ -201,3 +219,53 @@ def test_no_two_ids_are_the_same() -> None:
         given += keeper.given
     names, numbers = zip(*(occurrence.id.split("-") for occurrence in given), strict=True)
     assert (numbers, len(set(names))) == (("1", "2", "1", "2"), 2)
+
+
+@ways
+def test_the_intent_goes_first(way: Way) -> None:
+    """Nothing is published before it is safe; it has the event's id, and what tells the file from any other."""
+    keeper = HeldKeeper(holds_intents=True)
+    client = sent(keeper, way)
+    before = b"old" if way.name == "/old" else None
+    ((occurrence, trace),) = keeper.intended
+    assert (stored(client, way), client.replies()) == (before, "")
+    expected = way.name, len(way.content), sha256(way.content).hexdigest()
+    assert (trace.place.decode(), trace.size, trace.sha256) == expected
+    assert isinstance(occurrence.event, way.event)
+    assert occurrence.event.sha256 == trace.sha256
+    keeper.release()
+    client.server.reactor.run_until(lambda: bool(keeper.given))
+    assert stored(client, way) == way.content
+    assert [kept.id for kept in keeper.given] == [occurrence.id]
+    keeper.release()
+    assert client.replies().startswith(way.reply)
+    assert keeper.settled == []
+
+
+@ways
+def test_an_intent_that_cannot_be_kept(way: Way, logged: list[LogEvent]) -> None:
+    """451, nothing is published, no event tells of it as complete, and the operator learns why."""
+    keeper = HeldKeeper(holds_intents=True)
+    client = sent(keeper, way)
+    keeper.fail(NotKept("the disk is full"))
+    assert client.replies() == NOT_DONE
+    assert stored(client, way) == (b"old" if way.name == "/old" else None)
+    assert (keeper.given, keeper.settled) == ([], [])
+    complete = [
+        event for event in client.server.published(way.event) if getattr(event, "result", None) != Result.FAILED
+    ]
+    assert complete == []
+    assert "the disk is full" in [event.get("why") for event in logged]
+    assert client.say("NOOP") == "200 OK."
+
+
+def test_a_file_that_cannot_be_published() -> None:
+    """What was intended is looked at: nobody else knows whether it was done."""
+    keeper = HeldKeeper(holds_intents=True)
+    client = sent(keeper, WAYS[1])
+    ((occurrence, _),) = keeper.intended
+    client.server.memory.put("/old", b"another")  # an append goes to the file that it began with
+    keeper.release()
+    client.server.reactor.run_until(lambda: bool(keeper.settled))
+    assert (keeper.settled, keeper.given) == ([occurrence.id], [])
+    assert client.replies()[:3] in ("450", "451")

@@ -18,7 +18,7 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.sealing import ciphers, segments
-from ftpsd.storage.sealing.damage import Damage, Reason
+from ftpsd.storage.sealing.damage import Reason
 from ftpsd.storage.sealing.layout import (
     HEADER,
     OVERHEAD,
@@ -33,40 +33,7 @@ from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.quota import Quota
 from tests.contracts.contents import sealed
 from tests.contracts.storages import at, get, interrupt, kind_of, put, write
-
-DATA = bytes(range(256)) * 4
-LARGE = bytes(range(251)) * 1400  # 351,400 bytes, five segments and a part
-
-
-class Trees:
-    """Encrypted trees over one directory of data keys, and the alarms they have raised."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.alarms: list[Damage] = []
-
-    def path(self, name: str) -> Path:
-        path = self.folder / name
-        path.mkdir(exist_ok=True)
-        return path
-
-    def open(self, name: str = "alice", owner: str = "alice", *, digests: bool = True) -> LocalJail:
-        path = self.path(name)
-        policy = UploadPolicy(durable=False, digests=digests)
-        content = sealed(self.folder / "keys", path, self.alarms.append)
-        return LocalJail.open(path, uploads=policy, owner=owner, content=content)
-
-    def reasons(self) -> list[str]:
-        """Return the reasons of the alarms so far, and forget them."""
-        reasons = [str(alarm.reason) for alarm in self.alarms]
-        self.alarms.clear()
-        return reasons
-
-
-@pytest.fixture
-def trees(tmp_path: Path) -> Trees:
-    """Return them."""
-    return Trees(tmp_path)
+from tests.unit.storage.sealing.trees_on_disk import DATA, LARGE, Trees
 
 
 def got(jail: LocalJail, path: str, offset: int = 0) -> bytes | None:
