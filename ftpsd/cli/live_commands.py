@@ -31,7 +31,7 @@ def ask(server: Server, question: str, **arguments: str | None) -> Any:
 def tell_missing(answer: Any) -> None:
     """Tell of processes of the server that did not answer."""
     for name in answer.get("missing", []):
-        click.echo(f"{name} does not answer, so this is without its sessions", err=True)
+        click.echo(f"{shown(name)} does not answer, so this is without its sessions", err=True)
 
 
 @click.command()
@@ -63,7 +63,7 @@ def status(as_json: bool, config: Path | None, path: Path | None) -> None:
     width = max(map(len, answer))
     for name, value in answer.items():
         told = "; ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{name:{width}}  {shown(str(told))}")
+        click.echo(f"{shown(name):{width}}  {shown(str(told))}")
 
 
 @click.command()
@@ -114,7 +114,7 @@ def reload(pid: int | None, timeout: float, config: Path | None, path: Path | No
     else:
         problems = _by_signal(pid, timeout)
     for line in problems:
-        tell_error(f"reload failed, the old configuration stays: {line}")
+        tell_error(f"reload failed, the old configuration stays: {shown(line)}")
     sys.exit(EXIT_WRONG if problems else EXIT_FINE)
 
 

@@ -279,6 +279,18 @@ def test_the_exempt_are_never_banned_and_come_as_fast_as_they_like() -> None:
     assert gate.is_banned("10.0.0.6")
 
 
+def test_who_becomes_exempt_is_listed_and_counted_no_more() -> None:
+    """A reload ends the bans of addresses that it exempts; those of others, and of wider networks, go on."""
+    gate = Gate()
+    gate.fail(GUESSER, times=10)
+    gate.penalties.ban(OFFICE, 60)
+    gate.penalties.ban("192.0.0.0/16", 120)
+    gate.penalties.use(Config.model_validate({"penalties": {"exempt": ["192.0.2.0/24"]}}))
+    assert ([ban.client for ban in gate.penalties.bans()], gate.penalties.count()) == ([OFFICE, "192.0.0.0/16"], 2)
+    assert gate.events[-1] == Unbanned(DAEMON, GUESSER, "operator")
+    assert not gate.is_banned(GUESSER)
+
+
 def test_without_penalties_an_operator_may_still_ban() -> None:
     """`enabled: false` counts nothing."""
     gate = Gate(penalties={"enabled": False})
