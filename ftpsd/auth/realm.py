@@ -23,7 +23,7 @@ from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.config.users import Mount, UserRecord
-from ftpsd.scanning.gates import Gates
+from ftpsd.scanning.gates import Gates, View
 from ftpsd.scanning.quarantine import Origin
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
@@ -215,8 +215,7 @@ class Realm:
         """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
         if self._gates is None:
             return self._uploads
-        point = tree.path if isinstance(tree, Mount) else ROOT
-        gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, tree.stored_encoding)
+        gate = self._gates.of(Origin(user.name, self._host, str(directory)), _view(tree), _others(user, tree))
         return replace(self._uploads, gate=gate)
 
     def _owner(self, user: UserRecord) -> str:
@@ -241,8 +240,8 @@ class Realm:
         """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""
         gate: Gate = OPEN
         if self._gates is not None:
-            directory, point = (tree.directory, tree.path) if isinstance(tree, Mount) else (tree.home, ROOT)
-            gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, UTF8.name)
+            view = replace(_view(tree), encoding=UTF8.name)
+            gate = self._gates.of(Origin(user.name, self._host, str(view.directory)), view, _others(user, tree))
         return lambda path: [*(watch(path) for watch in self._uploads.watch), *gate.watch(path, path)]
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
@@ -262,6 +261,19 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
+
+
+def _view(tree: UserRecord | Mount) -> View:
+    """Return *tree* as its user sees it."""
+    if isinstance(tree, Mount):
+        return View(tree.directory, tree.path, tree.stored_encoding)
+    return View(tree.home, ROOT, tree.stored_encoding)
+
+
+def _others(user: UserRecord, tree: UserRecord | Mount) -> tuple[View, ...]:
+    """Return what *user* sees beside *tree*."""
+    trees: tuple[UserRecord | Mount, ...] = (user, *user.mounts)
+    return tuple(_view(other) for other in trees if other is not tree)
 
 
 def _nothing() -> None:

@@ -2,7 +2,8 @@
 The accept gate of one tree: which rules hold for an upload, and for a rename.
 
 * A rule holds for a file when a pattern of it matches the path by which the user knows the file, or the path at which
-  it lies when a link is on the way. All rules that match hold.
+  it lies when a link is on the way, or another path of the same user's for that place: a mount of a directory that
+  the home or another mount has too. All rules that match hold.
 * A rename brings no new bytes. A file may have a name for which rules hold that did not hold for its old one only by
   being uploaded there; a directory or link likewise, with regard to all that is or could be in it.
 """
@@ -35,6 +36,8 @@ from ftpsd.values.rule import TREE
 Parts = tuple[str, ...]
 # The function that turns a tree's own path into the path its user sees.
 Shown = Callable[[VirtualPath], VirtualPath]
+# The paths that a place in a tree has for the same user by way of other trees.
+Names = Callable[[VirtualPath], Sequence[VirtualPath]]
 
 NOT_NOW = "The file could not be checked now, try again later."
 NOT_TAKEN = "The server does not take this file."
@@ -56,13 +59,16 @@ class GateParts:
 
 
 class AcceptGate:
-    """The gate of the tree of *origin*, whose paths its user sees as *shown*, with *rules* of which any may hold."""
+    """The gate of the tree of *origin*, as *shown* to its user, who has *names* for its places too; *rules* may hold."""
 
-    def __init__(self, rules: Sequence[AcceptRule], parts: GateParts, origin: Origin, shown: Shown) -> None:
+    def __init__(
+        self, rules: Sequence[AcceptRule], parts: GateParts, origin: Origin, shown: Shown, names: Names
+    ) -> None:
         self._rules = rules
         self._parts = parts
         self._origin = origin
         self._shown = shown
+        self._names = names
 
     def watch(self, asked: VirtualPath, real: VirtualPath, /) -> list[Watcher]:
         """See `Gate.watch`."""
@@ -126,22 +132,29 @@ class AcceptGate:
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **told}
 
     def _holding(self, asked: VirtualPath, real: VirtualPath) -> list[AcceptRule]:
-        paths = {self._shown(asked), self._shown(real)}
+        paths = {self._shown(asked), *self._names_of(real)}
         return [rule for rule in self._rules if any(matches(rule, path.parts) for path in paths)]
 
     def _holds_for_all(self, rule: AcceptRule, place: Place) -> bool:
         """Return whether *rule* holds for everything at and below *place*."""
-        parts = self._shown(place.real).parts
         trees = [pattern for pattern in map(pattern_parts, rule.paths) if pattern[-1:] == (TREE,)]
-        return any(len(tree) <= len(parts) + 1 and matches_parts(tree[:-1], parts[: len(tree) - 1]) for tree in trees)
+        return any(
+            len(tree) <= len(path.parts) + 1 and matches_parts(tree[:-1], path.parts[: len(tree) - 1])
+            for tree in trees
+            for path in self._names_of(place.real)
+        )
 
     def _may_hold_in(self, rule: AcceptRule, place: Place) -> bool:
         """Return whether *rule* holds for anything that could be at or below *place*."""
         return any(
-            may_match_below(pattern_parts(pattern), self._shown(path).parts)
+            may_match_below(pattern_parts(pattern), path.parts)
             for pattern in rule.paths
-            for path in (place.path, place.real)
+            for path in (self._shown(place.path), *self._names_of(place.real))
         )
+
+    def _names_of(self, real: VirtualPath) -> Sequence[VirtualPath]:
+        """Return all paths of the user for what lies at *real*."""
+        return (self._shown(real), *self._names(real))
 
 
 def matches(rule: AcceptRule, parts: Parts) -> bool:

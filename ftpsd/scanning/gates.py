@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from ftpsd.config.accept.accept_rules import AcceptRule
-from ftpsd.scanning.accept_gate import AcceptGate, GateParts, Shown
+from ftpsd.scanning.accept_gate import AcceptGate, GateParts, Names, Shown
 from ftpsd.scanning.quarantine import Origin
 from ftpsd.storage.recoded import StoredNames
 from ftpsd.values.path import VirtualPath
 from ftpsd.wire.charset import UTF8
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A tree as its user sees it: *directory* at *point*, with names on disk in *encoding*."""
+
+    directory: Path
+    point: VirtualPath
+    encoding: str
 
 
 class Gates:
@@ -19,9 +31,28 @@ class Gates:
         self._rules = tuple(rules)
         self._parts = parts
 
-    def of(self, origin: Origin, point: VirtualPath, encoding: str) -> AcceptGate:
-        """Return the gate of the tree of *origin*, which is mounted at *point*; its names on disk are in *encoding*."""
-        return AcceptGate(self._rules, self._parts, origin, shown_at(point, encoding))
+    def of(self, origin: Origin, view: View, others: Sequence[View]) -> AcceptGate:
+        """Return the gate of the tree of *origin*, which is *view* to its user, who sees the *others* too."""
+        shown = shown_at(view.point, view.encoding)
+        return AcceptGate(self._rules, self._parts, origin, shown, names_in(view, others))
+
+
+def names_in(view: View, others: Sequence[View]) -> Names:
+    """Return what tells the paths that files of *view* have in those of the *others* that reach the same directory."""
+    if not others:
+        return lambda _: ()
+    here = os.path.realpath(view.directory)
+    there = [(os.path.realpath(other.directory), shown_at(other.point, other.encoding)) for other in others]
+
+    def names(path: VirtualPath) -> list[VirtualPath]:
+        place = Path(here, *path.parts)
+        return [
+            shown(VirtualPath(place.relative_to(directory).parts))
+            for directory, shown in there
+            if place.is_relative_to(directory)
+        ]
+
+    return names
 
 
 def shown_at(point: VirtualPath, encoding: str) -> Shown:

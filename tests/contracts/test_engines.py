@@ -15,7 +15,7 @@ from ftpsd.config.accept.accept_rules import AcceptRule, Scanning, Unavailable
 from ftpsd.config.accept.engines import EngineAddress, check_engine
 from ftpsd.scanning.accept_gate import GateParts
 from ftpsd.scanning.clamd import Clamd
-from ftpsd.scanning.gates import Gates
+from ftpsd.scanning.gates import Gates, View
 from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.verdict import Verdict, Word
 from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
@@ -110,7 +110,7 @@ def tree(
     parts = GateParts(
         Scanning(timeout=0.2, limit=limit), Quarantine(folder / "q", 1 << 30), lambda verdict, _: seen.append(verdict)
     )
-    gate = Gates([rule], parts).of(Origin("alice", "", str(root)), ROOT, "utf-8")
+    gate = Gates([rule], parts).of(Origin("alice", "", str(root)), View(root, ROOT, "utf-8"), ())
     try:
         yield LocalJail.open(root, uploads=UploadPolicy(durable=False, gate=gate), owner="alice"), seen
     finally:

@@ -243,3 +243,17 @@ def test_metrics(gated: Daemon, ftp: ftplib.FTP) -> None:
     said(ftp, "in/file", EICAR)
     names = ('ftpsd_scan_verdicts_total{verdict="clean"}', 'ftpsd_upload_refusals_total{verdict="infected"}')
     eventually(lambda: all(gated.metrics()[name] == before[name] + 1 for name in names), "one more of each")
+
+
+def test_a_mount_of_the_same_directory_is_no_way_around(gated: Daemon) -> None:
+    account = gated.account()
+    (account.home / "in").mkdir(exist_ok=True)
+    users = gated.users
+    users[account.name]["mounts"] = [{"path": "/open", "directory": str(account.home / "in")}]
+    gated.write_users(users)
+    gated.reload()
+    with log_in(gated, CLEAR, account) as ftp:
+        assert said(ftp, "/open/found", EICAR).startswith("550 The server does not take this file.")
+        assert said(ftp, "/open/clean", b"clean").startswith("226")
+        assert said(ftp, "/found", EICAR).startswith("226")
+    assert not (account.home / "in" / "found").exists()
