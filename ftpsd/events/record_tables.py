@@ -117,6 +117,13 @@ def rename(connection: Connection, draft: Draft, trace: Trace, path: str, *, is_
         "SELECT id, event, data FROM intents WHERE is_held AND place = ?", (trace.former,)
     ).fetchone()
     if held is None:
+        # A directory on its way has been renamed since: the same file lies elsewhere, as it was stored.
+        held = connection.execute(
+            "SELECT id, event, data FROM intents"
+            " WHERE is_held AND device = ? AND inode = ? AND size = ? AND modified = ?",
+            (str(trace.device), str(trace.inode), trace.size, str(trace.modified_ns)),
+        ).fetchone()
+    if held is None:
         if is_recorded:
             record(connection, draft, trace)
         else:
