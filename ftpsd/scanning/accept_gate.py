@@ -59,7 +59,7 @@ class GateParts:
 
 
 class AcceptGate:
-    """The gate of the tree of *origin*, as *shown* to its user, who has *names* for its places too; *rules* may hold."""
+    """The gate of the tree of *origin*, as *shown* to its user, who has *names* for its places; *rules* may hold."""
 
     def __init__(
         self, rules: Sequence[AcceptRule], parts: GateParts, origin: Origin, shown: Shown, names: Names
