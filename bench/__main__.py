@@ -158,7 +158,7 @@ def _run_one(results: Results, case: Case, running: RunningServer, place: str) -
         cell.samples.append(None)
         cell.failures.append(str(error) or type(error).__name__)
         outcome = f"failed: {error}"
-        # Whatever state it is in now, the next case shall not inherit it.
+        # The next case shall not inherit its state, whatever that is now.
         running.stop()
     else:
         cell.samples.append(sample)

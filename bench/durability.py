@@ -1,5 +1,5 @@
 """
-What `uploads.durable` costs: the same uploads with it off and on, on a file system that has a disk.
+The cost of `uploads.durable`: the same uploads with it off and on, on a file system that has a disk.
 
 Beside files/s and processor time, what the disk did for each file is told, from its line in /proc/diskstats: a flush
 is what the journal of a file system ends each of its commits with.
@@ -43,7 +43,7 @@ HEAD = "| upload | durable | files/s | CPU µs/file | flushes/file | KiB written
 
 @dataclass(frozen=True)
 class Disk:
-    """What a block device has done since its start."""
+    """The work that a block device has done since its start."""
 
     sectors: int  # of 512 bytes, written
     flushes: int
@@ -88,7 +88,7 @@ def _server(durable: bool) -> Server:
 
 def _run(case: Case, running: RunningServer) -> dict[str, float]:
     """Run *case* once; what the disk did is divided by the files of the measured time."""
-    # What earlier runs have left to be written must not be written in this one.
+    # Data that earlier runs have left to be written must not be written in this one.
     os.sync()
     running.ensure()
     before = _disk(running.ground.directory)

@@ -16,7 +16,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Report:
-    """What one worker did: *facts* are counters of its own that add up over workers."""
+    """The work of one worker: *facts* are counters of its own that add up over workers."""
 
     operations: int
     seconds: float
@@ -27,7 +27,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Load:
-    """What all workers did together, and what it cost the server."""
+    """The work of all workers together, and what it cost the server."""
 
     operations: int
     seconds: float
@@ -48,7 +48,7 @@ class Load:
 
 
 class Work:
-    """What a worker repeats; subclasses run in a process of their own."""
+    """The step that a worker repeats; subclasses run in a process of their own."""
 
     def prepare(self) -> None:
         """Do what is not measured: connect, log in, warm up."""

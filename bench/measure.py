@@ -1,5 +1,5 @@
 """
-What a server costs: processor time and memory of its whole process tree, read from /proc.
+The cost of a server: processor time and memory of its whole process tree, read from /proc.
 
 Processor time includes children that have been reaped; `keeper.py` sees to it that none is lost. Memory is PSS, which
 counts a page shared by n processes as 1/n of a page in each; memory of the kernel (sockets, page tables) is not in it.
@@ -75,7 +75,7 @@ def _stat(process: int) -> list[str]:
 
 @dataclass
 class Cost:
-    """What was used between two moments."""
+    """The usage between two moments."""
 
     seconds: float = 0.0
     server_cpu: float = 0.0
@@ -127,7 +127,7 @@ def peak_of(look: Callable[[], int]) -> Iterator[Peak]:
 
 @dataclass
 class Sample:
-    """What one run of one case on one server gave; *notes* are facts a reader must know to judge the figures."""
+    """The figures of one run of one case on one server; *notes* are facts a reader must know to judge the figures."""
 
     values: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

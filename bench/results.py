@@ -1,4 +1,4 @@
-"""What was measured: samples by case and server over the rounds, and the ratios they give."""
+"""The samples that were measured, by case and server over the rounds, and the ratios they give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = "ftpsd"
 
 @dataclass
 class Cell:
-    """What one server gave for one case, round by round; None in a round that failed."""
+    """The figures that one server gave for one case, round by round; None in a round that failed."""
 
     samples: list[Sample | None] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from bench.running import RunningServer
 
 @dataclass(frozen=True)
 class Ran:
-    """What a group of client processes took: *client_cpu* of all of them together."""
+    """The cost of a group of client processes: *client_cpu* of all of them together."""
 
     seconds: float
     client_cpu: float

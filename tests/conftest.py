@@ -16,7 +16,7 @@ from hypothesis import settings
 from tests.reactor import close_pairs
 from tests.tools import ROOT
 
-# What `pytest -m quick` runs, without the tests marked slow.
+# The tests that `pytest -m quick` runs, without those marked slow.
 QUICK = tuple(ROOT / "tests" / name for name in ("contracts", "house", "unit"))
 
 settings.register_profile("ftpsd", deadline=None)

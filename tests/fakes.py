@@ -363,6 +363,7 @@ class MemorySink:
         self.path = path
         self.offset = begun.start
         self.sha256: str | None = None
+        self.conversion = None
 
     def write(self, data: memoryview) -> None:
         """Add *data*."""

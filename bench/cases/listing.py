@@ -28,7 +28,7 @@ class _Listing(Work):
         self._session = Session(self._running.port)
         self._session.log_in(USER, self._running.ground.password)
         self._session.protect()
-        # What is loaded and allocated once shall be there before the memory is looked at.
+        # All that is loaded and allocated once shall be there before the memory is looked at.
         self._session.retrieve_lines(f"{self._command} small")
 
     def step(self) -> None:

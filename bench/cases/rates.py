@@ -36,7 +36,7 @@ def _run(whose: str, running: RunningServer) -> Sample:
             thread.start()
         begin.wait(60)
         with cost_of(limited.root) as cost:
-            # What was moved at once, on the burst, is no part of a rate: the clock starts at the first byte.
+            # The bytes moved at once, on the burst, are no part of a rate: the clock starts at the first byte.
             started = time.monotonic()
             time.sleep(ground.scale.rate_seconds)
             moved, seconds = sum(taken), time.monotonic() - started

@@ -19,9 +19,9 @@ from bench.tools import download, run_together
 
 # Clients that log in at the same time.
 AT_ONCE = 8
-# What a slow reader takes, in bytes, and how often, in seconds: 32 KiB/s.
+# The bytes that a slow reader takes, and how often, in seconds: 32 KiB/s.
 PIECE, PERIOD = RECORD, 0.5
-# What the kernel takes in for one: small, so that the server waits for the reader and not for the buffers to fill.
+# The bytes the kernel takes in for one: few, so that the server waits for the reader and not for the buffers to fill.
 BUFFER = 32 * 1024
 # Seconds in which readers only read, and seconds for the fast client.
 READING = 4.0

@@ -36,7 +36,6 @@ class Who:
 
 DAEMON = Who(session="", user=None, peer="", listener="")
 
-
 # Characters that the log takes of what a client has typed: one of them is up to twelve bytes there.
 MOST_TYPED = 256
 
@@ -315,7 +314,7 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """An upload has ended, whatever its *result*."""
+    """An upload has ended, whatever its *result*; *sent_path* is what its client calls it, where gpg has changed it."""
 
     event = "file-stored"
     path: str
@@ -326,6 +325,9 @@ class FileStored(Event):
     reason: str | None = None
     sha256: str | None = None
     tls: TLSFacts | None = None
+    sent_path: str | None = None
+    sent_sha256: str | None = None
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,10 +349,13 @@ class DirectoryListed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileDeleted(Event):
-    """A file was deleted."""
+    """A file was deleted, by its user or for a *reason*; then by *rule*, and it had so many *bytes*."""
 
     event = "file-deleted"
     path: str
+    reason: str | None = None
+    rule: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

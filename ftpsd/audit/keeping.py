@@ -34,7 +34,7 @@ class Keeper(Protocol):
     Keeps events, so that none is lost once its Deferred has fired.
 
     It is called on the reactor thread and returns at once. Occurrences of one bus come in the order of their ids'
-    numbers; several may be under way. Whoever cancels waits no longer; the event may be kept all the same.
+    numbers; several may be under way. A caller that cancels waits no longer; the event may be kept all the same.
     """
 
     @property

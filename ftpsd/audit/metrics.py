@@ -34,7 +34,7 @@ HANDSHAKE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 # Argon2id takes about 160 ms, a cached verification next to nothing.
 AUTH_SECONDS = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 15, 60)
 SCAN_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300)
-VERDICTS = ("clean", "infected", "encrypted", "over-limit", "unavailable")
+VERDICTS = ("clean", "infected", "encrypted", "over-limit", "unavailable", "program")
 LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # Powers of eight: 512 B to 64 GiB.
 TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
@@ -135,6 +135,11 @@ class Metrics:
         """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
         self._readings.watch(name, "When the certificate expires.", "name", read)
+
+    def watch_pgp_keys(self, read: Reading) -> None:
+        """Read for how many days each OpenPGP key of the configuration can still be used from *read*."""
+        name = "ftpsd_pgp_key_days_to_expiry"
+        self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
 
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""

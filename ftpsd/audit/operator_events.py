@@ -15,7 +15,8 @@ class Ordered(Event):
     """
     The user *account* of this machine, with the number *uid*, gave an order through the control socket.
 
-    *order* is the question there, *argument* what it was about, as far as the log takes it.
+    *order* is the question there, *argument* what it was about, as far as the log takes it. One that was refused has
+    the *reason*, as the operator was told it.
     """
 
     event = "ordered"
@@ -24,7 +25,9 @@ class Ordered(Event):
     order: str
     argument: str | None
     result: Literal["accepted", "refused"]
+    reason: str | None = None
 
     def __post_init__(self) -> None:
-        if self.argument is not None and len(self.argument) > MOST_TYPED:
-            object.__setattr__(self, "argument", self.argument[:MOST_TYPED])
+        for name in ("argument", "reason"):
+            if (text := getattr(self, name)) is not None and len(text) > MOST_TYPED:
+                object.__setattr__(self, name, text[:MOST_TYPED])

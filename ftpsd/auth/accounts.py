@@ -24,7 +24,7 @@ from ftpsd.auth.rehashing import Rehash, is_old
 from ftpsd.config.users import UserRecord
 from ftpsd.wire.address import client_of
 
-# What a user is given once logged in. All else of a record decides about the login, also what comes to it in time.
+# Fields a user is given once logged in. All else of a record decides about the login, also what comes to it in time.
 _GIVEN: Final = frozenset(
     {
         "home",

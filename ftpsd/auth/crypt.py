@@ -2,10 +2,10 @@
 Password hashes of older systems, `$6$` and `$5$` (SHA), `$2b$` (bcrypt) and `$y$` (yescrypt), verified by the system's
 own libcrypt.
 
-libxcrypt is on every Linux distribution, where it verifies the logins; no Python package is needed. What a build of it
-knows is asked of it, not read off its version: distributions leave kinds out. Where it is missing (macOS, the smallest
-containers), or does not know a kind, such a hash matches nothing and `can_verify` says so. New hashes are never made
-this way.
+libxcrypt is on every Linux distribution, where it verifies the logins; no Python package is needed. A build of it
+is asked which kinds it knows, not judged by its version: distributions leave kinds out. Where it is missing (macOS,
+the smallest containers), or does not know a kind, such a hash matches nothing and `can_verify` says so. New hashes are
+never made this way.
 """
 
 from __future__ import annotations

@@ -6,14 +6,21 @@ No file is looked at. An allowed operation can still fail, because there is no s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from ftpsd.config.reading import load_config
 from ftpsd.config.users import Mount, UserRecord
+from ftpsd.scanning.accept_gate import matches
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import Rules
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, CHANGES, Permission
 from ftpsd.values.rule import Rule
+
+# Permissions to bring a file to a name.
+STORING = frozenset({Permission.UPLOAD, Permission.OVERWRITE, Permission.APPEND, Permission.RENAME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,21 @@ def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Expl
     if permission is Permission.LIST and not rules.allows(permission) and points.names_in(path):
         return Explanation(True, f"{reason}, but to list the mounts below it")
     return Explanation(rules.allows(permission), reason)
+
+
+def gates_of(config: Path, path: VirtualPath) -> Iterator[str]:
+    """Yield a line for each accept rule of the file *config* that holds for uploads to *path*."""
+    for number, rule in enumerate(load_config(config).accept, 1):
+        if matches(rule, path.parts):
+            asked = {
+                "scan": ", ".join(map(str, rule.scan)),
+                "names": ", ".join(rule.names),
+                "types": ", ".join(rule.types),
+                "max_size": rule.max_size,
+                "program": rule.program[0] if rule.program else "",
+            }
+            told = "; ".join(f"{key}: {value}" for key, value in asked.items() if value)
+            yield f"accept rule {number} ({', '.join(rule.paths)}) has to take the file: {told}"
 
 
 def _reason(tree: Mount | UserRecord, rules: Rules, path: VirtualPath) -> str:

@@ -226,8 +226,8 @@ def clocks_of_devices(connection: Connection, now: float) -> Clocks:
 
 def _decided(connection: Connection, attempt: _Attempt) -> _Answer:
     """Decide, and use up what is used; the one transaction."""
-    question, now = attempt.question, attempt.now
-    is_remembered = question.remember > 0 and facts.get(connection, REMEMBERED, attempt.memory, now) is not None
+    question = attempt.question
+    is_remembered = question.remember > 0 and _is_remembered(connection, attempt)
     if question.code is None:
         return _Answer(Passed.REMEMBERED if is_remembered else None)
     answer = _of_code(connection, attempt, is_remembered=is_remembered)
@@ -286,13 +286,27 @@ def _begun(connection: Connection, now: float) -> float | None:
 def _guesses(connection: Connection, attempt: _Attempt) -> tuple[int, float]:
     """Return how often was guessed, and the time until which no further guess is looked at."""
     count, _, until = (facts.get(connection, GUESSES, attempt.key, attempt.now) or "0 0").partition(" ")
-    return int(count), float(until)
+    guesses, locked_until = int(count), float(until)
+    if locked_until > (longest := attempt.now + lock_after(guesses)):
+        # The clock was set back since: not longer than after a guess of now, and that is noted, so that it ends.
+        facts.put(connection, GUESSES, attempt.key, f"{guesses} {longest}", attempt.now + KEPT)
+        locked_until = longest
+    return guesses, locked_until
 
 
 def _forgive(connection: Connection, attempt: _Attempt, guesses: int) -> None:
     """Let a login that has passed count against guesses; not against all, or an attacker would begin anew with it."""
     if guesses:
         facts.put(connection, GUESSES, attempt.key, f"{guesses // 2} 0", attempt.now + KEPT)
+
+
+def _is_remembered(connection: Connection, attempt: _Attempt) -> bool:
+    """Return whether the login is remembered: not longer than from now, where the clock was set back meanwhile."""
+    question = attempt.question
+    until = facts.end_of(connection, REMEMBERED, attempt.memory, attempt.now)
+    if until is not None and until > (longest := attempt.now + question.remember):
+        facts.put(connection, REMEMBERED, attempt.memory, question.account, longest)
+    return until is not None
 
 
 def _remember(connection: Connection, attempt: _Attempt) -> None:

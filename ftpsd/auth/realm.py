@@ -9,7 +9,7 @@ keep the user out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,13 +30,18 @@ from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
+from ftpsd.storage.pgp.key_home import KeyHome
+from ftpsd.storage.pgp.treated_tree import TreatedTree
+from ftpsd.storage.pgp.treatment import Treatment, Treatments
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.sealing.trees import Contents
+from ftpsd.storage.uploads.gating import OPEN, Gate
+from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.path import ROOT
+from ftpsd.values.path import ROOT, VirtualPath
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
@@ -100,6 +105,14 @@ class Quotas:
     pool: Workers
 
 
+@dataclass(frozen=True, slots=True)
+class Pgp:
+    """The uploads that go through gpg, and the keys for it."""
+
+    treatments: tuple[Treatment, ...]
+    home: KeyHome
+
+
 @implementer(IRealm)
 class Realm:
     """The realm of the users of *host*, "" for the default one, which opens their trees; *files_pool* blocks for it."""
@@ -112,6 +125,7 @@ class Realm:
         symlinks: Symlinks = "inside",
         quotas: Quotas | None = None,
         host: str = "",
+        pgp: Pgp | None = None,
         gates: Gates | None = None,
         contents: Contents | None = None,
     ) -> None:
@@ -121,6 +135,7 @@ class Realm:
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
+        self._pgp = pgp
         self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
@@ -169,7 +184,7 @@ class Realm:
             return None
         uploads = self._policy(user, user, user.home)
         jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
-        return None if jail is None else self._guarded(jail, user)
+        return None if jail is None else self._guarded(jail, user, user)
 
     def _open(self, user: UserRecord) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
@@ -188,13 +203,13 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> GuardedStorage:
+    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
         owner, uploads = self._owner(user), self._policy(user, tree, directory)
         content = self._contents.of(tree.encryption, directory)
         jail = LocalJail.open(
             directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
         )
-        return self._guarded(jail, tree)
+        return self._guarded(jail, tree, user)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
@@ -208,11 +223,27 @@ class Realm:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
         return f"{self._host}\n{user.name}" if self._host else user.name
 
-    def _guarded(self, jail: Storage, tree: UserRecord | Mount) -> GuardedStorage:
+    def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
         if tree.stored_encoding != UTF8.name:
             jail = RecodedStorage(jail, tree.stored_encoding)
-        return GuardedStorage(jail, tree.rules)
+        guarded = GuardedStorage(jail, tree.rules)
+        if self._pgp is None:
+            return guarded
+        treatments = Treatments(self._pgp.treatments, user.name)
+        if isinstance(tree, Mount):
+            treatments = treatments.below(tree.path)
+        if treatments.are_none:
+            return guarded
+        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._watch_of(user, tree))
+
+    def _watch_of(self, user: UserRecord, tree: UserRecord | Mount) -> Callable[[VirtualPath], Sequence[Watcher]]:
+        """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""
+        gate: Gate = OPEN
+        if self._gates is not None:
+            directory, point = (tree.directory, tree.path) if isinstance(tree, Mount) else (tree.home, ROOT)
+            gate = self._gates.of(Origin(user.name, self._host, str(directory)), point, UTF8.name)
+        return lambda path: [*(watch(path) for watch in self._uploads.watch), *gate.watch(path, path)]
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
         if user.quota is None:

@@ -3,7 +3,7 @@ The rights of a user as rows, for people who review them: every right, and where
 
 The first row that matches a path decides, as with rules: the paths that mounts hold in place come first, then the
 deepest mount with its rules, at last the home. Behind the rules of each tree stands a row that allows nothing, so the
-rows of one tree never speak for another. What the rows say together is what `explain` says, and what the storage does:
+rows of one tree never speak for another. The rows together say what `explain` says, and what the storage does:
 tests/unit/auth/test_review.py holds all three against each other.
 """
 

@@ -5,6 +5,7 @@ Questions to the running server, through its control socket.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import re
 import socket
@@ -20,6 +21,9 @@ from ftpsd.cli.terminal import EXIT_PROBLEM, FILE, Function, config_option, give
 PATIENCE: Final = 60.0
 # Bytes: thousands of sessions with the longest of paths.
 LONGEST_ANSWER: Final = 64 * 1024 * 1024
+# What reading an answer of another shape raises.
+STRANGE: Final = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+NOT_UNDERSTOOD: Final = "the answer cannot be understood: the server is of another version, or no ftpsd"
 # A control_socket key at the beginning of a line; for files that cannot be read as YAML now.
 _KEY: Final = re.compile(r"^control_socket:[ \t]*(?P<value>[^#\n]*)", re.MULTILINE)
 
@@ -33,15 +37,36 @@ class Refused(Exception):
 
 
 def socket_options(command: Function) -> Function:
-    """Add the two ways to name the server."""
+    """Add the two ways to name the server, and the sentence for one whose answers are not those of ftpsd."""
+    command = _understood(command)
     command = click.option("--socket", "path", type=FILE, metavar="FILE", help="Its control socket, else --config's.")(
         command
     )
     return config_option(command)
 
 
+def _understood(command: Function) -> Function:
+    """End *command* with a sentence where an answer has not the parts that this version knows."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        Server.has_answered = False
+        try:
+            return command(*arguments, **options)
+        except (*STRANGE, OSError) as error:
+            # The one OSError is that of a moment too far away for the calendar.
+            if not Server.has_answered or (isinstance(error, OSError) and error.errno != errno.EOVERFLOW):
+                raise
+            fail(NOT_UNDERSTOOD)
+
+    return run
+
+
 class Server:
     """The server with the control socket that --socket, or else *config*, names; a connection while it is needed."""
+
+    has_answered = False
+    """Whether a server has, within the command that runs."""
 
     def __init__(self, config: Path | None, path: Path | None) -> None:
         self.path = socket_of(config) if path is None else path.absolute()
@@ -64,14 +89,23 @@ class Server:
                 connection.sendall(line)
             except BrokenPipeError:
                 pass  # it has closed, and its reason is to be read
-            answer = json.loads(self._line(connection))
+            line = self._line(connection)
         except TimeoutError:
             raise NoServer(f"the server has not answered within {patience:g} s; look into its log") from None
         except (OSError, ValueError) as error:
             raise NoServer(f"the connection to the server broke: {error}") from None
-        if "trouble" in answer:
-            raise Refused(answer["trouble"])
-        return answer["answer"]
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise Refused(NOT_UNDERSTOOD)
+        if "trouble" in told:
+            raise Refused(str(told["trouble"]))
+        if not isinstance(answer := told.get("answer"), dict):
+            raise Refused(NOT_UNDERSTOOD)
+        Server.has_answered = True
+        return answer
 
     def _line(self, connection: socket.socket) -> bytes:
         received = self._received

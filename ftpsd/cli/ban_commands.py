@@ -61,7 +61,8 @@ def unban(place: str, config: Path | None, path: Path | None) -> None:
     """
     answer = ask(Server(config, path), "unban", place=place)
     for network in answer["within"]:
-        click.echo(f"{shown(place)} is refused still, with all of {network}: ftpsd unban {network}", err=True)
+        wider = shown(network)
+        click.echo(f"{shown(place)} is refused still, with all of {wider}: ftpsd unban {wider}", err=True)
     if not answer["ended"]:
         click.echo(f"there is no ban of {shown(place)}", err=True)
         sys.exit(EXIT_PROBLEM)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ftpsd.cli.asking import NoServer, Refused, Server
+from ftpsd.cli.asking import NOT_UNDERSTOOD, STRANGE, NoServer, Refused, Server
 from ftpsd.cli.live_commands import tell_missing
 from ftpsd.cli.terminal import EXIT_PROBLEM, EXIT_WRONG, Function, counted, given_or_default, shown
 
@@ -48,12 +48,13 @@ def end_now(name: str, config: Path | None, users_file: Path) -> None:
 
     try:
         ended = kicked()
-        problems = server.ask("reload")["problems"]
-        ended += kicked()
-    except (NoServer, Refused) as problem:
-        click.echo(f"no session was ended, though the file is changed: {shown(str(problem))}", err=True)
+        problems = [str(each) for each in server.ask("reload")["problems"]]
+        told = counted(ended + kicked(), "session")
+    except (NoServer, Refused, *STRANGE) as problem:
+        why = str(problem) if isinstance(problem, NoServer | Refused) else NOT_UNDERSTOOD
+        click.echo(f"no session was ended, though the file is changed: {shown(why)}", err=True)
         sys.exit(EXIT_PROBLEM)
-    click.echo(f"ended {counted(ended, 'session')} of {shown(name)}")
+    click.echo(f"ended {told} of {shown(name)}")
     if problems:
         for line in problems:
             click.echo(f"the server refuses its files, so {shown(name)} can log in still: {shown(line)}", err=True)

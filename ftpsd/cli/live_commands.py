@@ -31,7 +31,7 @@ def ask(server: Server, question: str, **arguments: str | None) -> Any:
 def tell_missing(answer: Any) -> None:
     """Tell of processes of the server that did not answer."""
     for name in answer.get("missing", []):
-        click.echo(f"{name} does not answer, so this is without its sessions", err=True)
+        click.echo(f"{shown(name)} does not answer, so this is without its sessions", err=True)
 
 
 @click.command()
@@ -63,7 +63,7 @@ def status(as_json: bool, config: Path | None, path: Path | None) -> None:
     width = max(map(len, answer))
     for name, value in answer.items():
         told = "; ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{name:{width}}  {shown(str(told))}")
+        click.echo(f"{shown(name):{width}}  {shown(str(told))}")
 
 
 @click.command()
@@ -114,7 +114,7 @@ def reload(pid: int | None, timeout: float, config: Path | None, path: Path | No
     else:
         problems = _by_signal(pid, timeout)
     for line in problems:
-        tell_error(f"reload failed, the old configuration stays: {line}")
+        tell_error(f"reload failed, the old configuration stays: {shown(line)}")
     sys.exit(EXIT_WRONG if problems else EXIT_FINE)
 
 
@@ -139,7 +139,7 @@ def drain(config: Path | None, path: Path | None) -> None:
     """
     Stop the server as soon as all transfers have ended; a line tells how many there are still, whenever that changes.
 
-    No new clients are accepted, and sessions without a transfer end. What is left after drain_timeout is cut off.
+    No new clients are accepted, and sessions without a transfer end. Sessions left after drain_timeout are cut off.
     Ending this command changes nothing: the server goes on to its end.
     """
     server = Server(config, path)

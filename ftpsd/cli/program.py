@@ -22,6 +22,8 @@ from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.encrypting.rekey_command import rekey
 from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
+from ftpsd.cli.keeping_commands import hold, retention
+from ftpsd.cli.key_commands import keys
 from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
@@ -87,23 +89,9 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-for command in (
-    rekey,
-    shred,
-    user,
-    access,
-    audit,
-    who,
-    status,
-    kick,
-    bans,
-    ban,
-    unban,
-    reload,
-    drain,
-    events,
-    quarantine,
-):
+OF_CONTENT = (rekey, shred, quarantine, keys, hold, retention)
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events)
+for command in (user, access, audit, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
@@ -165,6 +153,7 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     ACTION is a permission of the users file: list, read, upload, overwrite, append, rename, delete, mkdir, rmdir,
     set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
     """
+    from ftpsd.auth.explain import STORING, gates_of
     from ftpsd.auth.explain import explain as explained
     from ftpsd.config.users import load_users
     from ftpsd.values.path import PathError, VirtualPath
@@ -182,6 +171,8 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     result = explained(users[user], Permission(action), place)
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
     click.echo(f"{verdict} {action} {place}\n{result.reason}")
+    for sentence in gates_of(config, place) if Permission(action) in STORING else ():
+        click.echo(sentence)
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
 
 

@@ -14,7 +14,7 @@ import click
 
 from ftpsd.cli.terminal import FILE, print_table, shown, with_config
 
-# What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
+# The characters that a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS: Final = (
     "host", "user", "group", "role", "status", "path", "permissions", "source", "place", "note", "enabled", "expires",

@@ -163,7 +163,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    # As a number, not text, which would come from elsewhere.
+    return f"{number:d} {noun}" if number == 1 else f"{number:d} {noun}s"
 
 
 def complain(lines: Iterable[object]) -> NoReturn:

@@ -7,6 +7,8 @@ is checked before its 150, and nothing of it is stored under its name before all
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ftpsd.audit.events import Event, FileSent, FileStored
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.control.state.session import Session
@@ -100,7 +102,8 @@ async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Rep
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
     await receive(session, account, sink, opening=opening)
-    return Reply(226, f"Transfer complete, stored as {sink.path.name}." if unique else "Transfer complete.")
+    is_renamed = unique or sink.conversion is not None
+    return Reply(226, f"Transfer complete, stored as {sink.path.name}." if is_renamed else "Transfer complete.")
 
 
 def _refuse_range(session: Session) -> None:
@@ -187,7 +190,10 @@ def _stored_event(session: Session, sink: Sink) -> MakeEvent:
     def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
         sha256 = sink.sha256 if result is Result.COMPLETE else None
         path = str(sink.path)
-        return FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
+        stored = FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
+        if (sent := sink.conversion) is None:
+            return stored
+        return replace(stored, sent_path=str(sent.sent_as), sent_sha256=sent.sha256, signed_by=sent.signer)
 
     return event
 

@@ -46,6 +46,7 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
+from ftpsd.config.keeping import Fingerprint, KeyId, NonEmptyText, Patterns, Percent
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
 from ftpsd.config.sources.sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
@@ -225,6 +226,30 @@ class Uploads(Section):
     umask: Mode = Field(default=0o077, json_schema_extra={"default": "077"})
 
 
+class PGP(Section):
+    """The uploads that are encrypted or decrypted on their way to the disk."""
+
+    paths: Patterns
+    users: tuple[NonEmptyText, ...] = ()
+    encrypt_to: tuple[KeyId, ...] = ()
+    sign_with: KeyId | None = None
+    armor: Switch = False
+    decrypt: Switch = False
+    verify_from: tuple[Fingerprint, ...] = ()
+    max_expansion: Count = 100
+    timeout: Duration = 30.0
+
+
+class Retention(Section):
+    """The files that go when they are so old, and where to."""
+
+    paths: Patterns
+    users: tuple[NonEmptyText, ...] = ()
+    after: Duration
+    archive: FilePath | None = None
+    at_once: Percent = 25
+
+
 class Audit(Section):
     """The place of the audit log, what makes evidence of it, and where it is sent."""
 
@@ -293,6 +318,8 @@ class Config(Section):
     scanning: Scanning = Scanning()
     quarantine: QuarantineSection = Field(default_factory=QuarantineSection)
     symlinks: Literal["inside", "none"] = "inside"
+    pgp: tuple[PGP, ...] = ()
+    retention: tuple[Retention, ...] = ()
     mode_z: Switch = False
     default_type: Literal["binary", "ascii"] = "binary"
     audit: Audit = Audit()
@@ -319,6 +346,11 @@ class Config(Section):
         if not isinstance(data, dict):
             return data
         return {**data, **{name: {} for name in EMPTY_MEANS_DEFAULT if data.get(name) is None}}
+
+    @property
+    def key_home(self) -> Path | None:
+        """Return the directory of our OpenPGP keys, beside the state file; None without one."""
+        return None if self.state is None else self.state.parent / "pgp"
 
     @property
     def file(self) -> str:

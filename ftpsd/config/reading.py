@@ -14,6 +14,7 @@ from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
 from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG
 from ftpsd.config.encrypting.encryption import contradictions as contradictions_of_keys
+from ftpsd.config.keeping import contradictory_keeping
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key, parse, read_text
@@ -56,6 +57,7 @@ def read_config(text: str, file: str, folder: Path) -> Config:
         errors += complaints(document, error, Config, "ftpsd.yaml")
         config = _without_faults(data, error, folder)
     against = [*clashes(config), *repeated_names(config), *contradictions(config), *_contradictions(config)]
+    against += contradictory_keeping(config)
     against += contradictions_of_keys(config)
     errors += [document.error(key, message) for key, message in against if key[0] in data]
     if errors:

@@ -52,7 +52,7 @@ class Users:
 
     @property
     def frame(self) -> UsersFile:
-        """What the file says beside its users: the roles and groups, which users from elsewhere may have, too."""
+        """All that the file says beside its users: the roles and groups, which users from elsewhere may have, too."""
         return UsersFile() if self.entries is None else self.entries.model_copy(update={"users": {}})
 
     def without_file(self) -> Users:

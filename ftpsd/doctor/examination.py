@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ftpsd.doctor.clocks import look_at_clocks
+from ftpsd.doctor.engines import look_at_engines
 from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
 from ftpsd.doctor.ledger_look import look_at_events
@@ -51,6 +52,7 @@ def examine(
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
+    yield from look_at_engines(config)
     yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)

@@ -29,6 +29,14 @@ def get(connection: Connection, kind: str, key: str, now: float) -> str | None:
     return None if row is None else str(row[0])
 
 
+def end_of(connection: Connection, kind: str, key: str, now: float) -> float | None:
+    """Return until when *key* holds, None when it does not *now*, or for ever."""
+    row = connection.execute(
+        "SELECT until FROM facts WHERE kind = ? AND key = ? AND until > ?", (kind, _bytes(key), now)
+    ).fetchone()
+    return None if row is None else float(row[0])
+
+
 def put(connection: Connection, kind: str, key: str, value: str = "", until: float | None = None) -> None:
     """Give *key* that value, in place of the one it has."""
     connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (kind, _bytes(key), value, until))

@@ -146,7 +146,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StateTrouble("its file system has no shared memory for SQLite (WAL); name a file on a local disk")
-    # FULL: a commit is on the disk before it is over. What a code was used for must not come back with the power.
+    # FULL: a commit is on the disk before it is over. A code that was used must not be good again after a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     migrate(connection, time.time())
 

@@ -109,7 +109,7 @@ class Ledger:
         return self._keep(draft, trace, occurrence.event)
 
     def _keep(self, draft: Draft, trace: Trace | None, event: Event | None = None) -> Deferred[None]:
-        # Whoever cancels waits no longer; what is written is written all the same, once.
+        # A caller that cancels waits no longer; what is written is written all the same, once.
         answer: Deferred[None] = Deferred()
 
         def done(_: None) -> None:
@@ -144,7 +144,7 @@ class Ledger:
 
     def _drop(self, id: str) -> None:
         self._intended.pop(id, None)
-        # What cannot be dropped now is dropped when it is looked at after the end of this process.
+        # An intent that cannot be dropped now is dropped when it is looked at after the end of this process.
         self._store.run(tables.drop_intent, id).addErrback(_ignored)
 
     def _step(self, draft: Draft, trace: Trace | None, event: Event | None = None) -> Callable[..., None]:

@@ -82,7 +82,7 @@ class Program:
         except subprocess.TimeoutExpired:
             raise NotTaken(f"it has not ended within {self._timeout:g} s") from None
         finally:
-            # What it has started, in its session, too; while it is not waited for, its number is nobody else's.
+            # End all it has started in its session, too; while it is not waited for, its number is nobody else's.
             _end(child.pid)
             with self._mutex:
                 self._running.discard(child.pid)

@@ -79,7 +79,7 @@ def save(connection: Connection, sink: str, cursor: int, rows: Iterable[Row], go
     """Keep the *cursor* of *sink*, the *rows* of events that it has not taken, and that these are *gone*."""
     connection.execute("UPDATE cursors SET number = ? WHERE sink = ?", (cursor, sink))
     for row in rows:
-        # What the command line has dropped meanwhile stays so.
+        # The rows that the command line has dropped meanwhile stay dropped.
         if row.is_new:
             values = (sink, row.number, str(row.state), row.attempts, row.due, row.reason)
             connection.execute("INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?, ?)", values)

@@ -1,8 +1,8 @@
 """
 One POST over HTTPS: to a checked address, over verified TLS, with a bounded answer, and without redirects.
 
-Encoded bodies are not unpacked, because a small one that is packed can be a large one. Whatever has become of it, the
-connection is cut in the end.
+Encoded bodies are not unpacked, because a small one that is packed can be a large one. The connection
+is cut in the end, whatever has become of the POST.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ MOST_ANSWERED: Final = 64 * 1024
 
 
 class Answer(StrEnum):
-    """What the helper says of a user."""
+    """The helper's answer about a user."""
 
     YES = "yes"
     UNKNOWN = "unknown"

@@ -76,7 +76,8 @@ class Member:
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
-        self.orders = Orders({**answers, **about_sessions, **self._daemon.quarantine.answers}, self.supervisor_has_gone)
+        of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
+        self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:
         """

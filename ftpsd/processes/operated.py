@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.processes.child import ANSWER, Child
+from ftpsd.service.operating.keeping_questions import PATIENCE as KEEPING_PATIENCE
 from ftpsd.service.operating.own_process import LastReload
 from ftpsd.service.operating.quarantine_desk import PATIENCE
 from ftpsd.service.operating.question import MOST_SESSIONS
@@ -75,6 +76,13 @@ class SeveralProcesses:
         """See `Operated`."""
         self._supervisor.drain()
         return self.progress()
+
+    def ask_first(self, question: str, **arguments: object) -> Deferred[Any]:
+        """Ask the process that has the duties of the whole server."""
+        child = next((child for child in self._supervisor.ready_children() if child.index == 0), None)
+        if child is None:
+            raise Trouble("the first process is being started; try again in a moment")
+        return child.ask(question, KEEPING_PATIENCE, **arguments)
 
     def _ask_all(self, question: str, **arguments: object) -> Deferred[_Answers]:
         """Ask every process at once."""

@@ -48,6 +48,7 @@ from ftpsd.service.listeners import ListenProblem, OpenPorts, adopt, bound, open
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.keeping_questions import questions_about_keeping
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
@@ -111,11 +112,13 @@ class Supervisor:
         self._has_begun = False
         self.drain: Callable[[], object] = self.stop
         """Stops the server as SIGTERM does, without being the first of two signals."""
+        operated = SeveralProcesses(self)
         self._control_socket = ControlSocket(
             config,
             {
-                **questions_about(SeveralProcesses(self)),
+                **questions_about(operated),
                 **questions_about_bans(self.penalties, reactor.seconds),
+                **questions_about_keeping(operated.ask_first),
                 **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
             },
             self.bus,

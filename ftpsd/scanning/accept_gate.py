@@ -9,6 +9,7 @@ The accept gate of one tree: which rules hold for an upload, and for a rename.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from fnmatch import fnmatchcase
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.clamd import Clamd
+from ftpsd.scanning.content_types import HEAD, TypeCheck, begins_anyhow, extension_of, types_of
+from ftpsd.scanning.program_check import Program
 from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
-from ftpsd.scanning.scan import Scan, Tell
-from ftpsd.scanning.verdict import Engine, Verdict, Word
+from ftpsd.scanning.scan import FOUND, Scan, Tell
+from ftpsd.scanning.verdict import Engine, Verdict, said
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.source import READ_FILE
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.rules import component_matches
 from ftpsd.storage.uploads.gating import Refusal
@@ -29,7 +33,7 @@ from ftpsd.values.path import VirtualPath
 from ftpsd.values.rule import TREE
 
 Parts = tuple[str, ...]
-# What a tree's own path is to its user.
+# The function that turns a tree's own path into the path its user sees.
 Shown = Callable[[VirtualPath], VirtualPath]
 
 NOT_NOW = "The file could not be checked now, try again later."
@@ -44,15 +48,11 @@ def engine_at(address: EngineAddress, timeout: float) -> Engine:
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """What all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
+    """The parts all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
 
     scanning: Scanning
     quarantine: Quarantine
     tell: Tell
-
-    def engine(self, address: EngineAddress) -> Engine:
-        """Return the engine at *address*."""
-        return engine_at(address, self.scanning.timeout)
 
 
 class AcceptGate:
@@ -73,10 +73,14 @@ class AcceptGate:
             refuse = _Refusing(self, rule, path, real)
             if rule.max_size is not None:
                 watchers.append(Measure(rule.max_size, refuse))
-            for address in rule.scan:
-                engine = self._parts.engine(address)
-                scanning = self._parts.scanning
-                watchers.append(Scan(engine, scanning.limit, rule.when_unavailable, refuse, self._parts.tell))
+            if rule.types:
+                watchers.append(TypeCheck(path.name, rule.types, refuse.for_type))
+            scanning, tell = self._parts.scanning, self._parts.tell
+            engines = [engine_at(address, scanning.timeout) for address in rule.scan]
+            watchers += (Scan(engine, scanning.limit, rule.when_unavailable, refuse, tell) for engine in engines)
+            if rule.program:
+                program = Program(rule.program, scanning.timeout, self._environ(path))
+                watchers.append(Scan(program, None, rule.when_unavailable, refuse, tell))
         return watchers
 
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
@@ -85,15 +89,41 @@ class AcceptGate:
             before, after = self._holding(old.path, old.real), self._holding(new.path, new.real)
             for rule in after:
                 require_name(rule, self._shown(new.path).name)
+                self._require_type(rule, old, new)
         else:
             before = [rule for rule in self._rules if self._holds_for_all(rule, old)]
             after = [rule for rule in self._rules if self._may_hold_in(rule, new)]
         if any(rule not in before for rule in after):
             raise StorageError(Kind.DENIED, new.path, why="only an upload passes the accept rules of the new name")
 
+    def _require_type(self, rule: AcceptRule, old: Place, new: Place) -> None:
+        """Raises: Refusal for a file that would get an extension which is none for its content."""
+        after = extension_of(self._shown(new.path).name)
+        before = extension_of(self._shown(old.path).name)
+        if not rule.types or after == before:
+            return
+        if after in rule.types and begins_anyhow(before) and begins_anyhow(after):
+            return  # it does not begin as a known type does
+        # The content was judged by the extension that it has; another one is that of another content.
+        if after not in rule.types or self._types_at(old).isdisjoint({after}):
+            raise _Refusing(self, rule, self._shown(new.path), new.real).for_type(f"extension {after or 'missing'}")
+
+    def _types_at(self, place: Place) -> frozenset[str]:
+        """Return the types that the file at *place* begins as."""
+        fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
+        try:
+            return types_of(os.pread(fd, HEAD, 0))
+        finally:
+            os.close(fd)
+
     def custodian(self, path: VirtualPath, real: VirtualPath) -> Custodian:
         """Return what takes the refused file *path*, which was to lie at *real*."""
         return Custodian(self._parts.quarantine, self._origin, path, real)
+
+    def _environ(self, path: VirtualPath) -> dict[str, str]:
+        """Return the environment of the operator's program for an upload to *path*."""
+        told = {"FTPSD_USER": self._origin.owner, "FTPSD_PATH": str(path)}
+        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **told}
 
     def _holding(self, asked: VirtualPath, real: VirtualPath) -> list[AcceptRule]:
         paths = {self._shown(asked), self._shown(real)}
@@ -186,7 +216,7 @@ class _Refusing:
 
     def __call__(self, verdict: Verdict, is_final: bool) -> StorageError:
         """Return the refusal for *verdict*: with *is_final* the file is kept, and is not to come again."""
-        is_infected = verdict.word is Word.INFECTED
+        is_infected = verdict.word in FOUND
         return Refusal(
             Kind.REFUSED if is_final else Kind.UNJUDGED,
             incident=incident_number(),
@@ -204,8 +234,22 @@ class _Refusing:
         text = "The file is larger than files may be here."
         return Refusal(Kind.REFUSED, incident=incident_number(), verdict="size", text=text, code=552, engine="rules")
 
+    def for_type(self, found: str) -> Refusal:
+        """Return the refusal of a file that is not what its name says, for what was *found*."""
+        incident, custody = incident_number(), self._custodian(is_held=False)
+        return Refusal(
+            Kind.REFUSED,
+            incident=incident,
+            verdict="type",
+            text="The file is not of a type that is taken here.",
+            code=550,
+            engine="rules",
+            found=said(found),
+            custody=custody,
+        )
+
     def _custodian(self, *, is_held: bool) -> Custodian | None:
-        # What waits for an inspection is kept whatever happens to what is refused.
+        # A file that waits for an inspection is kept, whatever happens to refused files.
         if self._rule.on_refusal == "discard" and not is_held:
             return None
         return self._gate.custodian(self._path, self._real)

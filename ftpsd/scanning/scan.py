@@ -21,6 +21,9 @@ FIRST_LOOKS = 4
 # Seconds between two looks: at first, and at most.
 SOON, LATE = 0.005, 0.1
 
+# Verdicts that refuse a file for good.
+FOUND = frozenset({Word.INFECTED, Word.PROGRAM})
+
 # Makes the error that refuses the upload for a verdict; with *is_final* the file is not to come again.
 Refuse = Callable[[Verdict, bool], StorageError]
 # Called with each verdict and how many seconds it took from the first byte.
@@ -80,7 +83,7 @@ class Scan:
             self._decide(verdict)
         assert self._verdict is not None
         word = self._verdict.word
-        if word is Word.INFECTED or self._policies.get(word) == "quarantine":
+        if word in FOUND or self._policies.get(word) == "quarantine":
             raise self._refuse(self._verdict, True)
         return True
 

@@ -20,11 +20,13 @@ class Word(StrEnum):
     ENCRYPTED = "encrypted"
     OVER_LIMIT = "over-limit"
     UNAVAILABLE = "unavailable"
+    PROGRAM = "program"
+    """The operator's program has said no."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What *engine*, with *signatures* of some version, says; *found* is what it calls what it has found."""
+    """The answer of *engine*, with *signatures* of some version; *found* is its name for what it has found."""
 
     word: Word
     engine: str

@@ -11,9 +11,9 @@ from twisted.logger import Logger
 
 from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
-from ftpsd.auth.realm import Quotas, Realm
+from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
-from ftpsd.config.model import Config, VirtualHost
+from ftpsd.config.model import PGP, Config, VirtualHost
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -29,6 +29,8 @@ from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
 from ftpsd.service.upload_policy import upload_policy
 from ftpsd.service.vaults import make_vault
+from ftpsd.storage.pgp.key_home import KeyHome
+from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
@@ -73,6 +75,28 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     )
 
 
+def pgp_of(config: Config) -> Pgp | None:
+    """Return what goes through gpg, None for nothing."""
+    if not config.pgp or config.key_home is None:
+        return None
+    return Pgp(tuple(map(treatment_of, config.pgp)), KeyHome(config.key_home))
+
+
+def treatment_of(rule: PGP) -> Treatment:
+    """Return what *rule* asks for, as the storage has it."""
+    return Treatment(
+        paths=rule.paths,
+        users=rule.users,
+        encrypt_to=rule.encrypt_to,
+        sign_with=rule.sign_with,
+        armor=rule.armor,
+        decrypts=rule.decrypt,
+        verify_from=rule.verify_from,
+        max_expansion=rule.max_expansion,
+        patience=rule.timeout,
+    )
+
+
 def gates_of(config: Config, parts: Parts) -> Gates:
     """Return the gates of all trees; their verdicts come from workers and are counted in the reactor thread."""
 
@@ -110,6 +134,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
             quotas=quotas,
             host=name,
             gates=gates,
+            pgp=pgp_of(config),
             contents=contents,
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)

@@ -36,6 +36,7 @@ from ftpsd.service.listeners import (
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
 from ftpsd.service.operating.own_process import OneProcess
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
@@ -93,6 +94,7 @@ class Daemon(Service):
         questions = {
             **questions_about(self._operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
+            **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
             **questions_about_quarantine(self.quarantine.answers),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)

@@ -92,7 +92,7 @@ class Orders(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         """Take a question, or an answer."""
         try:
-            told = json.loads(line)
+            told = self._parsed(line)
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
@@ -101,6 +101,10 @@ class Orders(LineOnlyReceiver):
             self._answer(told["ask"], told.get("with", {}), told.get("id"))
         else:
             self._answered(told)
+
+    def _parsed(self, line: bytes) -> object:
+        """Return the value of *line*. Raises: ValueError, RecursionError."""
+        return json.loads(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Notice that the other end is gone."""

@@ -20,6 +20,7 @@ from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.retention_events import RetentionEvent
 from ftpsd.audit.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
@@ -38,6 +39,7 @@ from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.outputs import chain_of
 from ftpsd.service.share import Duty, Share
+from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
@@ -65,6 +67,7 @@ OF_ONE_PROCESS = (
     | EventsRemoved
     | QuarantineReleased
     | QuarantinePurged
+    | RetentionEvent
 )
 
 log = Logger()
@@ -131,6 +134,7 @@ class Parts:
     def start(self) -> None:
         """Start the workers, with room for as many open files as the system allows."""
         raise_file_limit()
+        sweep_views()
         for pool in self.pools:
             pool.start()
         self.state.start()

@@ -24,8 +24,10 @@ from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
+from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
+from ftpsd.service.retaining.sweeping import Retaining
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
 from ftpsd.storage.quota.register import QuotaAccounts
@@ -39,6 +41,8 @@ SWEEP_INTERVAL = 3600.0
 OVER_INTERVAL = 5.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
+# Keys expire by the day.
+KEYS_INTERVAL = 600.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 10.0
 
@@ -60,6 +64,8 @@ class Upkeep:
         self._clockwork = Clockwork(parts.reactor)
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
+        self._key_days: dict[str, float] = {}
+        self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
@@ -84,6 +90,9 @@ class Upkeep:
         if Duty.SWEEP in parts.duties:
             every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._sweep)
+            parts.metrics.watch_pgp_keys(lambda: self._key_days)
+            every(KEYS_INTERVAL, self._look_at_keys)
+            every(SWEEP_INTERVAL, self.retaining.sweep)
             every(SWEEP_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
         watchdog = systemd.watchdog_interval()
@@ -172,6 +181,18 @@ class Upkeep:
         return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
             _warn, lambda failure: log.failure("counting for quotas failed", failure)
         )
+
+    def _look_at_keys(self) -> Deferred[None]:
+        """Find out for how long the OpenPGP keys can be used."""
+
+        def looked(days: dict[str, float]) -> None:
+            self._key_days = days
+
+        def failed(failure: Failure) -> None:
+            log.warn("the OpenPGP keys cannot be looked at: {why}", why=failure.getErrorMessage())
+
+        looking = self._serving.parts.upkeep.run(days_left, self._serving.runtime.config)
+        return looking.addCallbacks(looked, failed)
 
     def _tend_data_keys(self) -> Deferred[None] | None:
         """Keep both directories of data keys alike."""

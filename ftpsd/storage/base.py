@@ -45,6 +45,7 @@ class Kind(Enum):
     BAD_RANGE = auto()  # an upload into a range that is longer or shorter
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
+    WHOLE_ONLY = auto()  # only whole files are taken here: nothing is appended, resumed, copied or joined
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
     DAMAGED = auto()  # what is stored is not what was stored, or cannot be opened: nothing of it is given out
     UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now
@@ -202,6 +203,7 @@ class Terms:
     may_create: bool = True  # False: no such file is NOT_FOUND
     over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
     durable: bool = False  # True: on the disk when commit() returns, also where the storage leaves that to the system
+    is_sealed: bool = False  # True: the bytes are an encrypted form; the opener has the plain ones watched
 
     def under_new_name(self) -> Terms:
         """Return the terms of a *unique* upload once its name has been chosen."""
@@ -243,12 +245,25 @@ class CachedFile:
         """Nothing is open."""
 
 
+@dataclass(slots=True)
+class Conversion:
+    """What is done with the bytes of an upload on their way to the disk."""
+
+    sent_as: VirtualPath  # the name that the client has sent
+    sha256: str | None = None  # of the bytes that the client has sent, known with that of the stored file
+    signer: str | None = None  # the fingerprint of the key that has signed them
+
+
 class Sink(Protocol):
     """One open upload. The opener ends it with commit() or abort()."""
 
     path: VirtualPath  # where it will be published; for unique=True the chosen name
     offset: int  # where the first byte goes
     sha256: str | None  # of the whole file, in hex, known after commit() where it is computed
+
+    @property
+    def conversion(self) -> Conversion | None:
+        """What is done with the bytes; None: they are stored as they come."""
 
     def write(self, data: memoryview) -> bool | None:
         """

@@ -213,6 +213,9 @@ class ForwardingSink:
         self.path = storage.outward(inner.path)
         self.offset = inner.offset
         self.sha256 = inner.sha256
+        self.conversion = inner.conversion
+        if self.conversion is not None:
+            self.conversion.sent_as = storage.outward(self.conversion.sent_as)
 
     def write(self, data: memoryview) -> bool | None:
         """Write all of *data*."""

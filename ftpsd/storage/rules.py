@@ -106,6 +106,11 @@ class Rules:
         return rules
 
     @property
+    def may_allow_inside(self) -> bool:
+        """Whether anything is given for some name below the directory, however deep."""
+        return any(self._inside())
+
+    @property
     def are_the_same_for_all(self) -> bool:
         """Whether all names below the directory, however deep, have the same permissions."""
         return self._decides_all() and len(set(self._inside())) == 1

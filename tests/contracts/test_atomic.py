@@ -1,4 +1,4 @@
-"""What every storage does that hides uploads until they are complete."""
+"""The behaviour of every storage that hides uploads until they are complete."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class TestResume:
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
 
     def test_renaming_the_file_uncovers_nothing(self, atomic: House) -> None:
-        """What was begun to replace a file is no upload to its old name: nobody may go on with it as with another."""
+        """An upload begun to replace a file is none to its old name: nobody may go on with it as with another."""
         storage = atomic.open("user")
         put(storage, "/a", b"old")
         interrupt(storage, "/a", b"12345")
@@ -251,7 +251,7 @@ class TestTogether:
         assert get(storage, "/a") == b"123456"
 
     def test_second_upload_is_resumable_when_the_first_is_done(self, atomic: House) -> None:
-        """What is interrupted last can be resumed, whichever began first."""
+        """The upload that is interrupted last can be resumed, whichever began first."""
         storage = atomic.open("user")
         first, second = (storage.open_sink(at("/a")) for _ in range(2))
         write(first, b"1" * 10)

@@ -1,4 +1,4 @@
-"""What every way for bytes to lie on the disk has in common."""
+"""The behaviour that every way for bytes to lie on the disk has in common."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TestJail:
         assert one.sha256 == other.sha256 is not None
 
     def test_not_in_place(self, tmp_path: Path) -> None:
-        """What is written in place lies as it came."""
+        """A file that is written in place lies as it came."""
         with pytest.raises(ValueError, match="in place"):
             LocalJail.open(tmp_path, uploads=UploadPolicy(atomic=False), owner="alice", content=Framed())
 

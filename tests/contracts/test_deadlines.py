@@ -14,7 +14,7 @@ from ftpsd.durable.lasting import LastingDeadlines
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from tests.unit.durable.running import driven
 
-# What either kind has room for: one bucket.
+# The room that either kind has: one bucket.
 LIMIT = SLOTS_IN_BUCKET
 
 

@@ -1,4 +1,4 @@
-"""What every engine's conversation has in common, and how an upload treats one that is slow, silent or wrong."""
+"""The conversation that all engines have in common, and how an upload treats one that is slow, silent or wrong."""
 
 from __future__ import annotations
 

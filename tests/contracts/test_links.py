@@ -1,4 +1,4 @@
-"""What every storage does with links that it makes itself (SITE SYMLINK)."""
+"""The behaviour of every storage with links that it makes itself (SITE SYMLINK)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_upload_goes_through_a_link(tree: Storage) -> None:
 
 @pytest.mark.parametrize("link", ["/a", "/d", "/d/e", "/d/b", "/old", "/nowhere", "/"])
 def test_nothing_is_replaced(tree: Storage, link: str) -> None:
-    """Whatever is there stays: files, directories, links, also those that lead nowhere."""
+    """Every entry that is there stays: files, directories, links, also those that lead nowhere."""
     put(tree, "/f", b"f")
     tree.make_link(at("/old"), at("/a"))
     tree.make_link(at("/nowhere"), at("/f"))

@@ -52,7 +52,7 @@ def of(address: str) -> Who:
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_nobody_is_banned_for_nothing(penalties: Penalties, address: str) -> None:
-    """Whatever the address looks like."""
+    """The answer is the same whatever the address looks like."""
     assert (penalties.refusal(address), penalties.bans(), penalties.lift(address)) == (None, [], False)
 
 

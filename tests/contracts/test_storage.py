@@ -1,4 +1,4 @@
-"""What every storage does with files and names."""
+"""The behaviour of every storage with files and names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestStat:
         assert before - 10**9 < storage.stat(at("/a.txt")).modified_ns <= time.time_ns()
 
     def test_missing_is_not_found(self, storage: Storage) -> None:
-        """What is not there is NOT_FOUND."""
+        """A file that is not there is NOT_FOUND."""
         assert kind_of(storage.stat, at("/a.txt")) is Kind.NOT_FOUND
 
     def test_below_a_file_is_not_a_directory(self, storage: Storage) -> None:
@@ -69,7 +69,7 @@ class TestSource:
     """Downloads."""
 
     def test_upload_comes_back(self, storage: Storage) -> None:
-        """What was uploaded is downloaded."""
+        """The bytes that were uploaded are downloaded."""
         put(storage, "/a.bin", bytes(range(256)) * 100)
         assert get(storage, "/a.bin") == bytes(range(256)) * 100
 
@@ -110,7 +110,7 @@ class TestSource:
         assert [kind_of(storage.open_source, at(path)) for path in ("/d", "/")] == [Kind.IS_A_DIRECTORY] * 2
 
     def test_missing_is_not_found(self, storage: Storage) -> None:
-        """What is not there cannot be sent."""
+        """A file that is not there cannot be sent."""
         assert kind_of(storage.open_source, at("/a")) is Kind.NOT_FOUND
 
     def test_removed_file_is_sent_to_its_end(self, storage: Storage) -> None:
@@ -220,7 +220,7 @@ class TestSink:
         assert len({sink.path for sink in sinks}) == 2
 
     def test_may_not_replace(self, storage: Storage) -> None:
-        """Who may not replace is refused before a byte is taken, also at an offset and when appending."""
+        """A user who may not replace is refused before a byte is taken, also at an offset and when appending."""
         put(storage, "/a", b"old")
         for offset, append in [(0, False), (3, False), (0, True)]:
             kind = kind_of(storage.open_sink, at("/a"), Terms(offset=offset, append=append, may_replace=False))
@@ -228,17 +228,17 @@ class TestSink:
         assert get(storage, "/a") == b"old"
 
     def test_may_not_replace_but_create(self, storage: Storage) -> None:
-        """Who may not replace may upload a new file."""
+        """A user who may not replace may upload a new file."""
         put(storage, "/a", b"new", may_replace=False)
         assert get(storage, "/a") == b"new"
 
     def test_may_not_create(self, storage: Storage) -> None:
-        """Who may not create finds nothing to replace, and nothing appears."""
+        """A user who may not create finds nothing to replace, and nothing appears."""
         assert kind_of(storage.open_sink, at("/a"), Terms(may_create=False)) is Kind.NOT_FOUND
         assert names(storage) == []
 
     def test_may_not_create_but_replace(self, storage: Storage) -> None:
-        """Who may not create may replace."""
+        """A user who may not create may replace."""
         put(storage, "/a", b"old")
         sink = storage.open_sink(at("/a"), Terms(may_create=False))
         write(sink, b"new")
@@ -262,14 +262,14 @@ class TestSink:
         assert get(storage, "/a") == b"1"
 
     def test_commit_after_abort_is_refused(self, storage: Storage) -> None:
-        """What was given up is not published later."""
+        """An upload that was given up is not published later."""
         sink = storage.open_sink(at("/a"))
         write(sink, b"1")
         sink.abort()
         assert kind_of(sink.commit) is Kind.IO
 
     def test_write_after_the_end_is_refused(self, storage: Storage) -> None:
-        """What comes after commit() is an error, and not in the file."""
+        """A write after commit() is an error, and its bytes are not in the file."""
         sink = put(storage, "/a", b"1")
         assert kind_of(sink.write, memoryview(b"2")) is Kind.IO
         assert get(storage, "/a") == b"1"
@@ -375,7 +375,7 @@ class TestNames:
         assert kind_of(storage.list, at("/")) is Kind.IO
 
     def test_interrupted_upload_is_in_no_listing(self, house: House) -> None:
-        """Whatever an upload leaves behind besides its target is hidden."""
+        """Anything that an upload leaves behind besides its target is hidden."""
         storage = house.open("user")
         interrupt(storage, "/a", b"123")
         assert names(storage) == ([] if house.is_atomic else ["a"])

@@ -1,4 +1,4 @@
-"""What every storage does with directories, removal, renaming and facts."""
+"""The behaviour of every storage with directories, removal, renaming and facts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestDirectories:
         assert kind_of(storage.list, at("/a")) is Kind.NOT_A_DIRECTORY
 
     def test_listing_nothing(self, storage: Storage) -> None:
-        """What is not there is not listed."""
+        """A directory that is not there is not listed."""
         assert kind_of(storage.list, at("/d")) is Kind.NOT_FOUND
 
 
@@ -130,7 +130,7 @@ class TestRemoveAndRename:
         assert (names(storage), get(storage, "/d/b")) == (["d"], b"1")
 
     def test_directory_is_renamed_with_its_contents(self, storage: Storage) -> None:
-        """What is in a directory goes with it."""
+        """The content of a directory goes with it."""
         storage.make_directory(at("/d"))
         put(storage, "/d/a", b"1")
         storage.rename(at("/d"), at("/e"))
@@ -164,14 +164,14 @@ class TestRemoveAndRename:
         assert names(storage) == ["b", "d"]
 
     def test_rename_that_may_not_replace(self, storage: Storage) -> None:
-        """Who may not replace leaves both files as they are."""
+        """A user who may not replace leaves both files as they are."""
         put(storage, "/a", b"new")
         put(storage, "/b", b"old")
         assert kind_of(storage.rename, at("/a"), at("/b"), may_replace=False) is Kind.EXISTS
         assert (get(storage, "/a"), get(storage, "/b")) == (b"new", b"old")
 
     def test_rename_that_need_not_replace(self, storage: Storage) -> None:
-        """Who may not replace may rename to a new name, files and directories."""
+        """A user who may not replace may rename to a new name, files and directories."""
         put(storage, "/a", b"1")
         storage.make_directory(at("/d"))
         storage.rename(at("/a"), at("/b"), may_replace=False)
@@ -191,7 +191,7 @@ class TestRemoveAndRename:
         assert kind_of(storage.rename, at("/d"), at("/d/e")) is Kind.BAD_NAME
 
     def test_rename_of_nothing(self, storage: Storage) -> None:
-        """What is not there is not renamed."""
+        """A file that is not there is not renamed."""
         assert kind_of(storage.rename, at("/a"), at("/b")) is Kind.NOT_FOUND
 
     def test_rename_to_nowhere(self, storage: Storage) -> None:
@@ -235,7 +235,7 @@ class TestFacts:
         assert kind_of(storage.set_mode, at("/a"), 0o4755) is Kind.DENIED
 
     def test_facts_of_nothing(self, storage: Storage) -> None:
-        """What is not there has no facts to set."""
+        """A file that is not there has no facts to set."""
         assert kind_of(storage.set_modified, at("/a"), 0) is Kind.NOT_FOUND
         assert kind_of(storage.set_mode, at("/a"), 0o600) is Kind.NOT_FOUND
 

@@ -1,4 +1,4 @@
-"""What a storage says of itself is what it does."""
+"""A storage does what it says of itself."""
 
 from __future__ import annotations
 

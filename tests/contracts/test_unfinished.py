@@ -38,7 +38,7 @@ class TestGoingOn:
     """Byte n of which version?"""
 
     def test_size_and_bytes_are_those_of_the_published_file(self, storage: Storage) -> None:
-        """What everybody sees is the truth: the old file is there, whole."""
+        """The view that everybody has is the truth: the old file is there, whole."""
         assert (storage.stat(at("/a")).size, get(storage, "/a"), names(storage)) == (4, OLD, ["a"])
 
     def test_offset_goes_on_from_the_new_version(self, storage: Storage) -> None:
@@ -53,7 +53,7 @@ class TestGoingOn:
         assert get(storage, "/a") == NEW
 
     def test_offset_beyond_is_refused(self, storage: Storage) -> None:
-        """What is between has never come in; the refusal says how much has."""
+        """The bytes between have never come in; the refusal says how many have."""
         error = refusal(storage, offset=7)
         assert (error.length, error.is_append) == (6, False)
         put(storage, "/a", NEW[6:], offset=6)
@@ -164,7 +164,7 @@ class TestOtherFile:
         assert refusal(storage, append=True).length == 6
 
     def test_somebody_has_removed_it(self, storage: Storage, atomic: House) -> None:
-        """What comes next under a free name is another upload, and nothing is there to go on with."""
+        """The upload that comes next under a free name is another one, and nothing is there to go on with."""
         atomic.open("other").remove_file(at("/a"))
         assert kind_of(storage.stat, at("/a")) is Kind.NOT_FOUND
         assert kind_of(storage.open_sink, at("/a"), Terms(offset=4)) is Kind.BAD_OFFSET
@@ -181,7 +181,7 @@ class TestOtherFile:
 
 
 class TestContinuations:
-    """What is begun with bytes of the published file is no new version."""
+    """An upload begun with bytes of the published file is no new version."""
 
     @pytest.mark.parametrize(("offset", "append"), [(2, False), (0, True)])
     def test_it_is_not_gone_on_with(self, atomic: House, offset: int, append: bool) -> None:
@@ -249,7 +249,7 @@ class TestAtWork:
         assert get(storage, "/a") == OLD
 
     def test_both_break_off(self, atomic: House) -> None:
-        """What either of them leaves are bytes of the new version."""
+        """The bytes that either of them leaves are bytes of the new version."""
         storage = atomic.open("user")
         put(storage, "/a", OLD)
         first = storage.open_sink(at("/a"))

@@ -1,4 +1,4 @@
-"""What every watcher of uploads has in common, and how a growing file treats it."""
+"""The behaviour that every watcher of uploads has in common, and how a growing file treats it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def storage(tmp_path: Path, gate: Gate) -> Storage:
 
 
 class TestUploads:
-    """What they show, and what a refusal does."""
+    """The bytes that uploads show, and what a refusal does."""
 
     def test_all_bytes_in_order_once(self, storage: Storage, gate: Gate) -> None:
         """And the path, and an end."""
@@ -92,7 +92,7 @@ class TestUploads:
 
     @pytest.mark.parametrize("head", [b"old ", bytes(range(256)) * (PIECE // 128)], ids=len)
     def test_the_beginning_is_seen_too(self, storage: Storage, gate: Gate, head: bytes) -> None:
-        """What an upload of yesterday left, however long it is."""
+        """The watcher sees what an upload of yesterday left, however long it is."""
         interrupt(storage, "/a", head)
         put(storage, "/a", b"new", append=True)
         assert (gate.made[0].is_finished, gate.made[0].seen == head) == (False, True)
@@ -143,7 +143,7 @@ def test_uploads_in_place_cannot_be_watched(gate: Gate) -> None:
 
 
 def test_without_watchers_nothing_is_read_again(tmp_path: Path) -> None:
-    """What there was is not touched: no error that it cannot be read."""
+    """The old bytes are not touched: no error that they cannot be read."""
     with (tmp_path / "file").open("wb") as file:
         growing = Growing(PLAIN.reading(file.fileno()), 2 * PIECE, ())
         growing.grew(memoryview(b"data"))

@@ -1,4 +1,4 @@
-"""What callers of a worker pool rely on, held by the real pool and by the two that tests put in its place."""
+"""The promises a worker pool makes to its callers, held by the real pool and by the two that tests put in its place."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_keywords_are_passed_on(pool: Pool) -> None:
 
 
 def test_an_exception_comes_back(pool: Pool) -> None:
-    """What the function raises is the failure of the Deferred, never of run()."""
+    """An error that the function raises is the failure of the Deferred, never of run()."""
     assert isinstance(pool.outcome(pool.workers.run(int, "ten")), ValueError)
 
 
@@ -83,7 +83,7 @@ def test_a_failure_of_a_cancelled_call_is_nobodys(pool: Pool) -> None:
 
 
 def test_a_cancelled_call_is_made_all_the_same(pool: Pool) -> None:
-    """What it opens can always be closed: there is no cancelling of what has been accepted."""
+    """Anything it opens can always be closed: a call that has been accepted cannot be cancelled."""
     called: list[int] = []
     note: Callable[[int], None] = called.append
     cancelled = pool.workers.run(note, 1)

@@ -13,7 +13,7 @@ from ftpsd.values.path import ROOT, VirtualPath
 
 @dataclass
 class Recording:
-    """What one upload showed; it takes several questions to decide, and refuses what holds *unwanted*."""
+    """The bytes one upload showed; it takes several questions to decide, and refuses bytes that hold *unwanted*."""
 
     path: VirtualPath = ROOT
     unwanted: bytes | None = None

@@ -124,7 +124,7 @@ class Daemon:
             "passive": {"ports": f"{ports.passive[0]}-{ports.passive[-1]}"},
             "active": {"source_port": 0},
             "limits": {"connections_per_address": 500},
-            # All clients of the tests are one client here. What penalties do has tests of its own.
+            # All clients of the tests are one client here. Penalties have tests of their own.
             "penalties": {"exempt": ["127.0.0.0/8", "::1"]},
             "audit": {"log": "audit.jsonl"},
             "metrics": {"port": ports.metrics},
@@ -200,7 +200,7 @@ class Daemon:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, None while it runs."""
+        """The code that the daemon ended with, None while it runs."""
         assert self.process is not None
         return self.process.poll()
 

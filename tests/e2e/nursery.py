@@ -1,8 +1,8 @@
 """
 The nursery: a process that has loaded all of ftpsd's code, and forks a daemon or a command whenever a test asks.
 
-To load it takes half a second of processor time, nine tenths of a start, and there are hundreds of starts. What is
-forked is `ftpsd` itself: the reactor, the pools and everything else that a process has are made after the fork.
+To load it takes half a second of processor time, nine tenths of a start, and there are hundreds of starts. The
+forked process is `ftpsd` itself: the reactor, the pools and everything else that a process has are made after the fork.
 
     <- {"start": {"words": [...], "folder": ..., "here": ..., "environ": {...}, "faults": true}}   -> pid
     <- {"poll": pid}                                                       -> exit code, null while it runs

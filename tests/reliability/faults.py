@@ -5,9 +5,9 @@ Faults inside the daemon: its storage's system calls, each of which can be made 
     {"calls": ["write"], "at": 1, "do": "EIO", "times": 1}         the first write raises OSError(EIO), once
 
 A plan is a file, `PLAN` in the daemon's folder, which the test replaces whenever it likes; counting begins anew with
-each plan. Only the workers that touch files are counted, not the reactor, the logins or the audit log. What was done
-is written to `DONE`, one line a fault. `HALF` of a write means that half of the bytes are written and told so, as a
-disk does that is nearly full. "HALF+EIO" is one after the other.
+each plan. Only the workers that touch files are counted, not the reactor, the logins or the audit log. The faults
+done are written to `DONE`, one line a fault. `HALF` of a write means that half of the bytes are written and told so,
+as a disk does that is nearly full. "HALF+EIO" is one after the other.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CHANGING = (
     "flock",
     "close",
 )
-# What a local disk can refuse: closing is always done.
+# The calls that a local disk can refuse: closing is always done.
 FAILING = tuple(name for name in CHANGING if name != "close")
 READING = ("pread", "preadv", "sendfile", "stat", "fstat", "scandir", "getxattr")
 

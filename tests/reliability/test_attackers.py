@@ -1,7 +1,7 @@
 """
 Somebody with a shell in the home swaps directories, files and links while clients of the real daemon work there.
 
-What is outside has the same names as what is inside, so that every step over the border would show.
+The files outside have the same names as those inside, so that every step over the border would show.
 """
 
 from __future__ import annotations

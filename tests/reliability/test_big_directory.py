@@ -19,7 +19,7 @@ from tests.tools import missing
 ENTRIES = scaled(100_000, 1_000_000)
 NOOPS = 100
 MIB = 1 << 20
-# What three listings may cost at most; measured: 10 MiB, for the names of 100,000 entries as for those of a million.
+# The most that three listings may cost; measured: 10 MiB, for the names of 100,000 entries as for those of a million.
 MOST = 24 * MIB
 
 

@@ -23,7 +23,7 @@ from tests.reliability.mortal import MortalDaemon, leftovers
 from tests.reliability.test_kill_points import LARGE, MOST, OLD, OPERATIONS, SMALL, Operation, emptied, published, stor
 
 REPLIES = {"EIO": "451", "ENOSPC": "452", "EDQUOT": "552", "EROFS": "550"}
-# What the operator is told as a failure of the server; a quota that is used up is the user's.
+# The errors told to the operator as a failure of the server; a quota that is used up is the user's.
 TOLD = ("EIO", "ENOSPC", "EROFS")
 # The last step of all: the file has its name already, and whether the disk knows is what nobody can tell.
 AFTER_THE_RENAME = {"open", "fsync"}

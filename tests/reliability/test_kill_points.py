@@ -35,7 +35,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Operation:
-    """What a client does, and what the home holds *before* and *after*; *finish* is how it goes on with an upload."""
+    """A client's act, and what the home holds *before* and *after*; *finish* is how it goes on with an upload."""
 
     before: Files
     after: Files

@@ -25,7 +25,7 @@ AT_ONCE = 8
 MIB = 1 << 20
 # More than what lies in the buffers of both kernels, so that no download is over before its reader wants it.
 SIZE = 64 * MIB
-# What a reader takes in one of its turns, in bytes: more in all than what can have been on its way to it already.
+# The bytes that a reader takes in one of its turns: more in all than what can have been on its way to it already.
 PIECE, TURNS = 256 * 1024, 24
 # A thousand connections with the buffers that Linux would give them are more than the memory it has for TCP
 # (net.ipv4.tcp_mem), and then it drops segments.

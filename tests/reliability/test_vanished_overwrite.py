@@ -1,8 +1,8 @@
 """
 Clients that vanish while they replace a file, and come back with curl, lftp or ftplib.
 
-SIZE answers for the old file, which is still there, and that is where these programs go on. What is answered with 226
-must be the client's file all the same, and what is refused must leave the old one; a plain upload then works.
+SIZE answers for the old file, which is still there, and that is where these programs go on. A file answered with
+226 must be the client's file all the same, and a refused one must leave the old one; a plain upload then works.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def _stor(ftp: ftplib.FTP, sent: list[bytes]) -> str:
 
 @pytest.mark.parametrize("command", ["DELE file", "RNTO other"])
 def test_killed_while_it_is_forgotten(start_mortal: StartMortal, command: str) -> None:
-    """What was to replace a file that is deleted or renamed never comes to light as an upload to the free name."""
+    """An upload to replace a file that is deleted or renamed never comes to light as an upload to the free name."""
     daemon = start_mortal()
     account = daemon.account()
     home = account.home

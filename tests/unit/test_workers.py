@@ -67,7 +67,7 @@ def test_keywords_are_passed_on() -> None:
 
 
 def test_an_exception_comes_back() -> None:
-    """What the function raises is the failure of the Deferred."""
+    """An error that the function raises is the failure of the Deferred."""
     wakeups = Wakeups()
     with pool(wakeups) as workers:
         result = workers.run(int, "ten")
@@ -133,7 +133,7 @@ def test_a_full_queue_refuses_at_once() -> None:
 
 
 def test_a_refused_call_is_not_unfinished() -> None:
-    """What was refused is never waited for."""
+    """A call that was refused is never waited for."""
     workers = WorkerPool("test", 1, 1, Wakeups())
     workers.run(abs, 1)
     workers.run(abs, 2).addErrback(lambda failure: failure.trap(PoolBusy))
@@ -141,7 +141,7 @@ def test_a_refused_call_is_not_unfinished() -> None:
 
 
 def test_the_queue_has_room_again() -> None:
-    """What a thread has taken no longer counts as queued."""
+    """A call that a thread has taken no longer counts as queued."""
     gate, wakeups = threading.Event(), Wakeups()
     with pool(wakeups, queue_limit=1) as workers:
         first = workers.run(gate.wait, PATIENCE)

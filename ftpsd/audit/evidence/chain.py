@@ -280,6 +280,10 @@ class Chain:
             fresh = file.with_name(file.name + ".new")
             opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
             with open(opened, "wb") as stream:
+                if os.geteuid() == 0:
+                    # A command of root writes it too; the daemon has to be able to read it then.
+                    log = os.fstat(fd)
+                    os.fchown(opened, log.st_uid, log.st_gid)
                 stream.write(checkpoint)
                 stream.flush()
                 os.fdatasync(opened)

@@ -5,8 +5,8 @@ Lines are read one after the other and forgotten, so a log of any size is search
 parsed when its bytes hold what is looked for.
 
 A path is followed over renames, forwards in time: who asks for /in/a.csv also gets what happened to /done/a.csv behind
-the rename, and to the files of a directory that was renamed. What happened to another file of that name before, or
-after the name had become free, has the same path and is found as well.
+the rename, and to the files of a directory that was renamed. Events of another file that had this name
+before, or after the name had become free, have the same path and are found as well.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ _OURS: Final = b'"event":"audit-'
 
 
 class Kind(StrEnum):
-    """What was done to a log."""
+    """The manipulation or the damage found in a log."""
 
     CHANGED = "changed"
     REMOVED = "removed"
@@ -79,7 +79,7 @@ class Break:
 
 @dataclass(slots=True)
 class Report:
-    """What was found: *lines* that are good, up to the first bad one where there is one."""
+    """The findings: *lines* that are good, up to the first bad one where there is one."""
 
     files: list[Path]
     unchained: list[Path]
@@ -330,7 +330,7 @@ class _Walk:
 
 
 class _Behind:
-    """What the lines behind *line*, which does not follow *head*, tell about it."""
+    """The clues that the lines behind *line*, which does not follow *head*, give about it."""
 
     def __init__(self, files: Sequence[Path], line: Line, head: Head) -> None:
         self.continuation: Line | None = None

@@ -1,7 +1,7 @@
 """
 An event of the log in the forms that receivers of security events ask for: CEF, and OCSF's FTP Activity.
 
-What such a form has no field for is not left out: CEF has it in `msg`, OCSF under `unmapped`, as the log spells it.
+A value for which such a form has no field is kept: CEF has it in `msg`, OCSF under `unmapped`, as the log spells it.
 """
 
 from __future__ import annotations

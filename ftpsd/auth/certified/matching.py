@@ -22,7 +22,7 @@ from ftpsd.auth.credentials import Refusal
 from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate, NameKind
 from ftpsd.values.login_method import CertificateMatch
 
-# What is wrong with the authority and not with the certificate.
+# The refusals in which the authority is at fault and not the certificate.
 OF_THE_AUTHORITY: Final = (Refusal.CERTIFICATE_OF_UNKNOWN_AUTHORITY, Refusal.CERTIFICATE_AUTHORITY_EXPIRED)
 
 

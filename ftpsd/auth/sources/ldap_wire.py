@@ -80,7 +80,7 @@ class Conversation(LDAPClient):  # type: ignore[misc]
         if result.code != SUCCESS:
             raise Nonsense(f"it does not do StartTLS (result {result.code}); write ldaps://, or turn it on there")
         if self.buffer:
-            # Whatever was sent in clear behind the answer would be taken for something sent in TLS.
+            # Bytes sent in clear behind the answer would be taken for something sent in TLS.
             self._fail(Nonsense("it sent more in clear behind its answer to StartTLS"))
             raise self._trouble or Nonsense("in clear")
         self.transport.startTLS(options)
@@ -134,7 +134,7 @@ class Conversation(LDAPClient):  # type: ignore[misc]
                     raise ValueError("no message")
                 self.handle(parsed)
         except Exception:
-            # Anything can rise out of a parser that trusts its input. What came is not written anywhere.
+            # Anything can rise out of a parser that trusts its input. The bytes that came are not written anywhere.
             self._fail(Nonsense("it sent something that is not LDAP, or no answer to what was asked"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,5 +1,5 @@
 """
-What all remote sources of users share: turns, deadlines, breakers, and a short memory.
+The parts that all remote sources of users share: turns, deadlines, breakers, and a short memory.
 
 * Every question has a deadline, and waits for its turn in a bounded queue: that of `auth/queue.py`, in which clients
   take turns. A source that hangs holds up its own users only, for the deadline, and no more than `at_once` of them.

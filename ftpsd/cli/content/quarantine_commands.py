@@ -53,7 +53,7 @@ def show_held(incident: str, as_json: bool, config: Path | None, path: Path | No
     told = {**found, "time": f"{_moment(found['time'])} UTC"}
     width = max(map(len, told))
     for name, value in told.items():
-        click.echo(f"{name:{width}}  {shown(str('' if value is None else value))}")
+        click.echo(f"{shown(name):{width}}  {shown(str('' if value is None else value))}")
 
 
 @quarantine.command("release")

@@ -1,4 +1,4 @@
-"""The configuration and the vault that both commands work on, and their line in the audit log."""
+"""The configuration and the vault that both commands work on, and their lines in the audit log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import pwd
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +16,12 @@ from ftpsd.cli.terminal import complain
 
 if TYPE_CHECKING:
     from ftpsd.audit.events import Event
-    from ftpsd.config.model import Config
+    from ftpsd.audit.evidence.appending import Appending
     from ftpsd.service.load import Loaded
     from ftpsd.storage.sealing.vault import Vault
+
+_REMEDY: Final = "run this as the daemon's user, or as root"
+_REMEDY_MISSING: Final = "the daemon makes the file when it starts, and at a reload"
 
 
 def loaded_with_vault(path: Path) -> tuple[Loaded, Vault]:
@@ -43,26 +47,51 @@ def account() -> str:
         return str(os.getuid())
 
 
-def record(config: Config, event: Event) -> None:
-    """
-    Add *event* to the audit log: to its file, which the daemon has made; else to our own standard error.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The lines of a command in the audit log: in its file, which the daemon has made; else on our standard error."""
 
-    A line is one write to the end of the file, as the daemon's lines are.
-    """
-    from ftpsd.audit.jsonline import encode_event
+    log: Path | None
+    appending: Appending | None
 
-    line = encode_event(event, time.time())
-    log = config.audit.log
-    if not isinstance(log, str):
+    @classmethod
+    def of(cls, loaded: Loaded) -> Records:
+        """
+        Open the audit log of *loaded*, before anything is done.
+
+        End where it is chained and cannot be written: what is done then would be missing in the evidence.
+        """
+        from ftpsd.audit.evidence.appending import Appending
+        from ftpsd.service.outside.outputs import chain_of
+
+        log = loaded.config.audit.log
+        if isinstance(log, str):
+            return cls(None, None)
+        chain = chain_of(loaded.config, loaded.evidence_files, lines=1)
         try:
-            fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            return cls(log, Appending(log, chain))
         except OSError as error:
-            click.echo(f"the audit log {log} cannot be written ({error.strerror}); the line would be:", err=True)
-        else:
+            if chain is None:
+                click.echo(f"the audit log {log} cannot be written ({error.strerror}); its line will be here", err=True)
+                return cls(log, None)
+            remedy = _REMEDY_MISSING if isinstance(error, FileNotFoundError) else _REMEDY
+            complain(
+                [
+                    f"nothing was done, for it belongs into the chained audit log, and {log} cannot be written: "
+                    f"{error.strerror}; {remedy}"
+                ]
+            )
+
+    def add(self, event: Event) -> None:
+        """Add *event*."""
+        from ftpsd.audit.jsonline import encode_event
+
+        line = encode_event(event, time.time())
+        if self.appending is not None:
             try:
-                os.write(fd, line)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            return
-    sys.stderr.write(line.decode("utf-8", "replace"))
+                self.appending.append(line)
+            except OSError as error:
+                click.echo(f"the audit log {self.log} cannot be written ({error.strerror}); the line is:", err=True)
+            else:
+                return
+        sys.stderr.write(line.decode("utf-8", "replace"))

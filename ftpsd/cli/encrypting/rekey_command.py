@@ -40,9 +40,10 @@ def rekey(as_json: bool, seal_plain: bool, moved: tuple[str, str] | None, config
     what is left. At the end older master keys are needed no more: also the data keys that older backups need are
     wrapped by the newest. Run it as the daemon's user, or as root. Ends with 1 where files were left out.
     """
-    from ftpsd.cli.encrypting.encrypted import account, loaded_with_vault, record
+    from ftpsd.cli.encrypting.encrypted import Records, account, loaded_with_vault
 
     loaded, vault = loaded_with_vault(config)
+    records = Records.of(loaded)
     if moved is not None:
         from ftpsd.storage.sealing.trees import holder_of
 
@@ -59,7 +60,7 @@ def rekey(as_json: bool, seal_plain: bool, moved: tuple[str, str] | None, config
     from ftpsd.audit.encryption_events import Rekeyed
     from ftpsd.audit.events import DAEMON
 
-    record(loaded.config, Rekeyed(DAEMON, progress.done + sealed, progress.failed, account()))
+    records.add(Rekeyed(DAEMON, progress.done + sealed, progress.failed, account()))
     _tell(progress, sealed, renewed, as_json)
     left = progress.failed or progress.busy or (progress.plain and not as_json)
     sys.exit(EXIT_PROBLEM if left else EXIT_FINE)

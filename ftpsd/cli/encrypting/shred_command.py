@@ -41,7 +41,7 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
     """
     from ftpsd.audit.encryption_events import DataKeysDestroyed
     from ftpsd.audit.events import DAEMON
-    from ftpsd.cli.encrypting.encrypted import account, loaded_with_vault, record
+    from ftpsd.cli.encrypting.encrypted import Records, account, loaded_with_vault
 
     if as_json and not yes:
         raise click.UsageError("--json needs --yes, for nothing is asked then.")
@@ -54,6 +54,7 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
     if not trees:
         click.echo(f"{shown(name)} has no encrypted directory", err=True)
         sys.exit(EXIT_PROBLEM)
+    audit = Records.of(loaded)
     chosen = [tree for tree in trees if shared or not tree.others]
     for tree in trees:
         if tree not in chosen:
@@ -75,7 +76,7 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
                 vault.files.destroy(each, account())
             destroyed[directory] = len(records)
             if records:
-                record(loaded.config, DataKeysDestroyed(DAEMON, name, directory, len(records), account()))
+                audit.add(DataKeysDestroyed(DAEMON, name, directory, len(records), account()))
     if as_json:
         click.echo(json.dumps({"user": name, "destroyed": destroyed}, indent=2))
     else:

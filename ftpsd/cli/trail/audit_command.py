@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# What stands in columns of its own, or is of no use to people.
+# The keys that stand in columns of their own, or are of no use to people.
 _NOT_SHOWN: Final = frozenset(
     {"time", "event", "session", "user", "peer", "listener", "seq", "prev", "signature", "host"}
 )

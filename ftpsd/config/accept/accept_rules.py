@@ -7,12 +7,13 @@ opens what another one closes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictStr, WithJsonSchema
 
 from ftpsd.config.accept.engines import EngineField
 from ftpsd.config.fields import Duration, FilePath, NotEmpty, Room, check_filled
@@ -32,7 +33,7 @@ class _Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """What becomes of a file on which there is no verdict, by the reason."""
+    """The fate of a file on which there is no verdict, by the reason."""
 
     down: Policy = "refuse"
     over_limit: Policy = "refuse"
@@ -79,13 +80,35 @@ NamePattern = Annotated[
 ]
 
 
+def check_extension(value: object) -> str:
+    """Accept the extension of a name, without its dot."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,20}", value):
+        raise ValueError(f"{describe(value)} is not a type; write the extension of such files, as in pdf")
+    return value.casefold()
+
+
+def check_program(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept an argument vector that begins with an absolute path."""
+    if value and (not value[0].startswith("/") or any("\0" in argument for argument in value)):
+        raise ValueError(
+            "must be a list of arguments that begins with the absolute path of a program; no shell runs it"
+        )
+    return value
+
+
+_EXTENSION_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,20}$"}
+Extension = Annotated[str, PlainValidator(check_extension), WithJsonSchema(_EXTENSION_SCHEMA)]
+
+
 class AcceptRule(_Section):
-    """What is asked of every file that is to have a name under *paths*."""
+    """All that is asked of every file that is to have a name under *paths*."""
 
     paths: Annotated[tuple[Pattern, ...], AfterValidator(check_filled), NotEmpty]
     scan: tuple[EngineField, ...] = ()
     names: tuple[NamePattern, ...] = ()
+    types: tuple[Extension, ...] = ()
     max_size: Room | None = None
+    program: Annotated[tuple[StrictStr, ...], AfterValidator(check_program)] = ()
     when_unavailable: Annotated[Unavailable, PlainValidator(check_unavailable), WithJsonSchema(_UNAVAILABLE_SCHEMA)] = (
         Field(default=Unavailable(), json_schema_extra={"default": "refuse"})
     )
@@ -94,7 +117,7 @@ class AcceptRule(_Section):
     @property
     def asks_something(self) -> bool:
         """Whether it asks anything of a file."""
-        return bool(self.scan or self.names or self.max_size is not None)
+        return bool(self.scan or self.names or self.types or self.max_size is not None or self.program)
 
 
 class Scanning(_Section):
@@ -118,4 +141,7 @@ def accept_contradictions(rules: tuple[AcceptRule, ...], mode: str) -> Iterator[
         yield ("accept",), "does not go with uploads.mode: direct, which publishes bytes while they come in; remove one"
     for number, rule in enumerate(rules):
         if not rule.asks_something:
-            yield ("accept", number), "asks nothing of a file; add scan, names or max_size, or remove it"
+            yield (
+                ("accept", number),
+                "asks nothing of a file; add scan, names, types, max_size or program, or remove it",
+            )

@@ -36,7 +36,7 @@ EventName = Literal[
     "upload-refused",
     "login-refused",
 ]
-# What a template of a program may name; each is one word of an argument, whatever is in it.
+# The fields that a template of a program may name; each is one word of an argument, whatever is in it.
 FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
 TEMPORARY: Final = ("*.filepart", "*.part", "*.partial", "*.tmp", ".in.*.")

@@ -34,7 +34,7 @@ MAKE_ONE: Final = 'printf "whsec_%s\\n" "$(openssl rand -base64 32)"'
 
 @dataclass(frozen=True, slots=True)
 class SinkFiles:
-    """What a sink's files hold: the *secrets* it signs with, the newest first, and its *authority* in PEM form."""
+    """The content of a sink's files: the *secrets* it signs with, the newest first, and its *authority* in PEM form."""
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     authority: bytes | None = None

@@ -172,7 +172,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for weakness in weaknesses(files.private_key, trusted, seen=seen, is_shared=True):
             yield config.complaint((*files.key, "private_key"), weakness.message, weakness.severity)
     for key, section in sections(config).items():
-        # Whoever can write them can let themselves in, or let a lost certificate in again.
+        # An account that can write them can let itself in, or let a lost certificate in again.
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)

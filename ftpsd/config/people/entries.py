@@ -116,7 +116,7 @@ class QuotaEntry(_Entry):
 
 
 class Given(_Entry):
-    """What a user may be given by the file itself, by a group or by a role: the nearest that says something counts."""
+    """The fields that the file itself, a group or a role may give a user: the nearest that says something counts."""
 
     home: Annotated[Path | None, PlainValidator(check_path), WithJsonSchema(_PATH)] = None
     mounts: tuple[MountEntry, ...] | None = None
@@ -140,7 +140,7 @@ class RoleEntry(Given):
 
 
 class GroupEntry(Given):
-    """What the users of a group have in common."""
+    """The fields that the users of a group have in common."""
 
     second_factor: Required | None = None
     role: Annotated[str, Field(strict=True)] | None = None

@@ -16,7 +16,7 @@ from ftpsd.config.parsing.document import Key
 
 # Roles that are like others, one behind the other. More is beyond what anybody could review.
 MAX_LIKE: Final = 16
-# What stands for the name of the user in the home and the mounts of a group or role.
+# The text that stands for the name of the user in the home and the mounts of a group or role.
 PLACEHOLDER: Final = "{user}"
 
 Entry = TypeVar("Entry")

@@ -1,5 +1,5 @@
 """
-What entries of a users file say of each other: complaints that no single value shows.
+The references of a users file's entries to each other: complaints that no single value shows.
 
 They are found in the plain values, before anything is checked, so that all complaints about a file come together.
 """

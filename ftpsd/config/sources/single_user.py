@@ -22,7 +22,7 @@ _NOWHERE: Final = parse("{}", "")
 
 
 class Frame:
-    """What a users file says beside its users: the roles and groups that users from elsewhere may have."""
+    """All that a users file says beside its users: the roles and groups that users from elsewhere may have."""
 
     def __init__(self, entries: UsersFile) -> None:
         self.entries = entries

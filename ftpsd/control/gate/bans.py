@@ -67,6 +67,9 @@ class GrowingPenalties:
         self._rate, self._handshake_rate = config.limits.connection_rate, config.limits.handshake_rate
         proxies = [each.proxy_protocol.trusted for each in config.listeners if each.proxy_protocol is not None]
         self._exempt: tuple[Network, ...] = (*config.penalties.exempt, *sum(proxies, ()))
+        if self._exempt:
+            # They are refused no longer, so no list and no count may have them.
+            self._end(lambda record: self._exempts(place_from(record.key)) is not None, OPERATOR)
 
     @property
     def usual_ban(self) -> float:
@@ -179,7 +182,8 @@ class GrowingPenalties:
         """Ban *record*, twice as long as the last time; its counts begin anew."""
         record.level = min(record.level + 1, MOST_LEVEL) if record.calm > now and not record.is_of_name else 1
         longest = max(self._settings.max_ban, seconds)
-        record.until = now + min(seconds * 2 ** (record.level - 1), longest)
+        record.seconds = min(seconds * 2 ** (record.level - 1), longest)
+        record.until = now + record.seconds
         record.calm = record.until + longest
         record.reason, record.is_manual = REASONS.index(offence), False
         record.counts = [0.0] * (SPANS + 1)
@@ -233,7 +237,7 @@ class GrowingPenalties:
             raise ValueError(f"{key_of(network)} is exempt: {exempt} is in penalties.exempt, or a trusted proxy")
         with self._table.lock:
             record = self._table.get(key_of(network)) or Record(key_of(network))
-            record.until, record.level, record.is_manual = now + seconds, 1, True
+            record.until, record.seconds, record.level, record.is_manual = now + seconds, seconds, 1, True
             record.reason, record.name = REASONS.index(OPERATOR), detail or ""
             if not self._table.put(record, now):
                 raise ValueError("the table of bans is full of longer ones")
@@ -299,8 +303,17 @@ class GrowingPenalties:
             return self._table.at(slot)
 
     def restore(self, record: Record, now: float) -> None:
-        """Take *record* over from an earlier life of the server; one that is there already goes before it."""
+        """
+        Take *record* over from an earlier life of the server; one that is there already goes before it.
+
+        The clock may have been set back since: nothing lasts longer than if it had begun *now*.
+        """
         place = place_from(record.key)
+        record.until = min(record.until, now + record.seconds)
+        record.calm = min(record.calm, now + record.seconds + max(self._settings.max_ban, record.seconds))
+        record.known = min(record.known, now + self._settings.known_for)
+        if self._exempts(place) is not None:
+            record.until = record.calm = 0.0
         with self._table.lock:
             if self._table.get(record.key) is None and self._table.put(record, now):
                 self._table.note_ban(place.version, place.prefixlen)

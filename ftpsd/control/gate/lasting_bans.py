@@ -51,6 +51,7 @@ class LastingBans:
         self._slots: dict[str, int] = {}
         self._keys: dict[int, str] = {}
         self._is_writing = False
+        self._knows_file = False
 
     def load(self) -> Deferred[None]:
         """Take over what the file has; never fails."""
@@ -58,9 +59,10 @@ class LastingBans:
         def found(known: list[facts.Fact]) -> None:
             now = self._clock.seconds()
             for fact in known:
-                record = _record(fact)
+                record = _record(fact, now)
                 if record is not None:
                     self._penalties.restore(record, now)
+            self._penalties.table.note_recalled()
 
         read = self._store.run(_of_kind, self._clock.seconds()).addTimeout(PATIENCE, self._clock)
         return read.addCallback(found).addErrback(_ignored)
@@ -70,6 +72,8 @@ class LastingBans:
         table, now = self._penalties.table, self._clock.seconds()
         if not self._store.is_configured or self._is_writing:
             return succeed(None)
+        if not self._knows_file:
+            return self._compare()
         if (generation := table.generation) != self._generation:
             moments = table.moments()
             self._pending |= table.changed(self._seen, moments)
@@ -90,14 +94,43 @@ class LastingBans:
                 self._keys.pop(self._slots.get(record.key, -1), None)
                 self._slots[record.key], self._keys[slot] = slot, record.key
 
-        def over(result: object) -> None:
+        # A failure leaves them pending: each look tries again.
+        writing = self._store.run(_write, facts_kept, gone, now).addCallback(written)
+        return self._written(writing).addCallback(lambda _: None)
+
+    def _compare(self) -> Deferred[None]:
+        """Remove from the file what was lifted before this keeper began: the process of another one may have died."""
+        table, now = self._penalties.table, self._clock.seconds()
+
+        def found(known: list[facts.Fact]) -> Deferred[None]:
+            ours = [fact.key for fact in known if _record(fact, now) is not None]
+            with table.lock:
+                records = {key: table.get(key) for key in ours}
+            # What is not there may not have been read at the start; it is left for the next one then.
+            gone = [
+                key
+                for key, record in records.items()
+                if (table.is_recalled if record is None else record.lasts_until <= now)
+            ]
+            return self._store.run(_write, [], gone, now)
+
+        def compared(is_done: bool) -> Deferred[None]:
+            self._knows_file = is_done
+            return self.look() if is_done else succeed(None)
+
+        return self._written(self._store.run(_of_kind, now).addCallback(found)).addCallback(compared)
+
+    def _written(self, writing: Deferred[None]) -> Deferred[bool]:
+        """Note that *writing* is under way, until it is over; return whether it was done. Never fails."""
+
+        def over(result: object) -> bool:
             self._is_writing = False
             if isinstance(result, Failure):
                 _ignored(result)
+            return not isinstance(result, Failure)
 
         self._is_writing = True
-        # A failure leaves them pending: each look tries again.
-        return self._store.run(_write, facts_kept, gone, now).addCallback(written).addBoth(over)
+        return writing.addBoth(over)
 
 
 def _of_kind(connection: Connection, now: float) -> list[facts.Fact]:
@@ -118,6 +151,7 @@ def _value(record: Record) -> str:
             "until": record.until,
             "known": record.known,
             "calm": record.calm,
+            "seconds": record.seconds,
             "level": record.level,
             "reason": REASONS[record.reason],
             "words": record.name if record.is_manual else "",
@@ -125,7 +159,7 @@ def _value(record: Record) -> str:
     )
 
 
-def _record(fact: facts.Fact) -> Record | None:
+def _record(fact: facts.Fact, now: float) -> Record | None:
     """Return the record that a fact tells; None for one that another version, or nobody of ours, has written."""
     try:
         told: dict[str, Any] = json.loads(fact.value)
@@ -138,6 +172,8 @@ def _record(fact: facts.Fact) -> Record | None:
             until=until,
             known=known,
             calm=calm,
+            # Earlier versions did not tell it.
+            seconds=float(told.get("seconds", max(0.0, until - now))),
             level=min(max(int(told["level"]), 0), 255),
             reason=reason,
             is_manual=reason == 0,

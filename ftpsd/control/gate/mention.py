@@ -1,5 +1,5 @@
 """
-What the audit log has of refused connections: a flood of them must not fill the disk, or push other lines out.
+The audit log's lines about refused connections: a flood of them must not fill the disk, or push other lines out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Offences: the deeds that penalties weigh, and the events that they are seen in.
 
 The words are the reasons of bans in audit log and lists; with _ for - they are the keys of `penalties.weights`.
-What is not named here weighs nothing: a server that is full or stops, a home that is missing, and a connection on which
-the client has said nothing, which is what health checks of load balancers make.
+Anything not named here weighs nothing: a server that is full or stops, a home that is missing, and a connection on
+which the client has said nothing, which is what health checks of load balancers make.
 """
 
 from __future__ import annotations

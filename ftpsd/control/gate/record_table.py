@@ -22,16 +22,17 @@ from dataclasses import dataclass, field
 
 from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
-# Places. With 270 bytes each they take 9 MB of address space, of which untouched pages are no memory.
+# Places. With 280 bytes each they take 9 MB of address space, of which untouched pages are no memory.
 PLACES = 32_768
 # Spans of time that make up the window; a failure counts for the whole of it, and for one span more at most.
 SPANS = 8
 MOST_KEY, MOST_NAME = 48, 120
 PREFIXES = 33 + 129
 _HEADER = struct.Struct(f"<qq16s{PREFIXES}s6x")
-_RECORD = struct.Struct(f"<q{SPANS + 1}f4B{MOST_KEY}s{MOST_NAME}s")
+_RECORD = struct.Struct(f"<q{SPANS + 1}fd4B{MOST_KEY}s{MOST_NAME}s")
 _GENERATION = slice(8, 16)
 _PREFIXES = 32
+_IS_RECALLED = _PREFIXES + PREFIXES
 _DOUBLE = 8
 _PAGE = 4096
 
@@ -41,9 +42,10 @@ class Record:
     """
     What is known of one place.
 
-    *until* ends its ban, *known* the time for which a good login counts, *calm* the time after which it is no repeater.
-    *counts* are the points of spans of time, the newest, *span*, first. A ban is the *level*-th in a row, its *reason*
-    is a number; *name* is that of the user whose logins from there are refused, or an operator's words.
+    *until* ends its ban, of so many *seconds*, *known* the time for which a good login counts, *calm* the time after
+    which it is no repeater. *counts* are the points of spans of time, the newest, *span*, first. A ban is the
+    *level*-th in a row, its *reason* is a number; *name* is that of the user whose logins from there are refused, or an
+    operator's words.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Record:
     until: float = 0.0
     known: float = 0.0
     calm: float = 0.0
+    seconds: float = 0.0
     span: int = 0
     counts: list[float] = field(default_factory=lambda: [0.0] * (SPANS + 1))
     level: int = 0
@@ -112,6 +115,15 @@ class RecordTable:
     def generation(self) -> int:
         """A number that changes with every ban, its end, and every client that becomes known."""
         return int.from_bytes(self._memory[_GENERATION], "little")
+
+    @property
+    def is_recalled(self) -> bool:
+        """Whether the table has all that the state file had at the start of the server."""
+        return bool(self._memory[_IS_RECALLED])
+
+    def note_recalled(self) -> None:
+        """Note that it has."""
+        self._memory[_IS_RECALLED] = 1
 
     def banned_prefixes(self, version: int) -> Iterator[int]:
         """Yield the lengths of prefixes of which there may be a ban, of IP *version* 4 or 6."""
@@ -207,13 +219,14 @@ class RecordTable:
 
     def _read(self, slot: int) -> Record:
         span, *rest = _RECORD.unpack_from(self._memory, self._records + slot * _RECORD.size)
-        level, reason, is_manual, is_of_name, key, name = rest[SPANS + 1 :]
+        seconds, level, reason, is_manual, is_of_name, key, name = rest[SPANS + 1 :]
         return Record(
             key=_read_text(key),
             name=_read_text(name),
             until=self._ends[slot],
             known=self._known[slot],
             calm=self._calm[slot],
+            seconds=seconds,
             span=span,
             counts=rest[: SPANS + 1],
             level=level,
@@ -228,6 +241,7 @@ class RecordTable:
             self._records + slot * _RECORD.size,
             record.span,
             *record.counts,
+            record.seconds,
             record.level,
             record.reason,
             record.is_manual,

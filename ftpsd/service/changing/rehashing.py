@@ -3,8 +3,8 @@ Hashes of older kinds, made anew in the users file at a right login (auth/rehash
 
 A hash is made in a worker, then written together with others that wait: to write one takes two readings of the file,
 seconds where it has thousands of users, so between two writings there is ten times as long a pause. While another
-program changes the file, they wait. What cannot be written, because the file is not ours or has another hash by now, is
-left; a login after the next reload tries again.
+program changes the file, they wait. A hash that cannot be written, because the file is not ours or has
+another hash by now, is left; a login after the next reload tries again.
 """
 
 from __future__ import annotations

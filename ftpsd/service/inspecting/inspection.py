@@ -24,6 +24,7 @@ from ftpsd.durable.opening import is_begun, trouble_with
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
+from ftpsd.service.inspecting.pgp_keys import unusable_keys
 from ftpsd.service.inspecting.pinned import left_over
 from ftpsd.service.pairs import Certificates, load_certificates
 from ftpsd.service.vaults import troubles
@@ -65,7 +66,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
-    found += second_factors(config, findings.everybody)
+    found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
     found += troubles(config, findings.master_keys)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
     by_host = zip(names, [findings.users, *findings.hosts], strict=True)

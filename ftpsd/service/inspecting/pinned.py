@@ -38,7 +38,7 @@ def pinned_accounts(config: Config) -> frozenset[str] | None:
         with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE)) as opened:
             return frozenset(accounts(opened, time.time()))
     except (sqlite3.Error, OSError):
-        # What is wrong with it has a complaint of its own.
+        # A mistake in it has a complaint of its own.
         return None
 
 

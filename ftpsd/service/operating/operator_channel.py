@@ -6,16 +6,18 @@ Connections to the control socket: questions and answers as in service/orders.py
   line that does not fit into it ends the connection. While the answer has not been taken, no other one is begun.
 * Connections are counted, all together and for each user; root is counted apart, so that others cannot keep it out.
 * A connection without a question for `IDLE` seconds is closed, and one that has not taken its answer by then is cut.
-* Every order, and every refusal of a user's in `REFUSALS_APART` seconds, is in the audit log.
+* Every order with what became of it, and every refusal of a user's in `REFUSALS_APART` seconds, is in the audit log.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from math import isfinite
+from typing import Any, NoReturn
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
@@ -119,8 +121,20 @@ class OperatorChannel(Orders):
             else:
                 self._wire.pauseProducing()
 
+    def _parsed(self, line: bytes) -> object:
+        """Return the value of *line*, of numbers that JSON has alone: they come back with the answer."""
+        return json.loads(line, parse_constant=_no_number, parse_float=_number)
+
+    def _answered(self, told: dict[str, Any]) -> None:
+        """Say that an object without a question is none; nobody is asked from here."""
+        self._say({"trouble": 'a question is {"ask": NAME, "with": {...}, "id": 1}', "id": None})
+
     def _answer(self, question: object, arguments: object, identity: object) -> None:
         """Answer *question*; the next one waits for that."""
+        if not isinstance(identity, str | int | float | None):
+            # One that is nested deeply might be read, and not be written.
+            self._say({"trouble": "an id is a number or a text", "id": None})
+            return
         self._is_answering = True
         self._stop_timer()
 
@@ -243,19 +257,40 @@ class Desk(Factory):
         assert isinstance(name, str)
         told = _told(arguments)
         if question.role not in caller.roles:
-            self._note_refusal(caller, name, told)
-            raise Trouble(self.callers.why_not(caller, question.role, name))
-        if question.role is Role.OPERATOR:
-            self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "accepted"))
-        return question.ask(arguments, caller.name)
+            why = self.callers.why_not(caller, question.role, name)
+            self._note_refusal(caller, name, told, why)
+            raise Trouble(why)
+        if question.role is not Role.OPERATOR:
+            return question.ask(arguments, caller.name)
 
-    def _note_refusal(self, caller: Caller, name: str, told: str | None) -> None:
+        def accepted(answer: object) -> object:
+            self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "accepted"))
+            return answer
+
+        def refused(failure: Failure) -> Failure:
+            why = failure.getErrorMessage() if failure.check(Trouble) else "internal error"
+            self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "refused", why))
+            return failure
+
+        asked: Deferred[object] = maybeDeferred(question.ask, arguments, caller.name)
+        return asked.addCallbacks(accepted, refused)
+
+    def _note_refusal(self, caller: Caller, name: str, told: str | None, why: str) -> None:
         """Log the refusal, unless one of the same user's was logged a moment ago."""
         now = self.reactor.seconds()
         self._refused = {uid: said for uid, said in self._refused.items() if now - said < REFUSALS_APART}
         if caller.uid not in self._refused:
             self._refused[caller.uid] = now
-            self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "refused"))
+            self._bus.publish(Ordered(DAEMON, caller.uid, caller.name, name, told, "refused", why))
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"JSON has no number {text:.20}")
 
 
 def _told(arguments: object) -> str | None:

@@ -21,12 +21,12 @@ from ftpsd.service.listeners import ListenProblem
 log = Logger()
 
 
-def chain_of(config: Config, evidence: EvidenceFiles | None) -> Chain | None:
-    """Return the chain of the audit log that *config* asks for, None for none."""
+def chain_of(config: Config, evidence: EvidenceFiles | None, *, lines: int | None = None) -> Chain | None:
+    """Return the chain of the audit log that *config* asks for, signed after other *lines*; None for none."""
     section, log = config.audit.chain, config.audit.log
     if section is None or log == "stdout" or evidence is None or evidence.chain_key is None:
         return None
-    return Chain(log, private_key_in(evidence.chain_key), section.lines, section.every)
+    return Chain(log, private_key_in(evidence.chain_key), lines or section.lines, section.every)
 
 
 def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) -> None:

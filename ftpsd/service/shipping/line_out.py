@@ -1,7 +1,7 @@
 """
 One connection to a receiver of syslog: bytes out, at the receiver's speed, and an end that confirms them.
 
-Syslog has no acknowledgement (RFC 5425). What was written has surely been read when the receiver answers our
+Syslog has no acknowledgement (RFC 5425). A written line has surely been read when the receiver answers our
 close_notify, which comes behind all data, with its own. Some receivers (rsyslog with GnuTLS) end TCP instead; where
 that is allowed, an orderly end of TCP behind our close_notify confirms as well. Any other end confirms nothing.
 """

@@ -3,7 +3,7 @@ The shipper: sends the lines of the audit log to one receiver, every one of them
 
     read a batch from the log -> send it -> … -> end the connection, which confirms it -> keep the cursor
 
-The log itself is the queue, so an outage costs no memory, and no client notices it. What was not confirmed when a
+The log itself is the queue, so an outage costs no memory, and no client notices it. A line not confirmed when a
 connection or this process ended is sent again: a line may come twice, and a chained one then has the same `seq`.
 """
 

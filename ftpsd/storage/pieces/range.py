@@ -66,6 +66,7 @@ class RangedSink:
         self.path = inner.path
         self.offset = inner.offset
         self.sha256: str | None = None
+        self.conversion = inner.conversion
         self._inner = inner
         self._missing = length
         self._rest = rest

@@ -48,7 +48,7 @@ class KeyRecord:
 
     @property
     def bound(self) -> bytes:
-        """What the wrapped key is bound to."""
+        """The bytes that the wrapped key is bound to."""
         return "\0".join((self.id, self.holder, self.keys, self.master)).encode("utf-8", "surrogateescape")
 
 

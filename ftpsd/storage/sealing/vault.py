@@ -36,7 +36,7 @@ State = tuple[int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with data keys; an error is about all files of a master key."""
+    """A trouble with data keys; an error is about all files of a master key."""
 
     text: str
     severity: Literal["error", "warning"]

@@ -61,7 +61,8 @@ def open_atomic(
             raise StorageError(Kind.EXISTS)
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
-    gated = policy.gate.watch(place.path, place.real)  # first: a refused name makes no partial
+    # First: a refused name makes no partial.
+    gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
@@ -94,10 +95,12 @@ class AtomicSink:
         self.path = place.path
         self.offset = begun.start
         self.sha256: str | None = None
+        self.conversion = None
         self._kept = Kept(self._partial.fd)
         self._digest = StreamDigest() if policy.digests else None
         digest = () if self._digest is None else (self._digest,)
-        watchers = (*digest, *(watch(place.path) for watch in policy.watch), *gated)
+        watch = () if terms.is_sealed else policy.watch
+        watchers = (*digest, *(each(place.path) for each in watch), *gated)
         self._growing = Growing(self._partial.reading(), begun.start, watchers)
         self._place = place.keep()  # last: until here the caller closes it, whatever fails
 

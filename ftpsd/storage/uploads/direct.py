@@ -90,8 +90,8 @@ class DirectSink:
     """An upload that is written in place."""
 
     __slots__ = (
-        "_digest", "_fd", "_is_append", "_is_broken", "_is_new", "_ledger", "_mark", "_place", "_policy", "offset",
-        "path", "sha256",
+        "_digest", "_fd", "_is_append", "_is_broken", "_is_new", "_ledger", "_mark", "_place", "_policy", "conversion",
+        "offset", "path", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +116,7 @@ class DirectSink:
         self.path = place.path
         self.offset = offset
         self.sha256: str | None = None
+        self.conversion = None
         # A file written in place may be changed by others meanwhile; only the bytes of one writer keep their digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 

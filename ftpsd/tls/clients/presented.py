@@ -1,5 +1,5 @@
 """
-What a client has presented: the certificate of a TLS connection's other end, as a value.
+The certificate that a client has presented at the other end of a TLS connection, as a value.
 
 Everything in it was written by the client, and an authority may have seen none of it: texts are cut, and a name that
 cannot be read is left out. OpenSSL has read the certificate already, and the client's signature with its key.

@@ -1,1 +1,1 @@
-"""What clients rely on, played as each of them plays it; the tests name the client."""
+"""The behaviour that clients rely on, played as each of them plays it; the tests name the client."""

@@ -166,7 +166,7 @@ def test_curl_goes_on_with_an_upload(unhashed: Daemon, way: Way, tmp_path: Path)
 
 @pytest.mark.skipif(LARGE <= 64 * MIB, reason="reads 4 GiB for a checksum: FTPSD_TESTS_LARGE=1")
 def test_the_checksum_is_of_the_whole_upload(daemon: Daemon, way: Way, account: Account, home: Path) -> None:
-    """What had arrived before the interruption is read again for the SHA-256 in the audit log."""
+    """The bytes that had arrived before the interruption are read again for the SHA-256 in the audit log."""
     ftp = interrupted_upload(daemon, way, account)
     assert upload(ftp, "huge", TAIL, rest=BORDER).startswith("226")
     ftp.close()

@@ -1,1 +1,1 @@
-"""What the RFCs say, clause by clause, as conversations on the wire; and attacks that leave no trace."""
+"""The clauses of the RFCs, one by one, as conversations on the wire; and attacks that leave no trace."""

@@ -174,7 +174,7 @@ def test_leaving_during_a_transfer(speaker: Speaker, account: Account, line: str
 
 @BOTH
 def test_each_pasv_replaces_the_one_before(speaker: Speaker, way: Way) -> None:
-    """What had connected to the old port is not the data connection any more."""
+    """A connection to the old port is not the data connection any more."""
     old = speaker.data_connection()
     new = speaker.data_connection()
     speaker.connection.send("RETR file")
@@ -273,7 +273,7 @@ LOGGED = (b'x","event":"forged', b"x\x1b[2J\x1b]0;title\x07", b"x\r{}", b"\xff\x
 
 @BOTH
 def test_the_log_stays_one_object_a_line(daemon: Daemon, way: Way) -> None:
-    """What a client types is a value, never a line, a key or a terminal's command."""
+    """A text that a client types is a value, never a line, a key or a terminal's command."""
     before = len(daemon.audit_text())
     all_at_once(log_oddly, [(daemon, way, name) for name in LOGGED])
 

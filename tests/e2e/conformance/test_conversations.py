@@ -34,7 +34,7 @@ def test_conversation(daemon: Daemon, way: Way, each: Conversation) -> None:
 
 @pytest.mark.parametrize("each", IN_CLEAR, ids=clause)
 def test_before_tls(tls_daemon: Daemon, each: Conversation) -> None:
-    """What the security commands say in clear."""
+    """The conversations of the security commands in clear."""
     hold(tls_daemon, CLEAR, each)
 
 
@@ -42,5 +42,5 @@ def test_before_tls(tls_daemon: Daemon, each: Conversation) -> None:
 @pytest.mark.parametrize("way", [EXPLICIT, EXPLICIT_1_2], ids=str)
 @pytest.mark.parametrize("each", IN_TLS, ids=clause)
 def test_inside_tls(daemon: Daemon, way: Way, each: Conversation) -> None:
-    """What they say under TLS."""
+    """The conversations of the security commands under TLS."""
     hold(daemon, way, each)

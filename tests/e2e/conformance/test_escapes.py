@@ -109,7 +109,7 @@ def test_no_verb_leads_out(ftp: ftplib.FTP, secret: Path, verb: str, way: Way) -
 @WAYS
 @pytest.mark.parametrize("verb", TRANSFERRING)
 def test_no_transfer_leads_out(ftp: ftplib.FTP, secret: Path, verb: str, way: Way) -> None:
-    """What arrives holds nothing of it, what is sent does not reach it."""
+    """Bytes that arrive hold nothing of the secret, bytes that are sent do not reach it."""
     for path in ways_out(secret):
         ftp.sendcmd("EPSV")
         if reply(ftp, f"PRET {verb} {path}").startswith("2"):

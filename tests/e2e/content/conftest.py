@@ -11,6 +11,15 @@ from ftpsd.demo.authority import Demonstration
 from tests.e2e.content.clamav import ClamAV
 from tests.e2e.daemon import Daemon
 
+# Says no to what has "no" in it, hangs at "hang", fails at "fail", and else takes the file.
+PROGRAM = """
+case "$(cat | tr -d '\\000' | head -c 100)" in
+*no*) echo "because $FTPSD_USER at $FTPSD_PATH says no"; echo more; exit 1;;
+*hang*) sleep 4711 & wait;;
+*fail*) kill -9 $$;;
+esac
+"""
+
 
 @pytest.fixture(scope="module")
 def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClamAV]:
@@ -29,8 +38,15 @@ def gated(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration, cl
     changes = {
         "tls": {"require": "none"},
         "mode_z": True,
-        "accept": [{"paths": ["/in/**"], "scan": [clamd.url]}],
-        "scanning": {"timeout": "2s"},
+        "accept": [
+            {"paths": ["/in/**"], "scan": [clamd.url]},
+            {"paths": ["/sized/**"], "max_size": 1000},
+            {"paths": ["/named/**"], "names": ["*.csv"]},
+            {"paths": ["/typed/**"], "types": ["pdf", "csv", "txt"]},
+            {"paths": ["/judged/**"], "program": ["/bin/sh", "-c", PROGRAM]},
+        ],
+        # 60 MB have to be scanned within that, on a machine that is busy.
+        "scanning": {"timeout": "8s"},
         "quarantine": {"directory": "quarantine"},
     }
     daemon = Daemon(tmp_path_factory.mktemp("gated"), tls_files, changes)

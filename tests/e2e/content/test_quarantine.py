@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import CLEAR, log_in, upload
+from tests.e2e.client import CLEAR, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.clamav import EICAR, ClamAV
 from tests.e2e.content.test_scanned_uploads import said
 from tests.e2e.daemon import Daemon
+from tests.e2e.encrypted import encrypt_homes, make_keys
 
 INCIDENT = re.compile(r"Incident ([0-9a-f]{10})")
 
@@ -112,3 +113,26 @@ def test_a_refused_file_gives_its_room_back(start_daemon: StartDaemon, clamd: Cl
         ftp.delete("good")
     assert len([*(tmp_path / "held").glob("*.held")]) == 1
     assert [*account.home.iterdir()] == []
+
+
+def test_an_encrypted_home(start_daemon: StartDaemon, clamd: ClamAV, tmp_path: Path) -> None:
+    """The engine sees what the client sent; what is kept is encrypted, and is released into the home as it is."""
+    held, keys = tmp_path / "held", tmp_path / "keys"
+    daemon = start_daemon(
+        {
+            "tls": {"require": "none"},
+            "accept": [{"paths": ["/**"], "scan": [clamd.url]}],
+            "quarantine": {"directory": str(held)},
+            "encryption": make_keys(keys),
+        }
+    )
+    encrypt_homes(daemon)
+    assert daemon.order("reload").returncode == 0
+    account = daemon.account()
+    ftp = log_in(daemon, CLEAR, account)
+    incident = refused(said(ftp, "file", EICAR))
+    assert EICAR not in (held / f"{incident}.held").read_bytes()
+    released = daemon.order("quarantine", "release", incident, "--reason", "a test file")
+    assert released.returncode == 0, released.stderr
+    assert EICAR not in (account.home / "file").read_bytes()
+    assert download(ftp, "file") == EICAR

@@ -37,7 +37,7 @@ class Person:
         return self.account.home
 
     def code(self, offset: int = 0) -> str:
-        """What the device shows now, with a clock that is so many steps ahead."""
+        """The code that the device shows now, with a clock that is so many steps ahead."""
         return code_of(self.secret, step_at(time.time()) + offset)
 
     def with_code(self) -> str:

@@ -30,7 +30,7 @@ class Partner:
     identities: tuple[Identity, Identity]
 
     def code(self) -> str:
-        """What the device shows."""
+        """The code that the device shows."""
         return code_of(self.secret, step_at(time.time()))
 
     def say(self, *lines: str, number: int = 0) -> list[str]:

@@ -1,5 +1,5 @@
 """
-What the matrix knows about a client: how to run it, what it cannot do and why, how it must be configured.
+The facts that the matrix knows about a client: how to run it, what it cannot do and why, how it must be configured.
 
 A *job* is a list of operations done in one session. Whether they worked is never the client's word alone: the steps
 look

@@ -91,5 +91,5 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture(scope="session")
 def results() -> Results:
-    """What came of the cases of this run."""
+    """The results of the cases of this run."""
     return Results()

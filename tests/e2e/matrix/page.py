@@ -16,9 +16,9 @@ VERSION = re.compile(r"^\* version (.*?); ", re.MULTILINE)
 HEAD = """\
 # Clients
 
-What every client of Debian 12, PyPI and npm that speaks TLS does with ftpsd. `tests/e2e/matrix` checks each cell on the
-server's disk, on what came down and in the audit log; a whole run in which nothing failed writes this page:
-`FTPSD_TESTS_WRITE_CLIENTS=1 pytest -n 0 tests/e2e/matrix`.
+This page shows what every client of Debian 12, PyPI and npm that speaks TLS does with ftpsd. `tests/e2e/matrix` checks
+each cell on the server's disk, on what came down and in the audit log; a whole run in which nothing failed writes this
+page: `FTPSD_TESTS_WRITE_CLIENTS=1 pytest -n 0 tests/e2e/matrix`.
 
 `E` works with explicit TLS (`AUTH TLS`, port 21), `I` with implicit TLS (port 990); `-` the client cannot, and its
 section says why. The clients ran with their defaults where nothing else is said, and so did ftpsd: it chose TLS 1.2
@@ -44,7 +44,7 @@ SECOND_FACTORS = """\
 ## Second factors
 
 A user with a second factor is asked for a code of six digits; [configuration.md](configuration.md#second-factors) has
-the rules. What to type into each client, seen in `tests/e2e/factors`:
+the rules. The table shows what to type into each client, seen in `tests/e2e/factors`:
 
 | client | the code |
 | --- | --- |

@@ -1,4 +1,4 @@
-"""What came of a run: whether each step worked, by client and mode."""
+"""The results of a run: whether each step worked, by client and mode."""
 
 from __future__ import annotations
 

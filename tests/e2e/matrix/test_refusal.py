@@ -1,4 +1,4 @@
-"""What a client that does not resume TLS sessions meets by default."""
+"""The reply that a client that does not resume TLS sessions meets by default."""
 
 from __future__ import annotations
 

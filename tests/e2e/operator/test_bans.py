@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import sqlite3
 
 import pytest
 
+from ftpsd.control.gate.lasting_bans import KIND
 from tests.e2e.conftest import StartDaemon
+from tests.e2e.polling import eventually
+from tests.e2e.processes.pair import pids
 from tests.e2e.security.test_banned import CHEAP, SENTENCE, arrive, closing, guess, is_refused
 
 
@@ -62,6 +69,8 @@ def test_an_operator_bans_and_unbans(start_daemon: StartDaemon, processes: int) 
     ):
         refused = daemon.order(*line)
         assert (refused.returncode, why in refused.stderr) == (1, True), refused
+    everybody = daemon.wait_for_event("ordered", order="ban", argument="place=0.0.0.0/0", result="refused")
+    assert "everybody" in everybody["reason"]
     assert daemon.order("ban", "127.0.4.1").returncode == 0
     assert 800 < json.loads(daemon.order("bans", "--json").stdout)[0]["seconds"] <= 900
     daemon.wait_for_event("ordered", order="ban", account="root")
@@ -84,3 +93,24 @@ def test_a_user_who_is_refused_at_an_office_is_listed_and_let_in_again(start_dae
     with closing(arrive(daemon, source)) as connection:
         connection.reply()
         connection.log_in(colleague)
+
+
+def test_a_ban_that_was_lifted_while_the_writer_of_the_file_was_dead(start_daemon: StartDaemon) -> None:
+    """Is over after a restart, too: the process that takes its place removes it."""
+    daemon = start_daemon({"processes": 2, "penalties": {"exempt": []}, "tls": {"require": "none"}})
+    address = "127.0.4.1"
+
+    def is_in_file() -> bool:
+        with contextlib.closing(sqlite3.connect(daemon.folder / "state.db")) as file:
+            return bool(file.execute("SELECT 1 FROM facts WHERE kind = ?", (KIND,)).fetchone())
+
+    assert daemon.order("ban", address).returncode == 0
+    eventually(is_in_file, "the ban is in the state file")
+    writer = pids(daemon)[0]
+    os.kill(writer, signal.SIGSTOP)
+    assert daemon.order("unban", address).stdout == "ended 1 ban\n"
+    os.kill(writer, signal.SIGKILL)
+    eventually(lambda: not is_in_file(), "it is in the state file no more")
+    daemon.stop()
+    daemon.start()
+    assert not is_refused(daemon, address)

@@ -58,8 +58,8 @@ def test_no_counter_goes_backwards(own: Daemon) -> None:
     uploaded = 'ftpsd_transfer_bytes_total{direction="upload"}'
 
     def has_been_told() -> bool:
-        # What a process has counted since it was last asked dies with it, and a round that was under way during the
-        # upload, or a process that is late, has the numbers from before.
+        # The numbers that a process has counted since it was last asked die with it, and a round that was under way
+        # during the upload, or a process that is late, has the numbers from before.
         history.append(own.metrics())
         return history[-1].get(uploaded) == 2000
 
@@ -75,7 +75,7 @@ def test_no_counter_goes_backwards(own: Daemon) -> None:
     upload(log_in(own, EXPLICIT, account), "more", content(500))
 
     def has_added_up() -> bool:
-        # Whoever asks during a round gets its numbers, which may be from before the upload.
+        # A caller that asks during a round gets its numbers, which may be from before the upload.
         history.append(own.metrics())
         return history[-1][uploaded] == 2500
 

@@ -1,4 +1,4 @@
-"""What the operator and systemd say to two processes: reload, stop, sockets, notifications, mistakes."""
+"""The orders of the operator and systemd to two processes: reload, stop, sockets, notifications, mistakes."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def refused(daemon: Daemon) -> bool:
 
 
 def test_a_second_signal_cuts_both_off(own: Daemon) -> None:
-    """Who asks twice does not wait, and what was cut off is not published."""
+    """An operator who asks twice does not wait, and an upload that was cut off is not published."""
     account = own.account()
     transfers = [begin(ftp, f"STOR file{number}") for number, ftp in enumerate(one_in_each(own, account))]
     for connection, _ in transfers:

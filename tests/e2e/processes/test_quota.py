@@ -1,4 +1,4 @@
-"""What must be decided once: a quota holds for both processes together, to the byte, and a name has one first owner."""
+"""Decisions to make once: a quota holds for both processes together, to the byte, and a name has one first owner."""
 
 from __future__ import annotations
 

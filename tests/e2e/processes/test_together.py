@@ -114,7 +114,7 @@ def test_both_serve_every_host(hosted: HostedDaemon) -> None:
 
 
 def test_a_quota_of_a_host_holds_in_both(hosted: HostedDaemon) -> None:
-    """What a session in one process has stored, one in the other cannot store again."""
+    """A file that a session in one process has stored leaves that much less room to one in the other."""
     write_user(hosted, OTHER, "carol", quota={"bytes": QUOTA})
     one, other = in_each(hosted, OTHER)
     upload(one, "file", content(QUOTA - 100))

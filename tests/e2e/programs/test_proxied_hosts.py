@@ -123,7 +123,7 @@ def test_connections_are_counted_by_client(hosted: HostedDaemon) -> None:
 
 
 def test_refused_logins_are_told_with_host_and_client(hosted: HostedDaemon) -> None:
-    """Who guesses at two hosts is seen doing so, and the session of each ends by itself."""
+    """A client that guesses at two hosts is seen doing so, and the session of each ends by itself."""
     for name in (OTHER, MAIN):
         with hosted.connect(EXPLICIT, name, GUESSER) as ftp:
             answers = []

@@ -1,4 +1,4 @@
-"""What programs do that are not installed here, played back byte by byte."""
+"""The commands of programs that are not installed here, played back byte by byte."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_the_hash_of_what_was_just_uploaded(ftp: ftplib.FTP) -> None:
 
 
 def test_a_file_that_was_changed_behind_our_back(ftp: ftplib.FTP, home: Path) -> None:
-    """What was known of it is forgotten."""
+    """The digest that was known of it is forgotten."""
     upload(ftp, "file", b"one")
     (home / "file").write_bytes(b"another")
     assert reply(ftp, "HASH file").split()[3] == hashlib.sha256(b"another").hexdigest()
@@ -74,7 +74,7 @@ def test_a_range(ftp: ftplib.FTP, home: Path) -> None:
     ],
 )
 def test_answers(ftp: ftplib.FTP, home: Path, line: str, answer: str) -> None:
-    """What each is answered, character for character."""
+    """The answer to each, character for character."""
     (home / "file").write_bytes(DATA)
     (home / "folder").mkdir()
     assert reply(ftp, line) == answer

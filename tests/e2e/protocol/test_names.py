@@ -69,7 +69,7 @@ def test_control_characters_are_refused(ftp: ftplib.FTP, home: Path, name: str) 
 
 
 def test_a_name_that_breaks_lines_is_not_listed(ftp: ftplib.FTP, home: Path) -> None:
-    """What another program has put there cannot forge a line of a listing."""
+    """A name that another program has put there cannot forge a line of a listing."""
     (home / "one\r\nfake").touch()
     (home / "csi\x9b2J").touch()
     (home / "two").touch()

@@ -31,7 +31,7 @@ def test_an_upload_starts_at_the_offset(ftp: ftplib.FTP, home: Path, offset: int
 
 
 def test_an_upload_that_starts_within_the_file_replaces_what_follows(ftp: ftplib.FTP, home: Path) -> None:
-    """What was behind the offset does not come back."""
+    """The bytes that were behind the offset do not come back."""
     (home / "file").write_bytes(content(SIZE))
     upload(ftp, "file", b"end", rest=100)
     assert (home / "file").read_bytes() == content(SIZE)[:100] + b"end"
@@ -79,7 +79,7 @@ def test_a_download_goes_on_beyond_4_gib(ftp: ftplib.FTP, home: Path) -> None:
 
 @pytest.mark.parametrize("arrived", [1000, 200_000])
 def test_an_interrupted_upload_is_resumed(sessions: Sessions, account: Account, home: Path, arrived: int) -> None:
-    """What had arrived has a SIZE, is not there for others, and STOR goes on behind it."""
+    """An upload that had arrived in part has a SIZE, is not there for others, and STOR goes on behind it."""
     ftp = sessions.log_in(account)
     ftp.sendcmd("TYPE I")
     connection, _ = begin(ftp, "STOR file")

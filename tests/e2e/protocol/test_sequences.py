@@ -78,7 +78,7 @@ def test_a_line_may_end_in_lf_alone(ftp: ftplib.FTP) -> None:
 
 
 def test_a_line_may_arrive_byte_by_byte(ftp: ftplib.FTP) -> None:
-    """What counts is the line end."""
+    """The line end counts."""
     assert ftp.sock is not None
     for byte in b"MKD byte by byte\r\n":
         ftp.sock.sendall(bytes([byte]))

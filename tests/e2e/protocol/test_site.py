@@ -52,7 +52,7 @@ def test_a_file_is_copied(ftp: ftplib.FTP, home: Path) -> None:
 
 
 def test_what_is_not_copied(ftp: ftplib.FTP, home: Path) -> None:
-    """What is outside, what is a directory, a file onto itself by a link."""
+    """Files outside, directories, a file onto itself by a link."""
     (home / "file").write_bytes(b"data")
     (home / "folder").mkdir()
     os.symlink("file", home / "link")

@@ -87,7 +87,7 @@ def test_curl(start_daemon: StartDaemon, mode: str, reuse: str) -> None:
 
 
 def test_a_stranger_s_records_end_the_connection(allowing: Daemon) -> None:
-    """What looks like TLS and is none."""
+    """Bytes that look like TLS and are none."""
     connection = control(allowing, EXPLICIT)
     connection.log_in(allowing.account())
     assert connection.ask("CCC").startswith("200")

@@ -16,7 +16,7 @@ from tests.tools import missing
 OTHER = "127.0.0.2"
 MIB = 1024 * 1024
 MEMORY = "process_resident_memory_bytes"
-# What many megabytes of commands may cost at most: buffers are some hundred kilobytes.
+# The cost of many megabytes of commands at most: buffers are some hundred kilobytes.
 GROWTH = 48 * MIB
 
 

@@ -1,8 +1,8 @@
 """
 Permissions, verb by verb: what a user may not see can be neither changed, read nor listed, and not even be guessed at.
 
-The table below names every command that takes a path. What is denied and cannot be listed must be answered like what
-is not there, to the letter, or names could be probed.
+The table below names every command that takes a path. A path that is denied and cannot be listed must be answered like
+one that is not there, to the letter, or names could be probed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PAIRS = [
 ]
 
 RANGED = [("TYPE I", "EPSV", "RANG 0 2", "STOR {}"), ("TYPE I", "EPSV", "RANG 3 5", "STOR {}")]
-# What is said before the command in question, and that command; {} is the path.
+# The lines said before the command in question, and that command; {} is the path.
 LINES: dict[str, list[tuple[str, ...]]] = {
     "RETR": [("EPSV", "RETR {}"), ("EPSV", "REST 3", "RETR {}"), ("TYPE I", "EPSV", "RANG 3 5", "RETR {}")],
     "STOR": [("EPSV", "STOR {}"), ("EPSV", "REST 3", "STOR {}"), *RANGED],
@@ -233,7 +233,7 @@ def _difference(house: Guarded, ftp: ftplib.FTP, lines: tuple[str, ...], there: 
     ],
 )
 def test_what_is_only_listed_is_denied(house: Guarded, ftp: ftplib.FTP, lines: tuple[str, ...], answer: str) -> None:
-    """Who may only list is told so, and nothing has changed."""
+    """A user who may only list is told so, and nothing has changed."""
     assert said(ftp, lines, "/shown/file")[-1] == answer
     assert picture(house.account.home) == house.before
 

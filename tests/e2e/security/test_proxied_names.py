@@ -21,7 +21,7 @@ from tests.e2e.polling import eventually
 CLIENT, REACHED = "198.51.100.7", "203.0.113.1"
 CLIENT_6, REACHED_6 = "2001:db8::7", "2001:db8::1"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-# What a proxy tells of the client's hello: PP2_TYPE_AUTHORITY (2.2.2 of the specification).
+# The field in which a proxy tells of the client's hello: PP2_TYPE_AUTHORITY (2.2.2 of the specification).
 AUTHORITY = 2
 
 

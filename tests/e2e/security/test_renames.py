@@ -55,7 +55,7 @@ def test_no_rename_gives_a_right(session: tuple[ftplib.FTP, Path]) -> None:
 
 
 def test_a_read_only_file_stays(session: tuple[ftplib.FTP, Path]) -> None:
-    """Whatever is to take its name, also where the daemon could write it as root."""
+    """It stays whatever is to take its name, also where the daemon could write it as root."""
     ftp, home = session
     (home / "open/mine").write_bytes(b"forged")
     (home / "open/file").chmod(0o444)

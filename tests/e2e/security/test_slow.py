@@ -89,7 +89,7 @@ def trickle(sock: socket.socket, data: bytes) -> bytes:
     "data", [b"NOOP\r\n", b"\0", b"\xff\xfd\x06", b"\r\n"], ids=["NOOP", "NUL", "telnet", "empty lines"]
 )
 def test_a_trickle_before_login_ends_in_time(hasty: Daemon, honest: Account, data: bytes) -> None:
-    """Whatever comes, and however slowly: the login has one timeout."""
+    """The login has one timeout, whatever comes, and however slowly."""
     assert trickle(control(hasty, CLEAR).sock, data).splitlines()[-1].startswith(b"421 ")
     assert hasty.wait_for_event("session-closed", reason="login-timeout")
 

@@ -24,7 +24,7 @@ def plain(tls_daemon: Daemon) -> Iterator[ControlConnection]:
 def test_commands_pipelined_behind_auth_are_never_executed(
     tls_daemon: Daemon, plain: ControlConnection, version: ssl.TLSVersion
 ) -> None:
-    """What a man in the middle adds in clear is dropped when TLS starts (CVE-2011-0411 and its kin)."""
+    """Lines that a man in the middle adds in clear are dropped when TLS starts (CVE-2011-0411 and its kin)."""
     account = tls_daemon.account()
     plain.send("AUTH TLS", f"USER {account.name}", "XYZZY", "NOOP")
     assert plain.reply().startswith("234")
@@ -117,7 +117,7 @@ def test_the_minimum_version_can_be_raised(start_daemon: object) -> None:
 def test_alpn_ftp_is_chosen(
     tls_daemon: Daemon, plain: ControlConnection, offered: list[str] | None, chosen: str | None
 ) -> None:
-    """Whoever offers it gets it; whoever offers nothing is welcome too."""
+    """A client that offers it gets it; a client that offers nothing is welcome too."""
     context = tls_context(tls_daemon)
     if offered:
         context.set_alpn_protocols(offered)

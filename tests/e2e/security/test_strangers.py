@@ -64,7 +64,7 @@ def secured(ftp: ftplib.FTP, connection: socket.socket) -> socket.socket:
 
 @pytest.mark.parametrize("times", [1, 20])
 def test_a_stranger_does_not_steal_a_download(ftp: ftplib.FTP, home: Path, stranger: Connect, times: int) -> None:
-    """Who connects first from elsewhere is closed without a byte; the client connects after them and is served."""
+    """A stranger who connects first from elsewhere is closed without a byte; the client after them is served."""
     (home / "file").write_bytes(content(100_000))
     where = passive(ftp)
     strangers = [stranger(where) for _ in range(times)]

@@ -69,7 +69,7 @@ def test_a_new_file_is_not_published(ftp: ftplib.FTP, home: Path, size: int, how
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 @pytest.mark.parametrize("verb", ["STOR", "APPE"])
 def test_an_existing_file_is_unchanged(ftp: ftplib.FTP, home: Path, size: int, how: str, verb: str) -> None:
-    """What was there before is there after."""
+    """The file that was there before is there after."""
     (home / "file").write_bytes(b"before")
     assert interrupted(ftp, verb, size, how) == 426
     assert (home / "file").read_bytes() == b"before"
@@ -121,7 +121,7 @@ class TestUploadEndFin:
         session.close()
 
     def test_a_fin_ends_an_upload(self, ftp: ftplib.FTP) -> None:
-        """What came in is the file, however long it is; what is reset is none, nor what is cut inside a record."""
+        """The bytes that came in are the file, however many; a reset upload is none, nor one cut inside a record."""
         for size in (0, 10, 64 * 1024, 500_000):
             assert interrupted(ftp, "STOR", size, "FIN") == 226
             assert (self.home / "file").read_bytes() == content(size)

@@ -1,5 +1,5 @@
 """
-What systemd does for a socket unit: put the sockets at 3, 4, ... and start the program in their place.
+The work of systemd for a socket unit: put the sockets at 3, 4, ... and start the program in their place.
 
     python activate.py NAME:NAME DESCRIPTOR,DESCRIPTOR PROGRAM ARGUMENT...
 """

@@ -26,7 +26,7 @@ def way() -> Way:
 
 @pytest.fixture
 def events(daemon: Daemon, account: Account, ftp: ftplib.FTP) -> list[dict[str, Any]]:
-    """What is logged of a session that does everything."""
+    """The log of a session that does everything."""
     upload(ftp, "file", content(1000))
     download(ftp, "file")
     listing(ftp, "LIST")

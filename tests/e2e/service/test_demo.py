@@ -39,7 +39,7 @@ class Demonstration:
 
     @property
     def lines(self) -> list[str]:
-        """What was told since the start."""
+        """The lines told since the start."""
         return self.shown.partition("What happens now")[2].splitlines()[1:]
 
     def curl(self, *arguments: str, user: str = "demo:secret", code: int = 0) -> None:

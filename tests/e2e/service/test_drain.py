@@ -95,7 +95,7 @@ def test_an_idle_session_is_told(own: Daemon, ftp: ftplib.FTP, way: Way) -> None
 
 
 def test_a_second_signal_cuts_off(own: Daemon, ftp: ftplib.FTP, account: Account) -> None:
-    """Who asks twice does not wait; what was cut off is not published, and the exit code is still 0."""
+    """An operator who asks twice does not wait; a cut-off upload is not published, and the exit code is still 0."""
     connection, _ = begin(ftp, "STOR file")
     connection.sendall(content(1000))
     own.signal(signal.SIGTERM)

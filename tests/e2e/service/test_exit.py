@@ -83,7 +83,7 @@ def test_every_mistake_is_told_with_its_place(make_daemon: MakeDaemon) -> None:
 
 
 def test_a_broken_file_is_told_with_its_place(make_daemon: MakeDaemon) -> None:
-    """What is no YAML at all."""
+    """A file that is no YAML at all."""
     daemon = make_daemon({})
     daemon.config_file.write_text("listeners: [\n")
     assert re.match(rf"{re.escape(str(daemon.config_file))}:\d+:\d+: ", refusal(daemon)[0])

@@ -23,7 +23,7 @@ from tests.tools import require_tool
 
 MAIN, ALSO, OTHER = "localhost", "also.example.test", "other.example.test"
 KINDS = {"ECDSA": trustme.KeyType.ECDSA, "RSA": trustme.KeyType.RSA}
-# What a client says that understands one kind only, in either version.
+# The options of a client that understands one kind only, in either version.
 ONLY = {
     ("RSA", "-tls1_2"): ("-cipher", "ECDHE+aRSA"),
     ("ECDSA", "-tls1_2"): ("-cipher", "ECDHE+aECDSA"),

@@ -81,7 +81,7 @@ def test_a_session_ends_with_its_user(own: Daemon, change: dict[str, object] | N
 
 
 def test_a_session_survives(own: Daemon) -> None:
-    """Who is logged in stays so, with their files."""
+    """A user who is logged in stays so, with their files."""
     account = own.account()
     ftp = log_in(own, EXPLICIT, account)
     own.reload()

@@ -106,7 +106,7 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
 
 
 def test_a_reload_asks_the_directory(tmp_path: Path, slapd: Slapd, tls_files: Demonstration) -> None:
-    """Who is disabled there is logged out; while it does not answer, sessions go on."""
+    """A user who is disabled there is logged out; while it does not answer, sessions go on."""
     daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd), users=1)
     with_roles(daemon)
     context = ssl.create_default_context(cafile=str(tls_files.authority))

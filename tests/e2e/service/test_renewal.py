@@ -151,7 +151,7 @@ def test_a_file_that_is_gone_for_a_while(renewing: Renewing) -> None:
 
 
 def test_nothing_else_is_read(renewing: Renewing) -> None:
-    """What somebody is writing into ftpsd.yaml and users.yaml meanwhile is no matter."""
+    """Edits of ftpsd.yaml and users.yaml that somebody is writing meanwhile are no matter."""
     daemon = renewing.daemon
     daemon.config_file.write_text("listeners: [")
     daemon.users_file.write_text("users: [")

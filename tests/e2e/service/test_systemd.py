@@ -105,7 +105,7 @@ def test_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: Demonst
 
 
 def test_a_start_that_fails_is_an_error_in_the_journal(tmp_path: Path, tls_files: Demonstration) -> None:
-    """What is wrong with the configuration has the priority of errors."""
+    """Mistakes in the configuration have the priority of errors."""
     folder = tmp_path / "own"
     environ = journal(folder / "stderr")
     daemon = Daemon(folder, tls_files, {"bannr": "x"}, users=1, environ=environ)

@@ -1,4 +1,4 @@
-"""What tests of quotas look at: what is in a home, and what the server says of it."""
+"""The state that tests of quotas look at: what is in a home, and what the server says of it."""
 
 from __future__ import annotations
 

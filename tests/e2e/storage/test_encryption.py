@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ftpsd.audit.evidence.keys import make_key
 from ftpsd.demo.authority import Demonstration
 from tests.contracts.storages import get, put
 from tests.e2e.client import EXPLICIT, code, content, download, log_in, reply, upload
@@ -65,7 +66,7 @@ def daemon(keys: Path, tls_files: Demonstration) -> Iterator[Daemon]:
 
 
 class TestShared:
-    """What does not change the keys."""
+    """The tests that do not change the keys."""
 
     def test_a_damaged_file_is_an_alarm(self, daemon: Daemon) -> None:
         """451, an audit event, a number and a line in the log; the transfer is not complete, and nothing is wrong."""
@@ -210,6 +211,54 @@ def test_rekeyed_under_load(tmp_path: Path, tls_files: Demonstration) -> None:
             assert (account.home / name).stat().st_mtime_ns == modified
             assert get(only_new, f"/{name}") == b"file %d" % int(name[1:])
         daemon.wait_for_event("rekeyed", failed=0)
+
+
+def test_lines_of_the_commands_are_in_the_chain(tmp_path: Path, tls_files: Demonstration) -> None:
+    """With two processes that write the same log, and with none; where the log cannot be written nothing is done."""
+    make_key(tmp_path / "audit.key", tmp_path / "audit.key.pub")
+    chain = {"private_key": str(tmp_path / "audit.key"), "lines": 1000}
+    changes = {"processes": 2, "audit": {"log": "audit.jsonl", "chain": chain}}
+    with running(tmp_path / "daemon", tls_files, tmp_path / "keys", changes) as daemon:
+        log = daemon.folder / "audit.jsonl"
+        accounts = [daemon.account() for _ in range(3)]
+        sessions = [log_in(daemon, EXPLICIT, account) for account in accounts]
+        for ftp in sessions:
+            upload(ftp, "before", b"before")
+        daemon.wait_for_event("file-stored", user=accounts[2].name)
+        os.chown(log, 65534, 65534)
+        assert daemon.order("rekey").returncode == 0
+        assert daemon.order("shred", accounts[0].name, "--yes").returncode == 0
+        assert chain_of(daemon)["behind_last_checkpoint"] == 0
+        assert (daemon.folder / "audit.jsonl.checkpoint").stat().st_uid == 65534
+        for ftp in sessions[1:]:
+            upload(ftp, "behind", b"behind")
+            ftp.close()
+        daemon.wait_for_event("file-stored", user=accounts[2].name, path="/behind")
+        log.rename(f"{log}.1")
+        refused = daemon.order("shred", accounts[1].name, "--yes")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith("nothing was done, for it belongs into the chained audit log"), refused.stderr
+        assert get(jail_of(tmp_path / "keys", accounts[1].home), "/behind") == b"behind"
+        daemon.reload()
+        assert daemon.order("shred", accounts[1].name, "--yes").returncode == 0
+        sessions[0].close()
+        daemon.stop()
+        assert daemon.order("rekey").returncode == 0
+        told = chain_of(daemon)
+        assert (told["behind_last_checkpoint"], told["lost"]) == (0, 0)
+        found = daemon.order("audit", "search", "--json").stdout.splitlines()
+        events = [json.loads(line)["event"] for line in found]
+        assert [events.count(name) for name in ("rekeyed", "data-keys-destroyed")] == [2, 2]
+        daemon.start()
+        chain_of(daemon)
+
+
+def chain_of(daemon: Daemon) -> dict[str, Any]:
+    """Return what `ftpsd audit verify` says of the log, whose chain is whole."""
+    result = daemon.order("audit", "verify", "--json")
+    told: dict[str, Any] = json.loads(result.stdout)
+    assert (result.returncode, told["broken"]) == (0, None)
+    return told
 
 
 def test_new_files_take_the_newest_key_at_once(tmp_path: Path, tls_files: Demonstration) -> None:

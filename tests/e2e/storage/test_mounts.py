@@ -90,7 +90,7 @@ def user(house: tuple[Daemon, list[Any]], way: Way) -> Iterator[Mounted]:
 
 
 class TestLooking:
-    """What is seen where."""
+    """The view of the home and its mounts."""
 
     def test_listings_show_mount_points(self, user: Mounted) -> None:
         """Each once, in every form of listing, and what the home has in their place does not show."""
@@ -166,7 +166,7 @@ class TestRules:
 
 
 class TestBorders:
-    """What is not done to a mount point, and not across one."""
+    """The operations that are not done to a mount point, and not across one."""
 
     @pytest.mark.parametrize("path", [SHARED, INSIDE, PLAIN, "/projects"])
     def test_a_mount_point_stays(self, user: Mounted, path: str) -> None:
@@ -219,8 +219,8 @@ class TestBorders:
         assert [code(user.ftp, line) for line in ("SITE CPFR /own", "SITE CPTO /shared/copy")] == [350, 550]
 
     def test_the_quota_is_that_of_the_home(self, user: Mounted) -> None:
-        """What is stored in a mount is neither counted nor refused, and its room is that of its disk."""
-        # What the fixture has put there came after the count.
+        """A file stored in a mount is neither counted nor refused, and its room is that of its disk."""
+        # The files that the fixture has put there came after the count.
         assert told(user.ftp) == (0, 0, 0)
         upload(user.ftp, f"{PLAIN}/large", content(150_000))
         assert told(user.ftp) == (0, 0, 0)

@@ -18,7 +18,7 @@ from tests.e2e.storage.ground import published, store, told, used
 BYTES, FILES = 200_000, 4
 QUOTA = {"quota": {"bytes": BYTES, "files": FILES}}
 FULL = "552 Quota exceeded."
-# What is received in memory and stored in one call, and what goes to the disk while it comes in.
+# The size received in memory and stored in one call, and the size that goes to the disk while it comes in.
 SMALL, LARGE = 20_000, 80_000
 
 
@@ -75,7 +75,7 @@ class TestCombining:
         assert (event["command"], event["path"]) == ("COMB", "/all")
 
     def test_behind_what_is_there(self, user: Bounded) -> None:
-        """What the target holds is copied too, which needs no room: it is about to be replaced."""
+        """The bytes that the target holds are copied too, which needs no room: the target is about to be replaced."""
         put(user, all=SMALL, one=LARGE)
         assert reply(user.ftp, "COMB all one") == "250 Combined."
         assert (user.home / "all").read_bytes() == content(SMALL) + content(LARGE)
@@ -202,7 +202,7 @@ class TestRanges:
 
 
 class TestRestarts:
-    """What is counted after a restart is what is there."""
+    """The count after a restart is what is there."""
 
     @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
     def test_all_is_counted_again(self, start_with: StartWith, end: signal.Signals) -> None:

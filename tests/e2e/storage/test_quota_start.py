@@ -105,7 +105,7 @@ class TestRestarts:
     @pytest.mark.parametrize("way", [CLEAR, EXPLICIT], ids=str)
     @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
     def test_files_and_partials_are_counted_again(self, start_with: StartWith, way: Way, end: signal.Signals) -> None:
-        """What was there, also what was just coming in, counts from the first moment on after a stop or a crash."""
+        """Files that were there, also those just coming in, count from the first moment on after a stop or a crash."""
         daemon = start_with(QUOTA, changes={"drain_timeout": "0s"})
         account = daemon.account()
         sessions = Sessions(daemon, way)
@@ -134,7 +134,7 @@ class TestRestarts:
         ftp.close()
 
     def test_what_was_changed_meanwhile_is_counted(self, start_with: StartWith) -> None:
-        """What another program has put there while no daemon ran is counted by the next one."""
+        """Files that another program has put there while no daemon ran are counted by the next one."""
         daemon = start_with(QUOTA)
         account = daemon.account()
         (account.home / "before").write_bytes(content(10))

@@ -77,7 +77,7 @@ class TestBytes:
         assert told(user.ftp)[0] == BYTES
 
     def test_also_where_it_was_gone_on_with(self, user: Bounded) -> None:
-        """What had come in before an interruption is part of what has no room."""
+        """The bytes that had come in before an interruption are part of what has no room."""
         upload(user.ftp, "old", content(SMALL))
         interrupted(user.ftp, "STOR more", content(LARGE))
         there = user.ftp.size("more")
@@ -134,7 +134,7 @@ class TestFiles:
         assert event["path"].startswith("/new")
 
     def test_replacing_needs_no_room(self, full: Bounded) -> None:
-        """Whoever has as many files as allowed can replace them and append to them."""
+        """A user with as many files as allowed can replace them and append to them."""
         upload(full.ftp, "file0", b"other")
         upload(full.ftp, "file1", b"more", verb="APPE")
         assert (download(full.ftp, "file0"), download(full.ftp, "file1")) == (b"other", b"datamore")
@@ -146,7 +146,7 @@ class TestFiles:
 
 
 class TestAccounting:
-    """What each operation adds and gives back."""
+    """The room that each operation takes and gives back."""
 
     def test_what_is_replaced_is_given_back(self, user: Bounded) -> None:
         """After an overwrite the difference counts, up and down."""
@@ -202,7 +202,7 @@ class TestAccounting:
         ]
 
     def test_two_sessions_at_once(self, user: Bounded) -> None:
-        """What two sessions of a user store at once is together no more than the quota, to the byte."""
+        """The files that two sessions of a user store at once are together no more than the quota, to the byte."""
         others = [user.sessions.log_in(user.account) for _ in range(2)]
         answers: list[str] = []
 

@@ -67,7 +67,7 @@ def test_requests_sent_ahead_are_answered_one_a_turn(connection: Connection) -> 
 
 
 def test_nothing_is_read_while_requests_wait(connection: Connection) -> None:
-    """What a client sends ahead stays with it, until the last of what was read is answered."""
+    """Lines that a client sends ahead stay with it, until the last of those that were read is answered."""
     connection.channel.dataReceived(HEALTHZ * 3)
     assert not connection.is_read
     connection.turn(2)

@@ -99,7 +99,7 @@ def test_failing_sink_is_logged_once_a_minute(logged: list[LogEvent]) -> None:
 
 
 def test_complaint_holds_nothing_of_the_event(logged: list[LogEvent]) -> None:
-    """What a client typed does not reach the operator's log through a broken sink."""
+    """A text that a client typed does not reach the operator's log through a broken sink."""
     bus = AuditBus()
     bus.subscribe(BrokenSink())
     bus.publish(LoginRefused(WHO, "password", "typed-a-password-here", "wrong-password", 0.1))

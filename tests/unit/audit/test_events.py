@@ -60,7 +60,7 @@ def test_name_is_lower_case_with_hyphens(kind: type[Event]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_fields_do_not_hide_the_common_keys(kind: type[Event]) -> None:
-    """Who comes first and no other field is spelt like a key that every line has."""
+    """The field `who` comes first and no other field is spelt like a key that every line has."""
     names = [field.name for field in dataclasses.fields(kind)]
     assert names[0] == "who"
     assert not {"time", "event", "session", "user", "peer", "listener"} & set(names)

@@ -51,7 +51,7 @@ def test_a_descriptor_that_is_closed_is_not() -> None:
     ids=lambda value: getattr(value, "event", None),
 )
 def test_what_happened_has_a_priority(event: Event, priority: int) -> None:
-    """What a client did is information, a refusal a notice, and what is to be mended an error."""
+    """A client's deed is information, a refusal a notice, and a fault that is to be mended an error."""
     assert priority_of(event) == priority
 
 

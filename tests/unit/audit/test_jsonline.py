@@ -55,7 +55,7 @@ def test_transfer_has_the_promised_keys() -> None:
 
 
 def test_unknown_facts_are_left_out() -> None:
-    """What nobody knows has no key: no user before the login, nobody at all for the daemon itself."""
+    """Facts that nobody knows have no key: no user before the login, nobody at all for the daemon itself."""
     assert set(line_of(Started(DAEMON))) == {"time", "event"}
     assert "user" not in line_of(FileDeleted(Who("s", None, "::1", "explicit:21"), "/a"))
 
@@ -93,7 +93,7 @@ def test_injection_stays_one_value(hostile: str) -> None:
 
 @given(st.text(alphabet=st.characters()))
 def test_any_text_becomes_one_printable_line(text: str) -> None:
-    """Whatever a client sends, the line is printable ASCII and the text, when it is Unicode at all, comes back."""
+    """The line is printable ASCII, whatever a client sends, and the text, when it is Unicode at all, comes back."""
     data = encode_event(CommandDone(WHO, "CWD", text, 250, 0.1), 0.0)
     assert re.fullmatch(rb"[ -~]+\n", data)
     if not re.search("[\ud800-\udfff]", text):

@@ -41,7 +41,7 @@ def log_into(path: Path, *events: Event) -> None:
 
 
 def test_events_are_written_in_order(tmp_path: Path) -> None:
-    """What is put first is written first, over the border of a batch, and stop writes all of it."""
+    """Lines that are put first are written first, over the border of a batch, and stop writes all of them."""
     log_into(tmp_path / "audit.log", *(deleted(number) for number in range(1000)))
     assert [line["path"] for line in lines_in(tmp_path / "audit.log")] == [f"/{number}" for number in range(1000)]
 
@@ -72,7 +72,7 @@ def test_file_that_cannot_be_opened_is_told_at_start(tmp_path: Path) -> None:
 
 
 def test_overflow_is_counted_and_admitted(tmp_path: Path) -> None:
-    """What does not fit the queue is counted at once, and the next line that gets through is preceded by the number."""
+    """A line beyond the queue is counted at once, and the next one that gets through is preceded by the number."""
     counted: list[int] = []
     log = JSONLog(tmp_path / "audit.log", queue_limit=2, failed=counted.append)
     for number in range(5):

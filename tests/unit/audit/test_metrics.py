@@ -116,7 +116,7 @@ def test_nothing_else_is_exposed(registry: CollectorRegistry, metrics: Metrics) 
 
 
 def test_no_label_carries_user_path_address_or_session(registry: CollectorRegistry, metrics: Metrics) -> None:
-    """Whatever happens, no label value tells who, what file, from where or in which session."""
+    """No label value tells who, what file, from where or in which session, whatever happens."""
     everything(metrics)
     values = {value for family in registry.collect() for sample in family.samples for value in sample.labels.values()}
     assert not [value for value in values for secret in (USER, PATH, PEER, SESSION) if secret in value]

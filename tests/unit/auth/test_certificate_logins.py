@@ -140,7 +140,7 @@ def test_a_host_that_needs_certificates_asks_everybody_for_one() -> None:
 
 
 def test_a_fingerprint_needs_no_authority_but_a_good_certificate() -> None:
-    """What the operator has pinned is still not to be expired, revoked or unknown to the list of revoked ones."""
+    """A pinned certificate is still not to be expired, revoked or unknown to the list of revoked ones."""
     for fault in CertificateFault:
         of_the_authority = (CertificateFault.UNKNOWN_AUTHORITY, CertificateFault.AUTHORITY_EXPIRED)
         expected = None if fault in of_the_authority else Refusal(fault.value)

@@ -1,4 +1,4 @@
-"""Who may log in, and what a refusal shows."""
+"""The decision who may log in, and what a refusal shows."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_reasons(alice: dict[str, Any], attempt: dict[str, str], reason: Refusal
 
 @pytest.mark.parametrize(("alice", "attempt", "reason"), REFUSED)
 def test_every_refusal_costs_one_hash(alice: dict[str, Any], attempt: dict[str, str], reason: Refusal) -> None:
-    """Whatever is wrong, exactly one verification runs in the pool, with the password that was said."""
+    """Exactly one verification runs in the pool, with the password that was said, whatever is wrong."""
     desk = Desk(**alice)
     desk.refusal(**attempt)
     assert desk.pool.calls == 1

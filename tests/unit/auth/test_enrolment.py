@@ -118,7 +118,7 @@ class Desk:
 
 
 def test_every_login_with_a_certificate_asks_once_and_none_without() -> None:
-    """Whoever is named, and whether that is refused: no time tells who is enrolled."""
+    """No time tells who is enrolled, whoever is named, and whether or not that is refused."""
     for outcome in ("alice", LoginDenied(Refusal.UNKNOWN_USER), LoginDenied(Refusal.CERTIFICATE_OF_ANOTHER)):
         desk = Desk(Enrolled(), outcome)
         desk.log_in("password")

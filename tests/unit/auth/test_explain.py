@@ -67,7 +67,7 @@ def test_what_decides(action: str, path: str, answer: str) -> None:
 
 
 def test_the_way_to_a_mount_is_always_open() -> None:
-    """Who may see nothing of the home can list the mounts in it all the same, as the storage has it."""
+    """A user who sees nothing of the home can list the mounts in it all the same, as the storage has it."""
     guest = UserRecord("guest", None, Path("/h"), (), mounts=(Mount(at("/a/b"), Path("/b"), READER),))
     found = [explain(guest, Permission.LIST, at(path)) for path in ("/", "/a", "/a/b", "/c")]
     assert [one.is_allowed for one in found] == [True, True, True, False]
@@ -106,7 +106,7 @@ def may(storage: MountedStorage, permission: Permission, path: VirtualPath) -> b
     ),
 )
 def test_the_storage_decides_so(permission: Permission, path: str, rules: list[Rule]) -> None:
-    """What is told is what happens."""
+    """The storage does what explain tells."""
     alice = UserRecord(
         name="alice",
         password=None,

@@ -101,6 +101,22 @@ def test_one_step_of_tolerance(desk: Desk, offset: int) -> None:
     assert desk.ask(desk.code(offset)) is Passed.TOTP
 
 
+def test_a_clock_that_was_ahead_makes_no_lock_and_no_memory_longer(desk: Desk) -> None:
+    """Both last as long as if they began now, at most, also where they are looked at in between."""
+    other = replace(USER, name="bob")
+    desk.clock.rightNow = NOW + 20 * 86400
+    assert desk.ask(desk.code()) is Passed.TOTP
+    for _ in range(FREE_GUESSES):
+        desk.ask("000000", user=other)
+    desk.clock.rightNow = NOW
+    assert desk.ask(None) is Passed.REMEMBERED
+    assert desk.ask(desk.code(), user=other) is Refusal.SECOND_FACTOR_LOCKED
+    desk.clock.advance(61)
+    assert desk.ask(desk.code(), user=other) is Passed.TOTP
+    desk.clock.advance(840)
+    assert desk.ask(None) is None
+
+
 def test_a_step_counts_once(desk: Desk) -> None:
     """For whoever comes from elsewhere with the same code; and none before it counts any more."""
     assert desk.ask(desk.code(0)) is Passed.TOTP

@@ -91,14 +91,14 @@ def test_longest_password() -> None:
     ids=["nobody", "empty", "long", "surrogate", "no-hash", "clear", "huge", "slow", "lanes", "not-text", "old"],
 )
 def test_refusals_cost_as_much(password: str, stored: str | None) -> None:
-    """What cannot match takes the work of one wrong password, and matches nothing."""
+    """A hash that cannot match takes the work of one wrong password, and matches nothing."""
     with counted_argon2() as spent:
         assert not verify(password, stored)
     assert spent == [WORK]
 
 
 def test_a_wrong_password_costs_one_derivation() -> None:
-    """What the refusals above are held against."""
+    """The refusals above are held against this one."""
     with counted_argon2() as spent:
         assert not verify("wrong", GOOD)
     assert spent == [WORK]
@@ -141,7 +141,7 @@ def test_malformed_hash_matches_nothing(stored: str) -> None:
 @settings(max_examples=60)
 @given(st.text(max_size=60))
 def test_no_stored_text_raises(tail: str) -> None:
-    """Whatever an operator's editor left behind the parameters, verification returns."""
+    """Verification returns, whatever an operator's editor left behind the parameters."""
     with counted_argon2():
         assert not verify("x", CHEAP + tail)
 
@@ -159,7 +159,7 @@ class Kept(dict[str, float]):
 
 
 def test_cache_remembers() -> None:
-    """What was added is there, until its minute is over."""
+    """A password that was added is there, until its minute is over."""
     clock = Clock()
     cache = VerifiedCache(clock)
     cache.add("alice", GOOD, "pw")

@@ -1,4 +1,4 @@
-"""What a user who has logged in is given."""
+"""The avatar given to a user who has logged in."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_home_is_opened_in_the_pool(home: Path) -> None:
 
 
 def test_a_home_that_was_opened_before_needs_no_worker(home: Path) -> None:
-    """What the kernel has in memory is opened without waiting, with the rules of who logs in."""
+    """A home that the kernel has in memory is opened without waiting, with the rules of the user who logs in."""
     ask(InlineWorkers(), user(home))
     workers = InlineWorkers()
     avatar = ask(workers, user(home, (Rule("/**", frozenset({Permission.LIST})),)))[1]
@@ -300,7 +300,7 @@ def test_other_interfaces(home: Path) -> None:
     """The realm has no other kind of avatar."""
 
     class IMailbox(Interface):
-        """What an FTP server does not have."""
+        """An interface that an FTP server does not have."""
 
     with pytest.raises(NotImplementedError):
         Realm(InlineWorkers(), UploadPolicy()).requestAvatar(user(home), None, IMailbox)

@@ -158,7 +158,7 @@ def test_rows_say_what_explain_says_and_the_storage_does() -> None:
                     compared += 1
                     allowed += answer
                     assert answer == explain(user, permission, path).is_allowed, (number, text, user.name, path)
-            # What the storage does takes longer: one path and two permissions of each user.
+            # The same by the storage takes longer: one path and two permissions of each user.
             path = VirtualPath(tuple(random_.choice(NAMES) for _ in range(random_.randrange(1, 4))))
             is_held = any(mount.path.is_within(path) for mount in user.mounts)
             for permission in random_.sample(list(Permission), 2):

@@ -120,7 +120,7 @@ def test_no_users(site: Site) -> None:
 
 
 def test_disabled_users_are_not_doubted(site: Site) -> None:
-    """What does not matter is not told."""
+    """A mistake that does not matter is not told."""
     site.write_users(user("expires: 2020-12-31", f"password: '{HASH[:-1]}'", "enabled: false"))
     assert checked(site) == []
 
@@ -341,7 +341,7 @@ def test_a_key_of_a_stranger(site: Site) -> None:
     ],
 )
 def test_a_folder_that_others_can_write_to(site: Site, mode: int, code: int, said: str) -> None:
-    """Whoever can write there can log in as anybody; the sticky bit keeps files with their owners."""
+    """An account that can write there can log in as anybody; the sticky bit keeps files with their owners."""
     site.folder.chmod(mode)
     lines = [line for line in checked(site, code) if "is not good" not in line]
     assert len(lines) == bool(said)

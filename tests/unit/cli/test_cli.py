@@ -343,7 +343,7 @@ def test_nobody_is_added_twice(site: Path) -> None:
 
 
 def test_a_password_is_never_an_argument(site: Path) -> None:
-    """What every user of the machine could read in the process list is not offered."""
+    """An option is not offered whose value every user of the machine could read in the process list."""
     result = run("user", "password", "alice", "--password", "pw", "--config", site / "ftpsd.yaml")
     assert result.exit_code == 2
     assert "No such option" in result.stderr

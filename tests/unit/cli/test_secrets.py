@@ -1,4 +1,4 @@
-"""What the commands never print: passwords, and lines of files that hold them."""
+"""The texts that the commands never print: passwords, and lines of files that hold them."""
 
 from __future__ import annotations
 

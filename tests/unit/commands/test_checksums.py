@@ -396,7 +396,7 @@ def test_stat_is_answered_beside_a_checksum() -> None:
 
 
 def test_a_full_pool_in_the_middle_is_waited_for() -> None:
-    """What has been read is not thrown away."""
+    """The bytes that have been read are not thrown away."""
     client, workers = waiting(HugeStorage(HUGE))
     workers.is_full = True
     workers.release(1)

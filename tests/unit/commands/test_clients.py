@@ -1,4 +1,4 @@
-"""What clients rely on across commands; each test names who."""
+"""The behaviour that clients rely on across commands; each test names who."""
 
 from __future__ import annotations
 

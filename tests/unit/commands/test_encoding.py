@@ -81,14 +81,14 @@ def test_what_is_no_text() -> None:
 
 
 def test_the_audit_log_has_text() -> None:
-    """Whatever the client's encoding."""
+    """The log has text whatever the client's encoding."""
     client = logged_in()
     say(client, f"MKD {NAME}")
     assert client.server.published(CommandDone)[-1].argument == NAME
 
 
 def test_commands_sent_ahead() -> None:
-    """What came before the login was complete is read as what the user's client has written."""
+    """Commands that came before the login was complete are read as what the user's client has written."""
     client = connected()
     client.send_bytes(f"USER alice\r\nPASS {PASSWORD}\r\nMKD {NAME}\r\n".encode("gbk"))
     client.replies()
@@ -123,7 +123,7 @@ def test_opts_utf8() -> None:
 
 
 def test_opts_utf8_before_the_login() -> None:
-    """Who asks for it then means it (lftp, FileZilla)."""
+    """A client that asks for it then means it (lftp, FileZilla)."""
     client = connected()
     client.say("OPTS UTF8 ON")
     client.log_in()

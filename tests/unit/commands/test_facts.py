@@ -90,7 +90,7 @@ def test_a_change_is_published() -> None:
     ],
 )
 def test_codes(argument: str, code: str) -> None:
-    """What cannot be read is 501, what cannot be changed 504, what is not there or not allowed 550."""
+    """A fact that cannot be read is 501, one that cannot be changed 504, a file that is missing or not allowed 550."""
     assert files().say(f"MFF {argument}")[:3] == code
 
 
@@ -106,7 +106,7 @@ def test_all_or_nothing(said: str) -> None:
 
 
 def test_all_or_nothing_by_permission() -> None:
-    """Who may set times and not modes changes neither."""
+    """A user who may set times and not modes changes neither."""
     client = files(Permission.LIST, Permission.SET_TIME)
     assert client.say(f"MFF modify={STAMP};UNIX.mode=0644; a file") == "550 Permission denied."
     assert facts(client) == (1_000_000_000, 0o600)

@@ -202,7 +202,7 @@ def test_host_in_clear_chooses_the_certificate() -> None:
 
 
 def test_host_in_clear_does_not_outdo_the_hello() -> None:
-    """Whoever sits on the line could have sent it."""
+    """An attacker on the line could have sent it."""
     client = several().connect()
     client.say(f"HOST {OWN}")
     client.start_tls(named_client(ALSO))

@@ -319,7 +319,7 @@ def test_logins_are_counted_while_they_wait() -> None:
 
 
 def test_a_client_that_leaves_gives_its_hash_up() -> None:
-    """What waited for it is not made, and the audit log knows of the try."""
+    """The hash that waited for it is not made, and the audit log knows of the try."""
     login = QueueingWorkers()
     server = clear_server(login=login)
     first, second = server.connect(), server.connect()

@@ -100,7 +100,7 @@ def test_stat_shows_the_mode() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("make", [in_clear, under_tls])
 def test_a_download_is_whole(make: Any, size: int) -> None:
-    """What comes inflates to the file."""
+    """The bytes that come inflate to the file."""
     data, replies = download(make(file=content(size)), "RETR file")
     assert zlib.decompress(data) == content(size)
     assert codes(replies) == ["150", "226"]
@@ -145,7 +145,7 @@ def test_a_listing(verb: str, count: int) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("make", [in_clear, under_tls])
 def test_an_upload_is_whole(make: Any, size: int) -> None:
-    """What is stored is what was deflated."""
+    """The stored bytes are those that were deflated."""
     client = make()
     assert codes(upload(client, zlib.compress(content(size)), "STOR file")) == ["150", "226"]
     assert client.server.memory.get("/file") == content(size)

@@ -34,7 +34,7 @@ def features(server: Server, *, peer: str = "198.51.100.7", host: str = "203.0.1
     ],
 )  # fmt: skip
 def test_codes(line: str, code: str) -> None:
-    """What each parameter is answered with."""
+    """The answers to each parameter."""
     assert clear_server().logged_in().say(line)[:3] == code
 
 

@@ -93,7 +93,7 @@ def test_another_length_changes_nothing(storage: Storage, sent: bytes) -> None:
 
 @pytest.mark.parametrize("sent", [b"ab", b"abc", b"abcd"])
 def test_one_that_fails_leaves_no_false_digest(tmp_path: Path, sent: bytes) -> None:
-    """What is behind the range was read to its end; that is not the whole file."""
+    """The bytes behind the range were read to their end; that is not the whole file."""
     (tmp_path / "file").write_bytes(BIG)
     jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
     sink = open_ranged(jail, FILE, 2, 5)

@@ -71,7 +71,7 @@ class TestAvbl:
         assert [client.say(line) for line in ("AVBL", "AVBL m", "AVBL /m")] == ["213 10", "213 77", "213 77"]
 
     def test_of_no_directory(self) -> None:
-        """What is no directory has no room."""
+        """A path that is no directory has no room."""
         storage = MemoryStorage()
         storage.put("/a", b"")
         assert over(storage).say("AVBL a") == "550 Not a directory."
@@ -86,14 +86,14 @@ class TestQuota:
     """How a quota stands: SITE QUOTA."""
 
     def test_of_the_home(self, small: Storage) -> None:
-        """What there is, of what there may be."""
+        """The reply tells what there is, of what there may be."""
         client = over(small)
         assert client.say("MKD /a")[:3] == "257"
         lines = ["200-Quota:", " bytes: 0 of 10", " files: 0 of 1", " directories: 1 of 1", "200 End."]
         assert client.say("SITE QUOTA").split("\n") == lines
 
     def test_of_half_a_quota(self, tmp_path: Path) -> None:
-        """What is not bounded is told all the same."""
+        """A number without a bound is told all the same."""
         (tmp_path / "a").write_bytes(b"123")
         account = QuotaAccount(tmp_path)
         account.count()
@@ -115,7 +115,7 @@ class TestQuota:
 
 
 class TestBeforeTheCount:
-    """What needs room while nobody knows yet how much there is."""
+    """Operations that need room while nobody knows yet how much there is."""
 
     @pytest.fixture
     def account(self, tmp_path: Path) -> QuotaAccount:

@@ -172,7 +172,7 @@ def test_utime_without_seconds() -> None:
     ],
 )
 def test_utime_refused(argument: str, code: str) -> None:
-    """What is no time, what is not there."""
+    """A text that is no time and a file that is not there are refused."""
     assert files().say(f"SITE UTIME {argument}")[:3] == code
 
 

@@ -1,4 +1,4 @@
-"""What a session remembers of its user is gone with the user: the next one begins like the first."""
+"""A session's memory of its user is gone with the user: the next one begins like the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftpsd.control.state.session import Session
 from ftpsd.data.dtp import ServerDTP
 from tests.sessions import PASSWORD, ControlClient, clear_server, user_record
 
-# What stays, and why: the connection is the same one.
+# The fields that stay, and why: the connection is the same one.
 OF_THE_CONNECTION = {
     "bytes_sent": "SessionClosed tells those of all users",
     "bytes_received": "as bytes_sent",
@@ -70,7 +70,7 @@ def test_every_parameter_is_changed_by_the_work() -> None:
 
 @pytest.mark.parametrize("again", ["REIN", "USER bob", "AUTH TLS"])
 def test_all_is_as_in_a_fresh_session(again: str) -> None:
-    """Whatever somebody adds to a session and forgets to set back is found here."""
+    """A field that somebody adds to a session and forgets to set back is found here."""
     client = at_work()
     client.say(again)
     fresh, session = client.server.connect().session, client.session

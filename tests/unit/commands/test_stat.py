@@ -64,7 +64,7 @@ def the_rest(files: QueueingWorkers, client: ControlClient) -> list[str]:
 
 
 def test_stat_waits_for_its_client() -> None:
-    """What the client does not take is not read either, so no listing fills the memory."""
+    """Bytes that the client does not take are not read either, so no listing fills the memory."""
     files = QueueingWorkers()
     client = slow_reader(files)
     client.send("NOOP")

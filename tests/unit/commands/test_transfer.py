@@ -303,7 +303,7 @@ def test_an_upload_that_is_cut_leaves_the_old_file() -> None:
 
 
 def test_a_cut_upload_can_be_resumed() -> None:
-    """What had arrived is kept: SIZE tells how much, REST goes on from there."""
+    """The bytes that had arrived are kept: SIZE tells how many, REST goes on from there."""
     client = client_with()
     data = client.connect_data()
     client.say("STOR file")

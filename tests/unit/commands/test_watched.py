@@ -1,4 +1,4 @@
-"""Whatever way a file comes in, a watcher sees exactly the bytes that are published; what it refuses is 550."""
+"""A watcher sees exactly the bytes that are published, whatever way a file comes in; what it refuses is 550."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def copied(client: ControlClient) -> str:
     return client.say("SITE CPTO target")
 
 
-# What is done, and the files whose uploads it shows.
+# The commands that are run, and the files whose uploads each shows.
 DEEDS: dict[str, tuple[Deed, list[str]]] = {
     "STOR": (lambda client: upload(client, NEW, "STOR target"), ["target"]),
     "STOR small": (lambda client: upload(client, b"small", "STOR target"), ["target"]),
@@ -77,7 +77,7 @@ DEEDS: dict[str, tuple[Deed, list[str]]] = {
 
 @pytest.fixture
 def gate() -> Gate:
-    """What makes the watchers."""
+    """The gate that makes the watchers."""
     return Gate()
 
 

@@ -106,7 +106,7 @@ def test_a_control_character_has_its_place() -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_deep_nesting_is_refused(opening: str) -> None:
-    """Whatever nests is told with our bound."""
+    """Nesting of any kind is told with our bound."""
     (line,) = document_complaints(opening * 500)
     assert "nested more than 32 levels deep" in line
 
@@ -138,7 +138,7 @@ def test_a_place_is_line_and_column_from_one() -> None:
 
 
 def test_an_absent_key_is_placed_at_its_section() -> None:
-    """What is missing is told where it would have to be."""
+    """A missing key is told where it would have to be."""
     found = parse("a: 1\nlimits:\n  rate: 5\n", "f.yaml").error(("limits", "idle"), "why")
     assert (found.line, found.column) == (3, 3)
 
@@ -205,7 +205,7 @@ def read_both(text: str) -> None:
 @example("listeners: [[], 1, {port: []}]\ntls: 5\nmetrics: []\nusers: {}")
 @example("? {a: b}\n: c")
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """Whatever a file holds, the loaders raise nothing but ConfigErrors, a line for each."""
+    """The loaders raise nothing but ConfigErrors, a line for each, whatever a file holds."""
     read_both(text)
 
 
@@ -270,6 +270,6 @@ def test_a_usual_mistake_has_its_own_hint(text: str, complaint: str) -> None:
 
 @pytest.mark.parametrize("text", ['a: "s3cret\nb: 1\n', "a: 's3cret's3cret'\n", "a: s3cret: s3cret\n", "\ta: s3cret\n"])
 def test_a_hint_repeats_nothing(text: str) -> None:
-    """What stands around a mistake may be a secret."""
+    """The text around a mistake may be a secret."""
     (line,) = document_complaints(text)
     assert "s3cret" not in line

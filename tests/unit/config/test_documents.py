@@ -15,7 +15,7 @@ from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.sections import AuditChain, ShipTarget
-from ftpsd.config.model import ClientCertificates, Config, FurtherPair, ServerName, VirtualHost
+from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
@@ -185,6 +185,8 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"{source}.{key}" for source, model in SOURCES.items() for key in model.model_fields if key != "keys"),
         *(f"encryption.keys.NAME[].{key}" for key in MasterKeySource.model_fields),
         "encryption.keys.NAME",
+        *(f"pgp[].{key}" for key in PGP.model_fields),
+        *(f"retention[].{key}" for key in Retention.model_fields),
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),

@@ -130,7 +130,7 @@ def test_the_layout_of_the_file_is_kept(tmp_path: Path, before: str, after: str)
     ],
 )
 def test_a_user_is_cut_out_of_any_layout(tmp_path: Path, before: str, after: str) -> None:
-    """What is left is the file without the user."""
+    """The rest is the file without the user."""
     assert remove(write(tmp_path, before), "a") == after
 
 

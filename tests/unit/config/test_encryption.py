@@ -117,7 +117,7 @@ def test_what_the_section_may_not_say(text: str, said: str) -> None:
 
 
 def test_not_in_place() -> None:
-    """What is written in place lies as it came."""
+    """A file that is written in place lies as it came."""
     with pytest.raises(ConfigErrors, match=r"encryption needs atomic"):
         read_config("{uploads: {mode: direct}, encryption: {keys: {a: [{file: a}]}}}", "f", Path("/"))
 

@@ -1,4 +1,4 @@
-"""What makes evidence of the audit log, as configured: the files are read, and complaints say what to do."""
+"""The settings that make evidence of the audit log: the files are read, and complaints say what to do."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_a_key_that_a_group_reads_is_fine(site: Path) -> None:
     ],
 )
 def test_a_users_file_open_to_others(site: Path, mode: int, complaint: str) -> None:
-    """Who can write the file can log in as anybody; who can read it can try passwords."""
+    """An account that can write the file can log in as anybody; one that can read it can try passwords."""
     (site / "users.yaml").chmod(mode)
     (line,) = complaints(site)
     assert line.startswith(complaint)
@@ -162,7 +162,7 @@ def test_directories_of_mounts_are_looked_at(site: Path) -> None:
 
 
 def test_errors_of_the_users_file_come_along(site: Path) -> None:
-    """What is wrong in the users file is told together with everything else."""
+    """Mistakes in the users file are told together with everything else."""
     (site / "k.pem").unlink()
     (site / "users.yaml").write_text("users: {a: {hom: /h}}")
     assert [line.split(": ")[1] for line in complaints(site)] == ["tls.private_key", "users.a.home", "users.a.hom"]

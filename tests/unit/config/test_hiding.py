@@ -237,7 +237,7 @@ def test_a_hash_without_quotes_is_told_once() -> None:
     ],
 )
 def test_mistakes_are_still_told(text: str, told: str) -> None:
-    """What could be no secret is repeated, so that people see what they have written."""
+    """A text that could be no secret is repeated, so that people see what they have written."""
     assert told in said(text, users=True)
 
 

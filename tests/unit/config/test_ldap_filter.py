@@ -70,7 +70,7 @@ def test_any_text_is_a_filter_or_is_refused(text: str) -> None:
 
 @given(st.binary())
 def test_a_name_is_a_value(name: bytes) -> None:
-    """Whatever is in it: nothing but the value changes, and nothing of the name is looked at again."""
+    """Nothing but the value changes, whatever is in the name, and nothing of the name is looked at again."""
     filter_ = parse_filter("(&(objectClass=person)(|(uid={user})(mail={user}@x)(cn=a*{user}*)(member:={dn})))")
     expected = All(
         "&",

@@ -42,7 +42,7 @@ def test_names_of_three_kinds_are_read() -> None:
 
 
 def test_what_names_no_certificate_is_told_with_its_place() -> None:
-    """What is wrong, where, and how to write it."""
+    """The complaint names the mistake, its place, and how to write it."""
     for text, word in (
         ("{fingerprint: 'sha256:12'}", "is no SHA-256 fingerprint"),
         ("{fingerprint: 12}", "is no SHA-256 fingerprint"),

@@ -216,7 +216,7 @@ def test_the_file_is_named_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_complaint_is_placed_afterwards() -> None:
-    """What turns out later is still told at the key of the file."""
+    """A mistake that turns out later is still told at the key of the file."""
     assert str(config("users: u.yaml").complaint(("users",), "why")) == "ftpsd.yaml:1:8: users: why"
 
 

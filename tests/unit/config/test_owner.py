@@ -73,7 +73,7 @@ def test_the_group_of_the_files_names_the_user(tmp_path: Path) -> None:
 
 
 def test_the_user_is_ourselves_without_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever cannot be anybody else is the daemon's user."""
+    """A process that cannot be anybody else is the daemon's user."""
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     assert daemon_account([]).uid == NOBODY
 

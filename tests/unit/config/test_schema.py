@@ -92,7 +92,7 @@ def test_the_files_we_ship_are_accepted(name: str) -> None:
     ],
 )
 def test_what_the_configuration_accepts(text: str) -> None:
-    """What load_config accepts, the schema accepts."""
+    """The schema accepts what load_config accepts."""
     config(text)
     assert accepts(SCHEMA, parse(text, "f").root.value)
 
@@ -113,7 +113,7 @@ def test_what_the_configuration_accepts(text: str) -> None:
     ],
 )
 def test_what_the_users_file_accepts(text: str) -> None:
-    """What load_users accepts, the schema accepts."""
+    """The schema accepts what load_users accepts."""
     users(text)
     assert accepts(SCHEMA, parse(text, "f").root.value)
 

@@ -61,7 +61,7 @@ def test_what_is_no_duration(written: object) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 60.0, 90.0, 300.0, 86400.0, 604800.0])
 def test_a_duration_is_shown_as_it_is_read(seconds: float) -> None:
-    """What show_duration writes, parse_duration reads back."""
+    """parse_duration reads back what show_duration writes."""
     assert parse_duration(show_duration(seconds)) == seconds
 
 

@@ -43,7 +43,7 @@ def test_no_rules_allow_nothing() -> None:
 
 
 def test_every_key_arrives() -> None:
-    """What a user is given arrives in the record, in base units."""
+    """All that a user is given arrives in the record, in base units."""
     text = (
         f"users:\n  a:\n    password: {HASH}\n    home: /h\n    networks: [10.0.0.0/8, 192.0.2.7]\n    sessions: 2\n"
         "    download_rate: 1MiB/s\n    upload_rate: unlimited\n    expires: 2030-12-31T18:00:00+01:00\n"
@@ -88,7 +88,7 @@ def test_quotas_arrive(written: str, quota: Quota | None) -> None:
 
 
 def test_a_date_lasts_to_its_end() -> None:
-    """Who expires on a date may still work on that day."""
+    """A user who expires on a date may still work on that day."""
     assert users("users: {a: {home: /h, expires: 2030-12-31}}").users["a"].expires == datetime(2031, 1, 1, tzinfo=UTC)
 
 

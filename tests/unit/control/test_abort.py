@@ -62,7 +62,7 @@ def test_abor_gives_the_agreed_port_back() -> None:
 
 
 def test_a_second_abor_waits_its_turn() -> None:
-    """What was sent between the two is answered between them."""
+    """A command sent between the two is answered between them."""
     transfer, client, _ = downloading()
     client.send("ABOR", "PWD", "ABOR")
     transfer.release()
@@ -124,7 +124,7 @@ def test_after_abor_the_session_goes_on() -> None:
 
 
 def test_an_aborted_upload_is_not_published_as_a_file() -> None:
-    """What came in stays a partial."""
+    """The bytes that came in stay a partial."""
     server = clear_server()
     client = server.logged_in()
     data = client.connect_data()

@@ -42,7 +42,7 @@ def failing(error: Exception, needs: Needs = Needs.NOTHING) -> Server:
 
 @pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
-    """What the daemon's log is told."""
+    """The events that the daemon's log is told."""
     events: list[LogEvent] = []
     observer = cast(ILogObserver, events.append)
     globalLogPublisher.addObserver(observer)
@@ -119,7 +119,7 @@ def test_phrases_that_clients_match(kind: Kind, phrase: str) -> None:
     ],
 )
 def test_other_expected_errors(error: Exception, code: str) -> None:
-    """What may happen on any day has its own code."""
+    """A failure that may happen on any day has its own code."""
     assert answer_to(error)[:3] == code
 
 
@@ -311,11 +311,11 @@ def test_a_stranger_learns_nothing_from_arity() -> None:
 
 @pytest.mark.parametrize("verb", sorted(FOREIGN_VERBS))
 def test_foreign_verbs_are_no_commands_of_ours(verb: str) -> None:
-    """What ends a stranger's session at once is not in the table."""
+    """A verb that ends a stranger's session at once is not in the table."""
     assert guarded(Needs.NOTHING).session.table.find(verb) is None
 
 
 @pytest.mark.parametrize("line", ["XYZZY <script>", "<SCRIPT> alert", "\udce4\udcf6"])
 def test_an_unknown_command_is_not_echoed(line: str) -> None:
-    """What a hostile page made a browser send does not come back (ALPACA's reflection)."""
+    """A line that a hostile page made a browser send does not come back (ALPACA's reflection)."""
     assert guarded(Needs.NOTHING).say(line) == "500 Unknown command."

@@ -28,7 +28,7 @@ COMMANDS = (
 
 @pytest.fixture
 def failures() -> Iterator[list[LogEvent]]:
-    """What the daemon's log has with a traceback."""
+    """The events that the daemon's log has with a traceback."""
     events: list[LogEvent] = []
 
     def observe(event: LogEvent) -> None:
@@ -66,7 +66,7 @@ def leave(line: str, calls: int) -> list[Event]:
 @pytest.mark.parametrize("calls", range(4))
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_client_that_leaves_causes_no_failure(line: str, calls: int, failures: list[LogEvent]) -> None:
-    """Whatever is at work, and how far it has come: no traceback in the log, and no word of a storage that failed."""
+    """The log has no traceback and no word of a failed storage, whatever is at work, and however far it has come."""
     events = leave(line, calls)
     assert failures == []
     assert [event for event in events if isinstance(event, StorageFailed)] == []
@@ -74,7 +74,7 @@ def test_a_client_that_leaves_causes_no_failure(line: str, calls: int, failures:
 
 @pytest.mark.parametrize("does_leave", [False, True])
 def test_files_that_are_closed_are_no_broken_disk(does_leave: bool) -> None:
-    """What a worker finds closed, because the session has ended, is not told as a failure of the storage."""
+    """A file found closed by a worker, because the session has ended, is not told as a failure of the storage."""
     waiting: Deferred[None] = Deferred()
     family = Family("test")
 

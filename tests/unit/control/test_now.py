@@ -1,4 +1,4 @@
-"""Who may log in, and stay, is asked of the configuration of now: what a reload does to sessions that are older."""
+"""The configuration of now decides who may log in, and stay: what a reload does to sessions that are older."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.workers import QueueingWorkers
 
 BOB = user_record("bob")
 ENDED = "421 The configuration has changed, this session ends."
-# What a reload can change of alice, and what the audit log calls it.
+# The fields of alice that a reload can change, and what the audit log calls the change.
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"enabled": False}, "user-disabled"),
     ({"password": "another"}, "password-changed"),
@@ -178,7 +178,7 @@ def test_an_upload_ends_with_its_session() -> None:
 
 
 def test_nothing_runs_behind_the_end() -> None:
-    """What the client had sent ahead dies with the session."""
+    """Commands that the client had sent ahead die with the session."""
     files = QueueingWorkers()
     server = clear_server(files=files)
     client = server.logged_in()
@@ -304,7 +304,7 @@ def test_the_next_user_of_a_session_has_the_configuration_of_now() -> None:
 
 
 def test_an_old_session_has_the_limits_of_now() -> None:
-    """What the reload has made of sessions_per_user holds for every login."""
+    """The value to which the reload has set sessions_per_user holds for every login."""
     server = clear_server()
     server.logged_in()
     old = server.connect()

@@ -69,7 +69,7 @@ def test_plaintext_behind_a_slow_command_is_dropped() -> None:
 
 
 def test_auth_forgets_the_login() -> None:
-    """Who logged in in clear is nobody under TLS (RFC 4217, 4.1)."""
+    """A user who logged in in clear is nobody under TLS (RFC 4217, 4.1)."""
     client = clear_server().logged_in()
     client.start_tls()
     assert client.say("PWD").startswith("530 ")

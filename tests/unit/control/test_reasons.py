@@ -47,7 +47,7 @@ def last(client: ControlClient) -> CommandDone:
     ],
 )
 def test_the_right_that_no_rule_gives(command: str, missing: str) -> None:
-    """What the operator has to add to a rule is named; the client is told no more than before."""
+    """The permission that the operator has to add to a rule is named; the client is told no more than before."""
     client = ruled(Permission.LIST)
     reply = client.say(command)
     assert reply[:4] == "550 "
@@ -72,7 +72,7 @@ def test_an_upload_over_a_file_names_the_right_for_that(verb: str, missing: str)
 
 
 def test_the_name_of_an_errno(tmp_path: Path) -> None:
-    """What the file system refuses has the name of its error, as an operator can look it up."""
+    """A refusal of the file system has the name of its error, as an operator can look it up."""
     (tmp_path / "file").touch()
     client = client_of(LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice"))
     for command, name in (("SIZE absent", "ENOENT"), ("MKD file", "EEXIST"), ("CWD file/in", "ENOTDIR")):
@@ -90,7 +90,7 @@ def test_the_name_of_an_errno(tmp_path: Path) -> None:
     ],
 )
 def test_a_sentence_where_the_reply_says_it(command: str, reason: str) -> None:
-    """What is wrong with the command itself is in the reply, and so it is in the log."""
+    """A mistake in the command itself is in the reply, and so it is in the log."""
     client = ruled(*Permission)
     client.say(command)
     assert last(client).reason == reason

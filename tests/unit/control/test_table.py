@@ -47,7 +47,7 @@ def command(syntax: str) -> Command:
 
 
 def test_every_verb_that_clients_need_is_there() -> None:
-    """What the RFCs ask for, and what clients send."""
+    """The commands that the RFCs ask for, and those that clients send."""
     assert set(TABLE.verbs) >= NEEDED
 
 

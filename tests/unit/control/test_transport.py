@@ -122,7 +122,7 @@ def ends() -> Iterator[Ends]:
 
 
 def test_a_reply_leaves_at_once(ends: Ends) -> None:
-    """What is written is with the client before the reactor has had a turn."""
+    """Bytes that are written are with the client before the reactor has had a turn."""
     ends.transport.write(b"200 Fine.\r\n")
     assert ends.client.recv(100) == b"200 Fine.\r\n"
     assert not ends.reactor.is_writing(ends.transport)
@@ -277,7 +277,7 @@ def test_a_cut_is_told_from_an_end(ends: Ends) -> None:
 
 
 def test_garbage_is_no_handshake(ends: Ends) -> None:
-    """What is not TLS ends the connection, and reaches no protocol."""
+    """Bytes that are not TLS end the connection, and reach no protocol."""
     ends.transport.start_tls(SessionTLS(identity()[0]))
     ends.client.sendall(b"USER mallory\r\nPASS secret\r\n")
     ends.reactor.run_until(lambda: ends.protocol.lost is not None)

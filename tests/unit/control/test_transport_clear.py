@@ -95,7 +95,7 @@ def test_a_client_that_goes(ends: Leaving) -> None:
 
 
 def test_leaving_waits_for_what_was_written(ends: Leaving) -> None:
-    """What the kernel has not taken goes out under TLS, then close_notify, then what comes in clear."""
+    """Bytes that the kernel has not taken go out under TLS, then close_notify, then the bytes that come in clear."""
     ends.transport.write(LARGE)
     ends.transport.stop_tls()
     ends.transport.write(b"in clear")

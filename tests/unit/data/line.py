@@ -25,7 +25,7 @@ STALL = 300.0
 
 
 class Ending:
-    """What came of a Deferred."""
+    """The outcome of a Deferred."""
 
     def __init__(self, deferred: Deferred[Any]) -> None:
         self.is_over = False

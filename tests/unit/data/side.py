@@ -25,7 +25,7 @@ CONNECT, HANDSHAKE = 60.0, 30.0
 
 
 class Opening:
-    """What came of `open` or `listen`."""
+    """The outcome of `open` or `listen`."""
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self.result: Any = None

@@ -147,7 +147,7 @@ def test_a_target_replaces_the_passive_port() -> None:
 
 @pytest.mark.parametrize("reached", ["192.0.2.254", "2001:db8::1"])
 def test_the_address_the_client_reached_may_be_a_proxys(listener: socket.socket, reached: str) -> None:
-    """What cannot be bound here, or is of the other family, is no reason not to connect."""
+    """An address that cannot be bound here, or is of the other family, is no reason not to connect."""
     reactor: Any = Reactor()
     arrived: list[object] = []
     Dialer(0, PATIENCE, reactor).dial(reached, HOST, listener.getsockname()[1]).addCallback(arrived.append)

@@ -63,7 +63,7 @@ STRANGERS = [say_nothing, say_garbage, shake_hands, hang_up]
 @pytest.mark.parametrize("is_capped", [False, True])
 @pytest.mark.parametrize("act", STRANGERS)
 def test_a_stranger_who_comes_first_ends_nothing(act: object, is_capped: bool, is_early: bool) -> None:
-    """Whatever it does, before the command or behind it, in TLS 1.2 or 1.3: the client's own connection is used."""
+    """The client's connection is used, whatever a stranger does, before or behind the command, in TLS 1.2 or 1.3."""
     side = protected(is_capped=is_capped)
     opening = None if is_early else side.open()
     stranger = side.arrive()
@@ -137,7 +137,7 @@ def test_a_connection_that_is_given_up_is_no_refusal() -> None:
 
 
 def test_a_connection_given_up_before_its_command_is_told_with_the_command() -> None:
-    """What the command fails of is told once: here with its reply."""
+    """The cause of the command's failure is told once: here with its reply."""
     side = protected(is_capped=True)
     side.arrive().close()
     side.reactor.advance(WAIT_FOR_COMMAND)

@@ -108,7 +108,7 @@ def test_text_is_converted_behind_it(lines: list[bytes], plan: list[int]) -> Non
 
 
 def test_a_bomb_goes_off_slowly() -> None:
-    """Whatever comes out is held to the allowance, and no write is larger than a piece."""
+    """All that comes out is held to the allowance, and no write is larger than a piece."""
     sink = ListSink()
     transfer = inflating(sink)
     channel = PlannedChannel((), BOMB)
@@ -158,7 +158,7 @@ def test_a_stream_without_its_end_is_no_file(data: bytes, keep: float) -> None:
 
 
 def test_a_cut_connection_is_told_as_such() -> None:
-    """What came before is written, to be resumed behind."""
+    """The bytes that came before are written, to be resumed behind."""
     noise = random.Random(1).randbytes(3 * RECORD)
     sink = ListSink()
     with pytest.raises(Truncated, match="broke"):

@@ -84,7 +84,7 @@ def test_a_new_passive_port_replaces_the_old() -> None:
 
 
 def test_a_new_passive_port_drops_the_connection() -> None:
-    """What had connected to the old port is closed."""
+    """A connection to the old port is closed."""
     side = Side()
     side.listen()
     client = side.arrive()

@@ -85,7 +85,7 @@ def test_a_refused_connection_is_not_reset_for_what_it_sends() -> None:
 
 
 def test_the_end_is_no_failure() -> None:
-    """Whoever is told that a connection has closed is told once, and of no error."""
+    """The listener for the end of a connection is told once, and of no error."""
     line = Line()
     line.connection.finish(STALL)
     line.connection.abort(Cause.CLIENT_GONE)

@@ -69,7 +69,7 @@ def test_lingering_has_an_end() -> None:
 
 
 def test_late_bytes_are_read_and_forgotten() -> None:
-    """What the client still sends is no reason for a RST, which could overtake the end of the file."""
+    """Bytes that the client still sends are no reason for a RST, which could overtake the end of the file."""
     line, _ = line_in(State.CLOSING)
     line.client.send(b"late")
     line.reactor.settle()
@@ -149,7 +149,7 @@ def test_a_blocked_close_notify_waits_for_room() -> None:
 
 
 def test_a_slow_client_has_time_for_its_end() -> None:
-    """What the kernel still holds may take longer than LINGER to leave."""
+    """Bytes that the kernel still holds may take longer than LINGER to leave."""
     line = Line().secured()
     clog(line)
     ended = finished(line)

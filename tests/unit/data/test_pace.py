@@ -19,7 +19,7 @@ def test_no_limit_never_pauses() -> None:
 
 
 def test_a_second_of_bytes_pauses_a_second() -> None:
-    """What was moved too soon is waited for."""
+    """Bytes that were moved too soon are waited for."""
     bucket = Bucket(1000, Clock())
     bucket.spend(1000)
     assert bucket.pause() == pytest.approx(1.0)

@@ -232,7 +232,7 @@ def test_an_arrival_serves_who_waits() -> None:
 
 
 def test_waiting_is_in_order() -> None:
-    """Who has waited longest is served first."""
+    """The session that has waited longest is served first."""
     ports = Ports(5000, 5000)
     held = ports.lend()
     claims = [ports.claim() for _ in range(3)]

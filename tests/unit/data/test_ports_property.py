@@ -54,7 +54,7 @@ class PortsMachine(RuleBasedStateMachine):
         claim = Claimed(address, self.clock.seconds())
 
         def lent(reservation: Reservation) -> None:
-            # Whoever held the port had grown old: the model lets go of it.
+            # The holder of the port had grown old: the model lets go of it.
             self.pending = [
                 other
                 for other in self.pending

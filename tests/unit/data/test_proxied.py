@@ -137,7 +137,7 @@ def test_too_many_at_once(stage: Stage) -> None:
 
 
 def test_closing_the_stage(stage: Stage) -> None:
-    """What still waits is closed, and nobody is told of a refusal."""
+    """A connection that still waits is closed, and nobody is told of a refusal."""
     theirs = stage.connect()
     stage.stage.close()
     assert is_closed(theirs)

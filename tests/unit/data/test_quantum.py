@@ -240,7 +240,7 @@ def test_a_cut_upload_is_truncated() -> None:
 
 
 def test_what_came_before_the_cut_is_kept() -> None:
-    """What had arrived when the client vanished is with the sink: the upload is resumed from there."""
+    """The bytes that had arrived when the client vanished are with the sink: the upload is resumed from there."""
     sink = ListSink()
     with pytest.raises(Truncated):
         list(outcomes(Receiving(sink_of(sink)), PlannedChannel((), b"half", is_cut=True), LONG, UNLIMITED))
@@ -248,7 +248,7 @@ def test_what_came_before_the_cut_is_kept() -> None:
 
 
 def test_a_full_disk_rises() -> None:
-    """What the sink raises ends the transfer."""
+    """An error that the sink raises ends the transfer."""
     sink = ListSink(StorageError(Kind.NO_SPACE))
     with pytest.raises(StorageError):
         list(outcomes(Receiving(sink_of(sink)), PlannedChannel((), b"data"), LONG, UNLIMITED))
@@ -259,7 +259,7 @@ def test_a_full_disk_rises() -> None:
 
 @given(DATA, PLANS, ALLOWANCES)
 def test_a_small_upload_stays_in_memory(data: bytes, plan: list[int], allowance: int) -> None:
-    """What fits is held whole."""
+    """An upload that fits is held whole."""
     transfer = ReceivingSmall(10_000)
     list(outcomes(transfer, PlannedChannel(plan, data), LONG, allowance))
     assert (bytes(transfer.data), transfer.moved, transfer.is_full) == (data, len(data), False)

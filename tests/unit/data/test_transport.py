@@ -54,7 +54,7 @@ def test_readiness_is_told_once(watched: Watched) -> None:
 
 
 def test_readiness_moves_no_byte(watched: Watched) -> None:
-    """What has arrived is still there for whoever reads it."""
+    """Bytes that have arrived are still there for whoever reads them."""
     watched.socket.watch(watched.tell, read=True)
     watched.theirs.sendall(b"data")
     watched.reactor.run_until(lambda: watched.told > 0)

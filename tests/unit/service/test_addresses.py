@@ -24,7 +24,7 @@ def test_auto_is_the_address_the_client_reached() -> None:
 
 
 def test_a_fixed_address() -> None:
-    """What is written is announced."""
+    """The address that is written is announced."""
     assert addresses(public_address="192.0.2.9")(CLIENT, LOCAL) == "192.0.2.9"
 
 

@@ -44,7 +44,7 @@ def test_a_good_configuration(site: Site) -> None:
 
 
 def test_places_in_the_users_file_are_not_kept(site: Site) -> None:
-    """What only complaints need is let go: with 10,000 users it is 70 MiB."""
+    """The parts that only complaints need are let go: with 10,000 users they are 70 MiB."""
     assert load(site.path).users.document is None
 
 
@@ -131,7 +131,7 @@ def test_no_certificate_where_none_is_needed(site: Site) -> None:
 
 
 def test_an_implicit_listener_needs_a_certificate(site: Site) -> None:
-    """Whatever the policy says."""
+    """It needs one whatever the policy says."""
     shutil.rmtree(site.folder / "tls")
     site.replace("private_key: tls/server-key.pem", "private_key: tls/server-key.pem\n  require: none")
     assert all(": tls." in complaint for complaint in complaints(site))

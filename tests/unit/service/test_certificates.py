@@ -188,7 +188,7 @@ def test_the_users_of_a_host_are_checked(site: HostSite) -> None:
 
 
 def test_names_need_the_main_certificate(site: HostSite) -> None:
-    """Who asks for none of them has to be shown something, also where nobody is asked for TLS."""
+    """A client that asks for none of them has to be shown something, also where nobody is asked for TLS."""
     site.replace("tls:\n", "tls:\n  require: none\n")
     site.replace("  - {mode: implicit, address: 127.0.0.1, port: 2990}\n", "")
     (site.folder / "tls" / "server.pem").unlink()

@@ -195,7 +195,7 @@ def test_stopping_has_its_time(site: Site) -> None:
 
 
 def test_a_session_that_cannot_end_does_not_keep_the_daemon(site: Site) -> None:
-    """What was cut off has some seconds to say how it ended; a disk may hang for ever."""
+    """A session that was cut off has some seconds to say how it ended; a disk may hang for ever."""
     with serving(site) as (daemon, reactor, _):
         client, _ = at_work(daemon, reactor)
         over: list[object] = []

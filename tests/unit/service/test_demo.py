@@ -134,7 +134,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize("user", ["", "a:b", "a,b", "a\nb"])
 def test_a_user_no_client_can_name_is_refused(tmp_path: Path, user: str) -> None:
-    """What cannot be pasted as a user name is not accepted as one."""
+    """A name that cannot be pasted is not accepted as a user name."""
     with pytest.raises(DemoProblem, match="--user"):
         prepared(tmp_path, user=user)
 
@@ -185,7 +185,7 @@ def test_the_lines_survive_a_shell(tmp_path: Path) -> None:
 
 
 def test_lftp_gets_its_own_quotes(tmp_path: Path) -> None:
-    """What lftp reads behind -e is quoted for lftp inside the quotes for the shell."""
+    """The commands that lftp reads behind -e are quoted for lftp inside the quotes for the shell."""
     ready = prepared(tmp_path / 'a "state"')
     line = next(line for line in instructions(ready, is_kept=True).splitlines() if line.startswith("  lftp "))
     words = shlex.split(line)
@@ -247,7 +247,7 @@ def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: i
 
 @pytest.mark.parametrize("name", ["ftpsd.yaml", "users.yaml", "hello.txt", "audit.log", "tls/ca.pem", "tls/ca-key.pem"])
 def test_a_planted_link_is_refused(tmp_path: Path, name: str) -> None:
-    """What it leads to is as it was, whether it is there or not."""
+    """The target of the link is as it was, whether it is there or not."""
     state = tmp_path / "state"
     (state / "tls").mkdir(parents=True, mode=0o700)
     state.chmod(0o700)

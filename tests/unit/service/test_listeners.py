@@ -98,7 +98,7 @@ def test_a_socket_that_was_not_passed(sockets: dict[str, list[int]], have: str) 
     ],
 )
 def test_names_of_listeners(listener: Listener, port: int | None, name: str) -> None:
-    """What audit log and metrics call them: by the port, also of a socket that has a name, for a label has one form."""
+    """The name in audit log and metrics is the port, also of a socket that has a name, for a label has one form."""
     assert listener_name(listener, port) == name
     assert NAME.fullmatch(name)
 

@@ -38,7 +38,7 @@ def test_the_kernel_knows_a_name_at_once() -> None:
 
 
 def test_dns_that_does_not_answer_takes_nothing_away() -> None:
-    """What was known stays."""
+    """The names that were known stay."""
     answers = [full_name, unknown]
     ours, workers = names("{}", lambda short: answers.pop(0)(short))
     for _ in range(2):

@@ -109,7 +109,7 @@ def test_what_fails_is_told_and_logged() -> None:
 
 
 def test_a_late_answer_is_forgotten() -> None:
-    """Whoever asked has given up, and asks again."""
+    """The process that asked has given up, and asks again."""
     one, other = End(), End(name=lambda: "other")
     given_up = one.orders.ask("name")
     given_up.addErrback(lambda _: None)

@@ -1,4 +1,4 @@
-"""What is said to systemd over a real datagram socket, and which of its sockets are taken."""
+"""The messages to systemd over a real datagram socket, and which of its sockets are taken."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def activated(listeners: list[socket.socket], program: str) -> str:
 
 
 def test_importing_the_module_first_takes_the_sockets(listeners: list[socket.socket]) -> None:
-    """What this module took at import outlives the import of Twisted's endpoints."""
+    """The sockets this module took at import outlive the import of Twisted's endpoints."""
     program = f"{IMPORT}; import twisted.internet.endpoints; print(named_sockets())"
     assert activated(listeners, program) == "{'implicit': [3], 'explicit': [4]}"
 

@@ -70,7 +70,7 @@ def test_what_people_look_for(event: events.Event, line: str) -> None:
     ],
 )
 def test_what_is_left_to_the_audit_log(event: events.Event) -> None:
-    """What went well without bytes, and refusals that another event tells."""
+    """Commands that went well without bytes, and refusals that another event tells, are in the audit log alone."""
     assert told(event) == []
 
 

@@ -1,4 +1,4 @@
-"""What tests of quotas do with a home and its account."""
+"""The helpers with which tests of quotas handle a home and its account."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class OpenJail(Protocol):
 
 
 FAST = UploadPolicy(durable=False)
-# What a run of the tests must never read, change or remove.
+# The content that a run of the tests must never read, change or remove.
 SECRET = b"secret"
 
 

@@ -1,7 +1,8 @@
 """
 Attacks: somebody with a shell changes the tree in a loop while the server works in it.
 
-Each attack runs for about two seconds. Whatever the operations answer, nothing outside is read, changed or removed.
+Each attack runs for about two seconds. Nothing outside is read, changed or removed,
+whatever the operations answer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DURATION = 2.0
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): there is always something under the name
 _AT_FDCWD = -100
 
-# What a walk that meets a swapped directory may answer; anything else would be a surprise.
+# The answers of a walk that meets a swapped directory; anything else would be a surprise.
 CALM = {Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY, Kind.TOO_MANY_LINKS, Kind.EXISTS, Kind.IS_A_DIRECTORY, Kind.NOT_REGULAR}
 CALM |= {Kind.NO_LINKS}
 

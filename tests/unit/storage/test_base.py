@@ -55,7 +55,7 @@ def test_every_errno_has_a_kind(number: int) -> None:
 
 
 def test_oserror_without_a_number_is_io() -> None:
-    """What says nothing is an I/O error."""
+    """An error that says nothing is an I/O error."""
     assert from_oserror(OSError("why")).kind is Kind.IO
 
 

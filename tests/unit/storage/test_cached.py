@@ -41,7 +41,7 @@ def path(text: str) -> VirtualPath:
 
 
 def test_a_cached_file_is_read(home: Path) -> None:
-    """What was just written is in memory: content, size and digest are those of the file."""
+    """A file that was just written is in memory: content, size and digest are those of the file."""
     found = jail(home).read_cached(path("/below/file"), LIMIT)
     assert found is not None
     assert (found.content, found.size, found.sha256) == (b"content", 7, hashlib.sha256(b"content").hexdigest())

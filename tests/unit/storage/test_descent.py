@@ -64,7 +64,7 @@ def test_links_are_not_followed(home: Path, outside: Path) -> None:
 
 
 def test_one_that_is_left_early_closes_all(home: Path) -> None:
-    """What is open goes with it."""
+    """The open descriptors go with it."""
     before = len(os.listdir("/proc/self/fd"))
     with Well(home, 30, "d"):
         for number, _ in enumerate(Descent(os.fsencode(home))):
@@ -74,7 +74,7 @@ def test_one_that_is_left_early_closes_all(home: Path) -> None:
 
 
 def test_a_directory_that_is_moved_away(home: Path, outside: Path) -> None:
-    """What was still to be seen above it is told as unseen; nothing outside is."""
+    """The directories still to be seen above it are told as unseen; nothing outside is."""
     with Well(home, 2 * MOST_OPEN, "d") as well:
         for level in range(2 * MOST_OPEN):
             directory = well.open(level)
@@ -103,7 +103,7 @@ def reachable(home: Path) -> Path:
 
 
 class TestCounting:
-    """What quotas make of it."""
+    """The count that quotas make of it."""
 
     def test_what_no_path_reaches_counts(self, home: Path) -> None:
         """A tree that was renamed into another, so that its paths are longer than 4096 bytes."""

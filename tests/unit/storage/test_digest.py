@@ -76,7 +76,7 @@ def test_a_file_that_came_another_way_has_one_after_it_was_read(jail: LocalJail,
     ids=["size", "time"],
 )
 def test_a_changed_file_has_no_digest(jail: LocalJail, tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """Whoever changed it, the old digest is not given out for it."""
+    """The old digest is not given out for it, whoever changed it."""
     upload(jail, DATA)
     change(tmp_path / "file")
     assert known(jail) is None
@@ -90,7 +90,7 @@ def test_setting_the_time_keeps_the_digest(jail: LocalJail) -> None:
 
 
 def test_a_resumed_upload_knows_the_digest_of_the_whole(tmp_path: Path) -> None:
-    """What the first attempt brought is read again, once."""
+    """The bytes that the first attempt brought are read again, once."""
     jail = LocalJail.open(tmp_path, uploads=UploadPolicy(), owner="alice")
     first = jail.open_sink(FILE)
     first.write(memoryview(DATA[:100_000]))
@@ -124,7 +124,7 @@ def test_digests_can_be_turned_off(tmp_path: Path) -> None:
 def test_a_digest_does_not_come_back_with_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_attributes: bool
 ) -> None:
-    """What was written in place has as many bytes as before, and then its old time again."""
+    """The file written in place has as many bytes as before, and then its old time again."""
     if not has_attributes:
         for name in ("getxattr", "setxattr", "removexattr"):
             monkeypatch.delattr(os, name)

@@ -33,7 +33,7 @@ def test_an_empty_upload_empties_the_file(jail: LocalJail, tmp_path: Path) -> No
 
 
 def test_a_shorter_upload_leaves_no_tail(jail: LocalJail, tmp_path: Path) -> None:
-    """What the new file does not reach is cut off."""
+    """The bytes that the new file does not reach are cut off."""
     (tmp_path / "file").write_bytes(b"a long old file")
     sink = jail.open_sink(FILE)
     sink.write(memoryview(b"new"))

@@ -1,4 +1,4 @@
-"""What a wrapper tells is spelt as its own user spells it, also what is told later."""
+"""Paths that a wrapper tells are spelt as its own user spells them, also those that are told later."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.memory import MemoryTree
 
 @pytest.fixture
 def tree() -> MemoryTree:
-    """What is stored."""
+    """The tree that is stored."""
     return MemoryTree()
 
 
 @pytest.fixture
 def memory(tree: MemoryTree) -> MemoryStorage:
-    """What is wrapped: a file and a directory in /top."""
+    """The storage that is wrapped: a file and a directory in /top."""
     memory = MemoryStorage(tree)
     memory.put("/top/a", b"12345")
     memory.put("/top/in/b", b"1")

@@ -131,7 +131,7 @@ class TestReading:
         assert kind_of(storage.list, at("/outbox")) is Kind.NOT_FOUND
 
     def test_unlisted_is_not_found(self) -> None:
-        """What may be neither listed nor done looks like what is not there."""
+        """A file that may be neither listed nor touched looks like one that is not there."""
         storage, _ = guarded(rule("/outbox/**", "list read"))
         path, missing = at("/inbox/old"), at("/inbox/no")
         for call in (storage.stat, storage.list, storage.open_source, storage.remove_file, storage.remove_directory):
@@ -140,7 +140,7 @@ class TestReading:
         assert kind_of(storage.set_modified, path, 0) is kind_of(storage.set_mode, path, 0) is Kind.NOT_FOUND
 
     def test_listed_is_denied(self) -> None:
-        """What may be listed and not done is DENIED."""
+        """An operation on a file that may be listed and no more is DENIED."""
         storage, inner = guarded(rule("/**", "list"))
         path = at("/inbox/old")
         for call in (storage.open_source, storage.remove_file, storage.remove_directory):
@@ -217,7 +217,7 @@ class TestUpload:
         assert kinds == [Kind.EXISTS, Kind.DENIED, Kind.DENIED, Kind.DENIED]
 
     def test_overwrite_alone_creates_nothing(self) -> None:
-        """Who may only overwrite is denied a new name."""
+        """A user who may only overwrite is denied a new name."""
         storage, _ = guarded(rule("/inbox/**", "list overwrite"))
         assert kind_of(storage.open_sink, at("/inbox/new")) is Kind.DENIED
 
@@ -231,7 +231,7 @@ class TestUpload:
         assert inner.get("/inbox/new") == b"theirs"
 
     def test_append_only_user_does_not_overwrite_in_a_race(self) -> None:
-        """Who may only append does not bring back the old content of a file that was replaced meanwhile."""
+        """A user who may only append does not bring back the old content of a file that was replaced meanwhile."""
         storage, inner = guarded(rule("/inbox/**", "append"))
         sink = storage.open_sink(at("/inbox/old"), Terms(append=True))
         write(sink, b"mine")
@@ -339,7 +339,7 @@ class TestRename:
         assert kind_of(storage.rename, at("/mine"), at("/team")) is Kind.DENIED
 
     def test_contents_that_no_rule_speaks_of_stay_where_they_are_hidden(self) -> None:
-        """What is allowed on one level does not take the unknown below it to where all is allowed."""
+        """A right on one level does not take the unknown below it to where all is allowed."""
         storage, inner = guarded(rule("/drop/*", "list rename"), rule("/open/**", "all"))
         inner.put("/drop/d/secret", b"secret")
         inner.put("/open/x", b"")

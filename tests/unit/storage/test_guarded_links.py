@@ -25,7 +25,7 @@ from tests.unit.storage.test_guarded import guarded, rule
     ],
 )
 def test_where_all_names_are_the_same(rules: list[Rule]) -> None:
-    """Who may upload makes links; rules that never decide, or decide the same, change nothing."""
+    """A user who may upload makes links; rules that never decide, or decide the same, change nothing."""
     storage, inner = guarded(*rules)
     storage.make_link(at("/inbox/link"), at("/outbox/d"))
     assert inner.get("/inbox/link/b") == b"content"
@@ -60,7 +60,7 @@ def test_where_names_differ(rules: list[Rule], link: str, target: str) -> None:
 
 
 def test_what_cannot_be_seen_is_no_target() -> None:
-    """Who may only upload cannot find out what is there."""
+    """A user who may only upload cannot find out what is there."""
     storage, _ = guarded(rule("/**", "upload"))
     for target in ("/outbox/a", "/outbox/none"):
         assert kind_of(storage.make_link, at("/link"), at(target)) is Kind.NOT_FOUND

@@ -77,7 +77,7 @@ steps_among_names = st.lists(st.tuples(st.integers(0, 10), st.sampled_from(PATHS
 @settings(max_examples=500)
 @given(rules=rule_sets, steps=steps_among_names)
 def test_no_sequence_of_renames_gives_a_right(rules: list[Rule], steps: list[tuple[int, VirtualPath]]) -> None:
-    """Whatever the rules, and whatever is renamed to wherever: content keeps the rights it had, or loses some."""
+    """Content keeps the rights it had, or loses some, whatever the rules, and whatever is renamed to wherever."""
     storage, inner = guarded(*rules, a__a__a=b"1", a__b=b"2", b__a__b=b"3", b__ab=b"4", ab=b"5")
     inner.make_directory(at("/b/b"))
     views = Rules.of(rules)
@@ -129,7 +129,7 @@ def test_uploads_under_a_name_for_the_time_being() -> None:
 
 
 def test_a_name_for_the_time_being_under_a_rule_of_its_own() -> None:
-    """What may be done with the finished file is a part of what may be done with the unfinished one."""
+    """The rights to the finished file are a part of the rights to the unfinished one."""
     own = rule("/inbox/*.filepart", "list upload overwrite append delete rename")
     storage, inner = guarded(own, rule("/inbox/**", "list upload rename"), inbox__old=b"")
     put(storage, "/inbox/x.filepart", b"1")

@@ -274,7 +274,7 @@ class TestLinkLimits:
         assert (names(jail), kind_of(jail.open_source, at("/link"))) == (["d"], Kind.NOT_FOUND)
 
     def test_partial_is_not_reached_by_its_name(self, jail: LocalJail, home: Path) -> None:
-        """Who guesses the name of a partial gets nothing."""
+        """A user who guesses the name of a partial gets nothing."""
         interrupt(jail, "/a", b"123")
         (name,) = os.listdir(home)
         assert [kind_of(call, at(f"/{name}")) for call in (jail.stat, jail.remove_file)] == [Kind.NOT_FOUND] * 2
@@ -318,7 +318,7 @@ class TestRoot:
 
 
 class TestSpecialFiles:
-    """What is neither file nor directory."""
+    """Entries that are neither file nor directory."""
 
     @pytest.fixture(params=["fifo", "socket", "device"])
     def special(self, request: pytest.FixtureRequest, home: Path) -> str:
@@ -381,7 +381,7 @@ class TestListing:
         assert len(first + rest) <= 6
 
     def test_names_with_control_characters_are_left_out(self, jail: LocalJail, home: Path) -> None:
-        """What no path can name is not listed: it could forge an entry."""
+        """An entry that no path can name is not listed: it could forge an entry."""
         (home / "a\r\nb").write_bytes(b"")
         (home / "a\nlink").symlink_to("b")
         (home / "b").write_bytes(b"")

@@ -68,7 +68,7 @@ class TestDescriptors:
         assert _descriptors_of(home) == 0
 
     def test_a_home_that_was_replaced_is_opened_anew(self, open_jail: OpenJail, home: Path) -> None:
-        """Who logs in now sees what is there now; who is in stays in what they have seen."""
+        """A user who logs in now sees what is there now; sessions from before stay in what they have seen."""
         old = open_jail()
         put(old, "/a", b"old")
         home.rename(home.with_name("moved"))

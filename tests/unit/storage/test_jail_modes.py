@@ -71,7 +71,7 @@ class TestModes:
 
     @pytest.mark.parametrize("call", ["fchmod", "fsync"])
     def test_refused_directory_leaves_nothing(self, home: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-        """What fails behind the mkdir takes the directory away again, also from the quota's count."""
+        """A failure behind the mkdir removes the directory again, also from the quota's count."""
         account = QuotaAccount(home)
         account.count()
         jail = opened(home, account, Quota(files=9), policy=UploadPolicy(umask=0o002))
@@ -143,7 +143,7 @@ class TestModes:
     def test_read_only_file_is_not_replaced(
         self, open_jail: OpenJail, home: Path, unprivileged: Callable[[], None], atomic: bool
     ) -> None:
-        """What its operator made read-only stays, although a rename would not ask."""
+        """A file that its operator made read-only stays, although a rename would not ask."""
         jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False))
         unprivileged()
         put(jail, "/a", b"precious")

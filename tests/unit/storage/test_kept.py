@@ -1,4 +1,4 @@
-"""What a new version of a file keeps of the one it replaces."""
+"""The attributes that a new version of a file keeps of the one it replaces."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WAYS = [store, append, resume, into_a_range, copy, combine]
 
 @pytest.fixture
 def told() -> Told:
-    """What the operator was told."""
+    """The reports that the operator was told."""
     return []
 
 
@@ -115,7 +115,7 @@ def attributes(file: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_attributes_stay(jail: LocalJail, old: Path, told: Told, way: Callable[[Storage], None]) -> None:
-    """Whatever replaces the file; the digest is the new one's."""
+    """They stay whatever replaces the file; the digest is the new one's."""
     os.setxattr(old, "user.empty", b"")
     way(jail)
     assert attributes(old) == {"user.owner": b"finance", "user.empty": b""}
@@ -147,7 +147,7 @@ def test_the_group_stays(jail: LocalJail, old: Path, told: Told, way: Callable[[
 
 
 def test_no_acl_stays_none(jail: LocalJail, old: Path, home: Path) -> None:
-    """What the directory hands down to new files is not given to a new version of one that has none."""
+    """The ACL that the directory hands down to new files is not given to a new version of one that has none."""
     try:
         os.setxattr(home, "system.posix_acl_default", GIVEN)
     except OSError:
@@ -199,7 +199,7 @@ def test_too_much_is_not_kept(jail: LocalJail, old: Path, told: Told, monkeypatc
 
 
 def test_an_upload_that_is_not_published_gives_all_back(jail: LocalJail, with_acl: Path, home: Path) -> None:
-    """What its owner goes on with later is a new file of nobody else."""
+    """The partial that its owner goes on with later is a new file of nobody else."""
     if os.geteuid() == 0:
         os.chown(with_acl, NOBODY, OTHER_GROUP)
     with_acl.rename(home / "aside")

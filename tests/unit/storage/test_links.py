@@ -69,7 +69,7 @@ def test_a_home_that_moves_takes_its_links_along(tree: LocalJail, home: Path, op
 
 
 def test_a_link_that_is_moved_stays_inside(tree: LocalJail, home: Path, outside: Path) -> None:
-    """What it says counts from its new place, as everywhere; above the root there is nothing."""
+    """The target of a link counts from its new place, as everywhere; above the root there is nothing."""
     tree.make_link(at("/d/e/link"), at("/a"))
     tree.rename(at("/d/e/link"), at("/link"))
     assert os.readlink(home / "link") == "../../a"

@@ -130,7 +130,7 @@ class TestTrees:
 
 
 class TestListings:
-    """What is shown where."""
+    """The view of a home with mounts: what is shown where."""
 
     def test_mount_points_are_listed_once(self, storage: MountedStorage) -> None:
         """In their parent, instead of what the home has there, and their parents where there are none."""
@@ -215,7 +215,7 @@ HELD = ["/shared", "/shared/x", "/shared/x/deep", "/nowhere", "/nowhere/at", "/r
 
 
 class TestHeld:
-    """What is not done to mount points and what is above them."""
+    """The operations that are not done to mount points and to what is above them."""
 
     @pytest.mark.parametrize("path", HELD)
     def test_they_stay(self, storage: MountedStorage, path: str) -> None:
@@ -235,7 +235,7 @@ class TestHeld:
         assert kinds == [Kind.DENIED] * 3 + made
 
     def test_a_mount_that_is_hidden_does_not_show_by_its_refusals(self, home: MemoryStorage) -> None:
-        """What the user may not see of a mount looks like what the home does not let them do, or what is not there."""
+        """A part of a mount that the user may not see looks like a refusal of the home, or like what is not there."""
         rules = [Rule("/**", frozenset({Permission.LIST, Permission.RENAME}))]
         storage = MountedStorage(GuardedStorage(home, rules), {at("/m"): GuardedStorage(MemoryStorage(), [])})
         for path in ("/m", "/none"):
@@ -254,7 +254,7 @@ class TestHeld:
         ],
     )
     def test_a_rename_stays_in_its_tree(self, storage: MountedStorage, old: str, new: str) -> None:
-        """What would have to be copied is refused, and both sides stay as they are."""
+        """A rename that would have to copy is refused, and both sides stay as they are."""
         before = get(storage, old)
         assert kind_of(storage.rename, at(old), at(new)) is Kind.OTHER_TREE
         assert get(storage, old) == before

@@ -45,7 +45,7 @@ def test_one_odd_name_among_others_is_noticed(names: list[str], name: str) -> No
 
 @given(st.lists(st.text(st.characters(exclude_characters="/"), min_size=1) | st.sampled_from(ODD)))
 def test_plain_names_need_no_second_look(names: list[str]) -> None:
-    """What passes as a whole passes name by name."""
+    """Names that pass as a whole pass name by name."""
     if are_plain(names):
         assert not any(is_reserved(name) or not is_listable(name) for name in names)
 

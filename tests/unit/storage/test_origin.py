@@ -95,7 +95,7 @@ def test_where_there_are_no_attributes(open_jail: OpenJail, home: Path, monkeypa
 
 
 def test_where_there_are_no_locks(open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What claiming leaves there is no unfinished upload; appending goes on."""
+    """The file that claiming leaves there is no unfinished upload; appending goes on."""
 
     def flock(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

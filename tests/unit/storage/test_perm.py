@@ -40,7 +40,7 @@ RULES: dict[str, Rules] = SINGLE | {
     "nothing-inside": [rule("/folder/**", P.LIST), rule("/empty/**", P.LIST), Rule("/**", ALL)],
 }
 
-# What a letter promises of /file, /partial (an unfinished upload of the user), and of a directory.
+# The operations that a letter promises of /file, /partial (an unfinished upload of the user), and of a directory.
 OF_A_FILE: dict[str, Attempt] = {
     "a": lambda storage: put(storage, "/file", b"1", append=True),
     "d": lambda storage: storage.remove_file(at("/file")),
@@ -117,7 +117,7 @@ def populate(home: Path) -> LocalJail:
 
 @pytest.mark.parametrize("rules", RULES)
 def test_a_letter_is_a_promise(home: Path, rules: str) -> None:
-    """Whoever sees a letter can do what it says, and whoever does not see it cannot."""
+    """A user who sees a letter can do what it says, and a user who does not see it cannot."""
     broken = []
     for number, (path, letter) in enumerate(CASES):
         tree = home / str(number)

@@ -28,7 +28,7 @@ def account(home: Path) -> QuotaAccount:
 
 
 class TestCounting:
-    """What is counted."""
+    """The entries that are counted."""
 
     def test_what_is_there(self, home: Path, outside: Path) -> None:
         """Files with their sizes, hidden ones too, directories, and links as empty files; nothing behind links."""
@@ -157,7 +157,7 @@ class TestCounting:
         assert account.used == fresh(home) == Usage(3, 1)
 
     def test_two_users_of_one_home(self, home: Path, account: QuotaAccount) -> None:
-        """What one of them stores, the other has less."""
+        """The room that one of them takes is no longer there for the other."""
         alice, bob = (opened(home, account, Quota(bytes=limit), owner=f"{limit}") for limit in (10, 20))
         put(bob, "/b", b"x" * 15)
         assert kind_of(put, alice, "/a", b"1") is Kind.QUOTA
@@ -165,7 +165,7 @@ class TestCounting:
 
 
 class TestRefusing:
-    """What a quota refuses."""
+    """The operations that a quota refuses."""
 
     @pytest.fixture(params=POLICIES)
     def storage(self, request: pytest.FixtureRequest, home: Path, account: QuotaAccount) -> Storage:
@@ -178,7 +178,7 @@ class TestRefusing:
         assert (get(storage, "/a"), storage.free_bytes(at("/"))) == (b"x" * 10, 0)
 
     def test_the_byte_beyond_is_refused(self, storage: Storage, home: Path) -> None:
-        """What fits is written, then the upload is refused at the very byte."""
+        """The bytes that fit are written, then the upload is refused at the very byte."""
         sink = storage.open_sink(at("/a"))
         write(sink, b"1234567")
         assert kind_of(write, sink, b"890ab") is Kind.QUOTA
@@ -203,7 +203,7 @@ class TestRefusing:
         assert names(storage) == ["a", "b"]
 
     def test_replacing_a_file_needs_no_room_for_another(self, storage: Storage) -> None:
-        """Whoever has as many files as allowed can still replace them, and append to them."""
+        """A user with as many files as allowed can still replace them, and append to them."""
         put(storage, "/a", b"")
         put(storage, "/b", b"")
         put(storage, "/a", b"1")
@@ -221,7 +221,7 @@ class TestRefusing:
         storage.make_directory(at("/f"))
 
     def test_deleting_makes_room(self, storage: Storage) -> None:
-        """What is deleted can be stored again."""
+        """A deleted file can be stored again."""
         put(storage, "/a", b"x" * 10)
         storage.remove_file(at("/a"))
         put(storage, "/b", b"y" * 10)
@@ -263,7 +263,7 @@ class TestPartials:
         assert account.used == fresh(home) == Usage(3, 3)
 
     def test_the_sweep_makes_room(self, home: Path, account: QuotaAccount) -> None:
-        """What is swept is counted no longer."""
+        """A swept partial is counted no longer."""
         storage = opened(home, account)
         interrupt(storage, "/a", b"x" * 6)
         assert sweep_partials(home, 0, ledger=QuotaLedger(account, Quota())) == 1
@@ -280,7 +280,7 @@ class TestPartials:
         assert account.used == fresh(home) == Usage()
 
     def test_a_direct_upload_over_a_deleted_file(self, home: Path, account: QuotaAccount) -> None:
-        """What it would have cut off went with the file."""
+        """The bytes that the upload would have cut off went with the file."""
         storage = opened(home, account, policy=DIRECT)
         put(storage, "/a", b"12345")
         sink = storage.open_sink(at("/a"))
@@ -327,7 +327,7 @@ class TestAccounts:
     """The accounts of all homes."""
 
     def test_one_home_has_one_account(self, home: Path) -> None:
-        """Whatever name leads to it."""
+        """It is the same whatever name leads to the home."""
         accounts = QuotaAccounts()
         (home.parent / "link").symlink_to(home)
         assert accounts.of(home) is accounts.of(home.parent / "link")

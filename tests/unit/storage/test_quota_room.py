@@ -26,7 +26,7 @@ def account(home: Path) -> QuotaAccount:
 
 
 class TestGrowing:
-    """What an upload goes on from is there twice until it is complete, and counts once."""
+    """The file that an upload goes on from is there twice until the upload is complete, and counts once."""
 
     @pytest.mark.parametrize("terms", [Terms(append=True), Terms(offset=8)])
     def test_only_what_is_new_needs_room(self, home: Path, account: QuotaAccount, terms: Terms) -> None:
@@ -96,7 +96,7 @@ class TestGrowing:
 
 
 class TestRefused:
-    """What was refused for want of room gives its room back: nobody sees it, and the account could do nothing more."""
+    """A partial refused for want of room gives its room back: nobody sees it, and the account could do nothing more."""
 
     @pytest.fixture
     def storage(self, home: Path, account: QuotaAccount) -> Storage:
@@ -153,7 +153,7 @@ class TestRefused:
         ids=["stored", "deleted", "replaced", "renamed"],
     )
     def test_that_is_forgotten_with_the_old_file(self, storage: Storage, change: Callable[[Storage], object]) -> None:
-        """What comes next under a name is added to what is there."""
+        """The bytes that come next under a name are added to what is there."""
         put(storage, "/a", b"old")
         self.refuse(storage, "/a", b"y" * 8)
         change(storage)
@@ -173,7 +173,7 @@ class TestRefused:
         assert get(storage, "/a") == b"old!"
 
     def test_that_is_another_users_affair(self, storage: Storage, home: Path, account: QuotaAccount) -> None:
-        """Who has refused nothing adds to what is there."""
+        """A user who has not been refused adds to what is there."""
         put(storage, "/a", b"old")
         self.refuse(storage, "/a", b"y" * 8)
         other = opened(home, account, owner="other")

@@ -87,7 +87,7 @@ def test_every_name_on_disk_comes_back(encoding: str, data: bytes) -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(is_component))
 def test_every_name_of_the_charset_comes_back(text: str) -> None:
-    """What can be stored is shown as what it was."""
+    """A name that can be stored is shown as it was."""
     known = StoredNames("gb18030")
     assert known.shown(known.stored(text)) == text
 
@@ -106,7 +106,7 @@ OF_PYTHON = sorted({module.name for module in pkgutil.iter_modules(encodings.__p
 
 @given(codec=st.sampled_from(OF_PYTHON).filter(is_accepted), data=st.data())
 def test_in_every_charset_a_name_has_one_spelling(codec: str, data: st.DataObject) -> None:
-    """Whatever codec and text: two names never mean the same bytes, and no bytes are without a name."""
+    """Two names never mean the same bytes, and no bytes are without a name, whatever the codec and the text."""
     known = StoredNames(codec)
     on_disk = decode_name(data.draw(st.binary(min_size=1, max_size=12).filter(is_component)))
     assert known.stored(known.shown(on_disk)) == on_disk
@@ -246,7 +246,7 @@ def test_small_files_are_read_from_memory(tmp_path: Path, tree: bytes) -> None:
 
 
 def test_sources_and_quota_are_those_behind(tmp_path: Path) -> None:
-    """What is known of a digest, and how the quota stands, which a partial counts for too."""
+    """The jail behind tells the digest, and how the quota stands, which a partial counts for too."""
     account = QuotaAccount(tmp_path)
     account.count()
     jail = LocalJail.open(

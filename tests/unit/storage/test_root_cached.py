@@ -46,7 +46,7 @@ def test_the_policy_is_kept_apart(home: bytes) -> None:
 
 
 def test_a_replaced_home_is_opened_anew(home: bytes) -> None:
-    """What was renamed away belongs to the sessions that have it."""
+    """The home that was renamed away belongs to the sessions that have it."""
     first = Root.shared(home, "inside")
     os.rename(home, home + b".old")
     os.mkdir(home)

@@ -48,7 +48,7 @@ def free(home: Path) -> int:
 
 @pytest.mark.parametrize("terms", [Terms(append=True), Terms(offset=SIZE - MIB), Terms(offset=SIZE - 1)])
 def test_going_on_from_a_large_file_writes_little(shared: Path, terms: Terms) -> None:
-    """What is there already is not written again."""
+    """The bytes that are there already are not written again."""
     data = os.urandom(SIZE)
     (shared / "file").write_bytes(data)
     before = free(shared)

@@ -37,7 +37,7 @@ def test_old_partials_go_everywhere(open_jail: OpenJail, home: Path) -> None:
 
 
 def test_young_partials_stay(open_jail: OpenJail, home: Path) -> None:
-    """What can still be resumed stays resumable."""
+    """A partial that can still be resumed stays resumable."""
     jail = open_jail()
     interrupt(jail, "/a", b"123")
     age(home, DAY - 60)
@@ -92,7 +92,7 @@ def test_links_are_not_followed(home: Path, outside: Path) -> None:
 
 
 def test_special_files_and_directories_stay(home: Path) -> None:
-    """What has the name of a partial and is no file stays, and holds nobody up."""
+    """An entry that has the name of a partial and is no file stays, and holds nobody up."""
     (home / RANDOM_NAME).mkdir()
     os.mkfifo(home / RANDOM_NAME.replace("b", "c"))
     age(home, 2 * DAY)
@@ -100,7 +100,7 @@ def test_special_files_and_directories_stay(home: Path) -> None:
 
 
 def test_second_name_of_a_published_file_goes(home: Path) -> None:
-    """What a crash between link and unlink left is removed; the file keeps its own name."""
+    """The name that a crash between link and unlink left is removed; the file keeps its own name."""
     (home / "a").write_bytes(b"1")
     (home / RANDOM_NAME).hardlink_to(home / "a")
     age(home, 2 * DAY)

@@ -33,7 +33,7 @@ class TestPartial:
     """The hidden file."""
 
     def test_it_is_private_while_it_grows(self, open_jail: OpenJail, home: Path) -> None:
-        """Whatever the umask, nobody else reads an unfinished upload; also one that replaces a public file."""
+        """Nobody else reads an unfinished upload, whatever the umask; also one that replaces a public file."""
         jail = open_jail(policy=UploadPolicy(umask=0, durable=False))
         put(jail, "/a", b"public")
         sink = jail.open_sink(at("/a"))
@@ -68,7 +68,7 @@ class TestPartial:
         assert os.listdir(home) == ["a"]
 
     def test_one_is_left_after_several_interruptions(self, open_jail: OpenJail, home: Path) -> None:
-        """What nobody could resume is removed at once."""
+        """A partial that nobody could resume is removed at once."""
         jail = open_jail()
         sinks = [jail.open_sink(at("/a")) for _ in range(3)]
         for sink in sinks:
@@ -92,7 +92,7 @@ class TestPartial:
 
     @pytest.mark.parametrize("planted", ["link", "directory", "fifo", "foreign file"])
     def test_something_else_under_its_name(self, open_jail: OpenJail, home: Path, outside: Path, planted: str) -> None:
-        """Who can write to the directory cannot make an upload go elsewhere by taking the partial's name first."""
+        """A program that can write to the directory cannot divert an upload by taking the partial's name first."""
         jail = open_jail()
         interrupt(jail, "/a", b"123")
         (place,) = partials(home)
@@ -131,7 +131,7 @@ class TestPartial:
 
 
 class TestLock:
-    """What may happen between opening a partial and locking it."""
+    """The events that may come between opening a partial and locking it."""
 
     @staticmethod
     def before_the_lock(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
@@ -228,7 +228,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 class TestDurable:
-    """What is on the disk when commit() returns."""
+    """The state of the disk when commit() returns."""
 
     def test_file_then_name_then_directory(self, open_jail: OpenJail, calls: Calls) -> None:
         """The bytes are on the disk before the name, and the name before commit() returns."""
@@ -298,7 +298,7 @@ class TestDurable:
 
 
 def test_short_writes_go_on(open_jail: OpenJail, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel did not take at once is written next, in order."""
+    """Bytes that the kernel did not take at once are written next, in order."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
     for number, atomic in enumerate((True, False)):

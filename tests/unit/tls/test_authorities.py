@@ -1,4 +1,4 @@
-"""Who vouches for a client's certificate, by OpenSSL, with revocation lists of every kind."""
+"""The authorities that vouch for a client's certificate, by OpenSSL, with revocation lists of every kind."""
 
 from __future__ import annotations
 

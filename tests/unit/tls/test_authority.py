@@ -47,7 +47,7 @@ def test_other_authority_is_not_trusted(demonstration: Demonstration, tmp_path: 
 
 
 def test_authority_is_bound_to_this_machine(demonstration: Demonstration) -> None:
-    """Whoever steals the authority's key cannot sign for other hosts: its names are constrained, critically."""
+    """A thief of the authority's key cannot sign for other hosts: its names are constrained, critically."""
     authority = x509.load_pem_x509_certificate(demonstration.authority.read_bytes())
     constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
     assert constraints.critical
@@ -76,7 +76,7 @@ def test_directory_is_made(tmp_path: Path) -> None:
 
 
 def test_second_run_keeps_everything(tmp_path: Path) -> None:
-    """What is valid is used again, so clients need not trust anew."""
+    """A valid certificate is used again, so clients need not trust anew."""
     create(tmp_path, now=NOW)
     before = contents(tmp_path)
     create(tmp_path, now=NOW + timedelta(days=80))

@@ -125,7 +125,7 @@ def test_the_wait_ends(live: LiveSessions, clock: Clock) -> None:
 
 
 def test_a_stranger_elsewhere_is_not_waited_for(live: LiveSessions) -> None:
-    """What will never count needs no wait."""
+    """A session that will never count needs no wait."""
     mine = held(live, "mine", "alice", OTHER_SECRET)
     held(live, "stranger", None, SECRET, THERE)
     assert Asked(live, SECRET, mine).answer is None

@@ -1,4 +1,4 @@
-"""What is asked of OpenSSL past pyOpenSSL: it is in use, and it behaves as pyOpenSSL's own ways do."""
+"""The calls to OpenSSL past pyOpenSSL: they are in use, and behave as pyOpenSSL's own ways do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ends:
     def __init__(self, pair: CertificatePair, context: ssl.SSLContext, way: Way) -> None:
         self.ours, self.theirs = tcp_pair()
         self.ours.setblocking(False)
-        # What is sent is there at once, also behind half a record.
+        # Bytes that are sent are there at once, also behind half a record.
         self.theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server = SessionTLS(pair).data_connection(self.ours)
         self.client = Client(context)

@@ -1,4 +1,4 @@
-"""What counts as a resumed data connection, and whose sessions can be resumed."""
+"""The data connections that count as resumed, and whose sessions can be resumed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_data_session_resumes(new_session: NewSession, authority: Path, version:
 def test_session_of_an_unresumed_data_connection_is_worth_nothing(
     new_session: NewSession, authority: Path, version: ssl.TLSVersion
 ) -> None:
-    """Whoever reaches a data port can do a full handshake there; resuming that one must not pass for the client's."""
+    """A stranger at a data port can do a full handshake there; resuming that one must not pass for the client's."""
     tls, context = new_session(), client_context(authority, version)
     connect_control(tls, context)
     with connect_data(tls, context) as (_server, client):

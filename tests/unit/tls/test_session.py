@@ -25,7 +25,7 @@ WEAK = "ALL:@SECLEVEL=0"
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_control_connection_carries_data(pair: CertificatePair, authority: Path, version: ssl.TLSVersion) -> None:
-    """What the client says on the control connection arrives in clear behind Twisted's TLS."""
+    """Lines that the client says on the control connection arrive in clear behind Twisted's TLS."""
     control = connect_control(SessionTLS(pair), client_context(authority, version))
     control.server.dataReceived(control.client.write(b"FEAT\r\n"))
     assert control.application.received == b"FEAT\r\n"

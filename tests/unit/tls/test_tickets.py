@@ -115,7 +115,7 @@ def test_a_context_goes_with_its_last_session(house: House) -> None:
 
 
 def test_no_session_outlives_a_day(house: House) -> None:
-    """What keeps a context has to end in time."""
+    """A session that keeps a context has to end in time."""
     tls, _ = house.session(house.client())
     house.clock.advance(LIFETIME - 1)
     later, _ = house.session(house.client())
@@ -172,7 +172,7 @@ def test_a_data_connection_for_another_protocol_is_refused_alone(house: House) -
 
 
 def test_a_hello_in_two_records_hides_no_protocol(house: House) -> None:
-    """Whoever is on the line can cut a browser's hello up, so that what it offers is not seen in time (ALPACA)."""
+    """An attacker on the line can cut a browser's hello up, so that what it offers is not seen in time (ALPACA)."""
     client = house.client()
     mine, control = house.session(client)
     browser = house.client(offers=("h2",))
@@ -216,7 +216,7 @@ def test_a_chain_of_strangers_leaves_nothing_in_the_cache(house: House, is_used:
     if is_used:
         tls.was_used()
         end(tls, control)
-        # Whoever comes without a login takes nothing from those who have resumed it before.
+        # A client that comes without a login takes nothing from those who have resumed it before.
         tls, control = house.session(client, session)
     end(tls, control)
     del tls, control, following, again

@@ -55,7 +55,7 @@ def test_any_text_is_an_address_or_an_address_error(text: str) -> None:
 
 @given(st.text(st.sampled_from("|,.:%12 ٣")))
 def test_near_misses_are_address_errors(text: str) -> None:
-    """What resembles an address is read or refused, never a failure of ours."""
+    """A text that resembles an address is read or refused, never a failure of ours."""
     for parse in (parse_port, parse_eprt):
         try:
             parse(text)

@@ -16,7 +16,7 @@ LEGACY = (
 )
 CHARSETS = {name: charset_of(name) for name in LEGACY}
 LOOK_ALIKES = ("%u", "%U", "%u4E2D", "%u0041", "%U0001F600", "%U00004E2D", "%uDC80", "%u0025", "%", "中", "я", "¥")
-# What names on disk can hold: any character, raw bytes, and what looks like an escape.
+# The contents of names on disk: any character, raw bytes, and text that looks like an escape.
 LETTERS = st.one_of(
     st.characters(exclude_categories=["Cs"]),
     st.sampled_from([chr(code) for code in range(0xDC80, 0xDD00)]),
@@ -27,7 +27,7 @@ NAMES = st.lists(LETTERS, max_size=12).map("".join)
 
 @given(text=NAMES)
 def test_every_name_comes_back(text: str) -> None:
-    """What is written is read as what it was, so no two names are written alike."""
+    """Text that is written is read as it was, so no two names are written alike."""
     assert [name for name, charset in CHARSETS.items() if charset.decode(charset.encode(text)) != text] == []
 
 

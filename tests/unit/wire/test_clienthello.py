@@ -120,7 +120,7 @@ def test_what_is_no_hello_offers_nothing(text: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_hello_does_no_harm(data: st.DataObject) -> None:
-    """Whatever bytes are changed: a set comes back."""
+    """A ClientHello comes back, whatever bytes are changed."""
     whole = bytearray(hello(V1_2, V1_3))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))

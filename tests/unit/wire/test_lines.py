@@ -166,7 +166,7 @@ def test_over_long_line_is_reported_before_its_end() -> None:
 
 
 def test_nul_and_telnet_floods_are_not_kept() -> None:
-    """What is dropped does not count towards the length of a line."""
+    """Bytes that are dropped do not count towards the length of a line."""
     assert feed(b"\0" * 100_000, b"NO", b"\xff\xf1" * 100_000, b"\xff\xfd\x01" * 100_000, b"OP\n") == [
         CommandLine("NOOP", "")
     ]

@@ -16,7 +16,7 @@ PATHS = st.lists(NAMES, max_size=6).map(lambda names: VirtualPath(tuple(names)))
 
 @given(CLIENT_TEXT, PATHS)
 def test_never_escapes(text: str, base: VirtualPath) -> None:
-    """Whatever the client writes, the result is made of plain names below the root."""
+    """The result is made of plain names below the root, whatever the client writes."""
     path = VirtualPath.parse(text, base)
     assert all(name not in ("", ".", "..") and "/" not in name for name in path.parts)
     assert path.is_within(ROOT)

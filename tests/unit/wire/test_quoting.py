@@ -49,6 +49,6 @@ def test_quotes_are_told() -> None:
 
 @given(st.lists(st.text(min_size=1), max_size=5))
 def test_what_is_quoted_reads_back(names: list[str]) -> None:
-    """Whatever the name holds."""
+    """It reads back whatever the name holds."""
     argument = " ".join('"' + name.replace('"', '""') + '"' for name in names)
     assert words(argument) == [Word(name, is_quoted=True) for name in names]

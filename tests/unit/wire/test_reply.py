@@ -78,7 +78,7 @@ def test_code_class(code: int, code_class: str) -> None:
 
 @pytest.mark.parametrize("code", [-200, 0, 99, 700, 1000])
 def test_code_has_three_digits(code: int) -> None:
-    """What is not a reply code never becomes a reply."""
+    """A number that is not a reply code never becomes a reply."""
     with pytest.raises(ValueError, match="not a reply code"):
         Reply(code, "")
 

@@ -31,7 +31,7 @@ def test_other_characters_are_not_controls(name: str) -> None:
 
 @given(st.text(st.characters()))
 def test_one_line_can_always_be_sent(text: str) -> None:
-    """Whatever the text, surrogates included, the result has bytes and no control character."""
+    """The result has bytes and no control character, whatever the text, surrogates included."""
     line = one_line(text)
     encode(line)
     assert len(line) == len(text)

@@ -12,7 +12,7 @@ from tests.e2e.matrix.scripts.ftplib_client import Client
 
 
 class Session(Client):
-    """What ftputil opens: connected, logged in, protected."""
+    """A session for ftputil: connected, logged in, protected."""
 
     def __init__(self, host: str, user: str, password: str) -> None:
         super().__init__(context=job.context(), timeout=30)

@@ -147,7 +147,7 @@ def test_a_log_from_before_the_chain_is_told_and_not_covered(tmp_path: Path) -> 
 
 
 def test_a_torn_line_is_told_as_such(tmp_path: Path) -> None:
-    """What a crash leaves is ended and told by the next line, wherever the line was cut; it is no manipulation."""
+    """The next line ends and tells what a crash leaves, wherever the line was cut; it is no manipulation."""
     path = tmp_path / "audit.jsonl"
     write(path, 1, 3)
     # It is written when the lines up to there are on the disk, so it is never that of a torn line.
@@ -263,7 +263,7 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
 
 
 def test_writers_without_a_common_turn_write_one_chain(tmp_path: Path) -> None:
-    """What is left of a killed server may still write while the next one begins."""
+    """A process that a killed server left may still write while the next one begins."""
     path, context = tmp_path / "audit.jsonl", get_context("fork")
 
     def write_some(number: int) -> None:

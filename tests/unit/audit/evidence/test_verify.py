@@ -180,7 +180,7 @@ def forged(original: Original, key: Ed25519PrivateKey) -> Lines:
 
 
 def test_a_chain_that_was_made_anew_has_a_bad_signature(original: Original) -> None:
-    """Who has no key cannot sign; with another key the name of it is another."""
+    """A forger without the key cannot sign; another key has another name."""
     lines = forged(original, Ed25519PrivateKey.generate())
     kind, (file, at) = original.found(lines)
     assert (kind, file) == (Kind.SIGNATURE, 0)
@@ -216,7 +216,7 @@ def test_a_compressed_file_is_checked_and_its_damage_found(original: Original, t
 
 
 def test_lost_lines_are_counted(tmp_path: Path) -> None:
-    """What the log admits to have lost is part of the report."""
+    """The losses that the log admits are part of the report."""
     path = tmp_path / "audit.jsonl"
     log = chained(path)
     log._limit = 2

@@ -31,7 +31,7 @@ def test_a_line_that_is_none_of_ours_is_sent_as_it_is() -> None:
 
 
 def test_every_event_has_all_of_its_fields_in_each_form() -> None:
-    """What a form has no field for is kept under the log's name."""
+    """A value for which a form has no field is kept under the log's name."""
     for event in EVERY_EVENT:
         fields = json.loads(encode_event(event, 1.5))
         told = json.loads(as_ocsf(fields, severity_of(fields)))
@@ -46,7 +46,7 @@ def test_every_event_has_all_of_its_fields_in_each_form() -> None:
 
 @given(st.text(), st.text())
 def test_no_text_breaks_out_of_cef(path: str, argument: str) -> None:
-    """Whatever a client calls its file, the message stays one line, with the same keys."""
+    """The message stays one line, with the same keys, whatever a client calls its file."""
     fields = {"time": "2027-01-01T00:00:00.000000Z", "event": "command", "path": path, "argument": argument}
     cef = as_cef(fields, 6)
     assert cef.isprintable()

@@ -83,7 +83,7 @@ def test_a_cursor_is_good_for_a_file_that_was_renamed_and_compressed(tmp_path: P
 
 
 def test_a_file_that_was_deleted_unread_is_counted(tmp_path: Path) -> None:
-    """What is left is read, and the loss is known."""
+    """The lines that are left are read, and the loss is known."""
     log = tmp_path / "audit.jsonl"
     append(log, lines(1, 3))
     behind = Tail(log)

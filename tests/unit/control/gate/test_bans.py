@@ -184,7 +184,7 @@ class TestOffice:
     """Many users behind one address, from which one has logged in well."""
 
     def test_one_colleagues_wrong_passwords_ban_that_name_alone(self) -> None:
-        """Whatever the number; after its tenth no hash is made for it, and the others log in."""
+        """The number does not matter; after the tenth no hash is made for that name, and the others log in."""
         gate = Gate()
         gate.log_in(OFFICE)
         gate.fail(OFFICE, times=9)
@@ -277,6 +277,18 @@ def test_the_exempt_are_never_banned_and_come_as_fast_as_they_like() -> None:
             gate.penalties.ban(address, 60)
     gate.fail("10.0.0.6", times=10)
     assert gate.is_banned("10.0.0.6")
+
+
+def test_who_becomes_exempt_is_listed_and_counted_no_more() -> None:
+    """A reload ends the bans of addresses that it exempts; those of others, and of wider networks, go on."""
+    gate = Gate()
+    gate.fail(GUESSER, times=10)
+    gate.penalties.ban(OFFICE, 60)
+    gate.penalties.ban("192.0.0.0/16", 120)
+    gate.penalties.use(Config.model_validate({"penalties": {"exempt": ["192.0.2.0/24"]}}))
+    assert ([ban.client for ban in gate.penalties.bans()], gate.penalties.count()) == ([OFFICE, "192.0.0.0/16"], 2)
+    assert gate.events[-1] == Unbanned(DAEMON, GUESSER, "operator")
+    assert not gate.is_banned(GUESSER)
 
 
 def test_without_penalties_an_operator_may_still_ban() -> None:
@@ -400,7 +412,7 @@ class TestFullTable:
         assert banned == {f"192.0.2.{number}" for number in (*range(1, SLOTS_IN_BUCKET), 101)}
 
     def test_known_clients_stay_before_failures(self) -> None:
-        """What an attacker brings pushes out what an attacker brought."""
+        """An attacker's addresses push out an attacker's addresses."""
         gate = Gate(SLOTS_IN_BUCKET, penalties={"network": {"failures": None}})
         gate.log_in(OFFICE)
         for number in range(1000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,9 +23,9 @@ def keeper(gate: Gate, state: Driven) -> LastingBans:
     return LastingBans(gate.penalties, state.store, gate.clock)
 
 
-def after_restart(state: Driven, gate: Gate) -> Gate:
+def after_restart(state: Driven, gate: Gate, places: int = 4096) -> Gate:
     """Return a new server's gate, which has read the file, at the time of the old one."""
-    made = Gate()
+    made = Gate(places)
     made.clock.rightNow = gate.clock.seconds()
     state.answer(keeper(made, state).load())
     return made
@@ -68,6 +69,66 @@ def test_a_ban_that_was_lifted_does_not_come_back(tmp_path: Path) -> None:
         state.answer(kept.look())
         assert after_restart(state, gate).penalties.bans() == []
         assert state.answer(state.store.run(lambda file: list(facts.every(file, KIND, 0.0)))) == []
+
+
+def test_a_clock_that_was_ahead_makes_no_ban_longer(tmp_path: Path) -> None:
+    """Nor a repeater, nor the time for which an office is known: each lasts as long as if it began now, at most."""
+    days = 20 * 86400.0
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        gate.clock.advance(days)
+        gate.fail(GUESSER, times=10)
+        gate.log_in(OFFICE)
+        gate.penalties.ban("198.51.100.0/24", 7200)
+        state.answer(keeper(gate, state).look())
+        gate.clock.rightNow -= days
+        again = after_restart(state, gate)
+        # Written anew, and read by one more server: it has not begun again.
+        again.clock.advance(100)
+        state.answer(keeper(again, state).look())
+        again = after_restart(state, again)
+        assert [ban.until - again.clock.seconds() for ban in again.penalties.bans()] == [800, 7100]
+        again.clock.advance(800)
+        assert not again.is_banned(GUESSER)
+        again.clock.advance(86400)
+        again.fail(GUESSER, times=10)
+        assert again.banned[-1][2] == 900
+        again.clock.advance(7 * 86400)
+        assert not again.penalties.is_known(OFFICE)
+
+
+def test_a_fact_of_before_lengths_were_kept_holds(tmp_path: Path) -> None:
+    """Until the moment that it tells."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        until = gate.clock.seconds() + 5000
+        told = {"until": until, "known": 0.0, "calm": until, "level": 1, "reason": "operator", "words": ""}
+        state.answer(state.store.run(facts.put, KIND, GUESSER, json.dumps(told), until))
+        assert [ban.until for ban in after_restart(state, gate).penalties.bans()] == [until]
+
+
+def test_what_was_lifted_while_no_keeper_lived_does_not_come_back(tmp_path: Path) -> None:
+    """The next one removes it from the file; not what the server could not read at its start."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        gate.fail(GUESSER, times=10)
+        gate.penalties.ban(OFFICE, 60)
+        state.answer(keeper(gate, state).look())
+        unread = Gate()
+        unread.clock.rightNow = gate.clock.seconds()
+        state.answer(keeper(unread, state).look())
+        gate.penalties.lift(GUESSER)
+        state.answer(keeper(gate, state).look())
+        again = after_restart(state, gate, places=32)
+        assert [ban.client for ban in again.penalties.bans()] == [OFFICE]
+        again.penalties.lift(OFFICE)
+        # Its place is another's by now: all of them are.
+        for number in range(256):
+            again.penalties.ban(f"192.0.2.{number}", 30)
+        again.clock.advance(31)
+        assert again.penalties.table.get(OFFICE) is None
+        state.answer(keeper(again, state).look())
+        assert after_restart(state, again).penalties.bans() == []
 
 
 def test_while_the_file_is_broken_penalties_live_in_memory(tmp_path: Path) -> None:

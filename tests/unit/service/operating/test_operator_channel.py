@@ -85,6 +85,9 @@ class Ground:
             "long": Question(Role.VIEWER, lambda: "x" * 100_000),
             "fail": Question(Role.VIEWER, self._fail),
             "end": Question(Role.OPERATOR, lambda user=None: f"ended {user}"),
+            "decline": Question(Role.OPERATOR, self._decline),
+            "decide": Question(Role.OPERATOR, self._wait),
+            "break": Question(Role.OPERATOR, self._fail),
         }
         self.desk = Desk(questions, self.callers, bus, self.clock, lambda transport: transport.uid)
 
@@ -97,6 +100,9 @@ class Ground:
         self.later.append(Deferred())
         return self.later[-1]
 
+    def _decline(self, place: str) -> None:
+        raise Trouble(f"{place} is everybody")
+
     def _fail(self) -> None:
         raise ZeroDivisionError("secret")
 
@@ -106,7 +112,7 @@ class Ground:
     @property
     def orders(self) -> list[tuple[object, ...]]:
         return [
-            (each.uid, each.account, each.order, each.argument, each.result)
+            (each.uid, each.account, each.order, each.argument, each.result, each.reason)
             for each in self.published
             if isinstance(each, Ordered)
         ]
@@ -176,9 +182,30 @@ def test_roles_decide_and_the_log_has_the_orders() -> None:
     assert stranger.ask("look") == {"trouble": "look is not for user2000", "id": 1}
     assert root.ask("end", user="alice") == {"answer": "ended alice", "id": 1}
     assert ground.orders == [
-        (1000, "user1000", "end", "user=alice", "refused"),
-        (2000, "user2000", "look", None, "refused"),
-        (0, "user0", "end", "user=alice", "accepted"),
+        (1000, "user1000", "end", "user=alice", "refused", "end is not for user1000"),
+        (2000, "user2000", "look", None, "refused", "look is not for user2000"),
+        (0, "user0", "end", "user=alice", "accepted", None),
+    ]
+
+
+def test_the_log_has_what_became_of_an_order() -> None:
+    """Of one that is declined, at once or later, or does not fit, the reason; no text of an exception."""
+    ground = Ground()
+    root = ground.connect(0)
+    assert root.ask("decline", place="0.0.0.0/0") == {"trouble": "0.0.0.0/0 is everybody", "id": 1}
+    root.ask("decline")
+    root.ask("break")
+    root.say(b'{"ask": "decide", "id": 1}\n' * 2)
+    assert len(ground.orders) == 3
+    ground.later[0].errback(Trouble("it is too late"))
+    ground.clock.advance(0)
+    ground.later[1].callback(None)
+    assert [(order, result, reason) for _, _, order, _, result, reason in ground.orders] == [
+        ("decline", "refused", "0.0.0.0/0 is everybody"),
+        ("decline", "refused", "the arguments do not fit: missing a required argument: 'place'"),
+        ("break", "refused", "internal error"),
+        ("decide", "refused", "it is too late"),
+        ("decide", "accepted", None),
     ]
 
 
@@ -207,8 +234,14 @@ def test_refusals_do_not_fill_the_log() -> None:
         (b'{"ask": "end", "with": {"user": 1}, "id": 1}', "user is no text of at most 1024 characters"),
         (b'{"ask": "end", "with": {"name": "x"}, "id": 1}', "the arguments do not fit: "),
         (b'{"ask": "fail", "id": 1}', "internal error; see the server's log"),
+        (b"{}", "a question is {"),
+        (b'{"answer": 1, "id": 1}', "a question is {"),
+        (b'{"ask": "look", "id": NaN}', "this is no JSON object"),
+        (b'{"ask": "look", "id": -Infinity}', "this is no JSON object"),
+        (b'{"ask": "look", "id": 1e999}', "this is no JSON object"),
+        (b'{"ask": "look", "id": ' + b"[" * 900 + b"]" * 900 + b"}", "an id is a number or a text"),
     ],
-    ids=range(8),
+    ids=range(14),
 )
 def test_what_cannot_be_answered(line: bytes, trouble: str) -> None:
     """The connection goes on, and no text of an exception is told."""
@@ -219,7 +252,7 @@ def test_what_cannot_be_answered(line: bytes, trouble: str) -> None:
 
 
 def test_nothing_is_read_before_the_user_is_known() -> None:
-    """What comes meanwhile is answered then."""
+    """A question that comes meanwhile is answered then."""
     ground = Ground()
     ground.callers.slow = Deferred()
     peer = ground.connect()
@@ -337,7 +370,7 @@ def test_connections_are_counted() -> None:
 
 
 def test_the_end_of_the_desk_ends_every_connection() -> None:
-    """What was said goes out first; answers that come behind it are said to nobody."""
+    """Answers that were said go out first; answers that come behind them are said to nobody."""
     ground = Ground()
     peer = ground.connect()
     peer.say(b'{"ask": "wait", "id": 1}\n')

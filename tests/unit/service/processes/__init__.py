@@ -1,1 +1,1 @@
-"""What processes share, and how they are kept: without a process."""
+"""The tables that processes share, and how they are kept: without a process."""

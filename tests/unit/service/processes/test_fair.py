@@ -12,7 +12,7 @@ from tests.reactor import Reactor
 
 
 class Port:
-    """What the reactor's adoptStreamPort returns, as far as it is used; it counts what it accepts."""
+    """The port that the reactor's adoptStreamPort returns, as far as it is used; it counts what it accepts."""
 
     numberAccepts = 100
 

@@ -66,7 +66,7 @@ def test_files_and_directories_too(tmp_path: Path) -> None:
     st.lists(st.tuples(st.sampled_from(["ask", "store", "die"]), st.integers(0, 1), st.integers(1, 60)), max_size=50)
 )
 def test_never_more_than_the_quota(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever two processes ask for, store and die over: it never exceeds the quota, nor is room lost."""
+    """The sum never exceeds the quota, nor is room lost, whatever two processes ask for, store and die over."""
     views = tables()
     both = [SharedAccount(Path("/nowhere"), table) for table in views]
     used, reserved = 0, [0, 0]
@@ -87,7 +87,7 @@ def test_never_more_than_the_quota(steps: list[tuple[str, int, int]]) -> None:
 
 
 def test_a_count_is_for_both(tmp_path: Path) -> None:
-    """Who did not count knows it all the same, and need not."""
+    """The process that did not count knows the result all the same, and need not count."""
     (tmp_path / "file").write_bytes(b"x" * 30)
     (tmp_path / "folder").mkdir()
     clock = Clock()
@@ -145,7 +145,7 @@ def test_a_count_waits_for_changes_under_way(tmp_path: Path) -> None:
 
 
 def test_who_dies_in_a_change_makes_a_count_due(tmp_path: Path) -> None:
-    """What it wrote and did not tell is found; what it had set aside is free; a count it was in is no obstacle."""
+    """Bytes it wrote and did not tell are found; room it had set aside is free; a count it was in is no obstacle."""
     clock = Clock()
     views = tables()
     one, other = (SharedAccount(tmp_path, table, clock.seconds) for table in views)

@@ -96,7 +96,7 @@ def test_what_it_tells_is_its_own(both: tuple[SharedCounts, SharedCounts]) -> No
 
 
 def test_a_full_table_refuses() -> None:
-    """What cannot be counted is not let in, and not half counted."""
+    """A session that cannot be counted is not let in, and not half counted."""
     one, _ = two_tables(keys=1)
     counts = SharedCounts(one)
     for number in range(SLOTS_IN_BUCKET):
@@ -107,7 +107,7 @@ def test_a_full_table_refuses() -> None:
 
 
 def test_a_user_has_one_rate_in_both() -> None:
-    """What a session here spends, a session there waits for."""
+    """A session there waits for what a session here spends."""
     clock = Clock()
     one, other = (SharedRates(clock, table) for table in two_tables())
     here, there = (rates.pace("alice", Direction.DOWNLOAD, RATE, None) for rates in (one, other))

@@ -23,7 +23,7 @@ class Process:
         self.build.labels("1").set(1)
 
     def families(self) -> Families:
-        """What it tells the supervisor, there and back."""
+        """The message to the supervisor, there and back."""
         return from_text(to_text(taken(self.registry)))
 
 
@@ -93,7 +93,7 @@ def test_a_dead_process_takes_its_gauges_along_and_leaves_its_counters() -> None
 
 @given(st.lists(st.tuples(st.sampled_from(["count", "tell", "die"]), st.integers(0, 1)), max_size=40))
 def test_a_counter_never_goes_backwards(steps: list[tuple[str, int]]) -> None:
-    """Whatever processes count, tell and die: what is shown only grows, and holds all that was told."""
+    """The sum that is shown only grows, and holds all that was told, however processes count, tell and die."""
     sums = Sums(CollectorRegistry())
     processes = [Process(), Process()]
     told, unsaid, last = 0, [0, 0], 0.0

@@ -33,7 +33,7 @@ def total(table: CountTable, key: str) -> int:
 
 @given(STEPS)
 def test_the_sum_is_what_the_living_hold(steps: list[tuple[str, int, str]]) -> None:
-    """Whatever processes claim, release and die, in any order: every process sees the sum of what the others hold."""
+    """Every process sees the sum of what the others hold, however processes claim, release and die, in any order."""
     views = tables()
     model: list[Counter[str]] = [Counter() for _ in views]
     for what, process, key in steps:
@@ -80,7 +80,7 @@ def test_as_many_keys_as_it_was_made_for() -> None:
 
 
 def test_a_value_begins_with_the_first_holder() -> None:
-    """Who comes later finds it as it is, and after the last one it begins anew."""
+    """A holder that comes later finds it as it is, and after the last one it begins anew."""
     one, other, _ = tables()
     slot = one.claim("rate", 1.5)
     one.set_value(slot, 2.5)

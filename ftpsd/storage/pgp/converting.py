@@ -1,0 +1,215 @@
+"""
+An upload on its way through gpg: what comes in is encrypted or decrypted, and only that reaches the disk.
+
+* Encrypting: the client's bytes are in memory, in a pipe and in gpg, never on the disk. Watchers of uploads (scanners)
+  see the client's bytes before gpg does: plaintext is scanned.
+* Decrypting: the plaintext goes into the hidden partial, which is the stored file, so its watchers see the plaintext
+  too. It is published when gpg has ended with 0 and all that was asked about the signature holds, and is removed
+  otherwise.
+* write() takes all of its bytes, returns within a quantum, and tells when the next are to wait: what gpg or a watcher
+  has not taken is in memory, and no more than one write. Nothing is resumable: half a message cannot be gone on with.
+* gpg that moves nothing for `patience` seconds is killed: IO, 451. A message that is not to be used is REFUSED, 550.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from time import monotonic, sleep
+
+from ftpsd.storage.base import Conversion, Kind, NotYet, Sink, StorageError
+from ftpsd.storage.pgp.gpg_child import GpgChild, StatusTooLong
+from ftpsd.storage.pgp.gpg_status import fault_of_keys, fault_of_opening, is_sealed
+from ftpsd.storage.pgp.key_home import KeyHome, NoGnuPG
+from ftpsd.storage.pgp.treatment import Treatment
+from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.growing import PAUSE, Watcher
+from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
+
+# Seconds of a call: that of a quantum.
+BUDGET = 0.010
+
+
+class ConvertingSink:
+    """An upload called *sent_as* by its client, which goes through gpg into *inner*; *watchers* see what comes in."""
+
+    def __init__(
+        self, inner: Sink, sent_as: VirtualPath, treatment: Treatment, home: KeyHome, watchers: Sequence[Watcher]
+    ) -> None:
+        self.path = inner.path
+        self.offset = 0
+        self.sha256: str | None = None
+        self.conversion = Conversion(sent_as)
+        self._inner = inner
+        self._treatment = treatment
+        self._watchers = [_Seat(watcher) for watcher in watchers]
+        self._deciding = [*watchers]
+        self._digest = hashlib.sha256()
+        self._received = self._written = 0
+        self._waiting = memoryview(b"")
+        self._is_stuck = False
+        self._is_judged = False
+        try:
+            self._gpg = GpgChild(home, treatment.arguments, needs_agent=treatment.needs_agent)
+        except (NoGnuPG, OSError) as error:
+            self._let_go()
+            raise StorageError(Kind.IO, self.path, why=f"gpg cannot be started: {error}") from error
+
+    def write(self, data: memoryview) -> bool:
+        """Take all of *data*; return whether more should wait. Who writes on at once waits here."""
+        if not data:
+            return self._is_behind(0.0 if self._is_stuck else BUDGET)
+        while self._is_behind(BUDGET):
+            sleep(PAUSE)
+        self._digest.update(data)
+        self._received += len(data)
+        self._show(data)
+        taken = self._pump(data, BUDGET)
+        self._waiting = memoryview(bytes(data[taken:]))  # the buffer is the caller's
+        return self._has_rest
+
+    def prepare(self) -> bool:
+        """Do a piece of the rest of the way; True when gpg has ended well, and the inner upload is ready."""
+        if not self._is_judged:
+            if self._is_behind(BUDGET):
+                raise NotYet(PAUSE)
+            try:
+                while self._deciding:
+                    if not self._deciding[0].finish():
+                        return False
+                    del self._deciding[0]
+            except Refusal as refusal:
+                refusal.sha256 = self._digest.hexdigest()
+                raise self._told(refusal) from None
+            if not self._finish():
+                self._require_motion()
+                raise NotYet(PAUSE)
+            self._judge()
+            self._is_judged = True
+        return self._inner.prepare()
+
+    def trace(self) -> Trace:
+        """Return the trace of the published file."""
+        return self._inner.trace()
+
+    def commit(self) -> None:
+        """Publish."""
+        try:
+            while not self._is_prepared():
+                pass
+            self._inner.commit()
+            self.sha256 = self._inner.sha256
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Give up: nothing of it stays."""
+        self._gpg.close()
+        self._let_go()
+
+    def _is_prepared(self) -> bool:
+        try:
+            return self.prepare()
+        except NotYet as wait:
+            sleep(wait.seconds)
+            return False
+
+    def _let_go(self) -> None:
+        for seat in self._watchers:
+            seat.watcher.close()
+        self._inner.abort()
+
+    def _show(self, data: memoryview) -> None:
+        try:
+            for seat in self._watchers:
+                seat.show(data)
+        except Refusal as refusal:
+            raise self._told(refusal) from None
+
+    def _told(self, refusal: Refusal) -> Refusal:
+        """Complete what is said about an upload that the gate refuses; there is no file to be kept."""
+        refusal.bytes, refusal.path = self._received, self.path
+        refusal.not_kept = "the plaintext of an encrypting path is not kept"
+        self._gpg.close()
+        return refusal
+
+    def _is_behind(self, wait: float) -> bool:
+        """Go on with what waits, for up to *wait* s; return whether something does. Raises: IO when gpg is stuck."""
+        self._show(memoryview(b""))
+        if self._waiting:
+            taken = self._pump(self._waiting, wait)
+            self._waiting = self._waiting[taken:]
+            # A gpg that has not moved at the last call is only looked at, so that it holds no worker.
+            self._is_stuck = not taken
+            if self._waiting:
+                self._require_motion()
+        return self._has_rest
+
+    @property
+    def _has_rest(self) -> bool:
+        return bool(self._waiting) or any(seat.rest for seat in self._watchers)
+
+    def _pump(self, data: memoryview, wait: float) -> int:
+        try:
+            return self._gpg.pump(data, wait, self._take)
+        except StatusTooLong:
+            raise self._fault(Kind.REFUSED, "gpg has said too much") from None
+
+    def _finish(self) -> bool:
+        try:
+            return self._gpg.finish(BUDGET, self._take)
+        except StatusTooLong:
+            raise self._fault(Kind.REFUSED, "gpg has said too much") from None
+
+    def _take(self, data: memoryview) -> None:
+        self._written += len(data)
+        if not self._treatment.allows(self._received, self._written):
+            most = self._treatment.max_expansion
+            raise self._fault(Kind.REFUSED, f"it opens to more than {most} times its size (max_expansion)")
+        self._inner.write(data)
+
+    def _require_motion(self) -> None:
+        if monotonic() - self._gpg.moved > self._treatment.patience:
+            raise self._fault(Kind.IO, f"gpg has moved nothing for {self._treatment.patience:g} s and was ended")
+
+    def _judge(self) -> None:
+        code = self._gpg.code
+        assert code is not None
+        if code < 0:
+            raise self._fault(Kind.IO, f"gpg was ended by signal {-code}")
+        treatment = self._treatment
+        if treatment.decrypts:
+            fault, signer = fault_of_opening(code, self._gpg.status, treatment.verify_from)
+        else:
+            fault = fault_of_keys(self._gpg.status)
+            signer = treatment.sign_with
+            if fault is None and not is_sealed(code, self._gpg.status, signs=signer is not None):
+                raise self._fault(Kind.IO, f"gpg did not encrypt it, and ended with {code}")
+        if fault is not None:
+            raise self._fault(Kind.REFUSED, fault)
+        self.conversion.sha256 = self._digest.hexdigest()
+        self.conversion.signer = signer
+
+    def _fault(self, kind: Kind, why: str) -> StorageError:
+        self._gpg.close()
+        return StorageError(kind, self.path, why=f"pgp: {why}")
+
+
+class _Seat:
+    """A watcher, and the *rest* of the bytes that it has not taken yet: they are nowhere else."""
+
+    __slots__ = ("rest", "watcher")
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.rest = memoryview(b"")
+
+    def show(self, data: memoryview) -> None:
+        """Show it its rest, or else *data*, which only comes when there is none."""
+        shown = self.rest or data
+        if not shown:
+            return
+        taken = self.watcher.update(shown)
+        left = shown[len(shown) if taken is None else taken :]
+        self.rest = left if self.rest else memoryview(bytes(left))

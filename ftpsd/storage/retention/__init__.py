@@ -1,0 +1,1 @@
+"""Files whose time is over: which they are, and how they go. Holds keep them."""
