@@ -19,7 +19,7 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import FileStored, Who
 from ftpsd.config.automation.event_sinks import Events
 from ftpsd.durable.store import Store
-from ftpsd.events.ledger import Ledger
+from ftpsd.events.event_ledger import Ledger
 from ftpsd.events.record_tables import last_number
 from ftpsd.values.direction import Result
 from ftpsd.values.trace import Trace

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.bus import Sink
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.sources.source_files import order_of
-from ftpsd.doctor.sources_asked import ask_each
+from ftpsd.doctor.others.sources_asked import ask_each
 from ftpsd.processes.seat import Place, process_count
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem

@@ -16,8 +16,8 @@ from twisted.cred.portal import Portal
 
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.tls.certificates import CertificatePair

@@ -32,8 +32,8 @@ from ftpsd.auth.accounts import Accounts, FileAccounts
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.credentials import WithCode
 from ftpsd.auth.factors import SecondFactors
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, Granted, IAvatar, IProved, Proved
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Config

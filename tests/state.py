@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, execute, fail
 
 from ftpsd.durable import facts
 from ftpsd.durable.opening import state_opened
-from ftpsd.durable.schema import BEGUN, migrate
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
+from ftpsd.durable.tables import BEGUN, migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")

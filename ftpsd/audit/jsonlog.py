@@ -29,7 +29,7 @@ from typing import Literal
 from twisted.logger import Logger
 
 from ftpsd.audit.events import CommandDone, Event
-from ftpsd.audit.evidence.chain import Chain, Framed, open_log
+from ftpsd.audit.evidence.hash_chain import Chain, Framed, open_log
 from ftpsd.audit.journal import ERROR, leads_to_journal, priority_of
 from ftpsd.audit.jsonline import encode_event, encode_lost
 

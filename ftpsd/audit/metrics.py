@@ -18,11 +18,11 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics
 
 from ftpsd.audit import events
-from ftpsd.audit.accept_events import UploadRefused
 from ftpsd.audit.counting import Counters, Gauges, Histograms
-from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.audit.topics.accept_events import UploadRefused
+from ftpsd.audit.topics.encryption_events import FileDamaged
 from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
 

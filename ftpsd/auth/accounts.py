@@ -16,11 +16,11 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from ftpsd.auth import passwords
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
-from ftpsd.auth.rehashing import Rehash, is_old
+from ftpsd.auth.hashing import passwords
+from ftpsd.auth.hashing.new_hashes import Rehash, is_old
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from ftpsd.wire.address import client_of
 

@@ -41,9 +41,9 @@ from ftpsd.auth.credentials import (
     WithCode,
 )
 from ftpsd.config.users import UserRecord
-from ftpsd.values.hours import are_now
-from ftpsd.values.login_method import CERTIFICATE, PASSWORD, LoginMethod
-from ftpsd.values.second_factor import is_code, split
+from ftpsd.values.login.hours import are_now
+from ftpsd.values.login.login_method import CERTIFICATE, PASSWORD, LoginMethod
+from ftpsd.values.login.second_factor import is_code, split
 from ftpsd.wire.address import client_of
 from ftpsd.workers import PoolBusy
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor import InvalidToken
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from ftpsd.values.second_factor import DIGITS, SecondFactor, digest_of
+from ftpsd.values.login.second_factor import DIGITS, SecondFactor, digest_of
 
 STEP: Final = 30
 """Seconds."""

@@ -15,8 +15,8 @@ from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
 from ftpsd.config.users import UserRecord
-from ftpsd.values.client_certificate import CertificateFault, ClientCertificate
-from ftpsd.values.login_method import PASSWORD, CertificateMatch
+from ftpsd.values.login.client_certificate import CertificateFault, ClientCertificate
+from ftpsd.values.login.login_method import PASSWORD, CertificateMatch
 from ftpsd.workers import PoolBusy
 
 

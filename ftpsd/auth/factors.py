@@ -32,10 +32,10 @@ from ftpsd.auth.codes import STEP, TOLERANCE, offset_of, step_at
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
 from ftpsd.config.users import UserRecord
 from ftpsd.durable import facts
-from ftpsd.durable.schema import BEGUN
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
-from ftpsd.values.second_factor import digest_of
+from ftpsd.durable.tables import BEGUN
+from ftpsd.values.login.second_factor import digest_of
 from ftpsd.wire.address import client_of
 from ftpsd.workers import PoolBusy
 

@@ -129,7 +129,7 @@ def account_in(config: Config, name: str, host: str | None) -> str:
 def opened(config: Config) -> Iterator[Connection]:
     """Open the state file for one transaction."""
     from ftpsd.durable.opening import state_opened
-    from ftpsd.durable.trouble import StateTrouble
+    from ftpsd.durable.state_trouble import StateTrouble
 
     if config.state is None:
         raise click.UsageError("There is no state file to keep it in: name one in `state`.")

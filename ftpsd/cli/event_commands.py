@@ -120,7 +120,7 @@ def _ledger(path: Path) -> Iterator[tuple[Connection, Config]]:
     """Open the state file of the configuration at *path*, in one transaction."""
     from ftpsd.config.reading import load_config
     from ftpsd.durable.opening import state_opened
-    from ftpsd.durable.trouble import StateTrouble
+    from ftpsd.durable.state_trouble import StateTrouble
 
     config = load_config(path)
     if config.events is None or config.state is None:

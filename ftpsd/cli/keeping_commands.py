@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ftpsd.cli.asking import Server, socket_options
-from ftpsd.cli.live_commands import ask
+from ftpsd.cli.running.live_commands import ask
 from ftpsd.cli.terminal import counted, print_table, shown
 
 FILES = ("user", "path", "days", "bytes", "rule", "action")

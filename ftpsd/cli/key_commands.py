@@ -75,7 +75,7 @@ def import_from(config: Path, file: Path, as_json: bool) -> None:
 @click.argument("key")
 def remove(config: Path, key: str) -> None:
     """Remove KEY, a fingerprint, with its secret part. Files that were encrypted to it stay encrypted to it."""
-    from ftpsd.config.keeping import check_key_id
+    from ftpsd.config.keeping_rules import check_key_id
     from ftpsd.storage.pgp.keyring import remove_key
 
     try:

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftpsd import __version__
-from ftpsd.cli.ban_commands import ban, bans, unban
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.encrypting.rekey_command import rekey
 from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
-from ftpsd.cli.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
 from ftpsd.cli.review_command import access
+from ftpsd.cli.running.ban_commands import ban, bans, unban
+from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,

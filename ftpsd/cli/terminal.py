@@ -113,7 +113,7 @@ def ask_password(from_stdin: bool) -> str:
 
 def hashed(password: str) -> str:
     """Return the hash of *password*; clients cannot send control characters, so it may not hold any."""
-    from ftpsd.auth.passwords import hash_password
+    from ftpsd.auth.hashing.passwords import hash_password
 
     if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in password):
         raise click.UsageError("A password cannot hold control characters.")

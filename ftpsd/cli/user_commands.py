@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftpsd.cli.ending import end_now, now_option, require_server
 from ftpsd.cli.enrol_command import enrol_user, forget_user
+from ftpsd.cli.running.ending_users import end_now, now_option, require_server
 from ftpsd.cli.terminal import (
     FILE,
     RELOAD,

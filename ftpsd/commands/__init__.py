@@ -8,7 +8,7 @@ from ftpsd.commands import (
     checksums,
     copying,
     dataport,
-    facts,
+    file_facts,
     files,
     information,
     listing,
@@ -21,7 +21,7 @@ from ftpsd.commands import (
 from ftpsd.control.table import CommandTable
 
 _FAMILIES = (
-    login, security, dataport, parameters, transfer, listing, files, facts, checksums, site, copying, information,
+    login, security, dataport, parameters, transfer, listing, files, file_facts, checksums, site, copying, information,
 )  # fmt: skip
 
 TABLE = CommandTable(module.family for module in _FAMILIES)

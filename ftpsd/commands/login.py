@@ -20,8 +20,8 @@ from functools import partial
 
 from twisted.internet.defer import CancelledError
 
-from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import LoggedIn, LoginRefused
+from ftpsd.audit.topics.enrolment_events import CertificateEnrolled
 from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.factors import Question
@@ -33,7 +33,7 @@ from ftpsd.control.state.remembered import Named, Proven
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.values.login_method import PASSWORD
+from ftpsd.values.login.login_method import PASSWORD
 from ftpsd.wire.hostname import HostNameError, parse_host
 from ftpsd.wire.reply import Reply, ReplyError
 

@@ -18,7 +18,7 @@ from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, Prefix
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.encrypting.encryption import Encryption
-from ftpsd.config.evidence.sections import AuditChain, ShipTarget
+from ftpsd.config.evidence.evidence_sections import AuditChain, ShipTarget
 from ftpsd.config.fields import (
     Address,
     Announced,
@@ -46,12 +46,12 @@ from ftpsd.config.fields import (
     TransferThreads,
     check_filled,
 )
-from ftpsd.config.keeping import Fingerprint, KeyId, NonEmptyText, Patterns, Percent
+from ftpsd.config.keeping_rules import Fingerprint, KeyId, NonEmptyText, Patterns, Percent
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
-from ftpsd.config.sources.sections import HTTP, LDAP, PAM, Order
+from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
-from ftpsd.values.login_method import LoginMethod
+from ftpsd.values.login.login_method import LoginMethod
 
 
 class Section(BaseModel):

@@ -14,7 +14,7 @@ from ftpsd.config.checks.port_clashes import clashes, misplaced
 from ftpsd.config.client_certificates import contradictions
 from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG
 from ftpsd.config.encrypting.encryption import contradictions as contradictions_of_keys
-from ftpsd.config.keeping import contradictory_keeping
+from ftpsd.config.keeping_rules import contradictory_keeping
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key, parse, read_text

@@ -25,7 +25,7 @@ from ftpsd.control import border
 from ftpsd.control.backlog import TOO_LONG, Backlog
 from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import at_work, command_done, respond
-from ftpsd.control.penalties import BANNED, RATE
+from ftpsd.control.gate.penalties import BANNED, RATE
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
 from ftpsd.control.state.limits import REJECTIONS, WITHOUT_LOGIN
 from ftpsd.control.state.phase import After, Phase

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from ftpsd import start
-from ftpsd.auth.passwords import hash_password
+from ftpsd.auth.hashing.passwords import hash_password
 from ftpsd.config.control_socket import LONGEST_PATH
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.users import UserRecord, check_name, read_users

@@ -11,7 +11,7 @@ from ftpsd.auth.factors import clocks_of_devices
 from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, warning
 from ftpsd.durable.opening import state_opened
-from ftpsd.durable.trouble import StateTrouble
+from ftpsd.durable.state_trouble import StateTrouble
 
 
 def look_at_clocks(config: Config) -> Iterator[Finding]:

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ftpsd.doctor.clocks import look_at_clocks
-from ftpsd.doctor.engines import look_at_engines
 from ftpsd.doctor.finding import Finding, warning
 from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
-from ftpsd.doctor.ledger_look import look_at_events
+from ftpsd.doctor.key_exchange import look_at_key_exchange
 from ftpsd.doctor.machine import daemons_at, look_at_machine
+from ftpsd.doctor.others.engines_asked import look_at_engines
+from ftpsd.doctor.others.ledger_look import look_at_events
+from ftpsd.doctor.others.receivers_tried import look_at_receivers
+from ftpsd.doctor.others.sources_asked import look_at_sources
 from ftpsd.doctor.probe import Login, doors, visit
-from ftpsd.doctor.quantum import look_at_key_exchange
-from ftpsd.doctor.receivers_tried import look_at_receivers
 from ftpsd.doctor.rights import look_at_homes
-from ftpsd.doctor.sources_asked import look_at_sources
 from ftpsd.service.load import Loaded
 
 

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.durable import facts
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.workers import PoolBusy
 
 log = Logger()

@@ -18,8 +18,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from ftpsd.durable.schema import migrate, refuse_newer, version_of
-from ftpsd.durable.trouble import StateTrouble, broken, described
+from ftpsd.durable.state_trouble import StateTrouble, broken, described
+from ftpsd.durable.tables import migrate, refuse_newer, version_of
 
 FILE_MODE: Final = 0o600
 # Seconds that a transaction waits for those of other processes.

@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from ftpsd.durable.opening import open_state
-from ftpsd.durable.trouble import StateTrouble, described
+from ftpsd.durable.state_trouble import StateTrouble, described
 from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")

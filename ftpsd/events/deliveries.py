@@ -16,15 +16,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
-from ftpsd.audit.ledger_events import EventsRemoved
+from ftpsd.audit.topics.ledger_events import EventsRemoved
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.automation.sink_files import SinkFiles
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.events import progress_tables as tables
 from ftpsd.events.delivery import Delivery, Receiver
 from ftpsd.events.json_lines import JSONLines
-from ftpsd.events.program import Program
+from ftpsd.events.program_sink import Program
 from ftpsd.events.record_tables import last_number
 from ftpsd.workers import PoolBusy, Workers
 

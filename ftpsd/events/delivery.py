@@ -25,10 +25,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
-from ftpsd.audit.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
 from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.events import progress_tables as tables
 from ftpsd.events.progress_tables import Progress, Row, State
 from ftpsd.events.record_tables import Record, fetch

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from ftpsd import __version__
-from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.hashing.passwords import VerifiedCache
 from ftpsd.config.model import Listener
 from ftpsd.durable.store import Store
 from ftpsd.processes.fair import FairPort

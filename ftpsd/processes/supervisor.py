@@ -26,7 +26,7 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
-from ftpsd.auth.passwords import MOST_VERIFIED
+from ftpsd.auth.hashing.passwords import MOST_VERIFIED
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child, Deaths

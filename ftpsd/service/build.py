@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
-from ftpsd.auth.certified.enrolling import EnrollingChecker
+from ftpsd.auth.certified.pinning import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
@@ -23,20 +23,20 @@ from ftpsd.scanning.accept_gate import GateParts
 from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
 from ftpsd.scanning.verdict import Verdict
+from ftpsd.service.building.client_policies import client_policies
+from ftpsd.service.building.upload_policy import upload_policy
+from ftpsd.service.building.vaults import make_vault
 from ftpsd.service.changing.addresses import PublicAddresses
-from ftpsd.service.client_policies import client_policies
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
-from ftpsd.service.upload_policy import upload_policy
-from ftpsd.service.vaults import make_vault
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.clients.policy import ClientPolicy
+from ftpsd.tls.clients.client_policy import ClientPolicy
 from ftpsd.tls.session_tls import TLSPolicy
-from ftpsd.values.login_method import LoginMethod
+from ftpsd.values.login.login_method import LoginMethod
 
 log = Logger()
 

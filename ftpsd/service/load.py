@@ -15,8 +15,8 @@ from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.sources.source_files import SourceFiles
 from ftpsd.config.users import UserRecord, Users
+from ftpsd.service.building.pairs import Certificates
 from ftpsd.service.inspecting.inspection import inspect
-from ftpsd.service.pairs import Certificates
 from ftpsd.tls.certificates import CertificatePair
 
 

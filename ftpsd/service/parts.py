@@ -13,18 +13,18 @@ from prometheus_client import CollectorRegistry
 from twisted.logger import Logger
 
 from ftpsd import __version__
-from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.encryption_events import FileDamaged
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.jsonlog import JSONLog
-from ftpsd.audit.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.metrics import Metrics
-from ftpsd.audit.retention_events import RetentionEvent
-from ftpsd.audit.state_events import StateFailed, StateRestored
+from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
+from ftpsd.audit.topics.encryption_events import FileDamaged
+from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
+from ftpsd.audit.topics.retention_events import RetentionEvent
+from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -34,7 +34,7 @@ from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.events.deliveries import Deliveries
-from ftpsd.events.ledger import Ledger
+from ftpsd.events.event_ledger import Ledger
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.outputs import chain_of

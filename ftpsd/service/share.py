@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ftpsd.auth.passwords import VerifiedCache
+from ftpsd.auth.hashing.passwords import VerifiedCache
 from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
-from ftpsd.audit.accept_events import QuarantinePurged
 from ftpsd.audit.events import DAEMON
+from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.scanning.quarantine import Quarantine, Record

@@ -40,8 +40,8 @@ from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
 from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
-from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.handshake import TLSFacts
+from ftpsd.values.login.client_certificate import ClientCertificate
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello
 
 # SSL_state_string_long of TLS_ST_BEFORE, in OpenSSL 1.1.0 to 4.0.

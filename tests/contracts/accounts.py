@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 
 from ftpsd.auth.accounts import Accounts, Chain, FileAccounts
 from ftpsd.auth.credentials import Login
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from ftpsd.workers import PoolBusy
 from tests.workers import InlineWorkers

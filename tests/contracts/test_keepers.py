@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import DAEMON, Started
 from ftpsd.audit.keeping import Keeper, KeepsNothing, Occurrence
 from ftpsd.config.automation.event_sinks import Events
-from ftpsd.events.ledger import Ledger
+from ftpsd.events.event_ledger import Ledger
 from ftpsd.values.trace import Trace
 from tests.keepers import HeldKeeper
 from tests.state import InlineStore

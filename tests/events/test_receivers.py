@@ -18,7 +18,7 @@ from ftpsd.config.automation.event_sinks import EventSink
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.events.delivery import NotTaken
 from ftpsd.events.json_lines import JSONLines
-from ftpsd.events.program import Program
+from ftpsd.events.program_sink import Program
 from ftpsd.events.record_tables import Record
 from ftpsd.events.webhook import Webhook, signature
 from tests.e2e.polling import eventually

@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
-from ftpsd.auth import crypt
+from ftpsd.auth.hashing import crypt
 from ftpsd.config import units
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.parsing.hiding import could_be_hash, could_be_secret, could_be_secret_key, is_word
 from ftpsd.storage.rules import component_matches
 from ftpsd.values import text as wire_text
+from ftpsd.values.login.second_factor import DIGEST, digest_of, is_code, read_secret, spelt, split
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.values.rule import Rule, fault_of
-from ftpsd.values.second_factor import DIGEST, digest_of, is_code, read_secret, spelt, split
 from ftpsd.wire import charset
 from ftpsd.wire.address import AddressError, client_of, parse_eprt, parse_port, plain_address
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
@@ -278,7 +278,7 @@ TARGETS: dict[str, Target] = {
     "values/text.py": Target((b"\xc3\xa9\xff", b"a\r\nb"), texts),
     "values/path.py": Target((b"/a/b/../c", b"a//b/./", b"~/x"), path),
     "values/rule.py": Target((b"/inbox/**", b"/a*/[b]/?", b"/"), rule),
-    "values/second_factor.py": Target(
+    "values/login/second_factor.py": Target(
         (b"secret123456", b"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", b"xabcd-efgh-ijkl-mn23"), code
     ),
     "config/units.py": Target((b"10MiB", b"1d", b"10MB/s", b"077", b"3000-3050", b"unlimited"), unit),
@@ -294,12 +294,12 @@ TARGETS: dict[str, Target] = {
 
 # Modules of the same folders that read nothing of anybody's.
 NO_PARSERS = {
-    "values/client_certificate.py": "values that the TLS library has read",
+    "values/login/client_certificate.py": "values that the TLS library has read",
     "values/direction.py": "words",
     "values/entry.py": "values of a listing",
     "values/handshake.py": "values of a handshake",
-    "values/hours.py": "values; config/people reads them",
-    "values/login_method.py": "words",
+    "values/login/hours.py": "values; config/people reads them",
+    "values/login/login_method.py": "words",
     "values/permission.py": "words",
     "values/quota.py": "numbers",
     "values/trace.py": "numbers of a file",

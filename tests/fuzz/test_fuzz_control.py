@@ -19,7 +19,7 @@ from random import Random
 
 import pytest
 
-from ftpsd.values.second_factor import spelt
+from ftpsd.values.login.second_factor import spelt
 from tests.e2e.client import CLEAR, EXPLICIT, EXPLICIT_1_2, IPV4, TIMEOUT, ControlConnection, control, tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import PASSWORD, Account, Daemon

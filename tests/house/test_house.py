@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.tools import ROOT
 
 MOST_LINES = 450
+MOST_FILES = 12
 SOURCES = sorted((ROOT / "ftpsd").rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # [text](target), with or without a title; images too.
@@ -46,6 +48,15 @@ def swallows_everything(node: ast.AST) -> bool:
     kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
     everything = any(kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
     return everything and all(isinstance(line, ast.Pass) for line in node.body)
+
+
+def test_no_folder_is_overfull_and_no_name_is_there_twice() -> None:
+    """A name leads to one file, and a folder is seen at a glance; beside its files it may have folders."""
+    modules = [path for path in SOURCES if not path.stem.startswith("__")]
+    folders = Counter(shown(path.parent) for path in modules)
+    assert {folder: count for folder, count in folders.items() if count > MOST_FILES} == {}
+    names = Counter(path.name for path in modules)
+    assert [shown(path) for path in modules if names[path.name] > 1] == []
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=shown)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ftpsd.cli.live_commands import reload
+from ftpsd.cli.running.live_commands import reload
 from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
 from ftpsd.config.control_socket import DEFAULT_SOCKET
-from ftpsd.config.sources.sections import PAM
+from ftpsd.config.sources.source_sections import PAM
 from tests.tools import ROOT, require_tool
 
 UNITS = ROOT / "systemd"

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, succeed
 from ftpsd.auth.accounts import Accounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import Login
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.auth.sources.assembly import Assembly
 from ftpsd.config.parsing.document import ConfigError
 from ftpsd.config.reading import read_config

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
 
 from ftpsd.auth.credentials import LoginDenied, LoginUnavailable, Refusal, SourceUnavailable
-from ftpsd.config.people.records import UserRecord
+from ftpsd.config.people.user_records import UserRecord
 from tests.sources.authority import Identity, issue
 from tests.sources.making import Site, ldap_section, secret
 from tests.sources.relay import Mode, Relay

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ftpsd.audit.evidence.chain import Chain
+from ftpsd.audit.evidence.hash_chain import Chain
 
 
 class Appending:

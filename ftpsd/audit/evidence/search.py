@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from ftpsd.audit.evidence.segments import whole_lines
+from ftpsd.audit.evidence.log_segments import whole_lines
 
 # Names that a path is followed to; a client could rename a file without end.
 MOST_NAMES: Final = 1_000

@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from ftpsd.audit.evidence.line_walk import DAMAGE, Line, in_order, lines_of
 from ftpsd.audit.evidence.link import (
     CHECKPOINT,
     LOST,
@@ -34,7 +35,6 @@ from ftpsd.audit.evidence.link import (
     name_of,
     read_line,
 )
-from ftpsd.audit.evidence.walk import DAMAGE, Line, in_order, lines_of
 
 # Lines that are remembered, to know where inserted ones begin.
 REMEMBERED: Final = 10_000

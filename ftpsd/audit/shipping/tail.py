@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ftpsd.audit.evidence.link import digest, link_of, read_line
-from ftpsd.audit.evidence.segments import MAX_LINE, files_of
+from ftpsd.audit.evidence.log_segments import MAX_LINE, files_of
 
 # One batch: what is in memory for a receiver, beside the buffers of its connection.
 MOST_LINES: Final = 500

@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ftpsd.auth.certified.pins import Pin, is_ticket, pin, pins
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
-from ftpsd.values.client_certificate import ClientCertificate
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.login.client_certificate import ClientCertificate
+from ftpsd.values.login.login_method import CertificateMatch
 
 
 @dataclass(frozen=True, slots=True)

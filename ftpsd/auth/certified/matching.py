@@ -19,8 +19,8 @@ from service_identity import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
 
 from ftpsd.auth.credentials import Refusal
-from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate, NameKind
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.login.client_certificate import AlternativeName, CertificateFault, ClientCertificate, NameKind
+from ftpsd.values.login.login_method import CertificateMatch
 
 # The refusals in which the authority is at fault and not the certificate.
 OF_THE_AUTHORITY: Final = (Refusal.CERTIFICATE_OF_UNKNOWN_AUTHORITY, Refusal.CERTIFICATE_AUTHORITY_EXPIRED)

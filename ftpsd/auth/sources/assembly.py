@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ftpsd.auth.accounts import Accounts, Chain, FileAccounts
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
-from ftpsd.auth.rehashing import Rehash
+from ftpsd.auth.hashing.new_hashes import Rehash
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.auth.sources.remote import Memory, Questions, RemoteAccounts, Source
 from ftpsd.config.model import Config
-from ftpsd.config.sources.sections import Remote
 from ftpsd.config.sources.source_files import SourceFiles, section_of
+from ftpsd.config.sources.source_sections import Remote
 from ftpsd.config.users import Users
 from ftpsd.workers import Workers
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftpsd.auth.credentials import LoginDenied, Refusal
 from ftpsd.config.people.layers import fault_in_name
-from ftpsd.config.sources.sections import Grouped
+from ftpsd.config.sources.source_sections import Grouped
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred
 from ftpsd import __version__
 from ftpsd.auth.credentials import Login
 from ftpsd.auth.sources.remote import Found, Nonsense, Server, Silence
-from ftpsd.config.sources.sections import HTTP
 from ftpsd.config.sources.source_files import SourceFiles
+from ftpsd.config.sources.source_sections import HTTP
 from ftpsd.config.users import UserRecord
 from ftpsd.outward.connecting import Connector, verifying
 from ftpsd.outward.posting import BadAnswer, NoAnswer, Poster, may_reach

@@ -34,8 +34,8 @@ from ftpsd.auth.sources.ldap_wire import (
 )
 from ftpsd.auth.sources.remote import Found, Nonsense, Server, Silence
 from ftpsd.config.sources.ldap_filter import filled, parse_filter
-from ftpsd.config.sources.sections import LDAP, DirectoryServer
 from ftpsd.config.sources.source_files import SourceFiles
+from ftpsd.config.sources.source_sections import LDAP, DirectoryServer
 from ftpsd.config.users import UserRecord
 from ftpsd.outward.connecting import Connector, verifying, why_lost
 from ftpsd.workers import Workers

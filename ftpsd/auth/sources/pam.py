@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal
 from ftpsd.auth.sources.groups import Groups
 from ftpsd.auth.sources.remote import Found, Nonsense, Server, Silence
-from ftpsd.config.people.records import UserRecord
-from ftpsd.config.sources.sections import PAM
+from ftpsd.config.people.user_records import UserRecord
+from ftpsd.config.sources.source_sections import PAM
 from ftpsd.pam.protocol import MOST_ANSWERED, Answer
 
 _REFUSALS: Final = {

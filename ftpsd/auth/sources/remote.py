@@ -1,8 +1,8 @@
 """
 The parts that all remote sources of users share: turns, deadlines, breakers, and a short memory.
 
-* Every question has a deadline, and waits for its turn in a bounded queue: that of `auth/queue.py`, in which clients
-  take turns. A source that hangs holds up its own users only, for the deadline, and no more than `at_once` of them.
+* Every question has a deadline, and waits for its turn in a bounded queue: that of `auth/hashing/queue.py`, in which
+  clients take turns. A source that hangs holds up its own users only, for the deadline, and at most `at_once` of them.
 * A server that stays silent is left alone for a while (`breaker.py`). Logins that need it fail at once then.
 * Sources fail closed: no answer, or one that cannot be believed, lets nobody in.
 * Users and verified passwords are remembered for `cache` seconds, passwords as digests, and with the configuration
@@ -25,8 +25,8 @@ from twisted.python.failure import Failure
 
 from ftpsd.auth.accounts import Accounts, standing_of
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal, SourceUnavailable
-from ftpsd.auth.passwords import MAX_PASSWORD, VerifiedCache
-from ftpsd.auth.queue import Turns
+from ftpsd.auth.hashing.passwords import MAX_PASSWORD, VerifiedCache
+from ftpsd.auth.hashing.queue import Turns
 from ftpsd.auth.sources.breaker import Breaker
 from ftpsd.config.sources.single_user import Frame, single_user
 from ftpsd.config.users import UserRecord, UsersFile, check_name

@@ -26,8 +26,8 @@ _REMEDY_MISSING: Final = "the daemon makes the file when it starts, and at a rel
 
 def loaded_with_vault(path: Path) -> tuple[Loaded, Vault]:
     """Return the configuration at *path*, and its vault; end where nothing is encrypted."""
+    from ftpsd.service.building.vaults import make_vault
     from ftpsd.service.load import load
-    from ftpsd.service.vaults import make_vault
 
     loaded = load(path)
     vault = make_vault(loaded.config, loaded.master_keys)

@@ -57,8 +57,8 @@ def rekey(as_json: bool, seal_plain: bool, moved: tuple[str, str] | None, config
     for text in unsealed:
         progress.trouble(text)
 
-    from ftpsd.audit.encryption_events import Rekeyed
     from ftpsd.audit.events import DAEMON
+    from ftpsd.audit.topics.encryption_events import Rekeyed
 
     records.add(Rekeyed(DAEMON, progress.done + sealed, progress.failed, account()))
     _tell(progress, sealed, renewed, as_json)
@@ -67,7 +67,7 @@ def rekey(as_json: bool, seal_plain: bool, moved: tuple[str, str] | None, config
 
 
 def _rewrap(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[Progress, int]:
-    from ftpsd.service.vaults import encrypted_trees
+    from ftpsd.service.building.vaults import encrypted_trees
     from ftpsd.storage.sealing.rewrapping import Rewrapping
 
     work = Rewrapping(vault, encrypted_trees(loaded.known()))
@@ -80,7 +80,7 @@ def _rewrap(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[Progress, int]
 
 
 def _seal_plain(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[int, list[str]]:
-    from ftpsd.service.vaults import encrypted_trees
+    from ftpsd.service.building.vaults import encrypted_trees
     from ftpsd.storage.sealing.sealing_plain import seal_plain_files
     from ftpsd.storage.uploads.policy import UploadPolicy
 

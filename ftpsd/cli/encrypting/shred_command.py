@@ -39,8 +39,8 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
     There is no way back. Backups of the data keys have to be destroyed, too. The files stay where they are, unreadable,
     and an upload afterwards gets a new key; disable or remove the user first. Ends with 1 where there was no key.
     """
-    from ftpsd.audit.encryption_events import DataKeysDestroyed
     from ftpsd.audit.events import DAEMON
+    from ftpsd.audit.topics.encryption_events import DataKeysDestroyed
     from ftpsd.cli.encrypting.encrypted import Records, account, loaded_with_vault
 
     if as_json and not yes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from ftpsd.cli.ending import end_now, now_option, require_server
+from ftpsd.cli.running.ending_users import end_now, now_option, require_server
 from ftpsd.cli.terminal import RELOAD, hashed, users_file
 from ftpsd.cli.user_commands import users_options
 
@@ -55,7 +55,7 @@ def _change(setting: str) -> tuple[str, Any]:
     from ftpsd.config.editing.settings import REMOVED
     from ftpsd.config.parsing.complaints import nearest
     from ftpsd.config.parsing.document import ConfigErrors, parse, shown_name
-    from ftpsd.config.people.entries import UserEntry
+    from ftpsd.config.people.user_entries import UserEntry
 
     key, equals, text = setting.partition("=")
     known = [each for each in UserEntry.model_fields if each not in _SECRET]

@@ -43,7 +43,7 @@ def otp(
     """
     from ftpsd.config.editing.edit import locked
     from ftpsd.config.editing.settings import REMOVED
-    from ftpsd.values.second_factor import digest_of, new_recovery_codes, new_secret, spelt
+    from ftpsd.values.login.second_factor import digest_of, new_recovery_codes, new_secret, spelt
 
     if only_recovery and is_removed:
         raise click.UsageError("--recovery and --remove are two different things; choose one.")
@@ -85,7 +85,7 @@ def _begin_state(config: Path | None) -> None:
     """Make the state file where there is none: codes of the minute in which it is begun are not accepted."""
     from ftpsd.config.reading import load_config
     from ftpsd.durable.opening import is_begun, open_state
-    from ftpsd.durable.trouble import StateTrouble
+    from ftpsd.durable.state_trouble import StateTrouble
 
     state = load_config(given_or_default(config)).state
     try:

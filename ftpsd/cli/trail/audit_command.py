@@ -68,7 +68,7 @@ def verify(files: Sequence[Path], keys: Sequence[Path], as_json: bool, config: P
     Lines behind the last checkpoint have no signature yet. Lines that a crash has torn, and lines that the log says
     were lost, are told and are no fault.
     """
-    from ftpsd.audit.evidence.chain import checkpoint_file
+    from ftpsd.audit.evidence.hash_chain import checkpoint_file
     from ftpsd.audit.evidence.verify import verify as verified
 
     log = None
@@ -161,7 +161,7 @@ def _configured(config: Path | None, *, is_needed: bool) -> tuple[Path | None, t
 
 
 def _files_of(log: Path | None) -> list[Path]:
-    from ftpsd.audit.evidence.segments import files_of
+    from ftpsd.audit.evidence.log_segments import files_of
 
     assert log is not None
     try:

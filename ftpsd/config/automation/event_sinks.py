@@ -23,7 +23,7 @@ from ftpsd.config.fields import (
     Threads,
     check_filled,
 )
-from ftpsd.config.sources.sections import URL
+from ftpsd.config.sources.source_sections import URL
 from ftpsd.config.units import describe
 
 EventName = Literal[

@@ -17,7 +17,7 @@ from ftpsd.config.fields import Duration, FilePath, NotEmpty, check_filled
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Key, Severity
 from ftpsd.config.people.keys_name import NONE, check_keys
-from ftpsd.config.people.records import Mount, UserRecord
+from ftpsd.config.people.user_records import Mount, UserRecord
 from ftpsd.config.units import describe
 
 # The names that systemd takes (systemd.exec(5), LoadCredential=), which become names of files.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from ftpsd.config.units import describe
 from ftpsd.config.virtual_hosts import check_host_name
-from ftpsd.values.second_factor import DIGEST, read_secret
+from ftpsd.values.login.second_factor import DIGEST, read_secret
 
 _FINGERPRINT: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")

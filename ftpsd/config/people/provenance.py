@@ -5,9 +5,9 @@ Where the file says what a user is given: for each key and each rule of a record
 from __future__ import annotations
 
 from ftpsd.config.parsing.document import Key
-from ftpsd.config.people.entries import Given, RoleEntry, UsersFile
 from ftpsd.config.people.layers import Layer, as_checked, chain, nearest_with
 from ftpsd.config.people.resolution import layers_of, ruling
+from ftpsd.config.people.user_entries import Given, RoleEntry, UsersFile
 from ftpsd.config.users import Users
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Document, Key, shown_name
-from ftpsd.config.people.entries import check_name
 from ftpsd.config.people.layers import MAX_LIKE, PLACEHOLDER, as_written, chain, fault_in_name, layers, nearest_with
+from ftpsd.config.people.user_entries import check_name
 from ftpsd.config.units import describe
 
 Entries = Mapping[str, Any]

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftpsd.config.people.entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
 from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
-from ftpsd.config.people.records import Mount, UserRecord
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.config.people.user_entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
+from ftpsd.config.people.user_records import Mount, UserRecord
+from ftpsd.values.login.login_method import CertificateMatch
+from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
-from ftpsd.values.second_factor import SecondFactor
 
 
 def resolved(entries: UsersFile) -> dict[str, UserRecord]:

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from ftpsd.config.units import describe
-from ftpsd.values.hours import DAY, DAYS, Hours
+from ftpsd.values.login.hours import DAY, DAYS, Hours
 
 # More spans than a week has working shifts; each login looks through them.
 MAX_SPANS: Final = 50

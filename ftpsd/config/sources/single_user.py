@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import parse
-from ftpsd.config.people.entries import UserEntry, UsersFile, check_name
-from ftpsd.config.people.records import UserRecord
 from ftpsd.config.people.references import cross_complaints
 from ftpsd.config.people.resolution import resolved
+from ftpsd.config.people.user_entries import UserEntry, UsersFile, check_name
+from ftpsd.config.people.user_records import UserRecord
 from ftpsd.config.units import describe
 
 _NOWHERE: Final = parse("{}", "")

@@ -19,8 +19,8 @@ from cryptography import x509
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Key
-from ftpsd.config.sources.sections import Grouped, Remote
 from ftpsd.config.sources.single_user import check_defaults
+from ftpsd.config.sources.source_sections import Grouped, Remote
 from ftpsd.config.units import describe
 from ftpsd.config.users import Users
 

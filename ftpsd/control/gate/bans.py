@@ -37,9 +37,9 @@ from ftpsd.config.model import Config, Penalties
 from ftpsd.control.gate.arrivals import Arrivals
 from ftpsd.control.gate.mention import Mention
 from ftpsd.control.gate.offences import OPERATOR, REASONS, Offence, offence_of
+from ftpsd.control.gate.penalties import BANNED, RATE, Ban
 from ftpsd.control.gate.places import Network, key_of, network_of, place_from, widened
 from ftpsd.control.gate.record_table import MOST_NAME, SPANS, Record, RecordTable
-from ftpsd.control.penalties import BANNED, RATE, Ban
 
 # At a known client: what the failures of one name add to those of the client, and the factor of its own limit.
 MOST_OF_NAME: Final = 3.0

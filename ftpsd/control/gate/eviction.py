@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ftpsd.control.penalties import BANNED, Penalties
+from ftpsd.control.gate.penalties import BANNED, Penalties
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.data.trouble import Cause

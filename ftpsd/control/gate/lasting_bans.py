@@ -23,8 +23,8 @@ from ftpsd.control.gate.offences import REASONS
 from ftpsd.control.gate.places import place_from
 from ftpsd.control.gate.record_table import PLACES, Record
 from ftpsd.durable import facts
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.workers import PoolBusy
 
 KIND: Final = "penalty"

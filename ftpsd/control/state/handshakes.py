@@ -16,7 +16,7 @@ from ftpsd.audit.events import DataConnectionRefused, TLSEstablished, TLSFailed
 from ftpsd.data.candidates import Refusal
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.values.client_certificate import ClientCertificate
+from ftpsd.values.login.client_certificate import ClientCertificate
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session

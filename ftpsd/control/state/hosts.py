@@ -16,9 +16,9 @@ from ftpsd.auth.accounts import Accounts
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments
 from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.clients.policy import NO_CERTIFICATES, ClientPolicy
+from ftpsd.tls.clients.client_policy import NO_CERTIFICATES, ClientPolicy
 from ftpsd.tls.name_table import NameTable, folded
-from ftpsd.values.login_method import PASSWORD, LoginMethod
+from ftpsd.values.login.login_method import PASSWORD, LoginMethod
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.control.penalties import BANNED, RATE
+from ftpsd.control.gate.penalties import BANNED, RATE
 from ftpsd.data.carry.pace import NO_LIMIT, UNLIMITED, Bucket, Pace
 from ftpsd.values.direction import Direction
 from ftpsd.wire.address import client_of

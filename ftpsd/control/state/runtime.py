@@ -17,7 +17,7 @@ from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.config.model import Config
-from ftpsd.control.penalties import NO_PENALTIES, Penalties
+from ftpsd.control.gate.penalties import NO_PENALTIES, Penalties
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.control.state.limits import Counts, Rates
 from ftpsd.data.dtp import DataSettings

@@ -36,11 +36,11 @@ from ftpsd.control.table import CommandTable
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
 from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
-from ftpsd.tls.clients.policy import ClientPolicy
+from ftpsd.tls.clients.client_policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
-from ftpsd.values.client_certificate import ClientCertificate
 from ftpsd.values.direction import Direction
-from ftpsd.values.login_method import PASSWORD
+from ftpsd.values.login.client_certificate import ClientCertificate
+from ftpsd.values.login.login_method import PASSWORD
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart

@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 from ftpsd.auth.certified.enrolment import Enrolled
 from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal
-from ftpsd.auth.rehashing import is_same_password
+from ftpsd.auth.hashing.new_hashes import is_same_password
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
-from ftpsd.values.login_method import PASSWORD
+from ftpsd.values.login.login_method import PASSWORD
 
 if TYPE_CHECKING:
     from ftpsd.control.state.session import Session

@@ -1,5 +1,5 @@
 """
-Hashes of older kinds, made anew in the users file at a right login (auth/rehashing.py).
+Hashes of older kinds, made anew in the users file at a right login (auth/hashing/new_hashes.py).
 
 A hash is made in a worker, then written together with others that wait: to write one takes two readings of the file,
 seconds where it has thousands of users, so between two writings there is ten times as long a pause. While another
@@ -20,9 +20,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ftpsd.auth.rehashing import Rehash, is_same_password, renewed
+from ftpsd.auth.hashing.new_hashes import Rehash, is_same_password, renewed
 from ftpsd.config.editing.edit import EditBusy, EditRefused, locked
-from ftpsd.config.editing.ours import is_ours
+from ftpsd.config.editing.own_file import is_ours
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.workers import Workers
 

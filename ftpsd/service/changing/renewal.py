@@ -21,10 +21,10 @@ from twisted.python.failure import Failure
 from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import shown_key
+from ftpsd.service.building.pairs import Certificates, authority_files, load_certificates
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside.logs import warn
-from ftpsd.service.pairs import Certificates, authority_files, load_certificates
 from ftpsd.workers import PoolBusy, Workers
 
 # Seconds between two looks; a change is taken over after one or two. A look is a stat for each file.

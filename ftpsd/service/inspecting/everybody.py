@@ -20,7 +20,7 @@ from ftpsd.config.users import UserRecord, Users, load_users
 from ftpsd.control.state.hosts import account_of
 from ftpsd.service.inspecting.last_use import Account, LastUse
 from ftpsd.service.inspecting.pinned import pinned_accounts
-from ftpsd.values.hours import are_now
+from ftpsd.values.login.hours import are_now
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
 

@@ -21,14 +21,14 @@ from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import Users
 from ftpsd.durable.opening import is_begun, trouble_with
+from ftpsd.service.building.pairs import Certificates, load_certificates
+from ftpsd.service.building.vaults import troubles
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pgp_keys import unusable_keys
 from ftpsd.service.inspecting.pinned import left_over
-from ftpsd.service.pairs import Certificates, load_certificates
-from ftpsd.service.vaults import troubles
-from ftpsd.values.second_factor import SecondFactor
+from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
 LookUp = Callable[[str], Sequence[str]]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from ftpsd.audit.evidence.segments import files_of, whole_lines
+from ftpsd.audit.evidence.log_segments import files_of, whole_lines
 from ftpsd.auth.review import Review
 from ftpsd.values.path import PathError, VirtualPath
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ftpsd.auth import crypt
-from ftpsd.auth.rehashing import is_old
+from ftpsd.auth.hashing import crypt
+from ftpsd.auth.hashing.new_hashes import is_old
 from ftpsd.config.checks.hashes import fault_of, kind_of
 from ftpsd.config.checks.owner import account_of
-from ftpsd.config.editing.ours import is_ours
+from ftpsd.config.editing.own_file import is_ours
 from ftpsd.config.parsing.document import ConfigError
 from ftpsd.config.users import Users
 

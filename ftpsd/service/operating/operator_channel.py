@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON
-from ftpsd.audit.operator_events import Ordered
+from ftpsd.audit.topics.operator_events import Ordered
 from ftpsd.service.operating.caller import ROOT, Caller, Callers, Role, peer_uid
 from ftpsd.service.operating.question import Questions
 from ftpsd.service.orders import Orders, Trouble

@@ -13,16 +13,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.audit.events import DAEMON
+from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.scanning.release import publish_held
+from ftpsd.service.building.upload_policy import upload_policy
+from ftpsd.service.building.vaults import encrypted_trees, make_vault
 from ftpsd.service.operating.caller import Role
 from ftpsd.service.operating.question import Question
 from ftpsd.service.orders import Trouble
 from ftpsd.service.serving import Serving
-from ftpsd.service.upload_policy import upload_policy
-from ftpsd.service.vaults import encrypted_trees, make_vault
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.content import Content
 from ftpsd.storage.jail import LocalJail

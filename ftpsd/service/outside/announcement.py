@@ -5,8 +5,8 @@ The announcement of a server that begins to serve: everything an operator would 
 from __future__ import annotations
 
 from ftpsd.config.model import Metrics
+from ftpsd.service.building.pairs import Certificates
 from ftpsd.service.load import Loaded
-from ftpsd.service.pairs import Certificates
 
 
 def announce(loaded: Loaded, listeners: str, metrics_port: int | None) -> str:

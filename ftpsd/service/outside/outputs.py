@@ -11,7 +11,7 @@ import sys
 
 from twisted.logger import Logger
 
-from ftpsd.audit.evidence.chain import Chain
+from ftpsd.audit.evidence.hash_chain import Chain
 from ftpsd.audit.evidence.keys import private_key_in
 from ftpsd.audit.jsonlog import STANDARD_OUTPUT, JSONLog, Target
 from ftpsd.config.evidence.evidence_files import EvidenceFiles

@@ -22,9 +22,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ftpsd.audit.events import DAEMON, FileDeleted, Who
-from ftpsd.audit.retention_events import FileArchived, HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
+from ftpsd.audit.topics.retention_events import FileArchived, HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
 from ftpsd.config.model import Config
-from ftpsd.durable.trouble import StateTrouble
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.service.orders import Answers, Trouble
 from ftpsd.service.retaining.holds import all_holds, put_hold, take_hold
 from ftpsd.service.serving import Serving

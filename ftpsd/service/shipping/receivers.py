@@ -15,7 +15,7 @@ from twisted.internet.endpoints import wrapClientTLS
 
 from ftpsd.audit.shipping.tail import Tail
 from ftpsd.config.evidence.evidence_files import EvidenceFiles, ShipFiles
-from ftpsd.config.evidence.sections import ShipTarget
+from ftpsd.config.evidence.evidence_sections import ShipTarget
 from ftpsd.config.model import Config
 from ftpsd.durable.store import Store
 from ftpsd.outward.connecting import Connector, verifying

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextError, X509StoreFlags
 
 from ftpsd.tls.certificates import CertificateError, read_chain, read_file
-from ftpsd.values.client_certificate import CertificateFault
+from ftpsd.values.login.client_certificate import CertificateFault
 
 # A list of 100,000 revoked certificates is 4 MiB.
 MAX_LIST: Final = 64 * 1024 * 1024

@@ -17,7 +17,7 @@ from OpenSSL import SSL
 
 from ftpsd.tls.clients.authorities import Authorities
 from ftpsd.tls.clients.intermediates import Intermediates
-from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate
+from ftpsd.values.login.client_certificate import AlternativeName, CertificateFault, ClientCertificate
 
 # Characters of a subject, and names: more is of no use to anybody, and stays with the session.
 MOST_SUBJECT: Final = 256

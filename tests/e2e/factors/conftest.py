@@ -13,7 +13,7 @@ import pytest
 
 from ftpsd.auth.codes import code_of, step_at
 from ftpsd.demo.authority import Demonstration
-from ftpsd.values.second_factor import digest_of, new_recovery_codes, spelt
+from ftpsd.values.login.second_factor import digest_of, new_recovery_codes, spelt
 from tests.e2e.daemon import PASSWORD, Account, Daemon
 from tests.state import begin_long_ago
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 
 from ftpsd.auth.codes import code_of, step_at
-from ftpsd.values.second_factor import spelt
+from ftpsd.values.login.second_factor import spelt
 from tests.clientpki import ClientAuthority, Identity
 from tests.e2e.client import EXPLICIT_1_2, IPV4, ReusedFTP_TLS, reply, tls_context
 from tests.e2e.daemon import PASSWORD, Daemon

@@ -31,7 +31,7 @@ MIB = 1024 * 1024
 QUOTA = 4 * MIB
 # Inflated it is 1 GiB.
 ZEROS = 1024 * MIB
-# More than wait for their hash (auth/queue.py: LOGINS).
+# More than wait for their hash (auth/hashing/queue.py: LOGINS).
 FLOOD = 240
 # One Argon2id takes 64 MiB. They are computed one at a time, so a flood holds no more than one of them.
 GROWTH = 160 * MIB

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.auth import passwords
+from ftpsd.auth.hashing import passwords
 from ftpsd.config.users import load_users
 from tests.e2e.client import EXPLICIT, control, log_in
 from tests.e2e.conftest import StartDaemon

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ftpsd.audit import events
-from ftpsd.audit.accept_events import QuarantinePurged, QuarantineReleased, UploadRefused
-from ftpsd.audit.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
-from ftpsd.audit.enrolment_events import CertificateEnrolled
 from ftpsd.audit.events import DAEMON, Event, Who
-from ftpsd.audit.operator_events import Ordered
-from ftpsd.audit.state_events import StateFailed, StateRestored
+from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, UploadRefused
+from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
+from ftpsd.audit.topics.enrolment_events import CertificateEnrolled
+from ftpsd.audit.topics.operator_events import Ordered
+from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 

@@ -7,15 +7,9 @@ import re
 
 import pytest
 
-from ftpsd.audit import (
-    accept_events,
-    encryption_events,
-    enrolment_events,
-    events,
-    operator_events,
-    state_events,
-)
+from ftpsd.audit import events
 from ftpsd.audit.events import Event
+from ftpsd.audit.topics import accept_events, encryption_events, enrolment_events, operator_events, state_events
 from tests.unit.audit.samples import EVERY_EVENT
 
 # The names that dashboards and rules hold on to.

@@ -14,7 +14,7 @@ _COST = re.compile(r"\$m=([0-9]+),t=([0-9]+),")
 
 @contextmanager
 def counted_argon2() -> Iterator[list[int]]:
-    """Replace cryptography's Argon2id in ftpsd.auth.passwords; yields the KiB times passes of each derivation."""
+    """Replace cryptography's Argon2id in ftpsd.auth.hashing.passwords; yields KiB times passes of each derivation."""
     spent: list[int] = []
 
     class Counted:
@@ -43,7 +43,7 @@ def counted_argon2() -> Iterator[list[int]]:
             _count(spent, stored)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ftpsd.auth.passwords.Argon2id", Counted)
+        patch.setattr("ftpsd.auth.hashing.passwords.Argon2id", Counted)
         yield spent
 
 

@@ -14,11 +14,11 @@ from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.certified.matching import why_refused
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal, WithCode
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.users import UserRecord
-from ftpsd.values.client_certificate import AlternativeName, CertificateFault, ClientCertificate
-from ftpsd.values.login_method import CertificateMatch, LoginMethod
+from ftpsd.values.login.client_certificate import AlternativeName, CertificateFault, ClientCertificate
+from ftpsd.values.login.login_method import CertificateMatch, LoginMethod
 from tests.workers import InlineWorkers
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -18,8 +18,8 @@ from zope.interface.verify import verifyObject
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal, WithCode
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.config.users import UserRecord
 from tests.workers import InlineWorkers
 

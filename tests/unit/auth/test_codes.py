@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.auth.codes import code_of, could_be_right, offset_of, step_at, uri
-from ftpsd.values.second_factor import (
+from ftpsd.values.login.second_factor import (
     RECOVERY_CODES,
     SecondFactor,
     digest_of,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.auth import crypt, passwords
+from ftpsd.auth.hashing import crypt, passwords
 from tests.unit.auth.counting import counted_argon2
 
 needs_libcrypt = pytest.mark.skipif(not crypt.is_available(), reason="this system has no libxcrypt")

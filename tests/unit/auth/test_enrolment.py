@@ -12,14 +12,14 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from ftpsd.auth.certified.enrolling import EnrollingChecker
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolled
+from ftpsd.auth.certified.pinning import EnrollingChecker
 from ftpsd.auth.certified.pins import MOST_PINS, Pin, forget, give_ticket, pin, pins
 from ftpsd.auth.certified.ticket import new_ticket, split
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.durable.opening import open_state
-from ftpsd.values.client_certificate import ClientCertificate
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.login.client_certificate import ClientCertificate
+from ftpsd.values.login.login_method import CertificateMatch
 from ftpsd.workers import PoolBusy
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -25,9 +25,9 @@ from ftpsd.auth.factors import (
 from ftpsd.config.users import UserRecord
 from ftpsd.durable import facts
 from ftpsd.durable.opening import state_opened
-from ftpsd.durable.schema import BEGUN
 from ftpsd.durable.store import Store
-from ftpsd.values.second_factor import SecondFactor, digest_of
+from ftpsd.durable.tables import BEGUN
+from ftpsd.values.login.second_factor import SecondFactor, digest_of
 from tests.state import begin_long_ago
 from tests.unit.durable.running import Driven, driven
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ftpsd.auth import crypt, passwords
-from ftpsd.auth.rehashing import is_old, is_same_password, renewed
+from ftpsd.auth.hashing import crypt, passwords
+from ftpsd.auth.hashing.new_hashes import is_old, is_same_password, renewed
 from ftpsd.config.checks.hashes import (
     MAX_BCRYPT_COST,
     MAX_ITERATIONS,

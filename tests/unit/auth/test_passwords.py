@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ftpsd.auth.passwords import MAX_PASSWORD, VerifiedCache, hash_password, verify
+from ftpsd.auth.hashing.passwords import MAX_PASSWORD, VerifiedCache, hash_password, verify
 from tests.unit.auth.counting import counted_argon2
 
 # Of "correct horse", with the parameters of new hashes and the salt "saltsaltsaltsalt".
@@ -215,7 +215,7 @@ def test_caches_with_one_secret_share_what_they_know() -> None:
 def test_two_verifications_at_once_both_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenSSL's lanes deadlock or fail when two derivations run at once; the daemon has two login workers."""
     # Short ones meet more often.
-    monkeypatch.setattr("ftpsd.auth.passwords.MEMORY", 1024)
+    monkeypatch.setattr("ftpsd.auth.hashing.passwords.MEMORY", 1024)
     stored = hash_password("secret")
     verdicts: list[bool] = []
 

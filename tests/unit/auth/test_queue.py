@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from ftpsd.auth.queue import LIMIT, LOGINS, PER_CLIENT, LoginQueue
+from ftpsd.auth.hashing.queue import LIMIT, LOGINS, PER_CLIENT, LoginQueue
 from ftpsd.workers import PoolBusy
 from tests.workers import QueueingWorkers
 

@@ -20,8 +20,8 @@ from zope.interface.verify import verifyObject
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.checker import UsersChecker
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.auth.realm import Avatar, IAvatar, IProved, Quotas, Realm
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.storage.base import Kind, StorageError

@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from ftpsd import __version__
-from ftpsd.auth.passwords import verify
+from ftpsd.auth.hashing.passwords import verify
 from ftpsd.cli.program import main
 from ftpsd.cli.terminal import RELOAD
 from ftpsd.commands import TABLE

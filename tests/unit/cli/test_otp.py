@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from ftpsd.auth.codes import code_of, step_at
 from ftpsd.cli.program import main
 from ftpsd.config.users import load_users
-from ftpsd.values.second_factor import SecondFactor, digest_of, read_secret
+from ftpsd.values.login.second_factor import SecondFactor, digest_of, read_secret
 from tests.tools import ROOT
 
 SECRET = re.compile(r"secret=([A-Z2-7]+)")

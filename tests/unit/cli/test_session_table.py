@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from ftpsd.cli.session_table import cells, duration, lines, size
+from ftpsd.cli.running.session_table import cells, duration, lines, size
 from ftpsd.cli.terminal import shown
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ftpsd.auth.passwords import verify
+from ftpsd.auth.hashing.passwords import verify
 from ftpsd.cli.program import main
 from ftpsd.config.users import load_users
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused, SessionClosed
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal
-from ftpsd.auth.queue import PER_CLIENT
+from ftpsd.auth.hashing.queue import PER_CLIENT
 from ftpsd.config.users import UserRecord
 from tests.sessions import PASSWORD, USER, Server, clear_server, user_record
 from tests.workers import InlineWorkers, QueueingWorkers

@@ -10,7 +10,7 @@ import pytest
 from ftpsd.audit.events import CommandDone, LoggedIn, LoginRefused
 from ftpsd.auth.codes import STEP, code_of, step_at
 from ftpsd.config.users import UserRecord
-from ftpsd.values.second_factor import SecondFactor, digest_of
+from ftpsd.values.login.second_factor import SecondFactor, digest_of
 from tests.sessions import PASSWORD, USER, ControlClient, Server, clear_server, user_record
 from tests.state import InlineStore
 from tests.workers import InlineWorkers

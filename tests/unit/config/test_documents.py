@@ -14,12 +14,12 @@ from pydantic.fields import FieldInfo
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
-from ftpsd.config.evidence.sections import AuditChain, ShipTarget
+from ftpsd.config.evidence.evidence_sections import AuditChain, ShipTarget
 from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
-from ftpsd.config.people.entries import Given, GroupEntry, RoleEntry
+from ftpsd.config.people.user_entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
-from ftpsd.config.sources.sections import HTTP, LDAP, PAM
+from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM
 from ftpsd.config.users import UsersFile, load_users
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.config.parsing.document import ConfigErrors
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.login.login_method import CertificateMatch
 from tests.unit.config.samples import users
 
 PLAIN = "0123456789abcdef" * 4

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ftpsd.audit.events import FileSent, LoginRefused, SessionClosed
 from ftpsd.config.users import UserRecord
 from ftpsd.values.direction import Result
-from ftpsd.values.hours import Hours
+from ftpsd.values.login.hours import Hours
 from tests.sessions import PASSWORD, ControlClient, Server, clear_server, user_record
 
 ENDED = "421 The time of this user is over, this session ends."

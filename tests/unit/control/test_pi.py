@@ -8,7 +8,7 @@ import pytest
 
 from ftpsd.audit.events import CommandDone, ConnectionRejected, Event, SessionClosed, SessionOpened
 from ftpsd.control.backlog import MAX_QUEUED
-from ftpsd.control.penalties import BANNED, Ban, NoPenalties
+from ftpsd.control.gate.penalties import BANNED, Ban, NoPenalties
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
 from tests.sessions import PEER, ControlClient, Server, clear_server

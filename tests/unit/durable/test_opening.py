@@ -14,8 +14,8 @@ import pytest
 
 from ftpsd.durable import facts
 from ftpsd.durable.opening import open_state, state_opened, trouble_with
-from ftpsd.durable.schema import VERSION
-from ftpsd.durable.trouble import StateTrouble, described
+from ftpsd.durable.state_trouble import StateTrouble, described
+from ftpsd.durable.tables import VERSION
 
 
 @pytest.fixture

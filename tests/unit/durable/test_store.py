@@ -15,8 +15,8 @@ import pytest
 
 from ftpsd.durable import facts
 from ftpsd.durable.opening import open_state, state_opened
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import QUARANTINE, QUEUE, Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.workers import PoolBusy
 from tests.reactor import PATIENCE, Reactor
 from tests.tools import ROOT

@@ -12,9 +12,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.demo.authority import create
+from ftpsd.service.building.upload_policy import tell_once
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
-from ftpsd.service.upload_policy import tell_once
 from ftpsd.values.path import VirtualPath
 from tests.tools import reachable_folder
 from tests.unit.service.site import USERS, PortReactor, Site

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ftpsd.auth.passwords import verify
+from ftpsd.auth.hashing.passwords import verify
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import load_users
 from ftpsd.demo.demonstration import MARK, Demo, DemoProblem, demo, prepare

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from ftpsd.auth import passwords
 from ftpsd.auth.accounts import FileAccounts
 from ftpsd.auth.credentials import Login
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
-from ftpsd.config.editing.ours import is_ours
+from ftpsd.auth.hashing import passwords
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
+from ftpsd.config.editing.own_file import is_ours
 from ftpsd.config.users import UserRecord, load_users
 from ftpsd.service.changing.rehashing import SHORTEST_PAUSE, Rehashing
 from ftpsd.service.inspecting.old_hashes import staying

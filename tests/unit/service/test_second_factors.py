@@ -19,7 +19,7 @@ from ftpsd.durable import facts
 from ftpsd.durable.opening import state_opened
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
-from ftpsd.values.second_factor import spelt
+from ftpsd.values.login.second_factor import spelt
 from tests.state import begin_long_ago
 from tests.unit.service.site import Site, serving
 

@@ -16,7 +16,7 @@ from ftpsd.tls.certificates import CertificateError
 from ftpsd.tls.clients.authorities import Authorities
 from ftpsd.tls.clients.intermediates import MOST, Intermediates
 from ftpsd.tls.clients.presented import MOST_NAMES, described
-from ftpsd.values.client_certificate import CertificateFault
+from ftpsd.values.login.client_certificate import CertificateFault
 from tests.clientpki import DAY, ClientAuthority, Identity
 
 

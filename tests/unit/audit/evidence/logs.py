@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ftpsd.audit.events import FileDeleted
-from ftpsd.audit.evidence.chain import Chain, checkpoint_file
+from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.verify import Report, verify
 from ftpsd.audit.jsonlog import JSONLog
 from tests.unit.audit.samples import WHO

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ftpsd.audit.evidence.chain import Chain, checkpoint_file
+from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.link import NOTHING, is_signed_by, link_of
 from ftpsd.audit.evidence.verify import Kind
 from ftpsd.audit.jsonlog import JSONLog

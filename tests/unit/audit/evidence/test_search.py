@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from ftpsd.audit.events import CommandDone, Event, FileDeleted, FileRenamed, Who
+from ftpsd.audit.evidence.log_segments import files_of
 from ftpsd.audit.evidence.search import Search, Wanted
-from ftpsd.audit.evidence.segments import files_of
 from ftpsd.audit.jsonline import encode_event, format_time
 
 ALICE, BOB = (Who(f"s-{name}", name, "192.0.2.7", "explicit:21") for name in ("alice", "bob"))

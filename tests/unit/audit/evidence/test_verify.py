@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsd.audit.evidence.chain import checkpoint_file
+from ftpsd.audit.evidence.hash_chain import checkpoint_file
 from ftpsd.audit.evidence.link import Head, head_of, link, link_of, sign
 from ftpsd.audit.evidence.verify import Kind, Report, verify
 from tests.unit.audit.evidence.logs import KEY, PATIENCE, chained, put, settled

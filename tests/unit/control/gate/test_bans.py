@@ -27,8 +27,8 @@ from ftpsd.config.model import Config
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import KNOWN_FACTOR, GrowingPenalties
 from ftpsd.control.gate.offences import ENDS, INNOCENT, REFUSED_LOGINS, Offence, offence_of
+from ftpsd.control.gate.penalties import BANNED, RATE
 from ftpsd.control.gate.record_table import RecordTable, own_table
-from ftpsd.control.penalties import BANNED, RATE
 
 GUESSER, OFFICE = "192.0.2.7", "203.0.113.9"
 START = 1_000_000.0

@@ -10,8 +10,8 @@ from ftpsd.control.gate import lasting_bans
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.lasting_bans import KIND, LastingBans
+from ftpsd.control.gate.penalties import BANNED
 from ftpsd.control.gate.record_table import RecordTable, own_table
-from ftpsd.control.penalties import BANNED
 from ftpsd.durable import facts
 from ftpsd.durable.store import Store
 from tests.unit.control.gate.test_bans import GUESSER, OFFICE, Gate

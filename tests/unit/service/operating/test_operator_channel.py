@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
-from ftpsd.audit.operator_events import Ordered
+from ftpsd.audit.topics.operator_events import Ordered
 from ftpsd.service.operating.caller import EVERYTHING, Caller, Role
 from ftpsd.service.operating.operator_channel import (
     IDLE,

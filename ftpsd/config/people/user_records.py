@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from ftpsd.config.fields import Network
-from ftpsd.values.hours import Hours
-from ftpsd.values.login_method import CertificateMatch, LoginMethod
+from ftpsd.values.login.hours import Hours
+from ftpsd.values.login.login_method import CertificateMatch, LoginMethod
+from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
-from ftpsd.values.second_factor import SecondFactor
 
 
 @dataclass(frozen=True, slots=True)

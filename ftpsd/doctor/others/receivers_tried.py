@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ftpsd.config.evidence.evidence_files import ShipFiles
-from ftpsd.config.evidence.sections import ShipTarget
+from ftpsd.config.evidence.evidence_sections import ShipTarget
 from ftpsd.doctor.finding import Finding, ok, problem
 from ftpsd.service.load import Loaded
 

@@ -11,7 +11,7 @@ import sqlite3
 from typing import Final
 
 from ftpsd.durable import facts
-from ftpsd.durable.trouble import StateTrouble
+from ftpsd.durable.state_trouble import StateTrouble
 
 MIGRATIONS: Final = (
     # 1: facts of any kind (facts.py); `until` is a Unix time, NULL for one that ends only when it is removed.

@@ -19,8 +19,8 @@ from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from twisted.internet.interfaces import IReactorTime
 
-from ftpsd.auth import crypt
 from ftpsd.auth.deadlines import Deadlines, MemoryDeadlines
+from ftpsd.auth.hashing import crypt
 from ftpsd.config.checks.hashes import fault_of, is_argon2, is_pbkdf2, pbkdf2_of
 
 # RFC 9106, 4: the second recommended option, for where 2 GiB a login are too much.

@@ -10,8 +10,8 @@ from typing import Any, Final
 from twisted.python.failure import Failure
 
 from ftpsd.auth.credentials import LoginDenied
-from ftpsd.auth.passwords import VerifiedCache
-from ftpsd.auth.queue import LoginQueue
+from ftpsd.auth.hashing.passwords import VerifiedCache
+from ftpsd.auth.hashing.queue import LoginQueue
 from ftpsd.auth.sources.assembly import Assembly
 from ftpsd.config.sources.source_files import order_of
 from ftpsd.doctor.finding import Finding, ok, problem

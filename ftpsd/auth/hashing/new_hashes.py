@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
-from ftpsd.auth.passwords import SALT_BYTES, hash_password
+from ftpsd.auth.hashing.passwords import SALT_BYTES, hash_password
 from ftpsd.config.checks.hashes import argon2_salt, is_argon2
 
 _PURPOSE: Final = b"ftpsd rehash\0"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ftpsd.audit.evidence.link import Head, Link, digest, link_of
-from ftpsd.audit.evidence.segments import all_lines
+from ftpsd.audit.evidence.log_segments import all_lines
 
 # Lines at the beginning of a file that are looked at for its place among the others.
 FIRST_LINES: Final = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftpsd.config.client_certificates import holding
 from ftpsd.service.load import Loaded
-from ftpsd.tls.clients.policy import ClientPolicy
+from ftpsd.tls.clients.client_policy import ClientPolicy
 
 
 def client_policies(loaded: Loaded, host: int | None) -> dict[str, ClientPolicy]:

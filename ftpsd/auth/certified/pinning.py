@@ -19,8 +19,8 @@ from zope.interface import implementer
 from ftpsd.auth.certified.enrolment import Enrolled, Enrolments
 from ftpsd.auth.certified.ticket import split
 from ftpsd.auth.credentials import ILogin, Login, LoginBusy, LoginDenied, Refusal
-from ftpsd.values.client_certificate import ClientCertificate
-from ftpsd.values.login_method import CertificateMatch
+from ftpsd.values.login.client_certificate import ClientCertificate
+from ftpsd.values.login.login_method import CertificateMatch
 from ftpsd.workers import PoolBusy
 
 # The refusals that a pin would have prevented.

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ftpsd.cli.asking import NOT_UNDERSTOOD, STRANGE, NoServer, Refused, Server
-from ftpsd.cli.live_commands import tell_missing
+from ftpsd.cli.running.live_commands import tell_missing
 from ftpsd.cli.terminal import EXIT_PROBLEM, EXIT_WRONG, Function, counted, given_or_default, shown
 
 

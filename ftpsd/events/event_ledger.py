@@ -27,8 +27,8 @@ from ftpsd.audit.events import Event, FileRenamed, FileSent
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.keeping import NotKept, Occurrence
 from ftpsd.config.automation.event_sinks import Events
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.trouble import StateTrouble
 from ftpsd.events import record_tables as tables
 from ftpsd.events.disk_look import done_and_not, is_done, own_name
 from ftpsd.events.record_tables import Draft, Intent

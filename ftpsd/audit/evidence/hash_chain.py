@@ -51,7 +51,7 @@ from ftpsd.audit.evidence.link import (
     read_line,
     sign,
 )
-from ftpsd.audit.evidence.segments import rotated_files
+from ftpsd.audit.evidence.log_segments import rotated_files
 
 # Bytes that are read at the end of a file: enough for the last lines. Lines are some hundreds long.
 FIRST_LOOK: Final = 4096

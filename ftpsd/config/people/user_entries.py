@@ -28,7 +28,7 @@ from ftpsd.config.people.keys_name import KeysName
 from ftpsd.config.people.login_keys import CertificateEntry, Required, SecondFactorField
 from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
-from ftpsd.values.login_method import LoginMethod
+from ftpsd.values.login.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.rule import fault_of
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_options
-from ftpsd.cli.session_table import print_sessions
+from ftpsd.cli.running.session_table import print_sessions
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, EXIT_WRONG, counted, shown
 
 # Seconds between two looks at a server that drains.

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ftpsd.cli.asking import Server, socket_options
-from ftpsd.cli.live_commands import ask
+from ftpsd.cli.running.live_commands import ask
 from ftpsd.cli.terminal import EXIT_PROBLEM, counted, print_table, shown
 
 HEADER = ("client", "reason", "until (UTC)", "left", "in a row", "user", "words")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, warning
 from ftpsd.durable.opening import state_opened
-from ftpsd.durable.trouble import StateTrouble
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.events.progress_tables import State, undelivered
 
 # More are not counted.

@@ -1,0 +1,1 @@
+"""The events of one topic each, beside those of sessions and transfers in `ftpsd.audit.events`."""

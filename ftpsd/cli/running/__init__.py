@@ -1,0 +1,1 @@
+"""Commands for the running server: sessions, bans, and the end of a user's sessions."""

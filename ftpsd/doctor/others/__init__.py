@@ -1,0 +1,1 @@
+"""What the server stands on: sources of users, engines, receivers, the ledger."""

@@ -1,0 +1,1 @@
+"""Values of a login: methods, hours, second factors, the client's certificate."""
