@@ -166,7 +166,7 @@ class Parts:
         self.reactor.callFromThread(self._damaged, damage)
 
     def _damaged(self, damage: Damage) -> None:
-        text = "{path} cannot be decrypted ({reason}{detail}); nothing of it was given out"
+        text = "{path} cannot be decrypted ({reason}{detail}); no changed byte of it was given out"
         detail = f", {damage.detail}" if damage.detail else ""
         log.error(text, path=damage.path, reason=str(damage.reason), detail=detail)
         self.bus.publish(FileDamaged(DAEMON, str(damage.reason), damage.path, damage.detail))

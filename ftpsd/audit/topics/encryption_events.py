@@ -12,7 +12,7 @@ from ftpsd.audit.events import Event
 @dataclass(frozen=True, slots=True)
 class FileDamaged(Event):
     """
-    A file of an encrypted tree was asked for and could not be decrypted; nothing of it was given out.
+    A file of an encrypted tree was asked for and could not be decrypted; no changed byte of it was given out.
 
     *reason* is a fixed word. *path* is that on this machine, *detail* more for the operator.
     """

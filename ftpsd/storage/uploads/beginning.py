@@ -175,6 +175,9 @@ class Beginning:
             start = length if wanted is None else wanted
             if start > length:
                 raise StorageError(Kind.BAD_OFFSET)
+            if wanted is None and not length:
+                # Nothing is copied that would show it, but an encrypted file may have been cut to this.
+                self.content.reading(source)
             return Begun(self._copy_of(source, start, is_loan=True), start, status, is_findable=False)
         finally:
             os.close(source)

@@ -211,6 +211,21 @@ class TestDamage:
         put(jail, "/a", DATA)
         assert get(jail, "/a") == DATA
 
+    def test_an_append_to_a_file_cut_to_nothing(self, trees: Trees) -> None:
+        """Refused with an alarm, or the cut file would look whole again; to an empty file it goes on."""
+        jail = trees.open()
+        file = trees.path("alice") / "a"
+        for length in (0, 1, HEADER - 1, HEADER, HEADER + 1, HEADER + OVERHEAD):
+            put(jail, "/a", DATA)
+            raw = file.read_bytes()[:length]
+            file.write_bytes(raw)
+            assert kind_of(put, jail, "/a", b"more", append=True) is Kind.DAMAGED, length
+            assert (file.read_bytes(), len(trees.reasons())) == (raw, 1), length
+            assert [path.name for path in trees.path("alice").iterdir()] == ["a"]
+        put(jail, "/a", b"")
+        put(jail, "/a", b"more", append=True)
+        assert (get(jail, "/a"), trees.reasons()) == (b"more", [])
+
     def test_a_partial_that_is_damaged_goes(self, trees: Trees) -> None:
         """Its owner begins anew, and is not told to go on for ever."""
         jail = trees.open()
