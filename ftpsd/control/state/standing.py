@@ -16,6 +16,7 @@ from ftpsd.auth.certified.enrolment import Enrolled
 from ftpsd.auth.checker import method_of, why_certificate_refused, why_kept_out
 from ftpsd.auth.credentials import Login, LoginDenied, Refusal
 from ftpsd.auth.hashing.new_hashes import is_same_password
+from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Host
 from ftpsd.control.state.runtime import Runtime
@@ -39,7 +40,8 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
     """
     Return why *session* may not go on with the *current* Runtime, None when it may.
 
-    Existing rights of its user are not compared: files, rules and rates stay as they were at the login.
+    Existing rights of its user are not compared: files, rules and rates stay as they were at the login. The rules about
+    the content of uploads are: an upload that passed by a new rule would lie there as if it had been scanned.
     A session goes on while the accounts cannot say, and when the answer is about what has changed meanwhile: its user,
     or the Runtime, with which every session is asked anew.
     """
@@ -49,6 +51,8 @@ def why_not(session: Session, current: Callable[[], Runtime]) -> Deferred[str | 
         return succeed("host-removed")
     if avatar is None:
         return succeed(None)
+    if _content_rules(session.config) != _content_rules(runtime.config):
+        return succeed("content-rules-changed")
     user = avatar.user
 
     def found(record: UserRecord | None) -> str | Deferred[str | None] | None:
@@ -92,7 +96,19 @@ def _difference(user: UserRecord, record: UserRecord | None, session: Session) -
     refusal = why_kept_out(record, session.peer_host, session.clock.seconds())
     if refusal is not None:
         return ENDINGS[refusal]
-    return None if is_same_password(record.password, user.password) else "password-changed"
+    if not is_same_password(record.password, user.password):
+        return "password-changed"
+    return None if _encryption(record) == _encryption(user) else "encryption-changed"
+
+
+def _content_rules(config: Config) -> tuple[object, ...]:
+    """Return what decides whether an upload is published, and in which form."""
+    return config.accept, config.pgp
+
+
+def _encryption(user: UserRecord) -> tuple[object, ...]:
+    """Return the names of the keys for the home of *user* and for each mount."""
+    return user.encryption, *((mount.path, mount.encryption) for mount in user.mounts)
 
 
 def _needs_certificate(record: UserRecord, session: Session, host: Host) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ftplib
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,21 @@ def ftp(gated: Daemon, account: Account) -> ftplib.FTP:
     return ftp
 
 
+def upload_to_the_reply(ftp: ftplib.FTP, name: str, data: bytes) -> None:
+    """Upload; where the server cuts it, before the kernel has taken all of it, ftplib reads no reply itself."""
+    try:
+        upload(ftp, name, data)
+    except OSError:
+        ftp.voidresp()
+
+
 def test_sizes(ftp: ftplib.FTP, account: Account) -> None:
     """552 at the first byte too many, also behind what is there already."""
     assert said(ftp, "sized/a", bytes(1000)).startswith("226")
     assert re.fullmatch(r"552 .* Incident [0-9a-f]{10}\.", said(ftp, "sized/b", bytes(1001)))
     assert said(ftp, "sized/a", b"1", "APPE").startswith("552")
-    with suppress(OSError):  # cut in the middle: ftplib reads no reply then
-        upload(ftp, "sized/c", content(4 * MIB))
     with pytest.raises(ftplib.error_perm, match="552"):
-        ftp.voidresp()
+        upload_to_the_reply(ftp, "sized/c", content(4 * MIB))
     assert {name: len(data) for name, data in there(account).items()} == {"sized/a": 1000}
 
 

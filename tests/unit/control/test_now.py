@@ -30,6 +30,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"networks": (ip_network("192.0.2.0/24"),)}, "address-not-allowed"),
     ({"expires": datetime(1969, 1, 1, tzinfo=UTC)}, "user-expired"),
 ]
+ACCEPT: list[dict[str, object]] = [{"paths": ["/in/**"], "max_size": "1KiB"}]
 
 
 def reasons(server: Server) -> list[str]:
@@ -52,6 +53,32 @@ def test_a_session_ends_with_what_let_it_in(change: dict[str, Any], reason: str)
     client.hang_up()
     (closed,) = server.published(SessionClosed)
     assert (closed.reason, closed.who.user) == (reason, "alice")
+
+
+def test_new_rules_about_content_end_every_session() -> None:
+    """An upload under way too, for no scanner has seen it; the same rules, read once more, end nothing."""
+    server = clear_server()
+    client = server.logged_in()
+    server.take(user_record(), config=configuration(tls={"require": "none"}, accept=ACCEPT))
+    assert client.replies() == ENDED
+    client.hang_up()
+    again = server.logged_in()
+    server.take(user_record(), config=configuration(tls={"require": "none"}, accept=ACCEPT))
+    assert again.say("NOOP").startswith("200")
+    server.take(user_record(), config=configuration(tls={"require": "none"}))
+    assert again.replies() == ENDED
+    again.hang_up()
+    assert reasons(server) == ["content-rules-changed"] * 2
+
+
+def test_a_home_that_is_encrypted_from_now_on_ends_the_session() -> None:
+    """Its uploads would be stored in clear."""
+    server = clear_server()
+    client = server.logged_in()
+    server.take(user_record(encryption="main"))
+    assert client.replies() == ENDED
+    client.hang_up()
+    assert reasons(server) == ["encryption-changed"]
 
 
 def test_the_session_of_a_removed_user_ends() -> None:
