@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cryptography
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -350,6 +351,11 @@ def test_a_quota_counts_stored_bytes(tmp_path: Path) -> None:
     assert account.used.bytes == HEADER + OVERHEAD + 10 == (tree / "a").stat().st_size
 
 
+# With older ones an encrypted transfer works, and holds up the other threads of its process.
+LETS_GO = int(cryptography.__version__.partition(".")[0]) >= 50
+
+
+@pytest.mark.skipif(not LETS_GO, reason="cryptography before 50 holds the interpreter's lock in its ciphers")
 def test_the_interpreter_runs_meanwhile() -> None:
     """While a worker decrypts, other threads do: the cipher does not hold the interpreter's lock."""
     key = segments.segment_cipher(bytes(32))
