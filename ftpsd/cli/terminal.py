@@ -6,6 +6,7 @@ Passwords come from a prompt or from standard input, never from an argument, whi
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -159,6 +160,32 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
+
+
+def print_list(
+    found: Sequence[Any],
+    total: int,
+    row: Callable[[Any], Sequence[str]],
+    *,
+    as_json: bool,
+    header: Sequence[str],
+    empty: str,
+    noun: str,
+    others: str,
+) -> None:
+    """
+    Print what the server has listed, the first of *total*: as JSON, or as a table with *header* and a *row* for each.
+
+    *empty* is said where there is none; of those left out how many, by their *noun*, and which *others* they are.
+    """
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif found:
+        print_table(header, map(row, found))
+    else:
+        click.echo(empty, err=True)
+    if total > len(found):
+        click.echo(f"and {counted(total - len(found), noun)} more, {others}", err=True)
 
 
 def counted(number: int, noun: str) -> str:

@@ -17,7 +17,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
@@ -45,6 +47,13 @@ from ftpsd.config.units import (
 )
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import charset_of
+
+
+class Section(BaseModel):
+    """One section of a file: frozen, without unknown keys; no complaint shows what was written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
 
 Item = TypeVar("Item")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

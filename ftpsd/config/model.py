@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.automation.event_sinks import Events
@@ -38,6 +38,7 @@ from ftpsd.config.fields import (
     Processes,
     ProxyNetwork,
     PublicAddress,
+    Section,
     SocketName,
     Switch,
     Threads,
@@ -52,12 +53,6 @@ from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
 from ftpsd.values.login.login_method import LoginMethod
-
-
-class Section(BaseModel):
-    """One section of the file: frozen, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ProxyProtocol(Section):

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from ftpsd.events.cloud_event import cloud_event
 from ftpsd.events.delivery import NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.storage.disk.syscalls import sync_directory
 from ftpsd.workers import WorkerPool
 
 # Events that share one fsync.
@@ -60,14 +61,6 @@ def _append(path: Path, lines: bytes) -> None:
         finally:
             os.close(fd)
         if is_new:
-            _sync(path.parent)
+            sync_directory(path.parent)
     except OSError as error:
         raise NotTaken(f"it cannot be written: {error.strerror}") from None
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,6 +12,7 @@ there, and honest names hold them.
 from __future__ import annotations
 
 import re
+import time
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # U+DC80 to U+DCFF carry raw bytes; every other surrogate has no byte form at all.
@@ -41,3 +42,8 @@ def has_control(text: str) -> bool:
 def one_line(text: str) -> str:
     """Return *text* with "?" for each character that cannot stand inside a line."""
     return text if text.isprintable() else _UNSENDABLE.sub("?", text)
+
+
+def moment(seconds: float) -> str:
+    """Write a Unix time for people, in UTC and to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

@@ -29,12 +29,8 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
 
 def _shared(folder: Path, tls_files: Demonstration, changes: Settings) -> Iterator[Daemon]:
     daemon = Daemon(folder, tls_files, changes, users=SHARED_USERS, command=SERVE)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 @pytest.fixture(scope="session")

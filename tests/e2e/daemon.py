@@ -19,7 +19,8 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -247,6 +248,16 @@ class Daemon:
     @property
     def _environ_of_orders(self) -> dict[str, str]:
         return {**os.environ, "FTPSD_CONFIG": str(self.config_file), "PYTHONPATH": str(ROOT)}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it, and stop it behind what is done with it; nothing of it stays where that fails."""
+        try:
+            self.start()
+            yield
+            self.stop()
+        finally:
+            self.kill()
 
     def start_order(self, *arguments: str) -> subprocess.Popen[str]:
         """Start it as the installed program, and wait for nothing."""

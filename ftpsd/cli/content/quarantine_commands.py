@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import click
 
 from ftpsd.cli.asking import NoServer, Refused, Server, fail, socket_options
 from ftpsd.cli.running.live_commands import ask
-from ftpsd.cli.terminal import counted, print_table, shown
+from ftpsd.cli.terminal import counted, print_list, shown
+from ftpsd.values.text import moment
 
 HEADER = ("incident", "time (UTC)", "user", "path", "bytes", "verdict", "found")
 # Seconds for a release, which copies the file.
@@ -29,15 +29,8 @@ def quarantine() -> None:
 def list_held(as_json: bool, config: Path | None, path: Path | None) -> None:
     """List the refused files, the oldest first."""
     answer = ask(Server(config, path), "quarantine-list")
-    found, total = answer["files"], answer["total"]
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    elif found:
-        print_table(HEADER, map(_row, found))
-    else:
-        click.echo("the quarantine is empty", err=True)
-    if total > len(found):
-        click.echo(f"and {counted(total - len(found), 'file')} more, older than these", err=True)
+    words = {"empty": "the quarantine is empty", "noun": "file", "others": "older than these"}
+    print_list(answer["files"], answer["total"], _row, as_json=as_json, header=HEADER, **words)
 
 
 @quarantine.command("show")
@@ -50,7 +43,7 @@ def show_held(incident: str, as_json: bool, config: Path | None, path: Path | No
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    told = {**found, "time": f"{_moment(found['time'])} UTC"}
+    told = {**found, "time": f"{moment(found['time'])} UTC"}
     width = max(map(len, told))
     for name, value in told.items():
         click.echo(f"{shown(name):{width}}  {shown(str('' if value is None else value))}")
@@ -83,14 +76,10 @@ def purge(incident: str, config: Path | None, path: Path | None) -> None:
 def _row(found: dict[str, Any]) -> tuple[str, ...]:
     return (
         found["incident"],
-        _moment(found["time"]),
+        moment(found["time"]),
         found["owner"],
         found["path"],
         str(found["bytes"]),
         found["verdict"],
         found["found"],
     )
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

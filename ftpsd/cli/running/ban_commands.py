@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import click
 
 from ftpsd.cli.asking import Server, socket_options
 from ftpsd.cli.running.live_commands import ask
-from ftpsd.cli.terminal import EXIT_PROBLEM, counted, print_table, shown
+from ftpsd.cli.terminal import EXIT_PROBLEM, counted, print_list, shown
+from ftpsd.values.text import moment
 
 HEADER = ("client", "reason", "until (UTC)", "left", "in a row", "user", "words")
 
@@ -23,15 +22,8 @@ HEADER = ("client", "reason", "until (UTC)", "left", "in a row", "user", "words"
 def bans(as_json: bool, config: Path | None, path: Path | None) -> None:
     """List the addresses, networks and users at an address that are refused now, the one that ends first first."""
     answer = ask(Server(config, path), "bans")
-    found, total = answer["bans"], answer["total"]
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    elif found:
-        print_table(HEADER, map(_row, found))
-    else:
-        click.echo("no bans", err=True)
-    if total > len(found):
-        click.echo(f"and {counted(total - len(found), 'ban')} more, which end later", err=True)
+    words = {"empty": "no bans", "noun": "ban", "others": "which end later"}
+    print_list(answer["bans"], answer["total"], _row, as_json=as_json, header=HEADER, **words)
 
 
 @click.command()
@@ -47,7 +39,7 @@ def ban(place: str, duration: str | None, reason: str | None, config: Path | Non
     stands for its /64.
     """
     made = ask(Server(config, path), "ban", place=place, duration=duration, reason=reason)
-    click.echo(f"banned {shown(made['client'])} until {_moment(made['until'])} UTC")
+    click.echo(f"banned {shown(made['client'])} until {moment(made['until'])} UTC")
 
 
 @click.command()
@@ -73,16 +65,12 @@ def _row(found: dict[str, Any]) -> tuple[str, ...]:
     return (
         found["client"],
         found["reason"],
-        _moment(found["until"]),
+        moment(found["until"]),
         _left(found["seconds"]),
         str(found["level"]),
         found["name"] or "",
         found["detail"] or "",
     )
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def _left(seconds: float) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
 from ftpsd.config.accept.engines import EngineField
-from ftpsd.config.fields import Duration, FilePath, NotEmpty, Room, check_filled
+from ftpsd.config.fields import Duration, FilePath, NotEmpty, Room, Section, check_filled
 from ftpsd.config.parsing.document import Key
 from ftpsd.config.people.user_entries import check_pattern
 from ftpsd.config.units import describe
@@ -25,10 +25,6 @@ Policy = Literal["refuse", "accept", "quarantine"]
 # Why no verdict was to be had.
 REASONS: Final = ("down", "over_limit", "encrypted")
 _POLICIES: Final = ("refuse", "accept", "quarantine")
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ _EXTENSION_SCHEMA: Final[dict[str, Any]] = {"type": "string", "pattern": "^[A-Za
 Extension = Annotated[str, PlainValidator(check_extension), WithJsonSchema(_EXTENSION_SCHEMA)]
 
 
-class AcceptRule(_Section):
+class AcceptRule(Section):
     """All that is asked of every file that is to have a name under *paths*."""
 
     paths: Annotated[tuple[Pattern, ...], AfterValidator(check_filled), NotEmpty]
@@ -120,14 +116,14 @@ class AcceptRule(_Section):
         return bool(self.scan or self.names or self.types or self.max_size is not None or self.program)
 
 
-class Scanning(_Section):
+class Scanning(Section):
     """The patience with engines, in seconds, and the bytes beyond which none of them is asked; None: any number."""
 
     timeout: Duration = 120.0
     limit: Room | None = None
 
 
-class QuarantineSection(_Section):
+class QuarantineSection(Section):
     """The place of refused files, the bytes that fit into it, and the seconds that one stays."""
 
     directory: FilePath = Field(default=Path("/var/lib/ftpsd/quarantine"), validate_default=True)

@@ -10,7 +10,7 @@ import re
 import string
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
 
 from ftpsd.config.fields import (
     Count,
@@ -19,6 +19,7 @@ from ftpsd.config.fields import (
     FilePath,
     NetworkField,
     NotEmpty,
+    Section,
     Switch,
     Threads,
     check_filled,
@@ -79,11 +80,7 @@ Names = Annotated[tuple[EventName, ...], AfterValidator(check_filled), NotEmpty]
 Kept = Annotated[StrictInt, Field(ge=1000, le=10_000_000)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class EventSink(_Section):
+class EventSink(Section):
     """One receiver of events: a webhook, a program or a file."""
 
     name: SinkName
@@ -101,7 +98,7 @@ class EventSink(_Section):
     at_once: Threads = 4
 
 
-class Events(_Section):
+class Events(Section):
     """The ledger of events, and its sinks."""
 
     record: Names = ("file-stored", "file-copied", "files-combined")

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
-from ftpsd.config.fields import Duration, FilePath, NotEmpty, check_filled
+from ftpsd.config.fields import Duration, FilePath, NotEmpty, Section, check_filled
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Key, Severity
 from ftpsd.config.people.keys_name import NONE, check_keys
@@ -52,10 +52,8 @@ Credential = Annotated[
 Program = Annotated[tuple[str, ...], PlainValidator(check_program), WithJsonSchema(_PROGRAM)]
 
 
-class MasterKeySource(BaseModel):
+class MasterKeySource(Section):
     """The one place that a master key comes from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     file: FilePath | None = None
     credential: Credential | None = None
@@ -79,10 +77,8 @@ def check_set_names(value: Mapping[str, Any]) -> Mapping[str, Any]:
 MasterKeySources = Annotated[tuple[MasterKeySource, ...], AfterValidator(check_filled), NotEmpty]
 
 
-class Encryption(BaseModel):
+class Encryption(Section):
     """The sets of master keys by name, each with the newest key first, and the directories of the data keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     keys: Annotated[dict[StrictStr, MasterKeySources], AfterValidator(check_set_names)] = Field(min_length=1)
     data_keys: FilePath = Field(default=Path("/var/lib/ftpsd/keys"), validate_default=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
+from pydantic import Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
 
-from ftpsd.config.fields import Count, Duration, FilePath
+from ftpsd.config.fields import Count, Duration, FilePath, Section
 from ftpsd.config.units import describe
 
 # RFC 1123 section 2.1, or an address.
@@ -32,11 +32,7 @@ def check_name(value: object) -> str:
     raise ValueError(f"{describe(value)} is not a name; write lower-case letters, digits and -, such as siem")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class AuditChain(_Section):
+class AuditChain(Section):
     """The key that signs the audit log: after so many *lines* of a process, and *every* so many seconds."""
 
     private_key: FilePath
@@ -44,7 +40,7 @@ class AuditChain(_Section):
     every: Duration = 60.0
 
 
-class ShipTarget(_Section):
+class ShipTarget(Section):
     """A receiver of the audit log: syslog over TLS (RFC 5424 and 5425)."""
 
     name: Annotated[StrictStr, PlainValidator(check_name), WithJsonSchema({"type": "string", "pattern": _NAME.pattern})]

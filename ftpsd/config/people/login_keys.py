@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
+from ftpsd.config.fields import Section
 from ftpsd.config.units import describe
 from ftpsd.config.virtual_hosts import check_host_name
 from ftpsd.values.login.second_factor import DIGEST, read_secret
@@ -50,10 +51,8 @@ def check_alternative_name(value: object) -> str:
     )
 
 
-class CertificateEntry(BaseModel):
+class CertificateEntry(Section):
     """One certificate of a user as written: a fingerprint, or a name in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     fingerprint: Annotated[
         str | None,
@@ -95,10 +94,8 @@ def check_recovery(value: object) -> str:
     raise ValueError("not the digest of a recovery code, in quotes; make new ones: `ftpsd user otp NAME --recovery`")
 
 
-class SecondFactorEntry(BaseModel):
+class SecondFactorEntry(Section):
     """The second factor of a user as written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     totp: Annotated[
         bytes,

@@ -11,9 +11,7 @@ from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     PlainValidator,
@@ -22,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from ftpsd.config.fields import Section
 from ftpsd.config.units import describe
 from ftpsd.values.login.hours import DAY, DAYS, Hours
 
@@ -94,10 +93,8 @@ _Time = Annotated[int, PlainValidator(check_time), WithJsonSchema(_TIME_SCHEMA)]
 _Zone = Annotated[str, PlainValidator(check_zone), WithJsonSchema({"type": "string", "pattern": r"\S"})]
 
 
-class HoursEntry(BaseModel):
+class HoursEntry(Section):
     """One span of hours as written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     days: _Days = Field(default=frozenset(range(7)), json_schema_extra={"default": list(DAYS)})
     # "from" is no name in Python.

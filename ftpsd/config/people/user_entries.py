@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from ftpsd.config.fields import (
     Count,
@@ -20,6 +20,7 @@ from ftpsd.config.fields import (
     Password,
     Rate,
     Room,
+    Section,
     Switch,
     check_path,
 )
@@ -86,18 +87,14 @@ _ALL_OR_SOME: Final[dict[str, Any]] = {
 _PATH: Final[dict[str, Any]] = {"type": "string", "pattern": r"\S"}
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class RuleEntry(_Entry):
+class RuleEntry(Section):
     """One rule as written."""
 
     path: Annotated[str, PlainValidator(check_pattern), WithJsonSchema({"type": "string", "pattern": "^/"})]
     allow: Annotated[frozenset[Permission], PlainValidator(check_permissions), WithJsonSchema(_ALL_OR_SOME)]
 
 
-class MountEntry(_Entry):
+class MountEntry(Section):
     """One mount as written."""
 
     path: MountPoint
@@ -108,14 +105,14 @@ class MountEntry(_Entry):
     encryption: KeysName | None = None
 
 
-class QuotaEntry(_Entry):
+class QuotaEntry(Section):
     """A quota as written."""
 
     bytes: Room | None = None
     files: Files | None = None
 
 
-class Given(_Entry):
+class Given(Section):
     """The fields that the file itself, a group or a role may give a user: the nearest that says something counts."""
 
     home: Annotated[Path | None, PlainValidator(check_path), WithJsonSchema(_PATH)] = None
@@ -167,7 +164,7 @@ class UserEntry(Given):
     enabled: Switch = True
 
 
-class UsersFile(_Entry):
+class UsersFile(Section):
     """A users.yaml as written."""
 
     roles: dict[str, RoleEntry] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
 from ftpsd.config.fields import (
     Duration,
@@ -21,6 +21,7 @@ from ftpsd.config.fields import (
     FilePath,
     NetworkField,
     NotEmpty,
+    Section,
     Switch,
     Threads,
     check_filled,
@@ -166,11 +167,7 @@ Word = Annotated[StrictStr, Field(min_length=1, max_length=1000)]
 Attribute = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9;.-]*$", max_length=100)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Remote(_Section):
+class Remote(Section):
     """The keys of every source; *defaults* are keys of a user in users.yaml, for all users from there."""
 
     homes: Homes

@@ -4,7 +4,6 @@ The answers of a server of one process, and of each of several to its supervisor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +15,7 @@ from ftpsd.control.state.presence import hosts_of, kick, kick_user, present, the
 from ftpsd.service.changing.reload import Reloader
 from ftpsd.service.operating.question import MOST_SESSIONS
 from ftpsd.service.parts import Parts
+from ftpsd.values.text import moment
 
 
 class OneProcess:
@@ -85,7 +85,7 @@ class LastReload:
         if self._last is None:
             return {}
         when, how = self._last
-        return {"configuration": f"{how} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(when))} UTC"}
+        return {"configuration": f"{how} at {moment(when)} UTC"}
 
 
 def sessions_of(parts: Parts) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import os
 import stat
 import struct
 from contextlib import AbstractContextManager
+from pathlib import Path
 from threading import Lock
 
 from ftpsd.storage.base import Kind, StorageError
@@ -118,6 +119,15 @@ def make_directory(place: Place, mode: int) -> None:
                 os.umask(before)
     else:
         os.mkdir(place.name, mode, dir_fd=place.fd)
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in *directory*, which no client can reach, on the disk. Raises: OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_name(place: Place) -> None:

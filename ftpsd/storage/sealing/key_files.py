@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from ftpsd.storage.disk.syscalls import sync_directory
+
 FILE_MODE: Final = 0o600
 _KEY: Final = re.compile(r"([0-9a-f]{32})\.key")
 _TOMB: Final = re.compile(r"([0-9a-f]{32})\.destroyed")
@@ -192,7 +194,7 @@ class KeyFiles:
         finally:
             os.close(fd)
         os.rename(new, directory / name)
-        _sync(directory)
+        sync_directory(directory)
 
     @staticmethod
     def _give(fd: int, directory: Path) -> None:
@@ -243,13 +245,5 @@ def _erase(path: Path) -> bool:
     finally:
         os.close(fd)
     os.unlink(path)
-    _sync(path.parent)
+    sync_directory(path.parent)
     return True
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -125,12 +125,8 @@ def partners(tmp_path_factory: pytest.TempPathFactory, tls_files: Any) -> Iterat
     daemon = Daemon(folder / "daemon", tls_files, changes, users=1)
     found = Partners(daemon, pki, identities)
     daemon.write_users(users_of(found))
-    try:
-        daemon.start()
+    with daemon.running():
         yield found
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 def refusals(partners: Partners, name: str) -> list[str]:

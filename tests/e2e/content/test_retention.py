@@ -47,12 +47,8 @@ def serving(folder: Path, tls_files: Demonstration, *, processes: int) -> Iterat
     for entry in users.values():
         entry["quota"] = {"bytes": 1_000_000}
     daemon.write_users(users)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 @pytest.fixture

@@ -71,9 +71,5 @@ def office(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -
     """Two processes that the tests of a module share."""
     daemon = Daemon(tmp_path_factory.mktemp("office"), tls_files, {"processes": 2}, users=USERS)
     made = Office(daemon)
-    try:
-        daemon.start()
+    with daemon.running():
         yield made
-        daemon.stop()
-    finally:
-        daemon.kill()

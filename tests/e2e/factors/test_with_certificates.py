@@ -70,12 +70,8 @@ def people(tmp_path_factory: pytest.TempPathFactory, tls_files: Any) -> Iterator
         user["second_factor"] = {"totp": spelt(secret)}
         made.append(Partner(daemon, name, secret, identities))
     daemon.write_users(users)
-    try:
-        daemon.start()
+    with daemon.running():
         yield made
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 def first(people: list[Partner], *, has_password: bool) -> Partner:

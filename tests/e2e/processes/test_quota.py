@@ -22,12 +22,8 @@ LIMIT, SIZE, CLIENTS = 1_000_000, 300_000, 8
 def own(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
     """Two processes; each test gives them its users anew."""
     daemon = Daemon(tmp_path_factory.mktemp("quotas"), tls_files, TWO)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 def with_quota(own: Daemon, quota: dict[str, int]) -> None:

@@ -27,12 +27,8 @@ DATA_REFUSED = 'ftpsd_data_connection_refusals_total{reason="proxy-protocol"}'
 def proxied(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
     """A daemon that believes PROXY, which is this test, and plain FTP so that headers are all there is to get right."""
     daemon = ProxiedDaemon(tmp_path_factory.mktemp("headers"), tls_files, {"tls": {"require": "none"}})
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 def arrive(daemon: Daemon, header: bytes, source: str = PROXY, port: int | None = None) -> ControlConnection:

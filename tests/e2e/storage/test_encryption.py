@@ -38,12 +38,8 @@ def running(
     section = make_keys(keys)
     daemon = Daemon(folder, tls, {"encryption": section, **(changes or {})}, users=users)
     encrypt_homes(daemon)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 def use_keys(daemon: Daemon, keys: Path, *masters: str) -> None:

@@ -26,12 +26,8 @@ SMALL, LARGE = 20_000, 80_000
 def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
     """A daemon whose users all have the same quota, each in a home of their own."""
     daemon = prepared(tmp_path_factory.mktemp("parts"), tls_files, [QUOTA] * 80)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 @pytest.fixture

@@ -26,12 +26,8 @@ FULL = "552 Quota exceeded."
 def bounded(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
     """A daemon whose users all have the same quota, each in a home of their own."""
     daemon = prepared(tmp_path_factory.mktemp("bounded"), tls_files, [QUOTA] * 60)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-    finally:
-        daemon.kill()
 
 
 @pytest.fixture
