@@ -25,6 +25,8 @@ MADE_OF = {
     "bench.txt": "bench",
     "ldap.txt": "ldap",
     "http.txt": "http",
+    "brokers.txt": "brokers",
+    "holidays.txt": "holidays",
     "floors.txt": "test",
 }
 # The locks of tools that stand alone, each of a group.
@@ -86,7 +88,7 @@ def test_every_extra_has_a_lock() -> None:
     assert {path.name for path in FOLDER.glob("*.txt")} == {*MADE_OF, *ALONE}
 
 
-@pytest.mark.parametrize("name", ["test.txt", "bench.txt", "ldap.txt", "http.txt"])
+@pytest.mark.parametrize("name", ["test.txt", "bench.txt", "ldap.txt", "http.txt", "brokers.txt", "holidays.txt"])
 def test_what_is_tested_is_what_runs(name: str) -> None:
     """Tests and benchmarks have the versions that an operator gets."""
     others = locked(name)
