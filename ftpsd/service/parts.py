@@ -96,7 +96,9 @@ class Parts:
         self.state = share.state
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
-        self.deliveries = Deliveries(self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered)
+        self.deliveries = Deliveries(
+            self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
+        )
         self.ledger.recorded = self.deliveries.poke
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.audit_log = JSONLog(config.audit.log, failed=failed, turn=share.audit_turn, chain=chain)

@@ -24,9 +24,9 @@ from twisted.logger import Logger
 from ftpsd.audit.events import DAEMON, FileDeleted, Who
 from ftpsd.audit.topics.retention_events import FileArchived, HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
 from ftpsd.config.model import Config
+from ftpsd.durable.holds import all_holds, put_hold, take_hold
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.service.orders import Answers, Trouble
-from ftpsd.service.retaining.holds import all_holds, put_hold, take_hold
 from ftpsd.service.serving import Serving
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.retention.departure import depart
