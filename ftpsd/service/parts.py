@@ -29,6 +29,7 @@ from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
+from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
@@ -104,8 +105,8 @@ class Parts:
         self.penalties = share.penalties
         self.penalties.publish = self.bus.publish
         self.logins.is_known = self.penalties.is_known
-        self.bus.subscribe(self.penalties.note)
-        self.bus.subscribe(self._evict_behind)
+        self.bus.subscribe(self.penalties.note, *NOTED)
+        self.bus.subscribe(self._evict_behind, Banned)
         self.counts = share.counts
         self.sessions: set[ServerPI] = set()
         self.resolved: dict[str, str] = {}
@@ -150,10 +151,9 @@ class Parts:
         self.state.stop()
         self.audit_log.stop()
 
-    def _evict_behind(self, event: Event, _seconds: float) -> None:
+    def _evict_behind(self, _banned: Event, _seconds: float) -> None:
         """End what a ban that was pronounced here ends, as soon as the turn that has led to it is over."""
-        if isinstance(event, Banned):
-            self.reactor.callLater(0, evict, self.sessions, self.penalties)
+        self.reactor.callLater(0, evict, self.sessions, self.penalties)
 
     def enrolments(self, host: str) -> Enrolments:
         """Return the enrolments of the users of *host*, "" for the default one."""

@@ -348,4 +348,5 @@ NO_PARSERS = {
     "values/permission.py": "words",
     "values/quota.py": "numbers",
     "values/trace.py": "numbers of a file",
+    "config/parsing/uncollected.py": "the garbage collector",
 }
