@@ -18,9 +18,10 @@ from fnmatch import fnmatchcase
 
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
 from ftpsd.config.accept.engines import EngineAddress
-from ftpsd.scanning.clamd import Clamd
 from ftpsd.scanning.content_types import HEAD, TypeCheck, begins_anyhow, extension_of, types_of
-from ftpsd.scanning.program_check import Program
+from ftpsd.scanning.engines.clamd import Clamd
+from ftpsd.scanning.engines.icap import Icap
+from ftpsd.scanning.engines.program_check import Program
 from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said
@@ -44,18 +45,25 @@ NOT_TAKEN = "The server does not take this file."
 HELD = "The file is held for inspection."
 
 
-def engine_at(address: EngineAddress, timeout: float) -> Engine:
-    """Return the engine at *address*."""
+def engine_at(address: EngineAddress, timeout: float, path: str = "/", processes: int = 1) -> Engine:
+    """Return the engine at *address*, to which the file is *path*, and which so many *processes* share."""
+    if address.kind == "icap":
+        return Icap(address, timeout, path, processes)
     return Clamd(address, timeout)
 
 
 @dataclass(frozen=True, slots=True)
 class GateParts:
-    """The parts all gates of a server share: *scanning* is the patience with engines, *tell* takes every verdict."""
+    """
+    The parts all gates of a server share.
+
+    *scanning* is the patience with engines, *tell* takes every verdict, *processes* is how many have such gates.
+    """
 
     scanning: Scanning
     quarantine: Quarantine
     tell: Tell
+    processes: int = 1
 
 
 class AcceptGate:
@@ -82,7 +90,8 @@ class AcceptGate:
             if rule.types:
                 watchers.append(TypeCheck(path.name, rule.types, refuse.for_type))
             scanning, tell = self._parts.scanning, self._parts.tell
-            engines = [engine_at(address, scanning.timeout) for address in rule.scan]
+            processes = self._parts.processes
+            engines = [engine_at(address, scanning.timeout, str(path), processes) for address in rule.scan]
             watchers += (Scan(engine, scanning.limit, rule.when_unavailable, refuse, tell) for engine in engines)
             if rule.program:
                 program = Program(rule.program, scanning.timeout, self._environ(path))
