@@ -127,8 +127,8 @@ class Member:
         return self._daemon.reloader.reload().addCallback(lambda problem: {"problem": problem, "version": self.version})
 
     def reopen_log(self) -> None:
-        """Open the audit log anew."""
-        self._daemon.parts.audit_log.reopen()
+        """Open the audit log and the transfer log anew."""
+        self._daemon.parts.logs.reopen()
 
     def supervisor_has_gone(self) -> None:
         """Come to an end."""

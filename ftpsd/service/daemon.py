@@ -43,7 +43,7 @@ from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
-from ftpsd.service.outside.outputs import open_audit_log
+from ftpsd.service.outside.outputs import open_logs
 from ftpsd.service.parts import Parts
 from ftpsd.service.rescanning.rescan_job import Rescans
 from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
@@ -121,7 +121,7 @@ class Daemon(Service):
             self.parts.passive_listeners.use(ports.addresses)
             if is_telling:
                 ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
-            open_audit_log(self.parts.audit_log, config.audit.log, warns=is_telling)
+            open_logs(self.parts.logs, config, warns=is_telling)
             if is_telling:
                 self._control_socket.open()
         close_unused_sockets(config)

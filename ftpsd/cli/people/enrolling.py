@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from datetime import UTC, datetime
 from io import StringIO
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -68,12 +70,15 @@ def otp(
                 _confirm(secret)
         elif not no_confirm:
             click.echo("No code was asked for: standard input is no terminal.", err=True)
-    codes = new_recovery_codes()
-    with locked(path) as file:
-        file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": [digest_of(code) for code in codes]}})
-        file.save()
     if users is None:
         _begin_state(config)
+    codes = new_recovery_codes()
+    # Rounded up, so that a state file that was begun just now, for these codes, is not younger than they are.
+    made = datetime.fromtimestamp(ceil(time.time()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recovery = [digest_of(code) for code in codes]
+    with locked(path) as file:
+        file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": recovery, "recovery_made": made}})
+        file.save()
     what = "recovery codes" if only_recovery else "second factor"
     click.echo(f"changed the {what} of {name} in {path}; {RELOAD}")
     click.echo("\nRecovery codes, for when the device is lost. Each counts once; they are not shown again:\n")
@@ -82,7 +87,11 @@ def otp(
 
 
 def _begin_state(config: Path | None) -> None:
-    """Make the state file where there is none: codes of the minute in which it is begun are not accepted."""
+    """
+    Make the state file where there is none, before the codes.
+
+    Codes of the minute in which it is begun are not accepted, and no recovery code that is older than the file.
+    """
     from ftpsd.config.reading import load_config
     from ftpsd.durable.opening import is_begun, open_state
     from ftpsd.durable.state_trouble import StateTrouble

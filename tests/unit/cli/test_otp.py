@@ -50,7 +50,11 @@ def test_a_user_is_enrolled(users: Path, name: str) -> None:
     assert f"otpauth://totp/ftp.example.com:{name}?" in result.output
     assert "█" in result.output
     codes = RECOVERY.findall(result.output)
-    assert factor(users, name) == SecondFactor(read_secret(found[1]), tuple(map(digest_of, codes)))
+    written = factor(users, name)
+    assert written is not None
+    assert written == SecondFactor(read_secret(found[1]), tuple(map(digest_of, codes)), written.recovery_made)
+    assert written.recovery_made is not None
+    assert abs(written.recovery_made - time.time()) < 3600
     assert len(codes) == 10
     text = users.read_text()
     assert not any(code in text for code in codes)
