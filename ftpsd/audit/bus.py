@@ -57,16 +57,21 @@ class AuditBus:
         self._name = token_hex(8)
         self._numbers = count(1)
         self._loose = 0
-        self._sinks: tuple[Sink, ...] = ()
+        # Each with the kinds of events that it wants.
+        self._sinks: tuple[tuple[Sink, tuple[type[Event], ...]], ...] = ()
+        # What `_sinks` comes to for the kinds of events that were published.
+        self._sinks_for: dict[type[Event], tuple[Sink, ...]] = {}
         self._complaints: dict[object, _Complaint] = {}
 
-    def subscribe(self, sink: Sink) -> None:
-        """Call *sink* with every event from now on, after the sinks that are already there."""
-        self._sinks = (*self._sinks, sink)
+    def subscribe(self, sink: Sink, *kinds: type[Event]) -> None:
+        """Call *sink* with every event of *kinds*, or of any, from now on, after the sinks that are already there."""
+        self._sinks = (*self._sinks, (sink, kinds or (Event,)))
+        self._sinks_for = {}
 
     def unsubscribe(self, sink: Sink) -> None:
         """Call *sink* no more; an unknown sink is no error."""
-        self._sinks = tuple(known for known in self._sinks if known != sink)
+        self._sinks = tuple(known for known in self._sinks if known[0] != sink)
+        self._sinks_for = {}
         self._complaints.pop(sink, None)
 
     @property
@@ -129,7 +134,11 @@ class AuditBus:
         raise NotKept
 
     def _call(self, event: Event, now: float) -> None:
-        for sink in self._sinks:
+        kind = type(event)
+        sinks = self._sinks_for.get(kind)
+        if sinks is None:
+            sinks = self._sinks_for[kind] = tuple(sink for sink, kinds in self._sinks if issubclass(kind, kinds))
+        for sink in sinks:
             try:
                 sink(event, now)
             except Exception:

@@ -27,6 +27,7 @@ from ftpsd.config.fields import (
     Count,
     Duration,
     DurationOrZero,
+    EventWord,
     FilePath,
     Limit,
     LogTarget,
@@ -250,6 +251,9 @@ class Audit(Section):
     """The place of the audit log, what makes evidence of it, and where it is sent."""
 
     log: LogTarget = "stdout"
+    format: Literal["json", "text"] = "json"
+    events: Annotated[tuple[EventWord, ...], NotEmpty] = ("all",)
+    xferlog: FilePath | None = None
     sha256: Switch = True
     chain: AuditChain | None = None
     ship: tuple[ShipTarget, ...] = ()

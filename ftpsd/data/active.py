@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ftpsd.data.sockets import DataSocket
+from ftpsd.data.sockets import DataSocket, prepare
 from ftpsd.data.trouble import Cause, Lost
 
 # The answers of connect() while it is under way.
@@ -96,6 +96,7 @@ def _connect(local_host: str, local_port: int, host: str, port: int) -> socket.s
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        prepare(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _bind(sock, local_host, local_port)
         problem = sock.connect_ex((host, port))

@@ -57,9 +57,18 @@ def keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def prepare(sock: socket.socket) -> None:
+    """Set *sock* up for data: one that listens hands this on to all that it accepts, so that no file pays for it."""
+    # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keep_alive(sock)
+    if UNSENT is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, UNSENT, MOST_UNSENT)
+
+
 @implementer(IReadWriteDescriptor)
 class DataSocket:
-    """One connected, non-blocking TCP socket, watched by *reactor* for its owner."""
+    """One connected TCP socket that has been prepared, watched by *reactor* for its owner; it blocks no more."""
 
     def __init__(self, sock: socket.socket, reactor: IReactorFDSet) -> None:
         self.socket = sock
@@ -70,11 +79,6 @@ class DataSocket:
         self._reading = self._writing = False
         self._is_gathering = False
         sock.setblocking(False)
-        # Nagle would hold the last record of the handshake and the close_notify back for 40 to 200 ms (vsftpd 3.0.3).
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        keep_alive(sock)
-        if UNSENT is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, UNSENT, MOST_UNSENT)
 
     def watch(self, ready: Callable[[], None], *, read: bool = False, write: bool = False) -> None:
         """Call *ready* once, in the reactor, when the socket can be read or written as asked, or has failed."""
@@ -170,6 +174,12 @@ class RawPort(tcp.Port):
 
     def __init__(self, port: int, interface: str, reactor: Any) -> None:
         super().__init__(port, self, BACKLOG, interface, reactor)  # type: ignore[arg-type]
+
+    def createInternetSocket(self) -> socket.socket:
+        """Return the socket to listen on, prepared for all that it accepts (tcp.Port)."""
+        sock: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        prepare(sock)
+        return sock
 
     def accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
         """Take *sock*, which came from *address*."""

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.processes.child import ANSWER, Child
 from ftpsd.service.operating.keeping_questions import PATIENCE as KEEPING_PATIENCE
-from ftpsd.service.operating.own_process import LastReload
+from ftpsd.service.operating.own_process import OF_RELOADS, LastReload
 from ftpsd.service.operating.quarantine_desk import PATIENCE
 from ftpsd.service.operating.question import MOST_SESSIONS
 from ftpsd.service.orders import Trouble
@@ -30,7 +30,7 @@ class SeveralProcesses:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._last_reload = LastReload()
-        supervisor.bus.subscribe(self._last_reload)
+        supervisor.bus.subscribe(self._last_reload, *OF_RELOADS)
 
     def who(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""

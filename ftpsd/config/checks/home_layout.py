@@ -35,18 +35,20 @@ def overlapping(everybody: Iterable[Users], secrets: Iterable[Path]) -> Iterator
                 problem = _shows_too_much(directory, found, holders)
                 if problem is not None:
                     yield users.complaint(("users", user.name, *key), problem)
-                # A missing directory is reported elsewhere, and overlaps with nothing.
-                if key == ("home",) and os.path.isdir(found):
+                if key == ("home",):
                     homes.setdefault(found, []).append((users, user))
     for home, people in homes.items():
         (_, first), *others = people
+        above = next((folder for folder in _above(home) if folder in homes), None)
+        # A missing directory is reported elsewhere, and overlaps with nothing.
+        if (others or above is not None) and not os.path.isdir(home):
+            continue
         if others:
             # Once for all of them: a thousand users may share a home.
             users, user = others[0]
             more = f" and of {len(others) - 1} more" if len(others) > 1 else ""
             message = f"{user.home} is the home of {first.name} too{more}: each can change what the others have"
             yield users.complaint(("users", user.name, "home"), message, "warning")
-        above = next((folder for folder in _above(home) if folder in homes), None)
         if above is not None:
             owner = homes[above][0][1].name
             for users, user in people:

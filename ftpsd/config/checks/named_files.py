@@ -173,8 +173,7 @@ def _secrets(config: Config) -> list[Path]:
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
     own.append(config.quarantine.directory)
-    log = config.audit.log
-    return own if isinstance(log, str) else [*own, log]
+    return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
@@ -213,14 +212,16 @@ def _certificate(config: Config, files: PairFiles) -> Iterator[ConfigError]:
 
 
 def _audit_log(config: Config) -> Iterator[ConfigError]:
-    log = config.audit.log
-    if log == "stdout":
-        return
-    if log.is_dir():
-        yield config.complaint(("audit", "log"), f"{log} is a directory; name a file in it")
-    elif not log.parent.is_dir():
-        folder = shlex.quote(str(log.parent))
-        yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+    for key, log in (("log", config.audit.log), ("xferlog", config.audit.xferlog)):
+        if log is None or isinstance(log, str):
+            continue
+        if log.is_dir():
+            yield config.complaint(("audit", key), f"{log} is a directory; name a file in it")
+        elif not log.parent.is_dir():
+            folder = shlex.quote(str(log.parent))
+            yield config.complaint(("audit", key), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+    if config.audit.xferlog is not None and config.audit.xferlog == config.audit.log:
+        yield config.complaint(("audit", "xferlog"), "that is the audit log; name another file")
 
 
 def _groups(config: Config) -> Iterator[ConfigError]:

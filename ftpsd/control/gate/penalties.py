@@ -11,11 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ftpsd.audit.events import ConnectionRejected, Event, Who
+from ftpsd.audit.events import (
+    ConnectionRejected,
+    Event,
+    LeftWithoutLogin,
+    LoggedIn,
+    LoginRefused,
+    SessionClosed,
+    TLSFailed,
+    Who,
+)
 
 # Results of `refusal`: keys of `REJECTIONS` and reasons in audit log and metrics.
 BANNED: Final = "banned"
 RATE: Final = "rate"
+# The events that `note` wants: those of a login, and those that an offence is seen in (offences.py).
+NOTED: Final = (LoggedIn, LoginRefused, TLSFailed, SessionClosed, LeftWithoutLogin)
 
 
 @dataclass(frozen=True, slots=True)

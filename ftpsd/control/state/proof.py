@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 
 from ftpsd.tls.live import Holder, secret_of
 from ftpsd.tls.session_tls import SessionTLS
@@ -37,13 +38,13 @@ class Ownership:
         # By secret, the session whose it was.
         self._known: dict[bytes, str] = {}
 
-    async def resumed_by(self, connection: SSL.Connection) -> str | None:
+    def resumed_by(self, connection: SSL.Connection) -> Deferred[str | None] | str | None:
         """
         Return the name of the session whose TLS session the data *connection* resumes, None where that does not count.
 
         Where resumption is only offered, and the user came with a certificate, the same certificate counts too.
 
-        A control connection that is about to log in is waited for.
+        A control connection that is about to log in is waited for, by a Deferred.
         """
         session = self._session
         tls = session.dtp.tls
@@ -56,14 +57,17 @@ class Ownership:
         secret = secret_of(connection)
         if secret is None:
             return None
-        if secret not in self._known:
-            holder = await session.runtime.shared.live.resumed(secret, self._holder)
-            if holder is None:
-                return None
-            self._known[secret] = holder.session
-            if len(self._known) > MOST_KNOWN:
-                del self._known[next(iter(self._known))]
-        return self._known[secret]
+        return self._known.get(secret) or Deferred.fromCoroutine(self._look_for(secret, self._holder))
+
+    async def _look_for(self, secret: bytes, own: Holder) -> str | None:
+        """Return the session of another control connection with *secret*, and know it from here on."""
+        holder = await self._session.runtime.shared.live.resumed(secret, own)
+        if holder is None:
+            return None
+        self._known[secret] = holder.session
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return holder.session
 
     def hold(self) -> None:
         """Note the TLS session of the control connection, whose handshake is complete."""

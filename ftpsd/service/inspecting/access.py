@@ -4,8 +4,8 @@ Access as it really is: the homes and mounts of users are tried by the daemon's 
     try_trees(users)              ->  complaints, as the user of this process
     run_as(account, look)         ->  the same as another user, in a child process; for root
 
-A trial leaves nothing behind and changes nothing: a directory is opened and read, and where the rules allow writing in
-it a file without a name (O_TMPFILE) is made, which is gone when it is closed.
+A trial leaves nothing behind and changes nothing: a directory is opened for reading, and where the rules allow
+writing in it a file without a name (O_TMPFILE) is made, which is gone when it is closed.
 """
 
 from __future__ import annotations
@@ -145,41 +145,55 @@ def _as(account: Account, look: Callable[[], Iterable[ConfigError]]) -> bytes:
 
 def _problem(directory: Path, needs: Iterable[Need]) -> tuple[str, bool] | None:
     """Report the obstacles to *needs*, and whether there are any; a missing directory is reported elsewhere."""
+    mode = None
     for need in needs:
         path = directory.joinpath(*need.parts)
-        found = _try(path, need)
-        if found is not None and found[1].errno in REFUSALS:
-            return _refused(path, *found), True
-    return _closed(directory)
+        trial = _try(path, need)
+        if trial.errno in REFUSALS:
+            return _refused(path, trial), True
+        if not need.parts:
+            mode = trial.mode
+    return None if mode is None else _closed(directory, mode)
 
 
-def _try(path: Path, need: Need) -> tuple[str, OSError] | None:
-    """Do in *path* the operations of *need*; return those that could not be done, and why."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """
+    The outcome of a trial: the first operation that *failed* with its *errno*, or the *mode* of the directory.
+
+    Not the error: its traceback would hold the frames above it, a cycle for each of 10,000 users.
+    """
+
+    failed: str = ""
+    errno: int = 0
+    mode: int | None = None
+
+
+def _try(path: Path, need: Need) -> Trial:
+    """
+    Do in *path* the operations of *need*.
+
+    With few calls: there are 10,000 homes, and behind each call this thread waits until the reactor's lets it go on.
+    """
+    try:
+        fd = os.open(path, (os.O_RDONLY if need.lists else os.O_PATH) | _DIRECTORY)
+    except OSError as error:
+        number = error.errno or 0
+        if need.lists and number in REFUSALS:
+            closed = _try(path, Need(need.parts, lists=False, changes=False))
+            return closed if closed.failed else Trial("listed", number)
+        return Trial("entered", number)
     what = "entered"
     try:
-        fd = os.open(path, os.O_PATH | _DIRECTORY)
-        try:
-            os.stat(".", dir_fd=fd)
-            if need.lists:
-                what = "listed"
-                _list(fd)
-            if need.changes:
-                what = "written to"
-                _make_nothing(fd)
-        finally:
-            os.close(fd)
+        mode = stat.S_IMODE(os.stat(".", dir_fd=fd).st_mode)
+        if need.changes:
+            what = "written to"
+            _make_nothing(fd)
     except OSError as error:
-        return what, error
-    return None
-
-
-def _list(fd: int) -> None:
-    opened = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=fd)
-    try:
-        with os.scandir(opened) as entries:
-            next(entries, None)
+        return Trial(what, error.errno or 0)
     finally:
-        os.close(opened)
+        os.close(fd)
+    return Trial(mode=mode)
 
 
 def _make_nothing(fd: int) -> None:
@@ -195,11 +209,11 @@ def _make_nothing(fd: int) -> None:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES)) from error
 
 
-def _refused(path: Path, what: str, error: OSError) -> str:
+def _refused(path: Path, trial: Trial) -> str:
     """Describe the missing right of this process in *path*, and the remedy."""
     who = account_of(os.geteuid()).name
-    said = f"{path} cannot be {what} by the user {who} ({errno.errorcode[error.errno or 0]})"
-    if error.errno == errno.EROFS:
+    said = f"{path} cannot be {trial.failed} by the user {who} ({errno.errorcode[trial.errno]})"
+    if trial.errno == errno.EROFS:
         return f"{said}: it is read-only for the daemon; under systemd, name it in ReadWritePaths= of a drop-in"
     closed = next((folder for folder in reversed(path.parents) if not _may(folder, os.X_OK)), None)
     if closed is not None:
@@ -214,12 +228,8 @@ def _may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _closed(directory: Path) -> tuple[str, bool] | None:
+def _closed(directory: Path, mode: int) -> tuple[str, bool] | None:
     """Warn of a directory that only root, as this process is, can use; its owner was perhaps meant to."""
-    try:
-        mode = stat.S_IMODE(os.stat(directory).st_mode)
-    except OSError:
-        return None
     if mode & (stat.S_IRUSR | stat.S_IXUSR) == stat.S_IRUSR | stat.S_IXUSR:
         return None
     run = f"chmod u+rwx {shlex.quote(str(directory))}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -39,7 +39,7 @@ class OneProcess:
         self._drain = drain
         self._is_stopping = is_stopping
         self._last_reload = LastReload()
-        parts.bus.subscribe(self._last_reload)
+        parts.bus.subscribe(self._last_reload, *OF_RELOADS)
 
     def who(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
@@ -67,18 +67,18 @@ class OneProcess:
         return self.progress()
 
 
+OF_RELOADS: Final = (Started, Reloaded, ReloadFailed)
+
+
 class LastReload:
-    """A sink of events that remembers how the last reload ended."""
+    """A sink of the events `OF_RELOADS` that remembers how the last reload ended."""
 
     def __init__(self) -> None:
         self._last: tuple[float, str] | None = None
 
     def __call__(self, event: Event, seconds: float) -> None:
         """Take *event*."""
-        if isinstance(event, (Started, Reloaded)):
-            self._last = seconds, "taken"
-        elif isinstance(event, ReloadFailed):
-            self._last = seconds, f"refused: {event.reason}"
+        self._last = seconds, f"refused: {event.reason}" if isinstance(event, ReloadFailed) else "taken"
 
     def told(self) -> dict[str, object]:
         """Return the line for `ftpsd status`."""

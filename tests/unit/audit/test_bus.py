@@ -10,7 +10,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from ftpsd.audit.bus import AuditBus
-from ftpsd.audit.events import DAEMON, Event, LoginRefused, Started
+from ftpsd.audit.events import DAEMON, ConnectionRejected, ConnectionRejectedAgain, Event, LoginRefused, Started
 from tests.unit.audit.samples import WHO
 
 
@@ -104,6 +104,19 @@ def test_complaint_holds_nothing_of_the_event(logged: list[LogEvent]) -> None:
     bus.subscribe(BrokenSink())
     bus.publish(LoginRefused(WHO, "password", "typed-a-password-here", "wrong-password", 0.1))
     assert "typed-a-password-here" not in repr([(event["log_format"], event["event"]) for event in logged])
+
+
+def test_a_sink_of_some_kinds_is_told_of_these_only() -> None:
+    """Kinds that derive from those asked for are among them; one that subscribes later is told from then on."""
+    seen: list[tuple[str, Event]] = []
+    bus = AuditBus()
+    bus.subscribe(lambda event, _: seen.append(("refused", event)), LoginRefused, ConnectionRejected)
+    started, again = Started(DAEMON), ConnectionRejectedAgain(WHO, "banned")
+    bus.publish(started)
+    bus.publish(again)
+    bus.subscribe(lambda event, _: seen.append(("all", event)))
+    bus.publish(started)
+    assert seen == [("refused", again), ("all", started)]
 
 
 def test_unsubscribed_sink_is_told_nothing() -> None:

@@ -14,6 +14,7 @@ from ftpsd.data.trouble import Cause, Trouble
 from tests.dataclient import DataClient
 from tests.reactor import PATIENCE, Reactor
 from tests.unit.data.side import CONNECT, HOST, Side
+from tests.unit.data.test_transport import see_that_it_is_prepared
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def test_the_server_connects_to_the_client(listener: socket.socket) -> None:
     side.reactor.run_until(lambda: opening.is_over)
     assert isinstance(opening.result, DataConnection)
     assert listener.accept()[1][0] == HOST
+    see_that_it_is_prepared(opening.result._socket.socket)
 
 
 def test_the_server_is_the_tls_server_in_active_mode_too(listener: socket.socket) -> None:

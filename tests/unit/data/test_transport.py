@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from ftpsd.data.sockets import DataPort, DataSocket, keep_alive
+from ftpsd.data.sockets import MOST_UNSENT, DataPort, DataSocket, keep_alive
 from ftpsd.wire.address import plain_address
 from tests.reactor import PATIENCE, Reactor, tcp_pair
 
@@ -98,11 +98,6 @@ def test_closing_twice_is_harmless(watched: Watched) -> None:
     assert watched.reactor.watched == 0
 
 
-def test_nagle_is_off(watched: Watched) -> None:
-    """The last record of a handshake is not held back (vsftpd 3.0.3)."""
-    assert watched.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-
-
 @pytest.mark.parametrize(
     ("host", "plain"),
     [
@@ -161,9 +156,26 @@ def test_a_data_port_closes_on_strangers() -> None:
     listening.port.stopListening()
 
 
-def test_silence_is_broken_every_two_minutes(watched: Watched) -> None:
-    """NAT gateways forget a connection that is silent for longer, and a client that has gone is noticed."""
-    ours = watched.socket.socket
+def test_an_accepted_connection_is_prepared() -> None:
+    """
+    It has the options of its listener.
+
+    The last record of a handshake is not held back (vsftpd 3.0.3). Silence is broken every two minutes: NAT gateways
+    forget a connection that is silent for longer, and a client that has gone is noticed.
+    """
+    listening = Listening(accepts=True)
+    with listening.client():
+        listening.reactor.run_until(lambda: bool(listening.arrived))
+        ours = listening.arrived[0].socket
+        see_that_it_is_prepared(ours)
+        ours.close()
+    listening.port.stopListening()
+
+
+def see_that_it_is_prepared(ours: socket.socket) -> None:
+    """Look at the options of a socket for data."""
+    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == MOST_UNSENT
     assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
     assert [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [120, 30, 4]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import DAEMON, Event, Started
+from ftpsd.audit.events import DAEMON, Event, LeftWithoutLogin, Started
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.record_table import RecordTable, own_table
@@ -33,13 +33,13 @@ def test_what_happens_to_the_server_is_told_once(tmp_path: Path, duties: frozens
     site, reactor = Site(tmp_path), PortReactor()
     config = load(site.path).config
     parts = Parts(config, reactor, replace(Share.alone(config, reactor), duties=duties))
-    parts.audit_log.start()
+    parts.logs.audit.start()
     parts.bus.publish(Started(DAEMON))
     parts.stop()
     assert len((tmp_path / "audit.log").read_text().splitlines()) == lines
 
 
-def test_penalties_stand_at_the_gate_and_learn_of_every_event(tmp_path: Path) -> None:
+def test_penalties_stand_at_the_gate_and_learn_of_logins_and_offences(tmp_path: Path) -> None:
     """Sessions ask the ones of the share, and those subscribe to the bus."""
 
     class Penalties(GrowingPenalties):
@@ -51,9 +51,11 @@ def test_penalties_stand_at_the_gate_and_learn_of_every_event(tmp_path: Path) ->
     config, reactor = load(Site(tmp_path).path).config, PortReactor()
     penalties = Penalties(RecordTable(own_table(32), nullcontext()), Arrivals(own_arrivals(32), nullcontext()), reactor)
     parts = Parts(config, reactor, replace(Share.alone(config, reactor), penalties=penalties))
+    refused = LeftWithoutLogin(DAEMON)
     parts.bus.publish(Started(DAEMON))
+    parts.bus.publish(refused)
     assert parts.shared.penalties is penalties
-    assert penalties.noted == [Started(DAEMON)]
+    assert penalties.noted == [refused]
 
 
 @pytest.mark.parametrize(("duties", "listening"), [(frozenset(Duty), {2121, 2990, 9121}), (frozenset(), {2121, 2990})])

@@ -33,7 +33,7 @@ class FakeSupervisor:
         self.children = children
         self.bus = self
 
-    def subscribe(self, sink: object) -> None:
+    def subscribe(self, sink: object, *kinds: type) -> None:
         """Publish nothing."""
 
     def ready_children(self) -> list[FakeChild]:
