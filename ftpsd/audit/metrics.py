@@ -107,7 +107,7 @@ class Metrics:
         self._lag.observe(seconds)
 
     def audit_write_failed(self, count: int) -> None:
-        """Count *count* audit lines that were lost; what `AuditBus` and `JSONLog` take as *failed*."""
+        """Count *count* audit lines that were lost; what `AuditBus` and `AuditLog` take as *failed*."""
         self._audit_failures.inc(count)
 
     def watch_sessions(self, read: Reading) -> None:

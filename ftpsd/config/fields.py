@@ -104,9 +104,11 @@ def check_path(value: object, info: ValidationInfo) -> Path:
     return path if folder is None else folder / path
 
 
-def check_log(value: object, info: ValidationInfo) -> Path | Literal["stdout"]:
-    """Accept `stdout` or a path."""
-    return "stdout" if value == "stdout" else check_path(value, info)
+def check_log(value: object, info: ValidationInfo) -> Path | Literal["stdout", "journal"]:
+    """Accept `stdout`, `journal` or a path."""
+    if value == "stdout":
+        return "stdout"
+    return "journal" if value == "journal" else check_path(value, info)
 
 
 def check_address(value: object) -> str:
@@ -350,7 +352,8 @@ Ports = Annotated[
     WithJsonSchema(_text_or_number(PORTS_PATTERN, 1, "integer", maximum=65535)),
 ]
 FilePath = Annotated[Path, PlainValidator(check_path), WithJsonSchema(_PATH_SCHEMA)]
-LogTarget = Annotated[Path | Literal["stdout"], PlainValidator(check_log), WithJsonSchema(_PATH_SCHEMA)]
+EventWord = Annotated[StrictStr, Field(pattern=r"^-?[a-z]+(-[a-z]+)*$")]
+LogTarget = Annotated[Path | Literal["stdout", "journal"], PlainValidator(check_log), WithJsonSchema(_PATH_SCHEMA)]
 Address = Annotated[str, PlainValidator(check_address), WithJsonSchema(_text(r"^[0-9a-fA-F:.]+(%.+)?$"))]
 Announced = Annotated[str, PlainValidator(check_announced), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]
 PublicAddress = Annotated[str, PlainValidator(check_public_address), WithJsonSchema(_text(r"^[A-Za-z0-9.-]+$"))]

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.automation.event_sinks import Events
+from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import Mail, Workflow
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
 from ftpsd.config.client_certificates import Request
@@ -27,6 +28,7 @@ from ftpsd.config.fields import (
     Count,
     Duration,
     DurationOrZero,
+    EventWord,
     FilePath,
     Limit,
     LogTarget,
@@ -250,6 +252,9 @@ class Audit(Section):
     """The place of the audit log, what makes evidence of it, and where it is sent."""
 
     log: LogTarget = "stdout"
+    format: Literal["json", "text"] = "json"
+    events: Annotated[tuple[EventWord, ...], NotEmpty] = ("all",)
+    xferlog: FilePath | None = None
     sha256: Switch = True
     chain: AuditChain | None = None
     ship: tuple[ShipTarget, ...] = ()
@@ -328,6 +333,7 @@ class Config(Section):
     events: Events | None = None
     workflows: tuple[Workflow, ...] = ()
     mail: Mail | None = None
+    partners: tuple[Partner, ...] = ()
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()

@@ -29,8 +29,8 @@ from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
 from ftpsd.events.record_tables import Record, last_number
 from ftpsd.events.workflows import runs
-from ftpsd.events.workflows.making import Means, Workflows, files_of, make_workflow
 from ftpsd.events.workflows.user_trees import Trees
+from ftpsd.events.workflows.workflow_making import Means, Workflows, files_of, make_workflow
 from ftpsd.events.workflows.workflow_run import Conditions, Pace
 from ftpsd.workers import PoolBusy, Workers
 

@@ -79,7 +79,7 @@ class Handing:
     async def _read(self) -> list[str]:
         """Read the files and hand out the configuration; return the problems."""
         supervisor = self._supervisor
-        supervisor.audit_log.reopen()
+        supervisor.logs.reopen()
         children = supervisor.ready_children()
         await DeferredList([child.ask("reopen-log") for child in children], consumeErrors=True)
         loaded = await supervisor.workers.run(load, supervisor.path)

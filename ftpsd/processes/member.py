@@ -77,6 +77,7 @@ class Member:
             "kick": partial(kicked_of, parts),
         }
         of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
+        of_desks |= self._daemon.rescans.answers
         self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:
@@ -126,8 +127,8 @@ class Member:
         return self._daemon.reloader.reload().addCallback(lambda problem: {"problem": problem, "version": self.version})
 
     def reopen_log(self) -> None:
-        """Open the audit log anew."""
-        self._daemon.parts.audit_log.reopen()
+        """Open the audit log and the transfer log anew."""
+        self._daemon.parts.logs.reopen()
 
     def supervisor_has_gone(self) -> None:
         """Come to an end."""

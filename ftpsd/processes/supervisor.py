@@ -24,7 +24,6 @@ from ftpsd import __version__
 from ftpsd.admin.endpoint import AdminSite, Exposition
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON, Started, Stopped
-from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.hashing.passwords import MOST_VERIFIED
 from ftpsd.control.gate.lasting_bans import LastingBans
@@ -52,9 +51,11 @@ from ftpsd.service.operating.keeping_questions import questions_about_keeping
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
+from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.logs import tell_error
-from ftpsd.service.outside.outputs import chain_of, open_audit_log
+from ftpsd.service.outside.outputs import chain_of, open_logs
 from ftpsd.service.outside.own_names import MetricsNames
+from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
 from ftpsd.service.signals import listen_for_stop
 from ftpsd.service.upkeep import OVER_INTERVAL
 from ftpsd.workers import WorkerPool
@@ -98,9 +99,9 @@ class Supervisor:
         self.bus = AuditBus(failed=self.metrics.audit_write_failed)
         turn = ByteLock(self.table.fd, LOCK_AUDIT)
         chain = chain_of(config, loaded.evidence_files)
-        self.audit_log = JSONLog(config.audit.log, failed=self.metrics.audit_write_failed, turn=turn, chain=chain)
+        self.logs = LogSet(config, self.metrics.audit_write_failed, turn, chain)
         self.bus.subscribe(self.metrics)
-        self.bus.subscribe(self.audit_log.put)
+        self.logs.subscribe(self.bus)
         self.penalties.publish = self.bus.publish
         self.metrics.watch_bans(self.penalties.count)
         self.sums = Sums(registry)
@@ -120,6 +121,7 @@ class Supervisor:
                 **questions_about_bans(self.penalties, reactor.seconds),
                 **questions_about_keeping(operated.ask_first),
                 **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
+                **questions_about_rescans(operated.ask_first),
             },
             self.bus,
             reactor,
@@ -161,7 +163,7 @@ class Supervisor:
                     port.stopReading()  # type: ignore[attr-defined]
                 ports.control.append((listener.mode, opened))
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
-            open_audit_log(self.audit_log, config.audit.log)
+            open_logs(self.logs, config)
             self._control_socket.open()
         close_unused_sockets(config)
 
@@ -297,7 +299,7 @@ class Supervisor:
         self._control_socket.close()
         self._ports.close()
         self.workers.stop()
-        self.audit_log.stop()
+        self.logs.stop()
         self.reactor.stop()
 
     def status(self) -> dict[str, object]:

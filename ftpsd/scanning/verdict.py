@@ -70,6 +70,15 @@ class Engine(Protocol):
         """Begin to show a file, without waiting. Raises: EngineFailed."""
 
 
+def word_of_find(found: str) -> Word:
+    """Tell what was *found* from what could not be looked into, in ClamAV's words (AlertEncrypted, AlertExceedsMax)."""
+    if found.startswith("Heuristics.Encrypted."):
+        return Word.ENCRYPTED
+    if found.startswith("Heuristics.Limits.Exceeded"):
+        return Word.OVER_LIMIT
+    return Word.INFECTED
+
+
 def said(text: bytes | str) -> str:
     """Return what an engine has said as it may stand in a log: printable, and not long."""
     if isinstance(text, bytes):

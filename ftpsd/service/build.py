@@ -4,6 +4,7 @@ From files to a Runtime: read everything, complain about everything at once, bui
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from twisted.cred.portal import Portal
@@ -19,7 +20,7 @@ from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
-from ftpsd.events.workflows.making import Workflows
+from ftpsd.events.workflows.workflow_making import Workflows
 from ftpsd.scanning.accept_gate import GateParts
 from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
@@ -108,7 +109,9 @@ def gates_of(config: Config, parts: Parts) -> Gates:
         parts.reactor.callFromThread(parts.metrics.judged, verdict.word.value, seconds)
 
     quarantine = Quarantine(config.quarantine.directory, config.quarantine.max_size)
-    return Gates(config.accept, GateParts(config.scanning, quarantine, tell))
+    # Not more than these are `auto`.
+    processes = (os.cpu_count() or 1) if config.processes == "auto" else config.processes
+    return Gates(config.accept, GateParts(config.scanning, quarantine, tell, processes))
 
 
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, dict[str, Realm]]:

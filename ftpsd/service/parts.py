@@ -15,9 +15,8 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
-from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.audit.metrics import Metrics
-from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
+from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, Rescanned
 from ftpsd.audit.topics.encryption_events import FileDamaged
 from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.retention_events import RetentionEvent
@@ -38,6 +37,7 @@ from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
+from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.outputs import chain_of
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.pgp.key_home import sweep_views
@@ -68,6 +68,7 @@ OF_ONE_PROCESS = (
     | EventsRemoved
     | QuarantineReleased
     | QuarantinePurged
+    | Rescanned
     | RetentionEvent
 )
 
@@ -101,9 +102,10 @@ class Parts:
         )
         self.ledger.recorded = self.deliveries.poke
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
-        self.audit_log = JSONLog(config.audit.log, failed=failed, turn=share.audit_turn, chain=chain)
-        for sink in (self.metrics, self.audit_log.put):
-            self.bus.subscribe(sink if Duty.TELL in share.duties else _of_sessions(sink))
+        self.logs = LogSet(config, failed, share.audit_turn, chain)
+        marked = (lambda sink: sink) if Duty.TELL in share.duties else _of_sessions
+        self.bus.subscribe(marked(self.metrics))
+        self.logs.subscribe(self.bus, marked)
         self.penalties = share.penalties
         self.penalties.publish = self.bus.publish
         self.logins.is_known = self.penalties.is_known
@@ -151,7 +153,7 @@ class Parts:
         for pool in self.pools:
             pool.stop()
         self.state.stop()
-        self.audit_log.stop()
+        self.logs.stop()
 
     def _evict_behind(self, _banned: Event, _seconds: float) -> None:
         """End what a ban that was pronounced here ends, as soon as the turn that has led to it is over."""

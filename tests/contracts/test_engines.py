@@ -14,7 +14,7 @@ import pytest
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning, Unavailable
 from ftpsd.config.accept.engines import EngineAddress, check_engine
 from ftpsd.scanning.accept_gate import GateParts
-from ftpsd.scanning.clamd import Clamd
+from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.gates import Gates, View
 from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.verdict import Verdict, Word

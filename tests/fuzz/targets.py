@@ -25,6 +25,7 @@ from ftpsd.wire.address import AddressError, client_of, parse_eprt, parse_port, 
 from ftpsd.wire.ascii import FromNetwork, ToNetwork
 from ftpsd.wire.clienthello import ClientHello, client_hello, read_hello
 from ftpsd.wire.hostname import HostNameError, parse_host
+from ftpsd.wire.icap_answers import MOST_HEAD, Answer, AnswerReader, End, Event, IcapError
 from ftpsd.wire.lines import MAX_LINE, CommandLine, LineBuffer
 from ftpsd.wire.list_lines import format_time, glob_match, parse_time
 from ftpsd.wire.proxy import HeaderReader, ProxyHeaderError
@@ -101,6 +102,43 @@ def hostname(data: bytes, chance: Random) -> None:
     """A name, or the error."""
     with suppress(HostNameError):
         assert parse_host(wire_text.decode(data))
+
+
+def icap(data: bytes, chance: Random) -> None:
+    """Cuts change nothing, an end follows a head that has a body, and no more is kept than the bounds allow."""
+    found = [joined(answers([data])), joined(answers(cut(chance, data)))]
+    assert found[0] == found[1]
+    has_body = False
+    for event in found[0][0]:
+        if isinstance(event, Answer):
+            assert not has_body
+            has_body = event.has_body
+            assert all(name == name.lower() for name in event.fields)
+        else:
+            assert has_body
+            has_body = not isinstance(event, End)
+
+
+def answers(pieces: Sequence[bytes]) -> tuple[list[Event], bool]:
+    """Return what is read from *pieces*, and whether all of it could be."""
+    reader, events = AnswerReader(), list[Event]()
+    for piece in (*pieces, b""):
+        try:
+            events += reader.feed(piece)
+            assert len(reader._buffer) <= len(piece) + MOST_HEAD + 4
+        except IcapError:
+            return events, False
+    return events, True
+
+
+def joined(read: tuple[list[Event], bool]) -> tuple[list[Event], bool]:
+    """Return *read* with the pieces of a body as one."""
+    events: list[Event] = []
+    for event in read[0]:
+        if isinstance(event, bytes) and events and isinstance(events[-1], bytes):
+            event = events.pop() + event  # type: ignore[operator]
+        events.append(event)
+    return events, read[1]
 
 
 def listing(data: bytes, chance: Random) -> None:
@@ -256,6 +294,12 @@ users:
   bob: {{home: /srv/b, mounts: [{{path: /m, directory: /srv/m}}], enabled: false}}
 """.encode()
 
+ICAP = (
+    b'ICAP/1.0 100 Continue\r\n\r\nICAP/1.0 200 OK\r\nISTag: "a"\r\nX-Infection-Found: Type=0;\r\n Threat=E;\r\n'
+    b"Encapsulated: res-hdr=0, res-body=26\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n"
+    b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-A: b\r\n\r\nICAP/1.0 204 No\r\n\r\n"
+)
+
 TARGETS: dict[str, Target] = {
     "wire/lines.py": Target(
         (
@@ -270,6 +314,7 @@ TARGETS: dict[str, Target] = {
     "wire/ascii.py": Target((b"one\r\ntwo\nthree\r", b"\r\r\n\n"), ascii_type),
     "wire/charset.py": Target((b"name%u20ac", b"\xc3\xa9.txt", b"%25u0041\x81\x40"), charsets),
     "wire/clienthello.py": Target((HELLO, HELLO[:3] + b"\x00\x01\x01" + HELLO[:3] + b"\x00\x6b" + HELLO[6:]), hello),
+    "wire/icap_answers.py": Target((ICAP, ICAP.replace(b"Encapsulated", b"X-Other"), ICAP[:80] + ICAP), icap),
     "wire/hostname.py": Target((b"ftp.example.com", b"[2001:db8::1]", b"192.0.2.1"), hostname),
     "wire/list_lines.py": Target((b"20240229235959.123", b"*.txt", b"[a-z]*[!x]?"), listing),
     "wire/proxy.py": Target((b"PROXY TCP4 192.0.2.1 192.0.2.2 80 21\r\nUSER", b"PROXY UNKNOWN\r\n", V2), proxy),

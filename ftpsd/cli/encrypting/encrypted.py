@@ -53,6 +53,7 @@ class Records:
 
     log: Path | None
     appending: Appending | None
+    is_text: bool = False
 
     @classmethod
     def of(cls, loaded: Loaded) -> Records:
@@ -69,7 +70,7 @@ class Records:
             return cls(None, None)
         chain = chain_of(loaded.config, loaded.evidence_files, lines=1)
         try:
-            return cls(log, Appending(log, chain))
+            return cls(log, Appending(log, chain), is_text=loaded.config.audit.format == "text")
         except OSError as error:
             if chain is None:
                 click.echo(f"the audit log {log} cannot be written ({error.strerror}); its line will be here", err=True)
@@ -84,9 +85,9 @@ class Records:
 
     def add(self, event: Event) -> None:
         """Add *event*."""
-        from ftpsd.audit.jsonline import encode_event
+        from ftpsd.audit.line_form import JSON_LINES, TEXT_LINES
 
-        line = encode_event(event, time.time())
+        line = (TEXT_LINES if self.is_text else JSON_LINES).line(event, time.time())
         if self.appending is not None:
             try:
                 self.appending.append(line)

@@ -1,4 +1,4 @@
-"""`ftpsd audit key`, `verify` and `search`: the audit log as evidence."""
+"""`ftpsd audit key`, `verify`, `search` and `events`: the audit log as evidence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDTHS: Final = (27, 20, 12, 15, 8, 0)
 
 @click.group()
 def audit() -> None:
-    """Make the key of the audit log, check the log, search it."""
+    """Make the key of the audit log, check the log, search it, list its events."""
 
 
 @audit.command()
@@ -53,6 +53,14 @@ def key(file: Path, public: Path | None) -> None:
     except OSError as error:
         complain([f"{error.filename or file} cannot be written: {error.strerror}"])
     click.echo(f"{file}\n{beside}\n{name_of(made.public_key())}")
+
+
+@audit.command("events")
+def list_events() -> None:
+    """List the events that the audit log can have: the words of audit.events."""
+    from ftpsd.audit.topics.every_event import logged_events
+
+    click.echo("\n".join(sorted(logged_events())))
 
 
 @audit.command()
@@ -152,7 +160,11 @@ def _configured(config: Path | None, *, is_needed: bool) -> tuple[Path | None, t
         return None, ()
     if isinstance(section.log, str):
         if is_needed:
-            raise click.UsageError("audit.log is stdout, so the log is in no file; name the files to be read.")
+            raise click.UsageError(f"audit.log is {section.log}, so the log is in no file; name the files to be read.")
+        return None, ()
+    if section.format != "json":
+        if is_needed:
+            raise click.UsageError("audit.format is text, for people; only JSON lines can be searched. Use grep.")
         return None, ()
     if section.chain is None:
         return section.log, ()

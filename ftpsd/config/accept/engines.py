@@ -1,5 +1,6 @@
 """
-The engines that look at uploads, as the configuration names them: clamd:///run/clamav/clamd.ctl.
+The engines that look at uploads, as the configuration names them: clamd:///run/clamav/clamd.ctl or
+icap://127.0.0.1:1344/avscan.
 
 Addresses are literal: an engine is asked in the middle of an upload, where no name is looked up.
 """
@@ -16,29 +17,36 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from ftpsd.config.units import describe
 
-EngineKind = Literal["clamd"]
+EngineKind = Literal["clamd", "icap"]
 
-_PORTS: Final[dict[str, int]] = {"clamd": 3310}
+_PORTS: Final[dict[str, int]] = {"clamd": 3310, "icap": 1344}
 # sockaddr_un holds 108 bytes with their end.
 _LONGEST_SOCKET: Final = 107
+# The path and query of an ICAP service; the characters of RFC 3986 alone, so that they can stand in a request line.
+_SERVICE: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
-    """An engine: behind the socket file *path*, or at *host* and *port*."""
+    """An engine: behind the socket file *path*, or at *host* and *port*; of ICAP, the *service* there."""
 
     kind: EngineKind
     path: str = ""
     host: str = ""
     port: int = 0
+    service: str = ""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.kind}://{self.path or f'{host}:{self.port}'}"
+        return f"{self.kind}://{self.path or self.authority + self.service}"
+
+    @property
+    def authority(self) -> str:
+        """The host and the port, as they stand in an address."""
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def check_engine(value: object) -> EngineAddress:
-    """Accept clamd:// with the path of a socket, or an address and a port."""
+    """Accept clamd:// with the path of a socket, or an address and a port; icap:// with an address and a service."""
     if isinstance(value, EngineAddress):
         return value
     if isinstance(value, str) and value.isascii() and value.isprintable():
@@ -48,13 +56,20 @@ def check_engine(value: object) -> EngineAddress:
         except ValueError:
             pass
         else:
+            is_plain = bool(host) and port != 0 and not url.fragment and "@" not in url.netloc
             if url.scheme == "clamd" and not url.netloc and re.fullmatch(r"/[^/].*", url.path):
                 if len(url.path) > _LONGEST_SOCKET:
                     raise ValueError(f"{describe(value)} is longer than the name of a socket can be")
                 return EngineAddress("clamd", url.path)
-            if url.scheme == "clamd" and host and url.path in ("", "/") and port != 0:
+            if url.scheme == "clamd" and is_plain and url.path in ("", "/") and not url.query:
                 return EngineAddress("clamd", "", _literal(host, value), port or _PORTS["clamd"])
-    raise ValueError(f"{describe(value)} is no engine; write clamd:///run/clamav/clamd.ctl or clamd://127.0.0.1:3310")
+            service = url.path + (f"?{url.query}" if url.query else "")
+            if url.scheme == "icap" and is_plain and _SERVICE.fullmatch(service):
+                return EngineAddress("icap", "", _literal(host, value), port or _PORTS["icap"], service)
+    raise ValueError(
+        f"{describe(value)} is no engine; write clamd:///run/clamav/clamd.ctl, clamd://127.0.0.1:3310 or "
+        "icap://127.0.0.1:1344/avscan"
+    )
 
 
 def _literal(host: str, value: object) -> str:
@@ -66,5 +81,5 @@ def _literal(host: str, value: object) -> str:
 
 
 EngineField = Annotated[
-    EngineAddress, PlainValidator(check_engine), WithJsonSchema({"type": "string", "pattern": r"^clamd://."})
+    EngineAddress, PlainValidator(check_engine), WithJsonSchema({"type": "string", "pattern": r"^(clamd|icap)://."})
 ]

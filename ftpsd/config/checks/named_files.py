@@ -15,6 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.partner_files import (
+    PartnerFiles,
+    look_at_partners,
+    partner_secrets,
+    read_partner_files,
+)
 from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
 from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files, steps_of
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
@@ -55,6 +61,7 @@ class Findings:
     sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
+    partner_files: Mapping[str, PartnerFiles] = field(default_factory=dict)
 
     @property
     def everybody(self) -> list[Users]:
@@ -97,6 +104,8 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
     evidence_files, missing = read_evidence_files(config)
     sink_files, unread = read_sink_files(config)
+    partner_files, unreadable_partners = read_partner_files(config)
+    own += [*unreadable_partners, *look_at_partners(config)]
     step_files, not_read = read_workflow_files(config)
     sink_files = {**sink_files, **step_files}
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
@@ -106,7 +115,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += unusable
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    files_read = source_files, sink_files, evidence_files, master_keys
+    files_read = source_files, sink_files, evidence_files, master_keys, partner_files
     return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
@@ -152,7 +161,15 @@ def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigErro
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in (*users_files(config), *secret_files(config), *evidence_secrets(config)))
+    own += (
+        path
+        for _, path in (
+            *users_files(config),
+            *secret_files(config),
+            *evidence_secrets(config),
+            *partner_secrets(config),
+        )
+    )
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
@@ -163,8 +180,7 @@ def _secrets(config: Config) -> list[Path]:
     own += (step.secret_file for step in steps if step.secret_file is not None)
     own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]
     own.append(config.quarantine.directory)
-    log = config.audit.log
-    return own if isinstance(log, str) else [*own, log]
+    return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 
 
 def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]:
@@ -183,7 +199,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in (*secret_files(config), *evidence_secrets(config)):
+    for key, path in (*secret_files(config), *evidence_secrets(config), *partner_secrets(config)):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:
@@ -203,14 +219,16 @@ def _certificate(config: Config, files: PairFiles) -> Iterator[ConfigError]:
 
 
 def _audit_log(config: Config) -> Iterator[ConfigError]:
-    log = config.audit.log
-    if log == "stdout":
-        return
-    if log.is_dir():
-        yield config.complaint(("audit", "log"), f"{log} is a directory; name a file in it")
-    elif not log.parent.is_dir():
-        folder = shlex.quote(str(log.parent))
-        yield config.complaint(("audit", "log"), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+    for key, log in (("log", config.audit.log), ("xferlog", config.audit.xferlog)):
+        if log is None or isinstance(log, str):
+            continue
+        if log.is_dir():
+            yield config.complaint(("audit", key), f"{log} is a directory; name a file in it")
+        elif not log.parent.is_dir():
+            folder = shlex.quote(str(log.parent))
+            yield config.complaint(("audit", key), f"the directory {log.parent} does not exist; run: mkdir -p {folder}")
+    if config.audit.xferlog is not None and config.audit.xferlog == config.audit.log:
+        yield config.complaint(("audit", "xferlog"), "that is the audit log; name another file")
 
 
 def _groups(config: Config) -> Iterator[ConfigError]:

@@ -116,11 +116,18 @@ def _read_private(path: Path, remedy: str) -> tuple[bytes, object]:
 
 def _between_keys(config: Config) -> Iterator[tuple[Key, str]]:
     audit = config.audit
-    if audit.log == "stdout":
+    if isinstance(audit.log, str):
         if audit.chain is not None:
             yield ("audit", "chain"), "a chained log must be in a file; name one in audit.log"
         if audit.ship:
             yield ("audit", "ship"), "only a log in a file can be sent on; name one in audit.log"
+    if audit.format != "json":
+        if audit.chain is not None:
+            yield ("audit", "format"), "a chained log has JSON lines; remove this, or audit.chain"
+        if audit.ship:
+            yield ("audit", "format"), "only JSON lines can be sent on; remove this, or audit.ship"
+        if audit.log == "journal":
+            yield ("audit", "format"), "the journal has fields and the text for people; remove this"
     if audit.ship and config.state is None:
         yield ("audit", "ship"), "where each receiver has read to is kept in `state`, which is null; name a file there"
     names: set[str] = set()

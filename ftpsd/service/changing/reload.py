@@ -67,7 +67,7 @@ class Reloader:
         began = time.monotonic()
         systemd.notify_reloading()
         parts = self._serving.parts
-        parts.audit_log.reopen()
+        parts.logs.reopen()
         return (
             parts.files.run(self._read, self._path)
             .addCallbacks(self._loaded, self._failed)

@@ -13,6 +13,7 @@ from ftpsd.config.checks.owner import Account, account_of_unit, daemon_account, 
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.service.inspecting.access import CannotTry, run_as
 from ftpsd.service.inspecting.inspection import Inspection, inspect, old_hashes, unresolved
+from ftpsd.service.inspecting.silent_engines import silent_engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,16 @@ def checked(path: Path, account: Account | None) -> Checked:
         account = daemon_account([path, *(file for _, file in users_files(config))])
     found = [*inspection.complaints, *unresolved(config)]
     if account.is_us:
-        found += old_hashes(inspection)
+        found += [*old_hashes(inspection), *silent_engines(config)]
     else:
         found += as_another(account, path, lambda: looked_at(path, trusted_owners(*known)))
     return Checked(inspection, tuple(by_file(found)), account)
 
 
 def looked_at(path: Path, trusted: frozenset[int]) -> tuple[ConfigError, ...]:
-    """Return all complaints of an inspection, and the hints that only people who look are to read."""
+    """Return all complaints of an inspection, and those that only people who look are to read, or to wait for."""
     inspection = inspect(path, trusted)
-    return (*inspection.complaints, *old_hashes(inspection))
+    return (*inspection.complaints, *old_hashes(inspection), *silent_engines(inspection.config))
 
 
 def as_another(account: Account, path: Path, look: Callable[[], tuple[ConfigError, ...]]) -> list[ConfigError]:

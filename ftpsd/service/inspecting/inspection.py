@@ -11,9 +11,11 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 
+from ftpsd.audit.topics.every_event import NOT, logged_events, unknown
 from ftpsd.config.checks.doubts import is_private, out_of_reach
 from ftpsd.config.checks.named_files import Findings, by_file, examine, users_files
 from ftpsd.config.model import Config
@@ -27,7 +29,7 @@ from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pgp_keys import unusable_keys
-from ftpsd.service.inspecting.pinned import left_over
+from ftpsd.service.inspecting.pinned import left_over, outlived
 from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
@@ -68,6 +70,8 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
     found += troubles(config, findings.master_keys)
+    found += unknown_events(config)
+    found += outlived(config, findings.everybody)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
     by_host = zip(names, [findings.users, *findings.hosts], strict=True)
     found += left_over(config, {host: users for host, users in by_host if users is not None})
@@ -78,6 +82,15 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
         tuple(by_file(found)),
         findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
     )
+
+
+def unknown_events(config: Config) -> Iterator[ConfigError]:
+    """Yield a complaint about each word of `audit.events` that names no event."""
+    for number, word in unknown(config.audit.events):
+        near = get_close_matches(word.removeprefix(NOT), logged_events(), 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        sentence = f"there is no event {word.removeprefix(NOT)}; {meant}`ftpsd audit events` lists them"
+        yield config.complaint(("audit", "events", number), sentence)
 
 
 def old_hashes(inspection: Inspection) -> Iterator[ConfigError]:
@@ -103,7 +116,7 @@ def state_trouble(config: Config, everybody: Sequence[Users]) -> Iterator[Config
         message = (
             f"{config.state} is not there, and a new one is begun: it knows of no used code, no enrolled certificate "
             "and no ban. Codes are refused for a minute from then on. If there was one before, bring it back from a "
-            "backup, or make new recovery codes, for used ones count again: ftpsd user otp NAME --recovery"
+            "backup, or make new recovery codes, for those of before are refused: ftpsd user otp NAME --recovery"
         )
         yield config.complaint(("state",), message, "warning")
 

@@ -1,5 +1,5 @@
 """
-The audit log on standard output: a place that keeps it, or a warning for the operator.
+The start of the logs: a place that keeps the audit log, or a warning for the operator.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import sys
 
 from twisted.logger import Logger
 
+from ftpsd.audit.audit_log import STANDARD_OUTPUT, AuditLog
 from ftpsd.audit.evidence.hash_chain import Chain
 from ftpsd.audit.evidence.keys import private_key_in
-from ftpsd.audit.jsonlog import STANDARD_OUTPUT, JSONLog, Target
+from ftpsd.audit.journal_log import JOURNAL_SOCKET
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.service.listeners import ListenProblem
+from ftpsd.service.outside.log_set import LogSet
 
 log = Logger()
 
@@ -24,28 +26,39 @@ log = Logger()
 def chain_of(config: Config, evidence: EvidenceFiles | None, *, lines: int | None = None) -> Chain | None:
     """Return the chain of the audit log that *config* asks for, signed after other *lines*; None for none."""
     section, log = config.audit.chain, config.audit.log
-    if section is None or log == "stdout" or evidence is None or evidence.chain_key is None:
+    if section is None or isinstance(log, str) or evidence is None or evidence.chain_key is None:
         return None
     return Chain(log, private_key_in(evidence.chain_key), lines or section.lines, section.every)
 
 
-def open_audit_log(audit_log: JSONLog, target: Target, *, warns: bool = True) -> None:
+def open_logs(logs: LogSet, config: Config, *, warns: bool = True) -> None:
     """
-    Begin to write *audit_log*, which goes to *target*; one of several processes *warns* of findings common to all.
+    Begin to write *logs*, those of *config*; one of several processes *warns* of findings common to all.
 
     Raises:
         ListenProblem: nothing can be written there.
     """
-    if target == "stdout":
+    if config.audit.log == "stdout":
         # The first file or socket that is opened would get its number, and the log.
         if sys.__stdout__ is None:
             raise ListenProblem("audit.log: standard output is closed; write a file there")
         if warns and leads_nowhere(STANDARD_OUTPUT):
             log.warn("audit.log is stdout, and that is /dev/null: the audit log is thrown away; write a file there")
+    _start("audit.log", logs.audit, config.audit.log)
+    if logs.transfers is not None:
+        _start("audit.xferlog", logs.transfers, config.audit.xferlog)
+
+
+def _start(key: str, to_start: AuditLog, target: object) -> None:
     try:
-        audit_log.start()
+        to_start.start()
+    except FileNotFoundError:
+        if target != "journal":
+            raise ListenProblem(f"{key}: {target} cannot be opened: its directory does not exist") from None
+        sentence = f"{key}: there is no journal at {JOURNAL_SOCKET}; systemd-journald has it, or write stdout or a file"
+        raise ListenProblem(sentence) from None
     except OSError as error:
-        raise ListenProblem(f"audit.log: {target} cannot be opened: {error.strerror}{_remedy(error)}") from None
+        raise ListenProblem(f"{key}: {target} cannot be opened: {error.strerror}{_remedy(error)}") from None
 
 
 def _remedy(error: OSError) -> str:

@@ -33,6 +33,7 @@ from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.beginning import Beginning, Begun
 from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
+from ftpsd.storage.uploads.note import keep_note
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
@@ -81,6 +82,7 @@ class AtomicSink:
         self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms, gated: Sequence[Watcher] = ()
     ) -> None:
         self._policy = policy
+        self._gated = gated
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
@@ -159,6 +161,8 @@ class AtomicSink:
                 self.sha256 = self._digest.hex()
                 fd = self._partial.fd
                 keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
+                if self._gated:
+                    keep_note(fd, self._policy.gate.note(self._gated, self.sha256), self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)

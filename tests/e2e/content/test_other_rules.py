@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.client import CLEAR, content, log_in, reply, upload
 from tests.e2e.content.clamav import MIB
-from tests.e2e.content.test_scanned_uploads import said, there
+from tests.e2e.content.storing import said, there
 from tests.e2e.daemon import Account, Daemon
 
 PDF, EXE = b"%PDF-1.7\n" + bytes(500), b"MZ\x90\x00" + bytes(500)

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.client import CLEAR, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.clamav import EICAR, ClamAV
-from tests.e2e.content.test_scanned_uploads import said
+from tests.e2e.content.storing import said
 from tests.e2e.daemon import Daemon
 from tests.e2e.encrypted import encrypt_homes, make_keys
 

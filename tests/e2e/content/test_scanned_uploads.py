@@ -9,20 +9,17 @@ import json
 import re
 import subprocess
 import zipfile
-import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import CLEAR, EXPLICIT, code, content, log_in, reply, upload
+from tests.e2e.client import CLEAR, EXPLICIT, content, log_in, reply
 from tests.e2e.content.clamav import EICAR, MIB, SIGNATURE, ClamAV
+from tests.e2e.content.storing import REFUSED, assert_refused_by_every_way, said, there
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
-
-REFUSED = re.compile(r"550 The server does not take this file\. Incident ([0-9a-f]{10})\.")
 
 
 @pytest.fixture
@@ -38,21 +35,6 @@ def account(gated: Daemon) -> Account:
 def ftp(gated: Daemon, account: Account) -> ftplib.FTP:
     """A session of that user."""
     return log_in(gated, CLEAR, account)
-
-
-def said(ftp: ftplib.FTP, name: str, data: bytes, verb: str = "STOR", rest: int | None = None) -> str:
-    """Return the last reply to an upload, whatever it is."""
-    try:
-        return upload(ftp, name, data, verb, rest)
-    except ftplib.Error as error:
-        return str(error)
-
-
-def there(account: Account) -> dict[str, bytes]:
-    """Return all files in the home, hidden ones too."""
-    return {
-        str(file.relative_to(account.home)): file.read_bytes() for file in account.home.rglob("*") if file.is_file()
-    }
 
 
 def zipped(data: bytes) -> bytes:
@@ -92,57 +74,7 @@ def test_a_find_is_refused_and_kept(
 
 def test_every_way_of_storing(ftp: ftplib.FTP, gated: Daemon, account: Account) -> None:
     """A file with a finding is refused, whichever command it comes by, and the file that was there stays."""
-    half = len(EICAR) // 2
-    old, rest = EICAR[:half], EICAR[half:]
-    secure = log_in(gated, EXPLICIT, account)
-
-    def rang(name: str) -> str:
-        reply(ftp, f"RANG {half} {len(EICAR) - 1}")
-        return said(ftp, name, rest)
-
-    def mode_z(name: str) -> str:
-        reply(ftp, "MODE Z")
-        try:
-            return said(ftp, name, zlib.compress(EICAR))
-        finally:
-            reply(ftp, "MODE S")
-
-    def cpto(name: str) -> str:
-        (account.home / "out" / "source").write_bytes(EICAR)
-        reply(ftp, "SITE CPFR out/source")
-        return reply(ftp, f"SITE CPTO {name}")
-
-    def comb(name: str) -> str:
-        (account.home / "out" / "part").write_bytes(rest)
-        return reply(ftp, f'COMB "{name}" "out/part"')
-
-    def resumed(name: str) -> str:
-        (account.home / name).unlink()
-        with secure.transfercmd(f"STOR {name}") as connection:
-            connection.sendall(old)  # and no close_notify
-        assert code(secure, "NOOP") == 426
-        secure.voidresp()
-        return said(secure, name, rest, rest=half)
-
-    ways: dict[str, Callable[[str], str]] = {
-        "STOR": lambda name: said(ftp, name, EICAR),
-        "APPE": lambda name: said(ftp, name, rest, "APPE"),
-        "REST": lambda name: said(ftp, name, rest, rest=half),
-        "STOU": lambda name: said(ftp, name, EICAR, "STOU"),
-        "RANG": rang,
-        "MODE-Z": mode_z,
-        "CPTO": cpto,
-        "COMB": comb,
-        "resumed": resumed,
-    }
-    ftp.voidcmd("TYPE I")
-    for way, store in ways.items():
-        path = account.home / "in" / way
-        path.write_bytes(old)
-        assert REFUSED.fullmatch(store(f"in/{way}")), way
-        expected = [] if way == "resumed" else [f"in/{way}"]
-        assert [name for name in there(account) if name.startswith("in/")] == expected, way
-        path.unlink(missing_ok=True)
+    assert_refused_by_every_way(ftp, log_in(gated, EXPLICIT, account), account)
 
 
 def test_behind_60_mb_and_in_a_zip(ftp: ftplib.FTP, account: Account) -> None:

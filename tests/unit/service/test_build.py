@@ -75,6 +75,21 @@ def test_reading_leaves_no_cycles(site: Site) -> None:
         gc.enable()
 
 
+def test_words_for_logs_that_do_not_go_together(site: Site) -> None:
+    """Events that there are not, with the one that was meant, and forms that evidence and the journal do not have."""
+    table = {
+        "log: a.jsonl\n  events: [-comand]": "audit.events[0]: there is no event comand; did you mean command? ",
+        "log: journal\n  format: text": "audit.format: the journal has fields and the text for people; remove this",
+        "log: journal\n  chain: {private_key: k}": "audit.chain: a chained log must be in a file; ",
+        "log: a.jsonl\n  format: text\n  chain: {private_key: k}": "audit.format: a chained log has JSON lines; ",
+        "log: a.jsonl\n  xferlog: a.jsonl": "audit.xferlog: that is the audit log; name another file",
+    }
+    text = site.path.read_text()
+    for words, complaint in table.items():
+        site.path.write_text(text.replace(f"log: {site.folder}/audit.log", words))
+        assert any(complaint in line for line in complaints(site)), words
+
+
 @pytest.mark.parametrize("name", ["server.pem", "server-key.pem"])
 def test_a_certificate_that_is_missing(site: Site, name: str) -> None:
     """The complaint stands at the key that names it."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.events import Started, Stopped
-from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.commands import TABLE
 from ftpsd.control.factory import ControlFactory
 from ftpsd.control.state.session import Session
@@ -21,7 +21,8 @@ from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import load
-from ftpsd.service.outside.outputs import open_audit_log
+from ftpsd.service.outside.log_set import LogSet
+from ftpsd.service.outside.outputs import open_logs
 from ftpsd.service.upkeep import HOURS_INTERVAL, LAG_INTERVAL
 from ftpsd.wire.reply import Reply
 from tests.connection import Connection
@@ -129,15 +130,18 @@ def test_an_audit_log_that_cannot_be_opened(site: Site) -> None:
     ("number", "remedy"),
     [(errno.EROFS, "/var/log/ftpsd, or add ReadWritePaths="), (errno.EACCES, "let the daemon's user write there")],
 )
-def test_an_audit_log_that_may_not_be_written(number: int, remedy: str) -> None:
+def test_an_audit_log_that_may_not_be_written(site: Site, number: int, remedy: str) -> None:
     """The line says what to do: the unit, or another owner, is why."""
 
-    class Refused(JSONLog):
+    class Refused(AuditLog):
         def start(self) -> None:
             raise OSError(number, os.strerror(number))
 
+    config = load(site.path).config
+    logs = LogSet(config, lambda _: None, None, None)
+    logs.audit = Refused(Path("/var/log/audit.jsonl"))
     with pytest.raises(ListenProblem, match=re.escape(remedy)):
-        open_audit_log(Refused(Path("/var/log/audit.jsonl")), Path("/var/log/audit.jsonl"), warns=True)
+        open_logs(logs, config)
 
 
 def test_a_session_is_greeted(site: Site) -> None:

@@ -33,7 +33,7 @@ def test_what_happens_to_the_server_is_told_once(tmp_path: Path, duties: frozens
     site, reactor = Site(tmp_path), PortReactor()
     config = load(site.path).config
     parts = Parts(config, reactor, replace(Share.alone(config, reactor), duties=duties))
-    parts.audit_log.start()
+    parts.logs.audit.start()
     parts.bus.publish(Started(DAEMON))
     parts.stop()
     assert len((tmp_path / "audit.log").read_text().splitlines()) == lines

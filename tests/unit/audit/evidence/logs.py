@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.events import FileDeleted
 from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.verify import Report, verify
-from ftpsd.audit.jsonlog import JSONLog
 from tests.unit.audit.samples import WHO
 
 KEY = Ed25519PrivateKey.generate()
@@ -20,12 +20,12 @@ PATIENCE = 10.0
 
 def chained(
     path: Path, *, lines: int = 10, seconds: float = 3600.0, turn: AbstractContextManager[object] | None = None
-) -> JSONLog:
+) -> AuditLog:
     """Return a log at *path* that is signed after so many *lines*."""
-    return JSONLog(path, turn=turn, chain=Chain(path, KEY, lines, seconds))
+    return AuditLog(path, turn=turn, chain=Chain(path, KEY, lines, seconds))
 
 
-def put(log: JSONLog, first: int, last: int) -> None:
+def put(log: AuditLog, first: int, last: int) -> None:
     """Log the events with the numbers *first* to *last*."""
     for number in range(first, last + 1):
         log.put(FileDeleted(WHO, f"/{number}"), 0.0)
@@ -39,7 +39,7 @@ def write(path: Path, first: int, last: int, *, lines: int = 10) -> None:
     assert log.stop(PATIENCE)
 
 
-def settled(log: JSONLog) -> None:
+def settled(log: AuditLog) -> None:
     """Wait until *log* has written what is queued, and its writer rests."""
     idle = threading.Event()
     for _ in range(2000):

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.link import NOTHING, is_signed_by, link_of
 from ftpsd.audit.evidence.verify import Kind
-from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.processes.shared.lock import ByteLock, nameless_file
 from tests.unit.audit.evidence.logs import KEY, PATIENCE, chained, checked, put, settled, write
 
@@ -284,7 +284,7 @@ def test_writers_without_a_common_turn_write_one_chain(tmp_path: Path) -> None:
 def test_a_pipe_cannot_be_chained(tmp_path: Path) -> None:
     """The head of the chain is in the file, so it must be one; said at the start, and no descriptor stays open."""
     os.mkfifo(tmp_path / "fifo")
-    log = JSONLog(tmp_path / "fifo", turn=nullcontext(), chain=Chain(tmp_path / "fifo", KEY, 10, 10.0))
+    log = AuditLog(tmp_path / "fifo", turn=nullcontext(), chain=Chain(tmp_path / "fifo", KEY, 10, 10.0))
     with pytest.raises(OSError, match="plain file"):
         log.start()
 

@@ -9,8 +9,8 @@ is on: docs/content.md says so.
 from __future__ import annotations
 
 from ftpsd.config.accept.engines import EngineAddress
-from ftpsd.scanning.engine_socket import EngineSocket
-from ftpsd.scanning.verdict import EngineFailed, Verdict, Word, said
+from ftpsd.scanning.engines.engine_socket import EngineSocket
+from ftpsd.scanning.verdict import EngineFailed, Verdict, Word, said, word_of_find
 
 _GREETING = b"zIDSESSION\0zVERSION\0zINSTREAM\0"
 # Bytes announced at once; any number is allowed, up to StreamMaxLength.
@@ -112,16 +112,7 @@ class Stream:
             return Verdict(Word.CLEAN, self._name, self.signatures)
         if text.endswith(b" FOUND"):
             found = said(text.removeprefix(b"stream: ").removesuffix(b" FOUND"))
-            return Verdict(_word(found), self._name, self.signatures, found)
+            return Verdict(word_of_find(found), self._name, self.signatures, found)
         if b"size limit exceeded" in text:
             return Verdict(Word.OVER_LIMIT, self._name, self.signatures, "StreamMaxLength")
         raise EngineFailed(said(text))
-
-
-def _word(found: str) -> Word:
-    """Tell what clamd has found from what it could not look into (AlertEncrypted, AlertExceedsMax)."""
-    if found.startswith("Heuristics.Encrypted."):
-        return Word.ENCRYPTED
-    if found.startswith("Heuristics.Limits.Exceeded"):
-        return Word.OVER_LIMIT
-    return Word.INFECTED

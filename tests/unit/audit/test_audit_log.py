@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.events import DAEMON, CommandDone, Event, FileDeleted, Started, TransferStarted
-from ftpsd.audit.jsonlog import JSONLog
 from ftpsd.values.direction import Direction
 from tests.unit.audit.samples import WHO
 
@@ -33,7 +33,7 @@ def lines_in(path: Path) -> list[dict[str, Any]]:
 
 def log_into(path: Path, *events: Event) -> None:
     """Log *events* into *path*, from start to stop."""
-    log = JSONLog(path)
+    log = AuditLog(path)
     log.start()
     for event in events:
         log.put(event, 0.0)
@@ -68,13 +68,13 @@ def test_metrics_only_events_are_not_logged(tmp_path: Path) -> None:
 def test_file_that_cannot_be_opened_is_told_at_start(tmp_path: Path) -> None:
     """A log in a missing directory fails when the daemon starts, not silently later."""
     with pytest.raises(FileNotFoundError):
-        JSONLog(tmp_path / "missing" / "audit.log").start()
+        AuditLog(tmp_path / "missing" / "audit.log").start()
 
 
 def test_overflow_is_counted_and_admitted(tmp_path: Path) -> None:
     """A line beyond the queue is counted at once, and the next one that gets through is preceded by the number."""
     counted: list[int] = []
-    log = JSONLog(tmp_path / "audit.log", queue_limit=2, failed=counted.append)
+    log = AuditLog(tmp_path / "audit.log", queue_limit=2, failed=counted.append)
     for number in range(5):
         log.put(deleted(number), 0.0)
     assert (log.queued, log.lost, sum(counted)) == (2, 3, 3)
@@ -91,7 +91,7 @@ def test_full_pipe_does_not_hold_the_publisher(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
-    log = JSONLog(fifo, queue_limit=100)
+    log = AuditLog(fifo, queue_limit=100)
     log.start()
     for number in range(5000):
         log.put(deleted(number), 0.0)
@@ -121,7 +121,7 @@ def test_stop_is_bounded_when_nobody_reads(tmp_path: Path) -> None:
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
     counted: list[int] = []
-    log = JSONLog(fifo, failed=counted.append)
+    log = AuditLog(fifo, failed=counted.append)
     log.start()
     for number in range(5000):
         log.put(deleted(number), 0.0)
@@ -136,10 +136,10 @@ def test_non_blocking_pipe_loses_nothing(tmp_path: Path) -> None:
     """Standard output that somebody made non-blocking is waited for, in the writer's thread."""
     program = (
         "import os, sys\n"
-        "from ftpsd.audit.jsonlog import JSONLog\n"
-        "from tests.unit.audit.test_jsonlog import deleted\n"
+        "from ftpsd.audit.audit_log import AuditLog\n"
+        "from tests.unit.audit.test_audit_log import deleted\n"
         "os.set_blocking(1, False)\n"
-        "log = JSONLog('stdout')\n"
+        "log = AuditLog('stdout')\n"
         "log.start()\n"
         "for number in range(5000): log.put(deleted(number), 0.0)\n"
         "sys.exit(0 if log.stop(30) else 1)\n"
@@ -154,7 +154,7 @@ def test_non_blocking_pipe_loses_nothing(tmp_path: Path) -> None:
 def test_full_disk_is_counted_and_raises_nothing() -> None:
     """A disk without room costs the lines, which are counted, and nothing else."""
     counted: list[int] = []
-    log = JSONLog(Path("/dev/full"), failed=counted.append)
+    log = AuditLog(Path("/dev/full"), failed=counted.append)
     log.start()
     for number in range(10):
         log.put(deleted(number), 0.0)
@@ -162,7 +162,7 @@ def test_full_disk_is_counted_and_raises_nothing() -> None:
     assert (log.lost, sum(counted)) == (10, 10)
 
 
-class FlakyLog(JSONLog):
+class FlakyLog(AuditLog):
     """A log on a disk that takes *room* bytes and then, once, no more."""
 
     room: int | None = 0
@@ -178,7 +178,7 @@ class FlakyLog(JSONLog):
         return taken
 
 
-def write_batches(log: JSONLog, *batches: int) -> None:
+def write_batches(log: AuditLog, *batches: int) -> None:
     """Write batches of so many events, each in one go, in this thread."""
     log._fd = log._open()
     for size in batches:
@@ -212,7 +212,7 @@ def test_loss_is_admitted_again_when_the_admission_was_lost(tmp_path: Path) -> N
 def test_event_that_is_no_json_costs_its_own_line(tmp_path: Path) -> None:
     """An event that cannot be written is counted; its neighbours are written."""
     broken = CommandDone(WHO, "NOOP", "", 200, float("nan"))
-    log = JSONLog(tmp_path / "audit.log")
+    log = AuditLog(tmp_path / "audit.log")
     log.start()
     for event in (deleted(1), broken, deleted(2)):
         log.put(event, 0.0)
@@ -223,7 +223,7 @@ def test_event_that_is_no_json_costs_its_own_line(tmp_path: Path) -> None:
 
 def test_reopen_continues_in_a_new_file(tmp_path: Path) -> None:
     """After logrotate moved the file, what came before is in the old file and what comes after in the new one."""
-    log = JSONLog(tmp_path / "audit.log")
+    log = AuditLog(tmp_path / "audit.log")
     log.start()
     log.put(deleted(1), 0.0)
     (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
@@ -238,7 +238,7 @@ def test_reopen_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
     """When the new file cannot be made, lines go on into the old one."""
     folder = tmp_path / "logs"
     folder.mkdir()
-    log = JSONLog(folder / "audit.log")
+    log = AuditLog(folder / "audit.log")
     log.start()
     folder.rename(tmp_path / "moved")
     log.reopen()
@@ -249,7 +249,7 @@ def test_reopen_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
 
 def test_event_after_stop_is_counted(tmp_path: Path) -> None:
     """An event that comes too late is a lost one, and stopping twice is no error."""
-    log = JSONLog(tmp_path / "audit.log")
+    log = AuditLog(tmp_path / "audit.log")
     log.start()
     assert log.stop(PATIENCE)
     assert log.stop(PATIENCE)
@@ -259,7 +259,7 @@ def test_event_after_stop_is_counted(tmp_path: Path) -> None:
 
 def test_commands_leave_room_for_what_matters(tmp_path: Path) -> None:
     """A flood of commands pushes out commands, and no other line; what is lost is told."""
-    log = JSONLog(tmp_path / "audit.log", queue_limit=10)
+    log = AuditLog(tmp_path / "audit.log", queue_limit=10)
     for _ in range(100):
         log.put(CommandDone(WHO, "NOOP", "", 200, 0.0), 0.0)
     for number in range(5):

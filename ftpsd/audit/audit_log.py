@@ -1,5 +1,5 @@
 """
-The audit log: one flat JSON object a line, on standard output or in a file.
+The audit log: a line for each event, on standard output or in a file, in one of the forms of `line_form.py`.
 
 The reactor only puts events into a bounded queue; one thread of the log's own turns them into lines and writes them.
 A slow disk or a full pipe therefore costs lines, never the reactor: what finds the queue full, and what could not be
@@ -31,7 +31,7 @@ from twisted.logger import Logger
 from ftpsd.audit.events import CommandDone, Event
 from ftpsd.audit.evidence.hash_chain import Chain, Framed, open_log
 from ftpsd.audit.journal import ERROR, leads_to_journal, priority_of
-from ftpsd.audit.jsonline import encode_event, encode_lost
+from ftpsd.audit.line_form import JSON_LINES, LineForm
 
 Target = Path | Literal["stdout"]
 
@@ -56,12 +56,13 @@ FILE_MODE = 0o640
 _Order = Literal["reopen", "look", "stop"]
 
 
-class JSONLog:
+class AuditLog:
     """
     A writer of events to *target*; `put` is the sink to subscribe.
 
     *failed* is called with the number of lines just lost, from either thread. *turn* is held around every write, where
-    several processes write to the same target. *chain* makes evidence of a log in a file.
+    several processes write to the same target. *chain* makes evidence of a log in a file, of JSON lines. *wants* are
+    the names of the events that are written, None for all that are logged.
     """
 
     _log = Logger()
@@ -74,8 +75,12 @@ class JSONLog:
         failed: Callable[[int], None] = lambda _count: None,
         turn: AbstractContextManager[object] | None = None,
         chain: Chain | None = None,
+        form: LineForm = JSON_LINES,
+        wants: frozenset[str] | None = None,
     ) -> None:
         self._target = target
+        self._form = form
+        self._wants = wants
         self._chain = chain
         self._turn = nullcontext() if turn is None else turn
         self._limit = queue_limit
@@ -125,7 +130,7 @@ class JSONLog:
 
     def put(self, event: Event, seconds: float) -> None:
         """Queue *event*, which happened at the Unix time *seconds*, if it is one that is logged and there is room."""
-        if not event.logged:
+        if not event.logged or (self._wants is not None and event.event not in self._wants):
             return
         limit = self._limit_of_commands if isinstance(event, CommandDone) else self._limit
         if self._accepting and self._queue.qsize() < limit:
@@ -170,9 +175,11 @@ class JSONLog:
         for item in self._items():
             if isinstance(item, tuple):
                 try:
-                    lines.append(self._mark(priority_of(item[0])) + encode_event(*item))
+                    line = self._form.line(*item)
+                    if line is not None:
+                        lines.append(self._mark(priority_of(item[0])) + line)
                 except Exception:
-                    # A field that JSON cannot hold is a bug of ours; it costs its own line, not the log.
+                    # A field that a line cannot hold is a bug of ours; it costs its own line, not the log.
                     self._lose(1, f"the event {item[0].event} does not fit a line")
                 if len(lines) < LINES_PER_WRITE and not self._queue.empty():
                     continue
@@ -201,7 +208,8 @@ class JSONLog:
     def _write(self, events: list[bytes], *, is_last: bool = False) -> None:
         """Write the lines *events*, behind the admission of earlier losses if there is one to make."""
         unannounced = self.lost - self._announced
-        admission = [self._mark(ERROR) + encode_lost(unannounced, time.time())] if unannounced else []
+        lost = self._form.lost(unannounced, time.time()) if unannounced else b""
+        admission = [self._mark(ERROR) + lost] if lost else []
         lines = admission + events
         with self._turn, self._alone():
             framed = self._framed(lines, is_last)

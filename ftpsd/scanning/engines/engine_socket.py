@@ -36,6 +36,9 @@ class EngineSocket:
             self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:
             raise EngineFailed(f"no socket: {error.strerror}") from error
+        if family != socket.AF_UNIX:
+            # The end of a file is some bytes of their own, which Nagle's algorithm would hold for a delayed ACK, 40 ms.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._is_connected = False
         try:
             self._connect()

@@ -1,0 +1,1 @@
+"""The programs that look at uploads, each with the language it speaks."""
