@@ -37,6 +37,8 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.retention.held_places import HeldPlaces
+from ftpsd.storage.retention.terms_of_keeping import View as Shown
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watcher
@@ -128,10 +130,12 @@ class Realm:
         pgp: Pgp | None = None,
         gates: Gates | None = None,
         contents: Contents | None = None,
+        places: HeldPlaces | None = None,
     ) -> None:
         self._host = host
         self._gates = gates
         self._contents = contents or Contents()
+        self._places = places
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -212,11 +216,14 @@ class Realm:
         return self._guarded(jail, tree, user)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
-        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
-        if self._gates is None:
-            return self._uploads
-        gate = self._gates.of(Origin(user.name, self._host, str(directory)), _view(tree), _others(user, tree))
-        return replace(self._uploads, gate=gate)
+        """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
+        gate, holding = self._uploads.gate, self._uploads.holding
+        if self._gates is not None:
+            gate = self._gates.of(Origin(user.name, self._host, str(directory)), _view(tree), _others(user, tree))
+        if self._places is not None:
+            view = _view(tree)
+            holding = self._places.of(directory, Shown(user.name, self._host, view.point.parts, view.encoding))
+        return replace(self._uploads, gate=gate, holding=holding)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""

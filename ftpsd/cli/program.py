@@ -153,9 +153,10 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     ACTION is a permission of the users file: list, read, upload, overwrite, append, rename, delete, mkdir, rmdir,
     set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
     """
-    from ftpsd.auth.explain import STORING, gates_of
     from ftpsd.auth.explain import explain as explained
+    from ftpsd.config.reading import load_config
     from ftpsd.config.users import load_users
+    from ftpsd.service.inspecting.rules_told import rules_told
     from ftpsd.values.path import PathError, VirtualPath
     from ftpsd.values.permission import Permission
 
@@ -171,7 +172,8 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     result = explained(users[user], Permission(action), place)
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
     click.echo(f"{verdict} {action} {place}\n{result.reason}")
-    for sentence in gates_of(config, place) if Permission(action) in STORING else ():
+    everybody = list(users.values())
+    for sentence in rules_told(load_config(config), users[user], everybody, Permission(action), place):
         click.echo(sentence)
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
 
