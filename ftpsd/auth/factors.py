@@ -11,7 +11,7 @@ The decision about a login whose password or certificate is proved, and that nee
 * Guesses are counted for each user, whatever address they come from, again in that transaction: after `FREE_GUESSES`
   the factor is locked for a time that doubles with each further one (`lock_after`). A login that passes forgives half.
 * Nobody is let in while the state file cannot be used. One that was begun anew, because the one of before was lost,
-  does not know which codes were used: none of that time is accepted.
+  does not know which codes were used: none of that time is accepted, and no recovery code that was made before.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ftpsd.config.users import UserRecord
 from ftpsd.durable import facts
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.durable.tables import BEGUN
+from ftpsd.durable.tables import BEGUN, begun_at
 from ftpsd.values.login.second_factor import digest_of
 from ftpsd.wire.address import client_of
 from ftpsd.workers import PoolBusy
@@ -121,6 +121,8 @@ class _Answer:
     """Recovery codes that are left."""
     wait: float = 0.0
     """Seconds until codes are accepted again."""
+    is_too_old: bool = False
+    """Whether it is a recovery code of before the state file."""
 
 
 class SecondFactors:
@@ -152,6 +154,7 @@ class SecondFactors:
             offset=offset,
             digest=digest if digest in factor.recovery else None,
             codes=factor.recovery,
+            made=factor.recovery_made,
             now=now,
             counts=self._since_count == 0,
         )
@@ -168,6 +171,12 @@ class SecondFactors:
                     "which codes were used before"
                 )
                 log.error(text, user=user.name, seconds=round(answer.wait))
+            if answer.is_too_old:
+                text = (
+                    "{user} has given a recovery code from before the state file was begun, which does not know "
+                    "whether it was used; make new ones: ftpsd user otp {user} --recovery"
+                )
+                log.error(text, user=user.name)
             if answer.refusal is not None:
                 raise LoginDenied(answer.refusal)
             return answer.passed
@@ -207,6 +216,7 @@ class _Attempt:
     offset: int | None
     digest: str | None
     codes: tuple[str, ...]
+    made: float | None
     now: float
     counts: bool
 
@@ -258,6 +268,9 @@ def _of_code(connection: Connection, attempt: _Attempt, *, is_remembered: bool) 
         _forgive(connection, attempt, guesses)
         return _Answer(Passed.TOTP)
     if attempt.digest is not None:
+        begun = _begun(connection, now)
+        if begun is not None and (attempt.made is None or not begun <= attempt.made <= now):
+            return _Answer(refusal=Refusal.SECOND_FACTOR_UNAVAILABLE, is_too_old=True)
         keys = {digest: f"{attempt.key}\0{digest}" for digest in attempt.codes}
         unused = {digest for digest, key in keys.items() if facts.get(connection, USED_CODE, key, now) is None}
         if attempt.digest not in unused:
@@ -274,8 +287,7 @@ def _of_code(connection: Connection, attempt: _Attempt, *, is_remembered: bool) 
 
 def _begun(connection: Connection, now: float) -> float | None:
     """Return when the state file was begun; None for one of before that was noted."""
-    written = facts.get(connection, BEGUN, "", now)
-    begun = None if written is None else float(written)
+    begun = begun_at(connection)
     if begun is not None and begun > now:
         # By a clock that was set back since: what was used before that is not known either.
         facts.put(connection, BEGUN, "", repr(now))

@@ -23,8 +23,7 @@ from zope.interface import Attribute, Interface, implementer
 
 from ftpsd.auth.credentials import LoginBusy, LoginDenied, Refusal, WithCode
 from ftpsd.config.users import Mount, UserRecord
-from ftpsd.scanning.gates import Gates, View
-from ftpsd.scanning.quarantine import Origin
+from ftpsd.scanning.gates import Gates
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
 from ftpsd.storage.guarded import GuardedStorage
@@ -43,7 +42,7 @@ from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.values.path import ROOT, VirtualPath
+from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
 from ftpsd.workers import PoolBusy, Workers
@@ -186,7 +185,7 @@ class Realm:
         is_plain = not user.mounts and user.quota is None and user.encryption is None
         if not is_plain or self._quotas.homes or not self._quotas.accounts.is_empty:
             return None
-        uploads = self._policy(user, user, user.home)
+        uploads = self._policy(user, user)
         jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user, user)
 
@@ -208,13 +207,14 @@ class Realm:
         return MountedStorage(home, mounts) if mounts else home
 
     def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
-        owner, uploads = self._owner(user), self._policy(user, tree, directory)
+        owner, uploads = self._owner(user), self._policy(user, tree)
         content = self._contents.of(tree.encryption, directory)
         jail = LocalJail.open(
             directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
         )
         return self._guarded(jail, tree, user)
 
+<<<<<<< HEAD
     def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
         gate, holding = self._uploads.gate, self._uploads.holding
@@ -224,6 +224,13 @@ class Realm:
             view = _view(tree)
             holding = self._places.of(directory, Shown(user.name, self._host, view.point.parts, view.encoding))
         return replace(self._uploads, gate=gate, holding=holding)
+=======
+    def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
+        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
+        if self._gates is None:
+            return self._uploads
+        return replace(self._uploads, gate=self._gates.of_tree(self._host, user, tree))
+>>>>>>> main
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
@@ -247,8 +254,7 @@ class Realm:
         """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""
         gate: Gate = OPEN
         if self._gates is not None:
-            view = replace(_view(tree), encoding=UTF8.name)
-            gate = self._gates.of(Origin(user.name, self._host, str(view.directory)), view, _others(user, tree))
+            gate = self._gates.of_tree(self._host, user, tree, encoding=UTF8.name)
         return lambda path: [*(watch(path) for watch in self._uploads.watch), *gate.watch(path, path)]
 
     def _ledger_of_home(self, user: UserRecord) -> Ledger:
@@ -268,19 +274,6 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
-
-
-def _view(tree: UserRecord | Mount) -> View:
-    """Return *tree* as its user sees it."""
-    if isinstance(tree, Mount):
-        return View(tree.directory, tree.path, tree.stored_encoding)
-    return View(tree.home, ROOT, tree.stored_encoding)
-
-
-def _others(user: UserRecord, tree: UserRecord | Mount) -> tuple[View, ...]:
-    """Return what *user* sees beside *tree*."""
-    trees: tuple[UserRecord | Mount, ...] = (user, *user.mounts)
-    return tuple(_view(other) for other in trees if other is not tree)
 
 
 def _nothing() -> None:

@@ -18,6 +18,7 @@ import click
 
 from ftpsd import __version__
 from ftpsd.cli.content.quarantine_commands import quarantine
+from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
 from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
@@ -89,7 +90,7 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-OF_CONTENT = (rekey, shred, quarantine, keys, hold, retention)
+OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
 AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events)
 for command in (user, access, audit, *AT_WORK, *OF_CONTENT):
     main.add_command(command)

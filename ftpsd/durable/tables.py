@@ -40,6 +40,12 @@ VERSION: Final = len(MIGRATIONS)
 BEGUN: Final = "state-begun"
 
 
+def begun_at(connection: sqlite3.Connection) -> float | None:
+    """Return when the file was begun, a Unix time; None for one of before that was noted."""
+    written = facts.get(connection, BEGUN, "", 0.0)
+    return None if written is None else float(written)
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the number of migrations that the file has had; 0 for a new one."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -77,6 +77,7 @@ class Member:
             "kick": partial(kicked_of, parts),
         }
         of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
+        of_desks |= self._daemon.rescans.answers
         self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:

@@ -55,6 +55,7 @@ from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.logs import tell_error
 from ftpsd.service.outside.outputs import chain_of, open_logs
 from ftpsd.service.outside.own_names import MetricsNames
+from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
 from ftpsd.service.signals import listen_for_stop
 from ftpsd.service.upkeep import OVER_INTERVAL
 from ftpsd.workers import WorkerPool
@@ -120,6 +121,7 @@ class Supervisor:
                 **questions_about_bans(self.penalties, reactor.seconds),
                 **questions_about_keeping(operated.ask_first),
                 **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
+                **questions_about_rescans(operated.ask_first),
             },
             self.bus,
             reactor,

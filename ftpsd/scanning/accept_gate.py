@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +23,7 @@ from ftpsd.scanning.content_types import HEAD, TypeCheck, begins_anyhow, extensi
 from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.engines.icap import Icap
 from ftpsd.scanning.engines.program_check import Program
+from ftpsd.scanning.judgements import judged, to_note
 from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said
@@ -97,6 +99,36 @@ class AcceptGate:
                 program = Program(rule.program, scanning.timeout, self._environ(path))
                 watchers.append(Scan(program, None, rule.when_unavailable, refuse, tell))
         return watchers
+
+    def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
+        """See `Gate.note`: the verdicts of the engines, which new signatures may make out of date."""
+        now = time.time()
+        verdicts = [each.verdict for each in watchers if isinstance(each, Scan) and each.verdict is not None]
+        return to_note(sha256, (judged(verdict, now) for verdict in verdicts if verdict.signatures))
+
+    def engines_for(self, real: VirtualPath) -> list[EngineAddress]:
+        """Return the engines that have to take the file which lies at *real*, each once."""
+        found = (address for rule in self._holding(real, real) for address in rule.scan)
+        return list(dict.fromkeys(found))
+
+    @property
+    def engines(self) -> list[EngineAddress]:
+        """The engines of all rules, each once."""
+        return list(dict.fromkeys(address for rule in self._rules for address in rule.scan))
+
+    def shown(self, path: VirtualPath) -> VirtualPath:
+        """Return what *path*, of this tree, is to its user."""
+        return self._shown(path)
+
+    @property
+    def origin(self) -> Origin:
+        """The tree."""
+        return self._origin
+
+    @property
+    def parts(self) -> GateParts:
+        """The parts that it shares with others."""
+        return self._parts
 
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """See `Gate.require_move`."""

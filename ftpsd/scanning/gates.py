@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftpsd.config.accept.accept_rules import AcceptRule
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.accept_gate import AcceptGate, GateParts, Names, Shown
 from ftpsd.scanning.quarantine import Origin
 from ftpsd.storage.recoded import StoredNames
-from ftpsd.values.path import VirtualPath
+from ftpsd.values.path import ROOT, VirtualPath
 from ftpsd.wire.charset import UTF8
 
 
@@ -35,6 +36,24 @@ class Gates:
         """Return the gate of the tree of *origin*, which is *view* to its user, who sees the *others* too."""
         shown = shown_at(view.point, view.encoding)
         return AcceptGate(self._rules, self._parts, origin, shown, names_in(view, others))
+
+    def of_tree(
+        self, host: str, user: UserRecord, tree: UserRecord | Mount, *, encoding: str | None = None
+    ) -> AcceptGate:
+        """Return the gate of *tree*, the home or a mount of *user* of *host*; *encoding* is that of its paths."""
+        trees: tuple[UserRecord | Mount, ...] = (user, *user.mounts)
+        view = view_of(tree)
+        others = [view_of(other) for other in trees if other is not tree]
+        if encoding is not None:
+            view = replace(view, encoding=encoding)
+        return self.of(Origin(user.name, host, str(view.directory)), view, others)
+
+
+def view_of(tree: UserRecord | Mount) -> View:
+    """Return *tree* as its user sees it."""
+    if isinstance(tree, Mount):
+        return View(tree.directory, tree.path, tree.stored_encoding)
+    return View(tree.home, ROOT, tree.stored_encoding)
 
 
 def names_in(view: View, others: Sequence[View]) -> Names:

@@ -93,6 +93,11 @@ class Scan:
             self._talk.close()
 
     @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, None as long as there is none."""
+        return self._verdict
+
+    @property
     def _signatures(self) -> str:
         return "" if self._talk is None else self._talk.signatures
 

@@ -45,6 +45,8 @@ from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
 from ftpsd.service.outside.outputs import open_logs
 from ftpsd.service.parts import Parts
+from ftpsd.service.rescanning.rescan_job import Rescans
+from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty, Share
 from ftpsd.service.shipping.receivers import Receivers
@@ -91,11 +93,13 @@ class Daemon(Service):
             self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
         )
         self.quarantine = QuarantineDesk(self.serving)
+        self.rescans = Rescans(self.serving)
         questions = {
             **questions_about(self._operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
             **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
             **questions_about_quarantine(self.quarantine.answers),
+            **questions_about_rescans(asked_of(self.rescans.answers)),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._is_serving = False

@@ -16,7 +16,7 @@ from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.metrics import Metrics
-from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
+from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, Rescanned
 from ftpsd.audit.topics.encryption_events import FileDamaged
 from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.retention_events import RetentionEvent
@@ -69,6 +69,7 @@ OF_ONE_PROCESS = (
     | EventsRemoved
     | QuarantineReleased
     | QuarantinePurged
+    | Rescanned
     | RetentionEvent
 )
 

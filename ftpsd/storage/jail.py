@@ -38,10 +38,10 @@ from ftpsd.storage.disk.source import READ_FILE, FileSource, require_regular, re
 from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.atomic import open_atomic
 from ftpsd.storage.uploads.direct import open_direct
 from ftpsd.storage.uploads.gating import OPEN
-from ftpsd.storage.uploads.holding import require_free
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY

@@ -32,6 +32,47 @@ class UploadRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileQuarantined(Event):
+    """
+    `ftpsd rescan` has found something in the stored file *path* of *owner*; the words are those of `UploadRefused`.
+
+    With *kept* it has been taken into the quarantine; else it is where it was.
+    """
+
+    event = "file-quarantined"
+    owner: str
+    path: str
+    incident: str
+    verdict: str
+    engine: str
+    signatures: str
+    found: str
+    bytes: int
+    sha256: str
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rescanned(Event):
+    """
+    `ftpsd rescan`, begun by the user *account* of this machine, has ended; *complete* says whether all was judged.
+
+    Of *files*, *current* had been judged by the present signatures, *clean* were read and taken, in *found* was
+    something, and *unjudged* had no verdict, for *reason* where the run has ended for that.
+    """
+
+    event = "rescanned"
+    files: int
+    current: int
+    clean: int
+    found: int
+    unjudged: int
+    complete: bool
+    account: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineReleased(Event):
     """The user *account* of this machine has published the file of *incident* as *path*, for *reason*."""
 

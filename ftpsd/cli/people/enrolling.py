@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,7 @@ ATTEMPTS: Final = 3
 
 @click.command("otp")
 @click.argument("name")
+@click.option("--confirm", is_flag=True, help="Read first codes also where input is no terminal, a line each.")
 @click.option("--no-confirm", is_flag=True, help="Ask for no first code of the device.")
 @click.option("--recovery", "only_recovery", is_flag=True, help="Make new recovery codes; the device stays.")
 @click.option("--remove", "is_removed", is_flag=True, help="Remove the second factor.")
@@ -27,6 +31,7 @@ ATTEMPTS: Final = 3
 @users_options
 def otp(
     name: str,
+    confirm: bool,
     no_confirm: bool,
     only_recovery: bool,
     is_removed: bool,
@@ -47,6 +52,8 @@ def otp(
 
     if only_recovery and is_removed:
         raise click.UsageError("--recovery and --remove are two different things; choose one.")
+    if confirm and no_confirm:
+        raise click.UsageError("--confirm and --no-confirm are two different things; choose one.")
     path = users_file(config, users, host)
     with locked(path) as file:
         file.require(name)
@@ -63,17 +70,20 @@ def otp(
     else:
         secret = new_secret()
         _show(secret, name, issuer or socket.gethostname())
-        if sys.stdin is not None and sys.stdin.isatty():
-            if not no_confirm:
-                _confirm(secret)
+        is_terminal = sys.stdin is not None and sys.stdin.isatty()
+        if confirm or (is_terminal and not no_confirm):
+            _confirm(secret, _asked if is_terminal else _read)
         elif not no_confirm:
-            click.echo("No code was asked for: standard input is no terminal.", err=True)
-    codes = new_recovery_codes()
-    with locked(path) as file:
-        file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": [digest_of(code) for code in codes]}})
-        file.save()
+            click.echo("No code was asked for: standard input is no terminal. --confirm reads one.", err=True)
     if users is None:
         _begin_state(config)
+    codes = new_recovery_codes()
+    # Rounded up, so that a state file that was begun just now, for these codes, is not younger than they are.
+    made = datetime.fromtimestamp(ceil(time.time()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recovery = [digest_of(code) for code in codes]
+    with locked(path) as file:
+        file.set(name, {"second_factor": {"totp": spelt(secret), "recovery": recovery, "recovery_made": made}})
+        file.save()
     what = "recovery codes" if only_recovery else "second factor"
     click.echo(f"changed the {what} of {name} in {path}; {RELOAD}")
     click.echo("\nRecovery codes, for when the device is lost. Each counts once; they are not shown again:\n")
@@ -82,7 +92,11 @@ def otp(
 
 
 def _begin_state(config: Path | None) -> None:
-    """Make the state file where there is none: codes of the minute in which it is begun are not accepted."""
+    """
+    Make the state file where there is none, before the codes.
+
+    Codes of the minute in which it is begun are not accepted, and no recovery code that is older than the file.
+    """
     from ftpsd.config.reading import load_config
     from ftpsd.durable.opening import is_begun, open_state
     from ftpsd.durable.state_trouble import StateTrouble
@@ -108,12 +122,25 @@ def _show(secret: bytes, name: str, issuer: str) -> None:
     click.echo(written)
 
 
-def _confirm(secret: bytes) -> None:
-    """Ask for a code until it is that of *secret*; nothing is written before."""
+def _asked() -> str:
+    return str(click.prompt("The code that the app shows", hide_input=True))
+
+
+def _read() -> str:
+    """Return the next line of standard input, for programs that have made a code of the URI."""
+    sys.stdout.flush()
+    line = sys.stdin.readline(100) if sys.stdin is not None else ""
+    if not line:
+        raise click.UsageError("Nothing was changed: standard input has ended before a right code.")
+    return line.strip()
+
+
+def _confirm(secret: bytes, ask: Callable[[], str]) -> None:
+    """Have *ask* bring codes until one is that of *secret*; nothing is written before."""
     from ftpsd.auth.codes import STEP, TOLERANCE, offset_of
 
     for _ in range(ATTEMPTS):
-        code = str(click.prompt("The code that the app shows", hide_input=True)).replace(" ", "")
+        code = ask().replace(" ", "")
         offset = offset_of(secret, code, time.time())
         if offset is not None and abs(offset) <= TOLERANCE:
             return

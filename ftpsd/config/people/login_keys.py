@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
-from ftpsd.config.fields import Section
+from ftpsd.config.fields import Expiry, Section
 from ftpsd.config.units import describe
 from ftpsd.config.virtual_hosts import check_host_name
 from ftpsd.values.login.second_factor import DIGEST, read_secret
@@ -114,6 +114,7 @@ class SecondFactorEntry(Section):
         ],
         Field(repr=False, max_length=100),
     ] = ()
+    recovery_made: Expiry | None = None
 
 
 def to_be_enrolled(value: object) -> object:

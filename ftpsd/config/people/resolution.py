@@ -108,7 +108,8 @@ def _second_factor(entry: UserEntry, found: list[Layer[Given]]) -> SecondFactor 
     """Return the user's factor; one without a secret where a role or group asks for it, which no user can undo."""
     written = entry.second_factor
     if written is not None:
-        return SecondFactor(written.totp or None, written.recovery)
+        made = written.recovery_made
+        return SecondFactor(written.totp or None, written.recovery, None if made is None else made.timestamp())
     is_needed = any(as_checked(layer, "second_factor") is not None for _, layer in found)
     return SecondFactor() if is_needed else None
 

@@ -29,7 +29,7 @@ from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pgp_keys import unusable_keys
-from ftpsd.service.inspecting.pinned import left_over
+from ftpsd.service.inspecting.pinned import left_over, outlived
 from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.wire.address import is_literal
 
@@ -71,6 +71,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
     found += troubles(config, findings.master_keys)
     found += unknown_events(config)
+    found += outlived(config, findings.everybody)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
     by_host = zip(names, [findings.users, *findings.hosts], strict=True)
     found += left_over(config, {host: users for host, users in by_host if users is not None})
@@ -115,7 +116,7 @@ def state_trouble(config: Config, everybody: Sequence[Users]) -> Iterator[Config
         message = (
             f"{config.state} is not there, and a new one is begun: it knows of no used code, no enrolled certificate "
             "and no ban. Codes are refused for a minute from then on. If there was one before, bring it back from a "
-            "backup, or make new recovery codes, for used ones count again: ftpsd user otp NAME --recovery"
+            "backup, or make new recovery codes, for those of before are refused: ftpsd user otp NAME --recovery"
         )
         yield config.complaint(("state",), message, "warning")
 

@@ -1,5 +1,5 @@
 """
-Whose certificates are pinned in the state file, for those who look at the configuration; nothing is changed.
+What the state file and the users files say of each other, for those who look at the configuration; nothing is changed.
 
 Pins of somebody who is in no users file any more would let the certificate of the old user in as the next one of that
 name: `ftpsd user remove` and `ftpsd user add` remove them, an editor does not.
@@ -10,9 +10,10 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 from ftpsd.auth.certified.pins import accounts
 from ftpsd.config.model import Config
@@ -20,6 +21,9 @@ from ftpsd.config.parsing.document import ConfigError
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import account_of
 from ftpsd.durable.opening import is_begun
+from ftpsd.durable.tables import begun_at
+
+T = TypeVar("T")
 
 # Seconds that a look waits for a writer; nobody is kept out by giving up.
 PATIENCE: Final = 1.0
@@ -29,17 +33,44 @@ MOST_NAMED: Final = 20
 
 def pinned_accounts(config: Config) -> frozenset[str] | None:
     """Return the accounts with pinned certificates or a ticket; None where the file cannot be read. Blocks."""
-    if config.state is None:
+    if config.state is None or not is_begun(config.state):
         return frozenset()
+    return _looked_up(config.state, lambda opened: frozenset(accounts(opened, time.time())))
+
+
+def _looked_up(state: Path, look: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Return what *look* finds in the file *state*; None where it cannot be read."""
     try:
-        if not is_begun(config.state):
-            return frozenset()
-        uri = f"{config.state.absolute().as_uri()}?mode=rw"
+        if not is_begun(state):
+            return None
+        uri = f"{state.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE)) as opened:
-            return frozenset(accounts(opened, time.time()))
+            return look(opened)
     except (sqlite3.Error, OSError):
         # A mistake in it has a complaint of its own.
         return None
+
+
+def outlived(config: Config, everybody: Sequence[Users]) -> Iterator[ConfigError]:
+    """Yield a warning about the users whose recovery codes are refused, as the state file is younger than they are."""
+    begun = None if config.state is None else _looked_up(config.state, begun_at)
+    if begun is None:
+        return
+    for users in everybody:
+        names = [
+            user.name
+            for user in users.users.values()
+            if user.second_factor is not None
+            and user.second_factor.recovery
+            and (user.second_factor.recovery_made is None or user.second_factor.recovery_made < begun)
+        ]
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            message = (
+                f"the recovery codes of {names[0]}{more} are refused: they are from before the state file was begun, "
+                f"which does not know which were used; make new ones: ftpsd user otp {shlex.quote(names[0])} --recovery"
+            )
+            yield users.complaint(("users", names[0], "second_factor", "recovery"), message, "warning")
 
 
 def left_over(config: Config, hosts: Mapping[str, Users]) -> Iterator[ConfigError]:

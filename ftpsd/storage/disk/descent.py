@@ -87,6 +87,13 @@ class Descent:
             for level in levels:
                 level.close()
 
+    def place_of(self, found: Found) -> tuple[str, ...]:
+        """Return the names from the top to *found*, which has just been yielded."""
+        for number, level in enumerate(self._levels):
+            if level.fd == found.directory:
+                return (*(each.name for each in self._levels[1 : number + 1]), found.entry.name)
+        raise LookupError("the descent is elsewhere")
+
     def miss(self, name: str) -> None:
         """Take down that *name*, in a directory where the descent is, could not be looked at."""
         if self.unseen is None:

@@ -30,10 +30,11 @@ from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writab
 from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.beginning import Beginning, Begun
 from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
-from ftpsd.storage.uploads.holding import require_free
+from ftpsd.storage.uploads.note import keep_note
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
 from ftpsd.storage.uploads.partial import PARTIAL_MODE
 from ftpsd.storage.uploads.policy import UploadPolicy
@@ -83,6 +84,7 @@ class AtomicSink:
         self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms, gated: Sequence[Watcher] = ()
     ) -> None:
         self._policy = policy
+        self._gated = gated
         self._begun = begun
         self._partial = begun.partial
         self._terms = terms
@@ -161,6 +163,8 @@ class AtomicSink:
                 self.sha256 = self._digest.hex()
                 fd = self._partial.fd
                 keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
+                if self._gated:
+                    keep_note(fd, self._policy.gate.note(self._gated, self.sha256), self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)

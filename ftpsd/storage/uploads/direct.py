@@ -17,7 +17,7 @@ from ftpsd.storage.disk.source import require_regular
 from ftpsd.storage.disk.syscalls import turn, write_all
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Change, Ledger
-from ftpsd.storage.uploads.holding import require_free
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.trace import Trace
 

@@ -28,6 +28,9 @@ class Gate(Protocol):
         Raises: StorageError for a name under which nothing is taken.
         """
 
+    def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
+        """Return what is kept with a file of *sha256* that these *watchers* of it have taken, nothing for none."""
+
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let the file, or else the directory or link, at *old* be renamed to *new*. Raises: StorageError."""
 
@@ -38,6 +41,10 @@ class Open:
     def watch(self, asked: VirtualPath, real: VirtualPath, /) -> Sequence[Watcher]:
         """Return none."""
         return ()
+
+    def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
+        """Return nothing."""
+        return b""
 
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let it."""

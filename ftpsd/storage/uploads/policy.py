@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ftpsd.storage.retention.holding import UNHELD, Holding
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watch
-from ftpsd.storage.uploads.holding import UNHELD, Holding
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
 from ftpsd.values.path import VirtualPath
 

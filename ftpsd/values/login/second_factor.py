@@ -36,11 +36,13 @@ class SecondFactor:
     """
     The enrolled factor of a user: the *secret* of the device, and the digests of recovery codes.
 
-    Without a *secret* nothing is enrolled, and a user who needs the factor cannot log in.
+    *recovery_made* is the Unix time at which these were made, None for one that is not known. Without a *secret*
+    nothing is enrolled, and a user who needs the factor cannot log in.
     """
 
     secret: bytes | None = field(default=None, repr=False)
     recovery: tuple[str, ...] = field(default=(), repr=False)
+    recovery_made: float | None = None
 
     @property
     def is_enrolled(self) -> bool:

@@ -22,7 +22,8 @@ def test_a_server_makes_its_file(start_daemon: StartDaemon, processes: int) -> N
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert "state" not in daemon.stderr
     daemon.stop()
-    assert not state.with_name("state.db-wal").exists()
+    # The last to close it tidies up; where two close it in the same moment, neither is the last.
+    assert processes > 1 or not state.with_name("state.db-wal").exists()
 
 
 def test_a_server_without_its_file_serves_and_says_so(start_daemon: StartDaemon) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
-from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, UploadRefused
+from ftpsd.audit.topics.accept_events import (
+    FileQuarantined,
+    QuarantinePurged,
+    QuarantineReleased,
+    Rescanned,
+    UploadRefused,
+)
 from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
 from ftpsd.audit.topics.enrolment_events import CertificateEnrolled
 from ftpsd.audit.topics.operator_events import Ordered
@@ -62,6 +68,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.LinkMade(WHO, PATH + ".link", PATH),
     events.DirectoryRemoved(WHO, PATH),
     UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    FileQuarantined(WHO, USER, PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    Rescanned(DAEMON, 5, 1, 2, 1, 1, False, "carol", "stopped"),
     QuarantineReleased(DAEMON, "0f", USER, PATH, "ab" * 32, "carol", USER, False),
     QuarantinePurged(DAEMON, "0f", USER, PATH, "ab" * 32, "carol"),
     events.QuotaExceeded(WHO, "STOR", PATH),

@@ -169,6 +169,22 @@ def test_a_state_file_that_was_lost(path: Path, warnings: Lines, is_set_back: bo
         assert desk.ask(desk.code(0), peer="192.0.2.2") is Refusal.SECOND_FACTOR_USED
 
 
+def test_recovery_codes_behind_a_state_file_that_was_lost(path: Path, warnings: Lines) -> None:
+    """Of the new one only those count that were made since, by a clock of the past; the operator reads what to do."""
+    with driven(path) as it:
+        it.reactor.advance(NOW)
+        desk = Desk(it)
+        it.answer(it.store.run(facts.put, BEGUN, "", repr(NOW - 600)))
+        for made in (None, NOW - 601, NOW + 1):
+            of_then = replace(USER, second_factor=SecondFactor(SECRET, (digest_of(RECOVERY),), made))
+            assert desk.ask(RECOVERY, user=of_then) is Refusal.SECOND_FACTOR_UNAVAILABLE
+        assert "make new ones: ftpsd user otp alice --recovery" in next(iter(warnings))
+        assert RECOVERY not in "".join(warnings)
+        made_since = replace(USER, second_factor=SecondFactor(SECRET, (digest_of(RECOVERY),), NOW - 600))
+        assert desk.ask(RECOVERY, user=made_since) is Passed.RECOVERY_CODE
+        assert desk.ask(RECOVERY, user=made_since, peer="192.0.2.2") is Refusal.SECOND_FACTOR_USED
+
+
 def test_a_new_state_file_knows_when_it_was_begun(path: Path) -> None:
     """And goes on knowing it."""
     with state_opened(path) as connection:

@@ -50,7 +50,11 @@ def test_a_user_is_enrolled(users: Path, name: str) -> None:
     assert f"otpauth://totp/ftp.example.com:{name}?" in result.output
     assert "█" in result.output
     codes = RECOVERY.findall(result.output)
-    assert factor(users, name) == SecondFactor(read_secret(found[1]), tuple(map(digest_of, codes)))
+    written = factor(users, name)
+    assert written is not None
+    assert written == SecondFactor(read_secret(found[1]), tuple(map(digest_of, codes)), written.recovery_made)
+    assert written.recovery_made is not None
+    assert abs(written.recovery_made - time.time()) < 3600
     assert len(codes) == 10
     text = users.read_text()
     assert not any(code in text for code in codes)
@@ -129,6 +133,30 @@ def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) ->
         assert it.wait(30) == (0 if is_right else 2)
     os.close(ours)
     assert (users.read_text() == before) is not is_right
+
+
+def test_a_program_confirms_by_lines(users: Path) -> None:
+    """It reads the URI and writes codes, wrong ones first; where it writes none in the end nothing is changed."""
+    command = [sys.executable, "-m", "ftpsd.cli", "user", "otp", "alice", "--confirm", "--users", str(users)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    before = users.read_text()
+    pipe = subprocess.PIPE
+    for is_right in (False, True):
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ) as it:
+            assert it.stdin is not None
+            assert it.stdout is not None
+            found = None
+            while found is None:
+                line = it.stdout.readline()
+                assert line
+                found = SECRET.search(line)
+            it.stdin.write("000 00\n")
+            if is_right:
+                it.stdin.write(f"{code_of(read_secret(found[1]), step_at(time.time()))}\n")
+            it.stdin.close()
+            assert it.wait(30) == (0 if is_right else 2)
+        assert (users.read_text() == before) is not is_right
+    assert "two different things" in otp(users, "--confirm", "--no-confirm").output
 
 
 def _read_until(terminal: int, words: str) -> str:

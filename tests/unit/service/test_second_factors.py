@@ -19,7 +19,7 @@ from ftpsd.durable import facts
 from ftpsd.durable.opening import state_opened
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
-from ftpsd.values.login.second_factor import spelt
+from ftpsd.values.login.second_factor import digest_of, spelt
 from tests.state import begin_long_ago
 from tests.unit.service.site import Site, serving
 
@@ -84,6 +84,26 @@ def test_a_state_file_that_is_missing_is_told(site: Site, left: bytes | None) ->
     assert check(site) == (0, "")
     (site.folder / "state.db").unlink()
     people(site)
+    assert check(site) == (0, "")
+
+
+def test_recovery_codes_of_before_the_state_file_are_told(site: Site) -> None:
+    """They are refused; those that the command makes are younger than the file, which it begins where there is none."""
+    codes = f"totp: {spelt(SECRET)}, recovery: ['{digest_of('abcd-efgh-ijkl-mn23')}']"
+    for line, is_told in (
+        (f"second_factor: {{{codes}, recovery_made: 2020-01-01T00:00:00Z}}", True),
+        (f"second_factor: {{{codes}}}", True),
+        (FACTOR, False),
+    ):
+        people(site, line)
+        with state_opened(site.folder / "state.db"):
+            code, said = check(site)
+        assert code == 0
+        assert ("the recovery codes of alice are refused" in said) == is_told
+    (site.folder / "state.db").unlink()
+    people(site, FACTOR)
+    made = CliRunner().invoke(main, ["user", "otp", "alice", "--no-confirm", "--config", str(site.path)])
+    assert made.exit_code == 0, made.output
     assert check(site) == (0, "")
 
 

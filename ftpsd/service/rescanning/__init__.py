@@ -1,0 +1,1 @@
+"""Rescans: stored files are shown to engines that have newer signatures."""

@@ -1,0 +1,89 @@
+"""`ftpsd rescan` against real daemons with a real clamd, while clients work."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import CLEAR, download, log_in, upload
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.content.clamav import ClamAV
+from tests.e2e.daemon import Daemon
+from tests.e2e.encrypted import encrypt_homes, make_keys
+
+MARK = b"nobody knew this yesterday"
+
+
+def counts(daemon: Daemon, *options: str, code: int = 0) -> dict[str, object]:
+    """Run a rescan, and return its result."""
+    done = daemon.order("rescan", "--json", *options)
+    assert done.returncode == code, done.stderr
+    told = json.loads(done.stdout)
+    assert isinstance(told, dict)
+    return {name: told[name] for name in ("files", "current", "clean", "found", "unjudged", "complete")}
+
+
+def as_counts(files: int, current: int, clean: int, found: int = 0) -> dict[str, object]:
+    """Return what `counts` does of a complete run."""
+    return {
+        "files": files,
+        "current": current,
+        "clean": clean,
+        "found": found,
+        "unjudged": 0,
+        "complete": True,
+    }
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_new_signatures_find_what_is_stored(start_daemon: StartDaemon, tmp_path: Path, is_encrypted: bool) -> None:
+    """Judged files are passed by; what is found is quarantined, once; also by two processes, and in encrypted homes."""
+    clamd = ClamAV(tmp_path)
+    changes = {
+        "processes": 1 if is_encrypted else 2,
+        "tls": {"require": "none"},
+        "accept": [{"paths": ["/in/**"], "scan": [clamd.url]}],
+        "quarantine": {"directory": str(tmp_path / "held")},
+        **({"encryption": make_keys(tmp_path / "keys")} if is_encrypted else {}),
+    }
+    daemon = start_daemon(changes)
+    if is_encrypted:
+        encrypt_homes(daemon)
+        assert daemon.order("reload").returncode == 0
+    account = daemon.account()
+    (account.home / "in").mkdir()
+    try:
+        assert daemon.order("rescan").returncode == 1  # there is no clamd yet
+        clamd.start()
+        ftp = log_in(daemon, CLEAR, account)
+        for name, data in {"in/a": b"a", "in/b \u202e": MARK, "in/c": bytes(100_000) + MARK, "out": MARK}.items():
+            assert upload(ftp, name, data).startswith("226")
+        ftp.voidcmd("MFMT 20200102030405 in/a")
+        assert counts(daemon) == as_counts(3, 3, 0)
+
+        clamd.stop()
+        clamd.write_signatures("New", MARK)
+        clamd.start()
+        assert counts(daemon) == as_counts(3, 3, 0)  # a signature of our own changes no version
+        assert counts(daemon, "--all", "--dry-run") == as_counts(3, 0, 1, 2)
+        assert download(ftp, "in/b \u202e") == MARK
+        assert not (tmp_path / "held").exists()
+
+        (account.home / "in" / "link").symlink_to("../out")
+        assert counts(daemon, "--all") == as_counts(3, 0, 1, 2)
+        event = daemon.wait_for_event("file-quarantined", path="/in/c")
+        assert (event["owner"], event["found"], event["kept"]) == (account.name, "New.UNOFFICIAL", True)
+        assert daemon.wait_for_event("rescanned", found=2)["account"] == "root"
+        assert sorted(os.listdir(account.home / "in")) == ["a", "link"]
+        assert MARK in (account.home / "out").read_bytes() or is_encrypted
+        assert counts(daemon, "--all") == as_counts(1, 0, 1)
+        assert counts(daemon) == as_counts(1, 1, 0)
+
+        released = daemon.order("quarantine", "release", event["incident"], "--reason", "a mistake")
+        assert released.returncode == 0, released.stderr
+        assert download(ftp, "in/c") == bytes(100_000) + MARK
+    finally:
+        clamd.stop()
