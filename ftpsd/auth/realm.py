@@ -37,7 +37,7 @@ from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
 from ftpsd.storage.retention.held_places import HeldPlaces
-from ftpsd.storage.retention.terms_of_keeping import View as Shown
+from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watcher
@@ -214,23 +214,14 @@ class Realm:
         )
         return self._guarded(jail, tree, user)
 
-<<<<<<< HEAD
-    def _policy(self, user: UserRecord, tree: UserRecord | Mount, directory: Path) -> UploadPolicy:
+    def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
         gate, holding = self._uploads.gate, self._uploads.holding
         if self._gates is not None:
-            gate = self._gates.of(Origin(user.name, self._host, str(directory)), _view(tree), _others(user, tree))
+            gate = self._gates.of_tree(self._host, user, tree)
         if self._places is not None:
-            view = _view(tree)
-            holding = self._places.of(directory, Shown(user.name, self._host, view.point.parts, view.encoding))
+            holding = self._places.of(*shown_to(user, self._host, tree))
         return replace(self._uploads, gate=gate, holding=holding)
-=======
-    def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
-        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
-        if self._gates is None:
-            return self._uploads
-        return replace(self._uploads, gate=self._gates.of_tree(self._host, user, tree))
->>>>>>> main
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
@@ -274,6 +265,13 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
+
+
+def shown_to(user: UserRecord, host: str, tree: UserRecord | Mount) -> tuple[Path, View]:
+    """Return the directory of a *tree* of *user*, and how rules about paths see it."""
+    if isinstance(tree, Mount):
+        return tree.directory, View(user.name, host, tree.path.parts, tree.stored_encoding)
+    return tree.home, View(user.name, host, (), tree.stored_encoding)
 
 
 def _nothing() -> None:

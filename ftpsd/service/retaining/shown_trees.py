@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftpsd.auth.realm import shown_to
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.storage.mounts import MountPoints, inside
@@ -19,11 +20,10 @@ def trees_of(everybody: Iterable[tuple[str, Iterable[UserRecord]]]) -> Mapping[P
     trees: dict[Path, list[View]] = {}
     for host, users in everybody:
         for user in users:
-            home = View(user.name, host, (), user.stored_encoding)
-            trees.setdefault(user.home, []).append(home)
-            for mount in user.mounts:
-                view = View(user.name, host, mount.path.parts, mount.stored_encoding)
-                trees.setdefault(mount.directory, []).append(view)
+            shown: list[UserRecord | Mount] = [user, *user.mounts]
+            for tree in shown:
+                directory, view = shown_to(user, host, tree)
+                trees.setdefault(directory, []).append(view)
     return trees
 
 
