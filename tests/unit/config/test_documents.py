@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.evidence_sections import AuditChain, ShipTarget
 from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
@@ -226,6 +227,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"retention[].{key}" for key in Retention.model_fields),
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
+        *(f"partners[].{key}" for key in Partner.model_fields),
         *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",
