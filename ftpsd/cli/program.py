@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -24,6 +26,7 @@ from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
+from ftpsd.cli.manual import completion, manual
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
@@ -53,6 +56,7 @@ from ftpsd.cli.user_commands import user
 if TYPE_CHECKING:
     from ftpsd.config.checks.named_files import Findings
     from ftpsd.config.model import Config
+    from ftpsd.config.parsing.document import ConfigError
     from ftpsd.tls.certificates import CertificatePair
 
 
@@ -92,7 +96,7 @@ for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
 AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events)
-for command in (user, access, audit, *AT_WORK, *OF_CONTENT):
+for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
@@ -108,11 +112,20 @@ def serve(config: Path) -> None:
 @main.command()
 @with_config
 @click.option("--as", "account", metavar="USER", help="The daemon's user, for root: access is tried as this one.")
-def check(config: Path, account: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: whether it is good, and all complaints.")
+def check(config: Path, account: str | None, as_json: bool) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
+    from ftpsd.config.parsing.document import ConfigErrors
     from ftpsd.service.inspecting.checking import checked
 
-    result = checked(config, named_account(account))
+    try:
+        result = checked(config, named_account(account))
+    except ConfigErrors as problem:
+        if as_json:
+            print_complaints(config, problem.errors)
+        raise
+    if as_json:
+        print_complaints(config, result.complaints)
     errors = [error for error in result.complaints if error.severity == "error"]
     warnings = [warning for warning in result.complaints if warning.severity == "warning"]
     for line in [*errors, *warnings]:
@@ -125,6 +138,14 @@ def check(config: Path, account: str | None) -> None:
     main_pair = inspection.certificates.main
     tried = f"; access tried as {result.account.name}" if result.is_tried_as_another else ""
     click.echo(summary(inspection.config, inspection.findings, main_pair, str(config), len(warnings)) + tried)
+
+
+def print_complaints(config: Path, complaints: Sequence[ConfigError]) -> NoReturn:
+    """Print *complaints* about *config* as JSON, and end."""
+    is_good = all(complaint.severity != "error" for complaint in complaints)
+    found = [asdict(complaint) for complaint in complaints]
+    click.echo(json.dumps({"file": str(config), "good": is_good, "complaints": found}, indent=2))
+    sys.exit(EXIT_FINE if is_good else EXIT_WRONG)
 
 
 def summary(config: Config, findings: Findings, pair: CertificatePair | None, name: str, warnings: int) -> str:
