@@ -147,6 +147,10 @@ class Metrics:
         name = "ftpsd_pgp_key_days_to_expiry"
         self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
 
+    def watch_holds(self, read: Callable[[], int]) -> None:
+        """Read how many legal holds there are from *read*."""
+        self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
+
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
         self._deliveries[sink, result].inc()

@@ -36,6 +36,8 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.retention.held_places import HeldPlaces
+from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watcher
@@ -127,10 +129,12 @@ class Realm:
         pgp: Pgp | None = None,
         gates: Gates | None = None,
         contents: Contents | None = None,
+        places: HeldPlaces | None = None,
     ) -> None:
         self._host = host
         self._gates = gates
         self._contents = contents or Contents()
+        self._places = places
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
@@ -222,10 +226,13 @@ class Realm:
         return self._guarded(jail, tree, user) if is_guarded else _recoded(jail, tree)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
-        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
-        if self._gates is None:
-            return self._uploads
-        return replace(self._uploads, gate=self._gates.of_tree(self._host, user, tree))
+        """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
+        gate, holding = self._uploads.gate, self._uploads.holding
+        if self._gates is not None:
+            gate = self._gates.of_tree(self._host, user, tree)
+        if self._places is not None:
+            holding = self._places.of(*shown_to(user, self._host, tree))
+        return replace(self._uploads, gate=gate, holding=holding)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
@@ -272,6 +279,13 @@ class Realm:
 def _recoded(jail: Storage, tree: UserRecord | Mount) -> Storage:
     """Return *jail* with names as they are written in *tree*."""
     return jail if tree.stored_encoding == UTF8.name else RecodedStorage(jail, tree.stored_encoding)
+
+
+def shown_to(user: UserRecord, host: str, tree: UserRecord | Mount) -> tuple[Path, View]:
+    """Return the directory of a *tree* of *user*, and how rules about paths see it."""
+    if isinstance(tree, Mount):
+        return tree.directory, View(user.name, host, tree.path.parts, tree.stored_encoding)
+    return tree.home, View(user.name, host, (), tree.stored_encoding)
 
 
 def _nothing() -> None:

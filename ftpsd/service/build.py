@@ -59,6 +59,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         handshake_timeout=limits.handshake_timeout,
     )
     hosts, realms = _hosts(loaded, parts, policy)
+    parts.holdings.use(hosts)
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
     parts.ledger.use(config.events)
@@ -144,6 +145,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
             gates=gates,
             pgp=pgp_of(config),
             contents=contents,
+            places=parts.holdings.places,
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.

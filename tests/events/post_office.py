@@ -116,7 +116,10 @@ def main(folder: Path, certificate: str, private_key: str) -> None:
         def requestAvatar(self, name: Any, mind: Any, *interfaces: Any) -> Any:
             return smtp.IMessageDelivery, Delivery(), lambda: None
 
-    class Server(smtp.ESMTP):
+    esmtp: Any = smtp.ESMTP
+    smtp_factory: Any = smtp.SMTPFactory
+
+    class Server(esmtp):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(contextFactory=factory_of_tls)
             self.challengers = {b"PLAIN": PLAINCredentials}
@@ -129,9 +132,9 @@ def main(folder: Path, certificate: str, private_key: str) -> None:
 
     checker: Any = InMemoryUsernamePasswordDatabaseDontUse()
     checker.addUser(USER.encode(), PASSWORD.encode())
-    portal = Portal(Realm(), [checker])  # type: ignore[arg-type]
+    portal = Portal(Realm(), [checker])
 
-    class Factory(smtp.SMTPFactory):
+    class Factory(smtp_factory):  # type: ignore[misc]
         protocol = Server
 
         def __init__(self) -> None:

@@ -15,8 +15,6 @@ from typing import Any, Protocol
 from ftpsd.config.automation.name_templates import fields_of, filled_name, filled_path
 from ftpsd.config.automation.workflow_rules import Mail, MailStep, PGPStep, WorkflowStep
 from ftpsd.config.people.user_records import UserRecord
-from ftpsd.durable.holds import all_holds
-from ftpsd.durable.store import Store
 from ftpsd.events.delivery import GivenUp, NotTaken, Receiver
 from ftpsd.events.record_tables import Record
 from ftpsd.events.workflows.file_steps import FileStep, Result, Subject
@@ -26,7 +24,6 @@ from ftpsd.outward.mailing import Letter, NotSent, send_letter
 from ftpsd.storage.base import Storage, StorageError
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
-from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.values.path import VirtualPath
 from ftpsd.workers import WorkerPool
 
@@ -83,9 +80,8 @@ class Action(Protocol):
 class FileAction:
     """A move, copy or rename, or the way through gpg, as *step* says; *pool* blocks for it."""
 
-    def __init__(self, step: WorkflowStep, store: Store, pool: WorkerPool, home: KeyHome | None) -> None:
+    def __init__(self, step: WorkflowStep, pool: WorkerPool, home: KeyHome | None) -> None:
         self._step = step
-        self._store = store
         self._pool = pool
         self._home = home
         self._is_stopped = False
@@ -98,14 +94,13 @@ class FileAction:
     async def _do(self, moment: Moment) -> Result | None:
         """Look whether it is done, announce it, do it."""
         run, pool = moment.run, self._pool
-        holds = await self._store.run(all_holds)
         work = await pool.run(self._opened, moment)
         try:
             if run.doing is not None:
                 found = await pool.run(work.found_done, run.doing)
                 if found is not None:
                     return found
-            doing = await pool.run(work.announce, holds, View(run.user or "", run.host, ()))
+            doing = await pool.run(work.announce)
             if doing is not None:
                 await moment.announce(doing)
             result = await pool.run(work.finish, doing)

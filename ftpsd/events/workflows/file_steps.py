@@ -2,7 +2,7 @@
 What steps do with files: move, copy, and the way through gpg. Everything here blocks.
 
 * A step works in the trees of the event's user (home and mounts), by the storage that sessions have: the jail, quotas,
-  accept rules and encryption at rest hold. The user's own rights do not: it is the operator who moves the file.
+  accept rules, legal holds and encryption at rest count. The user's own rights do not: it is the operator's step.
 * No file is ever replaced. Where a name is taken, the id of the event comes into it.
 * A change is announced before it is made (`Doing`): after a crash a look at the target, by its inode, says whether it
   was made. So a file step is done once, whatever dies when.
@@ -12,7 +12,7 @@ What steps do with files: move, copy, and the way through gpg. Everything here b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -24,7 +24,6 @@ from ftpsd.storage.pgp.converting import ConvertingSink
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.pieces.piece import read_piece
-from ftpsd.storage.retention.terms_of_keeping import Hold, Keeping, View
 from ftpsd.values.entry import EntryType
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.trace import Trace
@@ -38,6 +37,7 @@ _FINAL: Final = frozenset(
         Kind.NOT_FOUND,
         Kind.BAD_NAME,
         Kind.REFUSED,
+        Kind.HELD,
         Kind.DAMAGED,
         Kind.IS_A_DIRECTORY,
         Kind.NOT_REGULAR,
@@ -125,7 +125,7 @@ class FileStep:
                 self._remove(VirtualPath.parse(doing.source))
             return self._result(target)
 
-    def announce(self, holds: Sequence[Hold], view: View) -> Doing | None:
+    def announce(self) -> Doing | None:
         """
         Do all but the change itself, and return that; None where the file is there already, under its very name.
 
@@ -134,8 +134,6 @@ class FileStep:
         with _explained():
             source = self._subject.path
             self._require_subject()
-            if self._removes:
-                require_free(holds, view, source)
             if self._target == source:
                 if self._removes and self._treatment is None:
                     return None
@@ -266,13 +264,6 @@ class FileStep:
     def _require_time(self) -> None:
         if self._is_stopped():
             raise NotTaken("the server is being stopped")
-
-
-def require_free(holds: Sequence[Hold], view: View, path: VirtualPath) -> None:
-    """Raises: NotTaken for a file that a legal hold keeps where it is."""
-    held = Keeping(view, (), holds).hold_on(path.parts)
-    if held is not None:
-        raise GivenUp(f"the hold {held.name} keeps it")
 
 
 def _is_found(look: Callable[[], object]) -> bool:

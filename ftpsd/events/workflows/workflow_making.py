@@ -71,7 +71,7 @@ def make_workflow(
             of_mail = files.get(MAIL, SinkFiles())
             password = of_mail.secrets[0].decode("utf-8", "replace") if of_mail.secrets else None
             return MailAction(step.mail, workflows.mail, password, of_mail.authority, pool)
-        return FileAction(step, means.store, pool, workflows.key_home)
+        return FileAction(step, pool, workflows.key_home)
 
     def actions(phase: str, steps: tuple[WorkflowStep, ...]) -> list[Action]:
         keys = (file_key(workflow.name, phase, at) for at in range(len(steps)))

@@ -55,7 +55,7 @@ def session(daemon: Daemon, account: Account) -> ftplib.FTP:
 
 def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command."""
-    command = [sys.executable, "-m", "ftpsd.cli", *arguments[:2], "--config", str(daemon.config_file)]
+    command = [sys.executable, "-m", "ftpsd", *arguments[:2], "--config", str(daemon.config_file)]
     return subprocess.run([*command, *arguments[2:]], capture_output=True, text=True, env=daemon.environ)
 
 
