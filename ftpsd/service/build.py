@@ -25,6 +25,7 @@ from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
 from ftpsd.scanning.verdict import Verdict
 from ftpsd.service.building.client_policies import client_policies
+from ftpsd.service.building.job_means import job_means
 from ftpsd.service.building.upload_policy import upload_policy
 from ftpsd.service.building.vaults import make_vault
 from ftpsd.service.changing.addresses import PublicAddresses
@@ -61,6 +62,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.penalties.use(config)
     parts.ledger.use(config.events)
     parts.deliveries.use(config.events, loaded.sink_files)
+    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
     return Runtime(
         config=config,
         shared=parts.shared,

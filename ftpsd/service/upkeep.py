@@ -123,7 +123,9 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
-        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
+        events = {}
+        if Duty.DELIVER in parts.duties:
+            events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
         return {
             "version": __version__,
             "listeners": self._describe(),
