@@ -34,7 +34,13 @@ MIGRATIONS: Final = (
         " attempts INTEGER NOT NULL, due REAL NOT NULL, reason TEXT NOT NULL,"
         " PRIMARY KEY (sink, number)) WITHOUT ROWID",
     ),
-    # 3: jobs (ftpsd/jobs): their runs, of which one of each job may be under way, and the files they know.
+    # 3: the runs of workflows (ftpsd/events/workflows), by the event they are behind.
+    (
+        "CREATE TABLE runs (workflow TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, phase TEXT NOT NULL,"
+        " changed REAL NOT NULL, data TEXT NOT NULL, PRIMARY KEY (workflow, id)) WITHOUT ROWID",
+        "CREATE INDEX runs_changed ON runs (changed)",
+    ),
+    # 4: jobs (ftpsd/jobs): their runs, of which one of each job may be under way, and the files they know.
     (
         "CREATE TABLE job_runs (id TEXT PRIMARY KEY, job TEXT NOT NULL, state TEXT NOT NULL, started REAL NOT NULL,"
         " ended REAL, data TEXT NOT NULL)",

@@ -41,6 +41,7 @@ from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.outputs import chain_of
+from ftpsd.service.retaining.holds_in_force import Holdings
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
@@ -98,9 +99,12 @@ class Parts:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.state = share.state
+        self.holdings = Holdings(share.state.path)
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
-        self.deliveries = Deliveries(self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered)
+        self.deliveries = Deliveries(
+            self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
+        )
         self.ledger.recorded = self.deliveries.poke
         self.jobs = JobRunner(self.state, self.bus, self.files, reactor)
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)

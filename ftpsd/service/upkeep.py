@@ -6,7 +6,7 @@ counts the homes with a quota.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Upkeep:
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
+        self._holds = 0
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
@@ -92,6 +93,8 @@ class Upkeep:
             every(SWEEP_INTERVAL, self._sweep)
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
+            every(STATE_INTERVAL, self._look_at_holds)
+            parts.metrics.watch_holds(lambda: self._holds)
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(SWEEP_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
@@ -135,6 +138,7 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             **events,
+            **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
@@ -196,6 +200,15 @@ class Upkeep:
         looking = self._serving.parts.upkeep.run(days_left, self._serving.runtime.config)
         return looking.addCallbacks(looked, failed)
 
+    def _look_at_holds(self) -> Deferred[None]:
+        """Count the legal holds, which the state file tells of its own troubles."""
+
+        def counted(holds: Sequence[object]) -> None:
+            self._holds = len(holds)
+
+        looking = self._serving.parts.upkeep.run(self._serving.parts.holdings.in_force.now)
+        return looking.addCallbacks(counted, lambda _: None)
+
     def _tend_data_keys(self) -> Deferred[None] | None:
         """Keep both directories of data keys alike."""
         section = self._serving.loaded.config.encryption
@@ -236,7 +249,11 @@ class Upkeep:
                 parts.bus.publish(purged(record, ""))
 
         quarantine = Quarantine(section.directory, section.max_size)
-        return parts.upkeep.run(quarantine.sweep, section.keep).addCallbacks(
+
+        def stays(record: Record) -> bool:
+            return parts.holdings.on_refused(record.owner, record.path) is not None
+
+        return parts.upkeep.run(quarantine.sweep, section.keep, stays).addCallbacks(
             tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
         )
 

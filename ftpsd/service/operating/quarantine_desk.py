@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from ftpsd.service.serving import Serving
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.content import Content
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.retention.held_places import HeldTree
+from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.storage.sealing.trees import Contents, holder_of
+from ftpsd.values.path import VirtualPath
 
 # Records in one answer, the newest; the answer has the number of all.
 MOST_RECORDS = 5000
@@ -37,6 +40,7 @@ ALL = "all"
 WHY = {
     Kind.EXISTS: "a file has come there since, or has been changed; --force replaces it",
     Kind.NOT_FOUND: "its directory is not there any more; make it first",
+    Kind.HELD: "a legal hold keeps the file that is there; see `ftpsd hold list`",
     Kind.BUSY: "the file there is being changed; try again",
     Kind.NO_SPACE: "there is no space left",
     Kind.COUNTING: "what is stored there is being counted; try again in a moment",
@@ -94,7 +98,7 @@ class QuarantineDesk:
             content = self._content_of(directory)
             tree = LocalJail.open(
                 directory,
-                uploads=upload_policy(config),
+                uploads=replace(upload_policy(config), holding=self._holding_of(record, directory)),
                 owner=f"\n{incident}",
                 symlinks=config.symlinks,
                 ledger=parts.accounts.ledger(directory),
@@ -110,6 +114,12 @@ class QuarantineDesk:
         quarantine.remove(incident)
         return record
 
+    def _holding_of(self, record: Record, directory: Path) -> HeldTree:
+        """Return the legal holds in the tree in *directory*: what a release is to replace may be held."""
+        names, inside = (VirtualPath.parse(path).parts for path in (record.path, record.inner))
+        view = View(record.owner, record.host, names[: len(names) - len(inside)])
+        return self._serving.parts.holdings.places.of(directory, view)
+
     def _content_of(self, directory: Path) -> Content:
         """Return how the files of the tree in *directory* lie on the disk, those in the quarantine too."""
         loaded = self._serving.loaded
@@ -117,15 +127,22 @@ class QuarantineDesk:
         return Contents(make_vault(loaded.config, loaded.master_keys), self._serving.parts.damaged).of(keys, directory)
 
     def _purge(self, incident: str, account: str) -> Deferred[dict[str, Any]]:
-        def purged() -> list[Record]:
-            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
-            return [record for record in records if self.quarantine.remove(record.incident)]
+        holding = self._serving.parts.holdings.on_refused
 
-        def tell(records: list[Record]) -> dict[str, Any]:
+        def purged() -> tuple[list[Record], int]:
+            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
+            held = {each.incident: hold for each in records if (hold := holding(each.owner, each.path)) is not None}
+            if incident in held:
+                raise Trouble(f"{incident} is kept by the legal hold {held[incident]}; see `ftpsd hold list`")
+            going = [each for each in records if each.incident not in held]
+            return [each for each in going if self.quarantine.remove(each.incident)], len(held)
+
+        def tell(found: tuple[list[Record], int]) -> dict[str, Any]:
+            records, held = found
             for each in records:
                 who = each.owner, each.path, each.sha256
                 self._publish(QuarantinePurged(DAEMON, each.incident, *who, account))
-            return {"purged": len(records)}
+            return {"purged": len(records), "held": held}
 
         return self._in_worker(purged).addCallback(tell)
 
@@ -139,6 +156,8 @@ class QuarantineDesk:
         def work() -> Any:
             try:
                 return function()
+            except StorageError as error:
+                raise Trouble(error.reason) from error
             except OSError as error:
                 raise Trouble(f"{self.quarantine.directory}: {error.strerror}") from error
 

@@ -113,7 +113,7 @@ def test_faults(users: Path) -> None:
 def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) -> None:
     """Nothing is written before it is right; three wrong ones end the command."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ftpsd.cli", "user", "otp", "alice", "--users", str(users)]
+    command = [sys.executable, "-m", "ftpsd", "user", "otp", "alice", "--users", str(users)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
     before = users.read_text()
     with subprocess.Popen(
@@ -137,7 +137,7 @@ def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) ->
 
 def test_a_program_confirms_by_lines(users: Path) -> None:
     """It reads the URI and writes codes, wrong ones first; where it writes none in the end nothing is changed."""
-    command = [sys.executable, "-m", "ftpsd.cli", "user", "otp", "alice", "--confirm", "--users", str(users)]
+    command = [sys.executable, "-m", "ftpsd", "user", "otp", "alice", "--confirm", "--users", str(users)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     before = users.read_text()
     pipe = subprocess.PIPE
