@@ -314,7 +314,7 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """An upload has ended, whatever its *result*; *sent_path* is what its client calls it, where gpg has changed it."""
+    """An upload has ended; *sent_path* is its client's, where gpg has changed it. One that is *hidden* is not there yet."""
 
     event = "file-stored"
     path: str
@@ -328,6 +328,7 @@ class FileStored(Event):
     sent_path: str | None = None
     sent_sha256: str | None = None
     signed_by: str | None = None
+    hidden: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
