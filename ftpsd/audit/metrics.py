@@ -75,6 +75,12 @@ class Metrics:
             self._counter("event_deliveries", "Deliveries of events, by what became of them.", "sink", "result"),
             form=NAME,
         )
+        self._steps = Children(
+            self._counter(
+                "workflow_steps", "Steps of workflows, by what became of them.", "workflow", "action", "result"
+            ),
+            form=NAME,
+        )
         ProcessCollector(registry=registry)
 
     def __call__(self, event: Event, seconds: float) -> None:
@@ -141,9 +147,17 @@ class Metrics:
         name = "ftpsd_pgp_key_days_to_expiry"
         self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
 
+    def watch_holds(self, read: Callable[[], int]) -> None:
+        """Read how many legal holds there are from *read*."""
+        self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
+
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
         self._deliveries[sink, result].inc()
+
+    def stepped(self, workflow: str, action: str, result: str) -> None:
+        """Count a step of *workflow*: "done" or "failed"."""
+        self._steps[workflow, action, result].inc()
 
     # The families
 

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.tls.hello import HelloLook
 from ftpsd.tls.native import MOST_WITHOUT_DATA
-from ftpsd.tls.record_look import RECORD, RecordLook
+from ftpsd.tls.record_look import RECORD, RecordLook, refuse_crumbs
 from ftpsd.tls.session_tls import SessionTLS
 
 # Bytes that a client may send behind our close_notify: what it had under way.
@@ -160,6 +160,7 @@ class ControlTransport(tcp.Server):
     def _shake(self) -> Exception | None:
         """Go on with the handshake."""
         try:
+            refuse_crumbs(self.socket)
             self._tls.do_handshake()
         except SSL.WantReadError:
             self.stopWriting()  # type: ignore[no-untyped-call]

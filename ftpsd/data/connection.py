@@ -32,6 +32,7 @@ from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import StorageError
 from ftpsd.tls.failure import failure_of
 from ftpsd.tls.hello import HelloLook
+from ftpsd.tls.record_look import refuse_crumbs
 from ftpsd.tls.resumption import drop_session, is_resumed, keep_session
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
@@ -119,6 +120,7 @@ class DataConnection:
     def _shake(self) -> None:
         assert self.tls is not None
         try:
+            refuse_crumbs(self._socket.socket)
             if self._uplink is not None:
                 self._uplink.shake_hands()
             else:

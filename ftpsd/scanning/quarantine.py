@@ -17,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
@@ -179,13 +179,17 @@ class Quarantine:
         with self._locked() as directory, suppress(FileNotFoundError):
             os.unlink(incident + _RECORD, dir_fd=directory)
 
-    def sweep(self, keep: float) -> list[Record]:
-        """Remove files that have been there for *keep* seconds, and what a crash has left; return their records."""
+    def sweep(self, keep: float, stays: Callable[[Record], bool] = lambda _: False) -> list[Record]:
+        """
+        Remove files that have been there for *keep* seconds, and what a crash has left; return their records.
+
+        Those of which *stays* is true stay.
+        """
         if not self.directory.is_dir():
             return []
         now = time.time()
         old = [record for record in self.records() if now - record.time >= keep]
-        gone = [record for record in old if self.remove(record.incident)]
+        gone = [record for record in old if not stays(record) and self.remove(record.incident)]
         with self._locked() as directory:
             names = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(directory)}
             for name, changed in names.items():

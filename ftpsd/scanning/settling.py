@@ -33,7 +33,12 @@ from ftpsd.values.path import VirtualPath
 
 # Why one is not published that nothing was found in, as the quarantine has it.
 NO_RULES, CONFLICT, NO_DIRECTORY, TOO_LONG = "no-rules", "conflict", "no-directory", "unavailable"
-_TO_QUARANTINE = {Kind.EXISTS: CONFLICT, Kind.NOT_FOUND: NO_DIRECTORY, Kind.NOT_A_DIRECTORY: NO_DIRECTORY}
+_TO_QUARANTINE = {
+    Kind.EXISTS: CONFLICT,
+    Kind.HELD: CONFLICT,
+    Kind.NOT_FOUND: NO_DIRECTORY,
+    Kind.NOT_A_DIRECTORY: NO_DIRECTORY,
+}
 
 
 class Fate(Enum):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ftpsd.config.automation.partner_files import PartnerFiles
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.encrypting.master_keys import MasterKeys
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
@@ -36,6 +37,7 @@ class Loaded:
     sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
+    partner_files: Mapping[str, PartnerFiles] = field(default_factory=dict)
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -75,4 +77,4 @@ def _load(path: Path) -> Loaded:
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
     files = findings.source_files, findings.sink_files, findings.evidence_files, findings.master_keys
-    return Loaded(config, users, certificates, warnings, tuple(others), *files)
+    return Loaded(config, users, certificates, warnings, tuple(others), *files, findings.partner_files)

@@ -39,6 +39,7 @@ from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.outputs import chain_of
+from ftpsd.service.retaining.holds_in_force import Holdings
 from ftpsd.service.share import Duty, Share
 from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
@@ -95,9 +96,12 @@ class Parts:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.state = share.state
+        self.holdings = Holdings(share.state.path)
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
-        self.deliveries = Deliveries(self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered)
+        self.deliveries = Deliveries(
+            self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
+        )
         self.ledger.recorded = self.deliveries.poke
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.logs = LogSet(config, failed, share.audit_turn, chain)

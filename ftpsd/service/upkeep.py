@@ -7,7 +7,7 @@ counts the homes with a quota.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class Upkeep:
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
+        self._holds = 0
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
@@ -95,6 +96,8 @@ class Upkeep:
             every(SWEEP_INTERVAL, self._sweep)
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
+            every(STATE_INTERVAL, self._look_at_holds)
+            parts.metrics.watch_holds(lambda: self._holds)
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(SWEEP_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
@@ -137,6 +140,7 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             **events,
+            **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
@@ -198,6 +202,15 @@ class Upkeep:
         looking = self._serving.parts.upkeep.run(days_left, self._serving.runtime.config)
         return looking.addCallbacks(looked, failed)
 
+    def _look_at_holds(self) -> Deferred[None]:
+        """Count the legal holds, which the state file tells of its own troubles."""
+
+        def counted(holds: Sequence[object]) -> None:
+            self._holds = len(holds)
+
+        looking = self._serving.parts.upkeep.run(self._serving.parts.holdings.in_force.now)
+        return looking.addCallbacks(counted, lambda _: None)
+
     def _tend_data_keys(self) -> Deferred[None] | None:
         """Keep both directories of data keys alike."""
         section = self._serving.loaded.config.encryption
@@ -238,7 +251,11 @@ class Upkeep:
                 parts.bus.publish(purged(record, ""))
 
         quarantine = Quarantine(section.directory, section.max_size)
-        return parts.upkeep.run(_sweep_held, quarantine, section.keep).addCallbacks(
+
+        def stays(record: Record) -> bool:
+            return parts.holdings.on_refused(record.owner, record.path) is not None
+
+        return parts.upkeep.run(_sweep_held, quarantine, section.keep, stays).addCallbacks(
             tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
         )
 
@@ -248,10 +265,10 @@ def purged(record: Record, account: str) -> QuarantinePurged:
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
-def _sweep_held(quarantine: Quarantine, keep: float) -> list[Record]:
+def _sweep_held(quarantine: Quarantine, keep: float, stays: Callable[[Record], bool]) -> list[Record]:
     """Remove what is older than *keep* seconds; of hidden uploads, which wait for their verdict, leftovers alone."""
     quarantine.hidden.sweep(math.inf)
-    return quarantine.sweep(keep)
+    return quarantine.sweep(keep, stays)
 
 
 def _tend(files: KeyFiles) -> list[str]:

@@ -46,6 +46,7 @@ class Kind(Enum):
     OTHER_TREE = auto()  # a rename from one mount, or one file system, to another
     UNSUPPORTED = auto()
     WHOLE_ONLY = auto()  # only whole files are taken here: nothing is appended, resumed, copied or joined
+    HELD = auto()  # it is to stay as it is, by a legal hold
     REFUSED = auto()  # the bytes are not taken: a watcher of the upload has refused them
     DAMAGED = auto()  # what is stored is not what was stored, or cannot be opened: nothing of it is given out
     UNJUDGED = auto()  # whether the bytes may be taken cannot be found out now

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import socket
 
-from ftpsd.wire.clienthello import HEADER
+from OpenSSL import SSL
+
+from ftpsd.wire.clienthello import HEADER, MOST_RECORDS
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
 RECORD = 16 * 1024
@@ -15,6 +17,32 @@ RECORD = 16 * 1024
 SEALED = HEADER + RECORD + 2048
 # The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
 RECORD_TYPES = range(20, 24)
+
+
+# Bytes of a handshake that are looked at ahead: those of MOST_RECORDS that are as small as any client's.
+LOOKED_AHEAD = 4096
+
+
+def refuse_crumbs(sock: socket.socket) -> None:
+    """
+    Look at the records of a handshake that have come on *sock*, before OpenSSL reads them; does not block.
+
+    The second hello of TLS 1.3 and a client's certificate may have 131 kB; cut into records of one byte, one call would
+    read them for 0.1 s.
+
+    Raises:
+        SSL.Error: there are more records than any client makes of a handshake, in the shape of OpenSSL's own errors.
+    """
+    try:
+        data = sock.recv(LOOKED_AHEAD, socket.MSG_PEEK)
+    except OSError:
+        return
+    at = count = 0
+    while at + HEADER <= len(data):
+        at += HEADER + (data[at + 3] << 8 | data[at + 4])
+        count += 1
+    if count > MOST_RECORDS:
+        raise SSL.Error([("SSL routines", "", "handshake in too many records")])
 
 
 class RecordLook:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftpsd.cli.terminal import EXIT_PROBLEM, EXIT_WRONG, counted, host_option, shown, with_config
+from ftpsd.cli.terminal import EXIT_PROBLEM, EXIT_WRONG, complain, counted, host_option, shown, with_config
 
 if TYPE_CHECKING:
     from ftpsd.config.users import UserRecord, Users
@@ -60,6 +60,7 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
         if tree not in chosen:
             told = f"{tree.directory} is also of {', '.join(map(shown, tree.others[:5]))}: its keys stay (--shared)"
             click.echo(told, err=True)
+    _refuse_held(loaded, [tree.directory for tree in chosen])
     keys = {tree.directory: vault.holding([tree.directory]) for tree in chosen}
     if not yes:
         for directory, records in keys.items():
@@ -84,6 +85,25 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
             click.echo(f"destroyed {counted(number, 'data key')} of {directory}")
         click.echo("destroy backups of the directory of data keys, too")
     sys.exit(0 if any(destroyed.values()) else EXIT_PROBLEM)
+
+
+def _refuse_held(loaded: Loaded, directories: list[str]) -> None:
+    """End where a legal hold is about anything in *directories*."""
+    from ftpsd.durable.state_trouble import StateTrouble
+    from ftpsd.service.retaining.holds_in_force import hold_on_tree
+
+    for directory in directories:
+        try:
+            hold = hold_on_tree(loaded.config.state, loaded.known(), directory)
+        except StateTrouble as trouble:
+            complain([f"nothing was done, for the legal holds are in the state file, {loaded.config.state}: {trouble}"])
+        if hold is not None:
+            complain(
+                [
+                    f"nothing was done: the legal hold {hold.name} ({shown(hold.reason)}) is about files in "
+                    f"{directory}; see `ftpsd hold list`"
+                ]
+            )
 
 
 def _users_of(loaded: Loaded, host: str) -> Users | None:

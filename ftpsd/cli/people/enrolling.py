@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
 from math import ceil
@@ -22,6 +23,7 @@ ATTEMPTS: Final = 3
 
 @click.command("otp")
 @click.argument("name")
+@click.option("--confirm", is_flag=True, help="Read first codes also where input is no terminal, a line each.")
 @click.option("--no-confirm", is_flag=True, help="Ask for no first code of the device.")
 @click.option("--recovery", "only_recovery", is_flag=True, help="Make new recovery codes; the device stays.")
 @click.option("--remove", "is_removed", is_flag=True, help="Remove the second factor.")
@@ -29,6 +31,7 @@ ATTEMPTS: Final = 3
 @users_options
 def otp(
     name: str,
+    confirm: bool,
     no_confirm: bool,
     only_recovery: bool,
     is_removed: bool,
@@ -49,6 +52,8 @@ def otp(
 
     if only_recovery and is_removed:
         raise click.UsageError("--recovery and --remove are two different things; choose one.")
+    if confirm and no_confirm:
+        raise click.UsageError("--confirm and --no-confirm are two different things; choose one.")
     path = users_file(config, users, host)
     with locked(path) as file:
         file.require(name)
@@ -65,11 +70,11 @@ def otp(
     else:
         secret = new_secret()
         _show(secret, name, issuer or socket.gethostname())
-        if sys.stdin is not None and sys.stdin.isatty():
-            if not no_confirm:
-                _confirm(secret)
+        is_terminal = sys.stdin is not None and sys.stdin.isatty()
+        if confirm or (is_terminal and not no_confirm):
+            _confirm(secret, _asked if is_terminal else _read)
         elif not no_confirm:
-            click.echo("No code was asked for: standard input is no terminal.", err=True)
+            click.echo("No code was asked for: standard input is no terminal. --confirm reads one.", err=True)
     if users is None:
         _begin_state(config)
     codes = new_recovery_codes()
@@ -117,12 +122,25 @@ def _show(secret: bytes, name: str, issuer: str) -> None:
     click.echo(written)
 
 
-def _confirm(secret: bytes) -> None:
-    """Ask for a code until it is that of *secret*; nothing is written before."""
+def _asked() -> str:
+    return str(click.prompt("The code that the app shows", hide_input=True))
+
+
+def _read() -> str:
+    """Return the next line of standard input, for programs that have made a code of the URI."""
+    sys.stdout.flush()
+    line = sys.stdin.readline(100) if sys.stdin is not None else ""
+    if not line:
+        raise click.UsageError("Nothing was changed: standard input has ended before a right code.")
+    return line.strip()
+
+
+def _confirm(secret: bytes, ask: Callable[[], str]) -> None:
+    """Have *ask* bring codes until one is that of *secret*; nothing is written before."""
     from ftpsd.auth.codes import STEP, TOLERANCE, offset_of
 
     for _ in range(ATTEMPTS):
-        code = str(click.prompt("The code that the app shows", hide_input=True)).replace(" ", "")
+        code = ask().replace(" ", "")
         offset = offset_of(secret, code, time.time())
         if offset is not None and abs(offset) <= TOLERANCE:
             return

@@ -15,7 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.partner_files import (
+    PartnerFiles,
+    look_at_partners,
+    partner_secrets,
+    read_partner_files,
+)
 from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
+from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files, steps_of
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
@@ -42,8 +49,8 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs, *master_keys*
-    the keys of encrypted trees.
+    of users name, *sink_files* what sinks of events and workflows name, *evidence_files* what the audit log needs,
+    *master_keys* the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -54,6 +61,7 @@ class Findings:
     sink_files: Mapping[str, SinkFiles] = field(default_factory=dict)
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
+    partner_files: Mapping[str, PartnerFiles] = field(default_factory=dict)
 
     @property
     def everybody(self) -> list[Users]:
@@ -96,13 +104,18 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     orders += ((host.accounts, users) for host, users in zip(config.virtual_hosts, hosts, strict=True))
     evidence_files, missing = read_evidence_files(config)
     sink_files, unread = read_sink_files(config)
-    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
-    own += look_at_events(config, trusted_owners() if trusted is None else trusted)
+    partner_files, unreadable_partners = read_partner_files(config)
+    own += [*unreadable_partners, *look_at_partners(config)]
+    step_files, not_read = read_workflow_files(config)
+    sink_files = {**sink_files, **step_files}
+    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
+    for look in (look_at_events, look_at_workflows):
+        own += look(config, trusted_owners() if trusted is None else trusted)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    files_read = source_files, sink_files, evidence_files, master_keys
+    files_read = source_files, sink_files, evidence_files, master_keys, partner_files
     return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
@@ -148,13 +161,24 @@ def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigErro
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (path for _, path in (*users_files(config), *secret_files(config), *evidence_secrets(config)))
+    own += (
+        path
+        for _, path in (
+            *users_files(config),
+            *secret_files(config),
+            *evidence_secrets(config),
+            *partner_secrets(config),
+        )
+    )
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
     own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    steps = (step for workflow in config.workflows for _, _, step in steps_of(workflow))
+    own += (step.secret_file for step in steps if step.secret_file is not None)
+    own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]
     own.append(config.quarantine.directory)
     return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 
@@ -175,7 +199,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in (*secret_files(config), *evidence_secrets(config)):
+    for key, path in (*secret_files(config), *evidence_secrets(config), *partner_secrets(config)):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:

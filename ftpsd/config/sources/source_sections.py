@@ -66,6 +66,11 @@ class Endpoint:
     port: int
 
 
+def is_host(value: str) -> bool:
+    """Return whether *value* is the name or the address of a server."""
+    return _HOST.fullmatch(value) is not None
+
+
 def check_server(value: object) -> DirectoryServer:
     """Accept ldaps://HOST[:PORT], or ldap:// for StartTLS."""
     if isinstance(value, DirectoryServer):

@@ -14,15 +14,22 @@ from ftpsd.service.building.vaults import encrypted_trees, make_vault
 from ftpsd.service.serving import Serving
 from ftpsd.storage.disk.content import Content
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.storage.sealing.trees import Contents, holder_of
+from ftpsd.values.path import VirtualPath
 
 
 def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequence[Judgement]) -> LocalJail:
     """Return the tree of *record*; *judgements* are noted with what is published there. Raises: StorageError."""
     config, directory = serving.loaded.config, Path(record.tree)
+    names, inside = (VirtualPath.parse(path).parts for path in (record.path, record.inner))
+    # What is to be replaced may be held.
+    holding = serving.parts.holdings.places.of(
+        directory, View(record.owner, record.host, names[: len(names) - len(inside)])
+    )
     return LocalJail.open(
         directory,
-        uploads=replace(upload_policy(config), gate=Noting(judgements)),
+        uploads=replace(upload_policy(config), gate=Noting(judgements), holding=holding),
         # No user's name has a line end.
         owner=f"\n{record.incident}",
         symlinks=config.symlinks,

@@ -35,6 +35,7 @@ ALL = "all"
 WHY = {
     Kind.EXISTS: "a file has come there since, or has been changed; --force replaces it",
     Kind.NOT_FOUND: "its directory is not there any more; make it first",
+    Kind.HELD: "a legal hold keeps the file that is there; see `ftpsd hold list`",
     Kind.BUSY: "the file there is being changed; try again",
     Kind.NO_SPACE: "there is no space left",
     Kind.COUNTING: "what is stored there is being counted; try again in a moment",
@@ -101,15 +102,22 @@ class QuarantineDesk:
         return record
 
     def _purge(self, incident: str, account: str) -> Deferred[dict[str, Any]]:
-        def purged() -> list[Record]:
-            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
-            return [record for record in records if self.quarantine.remove(record.incident)]
+        holding = self._serving.parts.holdings.on_refused
 
-        def tell(records: list[Record]) -> dict[str, Any]:
+        def purged() -> tuple[list[Record], int]:
+            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
+            held = {each.incident: hold for each in records if (hold := holding(each.owner, each.path)) is not None}
+            if incident in held:
+                raise Trouble(f"{incident} is kept by the legal hold {held[incident]}; see `ftpsd hold list`")
+            going = [each for each in records if each.incident not in held]
+            return [each for each in going if self.quarantine.remove(each.incident)], len(held)
+
+        def tell(found: tuple[list[Record], int]) -> dict[str, Any]:
+            records, held = found
             for each in records:
                 who = each.owner, each.path, each.sha256
                 self._publish(QuarantinePurged(DAEMON, each.incident, *who, account))
-            return {"purged": len(records)}
+            return {"purged": len(records), "held": held}
 
         return self._in_worker(purged).addCallback(tell)
 
@@ -123,6 +131,8 @@ class QuarantineDesk:
         def work() -> Any:
             try:
                 return function()
+            except StorageError as error:
+                raise Trouble(error.reason) from error
             except OSError as error:
                 raise Trouble(f"{self.quarantine.directory}: {error.strerror}") from error
 

@@ -30,6 +30,7 @@ from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writab
 from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.beginning import Beginning, Begun
 from ftpsd.storage.uploads.gating import Arrival, Hiding, Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
@@ -41,7 +42,7 @@ from ftpsd.values.trace import Trace
 
 # Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here, or could
 # only go on from bytes that cannot be read.
-_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED})
+_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED, Kind.HELD})
 
 
 def open_atomic(
@@ -60,6 +61,7 @@ def open_atomic(
         _require_replaceable(place, published)
         if not terms.may_replace:
             raise StorageError(Kind.EXISTS)
+        require_free(policy.holding.on(place))
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     # First: a refused name makes no partial.
@@ -246,12 +248,17 @@ class AtomicSink:
                     self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same or self._begun.holds_published
-            now = target.lstat_or_none() if is_counted or is_bound or not terms.may_create else None
+            # Again: a hold may have begun while the bytes came in.
+            hold = self._policy.holding.on(target)
+            is_looked_at = is_counted or is_bound or hold is not None or not terms.may_create
+            now = target.lstat_or_none() if is_looked_at else None
+            if now is not None:
+                require_free(hold)
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
-            if is_bound and now is None:
+            if now is None and (is_bound or hold is not None):
                 rename_to_new(self._partial.place, target)
             else:
                 if now is not None:

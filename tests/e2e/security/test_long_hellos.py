@@ -7,8 +7,9 @@ The client is of the library that the daemon has, since that of Python or the sy
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from ftpsd.tls.native import CAN_NAME_GROUPS
 from tests.e2e.client import IPV4, TIMEOUT, ControlConnection
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
-from tests.tools import missing
+from tests.tools import missing, require_tool
 
 GROUP = "X25519MLKEM768"
+# The type of its records (RFC 8446, 5.1).
+HANDSHAKE = 22
 Cut = Callable[[bytes], list[bytes]]
 
 
@@ -207,3 +210,42 @@ def test_a_data_connection_of_one_byte_records(tls_daemon: Daemon) -> None:
     refused = tls_daemon.wait_for_event("data-connection-refused", user=account.name)
     assert "too many records" in refused["detail"]
     client.end()
+
+
+def test_a_second_hello_of_one_byte_records(tls_daemon: Daemon) -> None:
+    """OpenSSL asks for another one where it prefers a group that came without a key; it reads no crumbs of that."""
+    reason = "handshake-in-too-many-records"
+    before = len(tls_daemon.audit(reason))
+    with socket.create_server((IPV4, 0)) as between, begun_with(between, "P-521:X25519") as theirs:
+        ours = ControlConnection(IPV4, tls_daemon.ports.implicit).sock
+        ours.sendall(record(theirs))
+        asked_again = record(ours)
+        assert asked_again[0] == HANDSHAKE
+        theirs.sendall(asked_again)
+        second = record(theirs)
+        while second[0] != HANDSHAKE:  # the client's change of ciphers, for old boxes on the way
+            ours.sendall(second)
+            second = record(theirs)
+        ours.sendall(in_bytes(second)[0])
+        eventually(lambda: len(tls_daemon.audit(reason)) > before, "the failure is in the log")
+        ours.close()
+
+
+@contextmanager
+def begun_with(server: socket.socket, groups: str) -> Iterator[socket.socket]:
+    """Return the connection of a client of OpenSSL's that has a key for the first of *groups* only."""
+    address = f"{IPV4}:{server.getsockname()[1]}"
+    command = [require_tool("openssl"), "s_client", "-connect", address, "-tls1_3", "-groups", groups]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
+        server.settimeout(TIMEOUT)
+        sock, _ = server.accept()
+        sock.settimeout(TIMEOUT)
+        with sock:
+            yield sock
+        it.kill()
+
+
+def record(sock: socket.socket) -> bytes:
+    """Return the next record on *sock*."""
+    head = sock.recv(5, socket.MSG_WAITALL)
+    return head + sock.recv(int.from_bytes(head[3:], "big"), socket.MSG_WAITALL)

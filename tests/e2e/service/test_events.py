@@ -100,7 +100,7 @@ def test_each_sink_gets_each_event(start_daemon: StartDaemon, hooks: Hooks, tmp_
 
 def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `ftpsd events`."""
-    command = [sys.executable, "-m", "ftpsd.cli", "events", arguments[0], "--config", str(daemon.config_file)]
+    command = [sys.executable, "-m", "ftpsd", "events", arguments[0], "--config", str(daemon.config_file)]
     return subprocess.run([*command, *arguments[1:]], capture_output=True, text=True, env=daemon.environ)
 
 

@@ -227,7 +227,7 @@ def test_the_last_use_comes_from_the_log_and_its_rotated_files(site: Path) -> No
 def test_the_program_prints_it(site: Path) -> None:
     """The real one, as a script calls it."""
     done = subprocess.run(
-        [sys.executable, "-m", "ftpsd.cli", "access", "--config", str(site / "ftpsd.yaml"), "--csv"],
+        [sys.executable, "-m", "ftpsd", "access", "--config", str(site / "ftpsd.yaml"), "--csv"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert len(list(csv.reader(io.StringIO(done.stdout)))) == 13

@@ -113,7 +113,7 @@ def test_faults(users: Path) -> None:
 def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) -> None:
     """Nothing is written before it is right; three wrong ones end the command."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ftpsd.cli", "user", "otp", "alice", "--users", str(users)]
+    command = [sys.executable, "-m", "ftpsd", "user", "otp", "alice", "--users", str(users)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
     before = users.read_text()
     with subprocess.Popen(
@@ -133,6 +133,30 @@ def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) ->
         assert it.wait(30) == (0 if is_right else 2)
     os.close(ours)
     assert (users.read_text() == before) is not is_right
+
+
+def test_a_program_confirms_by_lines(users: Path) -> None:
+    """It reads the URI and writes codes, wrong ones first; where it writes none in the end nothing is changed."""
+    command = [sys.executable, "-m", "ftpsd", "user", "otp", "alice", "--confirm", "--users", str(users)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    before = users.read_text()
+    pipe = subprocess.PIPE
+    for is_right in (False, True):
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ) as it:
+            assert it.stdin is not None
+            assert it.stdout is not None
+            found = None
+            while found is None:
+                line = it.stdout.readline()
+                assert line
+                found = SECRET.search(line)
+            it.stdin.write("000 00\n")
+            if is_right:
+                it.stdin.write(f"{code_of(read_secret(found[1]), step_at(time.time()))}\n")
+            it.stdin.close()
+            assert it.wait(30) == (0 if is_right else 2)
+        assert (users.read_text() == before) is not is_right
+    assert "two different things" in otp(users, "--confirm", "--no-confirm").output
 
 
 def _read_until(terminal: int, words: str) -> str:

@@ -1,0 +1,1 @@
+"""Other FTPS servers as partners: the client, jobs, backups."""
