@@ -33,6 +33,7 @@ from ftpsd.processes.sums import taken, to_text
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
+from ftpsd.service.operating.job_questions import answers_about_jobs
 from ftpsd.service.operating.own_process import kicked_of, progress_of, sessions_of
 from ftpsd.service.orders import OneConnection, Orders
 from ftpsd.service.outside import logs
@@ -77,7 +78,7 @@ class Member:
             "kick": partial(kicked_of, parts),
         }
         of_desks = {**self._daemon.quarantine.answers, **self._daemon.upkeep.retaining.answers}
-        of_desks |= self._daemon.rescans.answers
+        of_desks |= {**self._daemon.rescans.answers, **answers_about_jobs(parts.jobs)}
         self.orders = Orders({**answers, **about_sessions, **of_desks}, self.supervisor_has_gone)
 
     def open(self) -> None:

@@ -47,6 +47,7 @@ from ftpsd.service.listeners import ListenProblem, OpenPorts, adopt, bound, open
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.job_questions import questions_about_jobs
 from ftpsd.service.operating.keeping_questions import questions_about_keeping
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
@@ -120,6 +121,7 @@ class Supervisor:
                 **questions_about(operated),
                 **questions_about_bans(self.penalties, reactor.seconds),
                 **questions_about_keeping(operated.ask_first),
+                **questions_about_jobs(operated.ask_first),
                 **questions_about_quarantine(passed_on(self, QuarantineDesk.NAMES)),
                 **questions_about_rescans(operated.ask_first),
             },

@@ -36,6 +36,7 @@ from ftpsd.service.listeners import (
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
+from ftpsd.service.operating.job_questions import answers_about_jobs, questions_about_jobs
 from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
 from ftpsd.service.operating.own_process import OneProcess
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
@@ -99,6 +100,7 @@ class Daemon(Service):
             **questions_about_bans(self.parts.penalties, reactor.seconds),
             **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
             **questions_about_quarantine(self.quarantine.answers),
+            **questions_about_jobs(asked_of(answers_about_jobs(self.parts.jobs))),
             **questions_about_rescans(asked_of(self.rescans.answers)),
         }
         self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
@@ -176,6 +178,7 @@ class Daemon(Service):
             self.ports.close()
             return succeed(None)
         self._is_serving = False
+        self.parts.jobs.stop()
         timeout = self.serving.loaded.config.drain_timeout
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + 30)
