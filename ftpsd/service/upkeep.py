@@ -144,6 +144,7 @@ class Upkeep:
             **events,
             **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
+            "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
