@@ -20,6 +20,7 @@ from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.scanning.quarantine import Quarantine, Record
+from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -96,7 +97,7 @@ class Upkeep:
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
             every(SWEEP_INTERVAL, self.retaining.sweep)
-            every(SWEEP_INTERVAL, self._tend_data_keys)
+            every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
@@ -212,9 +213,14 @@ class Upkeep:
         section = self._serving.loaded.config.encryption
         if section is None:
             return None
-        files = KeyFiles(section.data_keys, section.copy_of_data_keys)
+        files, state = KeyFiles(section.data_keys, section.copy_of_data_keys), self._serving.parts.state
 
-        def tended(names: list[str]) -> None:
+        def tended(told: tuple[list[str], str, bool]) -> None:
+            names, trouble, is_begun = told
+            if trouble:
+                log.error("encryption: {directory}: {trouble}", directory=str(section.data_keys), trouble=trouble)
+            elif state.is_configured and is_begun:
+                state.run(note_begun, str(section.data_keys)).addErrback(lambda _: None)
             for name in names:
                 log.warn("encryption: {name} was missing in one directory of data keys, and is back", name=name)
 
@@ -261,10 +267,14 @@ def purged(record: Record, account: str) -> QuarantinePurged:
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
-def _tend(files: KeyFiles) -> list[str]:
-    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left."""
+def _tend(files: KeyFiles) -> tuple[list[str], str, bool]:
+    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left; tell of it."""
     files.finish_destroying()
-    return files.repair()
+    repaired, trouble = files.repair(), ""
+    lost = files.registered() - files.tombs() - set(files.names())
+    if lost:
+        trouble = f"{len(lost)} data keys are lost, and their files with them; bring them back from a backup"
+    return repaired, trouble, files.is_begun
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

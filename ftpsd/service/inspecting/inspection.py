@@ -21,7 +21,7 @@ from ftpsd.config.checks.named_files import Findings, by_file, examine, users_fi
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
-from ftpsd.config.users import Users
+from ftpsd.config.users import UserRecord, Users
 from ftpsd.durable.opening import is_begun, trouble_with
 from ftpsd.service.building.pairs import Certificates, load_certificates
 from ftpsd.service.building.vaults import troubles
@@ -69,7 +69,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
     found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
-    found += troubles(config, findings.master_keys)
+    found += troubles(config, findings.master_keys, everybody_in(findings))
     found += unknown_events(config)
     found += outlived(config, findings.everybody)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
@@ -82,6 +82,12 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
         tuple(by_file(found)),
         findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
     )
+
+
+def everybody_in(findings: Findings) -> Iterator[UserRecord]:
+    """Yield the users of all hosts."""
+    for users in findings.everybody:
+        yield from users.users.values()
 
 
 def unknown_events(config: Config) -> Iterator[ConfigError]:

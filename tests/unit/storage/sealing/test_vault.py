@@ -19,7 +19,7 @@ from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
 from ftpsd.storage.sealing.rewrapping import Progress, Rewrapping
 from ftpsd.storage.sealing.sealed import Sealed
-from ftpsd.storage.sealing.sealing_plain import seal_plain_files
+from ftpsd.storage.sealing.sealing_plain import Links, seal_plain_files
 from ftpsd.storage.sealing.segments import write_at
 from ftpsd.storage.sealing.vault import Vault
 from ftpsd.storage.uploads.policy import UploadPolicy
@@ -137,7 +137,7 @@ class TestDataKeys:
         jail = ground.jail("alice", ground.vault(has_copy=True))
         assert kind_of(jail.open_source, at("/a")) is Kind.DAMAGED
         assert kind_of(put, jail, "/b", DATA) is Kind.DAMAGED
-        assert ground.reasons() == ["missing-key"] * 1
+        assert ground.reasons() == ["missing-key"] * 2
         assert list(ground.keys.glob("*.key")) == []
 
     def test_a_changed_key_file_opens_nothing(self, ground: Ground) -> None:
@@ -270,8 +270,8 @@ def test_plain_files_are_sealed(ground: Ground) -> None:
     (tree / "link").symlink_to("a")
     (tree / ".ftpsd-note").write_bytes(b"ours")
     vault = ground.vault()
-    assert list(seal_plain_files(str(tree), "main", vault, POLICY)) == [None, None]
-    assert list(seal_plain_files(str(tree), "main", vault, POLICY)) == []
+    assert list(seal_plain_files(str(tree), "main", vault, POLICY, Links())) == [None, None]
+    assert list(seal_plain_files(str(tree), "main", vault, POLICY, Links())) == []
     jail = ground.jail("alice", vault)
     assert get(jail, "/a") == get(jail, "/sub/b") == get(jail, "/link") == DATA
     assert DATA[:1000] not in (tree / "a").read_bytes()
