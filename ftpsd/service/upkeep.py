@@ -67,6 +67,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
@@ -96,6 +97,7 @@ class Upkeep:
             every(KEYS_INTERVAL, self._look_at_keys)
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
+            parts.metrics.watch_data_keys(lambda: self._data_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
@@ -137,7 +139,7 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             **events,
-            **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
+            **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
@@ -151,6 +153,18 @@ class Upkeep:
             return {}
         newest = (f"{name}: {each.newest.number.hex()}" for name, each in key_sets(keys).items())
         return {"newest master keys": ", ".join(newest)}
+
+    def _keeping(self) -> dict[str, object]:
+        """Return what the one process knows that looks after keys and lets files go."""
+        told: dict[str, object] = {"legal holds": self._holds}
+        if self._data_keys:
+            told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
+        if self._key_days:
+            days = min(self._key_days.values())
+            told["OpenPGP keys"] = "none expires" if days == float("inf") else f"the first expires in {days:.0f} days"
+        if self._serving.loaded.config.retention:
+            told["retention"] = self.retaining.last
+        return told
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
@@ -215,11 +229,13 @@ class Upkeep:
             return None
         files, state = KeyFiles(section.data_keys, section.copy_of_data_keys), self._serving.parts.state
 
-        def tended(told: tuple[list[str], str, bool]) -> None:
-            names, trouble, is_begun = told
-            if trouble:
-                log.error("encryption: {directory}: {trouble}", directory=str(section.data_keys), trouble=trouble)
-            elif state.is_configured and is_begun:
+        def tended(told: tuple[list[str], int, int]) -> None:
+            names, present, lost = told
+            self._data_keys = {"present": present, "lost": lost}
+            if lost:
+                text = "encryption: {lost} data keys are lost from {place}, and their files; bring them from a backup"
+                log.error(text, lost=lost, place=str(section.data_keys))
+            elif state.is_configured and present:
                 state.run(note_begun, str(section.data_keys)).addErrback(lambda _: None)
             for name in names:
                 log.warn("encryption: {name} was missing in one directory of data keys, and is back", name=name)
@@ -267,14 +283,15 @@ def purged(record: Record, account: str) -> QuarantinePurged:
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
-def _tend(files: KeyFiles) -> tuple[list[str], str, bool]:
-    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left; tell of it."""
+def _tend(files: KeyFiles) -> tuple[list[str], int, int]:
+    """
+    Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left.
+
+    Return the files that are back, and how many keys are there and are lost.
+    """
     files.finish_destroying()
-    repaired, trouble = files.repair(), ""
-    lost = files.registered() - files.tombs() - set(files.names())
-    if lost:
-        trouble = f"{len(lost)} data keys are lost, and their files with them; bring them back from a backup"
-    return repaired, trouble, files.is_begun
+    repaired, tombs, names = files.repair(), files.tombs(), set(files.names())
+    return repaired, len(names - tombs), len(files.registered() - tombs - names)
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

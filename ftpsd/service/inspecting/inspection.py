@@ -27,6 +27,7 @@ from ftpsd.service.building.pairs import Certificates, load_certificates
 from ftpsd.service.building.vaults import troubles
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
+from ftpsd.service.inspecting.kept_places import unusable_archives
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pgp_keys import unusable_keys
 from ftpsd.service.inspecting.pinned import left_over, outlived
@@ -68,7 +69,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
-    found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
+    found += [*second_factors(config, findings.everybody), *unusable_keys(config), *unusable_archives(config)]
     found += troubles(config, findings.master_keys, everybody_in(findings))
     found += unknown_events(config)
     found += outlived(config, findings.everybody)
