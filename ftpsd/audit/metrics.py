@@ -75,6 +75,12 @@ class Metrics:
             self._counter("event_deliveries", "Deliveries of events, by what became of them.", "sink", "result"),
             form=NAME,
         )
+        self._steps = Children(
+            self._counter(
+                "workflow_steps", "Steps of workflows, by what became of them.", "workflow", "action", "result"
+            ),
+            form=NAME,
+        )
         ProcessCollector(registry=registry)
 
     def __call__(self, event: Event, seconds: float) -> None:
@@ -152,6 +158,10 @@ class Metrics:
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
         self._deliveries[sink, result].inc()
+
+    def stepped(self, workflow: str, action: str, result: str) -> None:
+        """Count a step of *workflow*: "done" or "failed"."""
+        self._steps[workflow, action, result].inc()
 
     # The families
 

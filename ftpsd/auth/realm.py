@@ -189,15 +189,24 @@ class Realm:
         jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user, user)
 
-    def _open(self, user: UserRecord) -> Storage:
+    def open_unguarded(self, user: UserRecord) -> Storage:
+        """
+        Open all that *user* has, without the user's rights and `pgp` rules: for work of the server's own.
+
+        Jail, quota, accept rules and encryption hold. Blocks. Raises: StorageError.
+        """
+        return self._open(user, is_guarded=False)
+
+    def _open(self, user: UserRecord, *, is_guarded: bool = True) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
         with ExitStack() as opened:
-            home = self._open_tree(user, user, user.home, self._ledger_of_home(user))
+            home = self._open_tree(user, user, user.home, self._ledger_of_home(user), is_guarded=is_guarded)
             opened.callback(home.close)
             mounts = {}
             for mount in user.mounts:
                 try:
-                    tree = self._open_tree(user, mount, mount.directory, self._ledger(mount.directory))
+                    ledger = self._ledger(mount.directory)
+                    tree = self._open_tree(user, mount, mount.directory, ledger, is_guarded=is_guarded)
                 except StorageError as error:
                     error.path = mount.path
                     raise
@@ -206,13 +215,15 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
+    def _open_tree(
+        self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger, *, is_guarded: bool
+    ) -> Storage:
         owner, uploads = self._owner(user), self._policy(user, tree)
         content = self._contents.of(tree.encryption, directory)
         jail = LocalJail.open(
             directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
         )
-        return self._guarded(jail, tree, user)
+        return self._guarded(jail, tree, user) if is_guarded else _recoded(jail, tree)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
@@ -229,9 +240,7 @@ class Realm:
 
     def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
-        if tree.stored_encoding != UTF8.name:
-            jail = RecodedStorage(jail, tree.stored_encoding)
-        guarded = GuardedStorage(jail, tree.rules)
+        guarded = GuardedStorage(_recoded(jail, tree), tree.rules)
         if self._pgp is None:
             return guarded
         treatments = Treatments(self._pgp.treatments, user.name)
@@ -265,6 +274,11 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
+
+
+def _recoded(jail: Storage, tree: UserRecord | Mount) -> Storage:
+    """Return *jail* with names as they are written in *tree*."""
+    return jail if tree.stored_encoding == UTF8.name else RecodedStorage(jail, tree.stored_encoding)
 
 
 def shown_to(user: UserRecord, host: str, tree: UserRecord | Mount) -> tuple[Path, View]:

@@ -34,6 +34,12 @@ MIGRATIONS: Final = (
         " attempts INTEGER NOT NULL, due REAL NOT NULL, reason TEXT NOT NULL,"
         " PRIMARY KEY (sink, number)) WITHOUT ROWID",
     ),
+    # 3: the runs of workflows (ftpsd/events/workflows), by the event they are behind.
+    (
+        "CREATE TABLE runs (workflow TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, phase TEXT NOT NULL,"
+        " changed REAL NOT NULL, data TEXT NOT NULL, PRIMARY KEY (workflow, id)) WITHOUT ROWID",
+        "CREATE INDEX runs_changed ON runs (changed)",
+    ),
 )
 VERSION: Final = len(MIGRATIONS)
 # The kind of the one fact, without a key, that says when the file was begun: a Unix time.

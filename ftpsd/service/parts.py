@@ -99,7 +99,9 @@ class Parts:
         self.holdings = Holdings(share.state.path)
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
-        self.deliveries = Deliveries(self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered)
+        self.deliveries = Deliveries(
+            self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
+        )
         self.ledger.recorded = self.deliveries.poke
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.logs = LogSet(config, failed, share.audit_turn, chain)

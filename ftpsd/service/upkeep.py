@@ -6,6 +6,7 @@ counts the homes with a quota.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
+from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
+from ftpsd.service.hiding.hidden_uploads import HiddenUploads
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
@@ -101,6 +104,7 @@ class Upkeep:
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
+            every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -273,7 +277,7 @@ class Upkeep:
         def stays(record: Record) -> bool:
             return parts.holdings.on_refused(record.owner, record.path) is not None
 
-        return parts.upkeep.run(quarantine.sweep, section.keep, stays).addCallbacks(
+        return parts.upkeep.run(_sweep_held, quarantine, section.keep, stays).addCallbacks(
             tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
         )
 
@@ -281,6 +285,12 @@ class Upkeep:
 def purged(record: Record, account: str) -> QuarantinePurged:
     """Return the event of a refused file that *account* has removed, or "" for its age."""
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
+
+
+def _sweep_held(quarantine: Quarantine, keep: float, stays: Callable[[Record], bool]) -> list[Record]:
+    """Remove what is older than *keep* seconds; of hidden uploads, which wait for their verdict, leftovers alone."""
+    quarantine.hidden.sweep(math.inf)
+    return quarantine.sweep(keep, stays)
 
 
 def _tend(files: KeyFiles) -> tuple[list[str], int, int]:

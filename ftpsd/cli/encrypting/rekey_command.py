@@ -16,8 +16,8 @@ from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, with_config
 
 if TYPE_CHECKING:
     from ftpsd.service.load import Loaded
-    from ftpsd.storage.sealing.rewrapping import Progress
     from ftpsd.storage.sealing.vault import Vault
+    from ftpsd.storage.sealing.walks.rewrapping import Progress
 
 # Behind the server, for processor and disk.
 NICE = 10
@@ -69,7 +69,7 @@ def rekey(as_json: bool, seal_plain: bool, moved: tuple[str, str] | None, config
 
 def _rewrap(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[Progress, int]:
     from ftpsd.service.building.vaults import encrypted_trees
-    from ftpsd.storage.sealing.rewrapping import Rewrapping
+    from ftpsd.storage.sealing.walks.rewrapping import Rewrapping
 
     work = Rewrapping(vault, encrypted_trees(loaded.known()))
     told = time.monotonic()
@@ -83,7 +83,7 @@ def _rewrap(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[Progress, int]
 def _seal_plain(loaded: Loaded, vault: Vault, as_json: bool) -> tuple[int, list[str], list[str]]:
     """Return how many files were sealed, what went wrong, and which have names elsewhere that stay plain."""
     from ftpsd.service.building.vaults import encrypted_trees
-    from ftpsd.storage.sealing.sealing_plain import Links, seal_plain_files
+    from ftpsd.storage.sealing.walks.sealing_plain import Links, seal_plain_files
     from ftpsd.storage.uploads.policy import UploadPolicy
 
     policy = UploadPolicy(umask=loaded.config.uploads.umask, digests=loaded.config.audit.sha256)

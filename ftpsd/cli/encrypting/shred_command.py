@@ -108,7 +108,7 @@ def stays_readable(directory: str, destroyed: set[str]) -> dict[str, int]:
     from ftpsd.storage.sealing.damage import DamagedError
     from ftpsd.storage.sealing.header import data_keys_of
     from ftpsd.storage.sealing.layout import MAGIC
-    from ftpsd.storage.sealing.survey import headers_in
+    from ftpsd.storage.sealing.walks.survey import headers_in
 
     found: Counter[str] = Counter()
     for _, raw in headers_in(directory):

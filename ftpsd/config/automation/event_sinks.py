@@ -34,7 +34,9 @@ EventName = Literal[
     "file-sent",
     "file-deleted",
     "file-renamed",
+    "upload-published",
     "upload-refused",
+    "quarantine-released",
     "login-refused",
 ]
 # The fields that a template of a program may name; each is one word of an argument, whatever is in it.

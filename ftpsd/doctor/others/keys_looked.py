@@ -26,8 +26,8 @@ from ftpsd.service.load import Loaded
 from ftpsd.storage.pgp.key_home import KeyHome, NoGnuPG, version_of_gpg
 from ftpsd.storage.pgp.keyring import KeyTrouble, find, keys_in
 from ftpsd.storage.sealing.key_files import KeyFileError
-from ftpsd.storage.sealing.survey import Survey
 from ftpsd.storage.sealing.vault import Vault
+from ftpsd.storage.sealing.walks.survey import Survey
 
 # Files of encrypted trees that are looked at, of all and of each: some seconds on a slow disk.
 MOST: Final = 20_000

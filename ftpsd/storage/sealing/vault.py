@@ -26,7 +26,7 @@ from ftpsd.storage.sealing.header import DataKey
 from ftpsd.storage.sealing.key_files import KeyFileError, KeyFiles, KeyRecord
 from ftpsd.storage.sealing.layout import DATA_KEY_ID
 from ftpsd.storage.sealing.master import KeySet, MasterKey
-from ftpsd.storage.sealing.survey import Survey, holds_sealed, survey
+from ftpsd.storage.sealing.walks.survey import Survey, holds_sealed, survey
 
 _WRAPPING = b"ftpsd file key wrapping 1"
 # Files of a tree that are looked at before its first data key is made: a fifth of a second, once for each tree.

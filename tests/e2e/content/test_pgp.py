@@ -31,7 +31,7 @@ from tests.e2e.polling import eventually
 from tests.tools import require_tool
 
 MARKER = b"the salary of employee number 4711 is a secret of the firm"
-FOLDERS = ("out", "signed", "armored", "in", "any", "expired", "missing", "plain", "bounded", "going", "signs", "from")
+FOLDERS = ("out", "signed", "armored", "in", "any", "expired", "missing", "plain", "bounded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class Ground:
     theirs: str
     stranger: str
     old: str
-    going: str
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +54,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -
         stack.callback(partner.close)
         ours, theirs = partner.make_key("ours@example.com"), partner.make_key("theirs@example.com")
         stranger, old = partner.make_key("stranger@example.com"), partner.make_key("old@x.com", expires="1d", at=PAST)
-        going = partner.make_key("going@example.com")
         rules = [
-            {"paths": ["/going/**"], "encrypt_to": [going]},
-            {"paths": ["/signs/**"], "encrypt_to": [theirs], "sign_with": going},
-            {"paths": ["/from/**"], "decrypt": True, "verify_from": [going]},
             {"paths": ["/out/**"], "encrypt_to": [theirs]},
             {"paths": ["/signed/**"], "encrypt_to": [theirs], "sign_with": ours},
             {"paths": ["/armored/**"], "encrypt_to": [theirs[-16:]], "armor": True},
@@ -71,18 +66,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -
         ]
         daemon = Daemon(tmp_path_factory.mktemp("pgp"), tls_files, {"pgp": rules}, users=4)
         stack.callback(daemon.kill)
-        for given in (
-            partner.secret("ours@example.com"),
-            partner.secret(going),
-            partner.public("theirs@example.com", "old@x.com"),
-        ):
+        for given in (partner.secret("ours@example.com"), partner.public("theirs@example.com", "old@x.com")):
             file = daemon.folder / "given.pgp"
             file.write_bytes(given)
             done = daemon.order("keys", "import", str(file), "--config", str(daemon.config_file))
             assert done.returncode == 0, done.stderr
             file.unlink()
         daemon.start()
-        yield Ground(daemon, partner, ours, theirs, stranger, old, going)
+        yield Ground(daemon, partner, ours, theirs, stranger, old)
         daemon.stop()
 
 
@@ -435,48 +426,3 @@ def begun(daemon: Daemon, ftp: ftplib.FTP) -> tuple[socket.socket, list[int]]:
         return found if len(found) == 2 else []
 
     return connection, eventually(children, "gpg and its agent")
-
-
-def test_a_key_that_is_revoked(ground: Ground, account: Account, ftp: ftplib.FTP) -> None:
-    """
-    Of a recipient, of our signer, and of theirs: good until the revocation is imported, and from then on 550.
-
-    Nothing is published, what was there stays, and the reason is in the log.
-    """
-
-    def sent() -> bytes:
-        arguments = ("--recipient", ground.ours, "--encrypt", "--sign", "--local-user", ground.going)
-        return ground.partner.gpg(*arguments, given=MARKER)
-
-    message = sent()
-    uploads = {"/going/f": MARKER, "/signs/f": MARKER, "/from/f.pgp": message, "/any/g.pgp": message}
-    for name, data in uploads.items():
-        assert put(ftp, name, data).startswith("226"), name
-    before = {
-        path: path.read_bytes() for name in ("going", "signs", "from") for path in (account.home / name).iterdir()
-    }
-    assert len(before) == 3
-    file = ground.daemon.folder / "revoked.pgp"
-    file.write_bytes(ground.partner.revoke(ground.going))
-    config = ("--config", str(ground.daemon.config_file))
-    assert ground.daemon.order("keys", "import", str(file), *config).returncode == 0
-    reasons = {
-        "/going/f": f"the key 0x{ground.going} cannot be encrypted to: missing, expired, revoked or without a subkey",
-        "/signs/f": f"the key 0x{ground.going} cannot sign: missing, expired, revoked or without its secret part",
-        "/from/f.pgp": "the key of the signature was revoked",
-        "/any/h.pgp": "the key of the signature was revoked",
-    }
-    for name, reason in reasons.items():
-        said = put(ftp, name, message if name.endswith(".pgp") else MARKER)
-        assert (said[:4], ground.going in said) == ("550 ", False), (name, said)
-        event = ground.daemon.wait_for_event("command", argument=name, code=550)
-        assert event["reason"] == f"pgp: {reason}"
-    assert {path: path.read_bytes() for path in before} == before
-    for name in ("going", "signs", "from"):
-        assert len(list((account.home / name).iterdir())) == 1, name
-    assert not (account.home / "any/h").exists()
-    said = ground.daemon.order("check", *config).stderr
-    assert len([line for line in said.splitlines() if f"{ground.going} is revoked" in line]) == 3
-    listed = json.loads(ground.daemon.order("keys", "list", "--json", *config).stdout)
-    (listed,) = [key for key in listed if key["fingerprint"] == ground.going]
-    assert (listed["encrypt"], listed["sign"]) == (False, False)

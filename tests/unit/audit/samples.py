@@ -9,6 +9,7 @@ from ftpsd.audit.topics.accept_events import (
     QuarantinePurged,
     QuarantineReleased,
     Rescanned,
+    UploadPublished,
     UploadRefused,
 )
 from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
@@ -68,6 +69,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.LinkMade(WHO, PATH + ".link", PATH),
     events.DirectoryRemoved(WHO, PATH),
     UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    UploadPublished(WHO, PATH, "0f", 1000, 2.5, "ab" * 32),
     FileQuarantined(WHO, USER, PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
     Rescanned(DAEMON, 5, 1, 2, 1, 1, False, "carol", "stopped"),
     QuarantineReleased(DAEMON, "0f", USER, PATH, "ab" * 32, "carol", USER, False),

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.automation.partner_sections import Partner
+from ftpsd.config.automation.workflow_rules import Mail, Workflow
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.evidence_sections import AuditChain, ShipTarget
 from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
@@ -35,6 +36,7 @@ SOURCES: dict[str, type[BaseModel]] = {
     "audit.chain": AuditChain,
     "encryption": Encryption,
     "events": Events,
+    "mail": Mail,
 }
 REQUIRED = {
     "servers": "[ldaps://example.com]",
@@ -45,6 +47,8 @@ REQUIRED = {
     "home": '"/srv/{user}"',
     "url": "https://example.com",
     "private_key": "/k",
+    "server": "mail.example.com",
+    "sender": "ftpsd@example.com",
     "keys": "{main: [{file: /k}]}",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
@@ -63,6 +67,10 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield key, field
             continue
         container = container_of(field.annotation)
+        if name == "on_failure":
+            # Its steps are those of `steps`, and are documented there.
+            yield key, field
+            continue
         if container is dict and is_of_lists(field.annotation):
             yield f"{key}.NAME", field
             yield from keys_of(inner, f"{key}.NAME[].")
@@ -226,6 +234,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"pgp[].{key}" for key in PGP.model_fields),
         *(f"retention[].{key}" for key in Retention.model_fields),
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
+        *(key for key, _ in keys_of(Workflow, "workflows[].")),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
         *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),

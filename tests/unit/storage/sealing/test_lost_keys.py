@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.base import Kind
-from ftpsd.storage.sealing.sealing_plain import Links, seal_plain_files
+from ftpsd.storage.sealing.walks.sealing_plain import Links, seal_plain_files
 from tests.contracts.storages import at, get, kind_of, put
 from tests.unit.storage.sealing.test_vault import DATA, NEW, OLD, POLICY, Ground
 

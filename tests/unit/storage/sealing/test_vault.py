@@ -17,11 +17,11 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.sealing.rewrapping import Progress, Rewrapping
 from ftpsd.storage.sealing.sealed import Sealed
-from ftpsd.storage.sealing.sealing_plain import Links, seal_plain_files
 from ftpsd.storage.sealing.segments import write_at
 from ftpsd.storage.sealing.vault import Vault
+from ftpsd.storage.sealing.walks.rewrapping import Progress, Rewrapping
+from ftpsd.storage.sealing.walks.sealing_plain import Links, seal_plain_files
 from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, interrupt, kind_of, put
 from tests.tools import ROOT
@@ -240,7 +240,7 @@ class TestRewrapping:
 
             return called
 
-        monkeypatch.setattr("ftpsd.storage.sealing.rewrapping.write_at", watched(write_at))
+        monkeypatch.setattr("ftpsd.storage.sealing.walks.rewrapping.write_at", watched(write_at))
         monkeypatch.setattr(os, "utime", watched(os.utime))
         monkeypatch.setattr(os, "fdatasync", watched(os.fdatasync))
         assert ground.rewrap(vault, "alice").done == 1
@@ -362,7 +362,7 @@ KILLED = """
 import os, sys
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.sealing.rewrapping import Rewrapping
+from ftpsd.storage.sealing.walks.rewrapping import Rewrapping
 from ftpsd.storage.sealing.vault import Vault
 from pathlib import Path
 keys, tree, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
