@@ -133,7 +133,9 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
-        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
+        events = {}
+        if Duty.DELIVER in parts.duties:
+            events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -145,6 +147,7 @@ class Upkeep:
             **events,
             **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
+            "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),

@@ -142,9 +142,8 @@ def second_factors(config: Config, everybody: Sequence[Users]) -> Iterator[Confi
 
 def _with_second_factor(everybody: Sequence[Users]) -> Iterator[tuple[Users, str, SecondFactor]]:
     for users in everybody:
-        for user in users.users.values():
-            if user.second_factor is not None and user.enabled:
-                yield users, user.name, user.second_factor
+        for name, factor in users.second_factors():
+            yield users, name, factor
 
 
 def strange_addresses(config: Config) -> Iterator[ConfigError]:
