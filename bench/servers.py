@@ -121,7 +121,7 @@ drain_timeout: 0s
 processes: {processes}
 {sections}""",
     )
-    return Launch([sys.executable, "-m", "ftpsd.cli", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
+    return Launch([sys.executable, "-m", "ftpsd", "serve", "--config", str(config)], {"PYTHONPATH": REPOSITORY})
 
 
 def vsftpd(ground: Ground, programs: Programs, ports: Ports) -> Launch:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from ftpsd.config.reading import load_config
+from ftpsd.config.model import Config
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.accept_gate import matches
 from ftpsd.storage.mounts import MountPoints, inside
@@ -48,9 +47,9 @@ def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Expl
     return Explanation(rules.allows(permission), reason)
 
 
-def gates_of(config: Path, path: VirtualPath) -> Iterator[str]:
-    """Yield a line for each accept rule of the file *config* that holds for uploads to *path*."""
-    for number, rule in enumerate(load_config(config).accept, 1):
+def gates_told(config: Config, path: VirtualPath) -> Iterator[str]:
+    """Yield a line for each accept rule of *config* that holds for uploads to *path*."""
+    for number, rule in enumerate(config.accept, 1):
         if matches(rule, path.parts):
             asked = {
                 "scan": ", ".join(map(str, rule.scan)),

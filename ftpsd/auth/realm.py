@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,8 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.recoded import RecodedStorage
+from ftpsd.storage.retention.held_places import HeldPlaces
+from ftpsd.storage.retention.terms_of_keeping import View
 from ftpsd.storage.sealing.trees import Contents
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watcher
@@ -127,15 +130,24 @@ class Realm:
         pgp: Pgp | None = None,
         gates: Gates | None = None,
         contents: Contents | None = None,
+        places: HeldPlaces | None = None,
     ) -> None:
         self._host = host
+        self._is_for_jobs = False
         self._gates = gates
         self._contents = contents or Contents()
+        self._places = places
         self._pool = files_pool
         self._uploads = upload_policy
         self._symlinks = symlinks
         self._pgp = pgp
         self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
+
+    def for_jobs(self) -> Realm:
+        """Return a realm of the same trees for jobs, which have all rights, and unfinished uploads of their own."""
+        twin = copy(self)
+        twin._is_for_jobs = True
+        return twin
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
     def requestAvatar(  # type: ignore[override]
@@ -157,6 +169,9 @@ class Realm:
 
     def _enter(self, user: UserRecord) -> Deferred[Granted]:
         result: Deferred[Granted] = Deferred(lambda _: None)
+        if self._is_for_jobs:
+            mounts = tuple(replace(mount, rules=None) for mount in user.mounts)
+            user = replace(user, rules=None, mounts=mounts)
 
         def opened(storage: Storage) -> None:
             if result.called:
@@ -185,15 +200,24 @@ class Realm:
         jail = LocalJail.open_cached(user.home, uploads=uploads, owner=self._owner(user), symlinks=self._symlinks)
         return None if jail is None else self._guarded(jail, user, user)
 
-    def _open(self, user: UserRecord) -> Storage:
+    def open_unguarded(self, user: UserRecord) -> Storage:
+        """
+        Open all that *user* has, without the user's rights and `pgp` rules: for work of the server's own.
+
+        Jail, quota, accept rules and encryption hold. Blocks. Raises: StorageError.
+        """
+        return self._open(user, is_guarded=False)
+
+    def _open(self, user: UserRecord, *, is_guarded: bool = True) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
         with ExitStack() as opened:
-            home = self._open_tree(user, user, user.home, self._ledger_of_home(user))
+            home = self._open_tree(user, user, user.home, self._ledger_of_home(user), is_guarded=is_guarded)
             opened.callback(home.close)
             mounts = {}
             for mount in user.mounts:
                 try:
-                    tree = self._open_tree(user, mount, mount.directory, self._ledger(mount.directory))
+                    ledger = self._ledger(mount.directory)
+                    tree = self._open_tree(user, mount, mount.directory, ledger, is_guarded=is_guarded)
                 except StorageError as error:
                     error.path = mount.path
                     raise
@@ -202,29 +226,34 @@ class Realm:
             opened.pop_all()
         return MountedStorage(home, mounts) if mounts else home
 
-    def _open_tree(self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger) -> Storage:
+    def _open_tree(
+        self, user: UserRecord, tree: UserRecord | Mount, directory: Path, ledger: Ledger, *, is_guarded: bool
+    ) -> Storage:
         owner, uploads = self._owner(user), self._policy(user, tree)
         content = self._contents.of(tree.encryption, directory)
         jail = LocalJail.open(
             directory, uploads=uploads, owner=owner, symlinks=self._symlinks, ledger=ledger, content=content
         )
-        return self._guarded(jail, tree, user)
+        return self._guarded(jail, tree, user) if is_guarded else _recoded(jail, tree)
 
     def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
-        """Return the policy of uploads into a tree of *user*, with the gate of it where there are rules for one."""
-        if self._gates is None:
-            return self._uploads
-        return replace(self._uploads, gate=self._gates.of_tree(self._host, user, tree))
+        """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
+        gate, holding = self._uploads.gate, self._uploads.holding
+        if self._gates is not None:
+            gate = self._gates.of_tree(self._host, user, tree)
+        if self._places is not None:
+            holding = self._places.of(*shown_to(user, self._host, tree))
+        return replace(self._uploads, gate=gate, holding=holding)
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
+        if self._is_for_jobs:
+            return f"{self._host}\n{user.name}\njob"
         return f"{self._host}\n{user.name}" if self._host else user.name
 
     def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:
         """Put the rules of *tree* around its jail; inside of them, for they are about names as the user sees them."""
-        if tree.stored_encoding != UTF8.name:
-            jail = RecodedStorage(jail, tree.stored_encoding)
-        guarded = GuardedStorage(jail, tree.rules)
+        guarded = GuardedStorage(_recoded(jail, tree), tree.rules)
         if self._pgp is None:
             return guarded
         treatments = Treatments(self._pgp.treatments, user.name)
@@ -258,6 +287,18 @@ class Realm:
         if user.quota is not None:
             counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
+
+
+def _recoded(jail: Storage, tree: UserRecord | Mount) -> Storage:
+    """Return *jail* with names as they are written in *tree*."""
+    return jail if tree.stored_encoding == UTF8.name else RecodedStorage(jail, tree.stored_encoding)
+
+
+def shown_to(user: UserRecord, host: str, tree: UserRecord | Mount) -> tuple[Path, View]:
+    """Return the directory of a *tree* of *user*, and how rules about paths see it."""
+    if isinstance(tree, Mount):
+        return tree.directory, View(user.name, host, tree.path.parts, tree.stored_encoding)
+    return tree.home, View(user.name, host, (), tree.stored_encoding)
 
 
 def _nothing() -> None:

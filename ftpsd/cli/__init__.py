@@ -1,1 +1,1 @@
-"""The command line: `ftpsd`, also as `python -m ftpsd.cli`."""
+"""The command line: `ftpsd`, also as `python -m ftpsd`."""

@@ -46,7 +46,7 @@ sink_option = click.option("--sink", metavar="NAME", help="This sink alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object an event and sink.")
 def list_events(config: Path, sink: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List events and how far each sink is with them, the oldest first."""
-    with _ledger(config) as (connection, found):
+    with ledger(config) as (connection, found):
         rows = _rows(connection, _sinks(found, sink), state, limit)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -64,10 +64,10 @@ def show(config: Path, id: str) -> None:
     from ftpsd.events.cloud_event import cloud_event
     from ftpsd.events.record_tables import find
 
-    with _ledger(config) as (connection, found):
+    with ledger(config) as (connection, found):
         record = find(connection, id)
         if record is None:
-            _fail(f"there is no event {id}; `ftpsd events list` shows what is there")
+            fail(f"there is no event {id}; `ftpsd events list` shows what is there")
         event = json.loads(cloud_event(record, with_file=True))
         rows = [_row(connection, record, name) for name in _sinks(found, None)]
     sinks = {row["sink"]: {key: row[key] for key in ("state", "attempts", "reason")} for row in rows}
@@ -84,7 +84,7 @@ def replay(config: Path, sink: str | None, dead: bool, ids: tuple[str, ...]) -> 
     from ftpsd.events import progress_tables as tables
 
     _one_of(dead, ids, "--dead")
-    with _ledger(config) as (connection, found):
+    with ledger(config) as (connection, found):
         count = 0
         for name in _sinks(found, sink):
             numbers = (
@@ -106,7 +106,7 @@ def drop(config: Path, sink: str | None, dead: bool, everything: bool, ids: tupl
 
     _one_of(dead or everything, ids, "--dead or --all")
     states = {tables.State.DEAD} if not everything else {tables.State.DEAD, tables.State.WAITING, tables.State.QUEUED}
-    with _ledger(config) as (connection, found):
+    with ledger(config) as (connection, found):
         count = 0
         for name in _sinks(found, sink):
             is_by_state = dead or everything
@@ -116,7 +116,7 @@ def drop(config: Path, sink: str | None, dead: bool, everything: bool, ids: tupl
 
 
 @contextmanager
-def _ledger(path: Path) -> Iterator[tuple[Connection, Config]]:
+def ledger(path: Path) -> Iterator[tuple[Connection, Config]]:
     """Open the state file of the configuration at *path*, in one transaction."""
     from ftpsd.config.reading import load_config
     from ftpsd.durable.opening import state_opened
@@ -124,16 +124,16 @@ def _ledger(path: Path) -> Iterator[tuple[Connection, Config]]:
 
     config = load_config(path)
     if config.events is None or config.state is None:
-        _fail(f"{path} keeps no events; see the section events in docs/configuration.md")
+        fail(f"{path} keeps no events; see the section events in docs/configuration.md")
     if not config.state.exists():
-        _fail(f"there is no state file at {config.state}: the daemon makes it when it starts")
+        fail(f"there is no state file at {config.state}: the daemon makes it when it starts")
     try:
         with state_opened(config.state) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection, config
             connection.execute("COMMIT")
     except StateTrouble as trouble:
-        _fail(f"{config.state}: {trouble}")
+        fail(f"{config.state}: {trouble}")
 
 
 def _sinks(config: Config, name: str | None) -> list[str]:
@@ -195,7 +195,7 @@ def _numbers(connection: Connection, ids: tuple[str, ...]) -> list[int]:
     for id in ids:
         record = find(connection, id)
         if record is None:
-            _fail(f"there is no event {id}; nothing was changed")
+            fail(f"there is no event {id}; nothing was changed")
         numbers.append(record.number)
     return numbers
 
@@ -205,6 +205,6 @@ def _one_of(by_state: bool, ids: tuple[str, ...], options: str) -> None:
         raise click.UsageError(f"Name events by their ids, or give {options}, one of the two.")
 
 
-def _fail(problem: str) -> NoReturn:
+def fail(problem: str) -> NoReturn:
     click.echo(shown(problem), err=True)
     sys.exit(EXIT_PROBLEM)

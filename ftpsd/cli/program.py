@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.automation.workflow_commands import workflows
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
@@ -24,11 +27,13 @@ from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
+from ftpsd.cli.manual import completion, manual
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
 from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
+from ftpsd.cli.running.job_commands import jobs
 from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
@@ -53,6 +58,7 @@ from ftpsd.cli.user_commands import user
 if TYPE_CHECKING:
     from ftpsd.config.checks.named_files import Findings
     from ftpsd.config.model import Config
+    from ftpsd.config.parsing.document import ConfigError
     from ftpsd.tls.certificates import CertificatePair
 
 
@@ -91,8 +97,8 @@ def main() -> None:
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events)
-for command in (user, access, audit, *AT_WORK, *OF_CONTENT):
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs)
+for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
@@ -108,11 +114,20 @@ def serve(config: Path) -> None:
 @main.command()
 @with_config
 @click.option("--as", "account", metavar="USER", help="The daemon's user, for root: access is tried as this one.")
-def check(config: Path, account: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: whether it is good, and all complaints.")
+def check(config: Path, account: str | None, as_json: bool) -> None:
     """Look at the configuration and every file it names; say all that is wrong."""
+    from ftpsd.config.parsing.document import ConfigErrors
     from ftpsd.service.inspecting.checking import checked
 
-    result = checked(config, named_account(account))
+    try:
+        result = checked(config, named_account(account))
+    except ConfigErrors as problem:
+        if as_json:
+            print_complaints(config, problem.errors)
+        raise
+    if as_json:
+        print_complaints(config, result.complaints)
     errors = [error for error in result.complaints if error.severity == "error"]
     warnings = [warning for warning in result.complaints if warning.severity == "warning"]
     for line in [*errors, *warnings]:
@@ -125,6 +140,14 @@ def check(config: Path, account: str | None) -> None:
     main_pair = inspection.certificates.main
     tried = f"; access tried as {result.account.name}" if result.is_tried_as_another else ""
     click.echo(summary(inspection.config, inspection.findings, main_pair, str(config), len(warnings)) + tried)
+
+
+def print_complaints(config: Path, complaints: Sequence[ConfigError]) -> NoReturn:
+    """Print *complaints* about *config* as JSON, and end."""
+    is_good = all(complaint.severity != "error" for complaint in complaints)
+    found = [asdict(complaint) for complaint in complaints]
+    click.echo(json.dumps({"file": str(config), "good": is_good, "complaints": found}, indent=2))
+    sys.exit(EXIT_FINE if is_good else EXIT_WRONG)
 
 
 def summary(config: Config, findings: Findings, pair: CertificatePair | None, name: str, warnings: int) -> str:
@@ -154,13 +177,17 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     ACTION is a permission of the users file: list, read, upload, overwrite, append, rename, delete, mkdir, rmdir,
     set-time, chmod. PATH is the path as the user sees it. Ends with 0 where it is allowed, with 1 where it is denied.
     """
-    from ftpsd.auth.explain import STORING, gates_of
     from ftpsd.auth.explain import explain as explained
+    from ftpsd.config.reading import load_config
     from ftpsd.config.users import load_users
+    from ftpsd.service.inspecting.rules_told import rules_told
     from ftpsd.values.path import PathError, VirtualPath
     from ftpsd.values.permission import Permission
 
-    users = load_users(users_file(config, None, host)).users
+    people = load_users(users_file(config, None, host))
+    users = people.users
+    if (entry := people.from_sources.get(user)) is not None:
+        raise click.UsageError(f"{user} is a user of {entry.source}, which says the role and the rules, if any.")
     if user not in users:
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if action not in list(Permission):
@@ -172,7 +199,8 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     result = explained(users[user], Permission(action), place)
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
     click.echo(f"{verdict} {action} {place}\n{result.reason}")
-    for sentence in gates_of(config, place) if Permission(action) in STORING else ():
+    everybody = list(users.values())
+    for sentence in rules_told(load_config(config), users[user], everybody, Permission(action), place):
         click.echo(sentence)
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
 

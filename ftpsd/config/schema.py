@@ -14,10 +14,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from ftpsd.config.model import EMPTY_MEANS_DEFAULT, Config
+from ftpsd.config.parsing.key_texts import key_texts
 from ftpsd.config.units import PortRange, show_duration
 from ftpsd.config.users import MAX_NAME, UsersFile
 
 _PATTERN_OF_NAMES: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+# What roles and groups give to users has its text there.
+_GIVERS: Final = ("roles.NAME.", "groups.NAME.")
 _MODE: Final[JsonSchemaMode] = "validation"
 
 
@@ -48,6 +51,8 @@ def json_schema() -> dict[str, Any]:
         "maxLength": MAX_NAME,
         "pattern": _PATTERN_OF_NAMES,
     }
+    _describe(definitions, definitions[config], "", set())
+    _describe(definitions, definitions[users], "", set())
     is_users = {
         "anyOf": [
             {"required": ["roles"]},
@@ -63,6 +68,39 @@ def json_schema() -> dict[str, Any]:
         "else": {"anyOf": [{"$ref": f"#/$defs/{config}"}, {"type": "null"}]},
         "$defs": definitions,
     }
+
+
+def _describe(definitions: dict[str, Any], node: Any, prefix: str, seen: set[tuple[int, str]]) -> None:
+    """Give each property below *node* the text of its key, whose name begins with *prefix*."""
+    if not isinstance(node, dict) or (id(node), prefix) in seen:
+        return
+    seen.add((id(node), prefix))
+    if "$ref" in node:
+        _describe(definitions, definitions[node["$ref"].rpartition("/")[2]], prefix, seen)
+    for choice in (*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())):
+        _describe(definitions, choice, prefix, seen)
+    _describe(definitions, node.get("items"), f"{prefix.removesuffix('.')}[].", seen)
+    if isinstance(named := node.get("additionalProperties"), dict):
+        if (text := key_texts().get(f"{prefix}NAME")) is not None:
+            named.setdefault("description", text.accepts)
+        _describe(definitions, named, f"{prefix}NAME.", seen)
+    for name, value in node.get("properties", {}).items():
+        text = key_texts().get(f"{prefix}{name}")
+        if text is None and prefix in _GIVERS:
+            text = key_texts().get(f"users.NAME.{name}")
+        if text is not None:
+            value.setdefault("description", text.accepts)
+        elif (section := _section(definitions, value)) is not None:
+            value.setdefault("description", section)
+        _describe(definitions, value, f"{prefix}{name}.", seen)
+
+
+def _section(definitions: dict[str, Any], value: dict[str, Any]) -> str | None:
+    """Return the first sentence about the section that *value* is; None for what is none."""
+    places = (value, *value.get("anyOf", ()), value.get("items", {}))
+    name = next((place["$ref"] for place in places if "$ref" in place), None)
+    text = definitions[name.rpartition("/")[2]].get("description") if name is not None else None
+    return None if text is None else str(text).partition("\n")[0]
 
 
 def _accept_empty(schema: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -70,6 +70,7 @@ STORAGE_REPLIES: dict[Kind, Reply] = {
     Kind.OTHER_TREE: Reply(553, "Cannot be moved to another file system; upload it there and delete it here."),
     Kind.UNSUPPORTED: Reply(504, "Not supported for this file."),
     Kind.WHOLE_ONLY: Reply(554, "Only whole files are taken here; send the file anew, with STOR from its beginning."),
+    Kind.HELD: Reply(550, "Permission denied: a legal hold keeps this as it is."),
     Kind.REFUSED: Reply(550, "The server does not take this file."),
     Kind.DAMAGED: Reply(451, "The stored file is damaged or cannot be decrypted, the operator has been told."),
     Kind.UNJUDGED: Reply(451, "The file could not be checked now, try again later."),

@@ -7,7 +7,9 @@ cursor; when it comes back it goes on from there, as far as the events are still
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -22,27 +24,48 @@ from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
-from ftpsd.events.delivery import Delivery, Receiver
+from ftpsd.events.delivery import Delivery, Pacing, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
-from ftpsd.events.record_tables import last_number
+from ftpsd.events.record_tables import Record, last_number
+from ftpsd.events.sole_turn import SoleTurn
+from ftpsd.events.workflows import runs
+from ftpsd.events.workflows.user_trees import Trees
+from ftpsd.events.workflows.workflow_making import Means, Workflows, files_of, make_workflow
+from ftpsd.events.workflows.workflow_run import Conditions, Pace
 from ftpsd.workers import PoolBusy, Workers
 
 # Seconds until an event of another process, or an order of the command line, is seen.
 POLL: Final = 1.0
+# Seconds between two looks whether the last step is at its end.
+ENDING: Final = 0.05
 # Calls that wait for the state file, beyond which no look is taken.
 BUSY: Final = 100
 # Polls between two looks for events that may go.
 POLLS_TO_PRUNE: Final = 60
 
+NO_WORKFLOWS: Final = Workflows()
+
 log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A sink or workflow: made anew by *make* where *made_of* is another than before."""
+
+    pacing: Pacing
+    made_of: object
+    make: Callable[[], Receiver]
+    wants: Callable[[Record], bool]
+    is_one_system: bool = True
 
 
 class Deliveries:
     """
-    The sinks, out of *store*; *names* looks names up.
+    The sinks and workflows, out of *store*; *names* looks names up.
 
-    *tell* is called with events for the audit log, *count* with a sink and "taken", "failed" or "given-up".
+    *tell* is called with events for the audit log, *count* with a sink and "taken", "failed" or "given-up", *stepped*
+    with a workflow, an action and "done" or "failed".
     """
 
     def __init__(
@@ -52,55 +75,132 @@ class Deliveries:
         names: Workers,
         tell: Callable[[Event], object],
         count: Callable[[str, str], object],
+        stepped: Callable[[str, str, str], object],
     ) -> None:
         self._store = store
         self._reactor = reactor
         self._names = names
         self._tell = tell
         self._count = count
+        self._means = Means(store, reactor, names, tell, stepped)
         self._settings: Events | None = None
-        self._files: Mapping[str, SinkFiles] = {}
+        self._workflows = Workflows()
+        self._courses: dict[str, Course] = {}
         self._each: dict[str, Delivery] = {}
-        self._is_started = False
+        self._turn = SoleTurn(store.path)
+        self._is_started = self._has_turn = self._is_asking = False
+        self._waiting: IDelayedCall | None = None
         self._poll: IDelayedCall | None = None
         self._polls = 0
         self._seen = ""
         self._last = 0
 
-    def use(self, settings: Events | None, files: Mapping[str, SinkFiles]) -> None:
-        """Follow *settings* from now on; *files* are those that its sinks name."""
-        before, self._settings = self._files, settings
-        self._files = dict(files)
-        if not self._is_started:
-            return
-        wanted = {sink.name: sink for sink in settings.sinks} if settings is not None else {}
+    def use(self, settings: Events | None, files: Mapping[str, SinkFiles], workflows: Workflows = NO_WORKFLOWS) -> None:
+        """Follow *settings* and *workflows* from now on; *files* are those that they name."""
+        before, self._settings, self._workflows = self._courses, settings, workflows
+        self._courses = {} if settings is None else {each.pacing.name: each for each in self._planned(files)}
+        if self._has_turn:
+            self._follow(before)
+        else:
+            self._want_turn()
+
+    def _follow(self, before: Mapping[str, Course]) -> None:
         for name, delivery in list(self._each.items()):
-            if wanted.get(name) != delivery.settings or before.get(name) != files.get(name):
+            is_same = name in before and name in self._courses
+            if not is_same or before[name].made_of != self._courses[name].made_of:
                 del self._each[name]
                 delivery.stop()
-        for name, sink in wanted.items():
+        for name, course in self._courses.items():
             if name not in self._each:
-                receiver = self._receiver(sink, self._files.get(name, SinkFiles()))
-                delivery = Delivery(sink, receiver, self._store, self._reactor, self._tell, self._count)
-                self._each[name] = delivery
-        if settings is not None and self._poll is None:
+                self._each[name] = Delivery(
+                    course.pacing,
+                    course.make(),
+                    self._store,
+                    self._reactor,
+                    self._tell,
+                    self._count,
+                    wants=course.wants,
+                    is_one_system=course.is_one_system,
+                )
+        if self._settings is not None and self._poll is None:
             self._look()
         self.poke()
 
+    def _planned(self, files: Mapping[str, SinkFiles]) -> Iterator[Course]:
+        """Yield the course of each sink and workflow."""
+        for sink in self._settings.sinks if self._settings is not None else ():
+            own = files.get(sink.name, SinkFiles())
+            yield Course(sink, (sink, own), partial(self._receiver, sink, own), partial(_is_wanted, sink))
+        workflows = self._workflows
+        for workflow in workflows.each:
+            made_of = workflow, workflows.mail, workflows.key_home, files_of(workflow, files)
+            make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
+            yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
+
+    def _trees(self) -> Trees:
+        """Return the trees of users as they are configured now."""
+        assert self._workflows.trees is not None, "who has workflows has trees"
+        return self._workflows.trees
+
     def start(self) -> None:
-        """Begin to deliver."""
+        """Begin to deliver, as soon as no other process does."""
         self._is_started = True
-        self.use(self._settings, self._files)
+        self._want_turn()
+
+    def _want_turn(self) -> None:
+        """Take the turn if there is anything to deliver."""
+        if not self._is_started or self._settings is None or self._is_asking or self._waiting is not None:
+            return
+        if self._store.is_configured:
+            self._take_turn()
+        else:
+            self._has_turn = True
+            self._follow({})
+
+    def _take_turn(self) -> None:
+        self._waiting = None
+        self._is_asking = True
+
+        def taken(is_ours: bool) -> None:
+            self._is_asking = False
+            if not self._is_started:
+                self._turn.give_back()
+            elif is_ours:
+                self._has_turn = True
+                self._follow({})
+            else:
+                self._waiting = self._reactor.callLater(POLL, self._take_turn)
+
+        def failed(failure: Failure) -> bool:
+            if failure.check(OSError):
+                log.error("events: no turn can be taken beside the state file: {why}", why=failure.getErrorMessage())
+            else:
+                _told(failure)
+            return False
+
+        self._store.run(lambda _: self._turn.take()).addErrback(failed).addCallback(taken)
+
+    def _give_turn_back(self) -> None:
+        """Let another process deliver, when the last step of a workflow is at its end."""
+        if self._means.under_way:
+            self._reactor.callLater(ENDING, self._give_turn_back)
+        elif not self._is_started:
+            self._has_turn = False
+            self._turn.give_back()
 
     def stop(self) -> None:
         """End; what is under way comes again at the next start."""
         self._is_started = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
         for delivery in self._each.values():
             delivery.stop()
         self._each.clear()
+        self._give_turn_back()
 
     def poke(self) -> None:
         """Look for new events at once."""
@@ -161,7 +261,7 @@ class Deliveries:
         if settings is None:
             return
         before = self._reactor.seconds() - settings.keep
-        sinks = [sink.name for sink in settings.sinks]
+        sinks = [*self._courses]
 
         def pruned(found: tuple[int, int]) -> Deferred[None] | None:
             count, lost = found
@@ -172,6 +272,7 @@ class Deliveries:
             return None
 
         self._store.run(tables.prune, sinks, before, settings.most).addCallback(pruned).addErrback(_told)
+        self._store.run(runs.prune, before, tables.MOST_PRUNED).addErrback(_told)
 
     def _receiver(self, sink: EventSink, files: SinkFiles) -> Receiver:
         call = self._reactor.callFromThread
@@ -183,6 +284,10 @@ class Deliveries:
         from ftpsd.events.webhook import Webhook
 
         return Webhook(sink, files, self._reactor, self._names)
+
+
+def _is_wanted(sink: EventSink, record: Record) -> bool:
+    return sink.only is None or record.event in sink.only
 
 
 def _seen(connection: Any, now: float) -> tuple[str, int]:

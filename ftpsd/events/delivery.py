@@ -26,7 +26,6 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
-from ftpsd.config.automation.event_sinks import EventSink
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
@@ -45,6 +44,30 @@ log = Logger()
 
 class NotTaken(Exception):
     """A sink that has not taken what it was sent; the text says why, in one line without secrets."""
+
+
+class GivenUp(NotTaken):
+    """An event that a sink will not take at any later attempt either: it is a dead letter at once."""
+
+
+class Pacing(Protocol):
+    """How a sink is delivered to: its *name*, how often an event is tried, how long pauses are, how many go at once."""
+
+    @property
+    def name(self) -> str:
+        """The name under which cursor and rows are kept."""
+
+    @property
+    def attempts(self) -> int:
+        """The failed attempts after which an event is a dead letter."""
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest pause between two attempts, in seconds."""
+
+    @property
+    def at_once(self) -> int:
+        """The most deliveries at a time."""
 
 
 class Receiver(Protocol):
@@ -74,18 +97,23 @@ class Delivery:
     """
     The delivery to the sink of *settings*, through *receiver*, out of *store*. Reactor thread only.
 
-    *tell* is called with events for the audit log, *counted* with "taken", "failed" or "given-up".
+    *tell* is called with events for the audit log, *counted* with "taken", "failed" or "given-up". Events that it does
+    not *want* are passed by. *is_one_system*: behind the receiver is one system that can be down as a whole; else what
+    fails says nothing about the events behind it.
     """
 
     def __init__(
         self,
-        settings: EventSink,
+        settings: Pacing,
         receiver: Receiver,
         store: Store,
         clock: IReactorTime,
         tell: Callable[[Event], object],
         counted: Callable[[str, str], object],
         random: Random | None = None,
+        *,
+        wants: Callable[[Record], bool] = lambda _: True,
+        is_one_system: bool = True,
     ) -> None:
         self.settings = settings
         self.dead = 0
@@ -97,6 +125,8 @@ class Delivery:
         self._tell = tell
         self._counted = counted
         self._random = random or Random()
+        self._wants = wants
+        self._is_one_system = is_one_system
         self._window: dict[int, _Item] = {}
         # Rows of events above the cursor, which come out of the ledger later.
         self._early: dict[int, Row] = {}
@@ -209,7 +239,7 @@ class Delivery:
                 self._fetched = record.number
                 if record.number in self._dropped:
                     continue
-                if self.settings.only is None or record.event in self.settings.only:
+                if self._wants(record):
                     self._add(record, self._early.pop(record.number, None))
             return True
 
@@ -280,6 +310,7 @@ class Delivery:
             self._forget(item)
         if self.trouble is not None:
             self.trouble = None
+        if self._failures >= FAILURES_IN_A_ROW:
             self._tell(SinkRestored(DAEMON, self.settings.name))
         self._failures, self._closed_until = 0, 0.0
 
@@ -297,11 +328,14 @@ class Delivery:
             item.is_busy = False
             item.attempts += 1
             item.reason = reason
-            if item.attempts >= self.settings.attempts:
+            if item.attempts >= self.settings.attempts or failure.check(GivenUp):
                 self._give_up(item)
             else:
                 item.due = now + self._pause(item.attempts)
                 self._note(item, State.WAITING)
+        if not self._is_one_system:
+            self.trouble = reason
+            return
         self._failures += 1
         behind = self._failures - FAILURES_IN_A_ROW
         if behind >= 0:

@@ -20,11 +20,14 @@ from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.data.active import Dialer
 from ftpsd.data.dtp import DataSettings
+from ftpsd.events.workflows.workflow_making import Workflows
 from ftpsd.scanning.accept_gate import GateParts
 from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
 from ftpsd.scanning.verdict import Verdict
 from ftpsd.service.building.client_policies import client_policies
+from ftpsd.service.building.job_means import job_means
+from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.building.upload_policy import upload_policy
 from ftpsd.service.building.vaults import make_vault
 from ftpsd.service.changing.addresses import PublicAddresses
@@ -56,11 +59,15 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
         connect_timeout=limits.data_connect_timeout,
         handshake_timeout=limits.handshake_timeout,
     )
-    hosts = _hosts(loaded, parts, policy)
+    hosts, realms = _hosts(loaded, parts, policy)
+    parts.holdings.use(hosts)
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
     parts.ledger.use(config.events)
-    parts.deliveries.use(config.events, loaded.sink_files)
+    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
+    keys = None if config.key_home is None else KeyHome(config.key_home)
+    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
+    parts.deliveries.use(config.events, loaded.sink_files, workflows)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -110,9 +117,10 @@ def gates_of(config: Config, parts: Parts) -> Gates:
     return Gates(config.accept, GateParts(config.scanning, quarantine, tell, processes))
 
 
-def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
-    """Put the default host and the virtual ones together."""
+def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, dict[str, Realm]]:
+    """Put the default host and the virtual ones together; return the realm of each, too."""
     config, pairs = loaded.config, loaded.certificates
+    realms: dict[str, Realm] = {}
     homes = frozenset(user.home for user in loaded.known() if user.quota is not None)
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
@@ -130,7 +138,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         method: LoginMethod,
         clients: Mapping[str, ClientPolicy],
     ) -> Host:
-        realm = Realm(
+        realm = realms[name] = Realm(
             parts.files,
             policy,
             symlinks=config.symlinks,
@@ -139,10 +147,12 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
             gates=gates,
             pgp=pgp_of(config),
             contents=contents,
+            places=parts.holdings.places,
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
-        splits = has_second_factors(users.users.values()) or "http" in section.accounts
+        added = any(entry.second_factor is not None for entry in users.from_sources.values())
+        splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
         checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
@@ -162,4 +172,4 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> Hosts:
         clients = client_policies(loaded, number)
         host = make(section.names[0], section, users, banner, own, method, clients)
         names += [(name, Named(host, pair)) for name in section.names]
-    return Hosts(default, names)
+    return Hosts(default, names), realms

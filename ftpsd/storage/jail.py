@@ -38,6 +38,7 @@ from ftpsd.storage.disk.source import READ_FILE, FileSource, require_regular, re
 from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.atomic import open_atomic
 from ftpsd.storage.uploads.direct import open_direct
 from ftpsd.storage.uploads.gating import OPEN
@@ -205,6 +206,7 @@ class LocalJail:
         """Remove the directory *path*, and with it the unfinished uploads of this owner alone in it."""
         with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
             status = place.lstat()
+            require_free(self._uploads.holding.on(place))
             change.going(status)
             try:
                 os.rmdir(place.name, dir_fd=place.fd)
@@ -220,6 +222,8 @@ class LocalJail:
             status = place.lstat_or_none()
             if status is not None and stat.S_ISDIR(status.st_mode):
                 raise StorageError(Kind.IS_A_DIRECTORY)
+            if status is not None:
+                require_free(self._uploads.holding.on(place))
             # First: after a death between the two calls the partial would come to light as an upload to a free name.
             is_discarded = self._discard_partial(place)
             if status is None:
@@ -238,7 +242,12 @@ class LocalJail:
                 if not any_kind and not stat.S_ISREG(moved.st_mode):
                     raise StorageError(Kind.DENIED, old)
                 self._uploads.gate.require_move(source, target, is_file=stat.S_ISREG(moved.st_mode))
-                if may_replace:
+                holding = self._uploads.holding
+                require_free(holding.inside(source) if stat.S_ISDIR(moved.st_mode) else holding.on(source))
+                kept = holding.on(target) if may_replace else None
+                if kept is not None and target.lstat_or_none() is not None:
+                    require_free(kept)
+                if may_replace and kept is None:
                     replaced = target.lstat_or_none()
                     if replaced is not None and os.path.samestat(moved, replaced):
                         replaced = None  # two names of one file: then rename(2) does nothing

@@ -111,6 +111,11 @@ class Rules:
         return any(self._inside())
 
     @property
+    def rules_inside(self) -> list[Rule]:
+        """The rules that can decide about something below the directory."""
+        return [rule for parts, rule in self._rules if parts]
+
+    @property
     def are_the_same_for_all(self) -> bool:
         """Whether all names below the directory, however deep, have the same permissions."""
         return self._decides_all() and len(set(self._inside())) == 1

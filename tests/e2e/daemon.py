@@ -37,7 +37,7 @@ from tests.tools import ROOT
 
 PASSWORD = "open-sesame-4711"
 USERS = 40
-SERVE = (sys.executable, "-m", "ftpsd.cli", "serve", "--config")
+SERVE = (sys.executable, "-m", "ftpsd", "serve", "--config")
 ATTEMPTS = 5
 RELOADED = "ftpsd_config_last_reload_success_timestamp_seconds"
 
@@ -262,7 +262,7 @@ class Daemon:
     def start_order(self, *arguments: str) -> subprocess.Popen[str]:
         """Start it as the installed program, and wait for nothing."""
         return subprocess.Popen(
-            [sys.executable, "-m", "ftpsd.cli", *arguments],
+            [sys.executable, "-m", "ftpsd", *arguments],
             env=self._environ_of_orders,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -348,5 +348,6 @@ NO_PARSERS = {
     "values/permission.py": "words",
     "values/quota.py": "numbers",
     "values/trace.py": "numbers of a file",
+    "config/parsing/key_texts.py": "a file of ours",
     "config/parsing/uncollected.py": "the garbage collector",
 }

@@ -71,6 +71,8 @@ def purge(incident: str, config: Path | None, path: Path | None) -> None:
     """Remove a refused file, or all of them, for good."""
     answer = ask(Server(config, path), "quarantine-purge", incident=incident)
     click.echo(f"removed {counted(answer['purged'], 'file')}")
+    if answer["held"]:
+        click.echo(f"{counted(answer['held'], 'file')} kept by legal holds; see `ftpsd hold list`", err=True)
 
 
 def _row(found: dict[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Final
 from cryptography import x509
 
 from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.config.automation.workflow_rules import WorkflowStep
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
@@ -29,6 +30,7 @@ PREFIX: Final = "whsec_"
 # Bytes of a secret, by Standard Webhooks.
 SHORTEST: Final = 24
 LONGEST: Final = 64
+Webhook = EventSink | WorkflowStep
 MAKE_ONE: Final = 'printf "whsec_%s\\n" "$(openssl rand -base64 32)"'
 
 
@@ -68,28 +70,43 @@ def read_sink_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[Confi
     found: dict[str, SinkFiles] = {}
     errors: list[ConfigError] = []
     for number, sink in enumerate(config.events.sinks if config.events is not None else ()):
-        key: Key = ("events", "sinks", number)
-        secrets: tuple[bytes, ...] = ()
-        authority = None
-        if sink.secret_file is not None:
-            data = _read(config, (*key, "secret_file"), sink.secret_file, errors)
-            secrets = _secrets(data or b"")
-            if data is not None and not secrets:
-                message = f"{sink.secret_file} holds no secret in the form of Standard Webhooks; make one: {MAKE_ONE}"
-                errors.append(config.complaint((*key, "secret_file"), message))
-            if data is not None and os.stat(sink.secret_file).st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-                path = sink.secret_file
-                message = f"{path} is open to others on this machine; run: chmod o-rwx,g-w {shlex.quote(str(path))}"
-                errors.append(config.complaint((*key, "secret_file"), message))
-        if sink.authority is not None:
-            authority = _read(config, (*key, "authority"), sink.authority, errors)
-            try:
-                x509.load_pem_x509_certificates(authority or b"")
-            except ValueError:
-                message = f"{sink.authority} holds no certificate in PEM form"
-                errors += [] if authority is None else [config.complaint((*key, "authority"), message)]
-        found[sink.name] = SinkFiles(secrets, authority)
+        found[sink.name] = files_of_webhook(config, ("events", "sinks", number), sink, errors)
     return found, errors
+
+
+def files_of_webhook(config: Config, key: Key, hook: Webhook, errors: list[ConfigError]) -> SinkFiles:
+    """Read the files of the *hook* at *key*; complaints about them are added to *errors*."""
+    secrets: tuple[bytes, ...] = ()
+    authority = None
+    if hook.secret_file is not None:
+        data = read_secret(config, (*key, "secret_file"), hook.secret_file, errors)
+        secrets = _secrets(data or b"")
+        if data is not None and not secrets:
+            message = f"{hook.secret_file} holds no secret in the form of Standard Webhooks; make one: {MAKE_ONE}"
+            errors.append(config.complaint((*key, "secret_file"), message))
+    if hook.authority is not None:
+        authority = read_authority(config, (*key, "authority"), hook.authority, errors)
+    return SinkFiles(secrets, authority)
+
+
+def read_secret(config: Config, key: Key, path: Path, errors: list[ConfigError]) -> bytes | None:
+    """Return the content of the secret file at *path*, which has to be closed to others."""
+    data = _read(config, key, path, errors)
+    if data is not None and os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        message = f"{path} is open to others on this machine; run: chmod o-rwx,g-w {shlex.quote(str(path))}"
+        errors.append(config.complaint(key, message))
+    return data
+
+
+def read_authority(config: Config, key: Key, path: Path, errors: list[ConfigError]) -> bytes | None:
+    """Return the certificates in the file at *path*."""
+    authority = _read(config, key, path, errors)
+    try:
+        x509.load_pem_x509_certificates(authority or b"")
+    except ValueError:
+        message = f"{path} holds no certificate in PEM form"
+        errors += [] if authority is None else [config.complaint(key, message)]
+    return authority
 
 
 def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) -> Iterator[ConfigError]:
@@ -98,29 +115,9 @@ def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) ->
         message = f"{sink.name} needs one of webhook, program and file, and has {' and '.join(kinds) or 'none'}"
         yield config.complaint(key, message)
         return
-    if sink.webhook is not None:
-        if sink.secret_file is None:
-            message = f"what is sent is signed; make a secret ({MAKE_ONE} > FILE) and name its file in secret_file"
-            yield config.complaint((*key, "webhook"), message)
-        for package in PACKAGES:
-            if find_spec(package) is None:
-                message = (
-                    f'a webhook needs the package {package}, which is not installed; run: pip install "ftpsd[http]"'
-                )
-                yield config.complaint((*key, "webhook"), message)
-    else:
-        for name in ("secret_file", "authority", "networks"):
-            if getattr(sink, name):
-                yield config.complaint((*key, name), f"{name} belongs to a webhook; remove it")
+    yield from faults_of_webhook(config, key, sink)
     if sink.program is not None:
-        program = sink.program[0]
-        if not program.startswith("/") or "{" in program:
-            yield config.complaint((*key, "program", 0), f"{program} is not the whole path of a program; write it out")
-        elif shutil.which(program) is None:
-            yield config.complaint((*key, "program", 0), f"{program} is not there, or cannot be run; see ls -l")
-        else:
-            for weakness in weaknesses(Path(program), trusted, seen=set()):
-                yield config.complaint((*key, "program", 0), weakness.message, weakness.severity)
+        yield from faults_of_program(config, (*key, "program", 0), sink.program[0], trusted)
     if sink.file is not None:
         folder = sink.file.parent
         if not folder.is_dir():
@@ -129,6 +126,33 @@ def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) ->
             )
         elif sink.file.is_dir():
             yield config.complaint((*key, "file"), f"{sink.file} is a directory; name a file in it")
+
+
+def faults_of_webhook(config: Config, key: Key, hook: Webhook) -> Iterator[ConfigError]:
+    """Yield what is wrong with the keys of a webhook at *key*, or that there is none they could belong to."""
+    if hook.webhook is None:
+        for name in ("secret_file", "authority", "networks"):
+            if getattr(hook, name):
+                yield config.complaint((*key, name), f"{name} belongs to a webhook; remove it")
+        return
+    if hook.secret_file is None:
+        message = f"what is sent is signed; make a secret ({MAKE_ONE} > FILE) and name its file in secret_file"
+        yield config.complaint((*key, "webhook"), message)
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            message = f'a webhook needs the package {package}, which is not installed; run: pip install "ftpsd[http]"'
+            yield config.complaint((*key, "webhook"), message)
+
+
+def faults_of_program(config: Config, key: Key, program: str, trusted: frozenset[int]) -> Iterator[ConfigError]:
+    """Yield why *program*, named at *key*, cannot be run, or could be changed by others than *trusted* users."""
+    if not program.startswith("/") or "{" in program:
+        yield config.complaint(key, f"{program} is not the whole path of a program; write it out")
+    elif shutil.which(program) is None:
+        yield config.complaint(key, f"{program} is not there, or cannot be run; see ls -l")
+    else:
+        for weakness in weaknesses(Path(program), trusted, seen=set()):
+            yield config.complaint(key, weakness.message, weakness.severity)
 
 
 def _read(config: Config, key: Key, path: Path, errors: list[ConfigError]) -> bytes | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
     look_at_partners,
@@ -22,6 +23,7 @@ from ftpsd.config.automation.partner_files import (
     read_partner_files,
 )
 from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
+from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files, steps_of
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
@@ -48,8 +50,8 @@ class Findings:
 
     *of_one_user* are those of the complaints that keep one user out and concern no other, such as a missing home.
     *hosts* are the users of each virtual host, in the order of the configuration, *source_files* what the other sources
-    of users name, *sink_files* what the sinks of events name, *evidence_files* what the audit log needs, *master_keys*
-    the keys of encrypted trees.
+    of users name, *sink_files* what sinks of events and workflows name, *evidence_files* what the audit log needs,
+    *master_keys* the keys of encrypted trees.
     """
 
     complaints: tuple[ConfigError, ...]
@@ -105,8 +107,13 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     sink_files, unread = read_sink_files(config)
     partner_files, unreadable_partners = read_partner_files(config)
     own += [*unreadable_partners, *look_at_partners(config)]
-    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread]
-    own += look_at_events(config, trusted_owners() if trusted is None else trusted)
+    names = ("", *(host.names[0] for host in config.virtual_hosts))
+    own += look_at_jobs(config, [*zip(names, (files[config.users], *hosts), strict=True)])
+    step_files, not_read = read_workflow_files(config)
+    sink_files = {**sink_files, **step_files}
+    own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
+    for look in (look_at_events, look_at_workflows):
+        own += look(config, trusted_owners() if trusted is None else trusted)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
@@ -172,6 +179,9 @@ def _secrets(config: Config) -> list[Path]:
     own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    steps = (step for workflow in config.workflows for _, _, step in steps_of(workflow))
+    own += (step.secret_file for step in steps if step.secret_file is not None)
+    own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]
     own.append(config.quarantine.directory)
     return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 

@@ -6,6 +6,7 @@ it needs the counts and turns of those. Work on files is done by the upkeep's wo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,18 +16,15 @@ from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
+from ftpsd.scanning.judgements import RELEASED, Judgement
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.scanning.release import publish_held
-from ftpsd.service.building.upload_policy import upload_policy
-from ftpsd.service.building.vaults import encrypted_trees, make_vault
+from ftpsd.service.building.held_trees import content_of, tree_of
 from ftpsd.service.operating.caller import Role
 from ftpsd.service.operating.question import Question
 from ftpsd.service.orders import Trouble
 from ftpsd.service.serving import Serving
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.disk.content import Content
-from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.sealing.trees import Contents, holder_of
 
 # Records in one answer, the newest; the answer has the number of all.
 MOST_RECORDS = 5000
@@ -37,6 +35,7 @@ ALL = "all"
 WHY = {
     Kind.EXISTS: "a file has come there since, or has been changed; --force replaces it",
     Kind.NOT_FOUND: "its directory is not there any more; make it first",
+    Kind.HELD: "a legal hold keeps the file that is there; see `ftpsd hold list`",
     Kind.BUSY: "the file there is being changed; try again",
     Kind.NO_SPACE: "there is no space left",
     Kind.COUNTING: "what is stored there is being counted; try again in a moment",
@@ -88,18 +87,10 @@ class QuarantineDesk:
 
     def _released(self, incident: str, *, is_forced: bool) -> Record:
         record, quarantine = self._found(incident), self.quarantine
-        config, parts = self._serving.loaded.config, self._serving.parts
-        directory = Path(record.tree)
         try:
-            content = self._content_of(directory)
-            tree = LocalJail.open(
-                directory,
-                uploads=upload_policy(config),
-                owner=f"\n{incident}",
-                symlinks=config.symlinks,
-                ledger=parts.accounts.ledger(directory),
-                content=content,
-            )
+            content = content_of(self._serving, Path(record.tree))
+            word = Judgement("operator", "", RELEASED, int(time.time()))
+            tree = tree_of(self._serving, record, content, (word,))
             held = quarantine.open(incident)
             try:
                 publish_held(record, held, tree, is_forced=is_forced, content=content)
@@ -110,22 +101,23 @@ class QuarantineDesk:
         quarantine.remove(incident)
         return record
 
-    def _content_of(self, directory: Path) -> Content:
-        """Return how the files of the tree in *directory* lie on the disk, those in the quarantine too."""
-        loaded = self._serving.loaded
-        keys = encrypted_trees(loaded.known()).get(holder_of(directory))
-        return Contents(make_vault(loaded.config, loaded.master_keys), self._serving.parts.damaged).of(keys, directory)
-
     def _purge(self, incident: str, account: str) -> Deferred[dict[str, Any]]:
-        def purged() -> list[Record]:
-            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
-            return [record for record in records if self.quarantine.remove(record.incident)]
+        holding = self._serving.parts.holdings.on_refused
 
-        def tell(records: list[Record]) -> dict[str, Any]:
+        def purged() -> tuple[list[Record], int]:
+            records = self.quarantine.records() if incident == ALL else [self._found(incident)]
+            held = {each.incident: hold for each in records if (hold := holding(each.owner, each.path)) is not None}
+            if incident in held:
+                raise Trouble(f"{incident} is kept by the legal hold {held[incident]}; see `ftpsd hold list`")
+            going = [each for each in records if each.incident not in held]
+            return [each for each in going if self.quarantine.remove(each.incident)], len(held)
+
+        def tell(found: tuple[list[Record], int]) -> dict[str, Any]:
+            records, held = found
             for each in records:
                 who = each.owner, each.path, each.sha256
                 self._publish(QuarantinePurged(DAEMON, each.incident, *who, account))
-            return {"purged": len(records)}
+            return {"purged": len(records), "held": held}
 
         return self._in_worker(purged).addCallback(tell)
 
@@ -139,6 +131,8 @@ class QuarantineDesk:
         def work() -> Any:
             try:
                 return function()
+            except StorageError as error:
+                raise Trouble(error.reason) from error
             except OSError as error:
                 raise Trouble(f"{self.quarantine.directory}: {error.strerror}") from error
 

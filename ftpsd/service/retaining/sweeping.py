@@ -13,8 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,14 @@ from ftpsd.config.model import Config
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.service.orders import Answers, Trouble
 from ftpsd.service.retaining.holds import all_holds, put_hold, take_hold
+from ftpsd.service.retaining.shown_trees import trees_of, users_of
 from ftpsd.service.serving import Serving
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.retention.departure import depart
 from ftpsd.storage.retention.overdue import Findings, Overdue, look_through
 from ftpsd.storage.retention.terms_of_keeping import Hold, Keeping, RetentionRule, View
 from ftpsd.values.rule import fault_of
+from ftpsd.values.text import moment
 
 # Files that may always go at once: in a small tree each is many percent.
 FEW = 20
@@ -44,7 +45,7 @@ MOST_TOLD = 5000
 MOST_FAULTS = 20
 _DAY = 86400.0
 
-Trees = dict[Path, list[View]]
+Trees = Mapping[Path, list[View]]
 Gone = list[tuple[Overdue, str]]
 
 log = Logger()
@@ -56,6 +57,8 @@ class Retaining:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self._is_at_work = False
+        self.last = "no sweep yet"
+        """What the last sweep did, for the status page."""
 
     @property
     def answers(self) -> Answers:
@@ -131,7 +134,7 @@ class Retaining:
                 holds = await parts.state.run(all_holds)
             except StateTrouble as trouble:
                 raise Trouble(f"nothing goes without knowing the holds: {trouble}") from None
-            trees = self._trees()
+            trees = trees_of(users_of(self._serving.runtime.hosts))
             found = await parts.upkeep.run(_look, trees, rules, holds, time.time(), parts.accounts)
             stopped = [] if is_confirmed else list(_too_many(rules, found))
             answer = _told(rules, found, stopped)
@@ -144,6 +147,8 @@ class Retaining:
             barred = {rule.number for rule, _, _ in stopped}
             going = [each for each in found.overdue if each.rule.number not in barred]
             answer["gone"] = await self._let_go(going)
+            more = "".join(f"; retention[{number}] is stopped" for number in sorted(barred))
+            self.last = f"{answer['gone']} files gone, {len(found.held)} held, at {moment(time.time())}{more}"
             return answer
         finally:
             self._is_at_work = False
@@ -191,16 +196,6 @@ class Retaining:
     def _tell(self, reason: str) -> None:
         log.error("retention: {reason}", reason=reason)
         self._serving.parts.bus.publish(RetentionFailed(DAEMON, reason))
-
-    def _trees(self) -> Trees:
-        """Return every home and mount, each with its views."""
-        trees: Trees = defaultdict(list)
-        for host in self._serving.runtime.hosts.all:
-            for user in host.accounts.known():
-                trees[user.home].append(View(user.name, host.name, ()))
-                for mount in user.mounts:
-                    trees[mount.directory].append(View(user.name, host.name, mount.path.parts))
-        return trees
 
 
 def rules_of(config: Config) -> list[RetentionRule]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftpsd.storage.recoded import StoredNames
 from ftpsd.storage.rules import Rules
 from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
@@ -50,6 +51,7 @@ class View:
     user: str
     host: str
     point: tuple[str, ...]
+    encoding: str = "utf-8"  # of the names on the disk
 
 
 class Keeping:
@@ -57,6 +59,7 @@ class Keeping:
 
     def __init__(self, view: View, rules: Sequence[RetentionRule], holds: Sequence[Hold]) -> None:
         self.view = view
+        self._names = None if view.encoding == "utf-8" else StoredNames(view.encoding)
         self._rules: dict[Rule, RetentionRule] = {}
         for rule in rules:
             if not rule.users or view.user in rule.users:
@@ -72,13 +75,24 @@ class Keeping:
 
     def rule_for(self, parts: Sequence[str]) -> RetentionRule | None:
         """Return the rule that decides about the file at *parts* of the tree, the first that matches."""
-        found = self._looked.at(parts).decided_by
+        found = self._looked.at(self._shown(parts)).decided_by
         return None if found is None else self._rules[found]
 
     def hold_on(self, parts: Sequence[str]) -> Hold | None:
         """Return a hold on the file at *parts* of the tree."""
-        found = self._held.at(parts).decided_by
+        found = self._held.at(self._shown(parts)).decided_by
         return None if found is None else self._holds[found]
+
+    def hold_within(self, parts: Sequence[str]) -> Hold | None:
+        """Return a hold on the directory at *parts* of the tree, or on anything that may be in it."""
+        held = self._held.at(self._shown(parts))
+        if held.decided_by is not None:
+            return self._holds[held.decided_by]
+        return next((self._holds[rule] for rule in held.rules_inside), None)
+
+    def _shown(self, parts: Sequence[str]) -> Sequence[str]:
+        """Return the names on the disk as the user sees them."""
+        return parts if self._names is None else [self._names.shown(name) for name in parts]
 
     @property
     def archives(self) -> list[Path]:

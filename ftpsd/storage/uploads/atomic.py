@@ -30,8 +30,9 @@ from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writab
 from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.beginning import Beginning, Begun
-from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.gating import Arrival, Hiding, Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.storage.uploads.note import keep_note
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
@@ -41,7 +42,7 @@ from ftpsd.values.trace import Trace
 
 # Refusals after which the partial is of no use to its owner, who cannot bring more, or is not allowed here, or could
 # only go on from bytes that cannot be read.
-_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED})
+_REFUSALS = frozenset({Kind.QUOTA, Kind.NO_SPACE, Kind.REFUSED, Kind.DAMAGED, Kind.HELD})
 
 
 def open_atomic(
@@ -60,15 +61,23 @@ def open_atomic(
         _require_replaceable(place, published)
         if not terms.may_replace:
             raise StorageError(Kind.EXISTS)
+        require_free(policy.holding.on(place))
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     # First: a refused name makes no partial.
-    gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
+    # What is built on a file that is there is judged with it, and at once.
+    is_whole = not (terms.append or terms.over_same or (terms.offset and published is not None))
+    hides = terms.may_hide and is_whole and not terms.is_sealed
+    hiding = policy.gate.hide(place.path, place.real) if hides else None
+    if hiding is not None:
+        gated = hiding.watchers
+    else:
+        gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
         try:
-            return AtomicSink(place, policy, begun, terms, gated)
+            return AtomicSink(place, policy, begun, terms, gated, hiding)
         except StorageError as error:
             if error.kind is Kind.DAMAGED:  # its earlier bytes: nobody can go on from them, now or later
                 begun.partial.unlink()
@@ -79,9 +88,17 @@ class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
     def __init__(
-        self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms, gated: Sequence[Watcher] = ()
+        self,
+        place: Place,
+        policy: UploadPolicy,
+        begun: Begun,
+        terms: Terms,
+        gated: Sequence[Watcher] = (),
+        hiding: Hiding | None = None,
     ) -> None:
         self._policy = policy
+        self._hiding = hiding
+        self.is_hidden = hiding is not None
         self._gated = gated
         self._begun = begun
         self._partial = begun.partial
@@ -161,13 +178,16 @@ class AtomicSink:
                 self.sha256 = self._digest.hex()
                 fd = self._partial.fd
                 keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
-                if self._gated:
-                    keep_note(fd, self._policy.gate.note(self._gated, self.sha256), self._partial.content)
+                if note := self._policy.gate.note(self._gated, self.sha256):
+                    keep_note(fd, note, self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)
                 self._is_doubtful = False
-            self._publish()
+            if self._hiding is not None:
+                self._hide(self._hiding)
+            else:
+                self._publish()
             self._is_published = True
             if self._begun.published is not None and self._begun.is_findable:
                 keep_origin(self._partial.fd, None)
@@ -228,12 +248,17 @@ class AtomicSink:
                     self._partial.take_back(change)
                 return
             is_bound = terms.append or terms.over_same or self._begun.holds_published
-            now = target.lstat_or_none() if is_counted or is_bound or not terms.may_create else None
+            # Again: a hold may have begun while the bytes came in.
+            hold = self._policy.holding.on(target)
+            is_looked_at = is_counted or is_bound or hold is not None or not terms.may_create
+            now = target.lstat_or_none() if is_looked_at else None
+            if now is not None:
+                require_free(hold)
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
-            if is_bound and now is None:
+            if now is None and (is_bound or hold is not None):
                 rename_to_new(self._partial.place, target)
             else:
                 if now is not None:
@@ -244,6 +269,17 @@ class AtomicSink:
             if published is not None:
                 change.moved(published)
                 self._partial.take_back(change)
+
+    def _hide(self, hiding: Hiding) -> None:
+        """Have it taken away until it has been judged; the lock is still held."""
+        with self._partial.ledger.change() as change:
+            status = os.fstat(self._partial.fd)
+            change.going(status)
+            terms, length = self._terms, self._partial.size
+            arrival = Arrival(length, self.sha256, self._begun.published, terms.may_replace)
+            hiding.take(arrival, self._partial.place, self._partial.fd)
+            change.went(status)
+            self._partial.take_back(change)
 
     def _sync_name(self) -> None:
         try:

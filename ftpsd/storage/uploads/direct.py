@@ -17,6 +17,7 @@ from ftpsd.storage.disk.source import require_regular
 from ftpsd.storage.disk.syscalls import turn, write_all
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Change, Ledger
+from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.trace import Trace
 
@@ -31,7 +32,7 @@ def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger
         raise StorageError(Kind.UNSUPPORTED)
     start = None if terms.append else terms.offset
     with turn(place.name), ledger.change() as change:
-        fd, is_new = _open(place, terms, change)
+        fd, is_new = _open(place, policy, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
     policy = replace(policy, durable=True) if terms.durable else policy
     return DirectSink(place.keep(), policy, fd, start, ledger, is_append=terms.append, is_new=is_new)
@@ -57,17 +58,24 @@ def _prepare(fd: int, policy: UploadPolicy, start: int | None, *, is_new: bool) 
         raise
 
 
-def _open(place: Place, terms: Terms, change: Change) -> tuple[int, bool]:
+def _open(place: Place, policy: UploadPolicy, terms: Terms, change: Change) -> tuple[int, bool]:
     """Return the descriptor and whether the file is new."""
     flags = _WRITE | (os.O_APPEND if terms.append else 0)
     is_allowed = False
     for _ in range(_ATTEMPTS):
         if terms.may_replace:
             try:
-                return os.open(place.name, flags, dir_fd=place.fd), False
+                fd = os.open(place.name, flags, dir_fd=place.fd)
             except FileNotFoundError:
                 if not terms.may_create:
                     raise
+            else:
+                try:
+                    require_free(policy.holding.on(place))
+                except BaseException:
+                    os.close(fd)
+                    raise
+                return fd, False
         elif not terms.may_create:
             raise StorageError(Kind.DENIED)
         if terms.offset and not terms.append:
@@ -91,7 +99,7 @@ class DirectSink:
 
     __slots__ = (
         "_digest", "_fd", "_is_append", "_is_broken", "_is_new", "_ledger", "_mark", "_place", "_policy", "conversion",
-        "offset", "path", "sha256",
+        "is_hidden", "offset", "path", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +125,7 @@ class DirectSink:
         self.offset = offset
         self.sha256: str | None = None
         self.conversion = None
+        self.is_hidden = False
         # A file written in place may be changed by others meanwhile; only the bytes of one writer keep their digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 
@@ -205,6 +214,8 @@ class DirectSink:
         """
         if self._mark is not None:
             return self._mark
+        if not self._is_new:
+            require_free(self._policy.holding.on(self._place))
         mark = self._mark = begin_to_write(self._fd)
         with turn(self._place.name), self._ledger.change() as change:
             status = os.fstat(self._fd)

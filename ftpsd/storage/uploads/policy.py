@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ftpsd.storage.retention.holding import UNHELD, Holding
 from ftpsd.storage.uploads.gating import OPEN, Gate
 from ftpsd.storage.uploads.growing import Watch
 from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
@@ -32,6 +33,7 @@ class UploadPolicy:
     digests: bool = True  # compute the SHA-256 of files while they stream, and keep it with them
     watch: tuple[Watch, ...] = ()  # the watchers of every upload before it is published, which may refuse it
     gate: Gate = OPEN  # what becomes of uploads and renames by their names; its watchers stand behind those
+    holding: Holding = UNHELD  # the files of the tree that are to stay as they are
     tell: Tell = field(default=_ignore, compare=False)  # called with each property that was lost
 
     def __post_init__(self) -> None:

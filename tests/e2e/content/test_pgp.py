@@ -354,7 +354,7 @@ class TestKeys:
 
 def order(arguments: list[str], config: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run `ftpsd` with *arguments*."""
-    command = [sys.executable, "-m", "ftpsd.cli", *arguments, "--config", str(config)]
+    command = [sys.executable, "-m", "ftpsd", *arguments, "--config", str(config)]
     return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
 
 

@@ -42,7 +42,7 @@ def serving(folder: Path, tls_files: Demonstration, *, processes: int) -> Iterat
         {"paths": ["/many/**"], "after": SOON},
         {"paths": ["/late/**"], "after": "365d"},
     ]
-    daemon = Daemon(folder, tls_files, {"retention": rules, "processes": processes}, users=6)
+    daemon = Daemon(folder, tls_files, {"retention": rules, "processes": processes}, users=8)
     users = daemon.users
     for entry in users.values():
         entry["quota"] = {"bytes": 1_000_000}
@@ -111,6 +111,8 @@ def test_first_dry_then_for_good(daemon: Daemon, home: Path, tmp_path: Path) -> 
     (home / "inbox/folder").symlink_to(outside.parent)
     grown_old(*files.values(), partial)
     user = home.name
+    lines = daemon.order("explain", user, "read", "/outbox/c").stdout.splitlines()
+    assert lines[2:] == [f"retention[1] (/outbox/**) moves it to {daemon.folder / 'archive'} 1s after its last change"]
     told = of(ordered(daemon, "retention", "--dry-run"), user)
     assert told == {"/inbox/a": "delete", "/inbox/deep/er/b": "delete", "/outbox/c": "archive"}
     assert all(file.exists() for file in files.values())
@@ -153,6 +155,58 @@ def test_a_hold_outlasts_it(daemon: Daemon, home: Path) -> None:
     assert (done.returncode, "there is no hold" in done.stderr) == (1, True)
 
 
+def test_no_client_destroys_what_is_held(daemon: Daemon, account: Account, home: Path) -> None:
+    """By every verb that could: 550 that says why, the hold in the audit log, and the file as it was."""
+    file, part = made(home, "free/case/a", b"evidence"), made(home, "free/part", b"part")
+    hold = ordered(daemon, "hold", "add", "--path", "/free/case/**", "--user", home.name, "--reason", "case 3")
+    before = file.stat()
+    told = daemon.order("explain", home.name, "delete", "/free/case/a").stdout
+    assert f"the legal hold {hold['hold']} keeps it" in told
+    eventually(lambda: daemon.metrics()["ftpsd_legal_holds"] >= 1, "the number of holds")
+    assert "legal holds" in daemon.get("/")[1]
+    with log_in(daemon, EXPLICIT_1_2, account) as ftp:
+
+        def stored(command: str) -> None:
+            ftp.storbinary(command, io.BytesIO(b"new"))
+
+        def over(*lines: str) -> None:
+            for line in lines[:-1]:
+                ftp.sendcmd(line)
+            if lines[-1].startswith(("STOR", "APPE")):
+                stored(lines[-1])
+            else:
+                ftp.voidcmd(lines[-1])
+
+        for lines in (
+            ["DELE /free/case/a"],
+            ["STOR /free/case/a"],
+            ["REST 3", "STOR /free/case/a"],
+            ["RANG 0 2", "STOR /free/case/a"],
+            ["APPE /free/case/a"],
+            ["RNFR /free/case/a", "RNTO /free/b"],
+            ["RNFR /free/case", "RNTO /free/elsewhere"],
+            ["RNFR /free", "RNTO /late/free"],
+            ["RNFR /free/part", "RNTO /free/case/a"],
+            ["COMB /free/case/a /free/part"],
+            ["SITE CPFR /free/part", "SITE CPTO /free/case/a"],
+        ):
+            with pytest.raises(ftplib.error_perm, match=r"^550 Permission denied: a legal hold") as refused:
+                over(*lines)
+            assert "evidence" not in str(refused.value), lines
+            assert (file.read_bytes(), file.stat().st_ctime_ns) == (b"evidence", before.st_ctime_ns), lines
+        event = daemon.wait_for_event("command", command="DELE", user=home.name)
+        assert (event["code"], event["reason"]) == (550, f"legal hold {hold['hold']}")
+        assert part.read_bytes() == b"part"
+        # A joined file may be new, and a held part of it stays.
+        ftp.voidcmd("COMB /free/joined /free/case/a /free/part")
+        assert (home / "free/joined").read_bytes() == b"evidencepart"
+        assert (file.exists(), part.exists()) == (True, False)
+        done = daemon.order("hold", "remove", hold["hold"], "--reason", "over", "--config", str(daemon.config_file))
+        assert done.returncode == 0, done.stderr
+        ftp.delete("/free/case/a")
+    assert not file.exists()
+
+
 def test_too_many_at_once_need_a_word(daemon: Daemon, home: Path) -> None:
     """As after a jump of the clock: nothing goes under that rule, it is told, and goes when that is confirmed."""
     files = [made(home, f"many/{number}") for number in range(30)]
@@ -189,9 +243,13 @@ def test_the_quota_is_released(daemon: Daemon, account: Account, home: Path) -> 
 def test_one_process_of_several_does_it(tmp_path: Path, tls_files: Demonstration) -> None:
     """Orders reach it through the supervisor, and its events are in the one audit log, once."""
     with serving(tmp_path / "several", tls_files, processes=2) as daemon:
-        home = furnished(daemon).home
+        account = furnished(daemon)
+        home = account.home
         files = [made(home, "inbox/a"), made(home, "inbox/b")]
         hold = asked(daemon, "hold", reason="case", by="me", paths="/inbox/a")
+        for _ in range(4):  # whichever process has the session
+            with log_in(daemon, EXPLICIT_1_2, account) as ftp, pytest.raises(ftplib.error_perm, match="legal hold"):
+                ftp.delete("/inbox/a")
         grown_old(*files)
         assert asked(daemon, "retention-dry")["overdue"] == 1
         assert asked(daemon, "retention")["gone"] == 1

@@ -29,7 +29,7 @@ class Demonstration:
         passive = f"{self.ports.passive[0]}-{self.ports.passive[-1]}"
         more = ("--passive-ports", passive, "--metrics-port", "0")
         with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
-            command = [sys.executable, "-m", "ftpsd.cli", "demo", *map(str, options), *more]
+            command = [sys.executable, "-m", "ftpsd", "demo", *map(str, options), *more]
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err)
 
     @property

@@ -368,7 +368,7 @@ def test_a_configuration_that_all_can_change(site: Site) -> None:
 
 def as_user(site: Site, name: str) -> tuple[int, str]:
     """Run `ftpsd check --as`, which forks, in a process of its own."""
-    command = [sys.executable, "-m", "ftpsd.cli", "check", "--config", str(site.path), "--as", name]
+    command = [sys.executable, "-m", "ftpsd", "check", "--config", str(site.path), "--as", name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr.replace(f"{site.folder}/", "")

@@ -73,9 +73,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_module_is_the_program() -> None:
-    """`python -m ftpsd.cli` is ftpsd."""
+    """`python -m ftpsd` is ftpsd."""
     done = subprocess.run(
-        [sys.executable, "-m", "ftpsd.cli", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "ftpsd", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == f"ftpsd {__version__}\n"
 
@@ -197,7 +197,7 @@ def on_a_terminal(command: str, *answers: str) -> str:
     """Run *command* with a terminal of its own and give each of the *answers* to a prompt; return what is shown."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "ftpsd.cli", command])
+        os.execv(sys.executable, [sys.executable, "-m", "ftpsd", command])
     shown = b""
     try:
         for answer in answers:
@@ -219,7 +219,7 @@ def on_a_terminal(command: str, *answers: str) -> str:
 def test_a_pipe_needs_neither_option_nor_terminal(stdin: str) -> None:
     """As in a script or over ssh: the first line is the password, in a session without a terminal."""
     done = subprocess.run(
-        [sys.executable, "-m", "ftpsd.cli", "hash-password"],
+        [sys.executable, "-m", "ftpsd", "hash-password"],
         cwd=ROOT,
         input=stdin,
         capture_output=True,

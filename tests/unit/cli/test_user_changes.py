@@ -150,7 +150,7 @@ def test_the_program_does_it(path: Path) -> None:
     """The real one, several at once: no change is lost."""
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "ftpsd.cli", "user", "set", "alice", setting, "--users", str(path)],
+            [sys.executable, "-m", "ftpsd", "user", "set", "alice", setting, "--users", str(path)],
             stdout=subprocess.DEVNULL,
         )
         for setting in ("sessions=7", "upload_rate=1MiB/s", "encoding=gbk")

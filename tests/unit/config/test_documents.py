@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,14 +13,18 @@ from pydantic.fields import FieldInfo
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
 from ftpsd.config.automation.partner_sections import Partner
+from ftpsd.config.automation.workflow_rules import Mail, Workflow
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
 from ftpsd.config.evidence.evidence_sections import AuditChain, ShipTarget
 from ftpsd.config.model import PGP, ClientCertificates, Config, FurtherPair, Retention, ServerName, VirtualHost
 from ftpsd.config.parsing.document import Node, parse
+from ftpsd.config.parsing.key_texts import key_texts
 from ftpsd.config.people.user_entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
+from ftpsd.config.schema import json_schema
 from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM
 from ftpsd.config.users import UsersFile, load_users
+from tests.key_texts import FILE, plain_texts, rows
 from tests.tools import ROOT
 from tests.unit.config.samples import config, users
 
@@ -33,6 +36,7 @@ SOURCES: dict[str, type[BaseModel]] = {
     "audit.chain": AuditChain,
     "encryption": Encryption,
     "events": Events,
+    "mail": Mail,
 }
 REQUIRED = {
     "servers": "[ldaps://example.com]",
@@ -43,11 +47,12 @@ REQUIRED = {
     "home": '"/srv/{user}"',
     "url": "https://example.com",
     "private_key": "/k",
+    "server": "mail.example.com",
+    "sender": "ftpsd@example.com",
     "keys": "{main: [{file: /k}]}",
 }
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
-ROW = re.compile(r"^\| `([^`]+)` \| (?:`([^`]*)`|(\*required[^*]*\*)) \| (.+) \|$", re.MULTILINE)
-DOCUMENTED = {key: (default or None, what) for key, default, _, what in ROW.findall(PAGE)}
+DOCUMENTED = rows()
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -62,6 +67,10 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield key, field
             continue
         container = container_of(field.annotation)
+        if name == "on_failure":
+            # Its steps are those of `steps`, and are documented there.
+            yield key, field
+            continue
         if container is dict and is_of_lists(field.annotation):
             yield f"{key}.NAME", field
             yield from keys_of(inner, f"{key}.NAME[].")
@@ -97,6 +106,42 @@ KEYS = dict([*keys_of(Config), *keys_of(UsersFile)])
 def test_every_key_is_documented_and_no_other() -> None:
     """The tables name exactly the keys that the models have."""
     assert sorted(DOCUMENTED) == sorted(KEYS)
+
+
+def test_schema_and_manual_have_the_texts_of_the_page() -> None:
+    """The package holds them as the page has them, and the schema each of them at its key."""
+    assert FILE.read_text() == plain_texts(), "run: python -m tests.key_texts"
+    schema = json_schema()
+    roots = [schema["$defs"][model.__name__] for model in (Config, UsersFile)]
+    bare = [
+        key
+        for key in key_texts()
+        if not any("description" in found for root in roots for found in properties(schema, root, key.split(".")))
+    ]
+    assert bare == []
+    assert schema["$defs"]["Audit"]["properties"]["events"]["description"] == key_texts()["audit.events"].accepts
+
+
+def properties(schema: dict[str, Any], node: Any, parts: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield what a *schema* says below *node* about the key of these *parts*."""
+    if not isinstance(node, dict):
+        return
+    if "$ref" in node:
+        yield from properties(schema, schema["$defs"][node["$ref"].rpartition("/")[2]], parts)
+    for choice in (*node.get("anyOf", ()), *node.get("oneOf", ())):
+        yield from properties(schema, choice, parts)
+    if not parts:
+        yield node
+        return
+    name, *rest = parts
+    plain = name.removesuffix("[]")
+    found = node.get("additionalProperties") if plain == "NAME" else node.get("properties", {}).get(plain)
+    if name.endswith("[]"):
+        lists = list(properties(schema, found, []))
+        for each in lists:
+            yield from properties(schema, each.get("items"), rest)
+    else:
+        yield from properties(schema, found, rest)
 
 
 def test_the_keys_that_roles_and_groups_give_are_documented() -> None:
@@ -189,8 +234,10 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"pgp[].{key}" for key in PGP.model_fields),
         *(f"retention[].{key}" for key in Retention.model_fields),
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
+        *(key for key, _ in keys_of(Workflow, "workflows[].")),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
+        *(key for key in KEYS if key.startswith("jobs[].")),
         *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",

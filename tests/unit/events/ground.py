@@ -53,6 +53,8 @@ class Ground:
         self.told: list[Event] = []
         self.counts: list[str] = []
         self.settings = EventSink.model_validate({"name": "a", "file": "/f", "attempts": 3, **settings})
+        only = self.settings.only
+        self.wants = lambda record: only is None or record.event in only
         self.receiver = HeldReceiver()
         self.delivery = self.started()
 
@@ -60,7 +62,9 @@ class Ground:
         """Return a delivery of another process, which has loaded what is there."""
         store, clock = self.store, self.clock
         count = lambda _, result: self.counts.append(result)  # noqa: E731
-        delivery = Delivery(self.settings, self.receiver, store, clock, self.told.append, count, Random(1))
+        delivery = Delivery(
+            self.settings, self.receiver, store, clock, self.told.append, count, Random(1), wants=self.wants
+        )
         delivery.poke()
         return delivery
 

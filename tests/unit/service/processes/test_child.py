@@ -35,7 +35,7 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypa
 
 
 def test_a_checkout_finds_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the server was started as `python -m ftpsd.cli` in a checkout, its processes start there too."""
+    """Where the server was started as `python -m ftpsd` in a checkout, its processes start there too."""
     monkeypatch.chdir(ROOT)
     assert "-P" not in command("{}")
     assert os.getcwd() == str(ROOT)

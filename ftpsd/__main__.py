@@ -1,4 +1,4 @@
-"""`python -m ftpsd.cli` is `ftpsd`."""
+"""`python -m ftpsd` is `ftpsd`."""
 
 from ftpsd.cli.program import main
 

@@ -1,0 +1,123 @@
+"""
+The holds of now, for workers that are about to remove or replace a file: read from the state file itself.
+
+Each process has a connection of its own, which SQLite tells whether any other has written since. So a hold is in force
+for all processes when the command that adds it has ended. While the file cannot be read the holds are those that were
+read last; where none ever were, nothing is removed or replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+
+from ftpsd.config.users import UserRecord
+from ftpsd.control.state.hosts import Hosts
+from ftpsd.durable.opening import is_begun, state_opened
+from ftpsd.service.retaining.holds import all_holds
+from ftpsd.service.retaining.shown_trees import trees_of, users_of
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.retention.held_places import HeldPlaces
+from ftpsd.storage.retention.terms_of_keeping import Hold, Keeping, View
+from ftpsd.values.path import VirtualPath
+
+# Seconds; readers wait for no writer (WAL), but for one that begins or repairs the file.
+PATIENCE = 1.0
+
+Identity = tuple[int, int]
+
+
+class HoldsInForce:
+    """The holds in the state file *path*, None for a server without one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        self._version = -1
+        self._known: tuple[Hold, ...] | None = () if path is None else None
+
+    def now(self) -> tuple[Hold, ...]:
+        """Return the holds of now, the same object while they are the same. Blocks. Raises: IO."""
+        if self._path is None:
+            return ()
+        with self._lock:
+            try:
+                self._read(self._path)
+            except (sqlite3.Error, OSError):  # which the state file's own thread tells of
+                self.close()
+            if self._known is None:
+                raise StorageError(Kind.IO, why="the legal holds cannot be read from the state file")
+            return self._known
+
+    def _read(self, path: Path) -> None:
+        identity = _identity(path)
+        if identity is None or identity != self._identity:
+            self.close()
+            if identity is None and self._known is not None:
+                raise FileNotFoundError(2, "it was removed")
+            if not is_begun(path):
+                self._known = ()  # the daemon's first start: nobody can have added one
+                return
+            uri = f"{path.absolute().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(
+                uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            self._identity = identity
+        assert self._connection is not None
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            is_made = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone()
+            found = tuple(all_holds(self._connection)) if is_made else ()
+            if found != self._known:
+                self._known = found
+            self._version = version
+
+    def close(self) -> None:
+        """Let the state file go; it is opened again when it is needed."""
+        connection, self._connection = self._connection, None
+        self._identity, self._version = None, -1
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+class Holdings:
+    """The legal holds of a server: those *in_force*, and the *places* that they are about."""
+
+    def __init__(self, state: Path | None) -> None:
+        self.in_force = HoldsInForce(state)
+        self.places = HeldPlaces(self.in_force.now)
+
+    def use(self, hosts: Hosts) -> None:
+        """From now on the users are those of *hosts*."""
+        self.places.use(lambda: trees_of(users_of(hosts)))
+
+    def on_refused(self, user: str, path: str) -> str | None:
+        """Return the hold on a file of *user* that was refused under *path*. Blocks. Raises: IO."""
+        hold = Keeping(View(user, "", ()), (), self.in_force.now()).hold_on(VirtualPath.parse(path).parts)
+        return None if hold is None else hold.name
+
+
+def hold_on_tree(state: Path | None, users: Iterable[UserRecord], directory: str) -> Hold | None:
+    """Return a hold on anything in *directory*, for a program that is not the daemon. Blocks. Raises: StateTrouble."""
+    if state is None or not is_begun(state):
+        return None
+    with state_opened(state) as connection:
+        holds = tuple(all_holds(connection))
+    places = HeldPlaces(lambda: holds)
+    places.use(lambda: trees_of([("", users)]))
+    return places.inside(os.path.realpath(directory))
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

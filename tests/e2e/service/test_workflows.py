@@ -1,0 +1,163 @@
+"""Workflows of the real daemon: every action behind a real upload, failures, orders, reloads, several processes."""
+
+from __future__ import annotations
+
+import ftplib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.client import EXPLICIT, content, log_in, upload
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.content.openpgp import Partner
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.polling import eventually
+from tests.events.post_office import PostOffice
+from tests.events.receiver import Hooks
+
+
+@pytest.fixture
+def hooks(tmp_path: Path) -> Iterator[Hooks]:
+    """A receiver."""
+    receiver = Hooks(tmp_path)
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Iterator[PostOffice]:
+    """A mail server."""
+    office = PostOffice(tmp_path)
+    yield office
+    office.stop()
+
+
+@pytest.fixture
+def partner() -> Iterator[Partner]:
+    """Somebody with a key."""
+    made = Partner()
+    yield made
+    made.close()
+
+
+def session(daemon: Daemon, account: Account) -> ftplib.FTP:
+    """Return a session that stores as it is."""
+    ftp = log_in(daemon, EXPLICIT, account)
+    ftp.sendcmd("TYPE I")
+    return ftp
+
+
+def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command."""
+    command = [sys.executable, "-m", "ftpsd", *arguments[:2], "--config", str(daemon.config_file)]
+    return subprocess.run([*command, *arguments[2:]], capture_output=True, text=True, env=daemon.environ)
+
+
+def runs_of(daemon: Daemon) -> list[dict[str, Any]]:
+    """Return the runs that `ftpsd workflows history` lists."""
+    listed: list[dict[str, Any]] = json.loads(commanded(daemon, "workflows", "history", "--json").stdout)
+    return listed
+
+
+def test_every_action(
+    start_daemon: StartDaemon, hooks: Hooks, post: PostOffice, partner: Partner, tmp_path: Path
+) -> None:
+    """In order, with two processes: what each gets is the file as it is by then; a failure is told and gone on with."""
+    ours, theirs = partner.make_key("ours@example.com"), partner.make_key("theirs@example.com")
+    seen, gate = tmp_path / "seen", tmp_path / "gate"
+    note = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + chr(10))"
+    wait = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 'the gate is closed')"
+    hook = {key: value for key, value in hooks.sink().items() if key != "name"}
+    workflows = [
+        {
+            "name": "all",
+            "paths": ["/in/**"],
+            "names": ["*.CSV"],
+            "steps": [
+                {"copy": "/kept/{user}/"},
+                {"program": [sys.executable, "-c", note, str(seen), "{file}", "{id}"]},
+                {"pgp": {"encrypt_to": [theirs], "sign_with": ours, "to": "/sealed/{id}.pgp", "keep": False}},
+                {"rename": "{date}-{name}"},
+                hook,
+                {"program": [sys.executable, "-c", wait, str(gate)]},
+                {"move": "/done/"},
+            ],
+            "on_failure": [{"mail": {"to": ["ops@example.com"], "subject": "{name}: {step}: {reason}"}}],
+            "attempts": 2,
+            "longest_pause": "1s",
+        },
+        {"name": "letters", "paths": ["/letters/*"], "steps": [{"mail": {"to": ["a@example.com", "b@example.com"]}}]},
+        {"name": "nobody", "paths": ["/bounced/*"], "steps": [{"mail": {"to": ["nobody@example.com"]}}], "attempts": 1},
+    ]
+    changes = {"events": {}, "workflows": workflows, "mail": post.section(), "processes": 2}
+    daemon = start_daemon(changes)
+    keys = tmp_path / "keys.asc"
+    keys.write_bytes(partner.secret("ours@example.com") + partner.public("theirs@example.com"))
+    imported = commanded(daemon, "keys", "import", str(keys))
+    assert imported.returncode == 0, imported.stderr
+    account = daemon.account()
+    ftp = session(daemon, account)
+    for folder in ("in", "letters", "bounced"):
+        ftp.mkd(folder)
+    data = content(100_000)
+    assert upload(ftp, "in/a.csv", data).startswith("226")
+    upload(ftp, "in/a.txt", b"not meant")
+    failed = daemon.wait_for_event("workflow-failed", workflow="all")
+    assert (failed["action"], failed["attempts"], failed["step"]) == ("program", 2, 6)
+    assert failed["reason"] == "it ended with 1: the gate is closed"
+    assert failed["user"] == account.name
+    id = failed["id"]
+    eventually(lambda: len(post.letters) == 1, "the mail about it", 20)
+    envelope, letter = post.letters[0]
+    assert envelope["to"] == "ops@example.com"
+    assert letter["subject"].endswith(f"-{id}.pgp: program: it ended with 1: the gate is closed")
+    assert letter["message-id"].startswith(f"<{id}.all.on-failure.0@")
+    assert (account.home / "kept" / account.name / "a.csv").read_bytes() == data
+    assert seen.read_text() == f"{account.home / 'in' / 'a.csv'} {id}\n"
+    assert not (account.home / "in" / "a.csv").exists()
+    (sealed,) = (account.home / "sealed").iterdir()
+    assert partner.gpg("--decrypt", given=sealed.read_bytes()) == data
+    (event,) = hooks.taken
+    assert (event["id"], event["data"]["path"]) == (id, f"/sealed/{sealed.name}")
+    assert event["data"]["workflow"] == "all"
+    eventually(
+        lambda: daemon.metrics().get('ftpsd_event_dead_letters{sink="workflow.all"}') == 1, "the dead letter", 20
+    )
+    (row,) = json.loads(commanded(daemon, "workflows", "list", "--json").stdout)[:1]
+    assert (row["workflow"], row["failed"], row["done"]) == ("all", 1, 0)
+    gate.touch()
+    assert "1 run to be gone on with" in commanded(daemon, "workflows", "retry", id).stdout
+    daemon.wait_for_event("workflow-finished", workflow="all", result="done")
+    assert partner.gpg("--decrypt", given=(account.home / "done" / sealed.name).read_bytes()) == data
+    assert len(hooks.taken) == 1
+    assert seen.read_text().count("\n") == 1
+    (told,) = json.loads(commanded(daemon, "workflows", "show", id).stdout)
+    assert [line["action"] for line in told["history"] if line["result"] == "done"] == [
+        *("copy", "program", "pgp", "rename", "webhook", "mail", "program", "move", "")
+    ]
+    assert daemon.metrics()['ftpsd_workflow_steps_total{action="move",result="done",workflow="all"}'] == 1
+    # Names and texts of mails; a mailbox that is not there.
+    upload(ftp, "letters/x", b"12345")
+    eventually(lambda: len(post.letters) == 3, "two letters", 20)
+    assert {envelope["to"] for envelope, _ in post.letters[1:]} == {"a@example.com", "b@example.com"}
+    text = post.letters[2][1].get_payload(decode=True)
+    assert isinstance(text, bytes)
+    assert f"/letters/x\nuser: {account.name}\nbytes: 5\n" in text.decode()
+    upload(ftp, "bounced/x", b"12345")
+    bounced = daemon.wait_for_event("workflow-failed", workflow="nobody")
+    assert "does not take nobody@example.com" in bounced["reason"]
+    # A mail server that another authority stands for gets no password and no mail.
+    stranger = post.section(authority=str(hooks.identity.authority))
+    daemon.config_file.write_text(yaml.safe_dump({**daemon.settings(), "mail": stranger}))
+    daemon.reload()
+    upload(ftp, "bounced/y", b"12345")
+    eventually(lambda: len(daemon.audit("workflow-failed")) == 3, "the refusal of the server", 20)
+    assert "is not to be trusted" in daemon.audit("workflow-failed")[-1]["reason"]
+    assert len(post.letters) == 3
+    ftp.quit()
