@@ -70,8 +70,8 @@ def run(words: list[str], folder: Path, wanted: dict[str, Any]) -> int:
         os.close(opened)
     # Not the buffer of the nursery's requests.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    if words[0] == "serve":
-        adopt_processes(Path(words[words.index("--config") + 1]))
+    if words[:2] == ["serve", "--config"]:
+        adopt_processes(Path(words[2]))
     if wanted["faults"]:
         from tests.reliability.faults import Faults
 

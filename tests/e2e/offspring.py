@@ -36,7 +36,7 @@ MOST_DESCRIPTORS = 250
 
 def adopt_processes(config: Path) -> None:
     """Let this process, which is about to serve with *config*, fork its processes where there are several."""
-    if not sys.platform.startswith("linux") or SEVERAL.search(config.read_text()) is None:
+    if not sys.platform.startswith("linux") or not config.is_file() or SEVERAL.search(config.read_text()) is None:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if not os.fork():
