@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftpsd.config.accept.role_rules import look_at_role_rules
+from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
     look_at_partners,
@@ -107,6 +108,8 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     sink_files, unread = read_sink_files(config)
     partner_files, unreadable_partners = read_partner_files(config)
     own += [*unreadable_partners, *look_at_partners(config)]
+    names = ("", *(host.names[0] for host in config.virtual_hosts))
+    own += look_at_jobs(config, [*zip(names, (files[config.users], *hosts), strict=True)])
     step_files, not_read = read_workflow_files(config)
     sink_files = {**sink_files, **step_files}
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]

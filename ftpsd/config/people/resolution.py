@@ -20,9 +20,19 @@ from ftpsd.values.rule import Rule
 
 
 def resolved(entries: UsersFile) -> dict[str, UserRecord]:
-    """Return the users of a file in which every name that is referred to is there."""
+    """Return the users of a file in which every name that is referred to is there, without those from a source."""
     roles = Roles(entries.roles)
-    return {name: _record(name, entry, entries, roles) for name, entry in entries.users.items()}
+    users = entries.users.items()
+    return {name: _record(name, entry, entries, roles) for name, entry in users if entry.source is None}
+
+
+def factor_of(entry: UserEntry) -> SecondFactor | None:
+    """Return the second factor that *entry* itself has; one without a secret where it is only required."""
+    written = entry.second_factor
+    if written is None:
+        return None
+    made = written.recovery_made
+    return SecondFactor(written.totp or None, written.recovery, None if made is None else made.timestamp())
 
 
 class Roles:
@@ -122,10 +132,9 @@ def _accept(found: list[Layer[Given]], mounts: Layer[Given] | None, roles: Roles
 
 def _second_factor(entry: UserEntry, found: list[Layer[Given]]) -> SecondFactor | None:
     """Return the user's factor; one without a secret where a role or group asks for it, which no user can undo."""
-    written = entry.second_factor
-    if written is not None:
-        made = written.recovery_made
-        return SecondFactor(written.totp or None, written.recovery, None if made is None else made.timestamp())
+    own = factor_of(entry)
+    if own is not None:
+        return own
     is_needed = any(as_checked(layer, "second_factor") is not None for _, layer in found)
     return SecondFactor() if is_needed else None
 

@@ -35,6 +35,8 @@ from ftpsd.values.login.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
 
 MAX_NAME: Final = 255
+# Keys of a user that a source says, so that the users file does not say them of a user from there.
+OF_SOURCE: Final = ("password", "home", "group", "role", "rules", "mounts", "stored_encoding", "encryption")
 
 
 def check_permissions(value: object) -> frozenset[Permission]:
@@ -138,12 +140,13 @@ class GroupEntry(Given):
 
 
 class UserEntry(Given):
-    """One user as written."""
+    """One user as written; of a user from a *source* what this machine adds to the source's word."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["home"]}, {"required": ["group"]}, {"required": ["role"]}]}
+        json_schema_extra={"anyOf": [{"required": [key]} for key in ("home", "group", "role", "source")]}
     )
 
+    source: Literal["ldap", "pam", "http"] | None = None
     password: Annotated[Password | None, Field(repr=False)] = None
     certificates: tuple[CertificateEntry, ...] = ()
     second_factor: SecondFactorField = None
