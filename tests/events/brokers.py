@@ -50,7 +50,8 @@ class NATSServer:
         with open(self.folder / "log", "ab") as log:
             command = [self._program, "--config", str(self.folder / "nats.conf"), *port]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        eventually(lambda: list(self.folder.glob("*.ports")), "the NATS server", 30)
+        # The file is there before what is in it.
+        eventually(lambda: [each for each in self.folder.glob("*.ports") if "}" in each.read_text()], "NATS", 30)
         (file,) = self.folder.glob("*.ports")
         self.port = int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
 
