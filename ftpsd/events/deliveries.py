@@ -80,6 +80,8 @@ class Deliveries:
         self._tell = tell
         self._count = count
         self._means = Means(store, reactor, names, tell, stepped)
+        self.readers: Callable[[], tuple[str, ...]] = tuple
+        """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
         self._courses: dict[str, Course] = {}
@@ -209,7 +211,7 @@ class Deliveries:
         if settings is None:
             return
         before = self._reactor.seconds() - settings.keep
-        sinks = [*self._courses]
+        sinks = [*self._courses, *self.readers()]
 
         def pruned(found: tuple[int, int]) -> Deferred[None] | None:
             count, lost = found

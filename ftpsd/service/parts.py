@@ -33,6 +33,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.service.changing.rehashing import Rehashing
@@ -103,6 +104,8 @@ class Parts:
             self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
         )
         self.ledger.recorded = self.deliveries.poke
+        self.lookout = Lookout(self.state, reactor, self.bus)
+        self.deliveries.readers = lambda: self.lookout.reader
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.logs = LogSet(config, failed, share.audit_turn, chain)
         marked = (lambda sink: sink) if Duty.TELL in share.duties else _of_sessions
@@ -217,6 +220,7 @@ class Parts:
         )
         if Duty.DELIVER in self.duties:
             self.metrics.watch_events(self.deliveries.lengths, self.deliveries.ages, self.deliveries.dead)
+            self.metrics.watch_expectations(self.lookout.states)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
 

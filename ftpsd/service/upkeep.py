@@ -19,6 +19,7 @@ from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
@@ -86,6 +87,7 @@ class Upkeep:
         every(STATE_INTERVAL, parts.ledger.look)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
+            every(LOOKOUT_INTERVAL, parts.lookout.look)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -126,7 +128,10 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
-        events = {"events": parts.deliveries.status()} if Duty.DELIVER in parts.duties else {}
+        is_delivering = Duty.DELIVER in parts.duties
+        events = {"events": parts.deliveries.status()} if is_delivering else {}
+        if is_delivering and self._serving.loaded.config.expectations:
+            events["expectations"] = parts.lookout.status()
         return {
             "version": __version__,
             "listeners": self._describe(),

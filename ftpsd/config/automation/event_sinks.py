@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
 
@@ -27,7 +27,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.sources.source_sections import URL
 from ftpsd.config.units import describe
 
-EventName = Literal[
+RecordName = Literal[
     "file-stored",
     "file-copied",
     "files-combined",
@@ -37,6 +37,15 @@ EventName = Literal[
     "upload-refused",
     "login-refused",
 ]
+# Always recorded where anything is expected.
+OutcomeName = Literal[
+    "expectation-on-time",
+    "expectation-late",
+    "expectation-invalid",
+    "expectation-missing",
+    "expectation-warning",
+]
+OUTCOMES: Final = frozenset(get_args(OutcomeName))
 # The fields that a template of a program may name; each is one word of an argument, whatever is in it.
 FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
@@ -76,7 +85,8 @@ SinkName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 Temporary = Annotated[str, PlainValidator(check_temporary), WithJsonSchema(_text("^[^/]{1,255}$"))]
 Argument = Annotated[str, PlainValidator(check_argument), WithJsonSchema({"type": "string"})]
 Arguments = Annotated[tuple[Argument, ...], AfterValidator(check_filled), NotEmpty]
-Names = Annotated[tuple[EventName, ...], AfterValidator(check_filled), NotEmpty]
+Names = Annotated[tuple[RecordName | OutcomeName, ...], AfterValidator(check_filled), NotEmpty]
+RecordNames = Annotated[tuple[RecordName, ...], AfterValidator(check_filled), NotEmpty]
 Kept = Annotated[StrictInt, Field(ge=1000, le=10_000_000)]
 
 
@@ -101,7 +111,7 @@ class EventSink(Section):
 class Events(Section):
     """The ledger of events, and its sinks."""
 
-    record: Names = ("file-stored", "file-copied", "files-combined")
+    record: RecordNames = ("file-stored", "file-copied", "files-combined")
     temporary: tuple[Temporary, ...] = TEMPORARY
     temporary_for: Duration = 86400.0
     keep: DurationOrZero = 2_592_000.0
