@@ -364,6 +364,7 @@ class MemorySink:
         self.offset = begun.start
         self.sha256: str | None = None
         self.conversion = None
+        self.is_hidden = False
 
     def write(self, data: memoryview) -> None:
         """Add *data*."""

@@ -314,7 +314,7 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """An upload has ended, whatever its *result*; *sent_path* is what its client calls it, where gpg has changed it."""
+    """An upload has ended; *sent_path* is its client's, where gpg has changed it. A *hidden* one is not there yet."""
 
     event = "file-stored"
     path: str
@@ -328,6 +328,7 @@ class FileStored(Event):
     sent_path: str | None = None
     sent_sha256: str | None = None
     signed_by: str | None = None
+    hidden: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,11 +361,12 @@ class FileDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileRenamed(Event):
-    """A file or directory was renamed."""
+    """A file was renamed, or a *kind* of something else."""
 
     event = "file-renamed"
     old: str
     new: str
+    kind: Literal["directory"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,11 +440,7 @@ class QuotaExceeded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StorageFailed(Event):
-    """
-    The storage itself failed (I/O error, disk full); requests beyond a quota are another event.
-
-    *operation* is the verb of the command that failed.
-    """
+    """The storage itself failed (I/O error, disk full), not a quota, in *operation*, the verb of the command."""
 
     event = "storage-failed"
     operation: str

@@ -21,6 +21,7 @@ from ftpsd.audit import events
 from ftpsd.audit.counting import Counters, Gauges, Histograms
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.audit.topics import job_events
 from ftpsd.audit.topics.accept_events import UploadRefused
 from ftpsd.audit.topics.encryption_events import FileDamaged
 from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
@@ -83,6 +84,7 @@ class Metrics:
             form=NAME,
         )
         self._add_expectations()
+        self._add_jobs()
         ProcessCollector(registry=registry)
 
     def __call__(self, event: Event, seconds: float) -> None:
@@ -143,6 +145,12 @@ class Metrics:
         """Read how many windows of expectations are in which state ("waiting", "invalid", "missing") from *read*."""
         self._readings.watch("ftpsd_expectations", "Windows in which files are to come.", "state", read)
 
+    def watch_jobs(self, running: Reading, successes: Reading) -> None:
+        """Read whether each job runs, and when it has last ended well as Unix time."""
+        self._readings.watch("ftpsd_job_running", "1 while the job runs.", "job", running)
+        name = "ftpsd_job_last_success_timestamp_seconds"
+        self._readings.watch(name, "When the job has last ended well.", "job", successes)
+
     def watch_certificates(self, read: Reading) -> None:
         """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
@@ -156,6 +164,10 @@ class Metrics:
     def watch_holds(self, read: Callable[[], int]) -> None:
         """Read how many legal holds there are from *read*."""
         self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
+
+    def watch_data_keys(self, read: Reading) -> None:
+        """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
+        self._readings.watch("ftpsd_data_keys", "Keys of encrypted directories.", "state", read)
 
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
@@ -187,6 +199,18 @@ class Metrics:
         self._on(events.Started, taken)
         self._on(events.Reloaded, taken)
         self._on(events.ReloadFailed, lambda _event, _seconds: good.set(0))
+
+    def _add_jobs(self) -> None:
+        runs = Children(self._counter("job_runs", "Runs of jobs that have ended.", "job", "result"), form=NAME)
+        files = Children(self._counter("job_files", "Files that jobs have moved.", "job"), form=NAME)
+        moved = Children(self._counter("job_bytes", "Bytes of these files.", "job"), form=NAME)
+
+        def ended(event: job_events.JobEnded, _seconds: float) -> None:
+            runs[event.job, event.result].inc()
+            files[event.job].inc(event.files)
+            moved[event.job].inc(event.bytes)
+
+        self._on(job_events.JobEnded, ended)
 
     def _add_sessions(self) -> None:
         connections = Children(

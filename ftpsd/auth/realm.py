@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -132,6 +133,7 @@ class Realm:
         places: HeldPlaces | None = None,
     ) -> None:
         self._host = host
+        self._is_for_jobs = False
         self._gates = gates
         self._contents = contents or Contents()
         self._places = places
@@ -140,6 +142,12 @@ class Realm:
         self._symlinks = symlinks
         self._pgp = pgp
         self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
+
+    def for_jobs(self) -> Realm:
+        """Return a realm of the same trees for jobs, which have all rights, and unfinished uploads of their own."""
+        twin = copy(self)
+        twin._is_for_jobs = True
+        return twin
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
     def requestAvatar(  # type: ignore[override]
@@ -161,6 +169,9 @@ class Realm:
 
     def _enter(self, user: UserRecord) -> Deferred[Granted]:
         result: Deferred[Granted] = Deferred(lambda _: None)
+        if self._is_for_jobs:
+            mounts = tuple(replace(mount, rules=None) for mount in user.mounts)
+            user = replace(user, rules=None, mounts=mounts)
 
         def opened(storage: Storage) -> None:
             if result.called:
@@ -228,7 +239,7 @@ class Realm:
     def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
         gate, holding = self._uploads.gate, self._uploads.holding
-        if self._gates is not None:
+        if self._gates is not None and self._gates.has_rules_for(user):
             gate = self._gates.of_tree(self._host, user, tree)
         if self._places is not None:
             holding = self._places.of(*shown_to(user, self._host, tree))
@@ -236,6 +247,8 @@ class Realm:
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
+        if self._is_for_jobs:
+            return f"{self._host}\n{user.name}\njob"
         return f"{self._host}\n{user.name}" if self._host else user.name
 
     def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:

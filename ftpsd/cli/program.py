@@ -34,6 +34,7 @@ from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
 from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
+from ftpsd.cli.running.job_commands import jobs
 from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
@@ -97,7 +98,7 @@ def main() -> None:
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, expect)
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
 for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
@@ -184,7 +185,10 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     from ftpsd.values.path import PathError, VirtualPath
     from ftpsd.values.permission import Permission
 
-    users = load_users(users_file(config, None, host)).users
+    people = load_users(users_file(config, None, host))
+    users = people.users
+    if (entry := people.from_sources.get(user)) is not None:
+        raise click.UsageError(f"{user} is a user of {entry.source}, which says the role and the rules, if any.")
     if user not in users:
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if action not in list(Permission):

@@ -60,7 +60,7 @@ async def stor(session: Session, argument: str) -> Reply:
     path = session.resolve(argument)
     offset, end = session.parameters.take_range()
     if end is None:
-        return await _store(session, path, Terms(offset=offset))
+        return await _store(session, path, Terms(offset=offset, may_hide=True))
     if not session.storage.traits(path).is_atomic:
         raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
     sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
@@ -81,7 +81,7 @@ async def stou(session: Session, argument: str) -> Reply:
     """Upload a file under a name the server makes unique."""
     _refuse_range(session)
     path = session.resolve(argument) if argument.strip() else session.parameters.directory / "upload"
-    return await _store(session, path, Terms(unique=True))
+    return await _store(session, path, Terms(unique=True, may_hide=True))
 
 
 @family.command("ABOR", needs=Needs.LOGIN, rfc="959", interrupts=Interrupts.ABORTS)
@@ -191,6 +191,8 @@ def _stored_event(session: Session, sink: Sink) -> MakeEvent:
         sha256 = sink.sha256 if result is Result.COMPLETE else None
         path = str(sink.path)
         stored = FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
+        if sink.is_hidden and result is Result.COMPLETE:
+            stored = replace(stored, hidden=True)
         if (sent := sink.conversion) is None:
             return stored
         return replace(stored, sent_path=str(sent.sent_as), sent_sha256=sent.sha256, signed_by=sent.signer)

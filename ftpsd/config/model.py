@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.automation.event_sinks import Events
 from ftpsd.config.automation.expectation_sections import Expectation
+from ftpsd.config.automation.job_sections import Job
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import Mail, Workflow
 from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
@@ -279,6 +280,7 @@ class Metrics(Section):
     address: Address = "127.0.0.1"
     port: Port = 9121
     names: SpokenNames = "auto"
+    sessions: Switch = False
 
 
 class ControlGroups(Section):
@@ -336,6 +338,7 @@ class Config(Section):
     workflows: tuple[Workflow, ...] = ()
     mail: Mail | None = None
     partners: tuple[Partner, ...] = ()
+    jobs: tuple[Job, ...] = ()
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()

@@ -40,6 +40,15 @@ MIGRATIONS: Final = (
         " changed REAL NOT NULL, data TEXT NOT NULL, PRIMARY KEY (workflow, id)) WITHOUT ROWID",
         "CREATE INDEX runs_changed ON runs (changed)",
     ),
+    # 4: jobs (ftpsd/jobs): their runs, of which one of each job may be under way, and the files they know.
+    (
+        "CREATE TABLE job_runs (id TEXT PRIMARY KEY, job TEXT NOT NULL, state TEXT NOT NULL, started REAL NOT NULL,"
+        " ended REAL, data TEXT NOT NULL)",
+        "CREATE UNIQUE INDEX job_runs_one ON job_runs (job) WHERE state = 'running'",
+        "CREATE INDEX job_runs_started ON job_runs (job, started)",
+        "CREATE TABLE job_files (job TEXT NOT NULL, path BLOB NOT NULL, mark TEXT NOT NULL, step TEXT NOT NULL,"
+        " changed REAL NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, path)) WITHOUT ROWID",
+    ),
 )
 VERSION: Final = len(MIGRATIONS)
 # The kind of the one fact, without a key, that says when the file was begun: a Unix time.

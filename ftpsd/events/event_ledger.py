@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.events import Event, FileRenamed, FileSent
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.keeping import NotKept, Occurrence
+from ftpsd.audit.topics.accept_events import QuarantineReleased, UploadPublished
 from ftpsd.config.automation.event_sinks import Events
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
@@ -41,6 +42,8 @@ from ftpsd.workers import PoolBusy, Workers
 MOST_UNSETTLED: Final = 10_000
 RENAMED: Final = FileRenamed.event
 STORED: Final = "file-stored"
+# A file that was uploaded some time ago is there now: for those who want to know of uploads, too.
+PUBLICATIONS: Final = frozenset({UploadPublished.event, QuarantineReleased.event})
 
 log = Logger()
 
@@ -77,9 +80,14 @@ class Ledger:
 
     def keeps(self, event: Event, /) -> bool:
         """Return whether *event* is recorded, or may free an upload that is held."""
-        if getattr(event, "result", Result.COMPLETE) is not Result.COMPLETE:
-            return False
-        return event.event in self._names or (isinstance(event, FileRenamed) and self._is_temporary(event.old))
+        if getattr(event, "result", Result.COMPLETE) is not Result.COMPLETE or getattr(event, "hidden", None):
+            return False  # it is not there, or not yet
+        if event.event in self._names or (event.event in PUBLICATIONS and STORED in self._names):
+            return True
+        # What is held below a directory goes on its way with it.
+        return isinstance(event, FileRenamed) and (
+            self._is_temporary(event.old) or (event.kind is not None and self._temporary is not None)
+        )
 
     def intend(self, occurrence: Occurrence, trace: Trace, /) -> Deferred[None]:
         """Write down that *occurrence* is about to be true."""
@@ -152,14 +160,21 @@ class Ledger:
         if trace is None:
             return lambda connection: tables.record(connection, draft, None, _keys_of(event))
         if draft.event == RENAMED:
-            path = json.loads(draft.data)["new"]
-            is_recorded, is_held = RENAMED in self._names, self._is_temporary(path)
-            return lambda connection: tables.rename(
-                connection, draft, trace, path, is_recorded=is_recorded, is_held=is_held
-            )
+            return self._renaming(draft, trace)
         if draft.event == STORED and self._is_temporary(json.loads(draft.data)["path"]):
             return partial(_call, tables.hold, draft, trace)
         return partial(_call, tables.record, draft, trace)
+
+    def _renaming(self, draft: Draft, trace: Trace) -> Callable[..., None]:
+        data = json.loads(draft.data)
+        is_recorded = RENAMED in self._names
+        if data.get("kind"):
+            return partial(_call, partial(tables.rename_directory, is_recorded=is_recorded), draft, trace)
+        path = data["new"]
+        is_held = self._is_temporary(path)
+        return lambda connection: tables.rename(
+            connection, draft, trace, path, is_recorded=is_recorded, is_held=is_held
+        )
 
     def _is_temporary(self, path: str) -> bool:
         return self._temporary is not None and self._temporary.match(path.rpartition("/")[2]) is not None

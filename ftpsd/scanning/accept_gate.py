@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -24,14 +24,14 @@ from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.engines.icap import Icap
 from ftpsd.scanning.engines.program_check import Program
 from ftpsd.scanning.judgements import judged, to_note
-from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
+from ftpsd.scanning.quarantine import Custodian, Full, Origin, Quarantine, Record, replaced_by
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.source import READ_FILE
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.rules import component_matches
-from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.gating import Arrival, Refusal
 from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.rule import TREE
@@ -45,6 +45,8 @@ Names = Callable[[VirtualPath], Sequence[VirtualPath]]
 NOT_NOW = "The file could not be checked now, try again later."
 NOT_TAKEN = "The server does not take this file."
 HELD = "The file is held for inspection."
+# The verdict of a file that has none yet.
+WAITING = "waiting"
 
 
 def engine_at(address: EngineAddress, timeout: float, path: str = "/", processes: int = 1) -> Engine:
@@ -82,23 +84,40 @@ class AcceptGate:
 
     def watch(self, asked: VirtualPath, real: VirtualPath, /) -> list[Watcher]:
         """See `Gate.watch`."""
-        watchers: list[Watcher] = []
+        return [*self._watchers(self._holding(asked, real), self._shown(asked), real)]
+
+    def hide(self, asked: VirtualPath, real: VirtualPath, /) -> HiddenUpload | None:
+        """See `Gate.hide`: where a rule says so, its engines and its program are asked later."""
+        rules = self._holding(asked, real)
+        if not any(rule.accept == "hidden" for rule in rules):
+            return None
         path = self._shown(asked)
-        for rule in self._holding(asked, real):
+        watchers = [*self._watchers(rules, path, real, are_asked=lambda rule: rule.accept != "hidden")]
+        return HiddenUpload(self, watchers, path, real)
+
+    def _watchers(
+        self,
+        rules: Sequence[AcceptRule],
+        path: VirtualPath,
+        real: VirtualPath,
+        are_asked: Callable[[AcceptRule], bool] = lambda _: True,
+    ) -> Iterator[Watcher]:
+        """Yield what *rules* ask of an upload to *path*; engines and programs where *are_asked* says so."""
+        for rule in rules:
             require_name(rule, path.name)
             refuse = _Refusing(self, rule, path, real)
             if rule.max_size is not None:
-                watchers.append(Measure(rule.max_size, refuse))
+                yield Measure(rule.max_size, refuse)
             if rule.types:
-                watchers.append(TypeCheck(path.name, rule.types, refuse.for_type))
-            scanning, tell = self._parts.scanning, self._parts.tell
-            processes = self._parts.processes
+                yield TypeCheck(path.name, rule.types, refuse.for_type)
+            if not are_asked(rule):
+                continue
+            scanning, tell, processes = self._parts.scanning, self._parts.tell, self._parts.processes
             engines = [engine_at(address, scanning.timeout, str(path), processes) for address in rule.scan]
-            watchers += (Scan(engine, scanning.limit, rule.when_unavailable, refuse, tell) for engine in engines)
+            yield from (Scan(engine, scanning.limit, rule.when_unavailable, refuse, tell) for engine in engines)
             if rule.program:
                 program = Program(rule.program, scanning.timeout, self._environ(path))
-                watchers.append(Scan(program, None, rule.when_unavailable, refuse, tell))
-        return watchers
+                yield Scan(program, None, rule.when_unavailable, refuse, tell)
 
     def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
         """See `Gate.note`: the verdicts of the engines, which new signatures may make out of date."""
@@ -236,6 +255,41 @@ def require_name(rule: AcceptRule, name: str) -> None:
 def incident_number() -> str:
     """Return the number of a new incident, which nobody can guess."""
     return secrets.token_hex(5)
+
+
+class HiddenUpload:
+    """The custody of an upload to *path*, which is to lie at *real* when *gate* has judged it; see `Hiding`."""
+
+    def __init__(self, gate: AcceptGate, watchers: Sequence[Watcher], path: VirtualPath, real: VirtualPath) -> None:
+        self.watchers = watchers
+        self._gate = gate
+        self._path = path
+        self._real = real
+
+    def take(self, arrival: Arrival, place: Place, fd: int, /) -> None:
+        """See `Hiding.take`."""
+        origin, replaced = self._gate.origin, arrival.replaced
+        record = Record(
+            incident_number(),
+            time.time(),
+            origin.owner,
+            origin.host,
+            origin.tree,
+            str(self._path),
+            str(self._real),
+            arrival.size,
+            arrival.sha256,
+            WAITING,
+            "",
+            "",
+            "",
+            "" if replaced is None else replaced_by(replaced.st_mtime_ns),
+            arrival.may_replace,
+        )
+        try:
+            self._gate.parts.quarantine.hidden.take(record, place, fd)
+        except Full:
+            raise StorageError(Kind.UNJUDGED, why="too many uploads wait for their verdicts") from None
 
 
 class Measure:

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from ftpsd.scanning.verdict import Verdict, Word
 from ftpsd.storage.uploads.note import MOST_NOTED
 
+# The verdict of the operator who has released a file, whatever engines say.
+RELEASED = "released"
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

@@ -19,8 +19,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ftpsd.storage.disk.syscalls import copy_range, write_all
 from ftpsd.storage.disk.walk import Place
@@ -69,6 +70,7 @@ class Record:
     signatures: str
     found: str
     replaces: str = ""
+    may_replace: bool = True
 
 
 class Full(Exception):
@@ -78,9 +80,34 @@ class Full(Exception):
 class Quarantine:
     """The quarantine in *directory*, of at most *most* bytes."""
 
-    def __init__(self, directory: Path, most: int) -> None:
+    def __init__(self, directory: Path, most: int, outer: Path | None = None) -> None:
         self.directory = directory
         self.most = most
+        self._outer = outer
+
+    @property
+    def hidden(self) -> Quarantine:
+        """The files that wait for their verdict, in a directory of their own in this one, and with a bound like its."""
+        return Quarantine(self.directory / "hidden", self.most, self.directory)
+
+    def change(self, record: Record) -> None:
+        """Put *record* in the place of the one with its incident, in one rename. Raises: OSError."""
+        with self._locked() as directory:
+            name, new = record.incident + _RECORD, record.incident + ".new"
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=directory)
+            self._write(directory, record, new)
+            os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+
+    @contextmanager
+    def place_of(self, incident: str) -> Iterator[Place]:
+        """Lend the place of the file of *incident*."""
+        directory = os.open(self.directory, _DIRECTORY)
+        try:
+            yield Place(directory, (incident + _HELD).encode(), VirtualPath(()))
+        finally:
+            os.close(directory)
 
     def take(self, record: Record, place: Place, fd: int) -> None:
         """
@@ -147,6 +174,11 @@ class Quarantine:
             os.fsync(directory)
         return True
 
+    def remove_record(self, incident: str) -> None:
+        """Remove the record of *incident*, whose file has gone elsewhere. Raises: OSError."""
+        with self._locked() as directory, suppress(FileNotFoundError):
+            os.unlink(incident + _RECORD, dir_fd=directory)
+
     def sweep(self, keep: float, stays: Callable[[Record], bool] = lambda _: False) -> list[Record]:
         """
         Remove files that have been there for *keep* seconds, and what a crash has left; return their records.
@@ -181,8 +213,10 @@ class Quarantine:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         """Hold the directory, made where it is missing; its descriptor is the lock."""
-        with suppress(FileExistsError):
-            os.mkdir(self.directory, 0o700)
+        for missing in (self._outer, self.directory):
+            if missing is not None:
+                with suppress(FileExistsError):
+                    os.mkdir(missing, 0o700)
         directory = os.open(self.directory, _DIRECTORY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
@@ -199,8 +233,8 @@ class Quarantine:
         return len(sizes), sum(sizes)
 
     @staticmethod
-    def _write(directory: int, record: Record) -> None:
-        fd = os.open(record.incident + _RECORD, _NEW, 0o600, dir_fd=directory)
+    def _write(directory: int, record: Record, name: str | None = None) -> None:
+        fd = os.open(name or record.incident + _RECORD, _NEW, 0o600, dir_fd=directory)
         try:
             write_all(fd, memoryview(json.dumps(asdict(record), indent=1).encode()))
             os.fsync(fd)
@@ -216,7 +250,7 @@ class Quarantine:
         with open(fd, "rb") as file:
             try:
                 data = json.loads(file.read(1 << 20))
-                return Record(**{each.name: data[each.name] for each in fields(Record)})
+                return Record(**{each.name: data[each.name] for each in fields(Record) if _is_told(each, data)})
             except (ValueError, KeyError, TypeError):
                 return None
 
@@ -233,6 +267,11 @@ class Quarantine:
             raise
         finally:
             os.close(target)
+
+
+def _is_told(each: Field[Any], data: dict[str, Any]) -> bool:
+    """Return whether a field is in a record; those that came later need not be."""
+    return each.name in data or each.default is MISSING
 
 
 class Custodian:

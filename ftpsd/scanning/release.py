@@ -1,21 +1,39 @@
 """
-The release of a refused file: it is published under the name it was refused for, by the rules of any upload there.
+The release of a refused or hidden file: it is published under the name it came for, by the rules of any upload there.
 
-It replaces the file that it was to replace then, and no other, unless that is forced. The operator's word stands for
-the gate's; no rule is asked again.
+It replaces the file that it was to replace then, and no other, unless that is forced. No rule is asked again: there is
+a verdict, or the operator's word stands for it, which is noted with the file, so that no rescan takes it again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ftpsd.scanning.judgements import Judgement, to_note
 from ftpsd.scanning.quarantine import Record, replaced_by
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.disk.content import PLAIN, Content
+from ftpsd.storage.uploads.gating import Open
+from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.values.path import VirtualPath
 
 _PIECE = 1 << 20
 
 
-def publish_held(record: Record, held: int, tree: Storage, *, is_forced: bool, content: Content = PLAIN) -> None:
+class Noting(Open):
+    """The gate of a tree into which a file with *judgements* is published: it is open, and notes them."""
+
+    def __init__(self, judgements: Sequence[Judgement]) -> None:
+        self._judgements = judgements
+
+    def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
+        """Return them."""
+        return to_note(sha256, self._judgements)
+
+
+def publish_held(
+    record: Record, held: int, tree: Storage, *, is_forced: bool = False, content: Content = PLAIN
+) -> None:
     """
     Publish the file of *record*, open as *held*, in its *tree*. Blocks for as long as a copy takes.
 
@@ -45,6 +63,6 @@ def _terms(record: Record, tree: Storage, path: VirtualPath, *, is_forced: bool)
         if error.kind is not Kind.NOT_FOUND:
             raise
         return Terms(resumable=False, durable=True, may_replace=False)
-    if replaced_by(there.modified_ns) != record.replaces:
+    if not record.may_replace or replaced_by(there.modified_ns) != record.replaces:
         raise StorageError(Kind.EXISTS, path)
     return Terms(resumable=False, durable=True, over_same=True)

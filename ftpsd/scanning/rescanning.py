@@ -23,7 +23,7 @@ from pathlib import Path
 from ftpsd.config.accept.accept_rules import Unavailable
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.accept_gate import AcceptGate, engine_at, incident_number
-from ftpsd.scanning.judgements import Judgement, judged, of_note, to_note
+from ftpsd.scanning.judgements import RELEASED, Judgement, judged, of_note, to_note
 from ftpsd.scanning.quarantine import Custodian
 from ftpsd.scanning.scan import FOUND, Scan
 from ftpsd.scanning.verdict import Verdict, Word
@@ -208,8 +208,9 @@ class Rescan:
         progress, before, content = self.progress, os.fstat(fd), tree.content
         size = content.length(before.st_size)
         known = of_note(stored_note(fd, content), stored_digest(fd, before, content))
+        is_released = any(each.verdict == RELEASED for each in known.values())
         due = [engine for engine in engines if self._is_all or not self._is_current(engine, known)]
-        if not due:
+        if is_released or not due:
             progress.current += 1
             progress.bytes += size
             return

@@ -26,6 +26,7 @@ from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
 from ftpsd.scanning.verdict import Verdict
 from ftpsd.service.building.client_policies import client_policies
+from ftpsd.service.building.job_means import job_means
 from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.building.upload_policy import upload_policy
 from ftpsd.service.building.vaults import make_vault
@@ -63,6 +64,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
     parts.ledger.use(config.events)
+    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
     keys = None if config.key_home is None else KeyHome(config.key_home)
     workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
     parts.deliveries.use(config.events, loaded.sink_files, workflows)
@@ -124,7 +126,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
-    gates = gates_of(config, parts) if config.accept else None
+    gates = gates_of(config, parts)
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 
@@ -150,7 +152,8 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
-        splits = has_second_factors(users.users.values()) or "http" in section.accounts
+        added = any(entry.second_factor is not None for entry in users.from_sources.values())
+        splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
         checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])

@@ -18,6 +18,7 @@ from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.metrics import Metrics
 from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, Rescanned
 from ftpsd.audit.topics.encryption_events import FileDamaged
+from ftpsd.audit.topics.job_events import JobEvent
 from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.retention_events import RetentionEvent
 from ftpsd.audit.topics.state_events import StateFailed, StateRestored
@@ -36,6 +37,7 @@ from ftpsd.data.ports import PassivePorts
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
+from ftpsd.jobs.job_runner import JobRunner
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
@@ -72,6 +74,7 @@ OF_ONE_PROCESS = (
     | QuarantinePurged
     | Rescanned
     | RetentionEvent
+    | JobEvent
 )
 
 log = Logger()
@@ -106,6 +109,7 @@ class Parts:
         self.ledger.recorded = self.deliveries.poke
         self.lookout = Lookout(self.state, reactor, self.bus)
         self.deliveries.readers = lambda: self.lookout.reader
+        self.jobs = JobRunner(self.state, self.bus, self.files, reactor)
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.logs = LogSet(config, failed, share.audit_turn, chain)
         marked = (lambda sink: sink) if Duty.TELL in share.duties else _of_sessions
@@ -150,10 +154,12 @@ class Parts:
         self.state.start()
         if Duty.DELIVER in self.duties:
             self.deliveries.start()
+            self.jobs.start()
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
         self.accounts.stop()
+        self.jobs.stop()
         self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
@@ -221,6 +227,7 @@ class Parts:
         if Duty.DELIVER in self.duties:
             self.metrics.watch_events(self.deliveries.lengths, self.deliveries.ages, self.deliveries.dead)
             self.metrics.watch_expectations(self.lookout.states)
+            self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
 

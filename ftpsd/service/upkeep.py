@@ -6,6 +6,7 @@ counts the homes with a quota.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.scanning.quarantine import Quarantine, Record
+from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
+from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
+from ftpsd.service.hiding.hidden_uploads import HiddenUploads
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
@@ -67,6 +71,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
@@ -87,7 +92,7 @@ class Upkeep:
         every(STATE_INTERVAL, parts.ledger.look)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
-            every(LOOKOUT_INTERVAL, parts.lookout.look)
+            every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -97,9 +102,11 @@ class Upkeep:
             every(KEYS_INTERVAL, self._look_at_keys)
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
+            parts.metrics.watch_data_keys(lambda: self._data_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
-            every(SWEEP_INTERVAL, self._tend_data_keys)
+            every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
+            every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -128,10 +135,11 @@ class Upkeep:
     def status(self) -> Mapping[str, object]:
         """Return the contents of the status page."""
         parts, certificate = self._serving.parts, self._serving.runtime.certificate
-        is_delivering = Duty.DELIVER in parts.duties
-        events = {"events": parts.deliveries.status()} if is_delivering else {}
-        if is_delivering and self._serving.loaded.config.expectations:
-            events["expectations"] = parts.lookout.status()
+        events = {}
+        if Duty.DELIVER in parts.duties:
+            events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
+            if self._serving.loaded.config.expectations:
+                events["expectations"] = parts.lookout.status()
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -141,8 +149,9 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             **events,
-            **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
+            **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
+            "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
@@ -156,8 +165,25 @@ class Upkeep:
         newest = (f"{name}: {each.newest.number.hex()}" for name, each in key_sets(keys).items())
         return {"newest master keys": ", ".join(newest)}
 
+    def _keeping(self) -> dict[str, object]:
+        """Return what the one process knows that looks after keys and lets files go."""
+        told: dict[str, object] = {"legal holds": self._holds}
+        if self._data_keys:
+            told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
+        if self._key_days:
+            days = min(self._key_days.values())
+            told["OpenPGP keys"] = "none expires" if days == float("inf") else f"the first expires in {days:.0f} days"
+        if self._serving.loaded.config.retention:
+            told["retention"] = self.retaining.last
+        return told
+
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _look_out(self) -> Deferred[None] | None:
+        """Tell of files that have come or not, once the sinks are there that are to get it."""
+        parts = self._serving.parts
+        return parts.lookout.look() if parts.deliveries.has_turn else None
 
     def _settle(self) -> Deferred[None] | None:
         """Find out what became of what processes that have died were about to do."""
@@ -217,9 +243,16 @@ class Upkeep:
         section = self._serving.loaded.config.encryption
         if section is None:
             return None
-        files = KeyFiles(section.data_keys, section.copy_of_data_keys)
+        files, state = KeyFiles(section.data_keys, section.copy_of_data_keys), self._serving.parts.state
 
-        def tended(names: list[str]) -> None:
+        def tended(told: tuple[list[str], int, int]) -> None:
+            names, present, lost = told
+            self._data_keys = {"present": present, "lost": lost}
+            if lost:
+                text = "encryption: {lost} data keys are lost from {place}, and their files; bring them from a backup"
+                log.error(text, lost=lost, place=str(section.data_keys))
+            elif state.is_configured and present:
+                state.run(note_begun, str(section.data_keys)).addErrback(lambda _: None)
             for name in names:
                 log.warn("encryption: {name} was missing in one directory of data keys, and is back", name=name)
 
@@ -256,7 +289,7 @@ class Upkeep:
         def stays(record: Record) -> bool:
             return parts.holdings.on_refused(record.owner, record.path) is not None
 
-        return parts.upkeep.run(quarantine.sweep, section.keep, stays).addCallbacks(
+        return parts.upkeep.run(_sweep_held, quarantine, section.keep, stays).addCallbacks(
             tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
         )
 
@@ -266,10 +299,21 @@ def purged(record: Record, account: str) -> QuarantinePurged:
     return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
 
 
-def _tend(files: KeyFiles) -> list[str]:
-    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left."""
+def _sweep_held(quarantine: Quarantine, keep: float, stays: Callable[[Record], bool]) -> list[Record]:
+    """Remove what is older than *keep* seconds; of hidden uploads, which wait for their verdict, leftovers alone."""
+    quarantine.hidden.sweep(math.inf)
+    return quarantine.sweep(keep, stays)
+
+
+def _tend(files: KeyFiles) -> tuple[list[str], int, int]:
+    """
+    Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left.
+
+    Return the files that are back, and how many keys are there and are lost.
+    """
     files.finish_destroying()
-    return files.repair()
+    repaired, tombs, names = files.repair(), files.tombs(), set(files.names())
+    return repaired, len(names - tombs), len(files.registered() - tombs - names)
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

@@ -204,6 +204,7 @@ class Terms:
     may_create: bool = True  # False: no such file is NOT_FOUND
     over_same: bool = False  # True: published only over the very file that it began with, unchanged; else BUSY
     durable: bool = False  # True: on the disk when commit() returns, also where the storage leaves that to the system
+    may_hide: bool = False  # True: it may be taken before it has been judged, where the gate says so
     is_sealed: bool = False  # True: the bytes are an encrypted form; the opener has the plain ones watched
 
     def under_new_name(self) -> Terms:
@@ -265,6 +266,10 @@ class Sink(Protocol):
     @property
     def conversion(self) -> Conversion | None:
         """What is done with the bytes; None: they are stored as they come."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether commit() leaves it invisible, to get its name when it has been judged."""
 
     def write(self, data: memoryview) -> bool | None:
         """

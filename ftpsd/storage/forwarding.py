@@ -214,6 +214,7 @@ class ForwardingSink:
         self.offset = inner.offset
         self.sha256 = inner.sha256
         self.conversion = inner.conversion
+        self.is_hidden = inner.is_hidden
         if self.conversion is not None:
             self.conversion.sent_as = storage.outward(self.conversion.sent_as)
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -35,12 +36,13 @@ class Site:
     words: dict[bytes, bytes] = field(default_factory=dict)
     shown: list[bytes] = field(default_factory=list)
     room: int = 1 << 20
+    accept: Literal["judged", "hidden"] = "judged"
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
         self.root.mkdir()
         self.engine = ClamdLike(self.folder, self._serve)
-        rules = [AcceptRule(paths=("/in/**",), scan=(self.engine.address,))]
+        rules = [AcceptRule(paths=("/in/**",), scan=(self.engine.address,), accept=self.accept)]
         self.quarantine = Quarantine(self.folder / "held", self.room)
         parts = GateParts(Scanning(timeout=5), self.quarantine, lambda *_: None)
         view = View(self.root, ROOT, "utf-8")

@@ -32,6 +32,18 @@ class UploadRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UploadPublished(Event):
+    """An upload that was hidden has been judged, *seconds* after it had come in, and is there as *path* from now on."""
+
+    event = "upload-published"
+    path: str
+    incident: str
+    bytes: int
+    seconds: float
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FileQuarantined(Event):
     """
     `ftpsd rescan` has found something in the stored file *path* of *owner*; the words are those of `UploadRefused`.

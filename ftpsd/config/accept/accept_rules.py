@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonS
 from ftpsd.config.accept.engines import EngineField
 from ftpsd.config.fields import Duration, FilePath, NotEmpty, Room, Section, check_filled
 from ftpsd.config.parsing.document import Key
-from ftpsd.config.people.user_entries import check_pattern
+from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.units import describe
 
 Policy = Literal["refuse", "accept", "quarantine"]
@@ -109,6 +109,7 @@ class AcceptRule(Section):
         Field(default=Unavailable(), json_schema_extra={"default": "refuse"})
     )
     on_refusal: Literal["quarantine", "discard"] = "quarantine"
+    accept: Literal["judged", "hidden"] = "judged"
 
     @property
     def asks_something(self) -> bool:
@@ -117,10 +118,15 @@ class AcceptRule(Section):
 
 
 class Scanning(Section):
-    """The patience with engines, in seconds, and the bytes beyond which none of them is asked; None: any number."""
+    """
+    The patience with engines, in seconds, and the bytes beyond which none of them is asked; None: any number.
+
+    *hidden_for* is how many seconds a hidden upload waits for a verdict.
+    """
 
     timeout: Duration = 120.0
     limit: Room | None = None
+    hidden_for: Duration = 86400.0
 
 
 class QuarantineSection(Section):
@@ -141,3 +147,5 @@ def accept_contradictions(rules: tuple[AcceptRule, ...], mode: str) -> Iterator[
                 ("accept", number),
                 "asks nothing of a file; add scan, names, types, max_size or program, or remove it",
             )
+        elif rule.accept == "hidden" and not (rule.scan or rule.program):
+            yield ("accept", number, "accept"), "hides files until they are judged; add scan or program, or remove it"

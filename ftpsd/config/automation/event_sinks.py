@@ -34,7 +34,9 @@ RecordName = Literal[
     "file-sent",
     "file-deleted",
     "file-renamed",
+    "upload-published",
     "upload-refused",
+    "quarantine-released",
     "login-refused",
 ]
 # Always recorded where anything is expected.
@@ -45,7 +47,10 @@ OutcomeName = Literal[
     "expectation-missing",
     "expectation-warning",
 ]
+EventName = Literal[RecordName, OutcomeName]
 OUTCOMES: Final = frozenset(get_args(OutcomeName))
+# Uploads that were judged, or let go, some time after they had come in: on record where uploads are.
+PUBLISHED_LATER: Final = frozenset({"upload-published", "quarantine-released"})
 # The fields that a template of a program may name; each is one word of an argument, whatever is in it.
 FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
@@ -85,7 +90,7 @@ SinkName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 Temporary = Annotated[str, PlainValidator(check_temporary), WithJsonSchema(_text("^[^/]{1,255}$"))]
 Argument = Annotated[str, PlainValidator(check_argument), WithJsonSchema({"type": "string"})]
 Arguments = Annotated[tuple[Argument, ...], AfterValidator(check_filled), NotEmpty]
-Names = Annotated[tuple[RecordName | OutcomeName, ...], AfterValidator(check_filled), NotEmpty]
+Names = Annotated[tuple[EventName, ...], AfterValidator(check_filled), NotEmpty]
 RecordNames = Annotated[tuple[RecordName, ...], AfterValidator(check_filled), NotEmpty]
 Kept = Annotated[StrictInt, Field(ge=1000, le=10_000_000)]
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from cryptography import x509
 
-from ftpsd.config.automation.event_sinks import OUTCOMES, EventSink
+from ftpsd.config.automation.event_sinks import OUTCOMES, PUBLISHED_LATER, EventSink
 from ftpsd.config.automation.workflow_rules import WorkflowStep
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.model import Config
@@ -69,7 +69,9 @@ def why_not_recorded(config: Config, name: str) -> str | None:
     """Return why the event *name* never comes into the ledger, None for one that may."""
     if name in OUTCOMES:
         return None if config.expectations else f"{name} never happens without the section `expectations`"
-    if config.events is not None and name not in config.events.record:
+    record = () if config.events is None else config.events.record
+    is_upload = name in PUBLISHED_LATER and "file-stored" in record
+    if config.events is not None and name not in record and not is_upload:
         return f"{name} is not recorded; add it to events.record"
     return None
 

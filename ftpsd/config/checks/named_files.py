@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.accept.role_rules import look_at_role_rules
 from ftpsd.config.automation.expectation_files import look_at_expectations
+from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
     look_at_partners,
@@ -107,6 +109,8 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     sink_files, unread = read_sink_files(config)
     partner_files, unreadable_partners = read_partner_files(config)
     own += [*unreadable_partners, *look_at_partners(config)]
+    names = ("", *(host.names[0] for host in config.virtual_hosts))
+    own += look_at_jobs(config, [*zip(names, (files[config.users], *hosts), strict=True)])
     step_files, not_read = read_workflow_files(config)
     sink_files = {**sink_files, **step_files}
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
@@ -115,6 +119,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += look_at_expectations(config, files[config.users], hosts)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
+    theirs += look_at_role_rules(config, [users for users in files.values() if users is not None])
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
     files_read = source_files, sink_files, evidence_files, master_keys, partner_files

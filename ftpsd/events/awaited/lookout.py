@@ -1,5 +1,5 @@
 """
-The lookout: expectations in the daemon. One process of a server has the duty.
+The lookout: expectations in the daemon. The one process looks that delivers events.
 
 It works when an event has come into the ledger, and when the next moment of any expectation is there, by the clock of
 the machine. A clock that is set forward decides deadlines that it passes; one that is set back takes nothing back, and

@@ -38,10 +38,10 @@ _MARK: Final = frozenset({Permission.READ})
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A file of *size* bytes that was complete at the Unix time *seconds*."""
+    """A file of *size* bytes, None where its event does not say, that was complete at the Unix time *seconds*."""
 
     seconds: float
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class Occurrence:
     def _judged(self, expectation: Expectation, path: str, came: Came, until: float) -> tuple[str | None, float]:
         """Return what is wrong with a file, None for nothing, and when it was complete."""
         least, most = expectation.size.min, expectation.size.max
-        if (least is not None and came.size < least) or (most is not None and came.size > most):
+        size = came.size
+        if size is not None and ((least is not None and size < least) or (most is not None and size > most)):
             return SIZE, came.seconds
         complete = came.seconds
         for companion in expectation.companions:
@@ -155,7 +156,7 @@ def choose(
 
 def concerns(expectation: Expectation, data: Mapping[str, Any]) -> bool:
     """Return whether the event *data* is about a file, or a companion, of *expectation*."""
-    if data.get("user") != expectation.user or data.get("host", "") != (expectation.host or ""):
+    if sender_of(data) != expectation.user or data.get("host", "") != (expectation.host or ""):
         return False
     path = data.get("path")
     if not isinstance(path, str):
@@ -167,6 +168,11 @@ def concerns(expectation: Expectation, data: Mapping[str, Any]) -> bool:
     if bool(_matcher(expectation.path).at(parts).allowed):
         return True
     return is_companion(expectation, path) and _is_beside(expectation.path, parts)
+
+
+def sender_of(data: Mapping[str, Any]) -> str | None:
+    """Return the user of the upload that *data* is about; one out of the quarantine names its owner."""
+    return data.get("user") or data.get("owner")
 
 
 def is_companion(expectation: Expectation, path: str) -> bool:

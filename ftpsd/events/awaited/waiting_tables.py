@@ -23,6 +23,7 @@ from typing import Any, Final
 from ftpsd.audit.events import Who
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
+from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.expectation_sections import Expectation, due_days
 from ftpsd.durable import facts
 from ftpsd.events.awaited.waiting import (
@@ -36,6 +37,7 @@ from ftpsd.events.awaited.waiting import (
     concerns,
     next_moment,
     outcomes,
+    sender_of,
     window_of,
 )
 from ftpsd.events.record_tables import Draft, last_number, record
@@ -49,7 +51,7 @@ OUTCOMES_KEPT: Final = 400 * 86400.0
 WAITING: Final = "expectation"
 OUTCOME: Final = "expectation-outcome"
 UNTOLD: Final = "expectation-untold"
-UPLOADS: Final = ("file-stored", "file-copied", "files-combined")
+UPLOADS: Final = frozenset({"file-stored", "file-copied", "files-combined"}) | PUBLISHED_LATER
 _TWO_DAYS: Final = timedelta(days=2)
 
 
@@ -162,7 +164,7 @@ def _read(
     data: dict[str, Any],
     now: float,
 ) -> None:
-    for each in _of_user(tuple(expectations)).get(data.get("user"), ()):
+    for each in _of_user(tuple(expectations)).get(sender_of(data), ()):
         standing = standings[each.name]
         if number <= standing.cursor or not concerns(each, data):
             continue
@@ -174,8 +176,7 @@ def _read(
         if occurrence is None:
             continue
         size = data.get("bytes")
-        offset = data.get("offset") or 0
-        came = Came(seconds, (size if isinstance(size, int) else 0) + offset)
+        came = Came(seconds, size + (data.get("offset") or 0) if isinstance(size, int) else None)
         occurrence.take(each, data["path"], came)
         window = windows[occurrence.day][1]
         _tell_all(connection, each, occurrence, window, min(seconds, now), now, data["path"])

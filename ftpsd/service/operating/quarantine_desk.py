@@ -6,8 +6,9 @@ it needs the counts and turns of those. Work on files is done by the upkeep's wo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,15 @@ from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased
+from ftpsd.scanning.judgements import RELEASED, Judgement
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.scanning.release import publish_held
-from ftpsd.service.building.upload_policy import upload_policy
-from ftpsd.service.building.vaults import encrypted_trees, make_vault
+from ftpsd.service.building.held_trees import content_of, tree_of
 from ftpsd.service.operating.caller import Role
 from ftpsd.service.operating.question import Question
 from ftpsd.service.orders import Trouble
 from ftpsd.service.serving import Serving
 from ftpsd.storage.base import Kind, StorageError
-from ftpsd.storage.disk.content import Content
-from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.retention.held_places import HeldTree
-from ftpsd.storage.retention.terms_of_keeping import View
-from ftpsd.storage.sealing.trees import Contents, holder_of
-from ftpsd.values.path import VirtualPath
 
 # Records in one answer, the newest; the answer has the number of all.
 MOST_RECORDS = 5000
@@ -92,18 +87,10 @@ class QuarantineDesk:
 
     def _released(self, incident: str, *, is_forced: bool) -> Record:
         record, quarantine = self._found(incident), self.quarantine
-        config, parts = self._serving.loaded.config, self._serving.parts
-        directory = Path(record.tree)
         try:
-            content = self._content_of(directory)
-            tree = LocalJail.open(
-                directory,
-                uploads=replace(upload_policy(config), holding=self._holding_of(record, directory)),
-                owner=f"\n{incident}",
-                symlinks=config.symlinks,
-                ledger=parts.accounts.ledger(directory),
-                content=content,
-            )
+            content = content_of(self._serving, Path(record.tree))
+            word = Judgement("operator", "", RELEASED, int(time.time()))
+            tree = tree_of(self._serving, record, content, (word,))
             held = quarantine.open(incident)
             try:
                 publish_held(record, held, tree, is_forced=is_forced, content=content)
@@ -113,18 +100,6 @@ class QuarantineDesk:
             raise Trouble(f"{record.path} of {record.owner}: {WHY.get(error.kind, error.reason)}") from error
         quarantine.remove(incident)
         return record
-
-    def _holding_of(self, record: Record, directory: Path) -> HeldTree:
-        """Return the legal holds in the tree in *directory*: what a release is to replace may be held."""
-        names, inside = (VirtualPath.parse(path).parts for path in (record.path, record.inner))
-        view = View(record.owner, record.host, names[: len(names) - len(inside)])
-        return self._serving.parts.holdings.places.of(directory, view)
-
-    def _content_of(self, directory: Path) -> Content:
-        """Return how the files of the tree in *directory* lie on the disk, those in the quarantine too."""
-        loaded = self._serving.loaded
-        keys = encrypted_trees(loaded.known()).get(holder_of(directory))
-        return Contents(make_vault(loaded.config, loaded.master_keys), self._serving.parts.damaged).of(keys, directory)
 
     def _purge(self, incident: str, account: str) -> Deferred[dict[str, Any]]:
         holding = self._serving.parts.holdings.on_refused

@@ -41,6 +41,7 @@ class ConvertingSink:
         self.offset = 0
         self.sha256: str | None = None
         self.conversion = Conversion(sent_as)
+        self.is_hidden = inner.is_hidden
         self._inner = inner
         self._treatment = treatment
         self._watchers = [_Seat(watcher) for watcher in watchers]

@@ -67,6 +67,7 @@ class RangedSink:
         self.offset = inner.offset
         self.sha256: str | None = None
         self.conversion = inner.conversion
+        self.is_hidden = inner.is_hidden
         self._inner = inner
         self._missing = length
         self._rest = rest

@@ -32,7 +32,7 @@ from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.beginning import Beginning, Begun
-from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.gating import Arrival, Hiding, Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.storage.uploads.note import keep_note
 from ftpsd.storage.uploads.origin import keep_origin, note_refusal
@@ -65,12 +65,19 @@ def open_atomic(
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     # First: a refused name makes no partial.
-    gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
+    # What is built on a file that is there is judged with it, and at once.
+    is_whole = not (terms.append or terms.over_same or (terms.offset and published is not None))
+    hides = terms.may_hide and is_whole and not terms.is_sealed
+    hiding = policy.gate.hide(place.path, place.real) if hides else None
+    if hiding is not None:
+        gated = hiding.watchers
+    else:
+        gated = () if terms.is_sealed else policy.gate.watch(place.path, place.real)
     beginning = Beginning(place, owner, ledger, policy.keep_partial, published, content)
     begun = beginning.begin(None if terms.append else terms.offset, resumable=terms.resumable)
     with begun.partial:
         try:
-            return AtomicSink(place, policy, begun, terms, gated)
+            return AtomicSink(place, policy, begun, terms, gated, hiding)
         except StorageError as error:
             if error.kind is Kind.DAMAGED:  # its earlier bytes: nobody can go on from them, now or later
                 begun.partial.unlink()
@@ -81,9 +88,17 @@ class AtomicSink:
     """An upload that is hidden until it is complete; keeps the place it is given."""
 
     def __init__(
-        self, place: Place, policy: UploadPolicy, begun: Begun, terms: Terms, gated: Sequence[Watcher] = ()
+        self,
+        place: Place,
+        policy: UploadPolicy,
+        begun: Begun,
+        terms: Terms,
+        gated: Sequence[Watcher] = (),
+        hiding: Hiding | None = None,
     ) -> None:
         self._policy = policy
+        self._hiding = hiding
+        self.is_hidden = hiding is not None
         self._gated = gated
         self._begun = begun
         self._partial = begun.partial
@@ -163,13 +178,16 @@ class AtomicSink:
                 self.sha256 = self._digest.hex()
                 fd = self._partial.fd
                 keep_digest(fd, self.sha256, os.fstat(fd), content=self._partial.content)
-                if self._gated:
-                    keep_note(fd, self._policy.gate.note(self._gated, self.sha256), self._partial.content)
+                if note := self._policy.gate.note(self._gated, self.sha256):
+                    keep_note(fd, note, self._partial.content)
             if self._is_durable:
                 self._is_doubtful = True
                 os.fsync(self._partial.fd)
                 self._is_doubtful = False
-            self._publish()
+            if self._hiding is not None:
+                self._hide(self._hiding)
+            else:
+                self._publish()
             self._is_published = True
             if self._begun.published is not None and self._begun.is_findable:
                 keep_origin(self._partial.fd, None)
@@ -251,6 +269,17 @@ class AtomicSink:
             if published is not None:
                 change.moved(published)
                 self._partial.take_back(change)
+
+    def _hide(self, hiding: Hiding) -> None:
+        """Have it taken away until it has been judged; the lock is still held."""
+        with self._partial.ledger.change() as change:
+            status = os.fstat(self._partial.fd)
+            change.going(status)
+            terms, length = self._terms, self._partial.size
+            arrival = Arrival(length, self.sha256, self._begun.published, terms.may_replace)
+            hiding.take(arrival, self._partial.place, self._partial.fd)
+            change.went(status)
+            self._partial.take_back(change)
 
     def _sync_name(self) -> None:
         try:

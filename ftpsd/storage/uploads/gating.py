@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ftpsd.storage.base import Kind, StorageError
@@ -18,12 +19,40 @@ from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.values.path import VirtualPath
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A whole upload of *size* bytes, which is to take the place of *replaced*, or of any file with *may_replace*."""
+
+    size: int
+    sha256: str | None
+    replaced: os.stat_result | None
+    may_replace: bool
+
+
+class Hiding(Protocol):
+    """The place of uploads that are to be judged; *watchers* ask what is asked at once."""
+
+    watchers: Sequence[Watcher]
+
+    def take(self, arrival: Arrival, place: Place, fd: int, /) -> None:
+        """
+        Take the file at *place*, open as *fd*, out of its tree, durably. Raises: StorageError, and it is there.
+        """
+
+
 class Gate(Protocol):
     """The decisions about what comes into a tree, by its own paths. Every call blocks."""
 
     def watch(self, asked: VirtualPath, real: VirtualPath, /) -> Sequence[Watcher]:
         """
         Return the watchers of an upload to *asked*, which lies at *real*.
+
+        Raises: StorageError for a name under which nothing is taken.
+        """
+
+    def hide(self, asked: VirtualPath, real: VirtualPath, /) -> Hiding | None:
+        """
+        Return what takes an upload that gets its name when it has been judged; None: its verdict is awaited.
 
         Raises: StorageError for a name under which nothing is taken.
         """
@@ -41,6 +70,10 @@ class Open:
     def watch(self, asked: VirtualPath, real: VirtualPath, /) -> Sequence[Watcher]:
         """Return none."""
         return ()
+
+    def hide(self, asked: VirtualPath, real: VirtualPath, /) -> Hiding | None:
+        """Return None."""
+        return None
 
     def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
         """Return nothing."""

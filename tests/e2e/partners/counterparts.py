@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +95,14 @@ class Counterpart:
 
 
 @contextmanager
-def counterpart(folder: Path, name: str, *, implicit: bool = False) -> Iterator[Counterpart]:
-    """Run the server *name* in *folder*; vsftpd requires that data connections resume the TLS session."""
+def counterpart(
+    folder: Path, name: str, *, implicit: bool = False, options: Sequence[str] = ()
+) -> Iterator[Counterpart]:
+    """
+    Run the server *name* in *folder*; vsftpd requires that data connections resume the TLS session.
+
+    *options* are further ones of vsftpd's.
+    """
     if os.geteuid() != 0:
         missing("root, to give a server a user")
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,8 +123,8 @@ def counterpart(folder: Path, name: str, *, implicit: bool = False) -> Iterator[
     except Missing as problem:
         missing(f"{name}: {problem}")
     if implicit:
-        assert name == "vsftpd"
         argv.append("-oimplicit_ssl=YES")
+    argv += options
     with (folder / f"{name}.log").open("wb") as log:
         environ = {**os.environ, "LD_LIBRARY_PATH": programs.library_path, **launch.environment}
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)

@@ -9,6 +9,7 @@ from ftpsd.audit.topics.accept_events import (
     QuarantinePurged,
     QuarantineReleased,
     Rescanned,
+    UploadPublished,
     UploadRefused,
 )
 from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
@@ -60,7 +61,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.FileStored(WHO, PATH, 1000, 0.5, 10, Result.TRUNCATED, "no-close-notify", tls=TLS),
     events.DirectoryListed(WHO, PATH, 200, 0.01, Result.COMPLETE, entries=3),
     events.FileDeleted(WHO, PATH),
-    events.FileRenamed(WHO, PATH, PATH + ".old"),
+    events.FileRenamed(WHO, PATH, PATH + ".old", "directory"),
     events.FileCopied(WHO, PATH, PATH + ".copy", 1000, 0.2, sha256="ab" * 32),
     events.FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
     events.FileChanged(WHO, PATH, modified="20261121040000"),
@@ -68,6 +69,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.LinkMade(WHO, PATH + ".link", PATH),
     events.DirectoryRemoved(WHO, PATH),
     UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    UploadPublished(WHO, PATH, "0f", 1000, 2.5, "ab" * 32),
     FileQuarantined(WHO, USER, PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
     Rescanned(DAEMON, 5, 1, 2, 1, 1, False, "carol", "stopped"),
     QuarantineReleased(DAEMON, "0f", USER, PATH, "ab" * 32, "carol", USER, False),

@@ -239,6 +239,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(key for key, _ in keys_of(Expectation, "expectations[].") if key != "expectations[].holidays"),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
+        *(key for key in KEYS if key.startswith("jobs[].")),
         *(f"audit.ship[].{key}" for key in ShipTarget.model_fields),
         "passive.public_address_for[].networks",
         "passive.public_address_for[].address",

@@ -176,6 +176,15 @@ def test_others_are_not_it() -> None:
     ground.upload("/inbox/pay-1.csv", event="file-copied")
     ground.look()
     assert ground.told() == ["on-time"]
+    for event, who in (
+        ("upload-published", {}),
+        ("quarantine-released", {"user": None, "owner": "acme", "bytes": None}),
+    ):
+        later = Ground(size={"min": 10})
+        later.go_to("07:00")
+        later.upload("/inbox/pay-1.csv", event=event, **who)
+        later.look()
+        assert later.told() == ["on-time"], event
     of_host = Ground(host="files.example.com")
     of_host.go_to("07:00")
     of_host.upload("/inbox/pay-1.csv")

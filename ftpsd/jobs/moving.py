@@ -1,0 +1,120 @@
+"""
+One attempt of a job that moves files: what pulls and pushes have in common.
+
+Each file is one by itself: one that fails is told of and left, and the others go on. A failure of the connection, or of
+the state file, ends the attempt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ftpsd.audit.bus import AuditBus
+from ftpsd.config.automation.event_sinks import TEMPORARY
+from ftpsd.config.automation.job_sections import Job, Moving
+from ftpsd.durable.store import Store
+from ftpsd.jobs import job_tables as tables
+from ftpsd.jobs.job_tables import KnownFile
+from ftpsd.jobs.local_tree import LocalTree
+from ftpsd.partners.contact import Fault, PartnerError
+from ftpsd.partners.partner_session import PartnerSession
+from ftpsd.storage.base import StorageError
+
+# Reasons of files that failed that a run keeps.
+MOST_REASONS: Final = 5
+# Failures of the connection, not of one file.
+OF_ALL: Final = frozenset({Fault.UNREACHABLE, Fault.UNTRUSTED, Fault.LOGIN, Fault.BROKEN})
+
+log = Logger()
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; what it has done so far counts over all its attempts."""
+
+    files: int = 0
+    bytes: int = 0
+    moved: int = 0
+    files_left: int = 0
+    bytes_left: int = 0
+    now: str = ""
+    attempts: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    is_for_good: bool = False
+
+    def move(self, count: int) -> None:
+        """Count bytes that have moved."""
+        self.moved += count
+
+    def told(self) -> dict[str, Any]:
+        """Return it for people and programs."""
+        return {
+            "files": self.files,
+            "bytes": self.moved,
+            "files_left": self.files_left,
+            "bytes_left": max(0, self.bytes_left),
+            "now": self.now,
+            "attempts": self.attempts,
+        }
+
+    def reason(self) -> str | None:
+        """Return why not all went well."""
+        if not self.failed:
+            return None
+        some = [f"{path}: {why}" if path else why for path, why in [*self.failed.items()][:MOST_REASONS]]
+        more = len(self.failed) - len(some)
+        return "; ".join(some) + (f"; and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt of *job* over *session*, in *tree*."""
+
+    job: Job
+    moving: Moving
+    session: PartnerSession
+    tree: LocalTree
+    store: Store
+    bus: AuditBus
+    clock: IReactorTime
+    progress: Progress
+
+    async def known(self) -> dict[str, KnownFile]:
+        """Return what the job knows of its files."""
+        return await self.store.run(tables.known, self.job.name)
+
+    async def know(self, path: str, mark: str, step: str, **data: Any) -> None:
+        """Keep how far a file is."""
+        await self.store.run(tables.know, self.job.name, KnownFile(path, mark, step, data), self.clock.seconds())
+
+    async def forget(self, paths: list[str]) -> None:
+        """Forget files."""
+        if paths:
+            await self.store.run(tables.forget, self.job.name, paths)
+
+    def failed(self, path: str, error: PartnerError | StorageError) -> None:
+        """Note the failure of one file. Raises: *error*, where it is none of that file alone."""
+        if isinstance(error, PartnerError) and error.fault in OF_ALL:
+            raise error
+        why = error.reason if isinstance(error, StorageError) else str(error)
+        self.progress.failed[path] = why
+        log.warn("job {job}: {path}: {why}", job=self.job.name, path=path, why=why)
+
+
+def matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return what tells whether a job takes a file of that name: as *patterns* say, and no temporary one."""
+    wanted = re.compile("|".join(map(translate, patterns)))
+    temporary = re.compile("|".join(map(translate, TEMPORARY)), re.IGNORECASE)
+    return lambda name: wanted.match(name) is not None and temporary.match(name) is None
+
+
+def below(directory: str, name: str) -> str:
+    """Return the path of *name* in *directory*."""
+    return f"{directory.rstrip('/')}/{name}"

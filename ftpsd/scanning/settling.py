@@ -1,0 +1,202 @@
+"""
+Settling: a hidden upload, which its client was told is taken, gets its verdict, and its name or a place in the
+quarantine.
+
+* It is asked all that the rules of now ask of an upload under its name. Where there are none with an engine or a
+  program any more, or its user is gone, it goes into the quarantine: it is never published without a verdict.
+* It is published as a release from the quarantine is: whole, durable, in one rename, and in the place of the very file
+  it was to replace. One that finds another file there goes into the quarantine.
+* Without a verdict, and as long as it cannot be published, it stays hidden; for *hidden_for* seconds, and then it goes
+  into the quarantine too.
+* At every moment it is in one of these places. What a crash has interrupted is found by the records, and done again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from ftpsd.scanning.accept_gate import AcceptGate
+from ftpsd.scanning.judgements import Judgement, judged
+from ftpsd.scanning.quarantine import Full, Quarantine, Record, replaced_by
+from ftpsd.scanning.release import publish_held
+from ftpsd.scanning.scan import Scan
+from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
+from ftpsd.storage.disk.content import Content
+from ftpsd.storage.disk.digest import PIECE
+from ftpsd.storage.uploads.gating import Refusal
+from ftpsd.storage.uploads.growing import Growing, Watcher
+from ftpsd.values.path import VirtualPath
+
+# Why one is not published that nothing was found in, as the quarantine has it.
+NO_RULES, CONFLICT, NO_DIRECTORY, TOO_LONG = "no-rules", "conflict", "no-directory", "unavailable"
+_TO_QUARANTINE = {
+    Kind.EXISTS: CONFLICT,
+    Kind.HELD: CONFLICT,
+    Kind.NOT_FOUND: NO_DIRECTORY,
+    Kind.NOT_A_DIRECTORY: NO_DIRECTORY,
+}
+
+
+class Fate(Enum):
+    """The outcome for a hidden upload."""
+
+    PUBLISHED = auto()
+    QUARANTINED = auto()
+    DISCARDED = auto()  # something was found, and the rule says so
+    WAITS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the upload of *record*, which has the verdict; *why* it waits."""
+
+    fate: Fate
+    record: Record
+    why: str = ""
+    retries_soon: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The tree of a hidden upload: its *gate*, None where nobody sees it any more, and what opens it for publishing."""
+
+    gate: AcceptGate | None
+    content: Content
+    open: Callable[[Sequence[Judgement]], Storage]
+
+
+class Settling:
+    """The settling of the upload of *record* in *hidden*; *quarantine* takes what is not published."""
+
+    def __init__(self, record: Record, site: Site, hidden: Quarantine, quarantine: Quarantine, longest: float) -> None:
+        self._record = record
+        self._site = site
+        self._hidden = hidden
+        self._quarantine = quarantine
+        self._longest = longest
+        self.settled: Settled | None = None
+
+    def run(self) -> Iterator[float]:
+        """Do it in steps; yields how many seconds to wait before the next. At the end there is `settled`."""
+        try:
+            fd = self._hidden.open(self._record.incident)
+        except FileNotFoundError:  # settled by another process
+            return
+        try:
+            yield from self._settle(fd)
+        finally:
+            os.close(fd)
+
+    def _settle(self, fd: int) -> Iterator[float]:
+        record, gate = self._record, self._site.gate
+        path = VirtualPath.parse(record.inner)
+        if self._is_there(path):  # a crash came between its name and the end of its record
+            self._publish_end()
+            return
+        try:
+            watchers = [] if gate is None else gate.watch(path, path)
+            scans = [each for each in watchers if isinstance(each, Scan)]
+            if not scans:
+                self._take(fd, replace(record, verdict=NO_RULES))
+                return
+            yield from self._shown(watchers, fd)
+        except Refusal as refusal:
+            self._refused(fd, refusal)
+            return
+        except StorageError as error:
+            self._wait(fd, error.reason)
+            return
+        verdicts = [each.verdict for each in scans if each.verdict is not None]
+        try:
+            note = tuple(judged(verdict, time.time()) for verdict in verdicts if verdict.signatures)
+            publish_held(record, fd, self._site.open(note), content=self._site.content)
+        except StorageError as error:
+            why = _TO_QUARANTINE.get(error.kind)
+            if why is None:
+                self._wait(fd, error.reason)
+            else:
+                self._take(fd, replace(record, verdict=why))
+        else:
+            self._publish_end()
+
+    def _shown(self, watchers: list[Watcher], fd: int) -> Iterator[float]:
+        content = self._site.content
+        growing = Growing(content.reading(fd), content.length(os.fstat(fd).st_size), watchers)
+        try:
+            while True:
+                try:
+                    if growing.catch_up(PIECE):
+                        return
+                    yield 0.0
+                except NotYet as wait:
+                    yield wait.seconds
+        finally:
+            growing.close()
+
+    def _is_there(self, path: VirtualPath) -> bool:
+        """Return whether the file that is published is this one."""
+        if self._record.sha256 is None:
+            return False
+        try:
+            source = self._site.open(()).open_source(path)
+        except StorageError:
+            return False
+        try:
+            return source.size == self._record.bytes and source.sha256 == self._record.sha256
+        finally:
+            source.close()
+
+    def _publish_end(self) -> None:
+        """Let those that came later for the same name replace it, then forget it."""
+        record = self._record
+        try:
+            now = self._site.open(()).stat(VirtualPath.parse(record.inner)).modified_ns
+        except StorageError:
+            now = None
+        for later in self._hidden.records():
+            is_later = (later.tree, later.inner) == (record.tree, record.inner) and later.incident != record.incident
+            if is_later and later.may_replace and later.replaces == record.replaces and now is not None:
+                self._hidden.change(replace(later, replaces=replaced_by(now)))
+        self._hidden.remove(record.incident)
+        self.settled = Settled(Fate.PUBLISHED, record)
+
+    def _refused(self, fd: int, refusal: Refusal) -> None:
+        if refusal.kind is not Kind.REFUSED:
+            self._wait(fd, f"{refusal.engine}: {refusal.found}")
+            return
+        told = replace(
+            self._record,
+            verdict=refusal.verdict,
+            engine=refusal.engine,
+            signatures=refusal.signatures,
+            found=refusal.found,
+        )
+        if refusal.custody is None:
+            self._hidden.remove(told.incident)
+            self.settled = Settled(Fate.DISCARDED, told)
+        else:
+            self._take(fd, told)
+
+    def _wait(self, fd: int, why: str) -> None:
+        """Leave it hidden, if it has not been so for too long."""
+        if time.time() - self._record.time >= self._longest:
+            self._take(fd, replace(self._record, verdict=TOO_LONG, found=why))
+        else:
+            self.settled = Settled(Fate.WAITS, self._record, why)
+
+    def _take(self, fd: int, record: Record) -> None:
+        """Move it into the quarantine."""
+        try:
+            with self._hidden.place_of(record.incident) as place:
+                self._quarantine.take(record, place, fd)
+            self._hidden.remove_record(record.incident)
+        except Full:
+            self.settled = Settled(Fate.WAITS, record, "the quarantine is full")
+        except OSError as error:
+            self.settled = Settled(Fate.WAITS, record, error.strerror or "")
+        else:
+            self.settled = Settled(Fate.QUARANTINED, record)

@@ -1,0 +1,1 @@
+"""Hidden uploads: taken at once, judged later, and published then."""

@@ -1,0 +1,119 @@
+"""`accept: hidden` against a real clamd: 226 at once, nothing to be seen before the verdict, also behind a crash."""
+
+from __future__ import annotations
+
+import ftplib
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import CLEAR, download, log_in, reply, upload
+from tests.e2e.conftest import StartDaemon
+from tests.e2e.content.clamav import EICAR, ClamAV
+from tests.e2e.content.storing import said
+from tests.e2e.daemon import Account, Daemon
+from tests.e2e.encrypted import make_keys
+from tests.e2e.polling import eventually
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon, clamd: ClamAV, tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon that hides what comes to /in, of one user whose home is encrypted, and the events it records."""
+    changes = {
+        "tls": {"require": "none"},
+        "accept": [{"paths": ["/in/**"], "scan": [clamd.url], "max_size": 100_000, "accept": "hidden"}],
+        "quarantine": {"directory": str(tmp_path / "held")},
+        "encryption": make_keys(tmp_path / "keys"),
+        "events": {"sinks": [{"name": "all", "file": str(tmp_path / "events.jsonl")}]},
+    }
+    daemon = start_daemon(changes)
+    yield daemon
+    clamd.resume()
+
+
+def account_in(daemon: Daemon, *, is_encrypted: bool = False) -> Account:
+    """Return a user with a directory /in."""
+    account = daemon.account()
+    (account.home / "in").mkdir()
+    if is_encrypted:
+        users = daemon.users
+        users[account.name]["encryption"] = "main"
+        daemon.write_users(users)
+        assert daemon.order("reload").returncode == 0
+    return account
+
+
+def assert_invisible(ftp: ftplib.FTP, name: str) -> None:
+    """No command of a client sees it."""
+    assert name not in str(ftp.nlst("in"))
+    assert name not in str(list(ftp.mlsd("in")))
+    for command in (f"SIZE in/{name}", f"MDTM in/{name}", f"RNFR in/{name}", f"DELE in/{name}", f"MLST in/{name}"):
+        assert reply(ftp, command).startswith("550"), command
+    with pytest.raises(ftplib.error_perm, match="550"):
+        ftp.voidcmd(f"HASH in/{name}")
+    with pytest.raises(ftplib.error_perm, match="550"):
+        download(ftp, f"in/{name}")
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_it_is_there_when_it_has_been_judged(daemon: Daemon, clamd: ClamAV, tmp_path: Path, is_encrypted: bool) -> None:
+    """Clean files get their names, in the order they came; finds go into the quarantine; each is an event."""
+    account = account_in(daemon, is_encrypted=is_encrypted)
+    ftp = log_in(daemon, CLEAR, account)
+    ftp.voidcmd("TYPE I")
+    clamd.pause()
+    for data in (b"first", b"second"):
+        assert upload(ftp, "in/clean", data).startswith("226")
+    assert upload(ftp, "in/bad", EICAR).startswith("226")
+    unique = upload(ftp, "in/x", b"unique", "STOU").rpartition("stored as ")[2].rstrip(".")
+    for name in ("clean", "bad", unique):
+        assert_invisible(ftp, name)
+    assert list((account.home / "in").iterdir()) == []
+    assert said(ftp, "in/large", bytes(100_001)).startswith("552")
+    assert daemon.wait_for_event("file-stored", path="/in/clean")["hidden"] is True
+    clamd.resume()
+
+    event = daemon.wait_for_event("upload-refused", path="/in/bad", user=account.name)
+    assert (event["verdict"], event["kept"]) == ("infected", True)
+    published = daemon.wait_for_event("upload-published", path="/in/clean", bytes=6, user=account.name)
+    assert published["sha256"] is not None
+    daemon.wait_for_event("upload-published", path=f"/in/{unique}")
+    assert (download(ftp, "in/clean"), download(ftp, f"in/{unique}")) == (b"second", b"unique")
+    assert (account.home / "in" / "clean").read_bytes() == b"second" or is_encrypted
+    assert_invisible(ftp, "bad")
+    listed = json.loads(daemon.order("quarantine", "list", "--json").stdout)
+    assert [each["path"] for each in listed if each["owner"] == account.name] == ["/in/bad"]
+    assert list((tmp_path / "held" / "hidden").iterdir()) == []
+
+    def types() -> list[str]:
+        lines = (tmp_path / "events.jsonl").read_text().splitlines()
+        return [each["type"] for each in map(json.loads, lines) if each.get("subject") == "/in/clean"]
+
+    eventually(lambda: types() == ["ftpsd.upload-published"] * 2, "both in the ledger, and no earlier event")
+    # What is built on a file that is there is judged at once.
+    assert said(ftp, "in/clean", EICAR, "APPE").startswith("550")
+    assert download(ftp, "in/clean") == b"second"
+    # A verdict is kept with it as with others, and a rescan passes it by.
+    counts = json.loads(daemon.order("rescan", "--json").stdout)
+    assert (counts["clean"], counts["found"]) == (0, 0)
+
+
+def test_a_crash_before_the_verdict(daemon: Daemon, clamd: ClamAV, tmp_path: Path) -> None:
+    """Nothing is published without one, and nothing is lost: they are settled by the next start."""
+    account = account_in(daemon)
+    ftp = log_in(daemon, CLEAR, account)
+    clamd.pause()
+    assert upload(ftp, "in/clean", b"clean").startswith("226")
+    assert upload(ftp, "in/bad", EICAR).startswith("226")
+    daemon.signal(signal.SIGKILL)
+    daemon.ended()
+    assert len(list((tmp_path / "held" / "hidden").glob("*.held"))) == 2
+    daemon.start()
+    assert_invisible(log_in(daemon, CLEAR, account), "clean")
+    clamd.resume()
+    daemon.wait_for_event("upload-published", path="/in/clean")
+    daemon.wait_for_event("upload-refused", path="/in/bad", kept=True)
+    assert [(file.name, file.read_bytes()) for file in (account.home / "in").iterdir()] == [("clean", b"clean")]
