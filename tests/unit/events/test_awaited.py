@@ -176,10 +176,9 @@ def test_others_are_not_it() -> None:
     ground.upload("/inbox/pay-1.csv", event="file-copied")
     ground.look()
     assert ground.told() == ["on-time"]
-    for event, who in (
-        ("upload-published", {}),
-        ("quarantine-released", {"user": None, "owner": "acme", "bytes": None}),
-    ):
+    released: dict[str, Any] = {"user": None, "owner": "acme", "bytes": None}
+    published: list[tuple[str, dict[str, Any]]] = [("upload-published", {}), ("quarantine-released", released)]
+    for event, who in published:
         later = Ground(size={"min": 10})
         later.go_to("07:00")
         later.upload("/inbox/pay-1.csv", event=event, **who)
