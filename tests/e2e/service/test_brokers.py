@@ -82,7 +82,7 @@ def test_nats(start_daemon: StartDaemon, nats_server: NATSServer, tmp_path: Path
     nats_server.start()
     eventually(lambda: len(nats_server.ask(stored)) >= 3, "all events", 30)
     found = nats_server.ask(stored)
-    assert [(subject, event["subject"]) for subject, _, event in found] == [
+    assert sorted((subject, event["subject"]) for subject, _, event in found) == [
         ("ftpsd.file-stored", f"/{name}") for name in "abc"
     ]
     assert all(id == event["id"] for _, id, event in found)
