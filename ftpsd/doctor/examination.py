@@ -53,7 +53,7 @@ def examine(
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
-    yield from look_at_engines(config)
+    yield from look_at_engines(config, loaded.known())
     yield from look_at_keys(loaded, path, daemons_at(ports))
     yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)

@@ -125,7 +125,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
-    gates = gates_of(config, parts) if config.accept else None
+    gates = gates_of(config, parts)
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 
