@@ -6,7 +6,8 @@ The key home: the directory that holds our OpenPGP keys, and how gpg and its age
   locks and no databases there, and any number of them run at once.
 * GnuPG reaches secret keys through an agent alone, and leaves it behind. Ours is started beside the one gpg that needs
   it, with a socket in its view, and ends with it. It makes no smart card daemon.
-* Both get SIGKILL from the kernel when this process dies, however that happens (setpriv, of util-linux).
+* Both get SIGKILL from the kernel when this process dies, however that happens (setpriv, of util-linux), where that is
+  to be had; see `dies_with_us`.
 * The argument vectors hold no secret; the environment is not ours.
 """
 
@@ -176,8 +177,8 @@ def dies_with_us() -> tuple[str, ...]:
     """
     Return the words in front of a command that have the kernel end it with us; none where that is not to be had.
 
-    setpriv calls capset also where there is nothing to change, which a filter of system calls may refuse. Then a gpg
-    ends with its pipes, and an agent when its view is swept or systemd ends the rest of the service.
+    setpriv calls capset also where there is nothing to change, which the filter of system calls of our unit refuses.
+    There systemd ends the rest of the service with the daemon; a gpg ends with its pipes, an agent without its view.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:

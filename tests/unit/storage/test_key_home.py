@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ftpsd.storage.pgp.key_home import dies_with_us
-from tests.tools import ROOT
 
 
 def test_a_setpriv_that_is_refused_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,10 +24,3 @@ def test_a_setpriv_that_is_refused_is_left_out(tmp_path: Path, monkeypatch: pyte
             assert dies_with_us() == expected
         finally:
             dies_with_us.cache_clear()
-
-
-def test_the_unit_lets_setpriv_work() -> None:
-    """It calls capset, which is among the privileged calls that the unit takes away, always."""
-    lines = (ROOT / "systemd/ftpsd.service").read_text().splitlines()
-    filters = [line.removeprefix("SystemCallFilter=") for line in lines if line.startswith("SystemCallFilter=")]
-    assert filters.index("capset") > filters.index("~@privileged @resources")
