@@ -159,6 +159,10 @@ class Metrics:
         """Read how many legal holds there are from *read*."""
         self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
 
+    def watch_data_keys(self, read: Reading) -> None:
+        """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
+        self._readings.watch("ftpsd_data_keys", "Keys of encrypted directories.", "state", read)
+
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
         self._deliveries[sink, result].inc()

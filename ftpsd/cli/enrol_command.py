@@ -45,7 +45,8 @@ def enrol_user(
     if lists and forget is not None:
         raise click.UsageError("Name one of --list and --forget.")
     loaded = load_config(given_or_default(config))
-    record = load_users(users_file(config, None, host)).users.get(name)
+    people = load_users(users_file(config, None, host))
+    record = people.users.get(name) or people.from_sources.get(name)
     account = account_in(loaded, name, host)
     if lists or forget is not None:
         with opened(loaded) as connection:

@@ -186,7 +186,10 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     from ftpsd.values.path import PathError, VirtualPath
     from ftpsd.values.permission import Permission
 
-    users = load_users(users_file(config, None, host)).users
+    people = load_users(users_file(config, None, host))
+    users = people.users
+    if (entry := people.from_sources.get(user)) is not None:
+        raise click.UsageError(f"{user} is a user of {entry.source}, which says the role and the rules, if any.")
     if user not in users:
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if action not in list(Permission):

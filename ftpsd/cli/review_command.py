@@ -53,11 +53,11 @@ def access(
         raise click.UsageError(f"--path: {error}") from None
     loaded = load_config(config)
     people = People.of(loaded)
-    if user is not None and not any(user in users.users for users in people.hosts.values()):
+    if user is not None and not any({*users.users, *users.from_sources} & {user} for users in people.hosts.values()):
         raise click.UsageError(f"There is no user {user}; `ftpsd user list` shows who is there.")
     if role is not None and not any(users.entries and role in users.entries.roles for users in people.hosts.values()):
         raise click.UsageError(f"There is no role {role}.")
-    last: LastUse | None = LastUse(people.review)
+    last: LastUse | None = LastUse(people.review, people.from_sources)
     file = log or (loaded.audit.log if isinstance(loaded.audit.log, Path) else None)
     try:
         if file is None or (last is not None and not last.read(file)):
@@ -113,7 +113,7 @@ def harmless(cell: str) -> str:
 
 def _cell(row: dict[str, Any], name: str) -> str:
     value = row[name]
-    if name == "permissions" and not value:
+    if name == "permissions" and value == []:
         return "none"
     if value is None:
         return ""

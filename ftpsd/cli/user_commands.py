@@ -29,6 +29,7 @@ from ftpsd.cli.terminal import (
 
 if TYPE_CHECKING:
     from ftpsd.config.checks.owner import Account
+    from ftpsd.config.people.user_entries import UserEntry
     from ftpsd.config.users import UserRecord
 
 
@@ -52,6 +53,9 @@ def users_options(command: Function) -> Function:
 @click.option("--home", type=FILE, metavar="DIR", help="The directory the user sees as /; else that of group or role.")
 @click.option("--group", help="A group of the file.")
 @click.option("--role", help="A role of the file; without one, and without one of the group, everything is allowed.")
+@click.option(
+    "--source", type=click.Choice(["ldap", "pam", "http"]), help="One of this source; no password is asked for."
+)
 @click.option("--create-home", is_flag=True, help="Make the directory, for the daemon's user only.")
 @click.option("--owner", metavar="USER", help="The daemon's user, whose the new home is; else it is found out.")
 @password_option
@@ -61,6 +65,7 @@ def add_user(
     home: Path | None,
     group: str | None,
     role: str | None,
+    source: str | None,
     create_home: bool,
     owner: str | None,
     password_stdin: bool,
@@ -68,9 +73,25 @@ def add_user(
     users: Path | None,
     host: str | None,
 ) -> None:
-    """Add the user NAME."""
+    """
+    Add the user NAME.
+
+    With --source it is one whose password, home and rights a source of users says; the file has a second factor and
+    limits for such a user: `ftpsd user otp NAME`, `ftpsd user set NAME`.
+    """
     from ftpsd.config.editing.edit import locked
 
+    if source is not None:
+        if any((home, group, role, create_home, owner, password_stdin)):
+            raise click.UsageError("With --source there is nothing else to say: the source says it.")
+        path = users_file(config, users, host)
+        with locked(path) as file:
+            file.add(name, {"source": source})
+            if users is None:
+                _forget_earlier(config, name, host)
+            file.save()
+        click.echo(f"added {name} of {source} to {path}; {RELOAD}")
+        return
     account = named_account(owner)
     if account is not None and not create_home:
         raise click.UsageError("--owner goes with --create-home, which makes something to own.")
@@ -175,12 +196,17 @@ def list_users(as_json: bool, config: Path | None, users: Path | None, host: str
     """List the users."""
     from ftpsd.config.users import load_users
 
-    records = load_users(users_file(config, users, host)).users.values()
+    found = load_users(users_file(config, users, host))
+    described_users = [*map(described, found.users.values())]
+    described_users += [_described_of_source(name, entry) for name, entry in found.from_sources.items()]
     if as_json:
-        click.echo(json.dumps([described(record) for record in records], indent=2))
+        click.echo(json.dumps(described_users, indent=2))
         return
     words: dict[object, str] = {True: "yes", False: "no", None: "never"}
-    rows = [[words.get(value) or str(value) for value in described(record).values()] for record in records]
+    rows = [
+        [words.get(value) or str(value) for value in {**row, "home": row["home"] or "-"}.values()]
+        for row in described_users
+    ]
     print_table(("name", "home", "access", "enabled", "expires"), rows)
 
 
@@ -192,4 +218,14 @@ def described(record: UserRecord) -> dict[str, Any]:
         "access": "full" if record.rules is None else counted(len(record.rules), "rule"),
         "enabled": record.enabled,
         "expires": None if record.expires is None else record.expires.isoformat(),
+    }
+
+
+def _described_of_source(name: str, entry: UserEntry) -> dict[str, Any]:
+    return {
+        "name": name,
+        "home": None,
+        "access": f"as {entry.source} says",
+        "enabled": entry.enabled,
+        "expires": None if entry.expires is None else entry.expires.isoformat(),
     }

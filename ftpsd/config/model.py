@@ -279,6 +279,7 @@ class Metrics(Section):
     address: Address = "127.0.0.1"
     port: Port = 9121
     names: SpokenNames = "auto"
+    sessions: Switch = False
 
 
 class ControlGroups(Section):

@@ -7,7 +7,7 @@ dataclasses. The hash of a password stands neither in a record's repr nor in a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,13 @@ from pydantic import ValidationError
 
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text
+from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.people.references import cross_complaints
-from ftpsd.config.people.resolution import resolved
-from ftpsd.config.people.user_entries import MAX_NAME, UsersFile, check_name, check_pattern
+from ftpsd.config.people.resolution import factor_of, resolved
+from ftpsd.config.people.user_entries import MAX_NAME, UserEntry, UsersFile, check_name
 from ftpsd.config.people.user_records import Mount, UserRecord
 from ftpsd.config.reading import folder_of, in_order
+from ftpsd.values.login.second_factor import SecondFactor
 
 __all__ = [
     "MAX_NAME",
@@ -51,9 +53,34 @@ class Users:
     entries: UsersFile | None = field(default=None, compare=False, repr=False)
 
     @property
+    def from_sources(self) -> Mapping[str, UserEntry]:
+        """The entries of users from a source, which are no users of the file: what it adds to the source's word."""
+        entries = {} if self.entries is None else self.entries.users
+        return {name: entry for name, entry in entries.items() if entry.source is not None}
+
+    @property
     def frame(self) -> UsersFile:
-        """All that the file says beside its users: the roles and groups, which users from elsewhere may have, too."""
-        return UsersFile() if self.entries is None else self.entries.model_copy(update={"users": {}})
+        """All that the file says beside its own users: roles and groups for users from sources, and their entries."""
+        return UsersFile() if self.entries is None else self.entries.model_copy(update={"users": self.from_sources})
+
+    def second_factors(self) -> Iterator[tuple[str, SecondFactor]]:
+        """Yield the users who are enabled and have a second factor, or need one, as far as the file says."""
+        for name, user in self.users.items():
+            if user.enabled and user.second_factor is not None:
+                yield name, user.second_factor
+        for name, entry in self.from_sources.items():
+            factor = factor_of(entry)
+            if entry.enabled and factor is not None:
+                yield name, factor
+
+    def disabled(self) -> Iterator[str]:
+        """Yield the names that are disabled and have a second factor, or may have one that a source says."""
+        for name, user in self.users.items():
+            if not user.enabled and user.second_factor is not None:
+                yield name
+        for name, entry in self.from_sources.items():
+            if not entry.enabled:
+                yield name
 
     def without_file(self) -> Users:
         """

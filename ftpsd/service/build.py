@@ -125,7 +125,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
-    gates = gates_of(config, parts) if config.accept else None
+    gates = gates_of(config, parts)
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 
@@ -151,7 +151,8 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.
-        splits = has_second_factors(users.users.values()) or "http" in section.accounts
+        added = any(entry.second_factor is not None for entry in users.from_sources.values())
+        splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
         checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])

@@ -43,6 +43,11 @@ class Loaded:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
         return [user for users in (self.users, *self.hosts) for user in users.users.values()]
 
+    def by_host(self) -> list[tuple[str, Users]]:
+        """Return the users file of each host by its first name, "" for the default one."""
+        names = ("", *(section.names[0] for section in self.config.virtual_hosts))
+        return list(zip(names, (self.users, *self.hosts), strict=True))
+
     @property
     def certificate(self) -> CertificatePair | None:
         """The pair for clients that ask for no other name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Listener
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.service.build import build_runtime
 from ftpsd.service.changing.addresses import PublicAddresses
@@ -39,10 +40,7 @@ class Serving:
     def _forget_disabled(self) -> None:
         """Ask for the code of a second factor again when a user who is disabled comes back."""
         self.parts.factors.forget(
-            host.account(user.name)
-            for host in self.runtime.hosts.all
-            for user in host.accounts.known()
-            if not user.enabled and user.second_factor is not None
+            account_of(host, name) for host, users in self.loaded.by_host() for name in users.disabled()
         )
 
     def refresh_addresses(self) -> None:

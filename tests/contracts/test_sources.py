@@ -6,17 +6,22 @@ A login is right or refused, with the reason, and in time; nobody waits for a so
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from twisted.internet.defer import Deferred
 
-from ftpsd.auth.credentials import LoginDenied, LoginUnavailable, Refusal, SourceUnavailable
+from ftpsd.auth.checker import UsersChecker
+from ftpsd.auth.codes import code_of, step_at
+from ftpsd.auth.credentials import Login, LoginDenied, LoginUnavailable, Refusal, SourceUnavailable, WithCode
+from ftpsd.values.login.second_factor import SecondFactor, spelt
 from tests.sources.desks import SOURCES, Source
-from tests.sources.making import Site, users_file
+from tests.sources.making import PEER, ROLES, Site, users_file
 from tests.sources.relay import Mode
-from tests.sources.turning import failure_of, outcome, turn_until
+from tests.sources.turning import failure_of, outcome, reactor, turn_until
 
 REMOTE = tuple(name for name in SOURCES if name != "file")
 
@@ -183,3 +188,43 @@ def test_no_name_is_looked_for_behind_a_source_that_is_down(source: Source) -> N
     made = Site([source.name, "file"], {source.name: source.section}, users_file("alice"))
     source.relay.stop()
     assert reason(made.log_in("alice", "alice's")) == "directory unavailable"
+
+
+@remote
+def test_a_second_factor_and_limits_of_the_users_file(source: Source) -> None:
+    """The file adds them to what the source says, takes nothing of that back, and its word binds the name."""
+    secret = os.urandom(20)
+    added: dict[str, dict[str, Any]] = {
+        "alice": {"second_factor": {"totp": spelt(secret)}, "sessions": 2, "networks": ["192.0.2.0/24"]},
+        "bob": {"enabled": False},
+        "dora": {"enabled": True},
+    }
+    others = {name: {"source": source.name, **said} for name, said in added.items()}
+    made = source.site(users=ROLES + yaml.safe_dump({"users": others}))
+    assert made.complaints == []
+    checker = UsersChecker(made.accounts, reactor, splits=True)
+    code = code_of(secret, step_at(reactor.seconds()))
+
+    def log_in(name: str, password: str, peer: str = PEER) -> Deferred[Any]:
+        return checker.requestAvatarId(Login(name, password, peer))
+
+    for password, expected in (("alice's", None), (f"alice's{code}", code)):
+        found = outcome(log_in("alice", password))
+        user, given = (found.user, found.code) if isinstance(found, WithCode) else (found, None)
+        assert user.second_factor == SecondFactor(secret)
+        assert (given, user.sessions) == (expected, 2)
+        assert (str(user.home), user.role) == ("/srv/ftpsd/alice", "uploader")
+    assert reason(log_in("alice", f"bob's{code}")) == Refusal.WRONG_PASSWORD
+    assert reason(log_in("alice", f"alice's{code}", "198.51.100.7")) == Refusal.NETWORK
+    for name in ("bob", "dora"):
+        assert reason(log_in(name, f"{name}'s")) == Refusal.DISABLED, name
+    # An entry is about one source: the same name of another one is nobody, without being asked about.
+    assert source.relay is not None
+    elsewhere = next(name for name in REMOTE if name != source.name)
+    bound = source.site(users=ROLES + yaml.safe_dump({"users": {"alice": {"source": elsewhere}}}))
+    assert [each.message for each in bound.complaints] == [
+        f"{elsewhere} is not asked, so the user cannot log in; add {elsewhere} to accounts"
+    ]
+    before = source.relay.connections
+    assert reason(bound.log_in("alice", "alice's")) == Refusal.UNKNOWN_USER
+    assert source.relay.connections == before

@@ -185,6 +185,7 @@ def test_records_that_lie(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) 
         {**good, "mounts": [{"path": "/m", "directory": "/etc"}]},
         {**good, "mounts": [{"path": "/m", "directory": "/srv/ftpsd/m", "role": "administrator"}]},
         {**good, "expires": "soon"},
+        {**good, "source": "http"},
         {},
     ]
     made = site(endpoint, cache=0)

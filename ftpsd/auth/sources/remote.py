@@ -206,7 +206,9 @@ class RemoteAccounts:
 
     def find(self, name: str, client: str = "") -> Deferred[UserRecord | None]:
         """Ask the source, unless it has answered a moment ago or the name can be nobody's."""
-        if not _is_askable(name):
+        own = self._frame.own.get(name)
+        if not _is_askable(name) or (own is not None and own.source != self._source.name):
+            # Nobody's name, or that of a user whom the users file says to be of another source.
             return succeed(None)
         until, user = self._remembered.get(name, (0.0, None))
         if user is not None and self._questions.clock.seconds() < until:

@@ -57,16 +57,16 @@ def otp(
     path = users_file(config, users, host)
     with locked(path) as file:
         file.require(name)
-        factor = file.user(name).second_factor
+        factor = file.entry(name).second_factor
         if is_removed:
             file.set(name, {"second_factor": REMOVED})
             file.save()
             click.echo(f"removed the second factor of {name} from {path}")
             return
     if only_recovery:
-        if factor is None or factor.secret is None:
+        if factor is None or not factor.totp:
             raise click.UsageError(f"{name} has no second factor; `ftpsd user otp {name}` makes one.")
-        secret = factor.secret
+        secret = factor.totp
     else:
         secret = new_secret()
         _show(secret, name, issuer or socket.gethostname())

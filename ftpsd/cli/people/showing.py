@@ -13,7 +13,9 @@ from ftpsd.cli.user_commands import users_options
 
 if TYPE_CHECKING:
     from ftpsd.config.people.provenance import Provenance
+    from ftpsd.config.people.user_entries import UserEntry
     from ftpsd.config.users import UserRecord
+    from ftpsd.values.login.second_factor import SecondFactor
 
 # Keys that are one value, in the order of the documentation.
 _KEYS: Final = (
@@ -32,10 +34,13 @@ def show(name: str, as_json: bool, config: Path | None, users: Path | None, host
     from ftpsd.config.users import load_users
 
     found = load_users(users_file(config, users, host))
-    record = found.users.get(name)
-    if record is None:
+    record, of_source = found.users.get(name), found.from_sources.get(name)
+    if record is not None:
+        rows = described(record, Provenance(found))
+    elif of_source is not None:
+        rows = described_of_source(name, of_source, Provenance(found))
+    else:
         raise click.UsageError(f"There is no user {name}; `ftpsd user list` shows who is there.")
-    rows = list(described(record, Provenance(found)))
     if users is None:
         rows += pinned(given_or_default(config), name, host)
     if as_json:
@@ -75,10 +80,7 @@ def described(record: UserRecord, places: Provenance) -> list[dict[str, Any]]:
             # A role that neither the user nor the group names, or that rules of the user replace.
             place = None
         rows.append(_row(key, _plain(getattr(record, key)), place, places))
-    factor = record.second_factor
-    if factor is not None:
-        what = f"TOTP, {len(factor.recovery)} recovery codes" if factor.is_enrolled else "required, and not enrolled"
-        rows.append(_row("second_factor", what, places.key(record.name, "second_factor"), places))
+    rows += _second_factor(record.name, record.second_factor, places)
     if record.certificates:
         number = len(record.certificates)
         rows.append(_row("certificates", number, places.key(record.name, "certificates"), places))
@@ -93,6 +95,32 @@ def described(record: UserRecord, places: Provenance) -> list[dict[str, Any]]:
         for rule, where in zip(mount.rules or (), places.rules_of_mount(record.name, number), strict=True):
             rows.append(_row(f"mount {mount.path} rules", written(rule), where, places))
     return rows
+
+
+def described_of_source(name: str, entry: UserEntry, places: Provenance) -> list[dict[str, Any]]:
+    """Return what the file says of a user from a source, a row for each key."""
+    from ftpsd.config.people.resolution import factor_of
+
+    def place(key: str) -> tuple[str | int, ...]:
+        return ("users", name, key)
+
+    rows = [_row("source", entry.source, place("source"), places)]
+    said = [key for key in _KEYS if key in entry.model_fields_set and getattr(entry, key) is not None]
+    values = {key: getattr(entry, key) for key in said}
+    if "hours" in values:
+        values["hours"] = tuple(span.hours() for span in values["hours"])
+    rows += (_row(key, _plain(value), place(key), places) for key, value in values.items())
+    rows += _second_factor(name, factor_of(entry), places)
+    if entry.certificates:
+        rows.append(_row("certificates", len(entry.certificates), place("certificates"), places))
+    return rows
+
+
+def _second_factor(name: str, factor: SecondFactor | None, places: Provenance) -> list[dict[str, Any]]:
+    if factor is None:
+        return []
+    what = f"TOTP, {len(factor.recovery)} recovery codes" if factor.is_enrolled else "required, and not enrolled"
+    return [_row("second_factor", what, places.key(name, "second_factor"), places)]
 
 
 def _row(key: str, value: Any, place: tuple[str | int, ...] | None, places: Provenance) -> dict[str, Any]:

@@ -39,6 +39,8 @@ EventName = Literal[
     "quarantine-released",
     "login-refused",
 ]
+# Uploads that were judged, or let go, some time after they had come in: on record where uploads are.
+PUBLISHED_LATER: Final = frozenset({"upload-published", "quarantine-released"})
 # The fields that a template of a program may name; each is one word of an argument, whatever is in it.
 FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.

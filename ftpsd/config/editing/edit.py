@@ -23,6 +23,7 @@ from typing import Any, Final
 from ftpsd.config.editing import splice
 from ftpsd.config.editing.settings import REMOVED, with_setting
 from ftpsd.config.parsing.document import ConfigErrors, Document, parse, read_text, shown
+from ftpsd.config.people.user_entries import UserEntry
 from ftpsd.config.reading import folder_of
 from ftpsd.config.users import MAX_USERS, UserRecord, check_name, read_users
 
@@ -99,8 +100,14 @@ class UsersEdit:
                 + "\nNothing was written."
             ) from None
 
+    def entry(self, name: str) -> UserEntry:
+        """Return what the file itself says of the user called *name*, with the changes."""
+        entries = read_users(self._text, str(self.shown_path), folder_of(self._path)).entries
+        assert entries is not None, "it was read just now"
+        return entries.users[name]
+
     def user(self, name: str) -> UserRecord:
-        """Return the user called *name* as the file has it with the changes."""
+        """Return the user called *name*, who comes from no source, as the file has it with the changes."""
         return read_users(self._text, str(self.shown_path), folder_of(self._path)).users[name]
 
     def replace_hashes(self, wanted: Mapping[str, tuple[str, str]]) -> dict[str, str]:

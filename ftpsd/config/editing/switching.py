@@ -19,7 +19,7 @@ def set_enabled(path: Path, name: str, is_enabled: bool) -> bool:
     """
     with locked(path) as file:
         file.require(name)
-        if file.user(name).enabled == is_enabled:
+        if file.entry(name).enabled == is_enabled:
             return False
         file.set(name, {"enabled": is_enabled})
         file.save()

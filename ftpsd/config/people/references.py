@@ -13,7 +13,7 @@ from typing import Any, Final
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Document, Key, shown_name
 from ftpsd.config.people.layers import MAX_LIKE, PLACEHOLDER, as_written, chain, fault_in_name, layers, nearest_with
-from ftpsd.config.people.user_entries import check_name
+from ftpsd.config.people.user_entries import OF_SOURCE, check_name
 from ftpsd.config.units import describe
 
 Entries = Mapping[str, Any]
@@ -37,6 +37,9 @@ def cross_complaints(document: Document, data: Any) -> Iterator[ConfigError]:
         except ValueError as error:
             yield document.error(("users", name), str(error), at_key=True)
         if isinstance(user, dict):
+            if user.get("source") is not None:
+                yield from _about_source(document, name, user)
+                continue
             yield from _about_role(document, ("users", name), user, roles, "a user")
             yield from _about_name(document, ("users", name), user, "group", groups)
             yield from _about_mounts(document, ("users", name, "mounts"), user.get("mounts"), roles)
@@ -96,6 +99,14 @@ def _about_given(document: Document, key: Key, entry: Any, roles: Entries) -> It
         if others:
             said = f"{describe(min(others))} stands for nothing; {PLACEHOLDER} stands for the name of the user"
             yield document.error(place, said)
+
+
+def _about_source(document: Document, name: str, user: Entries) -> Iterator[ConfigError]:
+    """Look whether the file says of a user from a source what the source says."""
+    for key in OF_SOURCE:
+        if user.get(key) is not None:
+            said = f"the source says that of each user; remove {key}: or source: from users.{shown_name(name)}"
+            yield document.error(("users", name, key), said)
 
 
 def _about_home(document: Document, name: str, user: Entries, groups: Entries, roles: Entries) -> Iterator[ConfigError]:

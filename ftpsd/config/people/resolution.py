@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
 from ftpsd.config.people.user_entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
@@ -19,9 +20,19 @@ from ftpsd.values.rule import Rule
 
 
 def resolved(entries: UsersFile) -> dict[str, UserRecord]:
-    """Return the users of a file in which every name that is referred to is there."""
+    """Return the users of a file in which every name that is referred to is there, without those from a source."""
     roles = Roles(entries.roles)
-    return {name: _record(name, entry, entries, roles) for name, entry in entries.users.items()}
+    users = entries.users.items()
+    return {name: _record(name, entry, entries, roles) for name, entry in users if entry.source is None}
+
+
+def factor_of(entry: UserEntry) -> SecondFactor | None:
+    """Return the second factor that *entry* itself has; one without a secret where it is only required."""
+    written = entry.second_factor
+    if written is None:
+        return None
+    made = written.recovery_made
+    return SecondFactor(written.totp or None, written.recovery, None if made is None else made.timestamp())
 
 
 class Roles:
@@ -38,6 +49,10 @@ class Roles:
             entries = chain(self._roles, name, as_checked)
             found = self._rules[name] = tuple(rule for _, entry in entries for rule in _rules(entry.rules or ()))
         return found
+
+    def accept(self, name: str) -> list[AcceptRule]:
+        """Return the accept rules of the role called *name*, and of those that it is like."""
+        return [rule for _, entry in chain(self._roles, name, as_checked) for rule in entry.accept]
 
 
 def layers_of(name: str, entries: UsersFile) -> list[Layer[Given]]:
@@ -99,17 +114,27 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         ),
         second_factor=_second_factor(entry, found),
         encryption=_keys(given("encryption")),
+        accept=_accept(found, mounts, roles),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
     )
 
 
+def _accept(found: list[Layer[Given]], mounts: Layer[Given] | None, roles: Roles) -> tuple[AcceptRule, ...]:
+    """Return the accept rules of all roles, which no nearer one takes away; those of a mount's role from its path."""
+    rules = [rule for _, entry in found if isinstance(entry, RoleEntry) for rule in entry.accept]
+    for mount in () if mounts is None else mounts[1].mounts or ():
+        for rule in () if mount.role is None else roles.accept(mount.role):
+            paths = tuple(str(mount.path).rstrip("/") + path for path in rule.paths)
+            rules.append(rule.model_copy(update={"paths": paths}))
+    return tuple(rules)
+
+
 def _second_factor(entry: UserEntry, found: list[Layer[Given]]) -> SecondFactor | None:
     """Return the user's factor; one without a secret where a role or group asks for it, which no user can undo."""
-    written = entry.second_factor
-    if written is not None:
-        made = written.recovery_made
-        return SecondFactor(written.totp or None, written.recovery, None if made is None else made.timestamp())
+    own = factor_of(entry)
+    if own is not None:
+        return own
     is_needed = any(as_checked(layer, "second_factor") is not None for _, layer in found)
     return SecondFactor() if is_needed else None
 

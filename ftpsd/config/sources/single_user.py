@@ -21,17 +21,24 @@ from ftpsd.config.units import describe
 _NOWHERE: Final = parse("{}", "")
 
 
+# Keys of an entry that each keep a user out, so that the users file cannot take back the source's word by them.
+_SHUTTING: Final = ("enabled", "expires")
+
+
 class Frame:
-    """All that a users file says beside its users: the roles and groups that users from elsewhere may have."""
+    """All that a users file says for users from sources: roles and groups, and what it adds to each (`own`)."""
 
     def __init__(self, entries: UsersFile) -> None:
-        self.entries = entries
-        self.plain = entries.model_dump(exclude_none=True)
+        self.own = entries.users
+        self.entries = entries.model_copy(update={"users": {}})
+        self.plain = self.entries.model_dump(exclude_none=True)
 
 
 def single_user(name: str, data: Mapping[str, Any], frame: Frame, homes: Sequence[Path]) -> UserRecord:
     """
     Return the user called *name* whom *data* describes, with roles and groups of *frame*, and a home below *homes*.
+
+    The entry of *frame* goes before *data*; but whom one of the two shuts out is shut out.
 
     Raises: ValueError with a sentence for the operator, which names the key and repeats no secret.
     """
@@ -39,16 +46,33 @@ def single_user(name: str, data: Mapping[str, Any], frame: Frame, homes: Sequenc
     entry = _entry(data)
     if entry.password is not None:
         raise ValueError("password: hashes are taken from a users file alone; the source verifies passwords itself")
+    if entry.source is not None:
+        raise ValueError("source: for a users file alone")
     faults = [
         f"{each.key}: {each.message}" for each in cross_complaints(_NOWHERE, {**frame.plain, "users": {name: data}})
     ]
     if faults:
         raise ValueError("; ".join(faults))
+    own = frame.own.get(name)
+    if own is not None:
+        entry = _together(entry, own)
     record = resolved(frame.entries.model_copy(update={"users": {name: entry}}))[name]
     _check_inside("home", record.home, homes)
     for number, mount in enumerate(record.mounts):
         _check_inside(f"mounts[{number}].directory", mount.directory, homes)
     return record
+
+
+def _together(entry: UserEntry, own: UserEntry) -> UserEntry:
+    """Return *entry*, a source's, with all that the users file says in its *own*."""
+    said = {key: getattr(own, key) for key in own.model_fields_set if key not in ("source", *_SHUTTING)}
+    is_required = own.second_factor is not None and not own.second_factor.totp
+    if is_required and entry.second_factor is not None and entry.second_factor.totp:
+        # The source has what the file asks for.
+        del said["second_factor"]
+    ends = [each.expires for each in (entry, own) if each.expires is not None]
+    shutting = {"enabled": entry.enabled and own.enabled, "expires": min(ends) if ends else None}
+    return entry.model_copy(update={**{key: value for key, value in said.items() if value is not None}, **shutting})
 
 
 def check_defaults(data: Mapping[str, Any]) -> None:
@@ -57,7 +81,7 @@ def check_defaults(data: Mapping[str, Any]) -> None:
 
     Raises: ValueError with a sentence for the operator.
     """
-    for key in ("password", "second_factor", "certificates", "home", "role", "rules"):
+    for key in ("source", "password", "second_factor", "certificates", "home", "role", "rules"):
         if key in data:
             raise ValueError(f"{key}: not a default; the source says that of each user")
     _entry({**data, "home": "/"})

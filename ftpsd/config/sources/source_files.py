@@ -89,7 +89,19 @@ def look_at_sources(config: Config, users: Sequence[tuple[Sequence[str], Users |
         for order, file in users:
             if name in order and file is not None and isinstance(section, Grouped):
                 yield from _roles(config, name, section, file)
+    yield from _never_asked(users)
     yield from _between_keys(config)
+
+
+def _never_asked(users: Sequence[tuple[Sequence[str], Users | None]]) -> Iterator[ConfigError]:
+    """Warn of users whose source is asked by no host that has their users file."""
+    files = {id(file): file for _, file in users if file is not None}
+    for file in files.values():
+        asked = {name for order, each in users if each is file for name in order}
+        for name, entry in file.from_sources.items():
+            if entry.source not in asked:
+                said = f"{entry.source} is not asked, so the user cannot log in; add {entry.source} to accounts"
+                yield file.complaint(("users", name, "source"), said, "warning")
 
 
 def read_source_files(config: Config) -> tuple[SourceFiles, list[ConfigError]]:

@@ -16,11 +16,13 @@ from ftpsd.auth.review import Review, Right
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import Key
 from ftpsd.config.people.provenance import Provenance
+from ftpsd.config.people.resolution import factor_of
+from ftpsd.config.people.user_entries import UserEntry
 from ftpsd.config.users import UserRecord, Users, load_users
 from ftpsd.control.state.hosts import account_of
 from ftpsd.service.inspecting.last_use import Account, LastUse
 from ftpsd.service.inspecting.pinned import pinned_accounts
-from ftpsd.values.login.hours import are_now
+from ftpsd.values.login.hours import Hours, are_now
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
 
@@ -71,6 +73,11 @@ class People:
         record = None if users is None else users.users.get(name)
         return None if record is None else Review(record)
 
+    @property
+    def from_sources(self) -> frozenset[Account]:
+        """The accounts of users from a source whom a file names."""
+        return frozenset((host, name) for host, users in self.hosts.items() for name in users.from_sources)
+
     def provenance(self, host: str) -> Provenance:
         """Return where the users of *host* have what they have."""
         users = self.hosts[host]
@@ -108,6 +115,48 @@ def rows(people: People, wanted: Wanted, last: LastUse | None, now: datetime | N
                     "last_login": None if last is None else last.logins.get(account),
                     "last_use": None if last is None else last.uses.get((account, number)),
                 }
+        yield from _of_sources(host, users, places, wanted, last, now)
+
+
+def _of_sources(
+    host: str, users: Users, places: Provenance, wanted: Wanted, last: LastUse | None, now: datetime
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each user from a source whom the file names: the rights are not the file's, and not shown."""
+    for name, entry in users.from_sources.items():
+        if wanted.role is not None or wanted.user not in (None, name):
+            continue
+        hours = tuple(span.hours() for span in entry.hours or ())
+        yield {
+            "host": host,
+            "user": name,
+            "group": None,
+            "status": _status_of_entry(entry, hours, now),
+            "enabled": entry.enabled,
+            "expires": None if entry.expires is None else entry.expires.isoformat(),
+            "hours": list(map(str, hours)),
+            "networks": [str(network) for network in entry.networks or ()],
+            "role": None,
+            "path": None,
+            "permissions": None,
+            "mount": None,
+            "source": entry.source,
+            "place": places.place(("users", name, "source")),
+            "note": f"rights as {entry.source} says",
+            "last_login": None if last is None else last.logins.get((host, name)),
+            "last_use": None if last is None else last.uses.get(((host, name), 0)),
+        }
+
+
+def _status_of_entry(entry: UserEntry, hours: tuple[Hours, ...], now: datetime) -> str:
+    """Return whether the user of a source can log in now, as far as the file says."""
+    if not entry.enabled:
+        return "disabled"
+    if entry.expires is not None and entry.expires <= now:
+        return "expired"
+    factor = factor_of(entry)
+    if factor is not None and not factor.is_enrolled:
+        return "no second factor"
+    return "active" if are_now(hours, now) else "outside of hours"
 
 
 def written(allow: Iterable[Permission]) -> list[str]:

@@ -8,7 +8,7 @@ of each user who is known. Lines that are none of ours, or too long to be, are p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,11 +42,15 @@ class LastUse:
     """
     The last use of each right, by its number, and the last login of each account; moments as the log writes them.
 
-    *review* returns the rights of an account, None for one that is not known.
+    *review* returns the rights of an account, None for one that is not known. Of those *from_sources* the rights are
+    not known either, but whether they come: all that they use is the use of right 0.
     """
 
-    def __init__(self, review: Callable[[Account], Review | None]) -> None:
+    def __init__(
+        self, review: Callable[[Account], Review | None], from_sources: Container[Account] = frozenset()
+    ) -> None:
         self._review = review
+        self._from_sources = from_sources
         self._of: dict[Account, Review | None] = {}
         self.logins: dict[Account, str] = {}
         self.uses: dict[tuple[Account, int], str] = {}
@@ -79,7 +83,7 @@ class LastUse:
         account = (host, user)
         if account not in self._of:
             review = self._review(account)
-            if review is None:
+            if review is None and account not in self._from_sources:
                 # Users who are gone could be any number.
                 return
             self._of[account] = review
@@ -90,7 +94,9 @@ class LastUse:
 
     def _used(self, account: Account, event: dict[str, Any], time: str) -> None:
         review = self._of[account]
-        assert review is not None
+        if review is None:
+            self.uses[account, 0] = max(time, self.uses.get((account, 0), ""))
+            return
         for key in ("path", "old", "new"):
             if not isinstance(event.get(key), str):
                 continue

@@ -58,11 +58,9 @@ def outlived(config: Config, everybody: Sequence[Users]) -> Iterator[ConfigError
         return
     for users in everybody:
         names = [
-            user.name
-            for user in users.users.values()
-            if user.second_factor is not None
-            and user.second_factor.recovery
-            and (user.second_factor.recovery_made is None or user.second_factor.recovery_made < begun)
+            name
+            for name, factor in users.second_factors()
+            if factor.recovery and (factor.recovery_made is None or factor.recovery_made < begun)
         ]
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""

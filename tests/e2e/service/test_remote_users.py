@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ftplib
 import json
+import os
 import ssl
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -13,11 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from ftpsd.auth.codes import code_of, step_at
 from ftpsd.demo.authority import Demonstration
+from ftpsd.values.login.second_factor import spelt
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.polling import eventually
 from tests.sources.making import ldap_section
 from tests.sources.slapd import Slapd
+from tests.state import begin_long_ago
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +43,11 @@ def settings(folder: Path, slapd: Slapd, **more: Any) -> dict[str, Any]:
     return {"accounts": ["file", "ldap"], "ldap": section, **more}
 
 
-def with_roles(daemon: Daemon) -> None:
-    """Give the users file the role that groups have."""
+def with_roles(daemon: Daemon, **of_sources: dict[str, Any]) -> None:
+    """Give the users file the role that groups have, and entries *of_sources*."""
     users = yaml.safe_load(daemon.users_file.read_text())
     users["roles"] = {"uploader": {"rules": [{"path": "/", "allow": "all"}]}}
+    users["users"].update(of_sources)
     daemon.users_file.write_text(json.dumps(users))
 
 
@@ -74,7 +80,9 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
     host = {"names": ["ftp.example.com"], "users": "users.yaml", "accounts": ["ldap"]}
     more = {"processes": processes, "virtual_hosts": [host]}
     daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd, **more), users=1)
-    with_roles(daemon)
+    secret = os.urandom(20)
+    with_roles(daemon, bob={"source": "ldap", "second_factor": {"totp": spelt(secret)}})
+    begin_long_ago(tmp_path / "state.db")
     try:
         daemon.start()
         assert log_in(daemon, "u000", PASSWORD)[:3] == "230"
@@ -86,6 +94,11 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
         assert log_in(daemon, "u000", PASSWORD, "ftp.example.com") == "530 Login incorrect."
         asked = daemon.order("doctor")
         assert "ok: the source ldap answers" in asked.stdout, asked.stdout + asked.stderr
+        # The file adds a second factor to the user of the directory, who is asked for it once.
+        assert log_in(daemon, "bob", f"bob's{code_of(secret, step_at(time.time()) - 9)}") == "530 Login incorrect."
+        assert log_in(daemon, "bob", f"bob's{code_of(secret, step_at(time.time()))}")[:3] == "230"
+        assert log_in(daemon, "bob", "bob's")[:3] == "230"
+        assert log_in(daemon, "bob", "x") == "530 Login incorrect."
         # The directory moves away, and the daemon takes that over.
         changed = deepcopy(daemon.settings())
         changed["ldap"]["servers"] = [f"ldaps://localhost:{daemon.ports.spare}"]
@@ -93,8 +106,10 @@ def test_logins(tmp_path: Path, slapd: Slapd, tls_files: Demonstration, processe
         daemon.reload()
         assert log_in(daemon, "alice", "alice's") == "421 Logins cannot be checked now, try again later."
         assert log_in(daemon, "u000", PASSWORD)[:3] == "230"
-        eventually(lambda: len(reasons(daemon)) == 4, "logged")
-        assert reasons(daemon) == ["wrong password", "wrong password", "unknown user", "directory unavailable"]
+        expected = ["wrong password", "wrong password", "unknown user", "second factor code of another time"]
+        expected += ["wrong password", "directory unavailable"]
+        eventually(lambda: len(reasons(daemon)) == len(expected), "logged")
+        assert reasons(daemon) == expected
         asked = daemon.order("doctor")
         assert "problem: the source ldap does not answer" in asked.stdout, asked.stdout + asked.stderr
         written = daemon.stderr + (tmp_path / "audit.jsonl").read_text() + asked.stdout + asked.stderr

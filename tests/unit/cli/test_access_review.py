@@ -127,6 +127,32 @@ def test_a_part_of_it(site: Path) -> None:
     assert "one of the two" in run(site, "--csv", "--json", code=2).output
 
 
+def test_a_user_of_a_source(site: Path) -> None:
+    """Is named with the state and the last use, and the rights are said to be the source's."""
+    entry = "  carol: {source: ldap, second_factor: required, networks: [192.0.2.0/24]}\n"
+    (site / "users.yaml").write_text(USERS + entry)
+    lines = [
+        {"event": "logged-in", "time": "2027-01-01T00:00:00Z", "user": "carol"},
+        {"event": "file-sent", "time": "2027-01-01T00:00:01Z", "user": "carol", "path": "/a"},
+        {"event": "logged-in", "time": "2027-01-02T00:00:00Z", "user": "dave"},
+    ]
+    (site / "audit.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (right,) = found(site, "--user", "carol")
+    assert [right[key] for key in ("status", "permissions", "source", "place", "networks")] == [
+        "no second factor",
+        None,
+        "ldap",
+        f"{site}/users.yaml:24",
+        ["192.0.2.0/24"],
+    ]
+    assert (right["last_login"], right["last_use"]) == ("2027-01-01T00:00:00Z", "2027-01-01T00:00:01Z")
+    assert "rights as ldap says" in run(site, "--user", "carol", "--csv").stdout
+    assert right in found(site, "--path", "/a")
+    assert right not in found(site, "--role", "partner")
+    told = CliRunner().invoke(main, ["explain", "--config", str(site / "ftpsd.yaml"), "carol", "read", "/a"])
+    assert (told.exit_code, "carol is a user of ldap" in told.output) == (2, True)
+
+
 def test_a_spreadsheet_computes_nothing(site: Path) -> None:
     """Cells that begin as formulas do are text."""
     lines = list(csv.DictReader(io.StringIO(run(site, "--csv").stdout)))

@@ -192,3 +192,38 @@ def test_the_state_file_is_there_before_the_first_login(tmp_path: Path, users: P
     assert result.exit_code == 0, result.output
     assert "The state file cannot be used, so no code is accepted" in result.stderr
     assert "No code" not in result.stderr
+
+
+def test_a_user_of_a_source(users: Path) -> None:
+    """Has an entry of its own, with a second factor and limits; what the source says is not said there."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(main, ["user", *arguments, "--users", str(users)])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    assert "With --source there is nothing else to say" in run("add", "carol", "--source", "pam", "--home", "x", code=2)
+    assert "added carol of pam" in run("add", "carol", "--source", "pam")
+    assert otp(users, name="carol").exit_code == 0
+    entry = load_users(users).from_sources["carol"]
+    assert entry.second_factor is not None
+    before = entry.second_factor
+    assert otp(users, "--recovery", name="carol").exit_code == 0
+    entry = load_users(users).from_sources["carol"]
+    assert entry.second_factor is not None
+    assert entry.second_factor.totp == before.totp
+    assert entry.second_factor.recovery != before.recovery
+    run("set", "carol", "sessions=2", "hours={days: [mon-fri]}")
+    assert "role: the source says that of each user" in run("set", "carol", "role=x", code=2)
+    run("disable", "carol")
+    shown = [row.split()[:2] for row in run("show", "carol").splitlines()[1:]]
+    assert shown == [
+        ["source", "pam"],
+        ["hours", "mon-fri"],
+        ["sessions", "2"],
+        ["enabled", "no"],
+        ["second_factor", "TOTP,"],
+    ]
+    (row,) = [row for row in run("list").splitlines() if row.startswith("carol")]
+    assert row.split() == ["carol", "-", "as", "pam", "says", "no", "never"]
+    assert "removed carol" in run("remove", "carol")

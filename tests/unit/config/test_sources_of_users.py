@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from ftpsd.config.checks.named_files import check_files
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.reading import read_config
+from ftpsd.config.sources.single_user import Frame, single_user
 from ftpsd.config.sources.source_files import PACKAGES, look_at_sources, read_source_files
 from ftpsd.config.users import read_users
+from ftpsd.values.login.second_factor import SecondFactor, read_secret
 
 USERS = "roles: {uploader: {rules: [{path: /, allow: all}]}}\n"
 LDAP = (
@@ -99,6 +104,56 @@ def test_mistakes(folder: Path) -> None:
         assert any(expected in each for each in found), (text, found)
         assert all(each.startswith("ftpsd.yaml:") and not each.startswith("ftpsd.yaml:0") for each in found), found
         assert "hidden" not in "".join(found)
+
+
+def test_users_of_a_source_in_the_users_file(folder: Path) -> None:
+    """Each key that the source says is a mistake there, and a source that is not asked is told; they are no users."""
+    alice = "users:\n  alice:\n    source: ldap\n    "
+    for key in ("password: x", "home: /srv/a", "group: g", "role: uploader", "rules: []", "mounts: []"):
+        with pytest.raises(ConfigErrors) as problem:
+            read_users(f"{USERS}{alice}{key}\n", "users.yaml", folder)
+        name = key.partition(":")[0]
+        said = f"users.yaml:5:{7 + len(name)}: users.alice.{name}: the source says that of each user"
+        assert any(str(error).startswith(said) for error in problem.value.errors), (key, problem.value.errors)
+    with pytest.raises(ConfigErrors, match=r"users\.alice\.source"):
+        read_users(f"{USERS}{alice.replace('ldap', 'nis')}\n", "users.yaml", folder)
+    good = f"{USERS}{alice}sessions: 2\n    enabled: false\n    expires: 2020-01-01\n"
+    people = read_users(good, "users.yaml", folder)
+    assert (list(people.users), list(people.from_sources), list(people.frame.users)) == ([], ["alice"], ["alice"])
+    assert complaints(LDAP, folder, good) == []
+    assert complaints(PAM, folder, good) == [
+        "users.yaml:4:13: warning: users.alice.source: ldap is not asked, so the user cannot log in; "
+        "add ldap to accounts"
+    ]
+
+
+def test_who_is_shut_out_by_one_of_the_two_is(folder: Path) -> None:
+    """The file replaces what the source says, but for what keeps a user out."""
+    soon, later = "2030-01-01T00:00:00+00:00", "2031-01-01T00:00:00+00:00"
+    totp, other = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "A" * 32
+    cases: list[tuple[dict[str, Any], dict[str, Any], str, Any]] = [
+        ({"sessions": 5}, {"sessions": 2}, "sessions", 2),
+        ({"sessions": 5}, {}, "sessions", 5),
+        ({"upload_end": "fin"}, {"networks": []}, "upload_end", "fin"),
+        ({"enabled": False}, {"enabled": True}, "enabled", False),
+        ({}, {"enabled": False}, "enabled", False),
+        ({"expires": soon}, {"expires": later}, "expires", datetime.fromisoformat(soon)),
+        ({"expires": later}, {"expires": soon}, "expires", datetime.fromisoformat(soon)),
+        ({}, {"expires": soon}, "expires", datetime.fromisoformat(soon)),
+        ({}, {"second_factor": "required"}, "second_factor", SecondFactor()),
+        ({"second_factor": {"totp": totp}}, {"second_factor": "required"}, "second_factor", _factor(totp)),
+        ({"second_factor": {"totp": totp}}, {"second_factor": {"totp": other}}, "second_factor", _factor(other)),
+        ({"second_factor": {"totp": totp}}, {"second_factor": None}, "second_factor", _factor(totp)),
+    ]
+    for source, file, key, expected in cases:
+        text = USERS + yaml.safe_dump({"users": {"alice": {"source": "http", **file}}})
+        frame = Frame(read_users(text, "users.yaml", folder).frame)
+        made = single_user("alice", {"home": "/srv/alice", "role": "uploader", **source}, frame, [Path("/srv")])
+        assert getattr(made, key) == expected, (source, file)
+
+
+def _factor(totp: str) -> SecondFactor:
+    return SecondFactor(read_secret(totp))
 
 
 def test_files_beside_a_users_file_without_users(folder: Path) -> None:

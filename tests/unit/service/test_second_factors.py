@@ -213,3 +213,22 @@ def test_the_status_and_the_doctor_doubt_the_machines_clock(site: Site) -> None:
     with serving(site) as (daemon, reactor, _):
         reactor.run_until(lambda: daemon.upkeep.status()["second factor clocks"] != "fine")
         assert "3 of 4 devices" in str(daemon.upkeep.status()["second factor clocks"])
+
+
+def test_users_of_a_source(site: Site) -> None:
+    """Their second factors need the state file as all do; one that is not enrolled is told."""
+    pam = f"accounts: [file, pam]\npam: {{homes: [{site.folder}], home: '{site.folder}/{{user}}', default_role: r}}\n"
+    roles = "roles: {r: {rules: []}}\n"
+    site.write(pam)
+    site.write_users(
+        f"{roles}users: {{alice: {{source: pam, {FACTOR}}}, bob: {{source: pam, second_factor: required}}}}\n"
+    )
+    begin_long_ago(site.folder / "state.db")
+    code, said = check(site)
+    assert code == 0
+    assert "users.bob.second_factor: none is enrolled, so the user cannot log in; run: ftpsd user otp bob" in said
+    assert "alice" not in said
+    site.replace(f"state: {site.folder}/state.db", "state: null")
+    code, said = check(site)
+    assert code == 2
+    assert "users.alice.second_factor: needs a state file" in said
