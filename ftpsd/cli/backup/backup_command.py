@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ftpsd.cli.backup.places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TELL_DAEMON: Final = 0.5
 @click.option("--job", metavar="NAME", help="As this one of `jobs`; the only backup among them where left out.")
 @click.option("--to", "directory", type=FILE, metavar="DIR", help="To this directory, whatever `jobs` says.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object at the end.")
-@click.option("--lines", is_flag=True, hidden=True, help="Print how far it is, for the daemon.")
+@click.option("--lines", is_flag=True, help="Print how far it is as lines of JSON: how the daemon runs it.")
 @with_config
 def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, config: Path) -> None:
     """
@@ -90,7 +90,7 @@ def _made(loaded: Loaded, found: BackupJob, tell: object) -> Copied:
 def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
     """Return what is backed up: to another server no keys, unless that is asked for."""
     from ftpsd.backups.backing_up import Scope
-    from ftpsd.backups.kept_places import config_files, key_files, key_trees, trees_of
+    from ftpsd.backups.backup_scope import config_files, key_files, key_trees, trees_of
     from ftpsd.config.encrypting.encryption import files_of_keys
 
     config = loaded.config

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ftpsd.cli.backup.places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
 from ftpsd.values.text import moment
 

@@ -92,8 +92,8 @@ def follower(tls_files: Demonstration) -> Iterator[Follower]:
         yield follower
 
 
-def test_nightly_push_to_a_partner(follower: Follower) -> None:
-    """The file is there, and in the archive here."""
+def test_the_recipes_are_followed(follower: Follower) -> None:
+    """A push is there and in the archive here, a pull the other way round; a backup is made, and verified."""
     (follower.home / "outbox").mkdir()
     (follower.home / "outbox" / "report.csv").write_bytes(b"1;2;3")
     follower.partner.make("in")
@@ -102,19 +102,12 @@ def test_nightly_push_to_a_partner(follower: Follower) -> None:
     assert (follower.partner.home / "in" / "report.csv").read_bytes() == b"1;2;3"
     assert [each.name for each in (follower.home / "sent").iterdir()] == ["report.csv"]
 
-
-def test_pull_with_archive(follower: Follower) -> None:
-    """The file is here, and in the archive there."""
     follower.partner.put("out/order.xml", b"<order/>")
     *_, said = follower.follow("Pull with archive")
     assert "fetch: done, 1 file" in said
     assert (follower.home / "inbox" / "order.xml").read_bytes() == b"<order/>"
     assert [each.name for each in (follower.partner.home / "out" / "done").iterdir()] == ["order.xml"]
 
-
-def test_backup_and_restore(follower: Follower) -> None:
-    """A backup is made, listed, verified; what is gone would come back."""
-    (follower.home / "kept").write_bytes(b"kept")
     *_, said = follower.follow("Backup and restore")
     assert "backup: done" in said
     assert "all of it verified: 0 new, 0 to replace" in said
