@@ -83,6 +83,8 @@ class Deliveries:
         self._tell = tell
         self._count = count
         self._means = Means(store, reactor, names, tell, stepped)
+        self.readers: Callable[[], tuple[str, ...]] = tuple
+        """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
         self._courses: dict[str, Course] = {}
@@ -146,6 +148,11 @@ class Deliveries:
         """Begin to deliver, as soon as no other process does."""
         self._is_started = True
         self._want_turn()
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether this process delivers, and its sinks have begun: what is recorded now is seen by all of them."""
+        return self._has_turn and self._is_started
 
     def _want_turn(self) -> None:
         """Take the turn if there is anything to deliver."""
@@ -261,7 +268,7 @@ class Deliveries:
         if settings is None:
             return
         before = self._reactor.seconds() - settings.keep
-        sinks = [*self._courses]
+        sinks = [*self._courses, *self.readers()]
 
         def pruned(found: tuple[int, int]) -> Deferred[None] | None:
             count, lost = found
