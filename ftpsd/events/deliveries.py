@@ -24,6 +24,7 @@ from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
+from ftpsd.events.broker_sink import BrokerSink
 from ftpsd.events.delivery import Delivery, Pacing, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
@@ -287,6 +288,8 @@ class Deliveries:
             return Program(sink, call)
         if sink.file is not None:
             return JSONLines(sink.name, sink.file, call)
+        if sink.broker is not None:
+            return BrokerSink(sink, files, self._reactor)
         # Imported where it is wanted: its package is an extra.
         from ftpsd.events.webhook import Webhook
 
