@@ -68,6 +68,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     keys = None if config.key_home is None else KeyHome(config.key_home)
     workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
     parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    parts.lookout.use(config.expectations)
     return Runtime(
         config=config,
         shared=parts.shared,

@@ -20,6 +20,7 @@ from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
@@ -94,6 +95,7 @@ class Upkeep:
         every(STATE_INTERVAL, parts.ledger.look)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
+            every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -141,6 +143,8 @@ class Upkeep:
         events = {}
         if Duty.DELIVER in parts.duties:
             events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
+            if self._serving.loaded.config.expectations:
+                events["expectations"] = parts.lookout.status()
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -180,6 +184,11 @@ class Upkeep:
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _look_out(self) -> Deferred[None] | None:
+        """Tell of files that have come or not, once the sinks are there that are to get it."""
+        parts = self._serving.parts
+        return parts.lookout.look() if parts.deliveries.has_turn else None
 
     def _settle(self) -> Deferred[None] | None:
         """Find out what became of what processes that have died were about to do."""
