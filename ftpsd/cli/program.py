@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.automation.expect_command import expect
 from ftpsd.cli.automation.workflow_commands import workflows
+from ftpsd.cli.backup.backup_command import backup
+from ftpsd.cli.backup.restore_command import restore
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
@@ -97,8 +100,13 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
+<<<<<<< HEAD
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
 AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs)
+=======
+OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
+>>>>>>> main
 for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 

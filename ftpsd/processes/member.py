@@ -136,6 +136,8 @@ class Member:
         """Come to an end."""
         if not self._is_ending:
             log.error("the supervisor is gone; this process accepts no more clients and ends")
+            # The next server delivers, while the last transfers of this one come to their end.
+            self._daemon.parts.deliveries.stop()
             self.end()
 
     def _read(self, path: Path) -> Loaded:
