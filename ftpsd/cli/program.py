@@ -100,13 +100,8 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-<<<<<<< HEAD
-OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
-AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs)
-=======
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
->>>>>>> main
+AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
 for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
