@@ -1,5 +1,6 @@
 """
-The admin endpoint: /metrics, /healthz, /readyz and the status page, over plain HTTP, for the loopback interface.
+The admin endpoint: /metrics, /healthz, /readyz and the status page with its files and events (live_feed.py), over
+plain HTTP, for the loopback interface.
 
 It only reads (GET and HEAD) and sends no secret. A web page in an operator's browser must not read it through a name
 that it makes resolve to 127.0.0.1 (DNS rebinding), so the Host header has to name this machine. Everything is answered
@@ -12,6 +13,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Container, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -22,6 +25,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from ftpsd.admin.http_channel import AdminChannel, AdminRequest
+from ftpsd.admin.live_feed import LiveFeed
 from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
 
 # From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.
@@ -47,6 +51,15 @@ OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 _ASKS_FOR_OPEN_METRICS = re.compile(r"application/openmetrics-text\s*;\s*version=1\.0\.0", re.IGNORECASE)
 
 _TEXT = "text/plain; charset=utf-8"
+_STREAM = "text/event-stream; charset=utf-8"
+# The files of the page, with their types.
+STATIC = {
+    "live.js": "text/javascript; charset=utf-8",
+    "live.css": "text/css; charset=utf-8",
+    "uplot.js": "text/javascript; charset=utf-8",
+    "uplot.css": "text/css; charset=utf-8",
+    "uplot.LICENSE": _TEXT,
+}
 # The answer of one path: code, content type, body.
 _Answer = tuple[int, str, bytes]
 
@@ -58,15 +71,17 @@ def admin_site(
     *,
     names: Container[str] = (),
     reactor: IReactorTime | None = None,
+    feed: LiveFeed | None = None,
 ) -> Site:
     """
     Return the site that answers for the daemon.
 
     *ready* returns whether new sessions are welcome, *status* the contents of the page. *names* are further host names,
-    in lower case, that requests may be addressed to, besides localhost and the address they arrived at.
+    in lower case, that requests may be addressed to, besides localhost and the address they arrived at. *feed* is the
+    live part of the page.
     """
     exposition = Exposition(metrics_registry)
-    return AdminSite(AdminResource(exposition, ready, status, names), reactor)
+    return AdminSite(AdminResource(exposition, ready, status, names, feed), reactor)
 
 
 class Exposition:
@@ -102,8 +117,10 @@ class AdminResource(Resource):
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, object]],
         names: Container[str] = (),
+        feed: LiveFeed | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._feed = feed
         self._exposition = exposition
         self._ready = ready
         self._status = status
@@ -115,19 +132,23 @@ class AdminResource(Resource):
             b"/readyz": self._readyz,
         }
 
-    def render(self, request: Request) -> bytes:
+    def render(self, request: Request) -> Any:
         """Answer *request*, whatever its path."""
         code, content_type, body = self._answer(request)
+        is_stream = content_type == _STREAM
         request.setResponseCode(code, b"Misdirected Request" if code == MISDIRECTED_REQUEST else None)
         for name, value in (
             ("Content-Type", content_type),
-            ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ):
             request.responseHeaders.setRawHeaders(name, [value])
+        if is_stream:
+            assert self._feed is not None
+            return self._feed.render(request)
+        request.responseHeaders.setRawHeaders("Content-Length", [str(len(body))])
         return b"" if request.method == b"HEAD" else body
 
     def _answer(self, request: Request) -> _Answer:
@@ -136,7 +157,7 @@ class AdminResource(Resource):
             return http.BAD_REQUEST, _TEXT, b"one Host header, please\n"
         if hosts and not self._is_ours(host_name(hosts[0]), request.getHost()):
             return MISDIRECTED_REQUEST, _TEXT, MISDIRECTED
-        answer = self._paths.get(request.path)
+        answer = self._paths.get(request.path) or self._of_feed(request.path)
         if answer is None:
             return http.NOT_FOUND, _TEXT, b"not found\n"
         if request.method not in (b"GET", b"HEAD"):
@@ -158,7 +179,23 @@ class AdminResource(Resource):
         return (http.OK, _TEXT, b"ready") if self._ready() else (http.SERVICE_UNAVAILABLE, _TEXT, b"not ready")
 
     def _page(self, _request: Request) -> _Answer:
-        return http.OK, "text/html; charset=utf-8", render_page(self._ready(), self._status())
+        page = render_page(self._ready(), self._status(), is_live=self._feed is not None)
+        return http.OK, "text/html; charset=utf-8", page
+
+    def _of_feed(self, path: bytes) -> Callable[[Request], _Answer] | None:
+        """Return what answers the paths of the live part; None for another path, or without that part."""
+        if self._feed is None:
+            return None
+        if path == b"/live":
+            return lambda _: (http.OK, _STREAM, b"")
+        name = path.decode("ascii", "replace").removeprefix("/")
+        kind = STATIC.get(name)
+        return None if kind is None else lambda _: (http.OK, kind, _static(name))
+
+
+@cache
+def _static(name: str) -> bytes:
+    return files(__package__).joinpath("static", name).read_bytes()
 
 
 def host_name(header: str) -> str:

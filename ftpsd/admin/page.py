@@ -1,8 +1,9 @@
 """
-The status page: numbers for an operator, as one small HTML page without scripts.
+The status page: numbers for an operator, as one small HTML page, which a script of ours keeps up to date.
 
-Everything that comes from outside this file is escaped. The page carries its own style, allowed by its hash, and
-nothing else may load.
+Everything that comes from outside this file is escaped. The page carries its own style, allowed by its hash; only
+files of this endpoint (static/) load, and only it is asked. Without the script the page shows all but the sessions,
+the charts and the events, and loads itself again.
 """
 
 from __future__ import annotations
@@ -35,13 +36,30 @@ footer { margin-top: 2.5rem; color: var(--dim); font-size: .875rem; }
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
 CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}' 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-def render_page(is_ready: bool, status: Mapping[str, object]) -> bytes:
+# Between the names of a section and of what is in it.
+_BETWEEN = "\x1f"
+
+_LIVE = """<section id="live" hidden aria-label="now">
+<div class="charts"><figure id="throughput"><figcaption>Throughput of the last hour</figcaption></figure>
+<figure id="refusals"><figcaption>Logins refused in the last hour</figcaption></figure></div>
+<section id="sessions"><h2>Sessions</h2>
+<div class="controls"><label>Show only <input id="filter" type="search" maxlength="200"></label>
+<span id="shown" role="status"></span><span id="updated"></span>
+<span id="connection" class="lost" role="alert"></span></div>
+<div class="wide"><table class="sessions"><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table></div>
+</section>
+<p id="withheld" hidden>Sessions, with users, addresses and paths, are shown where metrics.sessions is true;
+ftpsd top and ftpsd who show them to operators.</p></section>"""
+
+
+def render_page(is_ready: bool, status: Mapping[str, object], *, is_live: bool = False) -> bytes:
     """
-    Return the page for *status*.
+    Return the page for *status*, with the live part where there *is* one.
 
     A number becomes a figure, a mapping a section of its own, anything else a row of the first table.
     """
@@ -49,14 +67,19 @@ def render_page(is_ready: bool, status: Mapping[str, object]) -> bytes:
     sections = {name: value for name, value in status.items() if isinstance(value, Mapping)}
     rows = {name: value for name, value in status.items() if name not in figures and name not in sections}
     word, shade = ("ready", "good") if is_ready else ("not ready", "bad")
+    refresh = f'<meta http-equiv="refresh" content="{SECONDS_BETWEEN_REFRESHES}">'
+    scripts = '<script src="uplot.js" defer></script><script src="live.js" defer></script>' if is_live else ""
+    sheets = '<link rel="stylesheet" href="uplot.css"><link rel="stylesheet" href="live.css">' if is_live else ""
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>FTPS server</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="refresh" content="{SECONDS_BETWEEN_REFRESHES}"><style>{STYLE}</style></head><body>',
-        f'<header><h1>FTPS server</h1><span class="state {shade}">{word}</span></header><main>',
+        f"<noscript>{refresh}</noscript>" if is_live else refresh,
+        f"<style>{STYLE}</style>{sheets}{scripts}</head><body>",
+        f'<header><h1>FTPS server</h1><span id="state" class="state {shade}">{word}</span></header><main>',
         _figures(figures),
+        _LIVE if is_live else "",
         _table(rows),
-        *(f"<h2>{_text(name)}</h2>{_table(section)}" for name, section in sections.items()),
+        *(f"<h2>{_text(name)}</h2>{_table(section, f'{name}{_BETWEEN}')}" for name, section in sections.items()),
         '</main><footer><a href="/metrics">metrics</a> · <a href="/healthz">healthz</a> · ',
         '<a href="/readyz">readyz</a></footer></body></html>\n',
     ]
@@ -67,15 +90,23 @@ def render_page(is_ready: bool, status: Mapping[str, object]) -> bytes:
 def _figures(figures: Mapping[str, object]) -> str:
     if not figures:
         return ""
-    cells = (f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in figures.items())
+    cells = (f"<div><dt>{_text(name)}</dt><dd{_key(name)}>{_text(value)}</dd></div>" for name, value in figures.items())
     return f'<dl class="numbers">{"".join(cells)}</dl>'
 
 
-def _table(rows: Mapping[str, object]) -> str:
+def _table(rows: Mapping[str, object], section: str = "") -> str:
     if not rows:
         return ""
-    lines = (f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows.items())
+    lines = (
+        f'<tr><th scope="row">{_text(name)}</th><td{_key(section + str(name))}>{_text(value)}</td></tr>'
+        for name, value in rows.items()
+    )
     return f"<table>{''.join(lines)}</table>"
+
+
+def _key(name: str) -> str:
+    """Return the attribute by which the script finds where the value called *name* stands."""
+    return f' data-key="{escape(name)}"'
 
 
 def _is_number(value: object) -> bool:

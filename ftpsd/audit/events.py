@@ -361,11 +361,12 @@ class FileDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileRenamed(Event):
-    """A file or directory was renamed."""
+    """A file was renamed, or a *kind* of something else."""
 
     event = "file-renamed"
     old: str
     new: str
+    kind: Literal["directory"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

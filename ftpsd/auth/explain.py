@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.model import Config
 from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.accept_gate import matches
@@ -47,19 +48,25 @@ def explain(user: UserRecord, permission: Permission, path: VirtualPath) -> Expl
     return Explanation(rules.allows(permission), reason)
 
 
-def gates_told(config: Config, path: VirtualPath) -> Iterator[str]:
-    """Yield a line for each accept rule of *config* that holds for uploads to *path*."""
-    for number, rule in enumerate(config.accept, 1):
-        if matches(rule, path.parts):
-            asked = {
-                "scan": ", ".join(map(str, rule.scan)),
-                "names": ", ".join(rule.names),
-                "types": ", ".join(rule.types),
-                "max_size": rule.max_size,
-                "program": rule.program[0] if rule.program else "",
-            }
-            told = "; ".join(f"{key}: {value}" for key, value in asked.items() if value)
-            yield f"accept rule {number} ({', '.join(rule.paths)}) has to take the file: {told}"
+def gates_told(config: Config, user: UserRecord, path: VirtualPath) -> Iterator[str]:
+    """Yield a line for each accept rule, of *config* or of the roles of *user*, that holds for uploads to *path*."""
+    of_roles = f"of the roles of {user.name} "
+    for where, rules in (("", config.accept), (of_roles, user.accept)):
+        for number, rule in enumerate(rules, 1):
+            if matches(rule, path.parts):
+                yield f"accept rule {number} {where}({', '.join(rule.paths)}) has to take the file: {_asked(rule)}"
+
+
+def _asked(rule: AcceptRule) -> str:
+    asked = {
+        "scan": ", ".join(map(str, rule.scan)),
+        "names": ", ".join(rule.names),
+        "types": ", ".join(rule.types),
+        "max_size": rule.max_size,
+        "program": rule.program[0] if rule.program else "",
+        "accept": "" if rule.accept == "judged" else rule.accept,
+    }
+    return "; ".join(f"{key}: {value}" for key, value in asked.items() if value)
 
 
 def _reason(tree: Mount | UserRecord, rules: Rules, path: VirtualPath) -> str:

@@ -239,7 +239,7 @@ class Realm:
     def _policy(self, user: UserRecord, tree: UserRecord | Mount) -> UploadPolicy:
         """Return the policy of uploads into a tree of *user*, with what holds for it alone: its gate, legal holds."""
         gate, holding = self._uploads.gate, self._uploads.holding
-        if self._gates is not None:
+        if self._gates is not None and self._gates.has_rules_for(user):
             gate = self._gates.of_tree(self._host, user, tree)
         if self._places is not None:
             holding = self._places.of(*shown_to(user, self._host, tree))

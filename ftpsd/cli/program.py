@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.automation.expect_command import expect
 from ftpsd.cli.automation.workflow_commands import workflows
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
@@ -97,7 +98,7 @@ def main() -> None:
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs)
+AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
 for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 

@@ -7,6 +7,7 @@ Permissions are not checked here: the session's storage refuses what the user ma
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
 from ftpsd.control.recording import change
@@ -70,8 +71,9 @@ async def rnfr(session: Session, argument: str) -> Reply:
     """Name the file to rename."""
     path = session.resolve(argument)
     session.parameters.rename_from = None
-    await session.in_files(session.storage.stat, path)
+    entry = await session.in_files(session.storage.stat, path)
     session.parameters.rename_from = path
+    session.parameters.renames_directory = entry.type is EntryType.DIRECTORY
     return Reply(350, "Send RNTO with the new name.")
 
 
@@ -82,7 +84,8 @@ async def rnto(session: Session, argument: str) -> Reply:
     if old is None:
         raise ReplyError(503, "Send RNFR first.")
     new = session.resolve(argument)
-    storage, event = session.storage, FileRenamed(session.who, str(old), str(new))
+    kind: Literal["directory"] | None = "directory" if session.parameters.renames_directory else None
+    storage, event = session.storage, FileRenamed(session.who, str(old), str(new), kind)
     await change(session, event, partial(storage.trace, old, new), partial(storage.rename, old, new))
     return Reply(250, "Renamed.")
 

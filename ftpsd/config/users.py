@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from ftpsd.config.parsing.complaints import complaints
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Document, Key, Severity, parse, read_text
+from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.people.references import cross_complaints
 from ftpsd.config.people.resolution import factor_of, resolved
-from ftpsd.config.people.user_entries import MAX_NAME, UserEntry, UsersFile, check_name, check_pattern
+from ftpsd.config.people.user_entries import MAX_NAME, UserEntry, UsersFile, check_name
 from ftpsd.config.people.user_records import Mount, UserRecord
 from ftpsd.config.reading import folder_of, in_order
 from ftpsd.values.login.second_factor import SecondFactor

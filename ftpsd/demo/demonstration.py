@@ -179,7 +179,7 @@ users: users.yaml
 audit:
   log: audit.log
 state: state.db
-metrics: {{address: {json.dumps(IPV4)}, port: {demo.metrics_port}}}
+metrics: {{address: {json.dumps(IPV4)}, port: {demo.metrics_port}, sessions: true}}
 control_socket: {json.dumps(_control_socket(demo))}
 drain_timeout: 5s
 """

@@ -38,7 +38,7 @@ ftpsd {__version__} demonstration; Ctrl-C ends it.
   directory     {demo.directory} ({"kept" if is_kept else "removed at the end"})
   certificate   SHA-256 {fingerprint}
   audit log     {demo.audit_log}, one JSON object a line
-  metrics       http://{demo.addresses[0]}:{demo.metrics_port}/metrics
+  status page   http://{demo.addresses[0]}:{demo.metrics_port}/, with metrics at /metrics
 
 curl, explicit TLS: list, download, upload
   {curl} {explicit}/

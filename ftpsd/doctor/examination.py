@@ -14,6 +14,7 @@ from ftpsd.doctor.identity import look_at_addresses, look_at_certificate
 from ftpsd.doctor.key_exchange import look_at_key_exchange
 from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.others.engines_asked import look_at_engines
+from ftpsd.doctor.others.keys_looked import look_at_keys
 from ftpsd.doctor.others.ledger_look import look_at_events
 from ftpsd.doctor.others.receivers_tried import look_at_receivers
 from ftpsd.doctor.others.sources_asked import look_at_sources
@@ -52,7 +53,8 @@ def examine(
         yield look_at_key_exchange(config, loaded.certificate)
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
-    yield from look_at_engines(config)
+    yield from look_at_engines(config, loaded.known())
+    yield from look_at_keys(loaded, path, daemons_at(ports))
     yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)
     yield from look_at_clocks(config)

@@ -29,6 +29,7 @@ from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
 from ftpsd.events.receiving import Pacing, Receiver
 from ftpsd.events.record_tables import Record, last_number
+from ftpsd.events.sole_turn import SoleTurn
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.user_trees import Trees
 from ftpsd.events.workflows.workflow_making import Means, Workflows, files_of, make_workflow
@@ -37,6 +38,8 @@ from ftpsd.workers import PoolBusy, Workers
 
 # Seconds until an event of another process, or an order of the command line, is seen.
 POLL: Final = 1.0
+# Seconds between two looks whether the last step is at its end.
+ENDING: Final = 0.05
 # Calls that wait for the state file, beyond which no look is taken.
 BUSY: Final = 100
 # Polls between two looks for events that may go.
@@ -81,11 +84,15 @@ class Deliveries:
         self._tell = tell
         self._count = count
         self._means = Means(store, reactor, names, tell, stepped)
+        self.readers: Callable[[], tuple[str, ...]] = tuple
+        """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
         self._courses: dict[str, Course] = {}
         self._each: dict[str, Delivery] = {}
-        self._is_started = False
+        self._turn = SoleTurn(store.path)
+        self._is_started = self._has_turn = self._is_asking = False
+        self._waiting: IDelayedCall | None = None
         self._poll: IDelayedCall | None = None
         self._polls = 0
         self._seen = ""
@@ -96,8 +103,10 @@ class Deliveries:
         """Follow *settings* and *workflows* from now on; *files* are those that they name."""
         before, self._settings, self._workflows = self._courses, settings, workflows
         self._courses = {} if settings is None else {each.pacing.name: each for each in self._planned(files)}
-        if self._is_started:
+        if self._has_turn:
             self._follow(before)
+        else:
+            self._want_turn()
 
     def _follow(self, before: Mapping[str, Course]) -> None:
         for name, delivery in list(self._each.items()):
@@ -138,19 +147,69 @@ class Deliveries:
         return self._workflows.trees
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Begin to deliver, as soon as no other process does."""
         self._is_started = True
-        self._follow(self._courses)
+        self._want_turn()
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether this process delivers, and its sinks have begun: what is recorded now is seen by all of them."""
+        return self._has_turn and self._is_started
+
+    def _want_turn(self) -> None:
+        """Take the turn if there is anything to deliver."""
+        if not self._is_started or self._settings is None or self._is_asking or self._waiting is not None:
+            return
+        if self._store.is_configured:
+            self._take_turn()
+        else:
+            self._has_turn = True
+            self._follow({})
+
+    def _take_turn(self) -> None:
+        self._waiting = None
+        self._is_asking = True
+
+        def taken(is_ours: bool) -> None:
+            self._is_asking = False
+            if not self._is_started:
+                self._turn.give_back()
+            elif is_ours:
+                self._has_turn = True
+                self._follow({})
+            else:
+                self._waiting = self._reactor.callLater(POLL, self._take_turn)
+
+        def failed(failure: Failure) -> bool:
+            if failure.check(OSError):
+                log.error("events: no turn can be taken beside the state file: {why}", why=failure.getErrorMessage())
+            else:
+                _told(failure)
+            return False
+
+        self._store.run(lambda _: self._turn.take()).addErrback(failed).addCallback(taken)
+
+    def _give_turn_back(self) -> None:
+        """Let another process deliver, when the last step of a workflow is at its end."""
+        if self._means.under_way:
+            self._reactor.callLater(ENDING, self._give_turn_back)
+        elif not self._is_started:
+            self._has_turn = False
+            self._turn.give_back()
 
     def stop(self) -> None:
         """End; what is under way comes again at the next start."""
         self._is_started = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
         for delivery in self._each.values():
             delivery.stop()
         self._each.clear()
+        self._give_turn_back()
 
     def poke(self) -> None:
         """Look for new events at once."""
@@ -227,7 +286,7 @@ class Deliveries:
         if settings is None:
             return
         before = self._reactor.seconds() - settings.keep
-        sinks = [*self._courses]
+        sinks = [*self._courses, *self.readers()]
 
         def pruned(found: tuple[int, int]) -> Deferred[None] | None:
             count, lost = found

@@ -84,7 +84,10 @@ class Ledger:
             return False  # it is not there, or not yet
         if event.event in self._names or (event.event in PUBLICATIONS and STORED in self._names):
             return True
-        return isinstance(event, FileRenamed) and self._is_temporary(event.old)
+        # What is held below a directory goes on its way with it.
+        return isinstance(event, FileRenamed) and (
+            self._is_temporary(event.old) or (event.kind is not None and self._temporary is not None)
+        )
 
     def intend(self, occurrence: Occurrence, trace: Trace, /) -> Deferred[None]:
         """Write down that *occurrence* is about to be true."""
@@ -157,14 +160,21 @@ class Ledger:
         if trace is None:
             return lambda connection: tables.record(connection, draft, None, _keys_of(event))
         if draft.event == RENAMED:
-            path = json.loads(draft.data)["new"]
-            is_recorded, is_held = RENAMED in self._names, self._is_temporary(path)
-            return lambda connection: tables.rename(
-                connection, draft, trace, path, is_recorded=is_recorded, is_held=is_held
-            )
+            return self._renaming(draft, trace)
         if draft.event == STORED and self._is_temporary(json.loads(draft.data)["path"]):
             return partial(_call, tables.hold, draft, trace)
         return partial(_call, tables.record, draft, trace)
+
+    def _renaming(self, draft: Draft, trace: Trace) -> Callable[..., None]:
+        data = json.loads(draft.data)
+        is_recorded = RENAMED in self._names
+        if data.get("kind"):
+            return partial(_call, partial(tables.rename_directory, is_recorded=is_recorded), draft, trace)
+        path = data["new"]
+        is_held = self._is_temporary(path)
+        return lambda connection: tables.rename(
+            connection, draft, trace, path, is_recorded=is_recorded, is_held=is_held
+        )
 
     def _is_temporary(self, path: str) -> bool:
         return self._temporary is not None and self._temporary.match(path.rpartition("/")[2]) is not None

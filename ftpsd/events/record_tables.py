@@ -147,6 +147,28 @@ def rename(connection: Connection, draft: Draft, trace: Trace, path: str, *, is_
     record(connection, Draft(id, event, draft.seconds, data), trace)
 
 
+def rename_directory(connection: Connection, draft: Draft, trace: Trace, *, is_recorded: bool) -> None:
+    """Write down that *draft*, a rename of a directory, was done: uploads that are held in it lie elsewhere now."""
+    assert trace.former is not None
+    told = json.loads(draft.data)
+    rows = connection.execute(
+        "SELECT id, place, data FROM intents WHERE is_held AND place > ? AND place < ?",
+        # All that begins with the name and a slash; "0" is the letter behind that.
+        (trace.former + b"/", trace.former + b"0"),
+    )
+    for id, place, data in rows.fetchall():
+        fields: dict[str, Any] = json.loads(data)
+        if fields["path"].startswith(told["old"] + "/"):
+            fields["path"] = told["new"] + fields["path"][len(told["old"]) :]
+        moved = trace.place + place[len(trace.former) :]
+        values = (moved, json.dumps(fields, separators=(",", ":")), id)
+        connection.execute("UPDATE intents SET place = ?, data = ? WHERE id = ?", values)
+    if is_recorded:
+        record(connection, draft, trace)
+    else:
+        drop_intent(connection, draft.id)
+
+
 def intents(connection: Connection, *, are_held: bool, before: float, most: int = 1000) -> list[Intent]:
     """Return the intents, or those that are held, of before that Unix time, the oldest first."""
     rows = connection.execute(

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ftpsd.admin.endpoint import SCRAPE_SHARE, AdminResource, Exposition
+from ftpsd.admin.live_feed import LiveFeed
 from ftpsd.processes.child import Child
 from ftpsd.processes.sums import Sums
 
@@ -67,8 +68,9 @@ class Front(AdminResource):
         status: Callable[[], Mapping[str, object]],
         ask: Callable[[], Deferred[None]],
         names: Container[str],
+        feed: LiveFeed | None = None,
     ) -> None:
-        super().__init__(exposition, ready, status, names)
+        super().__init__(exposition, ready, status, names, feed)
         self._ask = ask
 
     def render(self, request: Request) -> Any:

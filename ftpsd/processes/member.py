@@ -34,7 +34,7 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.job_questions import answers_about_jobs
-from ftpsd.service.operating.own_process import kicked_of, progress_of, sessions_of
+from ftpsd.service.operating.own_process import busiest_of, kicked_of, progress_of, sessions_of
 from ftpsd.service.orders import OneConnection, Orders
 from ftpsd.service.outside import logs
 from ftpsd.service.share import Duty, Share
@@ -74,6 +74,7 @@ class Member:
         parts = self._daemon.parts
         about_sessions = {
             "sessions": partial(sessions_of, parts),
+            "busiest": partial(busiest_of, parts),
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
         }
@@ -135,6 +136,8 @@ class Member:
         """Come to an end."""
         if not self._is_ending:
             log.error("the supervisor is gone; this process accepts no more clients and ends")
+            # The next server delivers, while the last transfers of this one come to their end.
+            self._daemon.parts.deliveries.stop()
             self.end()
 
     def _read(self, path: Path) -> Loaded:

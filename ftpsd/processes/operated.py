@@ -15,7 +15,7 @@ from ftpsd.processes.child import ANSWER, Child
 from ftpsd.service.operating.keeping_questions import PATIENCE as KEEPING_PATIENCE
 from ftpsd.service.operating.own_process import OF_RELOADS, LastReload
 from ftpsd.service.operating.quarantine_desk import PATIENCE
-from ftpsd.service.operating.question import MOST_SESSIONS
+from ftpsd.service.operating.question import MOST_SESSIONS, MOST_WATCHED
 from ftpsd.service.orders import Trouble
 
 if TYPE_CHECKING:
@@ -35,20 +35,32 @@ class SeveralProcesses:
     def who(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
 
+        return self._sessions("sessions", lambda each: -each["seconds"], MOST_SESSIONS)
+
+    def busiest(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return self._sessions("busiest", lambda each: (each["transfer"] is None, each["idle"]), MOST_WATCHED)
+
+    def _sessions(self, question: str, order: Callable[[Any], Any], most: int) -> Deferred[dict[str, Any]]:
+        """Ask every process for sessions, and return *most* of all, in *order*."""
+
         def joined(answers: _Answers) -> dict[str, Any]:
             sessions = [
                 {**session, "process": child.index + 1} for child, told in answers.told for session in told["sessions"]
             ]
-            sessions.sort(key=lambda each: -each["seconds"])
-            total = _sum(answers, "total")
-            return {"sessions": sessions[:MOST_SESSIONS], "total": total, "missing": answers.missing}
+            sessions.sort(key=order)
+            return {"sessions": sessions[:most], "total": _sum(answers, "total"), "missing": answers.missing}
 
-        return self._ask_all("sessions").addCallback(joined)
+        return self._ask_all(question).addCallback(joined)
 
     def status(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
         rounds = self._supervisor.rounds
-        return rounds.refresh().addCallback(lambda _: {**self._supervisor.status(), **self._last_reload.told()})
+        return rounds.refresh().addCallback(lambda _: self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return the same as of the last round of questions, for the status page."""
+        return {**self._supervisor.status(), **self._last_reload.told()}
 
     def progress(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 
 from ftpsd import __version__
 from ftpsd.admin.endpoint import AdminSite, Exposition
+from ftpsd.admin.live_feed import LiveFeed, Sources
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.metrics import Metrics
@@ -49,6 +50,7 @@ from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.job_questions import questions_about_jobs
 from ftpsd.service.operating.keeping_questions import questions_about_keeping
+from ftpsd.service.operating.own_process import shown_sessions
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import systemd
@@ -114,7 +116,8 @@ class Supervisor:
         self._has_begun = False
         self.drain: Callable[[], object] = self.stop
         """Stops the server as SIGTERM does, without being the first of two signals."""
-        operated = SeveralProcesses(self)
+        self._operated = operated = SeveralProcesses(self)
+        self._feed: LiveFeed | None = None
         self._control_socket = ControlSocket(
             config,
             {
@@ -172,13 +175,21 @@ class Supervisor:
     def _admin_site(self) -> AdminSite:
         total = CollectorRegistry()
         total.register(self.sums)
-        front = Front(Exposition(total), lambda: self.is_serving, self.status, self.rounds.refresh, self.names)
+        operated, refresh = self._operated, self.rounds.refresh
+        config = self.handing.loaded.config
+        if config.metrics is not None:
+            sessions = shown_sessions(config, operated.busiest)
+            sources = Sources(total, refresh, operated.state, sessions, lambda: self.is_serving)
+            self._feed = LiveFeed(sources, self.reactor)
+        front = Front(Exposition(total), lambda: self.is_serving, operated.state, refresh, self.names, self._feed)
         return AdminSite(front, None)
 
     def start(self) -> None:
         """Start every process."""
         self.workers.start()
         self._asking.start()
+        if self._feed is not None:
+            self._feed.start()
         every = self._clockwork.every
         every(REFRESH, self.names.refresh)
         self._recall_bans().addCallback(lambda _: self._fill_all())
@@ -299,6 +310,8 @@ class Supervisor:
             self.bus.publish(Stopped(DAEMON, "signal" if not self.exit_code else "processes-die"))
         log.info("ftpsd has stopped")
         self._control_socket.close()
+        if self._feed is not None:
+            self._feed.stop()
         self._ports.close()
         self.workers.stop()
         self.logs.stop()

@@ -32,10 +32,18 @@ class Gates:
         self._rules = tuple(rules)
         self._parts = parts
 
-    def of(self, origin: Origin, view: View, others: Sequence[View]) -> AcceptGate:
-        """Return the gate of the tree of *origin*, which is *view* to its user, who sees the *others* too."""
+    def has_rules_for(self, user: UserRecord) -> bool:
+        """Return whether any rule may hold for uploads of *user*."""
+        return bool(self._rules or user.accept)
+
+    def of(self, origin: Origin, view: View, others: Sequence[View], more: Sequence[AcceptRule] = ()) -> AcceptGate:
+        """
+        Return the gate of the tree of *origin*, which is *view* to its user, who sees the *others* too.
+
+        *more* rules are those of the user alone.
+        """
         shown = shown_at(view.point, view.encoding)
-        return AcceptGate(self._rules, self._parts, origin, shown, names_in(view, others))
+        return AcceptGate((*self._rules, *more), self._parts, origin, shown, names_in(view, others))
 
     def of_tree(
         self, host: str, user: UserRecord, tree: UserRecord | Mount, *, encoding: str | None = None
@@ -46,7 +54,7 @@ class Gates:
         others = [view_of(other) for other in trees if other is not tree]
         if encoding is not None:
             view = replace(view, encoding=encoding)
-        return self.of(Origin(user.name, host, str(view.directory)), view, others)
+        return self.of(Origin(user.name, host, str(view.directory)), view, others, user.accept)
 
 
 def view_of(tree: UserRecord | Mount) -> View:

@@ -68,6 +68,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     keys = None if config.key_home is None else KeyHome(config.key_home)
     workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
     parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    parts.lookout.use(config.expectations)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -125,7 +126,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
     quotas = Quotas(parts.accounts, homes, parts.upkeep)
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
-    gates = gates_of(config, parts) if config.accept else None
+    gates = gates_of(config, parts)
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 

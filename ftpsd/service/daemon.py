@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.web.server import Site
 
 from ftpsd.admin.endpoint import admin_site
+from ftpsd.admin.live_feed import LiveFeed, Sources
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.config.model import Config, Listener
 from ftpsd.service.changing.reload import Reloader
@@ -38,7 +39,7 @@ from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
 from ftpsd.service.operating.job_questions import answers_about_jobs, questions_about_jobs
 from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
-from ftpsd.service.operating.own_process import OneProcess
+from ftpsd.service.operating.own_process import OneProcess, shown_sessions
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
 from ftpsd.service.operating.question import questions_about
 from ftpsd.service.outside import logs, systemd
@@ -93,6 +94,17 @@ class Daemon(Service):
         self._operated = OneProcess(
             self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
         )
+        operated = self._operated
+        sessions = shown_sessions(config, operated.busiest)
+        sources = Sources(
+            self.parts.registry,
+            lambda: succeed(None),
+            operated.state,
+            sessions,
+            lambda: self._is_serving,
+        )
+        is_watched = Duty.TELL in own.duties and config.metrics is not None
+        self._feed = LiveFeed(sources, reactor) if is_watched else None
         self.quarantine = QuarantineDesk(self.serving)
         self.rescans = Rescans(self.serving)
         questions = {
@@ -141,7 +153,13 @@ class Daemon(Service):
         return adopt(listener, descriptor, factory, self.parts.bus, self.reactor)
 
     def _admin_site(self) -> Site:
-        return admin_site(self.parts.registry, lambda: self._is_serving, self.upkeep.status, names=self.upkeep.names)
+        return admin_site(
+            self.parts.registry,
+            lambda: self._is_serving,
+            self._operated.state,
+            names=self.upkeep.names,
+            feed=self._feed,
+        )
 
     def privilegedStartService(self) -> None:
         """Open the ports while twistd still has the rights to; ends the process with a clear line where that fails."""
@@ -164,6 +182,8 @@ class Daemon(Service):
         if Duty.SHIP in self.parts.duties:
             self.receivers.start(self.parts.registry)
         self._is_serving = True
+        if self._feed is not None:
+            self._feed.start()
         self.parts.bus.publish(Started(DAEMON))
         if Duty.TELL in self.parts.duties:
             announce_serving(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
@@ -219,6 +239,8 @@ class Daemon(Service):
         self.parts.bus.publish(Stopped(DAEMON, "signal"))
         log.info("ftpsd has stopped")
         self._control_socket.close()
+        if self._feed is not None:
+            self._feed.stop()
         self.ports.close()
         self.parts.stop()
 

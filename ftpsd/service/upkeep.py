@@ -20,7 +20,9 @@ from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.scanning.quarantine import Quarantine, Record
+from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
@@ -69,6 +71,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
@@ -89,6 +92,7 @@ class Upkeep:
         every(STATE_INTERVAL, parts.ledger.look)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
+            every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -98,8 +102,9 @@ class Upkeep:
             every(KEYS_INTERVAL, self._look_at_keys)
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
+            parts.metrics.watch_data_keys(lambda: self._data_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
-            every(SWEEP_INTERVAL, self._tend_data_keys)
+            every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
         watchdog = systemd.watchdog_interval()
@@ -133,6 +138,8 @@ class Upkeep:
         events = {}
         if Duty.DELIVER in parts.duties:
             events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
+            if self._serving.loaded.config.expectations:
+                events["expectations"] = parts.lookout.status()
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -142,8 +149,9 @@ class Upkeep:
             "transfers": sum(1 for pi in parts.sessions if pi.session.transfer is not None),
             "bans": parts.penalties.count(),
             **events,
-            **({"legal holds": self._holds} if Duty.SWEEP in parts.duties else {}),
+            **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
+            "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
             **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
@@ -165,8 +173,25 @@ class Upkeep:
         newest = (f"{name}: {each.newest.number.hex()}" for name, each in key_sets(keys).items())
         return {"newest master keys": ", ".join(newest)}
 
+    def _keeping(self) -> dict[str, object]:
+        """Return what the one process knows that looks after keys and lets files go."""
+        told: dict[str, object] = {"legal holds": self._holds}
+        if self._data_keys:
+            told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
+        if self._key_days:
+            days = min(self._key_days.values())
+            told["OpenPGP keys"] = "none expires" if days == float("inf") else f"the first expires in {days:.0f} days"
+        if self._serving.loaded.config.retention:
+            told["retention"] = self.retaining.last
+        return told
+
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _look_out(self) -> Deferred[None] | None:
+        """Tell of files that have come or not, once the sinks are there that are to get it."""
+        parts = self._serving.parts
+        return parts.lookout.look() if parts.deliveries.has_turn else None
 
     def _settle(self) -> Deferred[None] | None:
         """Find out what became of what processes that have died were about to do."""
@@ -226,9 +251,16 @@ class Upkeep:
         section = self._serving.loaded.config.encryption
         if section is None:
             return None
-        files = KeyFiles(section.data_keys, section.copy_of_data_keys)
+        files, state = KeyFiles(section.data_keys, section.copy_of_data_keys), self._serving.parts.state
 
-        def tended(names: list[str]) -> None:
+        def tended(told: tuple[list[str], int, int]) -> None:
+            names, present, lost = told
+            self._data_keys = {"present": present, "lost": lost}
+            if lost:
+                text = "encryption: {lost} data keys are lost from {place}, and their files; bring them from a backup"
+                log.error(text, lost=lost, place=str(section.data_keys))
+            elif state.is_configured and present:
+                state.run(note_begun, str(section.data_keys)).addErrback(lambda _: None)
             for name in names:
                 log.warn("encryption: {name} was missing in one directory of data keys, and is back", name=name)
 
@@ -281,10 +313,15 @@ def _sweep_held(quarantine: Quarantine, keep: float, stays: Callable[[Record], b
     return quarantine.sweep(keep, stays)
 
 
-def _tend(files: KeyFiles) -> list[str]:
-    """Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left."""
+def _tend(files: KeyFiles) -> tuple[list[str], int, int]:
+    """
+    Bring back data keys that one directory has lost, and end what a crash of `ftpsd shred` has left.
+
+    Return the files that are back, and how many keys are there and are lost.
+    """
     files.finish_destroying()
-    return files.repair()
+    repaired, tombs, names = files.repair(), files.tombs(), set(files.names())
+    return repaired, len(names - tombs), len(files.registered() - tombs - names)
 
 
 def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:

@@ -12,6 +12,7 @@ forked process is `ftpsd` itself: the reactor, the pools and everything else tha
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -23,11 +24,13 @@ import ftpsd.commands
 import ftpsd.processes.supervisor
 import ftpsd.service.build
 import ftpsd.start
+from tests.e2e.offspring import adopt_processes
 
 
 def main() -> None:
     """Serve requests until the test run has ended, and take along what still runs."""
     children: set[int] = set()
+    gc.freeze()  # what is loaded is shared by all that is forked, and never garbage
     for line in sys.stdin:
         request = json.loads(line)
         answer: int | None
@@ -67,6 +70,8 @@ def run(words: list[str], folder: Path, wanted: dict[str, Any]) -> int:
         os.close(opened)
     # Not the buffer of the nursery's requests.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if words[:2] == ["serve", "--config"]:
+        adopt_processes(Path(words[2]))
     if wanted["faults"]:
         from tests.reliability.faults import Faults
 

@@ -5,9 +5,9 @@ Faults inside the daemon: its storage's system calls, each of which can be made 
     {"calls": ["write"], "at": 1, "do": "EIO", "times": 1}         the first write raises OSError(EIO), once
 
 A plan is a file, `PLAN` in the daemon's folder, which the test replaces whenever it likes; counting begins anew with
-each plan. Only the workers that touch files are counted, not the reactor, the logins or the audit log. The faults
-done are written to `DONE`, one line a fault. `HALF` of a write means that half of the bytes are written and told so,
-as a disk does that is nearly full. "HALF+EIO" is one after the other.
+each plan. Only the workers that touch files for sessions are counted, or the "threads" of the plan, not the reactor,
+the logins or the audit log. The faults done are written to `DONE`, one line a fault. `HALF` of a write means that half
+of the bytes are written and told so, as a disk does that is nearly full. "HALF+EIO" is one after the other.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ftpsd.storage.disk import syscalls
 PLAN, DONE = "faults.json", "faults.done"
 HALF = "HALF"
 WORKERS = ("ftpsd-files", "ftpsd-transfer")
+OF_WORKFLOWS = "ftpsd-workflow"
 
 # Everything that leaves the disk in another state than before, and what follows it: a process that dies before the
 # call that comes next has died after this one.
@@ -80,8 +81,9 @@ class Faults:
 
     def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            if threading.current_thread().name.startswith(WORKERS) and not (name == "write" and is_pipe(arguments[0])):
-                fault = self._due(name)
+            name_of_thread = threading.current_thread().name
+            if name_of_thread.startswith((*WORKERS, OF_WORKFLOWS)) and not (name == "write" and is_pipe(arguments[0])):
+                fault = self._due(name, name_of_thread)
                 if fault == HALF:
                     fd, data = arguments
                     return real(fd, data[: max(1, len(data) // 2)])
@@ -92,12 +94,12 @@ class Faults:
 
         return call
 
-    def _due(self, name: str) -> str | None:
+    def _due(self, name: str, name_of_thread: str) -> str | None:
         """Count the call; return the error that it shall raise, or end the process."""
         with self._lock:
             self._look()
             plan = self._plan
-            if name not in plan.get("calls", ()):
+            if name not in plan.get("calls", ()) or not name_of_thread.startswith(plan.get("threads", WORKERS)):
                 return None
             self._seen += 1
             steps = plan["do"].split("+")

@@ -43,10 +43,13 @@ class MortalDaemon(Daemon):
         self.forget_plan()
         self.start()
 
-    def plan(self, do: str, at: int = 1, calls: Sequence[str] = CHANGING, *, times: int = 1) -> None:
+    def plan(
+        self, do: str, at: int = 1, calls: Sequence[str] = CHANGING, *, times: int = 1, threads: str | None = None
+    ) -> None:
         """Have the *at*-th of the system *calls* from now on, and *times* in all, fail; see faults.py."""
         (self.folder / DONE).unlink(missing_ok=True)
-        self._use_plan({"calls": list(calls), "at": at, "do": do, "times": times})
+        of = {} if threads is None else {"threads": threads}
+        self._use_plan({"calls": list(calls), "at": at, "do": do, "times": times, **of})
 
     def forget_plan(self) -> None:
         """Have no call fail from now on; what has failed stays known."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ftplib
 import os
 import random
+import signal
 import sqlite3
 import threading
 from collections import defaultdict
@@ -23,6 +24,7 @@ import pytest
 from tests.e2e.client import EXPLICIT, content, log_in, upload
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually
+from tests.e2e.processes.pair import both_serve, pids
 from tests.events.receiver import Hooks
 from tests.reliability.conftest import Mount, StartMortal
 from tests.reliability.mortal import MortalDaemon
@@ -73,6 +75,7 @@ class Uploader(threading.Thread):
         self._to = daemon, account
         self._name = name
         self._done = done
+        self.is_over = False
 
     def run(self) -> None:
         """Upload."""
@@ -81,6 +84,8 @@ class Uploader(threading.Thread):
             ftp = log_in(daemon, EXPLICIT, account)
             ftp.sendcmd("TYPE I")
             for number in range(10_000):
+                if self.is_over:
+                    return
                 name = f"{self._name}-{number}"
                 is_temporary = number % 3 == 0
                 size = 200_000 if number % 5 == 0 else 900
@@ -107,6 +112,38 @@ def test_sigkill_under_four_clients(start_mortal: StartMortal, hooks: Hooks) -> 
         for client in clients:
             client.join(30)
         daemon.restart()
+    compare(daemon, account, hooks, done)
+
+
+def test_sigkill_with_two_processes(start_mortal: StartMortal, hooks: Hooks) -> None:
+    """Of the one that delivers, of the other one, and of the supervisor, whose processes end beside the next server."""
+    sink = hooks.sink(longest_pause="1s", attempts=1000, at_once=16)
+    changes = {"events": {"sinks": [sink]}, "uploads": {"durable": False}, "processes": 2}
+    daemon = start_mortal(changes, has_faults=False)
+    both_serve(daemon)
+    account = daemon.account()
+    done: set[str] = set()
+    chance = random.Random(15)
+    for number in range(max(3, KILLS // 3)):
+        clients = [Uploader(daemon, account, f"{number}-{client}", done) for client in range(CLIENTS)]
+        wanted = len(done) + chance.randint(5, 25)
+        for client in clients:
+            client.start()
+        eventually(lambda wanted=wanted: len(done) >= wanted, "uploads", 60)  # type: ignore[misc]
+        if number % 3 == 2:
+            daemon.sigkill()
+            daemon.restart()
+        else:
+            os.kill(pids(daemon)[number % 3], signal.SIGKILL)
+        for client in clients:
+            client.is_over = True
+            client.join(60)
+        both_serve(daemon)
+    compare(daemon, account, hooks, done)
+
+
+def compare(daemon: MortalDaemon, account: Account, hooks: Hooks, done: set[str]) -> None:
+    """What is published has one event, which is delivered; nothing else has any; all that is *done* is published."""
     events = settled(daemon)
     files = published(account.home)
     final = {name for name in files if not name.endswith(".tmp")}
@@ -121,7 +158,7 @@ def test_sigkill_under_four_clients(start_mortal: StartMortal, hooks: Hooks) -> 
         assert event["id"] == events[data["path"]][0]
         assert sha256(files[data["path"].lstrip("/")]).hexdigest() == data["sha256"]
     assert any(hook.status == 500 for hook in hooks.got)
-    print(f"{KILLS} deaths, {len(done)} answered, {len(final)} published, {len(hooks.got)} requests")
+    print(f"{len(done)} answered, {len(final)} published, {len(hooks.got)} requests")
 
 
 Doing = Callable[[ftplib.FTP, str], str]

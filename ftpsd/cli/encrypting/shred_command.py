@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from ftpsd.cli.terminal import EXIT_PROBLEM, EXIT_WRONG, complain, counted, host_option, shown, with_config
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, EXIT_WRONG, complain, counted, host_option, shown, with_config
 
 if TYPE_CHECKING:
     from ftpsd.config.users import UserRecord, Users
     from ftpsd.service.load import Loaded
+
+STAYS: Final = {
+    "plain": "not encrypted: anybody with the disk or a backup can read what is there",
+    "other-key": "encrypted with the key of another directory, or of before: the key stays where it is not destroyed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,8 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
     Destroy the data keys of USER: nobody can read the user's encrypted files any more, in backups neither.
 
     There is no way back. Backups of the data keys have to be destroyed, too. The files stay where they are, unreadable,
-    and an upload afterwards gets a new key; disable or remove the user first. Ends with 1 where there was no key.
+    and an upload afterwards gets a new key; disable or remove the user first. Ends with 1 where there was no key, or
+    where files there are readable all the same: plain ones, and those encrypted with other keys.
     """
     from ftpsd.audit.events import DAEMON
     from ftpsd.audit.topics.encryption_events import DataKeysDestroyed
@@ -68,6 +75,11 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
         if click.prompt(f"This cannot be undone. Type the user's name ({shown(name)}) to destroy them") != name:
             click.echo("nothing was done", err=True)
             sys.exit(EXIT_WRONG)
+    tombs = vault.files.tombs()
+    stays = {
+        directory: stays_readable(directory, tombs | {record.id for record in records})
+        for directory, records in keys.items()
+    }
     destroyed = {}
     with vault.files.locked():
         vault.files.finish_destroying()
@@ -79,12 +91,34 @@ def shred(name: str, yes: bool, shared: bool, as_json: bool, host: str | None, c
             if records:
                 audit.add(DataKeysDestroyed(DAEMON, name, directory, len(records), account()))
     if as_json:
-        click.echo(json.dumps({"user": name, "destroyed": destroyed}, indent=2))
+        answer = {"user": name, "destroyed": destroyed, "stays": {place: each for place, each in stays.items() if each}}
+        click.echo(json.dumps(answer, indent=2))
     else:
         for directory, number in destroyed.items():
             click.echo(f"destroyed {counted(number, 'data key')} of {directory}")
+        for directory, counts in stays.items():
+            for what, number in counts.items():
+                click.echo(f"{directory}: {counted(number, 'file')} {STAYS[what]}", err=True)
         click.echo("destroy backups of the directory of data keys, too")
-    sys.exit(0 if any(destroyed.values()) else EXIT_PROBLEM)
+    sys.exit(EXIT_PROBLEM if any(stays.values()) or not any(destroyed.values()) else EXIT_FINE)
+
+
+def stays_readable(directory: str, destroyed: set[str]) -> dict[str, int]:
+    """Return how many files of *directory* are readable without the keys *destroyed*, by what they are."""
+    from ftpsd.storage.sealing.damage import DamagedError
+    from ftpsd.storage.sealing.header import data_keys_of
+    from ftpsd.storage.sealing.layout import MAGIC
+    from ftpsd.storage.sealing.walks.survey import headers_in
+
+    found: Counter[str] = Counter()
+    for _, raw in headers_in(directory):
+        try:
+            ids = {number.hex() for _, _, number in data_keys_of(raw)}
+        except DamagedError:
+            found["plain"] += not raw.startswith(MAGIC)
+        else:
+            found["other-key"] += bool(ids) and destroyed.isdisjoint(ids)
+    return dict(+found)
 
 
 def _refuse_held(loaded: Loaded, directories: list[str]) -> None:

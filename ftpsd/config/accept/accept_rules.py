@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonS
 from ftpsd.config.accept.engines import EngineField
 from ftpsd.config.fields import Duration, FilePath, NotEmpty, Room, Section, check_filled
 from ftpsd.config.parsing.document import Key
-from ftpsd.config.people.user_entries import check_pattern
+from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.units import describe
 
 Policy = Literal["refuse", "accept", "quarantine"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
 
@@ -27,7 +27,7 @@ from ftpsd.config.fields import (
 from ftpsd.config.sources.source_sections import URL
 from ftpsd.config.units import describe
 
-EventName = Literal[
+RecordName = Literal[
     "file-stored",
     "file-copied",
     "files-combined",
@@ -39,6 +39,18 @@ EventName = Literal[
     "quarantine-released",
     "login-refused",
 ]
+# Always recorded where anything is expected.
+OutcomeName = Literal[
+    "expectation-on-time",
+    "expectation-late",
+    "expectation-invalid",
+    "expectation-missing",
+    "expectation-warning",
+]
+EventName = Literal[RecordName, OutcomeName]
+OUTCOMES: Final = frozenset(get_args(OutcomeName))
+# Uploads that were judged, or let go, some time after they had come in: on record where uploads are.
+PUBLISHED_LATER: Final = frozenset({"upload-published", "quarantine-released"})
 # The fields that a template of a program may name; each is one word of an argument, whatever is in it.
 FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha256"})
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
@@ -79,6 +91,7 @@ Temporary = Annotated[str, PlainValidator(check_temporary), WithJsonSchema(_text
 Argument = Annotated[str, PlainValidator(check_argument), WithJsonSchema({"type": "string"})]
 Arguments = Annotated[tuple[Argument, ...], AfterValidator(check_filled), NotEmpty]
 Names = Annotated[tuple[EventName, ...], AfterValidator(check_filled), NotEmpty]
+RecordNames = Annotated[tuple[RecordName, ...], AfterValidator(check_filled), NotEmpty]
 Kept = Annotated[StrictInt, Field(ge=1000, le=10_000_000)]
 
 
@@ -103,7 +116,7 @@ class EventSink(Section):
 class Events(Section):
     """The ledger of events, and its sinks."""
 
-    record: Names = ("file-stored", "file-copied", "files-combined")
+    record: RecordNames = ("file-stored", "file-copied", "files-combined")
     temporary: tuple[Temporary, ...] = TEMPORARY
     temporary_for: Duration = 86400.0
     keep: DurationOrZero = 2_592_000.0

@@ -98,7 +98,7 @@ def fields_of(data: Mapping[str, Any], id: str, seconds: float, path: str, workf
         "month": moment.strftime("%m"),
         "day": moment.strftime("%d"),
         "time": moment.strftime("%H%M%S"),
-        "user": str(data.get("user") or data.get("name") or ""),
+        "user": str(data.get("user") or data.get("owner") or data.get("name") or ""),
         "name": name,
         "stem": stem,
         "suffix": suffix,

@@ -16,7 +16,7 @@ from typing import Final
 
 from cryptography import x509
 
-from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.config.automation.event_sinks import OUTCOMES, PUBLISHED_LATER, EventSink
 from ftpsd.config.automation.workflow_rules import WorkflowStep
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.model import Config
@@ -61,8 +61,19 @@ def look_at_events(config: Config, trusted: frozenset[int]) -> Iterator[ConfigEr
         seen.add(sink.name)
         yield from _kind(config, key, sink, trusted)
         for name in sink.only or ():
-            if name not in events.record:
-                yield config.complaint((*key, "only"), f"{name} is not recorded; add it to events.record")
+            if fault := why_not_recorded(config, name):
+                yield config.complaint((*key, "only"), fault)
+
+
+def why_not_recorded(config: Config, name: str) -> str | None:
+    """Return why the event *name* never comes into the ledger, None for one that may."""
+    if name in OUTCOMES:
+        return None if config.expectations else f"{name} never happens without the section `expectations`"
+    record = () if config.events is None else config.events.record
+    is_upload = name in PUBLISHED_LATER and "file-stored" in record
+    if config.events is not None and name not in record and not is_upload:
+        return f"{name} is not recorded; add it to events.record"
+    return None
 
 
 def read_sink_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[ConfigError]]:

@@ -12,6 +12,7 @@ from ftpsd.config.automation.sink_files import (
     files_of_webhook,
     read_authority,
     read_secret,
+    why_not_recorded,
 )
 from ftpsd.config.automation.workflow_rules import (
     ACTIONS,
@@ -93,8 +94,8 @@ def read_workflow_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[C
 
 def _conditions(config: Config, key: Key, workflow: Workflow) -> Iterator[ConfigError]:
     for at, name in enumerate(workflow.on):
-        if config.events is not None and name not in config.events.record:
-            yield config.complaint((*key, "on", at), f"{name} is not recorded; add it to events.record")
+        if config.events is not None and (fault := why_not_recorded(config, name)):
+            yield config.complaint((*key, "on", at), fault)
     if workflow.min_size is not None and workflow.max_size is not None and workflow.min_size > workflow.max_size:
         yield config.complaint((*key, "min_size"), "is above max_size, so that nothing fits")
 

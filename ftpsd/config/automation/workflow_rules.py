@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
-from ftpsd.config.automation.event_sinks import Arguments, Names
+from ftpsd.config.automation.event_sinks import OUTCOMES, Arguments, Names
 from ftpsd.config.automation.name_templates import NameTemplate, PathTemplate, TextTemplate
 from ftpsd.config.fields import (
     Count,
@@ -38,7 +38,7 @@ ACTIONS: Final = ("move", "copy", "rename", "pgp", "program", "webhook", "mail")
 # Those that need the file of the event.
 OF_FILES: Final = frozenset({"move", "copy", "rename", "pgp"})
 # Events behind which there is none at its path.
-WITHOUT_FILE: Final = frozenset({"file-deleted", "upload-refused", "login-refused"})
+WITHOUT_FILE: Final = frozenset({"file-deleted", "upload-refused", "login-refused"}) | OUTCOMES
 
 
 def check_mailbox(value: object) -> str:

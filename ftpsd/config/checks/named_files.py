@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsd.config.accept.role_rules import look_at_role_rules
+from ftpsd.config.automation.expectation_files import look_at_expectations
 from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
@@ -114,8 +116,10 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
     for look in (look_at_events, look_at_workflows):
         own += look(config, trusted_owners() if trusted is None else trusted)
+    own += look_at_expectations(config, files[config.users], hosts)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
+    theirs += look_at_role_rules(config, [users for users in files.values() if users is not None])
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
     files_read = source_files, sink_files, evidence_files, master_keys, partner_files

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
 from ftpsd.config.people.user_entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
@@ -48,6 +49,10 @@ class Roles:
             entries = chain(self._roles, name, as_checked)
             found = self._rules[name] = tuple(rule for _, entry in entries for rule in _rules(entry.rules or ()))
         return found
+
+    def accept(self, name: str) -> list[AcceptRule]:
+        """Return the accept rules of the role called *name*, and of those that it is like."""
+        return [rule for _, entry in chain(self._roles, name, as_checked) for rule in entry.accept]
 
 
 def layers_of(name: str, entries: UsersFile) -> list[Layer[Given]]:
@@ -109,9 +114,20 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         ),
         second_factor=_second_factor(entry, found),
         encryption=_keys(given("encryption")),
+        accept=_accept(found, mounts, roles),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
     )
+
+
+def _accept(found: list[Layer[Given]], mounts: Layer[Given] | None, roles: Roles) -> tuple[AcceptRule, ...]:
+    """Return the accept rules of all roles, which no nearer one takes away; those of a mount's role from its path."""
+    rules = [rule for _, entry in found if isinstance(entry, RoleEntry) for rule in entry.accept]
+    for mount in () if mounts is None else mounts[1].mounts or ():
+        for rule in () if mount.role is None else roles.accept(mount.role):
+            paths = tuple(str(mount.path).rstrip("/") + path for path in rule.paths)
+            rules.append(rule.model_copy(update={"paths": paths}))
+    return tuple(rules)
 
 
 def _second_factor(entry: UserEntry, found: list[Layer[Given]]) -> SecondFactor | None:

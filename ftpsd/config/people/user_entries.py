@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.fields import (
     Count,
     Encoding,
@@ -27,24 +28,15 @@ from ftpsd.config.fields import (
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.people.keys_name import KeysName
 from ftpsd.config.people.login_keys import CertificateEntry, Required, SecondFactorField
+from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.people.timetable import Timetable
 from ftpsd.config.units import describe
 from ftpsd.values.login.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
-from ftpsd.values.rule import fault_of
 
 MAX_NAME: Final = 255
 # Keys of a user that a source says, so that the users file does not say them of a user from there.
 OF_SOURCE: Final = ("password", "home", "group", "role", "rules", "mounts", "stored_encoding", "encryption")
-
-
-def check_pattern(value: object) -> str:
-    """Accept the path of a rule: absolute, `*` and `?` in a name, `**` as the last; see `ftpsd.values.rule`."""
-    fault = fault_of(value if isinstance(value, str) else "")
-    if fault is not None:
-        raise ValueError(f"{describe(value)} {fault}")
-    assert isinstance(value, str)
-    return value
 
 
 def check_permissions(value: object) -> frozenset[Permission]:
@@ -136,6 +128,7 @@ class RoleEntry(Given):
     like: Annotated[str, Field(strict=True)] | None = None
     second_factor: Required | None = None
     rules: tuple[RuleEntry, ...] | None = None
+    accept: tuple[AcceptRule, ...] = ()
 
 
 class GroupEntry(Given):

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.fields import Network
 from ftpsd.values.login.hours import Hours
 from ftpsd.values.login.login_method import CertificateMatch, LoginMethod
@@ -49,6 +50,7 @@ class UserRecord:
     *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
     means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
     in a chain within; empty for accounts that stand alone. *entry* is a remote source's own name for the user.
+    *accept* are the rules about the content of uploads of all roles that the user has, by paths as the user sees them.
     """
 
     name: str
@@ -74,5 +76,6 @@ class UserRecord:
     certificates: tuple[CertificateMatch, ...] = ()
     second_factor: SecondFactor | None = None
     encryption: str | None = None
+    accept: tuple[AcceptRule, ...] = ()
     accounts: tuple[int, ...] = field(default=(), compare=False)
     entry: str = field(default="", compare=False, repr=False)

@@ -52,6 +52,12 @@ def present(registry: Iterable[ServerPI]) -> list[Presence]:
     return sorted(map(_seen, there(registry)), key=lambda each: -each.seconds)
 
 
+def busiest(registry: Iterable[ServerPI], most: int) -> list[Presence]:
+    """Return *most* of the sessions in *registry*: those with a transfer first, then those that did something last."""
+    found = sorted(there(registry), key=lambda pi: (pi.session.transfer is None, pi.idle))
+    return [_seen(pi) for pi in found[:most]]
+
+
 def there(registry: Iterable[ServerPI]) -> list[ServerPI]:
     """Return those of *registry* that operators count: one that has ended is there while its work is."""
     return [pi for pi in registry if pi.session.phase is Phase.LIVE or pi.is_busy]

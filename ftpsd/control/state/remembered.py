@@ -78,6 +78,7 @@ class Parameters:
     hash_algorithm: str = "SHA-256"
     only_extended_passive: bool = False
     rename_from: VirtualPath | None = None
+    renames_directory: bool = False
     copy_from: VirtualPath | None = None
     download_pace: Pace = NO_LIMIT
     upload_pace: Pace = NO_LIMIT

@@ -98,6 +98,8 @@ def _difference(user: UserRecord, record: UserRecord | None, session: Session) -
         return ENDINGS[refusal]
     if not is_same_password(record.password, user.password):
         return "password-changed"
+    if record.accept != user.accept:
+        return "content-rules-changed"
     return None if _encryption(record) == _encryption(user) else "encryption-changed"
 
 

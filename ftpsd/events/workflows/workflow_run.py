@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from ftpsd.audit.events import Event, Who
 from ftpsd.audit.topics.workflow_events import WorkflowFailed, WorkflowFinished, WorkflowStepDone
 from ftpsd.auth.credentials import LoginDenied
+from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.name_templates import BadName
 from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep, mark_of
 from ftpsd.config.people.user_records import UserRecord
@@ -76,10 +77,11 @@ class Conditions:
     def __call__(self, record: Record) -> bool:
         """Return whether *record* fulfils them."""
         workflow = self._workflow
-        if record.event not in workflow.on:
+        is_upload = record.event in PUBLISHED_LATER and "file-stored" in workflow.on
+        if record.event not in workflow.on and not is_upload:
             return False
         data = json.loads(record.data)
-        if workflow.users and (data.get("user") or data.get("name")) not in workflow.users:
+        if workflow.users and (_user_of(data) or data.get("name")) not in workflow.users:
             return False
         size = data.get("bytes")
         if workflow.min_size is not None and (size is None or size < workflow.min_size):
@@ -190,7 +192,7 @@ class WorkflowRuns:
             raise GivenUp(run.reason)
 
     async def _user(self, data: dict[str, Any]) -> UserRecord | None:
-        name = data.get("user")
+        name = _user_of(data)
         if not name:
             return None
         try:
@@ -201,7 +203,7 @@ class WorkflowRuns:
     def _begun(self, record: Record, data: dict[str, Any]) -> Run:
         now = self._clock.seconds()
         path = data.get("path") or data.get("new") or ""
-        who = data.get("user"), data.get("host") or ""
+        who = _user_of(data), data.get("host") or ""
         return Run(self._workflow.name, record.id, record.number, now, now, path, *who, sha256=data.get("sha256"))
 
     # --- one step
@@ -285,6 +287,11 @@ class WorkflowRuns:
         run = replace(run, changed=self._clock.seconds())
         await self._store.run(runs.save, run)
         return run
+
+
+def _user_of(data: dict[str, Any]) -> str | None:
+    """Return the user in whose trees the file of an event is; `owner` where somebody else has let it go."""
+    return data.get("user") or data.get("owner")
 
 
 def _who(run: Run) -> Who:

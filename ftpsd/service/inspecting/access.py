@@ -156,6 +156,14 @@ def _problem(directory: Path, needs: Iterable[Need]) -> tuple[str, bool] | None:
     return None if mode is None else _closed(directory, mode)
 
 
+def unwritable(directory: Path) -> str | None:
+    """Return why this process cannot list and write in *directory*, None where it can. Blocks."""
+    trial = _try(directory, Need((), lists=True, changes=True))
+    if trial.errno in REFUSALS:
+        return _refused(directory, trial)
+    return f"{directory} cannot be {trial.failed}: {os.strerror(trial.errno)}" if trial.failed else None
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.service.inspecting.access import CannotTry, run_as
 from ftpsd.service.inspecting.inspection import Inspection, inspect, old_hashes, unresolved
 from ftpsd.service.inspecting.silent_engines import silent_engines
+from ftpsd.service.inspecting.unguarded_ways import unguarded_ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def checked(path: Path, account: Account | None) -> Checked:
         account = daemon_account([path, *(file for _, file in users_files(config))])
     found = [*inspection.complaints, *unresolved(config)]
     if account.is_us:
-        found += [*old_hashes(inspection), *silent_engines(config)]
+        found += [*old_hashes(inspection), *_about_accept(inspection)]
     else:
         found += as_another(account, path, lambda: looked_at(path, trusted_owners(*known)))
     return Checked(inspection, tuple(by_file(found)), account)
@@ -55,7 +56,14 @@ def checked(path: Path, account: Account | None) -> Checked:
 def looked_at(path: Path, trusted: frozenset[int]) -> tuple[ConfigError, ...]:
     """Return all complaints of an inspection, and those that only people who look are to read, or to wait for."""
     inspection = inspect(path, trusted)
-    return (*inspection.complaints, *old_hashes(inspection), *silent_engines(inspection.config))
+    return (*inspection.complaints, *old_hashes(inspection), *_about_accept(inspection))
+
+
+def _about_accept(inspection: Inspection) -> Iterator[ConfigError]:
+    """Yield what is to be said of accept rules, which takes its time."""
+    everybody = inspection.findings.everybody
+    yield from silent_engines(inspection.config, everybody)
+    yield from unguarded_ways(inspection.config, everybody)
 
 
 def as_another(account: Account, path: Path, look: Callable[[], tuple[ConfigError, ...]]) -> list[ConfigError]:

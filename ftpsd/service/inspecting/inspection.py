@@ -21,12 +21,13 @@ from ftpsd.config.checks.named_files import Findings, by_file, examine, users_fi
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
-from ftpsd.config.users import Users
+from ftpsd.config.users import UserRecord, Users
 from ftpsd.durable.opening import is_begun, trouble_with
 from ftpsd.service.building.pairs import Certificates, load_certificates
 from ftpsd.service.building.vaults import troubles
 from ftpsd.service.changing.addresses import look_up_ipv4
 from ftpsd.service.inspecting.access import try_trees
+from ftpsd.service.inspecting.kept_places import unusable_archives
 from ftpsd.service.inspecting.old_hashes import staying, unverifiable
 from ftpsd.service.inspecting.pgp_keys import unusable_keys
 from ftpsd.service.inspecting.pinned import left_over, outlived
@@ -68,8 +69,8 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
-    found += [*second_factors(config, findings.everybody), *unusable_keys(config)]
-    found += troubles(config, findings.master_keys)
+    found += [*second_factors(config, findings.everybody), *unusable_keys(config), *unusable_archives(config)]
+    found += troubles(config, findings.master_keys, everybody_in(findings))
     found += unknown_events(config)
     found += outlived(config, findings.everybody)
     names = ["", *(section.names[0] for section in config.virtual_hosts)]
@@ -82,6 +83,12 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
         tuple(by_file(found)),
         findings.of_one_user | {complaint for complaint in tried if complaint.severity == "error"},
     )
+
+
+def everybody_in(findings: Findings) -> Iterator[UserRecord]:
+    """Yield the users of all hosts."""
+    for users in findings.everybody:
+        yield from users.users.values()
 
 
 def unknown_events(config: Config) -> Iterator[ConfigError]:

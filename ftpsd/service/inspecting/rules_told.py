@@ -28,7 +28,7 @@ def rules_told(
 ) -> Iterator[str]:
     """Yield a line for each rule about what *user* does there by *permission*, or about a file that is there."""
     if permission in STORING:
-        yield from gates_told(config, path)
+        yield from gates_told(config, user, path)
         yield from _pgp(config, user, path)
     places = seen_at(user, everybody, path)
     yield from _retention(config, places)

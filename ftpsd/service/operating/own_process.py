@@ -11,9 +11,10 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, succeed
 
 from ftpsd.audit.events import Event, Reloaded, ReloadFailed, Started
-from ftpsd.control.state.presence import hosts_of, kick, kick_user, present, there
+from ftpsd.config.model import Config
+from ftpsd.control.state.presence import busiest, hosts_of, kick, kick_user, present, there
 from ftpsd.service.changing.reload import Reloader
-from ftpsd.service.operating.question import MOST_SESSIONS
+from ftpsd.service.operating.question import MOST_SESSIONS, MOST_WATCHED
 from ftpsd.service.parts import Parts
 from ftpsd.values.text import moment
 
@@ -45,9 +46,17 @@ class OneProcess:
         """See `Operated`."""
         return succeed(sessions_of(self._parts))
 
+    def busiest(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed(busiest_of(self._parts))
+
     def status(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
-        return succeed({**self._status(), **self._last_reload.told()})
+        return succeed(self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return the same at once, for the status page."""
+        return {**self._status(), **self._last_reload.told()}
 
     def progress(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
@@ -92,6 +101,21 @@ def sessions_of(parts: Parts) -> dict[str, Any]:
     """Return the sessions of this process, the oldest first."""
     seen = present(parts.sessions)
     return {"sessions": [asdict(each) for each in seen[:MOST_SESSIONS]], "total": len(seen), "missing": []}
+
+
+def busiest_of(parts: Parts) -> dict[str, Any]:
+    """Return the sessions of this process that do something, for people who watch it."""
+    seen = busiest(parts.sessions, MOST_WATCHED)
+    return {"sessions": [asdict(each) for each in seen], "total": len(there(parts.sessions)), "missing": []}
+
+
+def shown_sessions(
+    config: Config, busiest: Callable[[], Deferred[dict[str, Any]]]
+) -> Callable[[], Deferred[dict[str, Any]]]:
+    """Return *busiest* for the status page, or what is told in its place: who reads the page need not know of users."""
+    if config.metrics is not None and config.metrics.sessions:
+        return busiest
+    return lambda: succeed({"sessions": None, "total": 0, "missing": []})
 
 
 def progress_of(parts: Parts) -> dict[str, int]:

@@ -20,6 +20,8 @@ from ftpsd.service.orders import Trouble
 LONGEST_ARGUMENT = 1024
 # Sessions in one answer, the oldest; the answer has the number of all.
 MOST_SESSIONS = 5000
+# Sessions that are shown to people who watch the server.
+MOST_WATCHED = 200
 
 
 class Operated(Protocol):
@@ -27,6 +29,9 @@ class Operated(Protocol):
 
     def who(self) -> Deferred[dict[str, Any]]:
         """Return the `sessions`, the `total` of them, and which processes did not answer (`missing`)."""
+
+    def busiest(self) -> Deferred[dict[str, Any]]:
+        """Return the same of the sessions that do something now, few of them."""
 
     def status(self) -> Deferred[dict[str, Any]]:
         """Return the state of the server, by names for people."""

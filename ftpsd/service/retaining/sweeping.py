@@ -33,6 +33,7 @@ from ftpsd.storage.retention.departure import depart
 from ftpsd.storage.retention.overdue import Findings, Overdue, look_through
 from ftpsd.storage.retention.terms_of_keeping import Hold, Keeping, RetentionRule, View
 from ftpsd.values.rule import fault_of
+from ftpsd.values.text import moment
 
 # Files that may always go at once: in a small tree each is many percent.
 FEW = 20
@@ -56,6 +57,8 @@ class Retaining:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self._is_at_work = False
+        self.last = "no sweep yet"
+        """What the last sweep did, for the status page."""
 
     @property
     def answers(self) -> Answers:
@@ -145,6 +148,8 @@ class Retaining:
             barred = {rule.number for rule, _, _ in stopped}
             going = [each for each in found.overdue if each.rule.number not in barred]
             answer["gone"] = await self._let_go(going)
+            more = "".join(f"; retention[{number}] is stopped" for number in sorted(barred))
+            self.last = f"{answer['gone']} files gone, {len(found.held)} held, at {moment(time.time())}{more}"
             return answer
         finally:
             self._is_at_work = False

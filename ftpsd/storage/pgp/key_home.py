@@ -128,6 +128,14 @@ class View:
             )
 
 
+def version_of_gpg() -> str:
+    """Return the first line of `gpg --version`. Blocks. Raises: NoGnuPG, OSError, SubprocessError."""
+    command = [_program("gpg"), "--no-options", "--version"]
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "GNUPGHOME": "/nonexistent"}
+    done = subprocess.run(command, capture_output=True, timeout=10, env=environment, check=True)
+    return done.stdout.decode("utf-8", "replace").partition("\n")[0]
+
+
 def sweep_views() -> int:
     """Remove the views of processes that were killed; return how many. They hold links and a socket."""
     removed = 0

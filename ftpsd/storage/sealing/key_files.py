@@ -81,6 +81,11 @@ class KeyFiles:
         finally:
             os.close(fd)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there ever was a data key here."""
+        return any((directory / REGISTER).exists() for directory in self.directories)
+
     def names(self) -> list[str]:
         """Return the ids of the keys that are there, in either directory."""
         return sorted(self._found(_KEY))

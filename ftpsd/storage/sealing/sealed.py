@@ -101,7 +101,8 @@ class Sealed:
         """See `Content.writing`: with a new key for a file that begins."""
         if not start:
             key = new_key()
-            header = pack(key, None, self._current())
+            with self._alarmed(fd):
+                header = pack(key, None, self._current())
             return SegmentWriter(fd, segment_cipher(key), 0, header).write
         with self._alarmed(fd):
             return self._writer(fd, start).write

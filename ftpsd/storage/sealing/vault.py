@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
@@ -24,12 +24,15 @@ from ftpsd.storage.sealing.ciphers import InvalidTag, cipher, derived, new_key, 
 from ftpsd.storage.sealing.damage import DamagedError, Reason
 from ftpsd.storage.sealing.header import DataKey
 from ftpsd.storage.sealing.key_files import KeyFileError, KeyFiles, KeyRecord
-from ftpsd.storage.sealing.layout import DATA_KEY_ID, MAGIC
+from ftpsd.storage.sealing.layout import DATA_KEY_ID
 from ftpsd.storage.sealing.master import KeySet, MasterKey
+from ftpsd.storage.sealing.walks.survey import Survey, holds_sealed, survey
 
 _WRAPPING = b"ftpsd file key wrapping 1"
-# Names of a tree that are looked at before its first data key is made.
-_MOST_LOOKED_AT = 1000
+# Files of a tree that are looked at before its first data key is made: a fifth of a second, once for each tree.
+_MOST_LOOKED_AT = 10_000
+
+_BRING_BACK = "bring it back from its backup, or mount its disk; until then nothing encrypted can be read or stored"
 
 State = tuple[int, int] | None
 
@@ -52,6 +55,7 @@ class Vault:
         self._lock = Lock()
         self._opened: dict[bytes, tuple[State, DataKey]] = {}
         self._current: dict[tuple[str, bytes], bytes] = {}
+        self._was_begun = files.is_begun
 
     def find(self, number: bytes) -> DataKey:
         """Return the data key *number*. Raises: DamagedError, OSError."""
@@ -123,7 +127,10 @@ class Vault:
         """Say what is wrong with the data keys, each with a sentence for the operator."""
         found: list[Trouble] = []
         tombs, names = self.files.tombs(), set(self.files.names())
-        for number in sorted(self.files.registered() - names - tombs):
+        lost = sorted(self.files.registered() - names - tombs)
+        if lost and not names:
+            return [Trouble(f"every one of the {len(lost)} data keys that there were is lost; {_BRING_BACK}", "error")]
+        for number in lost:
             text = f"the data key {number} is lost, and its files with it; bring it back from a backup"
             found.append(Trouble(text, "warning"))
         unknown: dict[tuple[str, str], list[str]] = {}
@@ -144,6 +151,33 @@ class Vault:
             found.append(Trouble(f"{text} encryption.keys.{keys}, behind the newest", "error"))
         return found
 
+    def missed(self, trees: Mapping[str, str], seen: Survey) -> Iterator[Trouble]:
+        """Say which data keys the files that were *seen* in *trees* need and are not there, in no register either."""
+        unknown = {number: path for number, path in seen.lost.items() if number not in self.files.registered()}
+        if not unknown:
+            return
+        path = next(iter(unknown.values()))
+        if self.files.names():
+            count = f"{len(unknown)} data keys that are" if len(unknown) > 1 else "a data key that is"
+            text = f"{path} needs {count} not here, and clients get 451; bring what is missing back from a backup"
+            yield Trouble(text, "warning")
+        else:
+            yield Trouble(f"it has no data keys, and {path} is encrypted; {_BRING_BACK}", "error")
+
+    def survey(self, trees: Mapping[str, str], *, most: int, of_each: int) -> Survey:
+        """Look at files of *trees*, the set of each directory; see there. Raises: KeyFileError, OSError."""
+        tombs, names = self.files.tombs(), self.files.names()
+        ids: dict[str, list[str]] = {tree: [] for tree in trees}
+        newest = set()
+        for name in names:
+            record = self.files.read(name)
+            if record is not None and name not in tombs and record.holder in ids:
+                ids[record.holder].append(name)
+                keys = self.sets.get(trees[record.holder])
+                if keys is not None and record.master == keys.newest.number.hex():
+                    newest.add(name)
+        return survey(ids, frozenset(names) | tombs, frozenset(newest), most=most, of_each=of_each)
+
     def _look_for(self, holder: str, keys: str, newest: MasterKey) -> DataKey:
         """Return the data key of *holder* under *newest*; the lock is held."""
         tombs, prefix = self.files.tombs(), _prefix(holder)
@@ -154,12 +188,16 @@ class Vault:
         if ready:
             record = max(ready, key=lambda each: (each.created, each.id))
             return self._open(record, self.files.state(record.id))
-        if not there and not self._has_destroyed(holder) and holds_sealed(holder):
+        if self._was_begun and not self.files.is_begun:
+            # Its disk is not there: a key that is made now would be hidden below it, or lost, when it is back.
+            raise DamagedError(Reason.MISSING_KEY, "the directory of data keys is empty, and was not before")
+        if not there and not self._has_destroyed(holder) and holds_sealed(holder, _MOST_LOOKED_AT):
             raise DamagedError(Reason.MISSING_KEY, f"{holder} has encrypted files, and no data key of it is here")
         return self.find(self._add(holder, keys))
 
     def _add(self, holder: str, keys: str) -> bytes:
         """Make a data key under the newest master key; the lock is held."""
+        self._was_begun = True
         number = bytes.fromhex(_prefix(holder)) + os.urandom(DATA_KEY_ID // 2)
         self.files.add(_record(number, holder, keys, self.sets[keys].newest, new_key(), time.time_ns()))
         return number
@@ -194,28 +232,6 @@ def is_related(holder: str, tree: str) -> bool:
     if holder == tree:
         return True
     return holder.startswith(tree.rstrip("/") + "/") or tree.startswith(holder.rstrip("/") + "/")
-
-
-def holds_sealed(directory: str) -> bool:
-    """Return whether a sealed file is among the first names below *directory*."""
-    looked = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            looked += 1
-            if looked > _MOST_LOOKED_AT:
-                return False
-            try:
-                fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except OSError:
-                continue
-            try:
-                if os.pread(fd, len(MAGIC), 0) == MAGIC:
-                    return True
-            except OSError:
-                continue
-            finally:
-                os.close(fd)
-    return False
 
 
 def _record(number: bytes, holder: str, keys: str, master: MasterKey, key: bytes, created: int) -> KeyRecord:

@@ -41,6 +41,13 @@ class Partner:
         lines = self.gpg("--with-colons", "--list-keys", name).decode().splitlines()
         return next(line.split(":")[9] for line in lines if line.startswith("fpr"))
 
+    def revoke(self, fingerprint: str) -> bytes:
+        """Revoke the key of ours with that *fingerprint*; return it, as partners send it on."""
+        prepared = (self.home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_bytes()
+        # gpg puts a colon in front, so that nobody imports it by mistake.
+        self.gpg("--import", given=prepared.replace(b":-----BEGIN", b"-----BEGIN"))
+        return self.public(fingerprint)
+
     def public(self, *names: str) -> bytes:
         """Return public keys."""
         return self.gpg("--export", *names)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ftplib
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.client import CLEAR, content, log_in, reply, upload
 from tests.e2e.content.clamav import MIB
@@ -111,3 +113,29 @@ def test_explain_and_doctor(gated: Daemon, account: Account) -> None:
     explained = gated.order("explain", account.name, "upload", "/typed/x")
     assert "accept rule 4 (/typed/**) has to take the file: types: pdf, csv, txt" in explained.stdout
     assert "accept rule" not in gated.order("explain", account.name, "upload", "/out/x").stdout
+
+
+def test_rules_of_a_role(gated: Daemon, account: Account) -> None:
+    """They hold for its users beside those of the server, from the reload on that brings them: sessions end with it."""
+    session, before = log_in(gated, CLEAR, account), gated.users_file.read_text()
+    written = json.loads(json.dumps(yaml.safe_load(before)))
+    rule = {"paths": ["/named/**", "/out/**"], "max_size": 3}
+    written["roles"] = {"small": {"rules": [{"path": "/**", "allow": "all"}], "accept": [rule]}}
+    written["users"][account.name]["role"] = "small"
+    gated.users_file.write_text(yaml.safe_dump(written))
+    try:
+        assert gated.order("reload").returncode == 0
+        assert gated.wait_for_event("session-closed", user=account.name, reason="content-rules-changed")
+        with pytest.raises((EOFError, ftplib.error_temp)):
+            session.voidcmd("NOOP")
+        with log_in(gated, CLEAR, account) as ftp:
+            assert said(ftp, "out/a", b"abcd").startswith("552")
+            assert said(ftp, "named/a.txt", b"abc").startswith("553")
+            assert said(ftp, "named/a.csv", b"abcd").startswith("552")
+            assert said(ftp, "named/a.csv", b"abc").startswith("226")
+        explained = gated.order("explain", account.name, "upload", "/named/a.csv").stdout
+        assert "accept rule 3 (/named/**)" in explained
+        assert f"accept rule 1 of the roles of {account.name} (/named/**, /out/**)" in explained
+    finally:
+        gated.users_file.write_text(before)
+        assert gated.order("reload").returncode == 0

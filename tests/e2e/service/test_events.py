@@ -6,9 +6,12 @@ import base64
 import ftplib
 import hmac
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +113,17 @@ def test_temporary_names_and_the_command_line(start_daemon: StartDaemon, hooks: 
     hooks.answer = lambda _, event: 500 if event["subject"] == "/bad" else 200
     sinks = [hooks.sink(attempts=2), {"name": "lines", "file": str(file)}]
     daemon = start_daemon({"events": {"sinks": sinks}})
-    ftp = session(daemon, daemon.account())
+    account = daemon.account()
+    ftp = session(daemon, account)
     for temporary, name in (("a.filepart", "a"), (".in.b.", "b"), ("C.TMP", "c"), ("d.tmp", "d.part")):
         assert upload(ftp, temporary, b"data").startswith("226")
         ftp.rename(temporary, name)
+    ftp.mkd("way")
+    upload(ftp, "way/held.part", b"data")
+    ftp.rename("way", "moved")
+    with closing(sqlite3.connect(daemon.folder / "state.db", timeout=10)) as state:
+        held = state.execute("SELECT place, json_extract(data, '$.path') FROM intents WHERE is_held").fetchall()
+    assert (os.fsencode(account.home / "moved" / "held.part"), "/moved/held.part") in held
     upload(ftp, "gone.tmp", b"data")
     ftp.delete("gone.tmp")
     upload(ftp, "e.tmp", b"old")

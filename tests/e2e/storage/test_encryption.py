@@ -143,7 +143,11 @@ class TestShared:
         assert download(sessions[0], "file") == content(70_000)
         assert daemon.order("hold", "remove", json.loads(held.stdout)["hold"], "--reason", "over").returncode == 0
         ended = daemon.order("shred", gone.name, "--yes", "--json")
-        assert json.loads(ended.stdout) == {"user": gone.name, "destroyed": {str(gone.home): 1}}, ended.stderr
+        assert json.loads(ended.stdout) == {
+            "user": gone.name,
+            "destroyed": {str(gone.home): 1},
+            "stays": {},
+        }, ended.stderr
         with pytest.raises(ftplib.error_temp) as refusal:
             download(sessions[0], "file")
         assert str(refusal.value).startswith("451 ")

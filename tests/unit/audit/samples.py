@@ -61,7 +61,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.FileStored(WHO, PATH, 1000, 0.5, 10, Result.TRUNCATED, "no-close-notify", tls=TLS),
     events.DirectoryListed(WHO, PATH, 200, 0.01, Result.COMPLETE, entries=3),
     events.FileDeleted(WHO, PATH),
-    events.FileRenamed(WHO, PATH, PATH + ".old"),
+    events.FileRenamed(WHO, PATH, PATH + ".old", "directory"),
     events.FileCopied(WHO, PATH, PATH + ".copy", 1000, 0.2, sha256="ab" * 32),
     events.FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
     events.FileChanged(WHO, PATH, modified="20261121040000"),

@@ -33,7 +33,7 @@ OF_TLS = ("tls", "dtp.tls")
 # A command that sets every parameter away from what it begins with.
 WORK = (
     *("TYPE I", "CWD directory", "MODE Z", "OPTS MODE Z LEVEL 9", "OPTS MLST size;", "OPTS HASH MD5"),
-    *("RNFR inner", "SITE CPFR inner", "SITE IDLE 60", "EPSV", "EPSV ALL", "RANG 1 2"),
+    *("RNFR /directory", "SITE CPFR inner", "SITE IDLE 60", "EPSV", "EPSV ALL", "RANG 1 2"),
 )
 
 

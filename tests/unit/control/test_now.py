@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ftpsd.audit.events import FileStored, LoggedIn, LoginRefused, SessionClosed
+from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.data.trouble import Cause
@@ -69,6 +70,16 @@ def test_new_rules_about_content_end_every_session() -> None:
     assert again.replies() == ENDED
     again.hang_up()
     assert reasons(server) == ["content-rules-changed"] * 2
+
+
+def test_new_rules_about_content_of_a_role_end_the_sessions_of_its_users() -> None:
+    """As those for everybody do."""
+    server = clear_server()
+    client = server.logged_in()
+    server.take(user_record(accept=(AcceptRule(paths=("/in/**",), max_size=1),)))
+    assert client.replies() == ENDED
+    client.hang_up()
+    assert reasons(server) == ["content-rules-changed"]
 
 
 def test_a_home_that_is_encrypted_from_now_on_ends_the_session() -> None:

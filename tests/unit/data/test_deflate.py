@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 import pytest
@@ -28,8 +29,12 @@ REPEATED = st.builds(lambda piece, times: piece * times, st.binary(max_size=20),
 DATA = st.binary(max_size=6000) | REPEATED
 BUDGETS = st.sampled_from([0.0, LONG])
 ALLOWANCES = st.sampled_from([1000, 5000, UNLIMITED])
-# 100 MiB that are 100 KiB on the wire.
-BOMB = zlib.compress(bytes(100 << 20), 9)
+
+
+@cache
+def bomb() -> bytes:
+    """Return 100 MiB that are 100 KiB on the wire."""
+    return zlib.compress(bytes(100 << 20), 9)
 
 
 def pieces(*data: bytes) -> Callable[[], memoryview]:
@@ -111,7 +116,7 @@ def test_a_bomb_goes_off_slowly() -> None:
     """All that comes out is held to the allowance, and no write is larger than a piece."""
     sink = ListSink()
     transfer = inflating(sink)
-    channel = PlannedChannel((), BOMB)
+    channel = PlannedChannel((), bomb())
     for _ in range(20):
         before = transfer.moved
         assert transfer.step(channel, LONG, 50_000) is Outcome.AGAIN
@@ -122,7 +127,7 @@ def test_a_bomb_goes_off_slowly() -> None:
 def test_a_bomb_does_not_hold_its_worker() -> None:
     """Without an allowance the time ends the quantum, after one piece at most."""
     transfer = inflating(ListSink())
-    assert transfer.step(PlannedChannel((), BOMB), 0.0, UNLIMITED) is Outcome.AGAIN
+    assert transfer.step(PlannedChannel((), bomb()), 0.0, UNLIMITED) is Outcome.AGAIN
     assert transfer.moved <= CHUNK
 
 
@@ -130,12 +135,12 @@ def test_a_bomb_ends_where_there_is_no_room() -> None:
     """The storage's refusal rises at the first write."""
     full = inflating(ListSink(StorageError(Kind.QUOTA)))
     with pytest.raises(StorageError):
-        full.step(PlannedChannel((), BOMB), LONG, UNLIMITED)
+        full.step(PlannedChannel((), bomb()), LONG, UNLIMITED)
 
 
 def test_nothing_is_received_before_what_has_come_is_inflated() -> None:
     """At most one record waits in memory."""
-    channel = PlannedChannel((), BOMB)
+    channel = PlannedChannel((), bomb())
     transfer = inflating(ListSink())
     for _ in range(10):
         transfer.step(channel, LONG, 1000)

@@ -384,9 +384,13 @@ def test_conditions() -> None:
         ({"paths": ["/new/*"]}, {"path": None, "new": "/new/x"}, True),
         ({"names": ["*"]}, {"path": None}, False),
         ({}, {"path": None}, True),
+        ({}, {"event": "quarantine-released", "user": None, "owner": "alice"}, True),
+        ({"users": ["alice"]}, {"event": "upload-published"}, True),
+        ({"users": ["alice"]}, {"event": "quarantine-released", "user": None, "owner": "bob"}, False),
+        ({"on": ["file-sent"]}, {"event": "upload-published"}, False),
     ]
     for keys, more, fits in table:
-        record = Record(1, "e", "file-stored", 0.0, (), None, json.dumps({**data, **more}))
+        record = Record(1, "e", more.get("event", "file-stored"), 0.0, (), None, json.dumps({**data, **more}))
         assert Conditions(workflow([PROGRAM], **keys))(record) is fits, (keys, more)
 
 

@@ -17,11 +17,11 @@ from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.sealing.rewrapping import Progress, Rewrapping
 from ftpsd.storage.sealing.sealed import Sealed
-from ftpsd.storage.sealing.sealing_plain import seal_plain_files
 from ftpsd.storage.sealing.segments import write_at
 from ftpsd.storage.sealing.vault import Vault
+from ftpsd.storage.sealing.walks.rewrapping import Progress, Rewrapping
+from ftpsd.storage.sealing.walks.sealing_plain import Links, seal_plain_files
 from ftpsd.storage.uploads.policy import UploadPolicy
 from tests.contracts.storages import at, get, interrupt, kind_of, put
 from tests.tools import ROOT
@@ -137,7 +137,7 @@ class TestDataKeys:
         jail = ground.jail("alice", ground.vault(has_copy=True))
         assert kind_of(jail.open_source, at("/a")) is Kind.DAMAGED
         assert kind_of(put, jail, "/b", DATA) is Kind.DAMAGED
-        assert ground.reasons() == ["missing-key"] * 1
+        assert ground.reasons() == ["missing-key"] * 2
         assert list(ground.keys.glob("*.key")) == []
 
     def test_a_changed_key_file_opens_nothing(self, ground: Ground) -> None:
@@ -240,7 +240,7 @@ class TestRewrapping:
 
             return called
 
-        monkeypatch.setattr("ftpsd.storage.sealing.rewrapping.write_at", watched(write_at))
+        monkeypatch.setattr("ftpsd.storage.sealing.walks.rewrapping.write_at", watched(write_at))
         monkeypatch.setattr(os, "utime", watched(os.utime))
         monkeypatch.setattr(os, "fdatasync", watched(os.fdatasync))
         assert ground.rewrap(vault, "alice").done == 1
@@ -270,8 +270,8 @@ def test_plain_files_are_sealed(ground: Ground) -> None:
     (tree / "link").symlink_to("a")
     (tree / ".ftpsd-note").write_bytes(b"ours")
     vault = ground.vault()
-    assert list(seal_plain_files(str(tree), "main", vault, POLICY)) == [None, None]
-    assert list(seal_plain_files(str(tree), "main", vault, POLICY)) == []
+    assert list(seal_plain_files(str(tree), "main", vault, POLICY, Links())) == [None, None]
+    assert list(seal_plain_files(str(tree), "main", vault, POLICY, Links())) == []
     jail = ground.jail("alice", vault)
     assert get(jail, "/a") == get(jail, "/sub/b") == get(jail, "/link") == DATA
     assert DATA[:1000] not in (tree / "a").read_bytes()
@@ -362,7 +362,7 @@ KILLED = """
 import os, sys
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.sealing.rewrapping import Rewrapping
+from ftpsd.storage.sealing.walks.rewrapping import Rewrapping
 from ftpsd.storage.sealing.vault import Vault
 from pathlib import Path
 keys, tree, at = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftpsd.storage.base import Kind, StorageError, Terms
@@ -22,7 +23,36 @@ _CHUNK = 256 << 10
 _OWNER = "\nrekey"
 
 
-def seal_plain_files(directory: str, keys: str, vault: Vault, policy: UploadPolicy) -> Iterator[str | None]:
+@dataclass(slots=True)
+class Links:
+    """
+    The plain files with more than one name that were sealed: each name gets a sealed file of its own.
+
+    Names outside of the encrypted trees keep the bytes in the clear, which `left` tells.
+    """
+
+    names: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    counts: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def note(self, path: str, status: os.stat_result) -> None:
+        """Note that the name *path* of the file *status*, as it was before, is sealed."""
+        if status.st_nlink > 1 or (status.st_dev, status.st_ino) in self.names:
+            key = status.st_dev, status.st_ino
+            self.counts.setdefault(key, status.st_nlink)
+            self.names.setdefault(key, []).append(path)
+
+    def left(self) -> Iterator[str]:
+        """Yield a sentence about each file of which other names are left."""
+        for (device, number), names in self.names.items():
+            others = self.counts[device, number] - len(names)
+            if others > 0:
+                said = "another name" if others == 1 else f"{others} other names"
+                yield f"{names[0]}: {said} of it elsewhere, with the bytes in the clear: find / -xdev -inum {number}"
+
+
+def seal_plain_files(
+    directory: str, keys: str, vault: Vault, policy: UploadPolicy, links: Links
+) -> Iterator[str | None]:
     """
     Seal the plain files below *directory*, each replaced by its copy in one rename; yields None or what went wrong.
 
@@ -35,11 +65,16 @@ def seal_plain_files(directory: str, keys: str, vault: Vault, policy: UploadPoli
         for name in names:
             if is_reserved(name):
                 continue
+            place = os.path.join(folder, name)
             try:
-                path = VirtualPath.parse("/" + os.path.relpath(os.path.join(folder, name), directory))
+                path = VirtualPath.parse("/" + os.path.relpath(place, directory))
                 if _is_plain(plain, path):
+                    before = os.lstat(place)
                     _seal(plain, sealed, path)
+                    links.note(place, before)
                     yield None
+            except FileNotFoundError:
+                continue
             except StorageError as error:
                 if error.kind not in (Kind.NOT_FOUND, Kind.NOT_REGULAR):
                     yield f"{folder}/{name}: {error.reason}"
