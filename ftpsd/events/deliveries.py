@@ -19,15 +19,15 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventsRemoved
-from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.automation.event_sinks import Events, EventSink, Pacing
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
-from ftpsd.events.delivery import Delivery
+from ftpsd.events.broker_sink import BrokerSink
+from ftpsd.events.delivery import Delivery, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
-from ftpsd.events.receiving import Pacing, Receiver
 from ftpsd.events.record_tables import Record, last_number
 from ftpsd.events.sole_turn import SoleTurn
 from ftpsd.events.workflows import runs
@@ -305,6 +305,8 @@ class Deliveries:
             return Program(sink, call)
         if sink.file is not None:
             return JSONLines(sink.name, sink.file, call)
+        if sink.broker is not None:
+            return BrokerSink(sink, files, self._reactor)
         # Imported where it is wanted: its package is an extra.
         from ftpsd.events.webhook import Webhook
 

@@ -14,24 +14,24 @@ The delivery of events to one sink: in order for each path, again and again, unt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from sqlite3 import Connection
-from typing import Final
+from typing import Final, Protocol
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.config.automation.event_sinks import Pacing
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
 from ftpsd.events.progress_tables import Progress, Row, State
-from ftpsd.events.receiving import Pacing, Receiver
 from ftpsd.events.record_tables import Record, fetch
 from ftpsd.workers import PoolBusy
 
@@ -50,6 +50,18 @@ class NotTaken(Exception):
 
 class GivenUp(NotTaken):
     """An event that a sink will not take at any later attempt either: it is a dead letter at once."""
+
+
+class Receiver(Protocol):
+    """A way to another system. *most* events go there in one call, in order."""
+
+    most: int
+
+    def send(self, records: Sequence[Record]) -> Deferred[None]:
+        """Fire when all of *records* are taken for good; fail with NotTaken."""
+
+    def stop(self) -> None:
+        """Break off what is under way."""
 
 
 @dataclass(slots=True)

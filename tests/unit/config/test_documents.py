@@ -234,7 +234,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "encryption.keys.NAME",
         *(f"pgp[].{key}" for key in PGP.model_fields),
         *(f"retention[].{key}" for key in Retention.model_fields),
-        *(f"events.sinks[].{key}" for key in EventSink.model_fields),
+        *(key for key, _ in keys_of(EventSink, "events.sinks[].")),
         *(key for key, _ in keys_of(Workflow, "workflows[].")),
         *(key for key, _ in keys_of(Expectation, "expectations[].") if key != "expectations[].holidays"),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
