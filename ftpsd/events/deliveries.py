@@ -137,7 +137,7 @@ class Deliveries:
             yield Course(sink, (sink, own), partial(self._receiver, sink, own), partial(_is_wanted, sink))
         workflows = self._workflows
         for workflow in workflows.each:
-            made_of = workflow, workflows.mail, workflows.key_home, files_of(workflow, files)
+            made_of = workflow, workflows.mail, workflows.key_home, workflows.partners, files_of(workflow, files)
             make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
             yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
 
