@@ -279,12 +279,12 @@ def test_encrypted_homes_stay_sealed(tmp_path: Path, tls_files: Demonstration) -
 
 
 def test_a_job_backs_up_to_another_server(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """To vsftpd, as a job of the daemon; a second one stores nothing; all comes back from there; no keys go there."""
+    """To vsftpd, as a job of two processes; a second one stores nothing; all comes back; no keys go there."""
     with reachable_folder() as folder, counterpart(folder / "a", "vsftpd") as there:
         there.make("")
         section = there.section(tmp_path, "vault")
         job = {"name": "off-site", "backup": {"partner": "vault", "target": "/safe/ftpsd"}, "attempts": 1}
-        daemon = start_daemon({"partners": [section], "jobs": [job]})
+        daemon = start_daemon({"partners": [section], "jobs": [job], "processes": 2})
         home = daemon.account().home
         (home / "a").write_bytes(os.urandom(300_000))
         before = tree(home)
