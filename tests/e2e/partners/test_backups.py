@@ -82,6 +82,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     before = [dict(each.done) for each in uploaders]
     told = backed_up(daemon, "--to", str(place))
     assert told["troubles"] == []
+    (line,) = daemon.audit("backup-made")
+    assert (line["backup"], line["files"]) == (told["name"], told["files"])
     for each in uploaders:
         each.stop()
     config = daemon.config_file.read_text()
@@ -94,7 +96,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     shown = restored(daemon, "--from", str(place), "--dry-run")
     assert f"new  {daemon.users_file}" in shown
     assert os.listdir(daemon.folder) == ["stderr", "stdout"] or not daemon.config_file.exists()
-    restored(daemon, "--from", str(place))
+    # The audit log is lost too, so its line is among what the command says.
+    assert '"event":"backup-restored"' in restored(daemon, "--from", str(place))
     assert daemon.config_file.read_text() == config
     assert daemon.users_file.stat().st_mode & 0o777 == 0o600
     daemon.control_socket.parent.mkdir(exist_ok=True)
