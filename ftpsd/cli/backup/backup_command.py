@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -54,7 +55,8 @@ def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, 
     if job is not None and directory is not None:
         raise click.UsageError("Say --job or --to, one of the two.")
     os.umask(0o077)
-    os.nice(NICE)
+    with suppress(OSError):  # inside of the unit it may not
+        os.nice(NICE)
     loaded = load(config)
     found = job_called(loaded, job).backup if directory is None else BackupJob(directory=directory.absolute())
     assert found is not None
