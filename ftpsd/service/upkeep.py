@@ -29,6 +29,8 @@ from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
 from ftpsd.service.hiding.hidden_uploads import HiddenUploads
+from ftpsd.service.hiding.quarantine_room import LOOK as ROOM_INTERVAL
+from ftpsd.service.hiding.quarantine_room import QuarantineRoom
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
@@ -71,6 +73,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
@@ -107,6 +110,8 @@ class Upkeep:
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
+            every(ROOM_INTERVAL, self._room.look)
+            self._room.watch()
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -167,7 +172,7 @@ class Upkeep:
 
     def _keeping(self) -> dict[str, object]:
         """Return what the one process knows that looks after keys and lets files go."""
-        told: dict[str, object] = {"legal holds": self._holds}
+        told: dict[str, object] = {"legal holds": self._holds, "quarantine": self._room.told}
         if self._data_keys:
             told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
         if self._key_days:
