@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import resource
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,7 @@ from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.hashing.queue import LoginQueue
+from ftpsd.config.default_path import DEFAULT_CONFIG
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -82,11 +84,23 @@ log = Logger()
 
 
 class Parts:
-    """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
+    """
+    The parts made once for the process, from the configuration it started with, on Twisted's *reactor*.
 
-    def __init__(self, config: Config, reactor: Any, share: Share, evidence: EvidenceFiles | None = None) -> None:
+    *path* is the file of that, for the processes that parts start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        share: Share,
+        evidence: EvidenceFiles | None = None,
+        path: Path = DEFAULT_CONFIG,
+    ) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
+        self.path = path
         self.duties = share.duties
         # Logins wait in front of their pool, for a fair turn.
         self.login = WorkerPool("login", config.workers.login, config.workers.login, call)
