@@ -64,7 +64,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
     parts.ledger.use(config.events)
-    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
+    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor, parts.path))
     keys = None if config.key_home is None else KeyHome(config.key_home)
     partners = {each.name: (each, loaded.partner_files[each.name]) for each in config.partners}
     workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms), partners)

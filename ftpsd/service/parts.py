@@ -8,6 +8,7 @@ import os
 import resource
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,7 @@ from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.hashing.queue import LoginQueue
+from ftpsd.config.default_path import DEFAULT_CONFIG
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -36,6 +38,7 @@ from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.control.state.session import Session
 from ftpsd.data.ports import PassivePorts
+from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
@@ -83,11 +86,23 @@ log = Logger()
 
 
 class Parts:
-    """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
+    """
+    The parts made once for the process, from the configuration it started with, on Twisted's *reactor*.
 
-    def __init__(self, config: Config, reactor: Any, share: Share, evidence: EvidenceFiles | None = None) -> None:
+    *path* is the file of that, for the processes that parts start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        share: Share,
+        evidence: EvidenceFiles | None = None,
+        path: Path = DEFAULT_CONFIG,
+    ) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
+        self.path = path
         self.duties = share.duties
         # Logins wait in front of their pool, for a fair turn.
         self.login = WorkerPool("login", config.workers.login, config.workers.login, call)
@@ -127,6 +142,7 @@ class Parts:
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
         self.state.listener = self._state_changed
+        self._generation = self.state.generation
         self.factors = SecondFactors(self.state, reactor)
         self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
@@ -154,6 +170,8 @@ class Parts:
         for pool in self.pools:
             pool.start()
         self.state.start()
+        # From the first moment on, so that they outlive a state file that is lost.
+        self.files.run(self.holdings.in_force.now).addErrback(lambda _: None)
         if Duty.DELIVER in self.duties:
             self.deliveries.start()
             self.jobs.start()
@@ -192,6 +210,10 @@ class Parts:
         """Tell that the state file cannot be used any more, or can be again."""
         path = str(self.state.path)
         if trouble is None:
+            if self.state.generation != self._generation:
+                self._generation = self.state.generation
+                log.error("state: {path}: another file is used now. Of the one before: {lost}", path=path, lost=LOST)
+                self.state.run(self.holdings.in_force.carry).addErrback(lambda _: None)
             log.info("state: {path} can be used again", path=path)
             self.bus.publish(StateRestored(DAEMON))
         else:

@@ -164,9 +164,17 @@ class Upkeep:
             "passive ports reserved": parts.ports.claimed,
             "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
+            **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
+
+    def _state_file(self) -> dict[str, str]:
+        state = self._serving.parts.state
+        if not state.is_configured:
+            return {}
+        lost = "begun anew: the one before was removed or replaced" if state.generation else "fine"
+        return {"state file": state.trouble or lost}
 
     def _encryption(self) -> dict[str, str]:
         """Return the newest master key of each set, by its id."""
