@@ -314,7 +314,11 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """An upload has ended; *sent_path* is its client's, where gpg has changed it. A *hidden* one is not there yet."""
+    """
+    An upload has ended; *sent_path* is its client's, where gpg has changed it. A *hidden* one is not there yet.
+
+    *verdict* is the word of the engines that have looked at it.
+    """
 
     event = "file-stored"
     path: str
@@ -329,6 +333,7 @@ class FileStored(Event):
     sent_sha256: str | None = None
     signed_by: str | None = None
     hidden: bool | None = None
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

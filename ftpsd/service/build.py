@@ -66,8 +66,10 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.ledger.use(config.events)
     parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
     keys = None if config.key_home is None else KeyHome(config.key_home)
-    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
-    parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    parts.trees = TreesOfUsers(hosts, realms)
+    workflows = Workflows(config.workflows, config.mail, keys, parts.trees)
+    receipts = None if loaded.signing_files is None else (loaded.signing_files, parts.trees)
+    parts.deliveries.use(config.events, loaded.sink_files, workflows, receipts)
     parts.lookout.use(config.expectations)
     return Runtime(
         config=config,

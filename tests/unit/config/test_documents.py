@@ -22,6 +22,7 @@ from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.parsing.key_texts import key_texts
 from ftpsd.config.people.user_entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
+from ftpsd.config.receipts.receipt_sections import ReceiptSigning
 from ftpsd.config.schema import json_schema
 from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM
 from ftpsd.config.users import UsersFile, load_users
@@ -236,6 +237,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"retention[].{key}" for key in Retention.model_fields),
         *(f"events.sinks[].{key}" for key in EventSink.model_fields),
         *(key for key, _ in keys_of(Workflow, "workflows[].")),
+        *(f"receipts.{key}" for key in ReceiptSigning.model_fields),
         *(key for key, _ in keys_of(Expectation, "expectations[].") if key != "expectations[].holidays"),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
