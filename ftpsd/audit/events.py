@@ -314,11 +314,7 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileStored(Event):
-    """
-    An upload has ended; *sent_path* is its client's, where gpg has changed it. A *hidden* one is not there yet.
-
-    *verdict* is the word of the engines that have looked at it.
-    """
+    """An upload has ended; *sent_path* is its client's, where gpg has changed it. A *hidden* one is not there yet."""
 
     event = "file-stored"
     path: str
@@ -333,7 +329,7 @@ class FileStored(Event):
     sent_sha256: str | None = None
     signed_by: str | None = None
     hidden: bool | None = None
-    verdict: str | None = None
+    verdict: str | None = None  # of engines
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,13 @@ class Metrics:
         """Read how many legal holds there are from *read*."""
         self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
 
+    def watch_quarantine(self, files: Reading, size: Reading, most: Callable[[], float]) -> None:
+        """Read from *files* and *size* what is in the quarantine, and what waits hidden, by *place*; *most* fits in."""
+        watch, held = self._readings.watch, "Files that are refused, or wait for their verdict"
+        watch("ftpsd_quarantine_files", f"{held}.", "place", files)
+        watch("ftpsd_quarantine_bytes", f"{held}: bytes.", "place", size)
+        watch("ftpsd_quarantine_limit_bytes", "Bytes that fit into each place.", None, lambda: {"": most()})
+
     def watch_data_keys(self, read: Reading) -> None:
         """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
         self._readings.watch("ftpsd_data_keys", "Keys of encrypted directories.", "state", read)

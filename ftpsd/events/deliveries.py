@@ -19,13 +19,14 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventsRemoved
-from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.automation.event_sinks import Events, EventSink, Pacing
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
-from ftpsd.events.delivery import Delivery, Pacing, Receiver
+from ftpsd.events.broker_sink import BrokerSink
+from ftpsd.events.delivery import Delivery, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
 from ftpsd.events.receipts import receipt_giving
@@ -100,6 +101,7 @@ class Deliveries:
         self._polls = 0
         self._seen = ""
         self._last = 0
+        self._generation = store.generation
 
     def use(
         self,
@@ -150,7 +152,7 @@ class Deliveries:
             yield Course(sink, (sink, own), partial(self._receiver, sink, own), partial(_is_wanted, sink))
         workflows = self._workflows
         for workflow in workflows.each:
-            made_of = workflow, workflows.mail, workflows.key_home, files_of(workflow, files)
+            made_of = workflow, workflows.mail, workflows.key_home, workflows.partners, files_of(workflow, files)
             make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
             yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
         if self._receipts is not None:
@@ -265,10 +267,26 @@ class Deliveries:
         self._poll = self._reactor.callLater(POLL, self._look) if self._settings is not None else None
         if self._settings is None or self._store.queued > BUSY:
             return
+        if self._store.generation != self._generation:
+            self._begin_again()
         self._store.run(_seen, self._reactor.seconds()).addCallbacks(self._saw, _told)
         self._polls += 1
         if self._polls % POLLS_TO_PRUNE == 1:
             self._prune()
+
+    def _begin_again(self) -> None:
+        """Go on in the place of a ledger that was lost: with what was read of it, and all that was recorded since."""
+        generation, each = self._store.generation, list(self._each.values())
+        records = {record.id: record for delivery in each for record in delivery.untaken}
+
+        def done(_: None) -> None:
+            self._generation = generation
+            for delivery in each:
+                delivery.reload()
+
+        names = [delivery.settings.name for delivery in each]
+        again = self._store.run_of(generation, tables.begin_again, names, list(records.values()))
+        again.addCallbacks(done, _told)
 
     def _saw(self, found: tuple[str, int]) -> None:
         changed, last = found
@@ -315,6 +333,8 @@ class Deliveries:
             return Program(sink, call)
         if sink.file is not None:
             return JSONLines(sink.name, sink.file, call)
+        if sink.broker is not None:
+            return BrokerSink(sink, files, self._reactor)
         # Imported where it is wanted: its package is an extra.
         from ftpsd.events.webhook import Webhook
 

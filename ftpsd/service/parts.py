@@ -34,6 +34,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
@@ -127,6 +128,7 @@ class Parts:
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
         self.state.listener = self._state_changed
+        self._generation = self.state.generation
         self.factors = SecondFactors(self.state, reactor)
         self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
@@ -154,6 +156,8 @@ class Parts:
         for pool in self.pools:
             pool.start()
         self.state.start()
+        # From the first moment on, so that they outlive a state file that is lost.
+        self.files.run(self.holdings.in_force.now).addErrback(lambda _: None)
         if Duty.DELIVER in self.duties:
             self.deliveries.start()
             self.jobs.start()
@@ -192,6 +196,10 @@ class Parts:
         """Tell that the state file cannot be used any more, or can be again."""
         path = str(self.state.path)
         if trouble is None:
+            if self.state.generation != self._generation:
+                self._generation = self.state.generation
+                log.error("state: {path}: another file is used now. Of the one before: {lost}", path=path, lost=LOST)
+                self.state.run(self.holdings.in_force.carry).addErrback(lambda _: None)
             log.info("state: {path} can be used again", path=path)
             self.bus.publish(StateRestored(DAEMON))
         else:

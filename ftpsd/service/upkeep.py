@@ -30,6 +30,8 @@ from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
 from ftpsd.service.hiding.hidden_uploads import HiddenUploads
+from ftpsd.service.hiding.quarantine_room import LOOK as ROOM_INTERVAL
+from ftpsd.service.hiding.quarantine_room import QuarantineRoom
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
@@ -72,6 +74,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
@@ -109,6 +112,8 @@ class Upkeep:
             every(SWEEP_INTERVAL, self._sweep_quarantine)
             every(SWEEP_INTERVAL, self._sweep_receipts)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
+            every(ROOM_INTERVAL, self._room.look)
+            self._room.watch()
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -155,9 +160,17 @@ class Upkeep:
             "passive ports reserved": parts.ports.claimed,
             "passive ports of the busiest client": parts.ports.busiest,
             **self._encryption(),
+            **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
         }
+
+    def _state_file(self) -> dict[str, str]:
+        state = self._serving.parts.state
+        if not state.is_configured:
+            return {}
+        lost = "begun anew: the one before was removed or replaced" if state.generation else "fine"
+        return {"state file": state.trouble or lost}
 
     def _encryption(self) -> dict[str, str]:
         """Return the newest master key of each set, by its id."""
@@ -169,7 +182,7 @@ class Upkeep:
 
     def _keeping(self) -> dict[str, object]:
         """Return what the one process knows that looks after keys and lets files go."""
-        told: dict[str, object] = {"legal holds": self._holds}
+        told: dict[str, object] = {"legal holds": self._holds, "quarantine": self._room.told}
         if self._data_keys:
             told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
         if self._key_days:

@@ -115,6 +115,9 @@ def _step(
     yield from faults_of_webhook(config, key, step)
     if step.program is not None:
         yield from faults_of_program(config, (*key, "program", 0), step.program[0], trusted)
+    if step.push is not None and step.push.partner not in [partner.name for partner in config.partners]:
+        message = f"there is no partner {step.push.partner}; write one into `partners`"
+        yield config.complaint((*key, "push", "partner"), message)
     if step.mail is not None and config.mail is None:
         yield config.complaint((*key, "mail"), "there is no server to send it by; write the section `mail`")
     if step.pgp is not None:

@@ -189,6 +189,8 @@ def _secrets(config: Config) -> list[Path]:
     own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    brokers = (sink.broker for sink in sinks if sink.broker is not None)
+    own += (broker.password_file for broker in brokers if broker.password_file is not None)
     steps = (step for workflow in config.workflows for _, _, step in steps_of(workflow))
     own += (step.secret_file for step in steps if step.secret_file is not None)
     own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]

@@ -131,7 +131,11 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
 
 def receipts_of(entry: ReceiptsEntry | None) -> ReceiptTerms | None:
     """Return the terms that *entry* asks for."""
-    return None if entry is None else ReceiptTerms(entry.directory, frozenset(entry.of), entry.keep, entry.most)
+    return (
+        None
+        if entry is None or not entry.of
+        else ReceiptTerms(entry.directory, frozenset(entry.of), entry.keep, entry.most)
+    )
 
 
 def _accept(found: list[Layer[Given]], mounts: Layer[Given] | None, roles: Roles) -> tuple[AcceptRule, ...]:

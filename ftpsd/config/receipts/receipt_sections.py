@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, StrictInt, WithJsonSchema
+from pydantic import Field, PlainValidator, StrictInt, WithJsonSchema
 
-from ftpsd.config.fields import Duration, FilePath, NotEmpty, Section, check_filled, check_mount_point
+from ftpsd.config.fields import Duration, FilePath, Section, check_mount_point
 from ftpsd.config.units import describe
 from ftpsd.values.path import VirtualPath
 
@@ -39,7 +39,7 @@ class ReceiptsEntry(Section):
     """The receipts of a user: of what, where, and how long they stay."""
 
     directory: Directory = Field(default=DEFAULT, json_schema_extra=_DEFAULT_TEXT)
-    of: Annotated[tuple[Literal["uploads", "downloads"], ...], AfterValidator(check_filled), NotEmpty] = (
+    of: tuple[Literal["uploads", "downloads"], ...] = (
         "uploads",
         "downloads",
     )

@@ -114,7 +114,7 @@ def test_what_receipts_of_users_need(tmp_path: Path) -> None:
     users = users_of(tmp_path, {"receipts": {}, "mounts": [{"path": "/receipts/x", "directory": str(tmp_path)}]})
     assert "name another receipts.directory" in told()[0]
     wrongs: list[dict[str, Any]] = [{"directory": "/a/b"}, {"directory": "/*"}, {"directory": "/"}]
-    for wrong in (*wrongs, {"of": []}, {"most": 0}):
+    for wrong in (*wrongs, {"of": ["all"]}, {"most": 0}):
         with pytest.raises(ConfigErrors):
             users_of(tmp_path, {"receipts": wrong})
 
@@ -123,6 +123,9 @@ def test_the_rule_of_receipts_goes_before_all_others(tmp_path: Path) -> None:
     """Whatever the user may else; `ftpsd explain` and `ftpsd user show` know where that is written."""
     role = {"receipts": {"directory": "/proof"}, "rules": [{"path": "/**", "allow": "all"}]}
     rules = [{"path": "/**", "allow": ["list"]}]
+    without = users_of(tmp_path, {"role": "partner", "receipts": {"of": []}}, partner=role)
+    assert without.users["acme"].receipts is None
+    assert len(Provenance(without).rules("acme")) == len(without.users["acme"].rules or ()) == 1
     for users, count in (
         (users_of(tmp_path, {"receipts": {"directory": "/proof"}}), 2),
         (users_of(tmp_path, {"role": "partner"}, partner=role), 2),
