@@ -447,3 +447,4 @@ class StorageFailed(Event):
     operation: str
     path: str | None = None
     reason: str | None = None
+    kind: str = "io"

@@ -45,6 +45,7 @@ async def pull(attempt: Attempt) -> None:
         if record is None or record.mark != file.mark or record.step != DONE:
             new.append((file, record))
     new = new[: moving.most]
+    progress.of_file = 0
     progress.files_left, progress.bytes_left = len(new), sum(file.size for file, _ in new)
     for file, record in new:
         path = progress.now = below(moving.source, file.name)
@@ -57,8 +58,7 @@ async def pull(attempt: Attempt) -> None:
             attempt.failed(path, PartnerError(Fault.REFUSED, f"it cannot be stored under its name: {error}"))
         else:
             progress.files += 1
-        progress.files_left -= 1
-        progress.bytes_left -= file.size
+        progress.pass_file(file.size)
     progress.now = ""
 
 
