@@ -136,6 +136,7 @@ class VirtualHost(Section):
     also: tuple[FurtherPair, ...] = ()
     client_certificates: ClientCertificates | None = None
     authentication: LoginMethod | None = None
+    second_factor: Literal["required"] | None = None
     banner: Banner | None = None
 
 
@@ -263,8 +264,9 @@ class Audit(Section):
 
 
 class SecondFactorMemory(Section):
-    """How second factors are remembered, in seconds; 0: never."""
+    """Whether every user needs a second factor, and for how many seconds one is remembered; 0: never."""
 
+    required: Switch = False
     remember: DurationOrZero = 900.0
 
 
@@ -371,6 +373,12 @@ class Config(Section):
         if self._document is None:
             return ConfigError("", 0, 0, ".".join(map(str, key)), message, severity)
         return self._document.error(key, message, severity)
+
+
+def needs_second_factor(config: Config, host: Config | VirtualHost) -> bool:
+    """Return whether every user of *host*, the whole of *config* for the default one, needs a second factor."""
+    is_own = isinstance(host, VirtualHost) and host.second_factor is not None
+    return config.second_factor.required or is_own
 
 
 EMPTY_MEANS_DEFAULT: Final = (

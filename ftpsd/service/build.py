@@ -14,7 +14,7 @@ from ftpsd.auth.certified.pinning import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
-from ftpsd.config.model import PGP, Config, VirtualHost
+from ftpsd.config.model import PGP, Config, VirtualHost, needs_second_factor
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -155,7 +155,8 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
         # An endpoint may answer with a user who has one.
         added = any(entry.second_factor is not None for entry in users.from_sources.values())
         splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
-        checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
+        needs = needs_second_factor(config, section)
+        checker = UsersChecker(accounts, parts.reactor, method, splits=splits, needs_second_factor=needs)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
         return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)
