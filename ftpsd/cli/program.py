@@ -34,6 +34,7 @@ from ftpsd.cli.manual import completion, manual
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
+from ftpsd.cli.plan_command import plan
 from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
@@ -102,7 +103,7 @@ for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
 AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
-for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
+for command in (user, access, audit, completion, manual, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
