@@ -24,6 +24,7 @@ from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
 from ftpsd.audit.topics import job_events
 from ftpsd.audit.topics.accept_events import UploadRefused
 from ftpsd.audit.topics.encryption_events import FileDamaged
+from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
 from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
 
@@ -82,6 +83,7 @@ class Metrics:
             ),
             form=NAME,
         )
+        self._add_expectations()
         self._add_jobs()
         ProcessCollector(registry=registry)
 
@@ -139,6 +141,10 @@ class Metrics:
         watch("ftpsd_event_queue_age_seconds", "Age of the oldest event that a sink has not taken.", "sink", ages)
         watch("ftpsd_event_dead_letters", "Events that were given up for a sink.", "sink", dead)
 
+    def watch_expectations(self, read: Reading) -> None:
+        """Read how many windows of expectations are in which state ("waiting", "invalid", "missing") from *read*."""
+        self._readings.watch("ftpsd_expectations", "Windows in which files are to come.", "state", read)
+
     def watch_jobs(self, running: Reading, successes: Reading) -> None:
         """Read whether each job runs, and when it has last ended well as Unix time."""
         self._readings.watch("ftpsd_job_running", "1 while the job runs.", "job", running)
@@ -158,6 +164,13 @@ class Metrics:
     def watch_holds(self, read: Callable[[], int]) -> None:
         """Read how many legal holds there are from *read*."""
         self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
+
+    def watch_quarantine(self, files: Reading, size: Reading, most: Callable[[], float]) -> None:
+        """Read from *files* and *size* what is in the quarantine, and what waits hidden, by *place*; *most* fits in."""
+        watch, held = self._readings.watch, "Files that are refused, or wait for their verdict"
+        watch("ftpsd_quarantine_files", f"{held}.", "place", files)
+        watch("ftpsd_quarantine_bytes", f"{held}: bytes.", "place", size)
+        watch("ftpsd_quarantine_limit_bytes", "Bytes that fit into each place.", None, lambda: {"": most()})
 
     def watch_data_keys(self, read: Reading) -> None:
         """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
@@ -322,6 +335,17 @@ class Metrics:
         self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
         self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
         self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
+
+    def _add_expectations(self) -> None:
+        told = Children(
+            self._counter("expectation_outcomes", "Outcomes of expectations.", "expectation", "outcome"), form=NAME
+        )
+
+        def count(event: ExpectationEvent, _seconds: float) -> None:
+            told[event.expectation, event.event.removeprefix("expectation-")].inc()
+
+        for kind in OUTCOMES.values():
+            self._on(kind, count)
 
     def _transfer_began(self, event: events.TransferStarted, _seconds: float) -> None:
         self._transfer_over(event)

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ftpsd import __version__
+from ftpsd.cli.automation.expect_command import expect
 from ftpsd.cli.automation.workflow_commands import workflows
+from ftpsd.cli.backup.backup_command import backup
+from ftpsd.cli.backup.restore_command import restore
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
@@ -35,6 +38,7 @@ from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
 from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
+from ftpsd.cli.running.top_command import top
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
@@ -96,8 +100,8 @@ def main() -> None:
 
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
-OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention)
-AT_WORK = (who, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs)
+OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
+AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
 for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ftpsd.config.accept.accept_rules import AcceptRule, QuarantineSection, Scanning
 from ftpsd.config.automation.event_sinks import Events
+from ftpsd.config.automation.expectation_sections import Expectation
 from ftpsd.config.automation.job_sections import Job
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import Mail, Workflow
@@ -333,6 +334,7 @@ class Config(Section):
     control_groups: ControlGroups = ControlGroups()
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     events: Events | None = None
+    expectations: tuple[Expectation, ...] = ()
     workflows: tuple[Workflow, ...] = ()
     mail: Mail | None = None
     partners: tuple[Partner, ...] = ()

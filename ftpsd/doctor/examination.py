@@ -16,6 +16,7 @@ from ftpsd.doctor.machine import daemons_at, look_at_machine
 from ftpsd.doctor.others.engines_asked import look_at_engines
 from ftpsd.doctor.others.keys_looked import look_at_keys
 from ftpsd.doctor.others.ledger_look import look_at_events
+from ftpsd.doctor.others.quarantine_look import look_at_quarantine
 from ftpsd.doctor.others.receivers_tried import look_at_receivers
 from ftpsd.doctor.others.sources_asked import look_at_sources
 from ftpsd.doctor.probe import Login, doors, visit
@@ -54,6 +55,7 @@ def examine(
     yield from look_at_addresses(config)
     yield from look_at_sources(sources)
     yield from look_at_engines(config, loaded.known())
+    yield from look_at_quarantine(config, loaded.known())
     yield from look_at_keys(loaded, path, daemons_at(ports))
     yield from look_at_receivers(loaded)
     yield from look_at_machine(config, ports)

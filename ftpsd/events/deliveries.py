@@ -24,6 +24,7 @@ from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
+from ftpsd.events.broker_sink import BrokerSink
 from ftpsd.events.delivery import Delivery, Pacing, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
@@ -83,6 +84,8 @@ class Deliveries:
         self._tell = tell
         self._count = count
         self._means = Means(store, reactor, names, tell, stepped)
+        self.readers: Callable[[], tuple[str, ...]] = tuple
+        """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
         self._courses: dict[str, Course] = {}
@@ -133,7 +136,7 @@ class Deliveries:
             yield Course(sink, (sink, own), partial(self._receiver, sink, own), partial(_is_wanted, sink))
         workflows = self._workflows
         for workflow in workflows.each:
-            made_of = workflow, workflows.mail, workflows.key_home, files_of(workflow, files)
+            made_of = workflow, workflows.mail, workflows.key_home, workflows.partners, files_of(workflow, files)
             make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
             yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
 
@@ -146,6 +149,11 @@ class Deliveries:
         """Begin to deliver, as soon as no other process does."""
         self._is_started = True
         self._want_turn()
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether this process delivers, and its sinks have begun: what is recorded now is seen by all of them."""
+        return self._has_turn and self._is_started
 
     def _want_turn(self) -> None:
         """Take the turn if there is anything to deliver."""
@@ -261,7 +269,7 @@ class Deliveries:
         if settings is None:
             return
         before = self._reactor.seconds() - settings.keep
-        sinks = [*self._courses]
+        sinks = [*self._courses, *self.readers()]
 
         def pruned(found: tuple[int, int]) -> Deferred[None] | None:
             count, lost = found
@@ -280,6 +288,8 @@ class Deliveries:
             return Program(sink, call)
         if sink.file is not None:
             return JSONLines(sink.name, sink.file, call)
+        if sink.broker is not None:
+            return BrokerSink(sink, files, self._reactor)
         # Imported where it is wanted: its package is an extra.
         from ftpsd.events.webhook import Webhook
 

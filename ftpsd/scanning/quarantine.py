@@ -29,6 +29,8 @@ from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.values.path import VirtualPath
 
 INCIDENT = re.compile(r"[0-9a-f]{10}")
+# How many files are there, and their bytes.
+Sizes = tuple[int, int]
 # A listing of more is of no use to anybody.
 MOST_FILES = 10_000
 # Seconds. Whoever makes a record moves its file at once, or copies it.
@@ -199,7 +201,7 @@ class Quarantine:
                         os.unlink(name, dir_fd=directory)
         return gone
 
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Sizes:
         """Return how many files are there, and their bytes; nothing where there is no quarantine yet."""
         try:
             directory = os.open(self.directory, _DIRECTORY)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+# Seconds that one offer may take with an engine that goes on taking bytes: a quantum of a transfer has as many.
+OFFER = 0.01
+
 # Characters of the words of an engine that are kept.
 MOST_SAID = 200
 
@@ -39,13 +42,13 @@ class EngineFailed(Exception):
 
 
 class Conversation(Protocol):
-    """One file shown to one engine. No call waits for the engine, but where it says so."""
+    """One file shown to one engine. No call waits for one that does nothing, but where it says so."""
 
     signatures: str
     """The version of the engine and its signatures, as far as it has been told."""
 
     def offer(self, data: memoryview | bytes, /) -> int:
-        """Return how many of the next bytes the engine has taken. Raises: EngineFailed."""
+        """Return how many of the next bytes the engine has taken, within `OFFER` seconds. Raises: EngineFailed."""
 
     def answer(self, wait: float, /) -> Verdict | None:
         """

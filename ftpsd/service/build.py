@@ -66,8 +66,10 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.ledger.use(config.events)
     parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
     keys = None if config.key_home is None else KeyHome(config.key_home)
-    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms))
+    partners = {each.name: (each, loaded.partner_files[each.name]) for each in config.partners}
+    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms), partners)
     parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    parts.lookout.use(config.expectations)
     return Runtime(
         config=config,
         shared=parts.shared,

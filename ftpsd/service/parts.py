@@ -34,6 +34,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.jobs.job_runner import JobRunner
@@ -106,6 +107,8 @@ class Parts:
             self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
         )
         self.ledger.recorded = self.deliveries.poke
+        self.lookout = Lookout(self.state, reactor, self.bus)
+        self.deliveries.readers = lambda: self.lookout.reader
         self.jobs = JobRunner(self.state, self.bus, self.files, reactor)
         failed, chain = self.metrics.audit_write_failed, chain_of(config, evidence)
         self.logs = LogSet(config, failed, share.audit_turn, chain)
@@ -223,6 +226,7 @@ class Parts:
         )
         if Duty.DELIVER in self.duties:
             self.metrics.watch_events(self.deliveries.lengths, self.deliveries.ages, self.deliveries.dead)
+            self.metrics.watch_expectations(self.lookout.states)
             self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})

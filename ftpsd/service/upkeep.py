@@ -20,6 +20,7 @@ from ftpsd.audit.events import DAEMON
 from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
+from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
@@ -28,6 +29,8 @@ from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
 from ftpsd.service.hiding.hidden_uploads import HiddenUploads
+from ftpsd.service.hiding.quarantine_room import LOOK as ROOM_INTERVAL
+from ftpsd.service.hiding.quarantine_room import QuarantineRoom
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.own_names import MetricsNames
@@ -70,6 +73,7 @@ class Upkeep:
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
         self._holds = 0
+        self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
         self.retaining = Retaining(serving)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
@@ -91,6 +95,7 @@ class Upkeep:
         every(STATE_INTERVAL, parts.ledger.look)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
+            every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
         if Duty.SWEEP in parts.duties:
@@ -105,6 +110,8 @@ class Upkeep:
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
+            every(ROOM_INTERVAL, self._room.look)
+            self._room.watch()
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
@@ -136,6 +143,8 @@ class Upkeep:
         events = {}
         if Duty.DELIVER in parts.duties:
             events = {"events": parts.deliveries.status(), "jobs": parts.jobs.status()}
+            if self._serving.loaded.config.expectations:
+                events["expectations"] = parts.lookout.status()
         return {
             "version": __version__,
             "listeners": self._describe(),
@@ -163,7 +172,7 @@ class Upkeep:
 
     def _keeping(self) -> dict[str, object]:
         """Return what the one process knows that looks after keys and lets files go."""
-        told: dict[str, object] = {"legal holds": self._holds}
+        told: dict[str, object] = {"legal holds": self._holds, "quarantine": self._room.told}
         if self._data_keys:
             told["data keys"] = ", ".join(f"{number:.0f} {state}" for state, number in self._data_keys.items())
         if self._key_days:
@@ -175,6 +184,11 @@ class Upkeep:
 
     def _certificates(self) -> dict[str, float]:
         return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+
+    def _look_out(self) -> Deferred[None] | None:
+        """Tell of files that have come or not, once the sinks are there that are to get it."""
+        parts = self._serving.parts
+        return parts.lookout.look() if parts.deliveries.has_turn else None
 
     def _settle(self) -> Deferred[None] | None:
         """Find out what became of what processes that have died were about to do."""

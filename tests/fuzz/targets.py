@@ -341,6 +341,7 @@ TARGETS: dict[str, Target] = {
 NO_PARSERS = {
     "values/login/client_certificate.py": "values that the TLS library has read",
     "values/direction.py": "words",
+    "values/due_days.py": "a calendar",
     "values/entry.py": "values of a listing",
     "values/handshake.py": "values of a handshake",
     "values/login/hours.py": "values; config/people reads them",

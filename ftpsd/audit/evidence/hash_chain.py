@@ -293,8 +293,14 @@ class Chain:
 
 
 def open_log(path: Path) -> int:
-    """Open the log at *path* to be appended to, and read at its end."""
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, FILE_MODE)
+    """
+    Open the log at *path* to be appended to, and read at its end.
+
+    Never through a link: whoever can point one elsewhere would have the chain go on in a file of their choice, and
+    commands, as root, write into it.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+    return os.open(path, flags, FILE_MODE)
 
 
 def checkpoint_file(log: Path) -> Path:
@@ -344,6 +350,6 @@ def _is_checkpoint(line: bytes) -> bool:
 
 def _status(path: Path) -> os.stat_result | None:
     try:
-        return os.stat(path)
+        return os.stat(path, follow_symlinks=False)
     except OSError:
         return None

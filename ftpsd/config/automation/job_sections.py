@@ -110,6 +110,8 @@ class BackupJob(Section):
     partner: PartnerName | None = None
     target: Place | None = None
     homes: Switch = True
+    keys: Switch | None = None
+    also: tuple[FilePath, ...] = ()
     keep: Count = 14
     keep_for: Duration | None = None
 

@@ -11,12 +11,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
-from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.config.automation.event_sinks import OUTCOMES, PUBLISHED_LATER, Broker, EventSink
 from ftpsd.config.automation.workflow_rules import WorkflowStep
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.model import Config
@@ -26,6 +27,12 @@ from ftpsd.config.parsing.document import ConfigError, Key
 MAX_FILE: Final = 1 << 20
 # What the extra `http` brings.
 PACKAGES: Final = ("treq", "standardwebhooks")
+# What the extra `brokers` brings: how it is imported, and called.
+PACKAGES_OF_BROKERS: Final = {
+    "nats": ("nats", "nats-py"),
+    "amqp": ("aio_pika", "aio-pika"),
+    "kafka": ("aiokafka", "aiokafka"),
+}
 PREFIX: Final = "whsec_"
 # Bytes of a secret, by Standard Webhooks.
 SHORTEST: Final = 24
@@ -61,8 +68,19 @@ def look_at_events(config: Config, trusted: frozenset[int]) -> Iterator[ConfigEr
         seen.add(sink.name)
         yield from _kind(config, key, sink, trusted)
         for name in sink.only or ():
-            if name not in events.record:
-                yield config.complaint((*key, "only"), f"{name} is not recorded; add it to events.record")
+            if fault := why_not_recorded(config, name):
+                yield config.complaint((*key, "only"), fault)
+
+
+def why_not_recorded(config: Config, name: str) -> str | None:
+    """Return why the event *name* never comes into the ledger, None for one that may."""
+    if name in OUTCOMES:
+        return None if config.expectations else f"{name} never happens without the section `expectations`"
+    record = () if config.events is None else config.events.record
+    is_upload = name in PUBLISHED_LATER and "file-stored" in record
+    if config.events is not None and name not in record and not is_upload:
+        return f"{name} is not recorded; add it to events.record"
+    return None
 
 
 def read_sink_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[ConfigError]]:
@@ -70,7 +88,11 @@ def read_sink_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[Confi
     found: dict[str, SinkFiles] = {}
     errors: list[ConfigError] = []
     for number, sink in enumerate(config.events.sinks if config.events is not None else ()):
-        found[sink.name] = files_of_webhook(config, ("events", "sinks", number), sink, errors)
+        key: Key = ("events", "sinks", number)
+        if sink.broker is None:
+            found[sink.name] = files_of_webhook(config, key, sink, errors)
+        else:
+            found[sink.name] = _files_of_broker(config, (*key, "broker"), sink.broker, errors)
     return found, errors
 
 
@@ -110,14 +132,16 @@ def read_authority(config: Config, key: Key, path: Path, errors: list[ConfigErro
 
 
 def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) -> Iterator[ConfigError]:
-    kinds = [name for name in ("webhook", "program", "file") if getattr(sink, name) is not None]
+    kinds = [name for name in ("webhook", "program", "file", "broker") if getattr(sink, name) is not None]
     if len(kinds) != 1:
-        message = f"{sink.name} needs one of webhook, program and file, and has {' and '.join(kinds) or 'none'}"
+        message = f"{sink.name} needs one of webhook, program, file and broker, and has {' and '.join(kinds) or 'none'}"
         yield config.complaint(key, message)
         return
     yield from faults_of_webhook(config, key, sink)
     if sink.program is not None:
         yield from faults_of_program(config, (*key, "program", 0), sink.program[0], trusted)
+    if sink.broker is not None:
+        yield from _faults_of_broker(config, (*key, "broker"), sink.broker)
     if sink.file is not None:
         folder = sink.file.parent
         if not folder.is_dir():
@@ -126,6 +150,40 @@ def _kind(config: Config, key: Key, sink: EventSink, trusted: frozenset[int]) ->
             )
         elif sink.file.is_dir():
             yield config.complaint((*key, "file"), f"{sink.file} is a directory; name a file in it")
+
+
+def _files_of_broker(config: Config, key: Key, broker: Broker, errors: list[ConfigError]) -> SinkFiles:
+    password = authority = None
+    if broker.password_file is not None:
+        password = read_secret(config, (*key, "password_file"), broker.password_file, errors)
+        if password is not None and not password.strip():
+            errors.append(config.complaint((*key, "password_file"), f"{broker.password_file} is empty"))
+    if broker.authority is not None:
+        authority = read_authority(config, (*key, "authority"), broker.authority, errors)
+    return SinkFiles(() if password is None else (password.strip(),), authority)
+
+
+def _faults_of_broker(config: Config, key: Key, broker: Broker) -> Iterator[ConfigError]:
+    package, wheel = PACKAGES_OF_BROKERS[broker.kind]
+    if find_spec(package) is None:
+        message = f'it needs the package {wheel}, which is not installed; run: pip install "ftpsd[brokers]"'
+        yield config.complaint(key, message)
+    if (broker.user is None) != (broker.password_file is None):
+        yield config.complaint(key, "a user needs a password_file, and a password_file a user; write both or none")
+    if not broker.tls and not all(map(_is_here, broker.servers)):
+        message = "without TLS events may go to this machine alone (127.0.0.1); leave tls: false out"
+        yield config.complaint((*key, "tls"), message)
+    for name in ("exchange", "virtual_host"):
+        if broker.kind != "amqp" and name in broker.model_fields_set:
+            yield config.complaint((*key, name), f"{name} belongs to amqp; remove it")
+
+
+def _is_here(server: str) -> bool:
+    host = server.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def faults_of_webhook(config: Config, key: Key, hook: Webhook) -> Iterator[ConfigError]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
-from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.sink_files import (
     SinkFiles,
     faults_of_program,
@@ -13,6 +12,7 @@ from ftpsd.config.automation.sink_files import (
     files_of_webhook,
     read_authority,
     read_secret,
+    why_not_recorded,
 )
 from ftpsd.config.automation.workflow_rules import (
     ACTIONS,
@@ -94,10 +94,8 @@ def read_workflow_files(config: Config) -> tuple[Mapping[str, SinkFiles], list[C
 
 def _conditions(config: Config, key: Key, workflow: Workflow) -> Iterator[ConfigError]:
     for at, name in enumerate(workflow.on):
-        record = () if config.events is None else config.events.record
-        is_upload = name in PUBLISHED_LATER and "file-stored" in record
-        if config.events is not None and name not in record and not is_upload:
-            yield config.complaint((*key, "on", at), f"{name} is not recorded; add it to events.record")
+        if config.events is not None and (fault := why_not_recorded(config, name)):
+            yield config.complaint((*key, "on", at), fault)
     if workflow.min_size is not None and workflow.max_size is not None and workflow.min_size > workflow.max_size:
         yield config.complaint((*key, "min_size"), "is above max_size, so that nothing fits")
 
@@ -117,6 +115,9 @@ def _step(
     yield from faults_of_webhook(config, key, step)
     if step.program is not None:
         yield from faults_of_program(config, (*key, "program", 0), step.program[0], trusted)
+    if step.push is not None and step.push.partner not in [partner.name for partner in config.partners]:
+        message = f"there is no partner {step.push.partner}; write one into `partners`"
+        yield config.complaint((*key, "push", "partner"), message)
     if step.mail is not None and config.mail is None:
         yield config.complaint((*key, "mail"), "there is no server to send it by; write the section `mail`")
     if step.pgp is not None:

@@ -12,8 +12,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
-from ftpsd.config.automation.event_sinks import Arguments, Names
+from ftpsd.config.automation.event_sinks import OUTCOMES, Arguments, Names
 from ftpsd.config.automation.name_templates import NameTemplate, PathTemplate, TextTemplate
+from ftpsd.config.automation.partner_sections import PartnerName
 from ftpsd.config.fields import (
     Count,
     Duration,
@@ -34,11 +35,11 @@ from ftpsd.config.units import describe
 # RFC 5321's local part and domain, as far as people write them; no line end can be in it.
 _MAILBOX: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _FILE_NAME: Final = re.compile(r"[^/\x00-\x1f\x7f-\x9f]{1,255}")
-ACTIONS: Final = ("move", "copy", "rename", "pgp", "program", "webhook", "mail")
+ACTIONS: Final = ("move", "copy", "rename", "pgp", "push", "program", "webhook", "mail")
 # Those that need the file of the event.
-OF_FILES: Final = frozenset({"move", "copy", "rename", "pgp"})
+OF_FILES: Final = frozenset({"move", "copy", "rename", "pgp", "push"})
 # Events behind which there is none at its path.
-WITHOUT_FILE: Final = frozenset({"file-deleted", "upload-refused", "login-refused"})
+WITHOUT_FILE: Final = frozenset({"file-deleted", "upload-refused", "login-refused"}) | OUTCOMES
 
 
 def check_mailbox(value: object) -> str:
@@ -101,6 +102,13 @@ class PGPStep(Section):
     max_expansion: Count = 100
 
 
+class PushStep(Section):
+    """The way of the file to another server."""
+
+    partner: PartnerName
+    to: PathTemplate = "/"
+
+
 class WorkflowStep(Section):
     """One step: one action, with the keys that belong to it."""
 
@@ -108,6 +116,7 @@ class WorkflowStep(Section):
     copy_to: PathTemplate | None = Field(default=None, alias="copy")
     rename: NameTemplate | None = None
     pgp: PGPStep | None = None
+    push: PushStep | None = None
     program: Arguments | None = None
     webhook: URL | None = None
     secret_file: FilePath | None = None

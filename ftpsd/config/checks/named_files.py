@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftpsd.config.accept.role_rules import look_at_role_rules
+from ftpsd.config.automation.expectation_files import look_at_expectations
 from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
@@ -115,6 +116,7 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
     for look in (look_at_events, look_at_workflows):
         own += look(config, trusted_owners() if trusted is None else trusted)
+    own += look_at_expectations(config, files[config.users], hosts)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_role_rules(config, [users for users in files.values() if users is not None])
@@ -181,6 +183,8 @@ def _secrets(config: Config) -> list[Path]:
     own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
     own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
+    brokers = (sink.broker for sink in sinks if sink.broker is not None)
+    own += (broker.password_file for broker in brokers if broker.password_file is not None)
     steps = (step for workflow in config.workflows for _, _, step in steps_of(workflow))
     own += (step.secret_file for step in steps if step.secret_file is not None)
     own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]

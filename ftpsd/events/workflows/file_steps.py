@@ -111,7 +111,7 @@ class FileStep:
 
     def found_done(self, doing: Doing) -> Result | None:
         """Return the result of what was announced before a crash, which is completed; None when it was not done."""
-        with _explained():
+        with explained():
             target = VirtualPath.parse(doing.target)
             try:
                 trace = self._storage.trace(target)
@@ -131,9 +131,9 @@ class FileStep:
 
         Raises: NotTaken; Superseded.
         """
-        with _explained():
+        with explained():
             source = self._subject.path
-            self._require_subject()
+            require_subject(self._storage, self._subject)
             if self._target == source:
                 if self._removes and self._treatment is None:
                     return None
@@ -150,7 +150,7 @@ class FileStep:
 
     def announce_copy(self) -> Doing:
         """Announce a copy, for a rename that leads to another file system. Raises: NotTaken."""
-        with _explained():
+        with explained():
             return self._announce_copy()
 
     def finish(self, doing: Doing | None) -> Result | None:
@@ -159,7 +159,7 @@ class FileStep:
 
         Raises: NotTaken.
         """
-        with _explained():
+        with explained():
             if doing is None:
                 return self._result(self._target)
             if self._sink is not None:
@@ -180,22 +180,6 @@ class FileStep:
         self._open.close()
 
     # --- the parts
-
-    def _require_subject(self) -> None:
-        """Raises: Superseded, NotTaken for a file that is not the one of the event."""
-        subject = self._subject
-        entry = self._storage.stat(subject.path)
-        if entry.type is not EntryType.FILE:
-            raise GivenUp("it is no file")
-        if subject.size is not None and entry.size != subject.size:
-            raise Superseded
-        if subject.sha256 is not None:
-            source = self._storage.open_source(subject.path)
-            try:
-                if source.sha256 is not None and source.sha256 != subject.sha256:
-                    raise Superseded
-            finally:
-                source.close()
 
     def _announce_copy(self) -> Doing:
         source = self._storage.open_source(self._subject.path)
@@ -247,7 +231,7 @@ class FileStep:
         """Remove the old file, if it still is that."""
         with suppress(Superseded):
             try:
-                self._require_subject()
+                require_subject(self._storage, self._subject)
                 self._storage.remove_file(path)
             except StorageError as error:
                 if error.kind is not Kind.NOT_FOUND:
@@ -264,6 +248,22 @@ class FileStep:
     def _require_time(self) -> None:
         if self._is_stopped():
             raise NotTaken("the server is being stopped")
+
+
+def require_subject(storage: Storage, subject: Subject) -> None:
+    """Raises: Superseded, NotTaken for a file that is not the one of the event."""
+    entry = storage.stat(subject.path)
+    if entry.type is not EntryType.FILE:
+        raise GivenUp("it is no file")
+    if subject.size is not None and entry.size != subject.size:
+        raise Superseded
+    if subject.sha256 is not None:
+        source = storage.open_source(subject.path)
+        try:
+            if source.sha256 is not None and source.sha256 != subject.sha256:
+                raise Superseded
+        finally:
+            source.close()
 
 
 def _is_found(look: Callable[[], object]) -> bool:
@@ -305,7 +305,7 @@ def _doing(trace: Trace, target: VirtualPath, source: str | None = None) -> Doin
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """
     Turn a StorageError into the reason why a step was not done, and say whether another attempt makes sense.
 

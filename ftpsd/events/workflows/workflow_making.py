@@ -8,12 +8,15 @@ from typing import Any
 
 from ftpsd.audit.events import Event
 from ftpsd.config.automation.event_sinks import EventSink
+from ftpsd.config.automation.partner_files import PartnerFiles
+from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.automation.workflow_files import MAIL, ON_FAILURE, STEPS, file_key, own_prefix
 from ftpsd.config.automation.workflow_rules import Mail, Workflow, WorkflowStep
 from ftpsd.durable.store import Store
 from ftpsd.events.program_sink import Program
 from ftpsd.events.workflows.actions import Action, FileAction, MailAction, SinkAction
+from ftpsd.events.workflows.push_action import PushAction
 from ftpsd.events.workflows.user_trees import Trees
 from ftpsd.events.workflows.workflow_run import WorkflowRuns
 from ftpsd.storage.pgp.key_home import KeyHome
@@ -25,12 +28,16 @@ _OF_WEBHOOKS = ("webhook", "secret_file", "authority", "allow_private", "network
 
 @dataclass(frozen=True, slots=True)
 class Workflows:
-    """The workflows of a configuration, and what they need of it: its *mail* server, its *key_home* and the *trees*."""
+    """
+    The workflows of a configuration, and what they need of it: its *mail* server, its *key_home*, its *partners* with
+    their files, and the *trees* of users.
+    """
 
     each: tuple[Workflow, ...] = ()
     mail: Mail | None = None
     key_home: KeyHome | None = None
     trees: Trees | None = None
+    partners: Mapping[str, tuple[Partner, PartnerFiles]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ def make_workflow(
 
             sink = _as_sink(workflow, step, *_OF_WEBHOOKS)
             return SinkAction(Webhook(sink, own, means.reactor, means.names), pool)
+        if step.push is not None:
+            return PushAction(step.push, *workflows.partners[step.push.partner], pool, means.reactor)
         if step.mail is not None:
             assert workflows.mail is not None, "the configuration was checked, and there is a server"
             of_mail = files.get(MAIL, SinkFiles())

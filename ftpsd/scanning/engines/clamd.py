@@ -8,9 +8,11 @@ is on: docs/content.md says so.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.engines.engine_socket import EngineSocket
-from ftpsd.scanning.verdict import EngineFailed, Verdict, Word, said, word_of_find
+from ftpsd.scanning.verdict import OFFER, EngineFailed, Verdict, Word, said, word_of_find
 
 _GREETING = b"zIDSESSION\0zVERSION\0zINSTREAM\0"
 # Bytes announced at once; any number is allowed, up to StreamMaxLength.
@@ -48,15 +50,16 @@ class Stream:
         self._listen()
         if self.early() is not None:
             return len(data)
-        view, taken = memoryview(data), 0
+        view, taken, end = memoryview(data), 0, monotonic() + OFFER
         while taken < len(view):
             if not self._frame:
                 self._frame = min(len(view) - taken, _FRAME)
                 self._pending += self._frame.to_bytes(4, "big")
             piece = view[taken : taken + self._frame]
-            sent = self._send(piece)
+            wait, before = end - monotonic(), len(self._pending)
+            sent = self._send(piece, wait)
             taken += sent
-            if sent < len(piece):
+            if self.early() is not None or wait <= 0 or not (sent or len(self._pending) < before):
                 break
         return len(data) if self.early() is not None else taken
 
@@ -81,9 +84,9 @@ class Stream:
         """See `Conversation.close`."""
         self._socket.close()
 
-    def _send(self, piece: memoryview | bytes) -> int:
+    def _send(self, piece: memoryview | bytes, wait: float = 0.0) -> int:
         """Send what is pending and then *piece*, a part of the frame; return how much of that was sent."""
-        sent = self._socket.send((self._pending, piece))
+        sent = self._socket.send((self._pending, piece), wait)
         if self._socket.is_ended:
             self._listen()
             return 0

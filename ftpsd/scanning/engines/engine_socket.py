@@ -46,12 +46,17 @@ class EngineSocket:
             self.close()
             raise
 
-    def send(self, pieces: Sequence[bytes | memoryview]) -> int:
-        """Return how many bytes of *pieces* the engine has taken. Raises: EngineFailed."""
+    def send(self, pieces: Sequence[bytes | memoryview], wait: float = 0.0) -> int:
+        """
+        Return how many bytes of *pieces* the engine has taken. Raises: EngineFailed.
+
+        One that took some the last time may have *wait* seconds to take more: an engine that reads empties its buffer,
+        of 200 KiB, in less than one, and one that hangs costs its worker that wait once.
+        """
         if not self._connect():
             return self._no_progress()
         try:
-            count = self._socket.sendmsg(pieces)
+            count = self._sent(pieces, wait if self._since is None else 0.0)
         except OSError as error:
             if error.errno in _LATER:
                 return self._no_progress()
@@ -62,6 +67,17 @@ class EngineSocket:
             raise self._failed(error) from error
         self._since = None
         return count
+
+    def _sent(self, pieces: Sequence[bytes | memoryview], wait: float) -> int:
+        try:
+            return self._socket.sendmsg(pieces)
+        except BlockingIOError:
+            if wait <= 0:
+                raise
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT | select.POLLIN)
+        poll.poll(wait * 1000)
+        return self._socket.sendmsg(pieces)
 
     def receive(self, wait: float = 0.0) -> bool:
         """

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.engines.icap_exchange import Exchange
 from ftpsd.scanning.engines.icap_service import SERVICES, Abilities, abilities_in
-from ftpsd.scanning.verdict import EngineFailed, Verdict, Word, said, word_of_find
+from ftpsd.scanning.verdict import OFFER, EngineFailed, Verdict, Word, said, word_of_find
 from ftpsd.wire.icap_answers import CONTINUE, NO_CONTENT, OK, Answer, End, Event
 
 # Bytes announced at once; any number is allowed.
@@ -87,7 +87,7 @@ class Stream:
         if talk is None:
             return 0
         self._listen(talk)
-        view, taken = memoryview(data), 0
+        view, taken, end = memoryview(data), 0, monotonic() + OFFER
         while self._verdict is None and taken < len(view):
             if self._is_asked:
                 if talk.pending:
@@ -98,10 +98,13 @@ class Stream:
                 talk.pending += _LAST
                 self._is_asked = True
                 continue
-            sent = self._send(talk, view[taken:])
+            wait, before = end - monotonic(), len(talk.pending)
+            sent = self._send(talk, view[taken:], wait)
             taken += sent
-            if not sent:
+            if wait <= 0 or not (sent or len(talk.pending) < before):
                 break
+            # A service that sends the file back waits when that is not read.
+            self._listen(talk)
         return len(data) if self._verdict is not None else taken
 
     def early(self) -> Verdict | None:
@@ -177,13 +180,13 @@ class Stream:
         elif now - self._waits_since > self._timeout:
             raise EngineFailed(f"its {most} connections are in use")
 
-    def _send(self, talk: Exchange, data: memoryview) -> int:
+    def _send(self, talk: Exchange, data: memoryview, wait: float) -> int:
         """Send the beginning of *data*, in a frame; return how much of it was sent. Raises: EngineFailed."""
         if not self._frame:
             self._frame = min(len(data), _FRAME, _FRAME if self._preview is None else self._preview)
             talk.pending += b"%x\r\n" % self._frame
         piece = data[: self._frame]
-        sent = talk.send(piece)
+        sent = talk.send(piece, wait)
         if talk.is_ended:
             self._listen(talk)
             return 0

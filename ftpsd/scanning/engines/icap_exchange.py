@@ -24,9 +24,9 @@ class Exchange:
         """Whether the service has ended its side."""
         return self._socket.is_ended
 
-    def send(self, piece: memoryview | bytes = b"") -> int:
+    def send(self, piece: memoryview | bytes = b"", wait: float = 0.0) -> int:
         """Send what is pending, and then *piece*; return how much of that was sent. Raises: EngineFailed."""
-        sent = self._socket.send((self.pending, piece))
+        sent = self._socket.send((self.pending, piece), wait)
         of_ours = min(sent, len(self.pending))
         self.pending = self.pending[of_ours:]
         return sent - of_ours

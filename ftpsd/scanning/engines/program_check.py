@@ -8,6 +8,7 @@ is killed when it takes too long. At most `MOST` run in a process of the server;
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -16,11 +17,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import BoundedSemaphore
 from time import monotonic
+from typing import IO
 
-from ftpsd.scanning.verdict import EngineFailed, Verdict, Word, said
+from ftpsd.scanning.verdict import OFFER, EngineFailed, Verdict, Word, said
 
 MOST = 16
 MOST_OUTPUT = 4096
+# Bytes of its pipe, as Linux lets everybody have; 64 KiB at first.
+_PIPE = 1 << 20
 _turns = BoundedSemaphore(MOST)
 YES, NO = 0, 1
 
@@ -51,6 +55,7 @@ class Run:
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
         self._has_turn = False
+        self._is_taking = True
         self._output = bytearray()
         self._since = monotonic()
 
@@ -62,16 +67,29 @@ class Run:
         assert process.stdin is not None
         if process.stdin.closed:
             return len(data)
-        self._read(process)
-        try:
-            taken = os.write(process.stdin.fileno(), data)
-        except BlockingIOError:
-            return self._no_progress()
-        except BrokenPipeError:  # it needs no more
-            process.stdin.close()
-            return len(data)
-        self._since = monotonic()
-        return taken
+        view, taken, end = memoryview(data), 0, monotonic() + OFFER
+        while taken < len(view):
+            self._read(process)
+            try:
+                taken += os.write(process.stdin.fileno(), view[taken:])
+            except BlockingIOError:
+                # One that took some the last time empties its pipe at once; one that hangs costs its worker this once.
+                if not (self._is_taking and self._waited(process.stdin, end - monotonic())):
+                    self._is_taking = False
+                    break
+            except BrokenPipeError:  # it needs no more
+                process.stdin.close()
+                return len(data)
+            else:
+                self._is_taking, self._since = True, monotonic()
+        return taken or self._no_progress()
+
+    @staticmethod
+    def _waited(pipe: IO[bytes], wait: float) -> bool:
+        """Wait until *pipe* can be written to; False when that takes longer than *wait* seconds."""
+        poll = select.poll()
+        poll.register(pipe, select.POLLOUT)
+        return wait > 0 and bool(poll.poll(wait * 1000))
 
     def early(self) -> Verdict | None:
         """See `Conversation.early`."""
@@ -141,6 +159,9 @@ class Run:
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
+        with suppress(OSError, AttributeError):  # beyond what the machine allows; another system
+            assert process.stdin is not None
+            fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
         return process
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:

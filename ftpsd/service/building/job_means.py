@@ -64,7 +64,7 @@ class TreesForJobs:
 def _backing_up(config: str, reactor: Any) -> Callable[[Job, Progress], Awaitable[None]]:
     async def back_up(job: Job, progress: Progress) -> None:
         child = BackupChild(progress)
-        command = [sys.executable, "-P", "-m", "ftpsd.cli", "backup", "--config", os.path.abspath(config)]
+        command = [sys.executable, "-P", "-m", "ftpsd", "backup", "--config", os.path.abspath(config)]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         reactor.spawnProcess(child, sys.executable, [*command, "--job", job.name, "--lines"], environ, path="/")
         await child.ended

@@ -66,6 +66,8 @@ def _remedy(error: OSError) -> str:
     if error.errno == errno.EROFS:
         # ProtectSystem= of the unit makes the rest of the machine read-only.
         return "; under systemd write to /var/log/ftpsd, or add ReadWritePaths= in a drop-in (systemctl edit ftpsd)"
+    if error.errno == errno.ELOOP:
+        return "; it is a link, and a chained log has to be the file itself: name the one that the link leads to"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "; let the daemon's user write there, or name a file in a directory of its own"
     return ""

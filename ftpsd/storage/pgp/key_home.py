@@ -6,7 +6,8 @@ The key home: the directory that holds our OpenPGP keys, and how gpg and its age
   locks and no databases there, and any number of them run at once.
 * GnuPG reaches secret keys through an agent alone, and leaves it behind. Ours is started beside the one gpg that needs
   it, with a socket in its view, and ends with it. It makes no smart card daemon.
-* Both get SIGKILL from the kernel when this process dies, however that happens (setpriv, of util-linux).
+* Both get SIGKILL from the kernel when this process dies, however that happens (setpriv, of util-linux), where that is
+  to be had; see `dies_with_us`.
 * The argument vectors hold no secret; the environment is not ours.
 """
 
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 VIEW = "ftpsd-gpg-"
@@ -99,7 +101,7 @@ class View:
     def command(self, *arguments: str) -> list[str]:
         """Return the argument vector of a gpg on this view."""
         ring = f"--keyring={self._home.keyring}"
-        return [*_dies_with_us(), self._gpg, f"--homedir={self.directory}", *_QUIET, ring, *arguments]
+        return [*dies_with_us(), self._gpg, f"--homedir={self.directory}", *_QUIET, ring, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -122,7 +124,7 @@ class View:
             options = (f"--homedir={self.directory}", "--batch", "--no-allow-external-cache", "--disable-scdaemon")
             named = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "std"}
             self._agent = _start(
-                [*_dies_with_us(), "/bin/sh", "-c", _AGENT, "sh", program, *options, "--supervised"],
+                [*dies_with_us(), "/bin/sh", "-c", _AGENT, "sh", program, *options, "--supervised"],
                 {**self.environment, **named},
                 listening,
             )
@@ -170,6 +172,17 @@ def _program(name: str) -> str:
     return found
 
 
-def _dies_with_us() -> list[str]:
+@lru_cache(maxsize=1)
+def dies_with_us() -> tuple[str, ...]:
+    """
+    Return the words in front of a command that have the kernel end it with us; none where that is not to be had.
+
+    setpriv calls capset also where there is nothing to change, which the filter of system calls of our unit refuses.
+    There systemd ends the rest of the service with the daemon; a gpg ends with its pipes, an agent without its view.
+    """
     setpriv = shutil.which("setpriv")
-    return [] if setpriv is None else [setpriv, "--pdeathsig=KILL", "--"]
+    if setpriv is None:
+        return ()
+    words = (setpriv, "--pdeathsig=KILL", "--")
+    tried = subprocess.run([*words, "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    return words if tried.returncode == 0 else ()

@@ -108,6 +108,8 @@ def test_a_crash_before_the_verdict(daemon: Daemon, clamd: ClamAV, tmp_path: Pat
     clamd.pause()
     assert upload(ftp, "in/clean", b"clean").startswith("226")
     assert upload(ftp, "in/bad", EICAR).startswith("226")
+    eventually(lambda: daemon.metrics()['ftpsd_quarantine_files{place="hidden"}'] == 2, "both in the metrics")
+    assert "2 hidden uploads wait" in daemon.order("status").stdout
     daemon.signal(signal.SIGKILL)
     daemon.ended()
     assert len(list((tmp_path / "held" / "hidden").glob("*.held"))) == 2

@@ -160,4 +160,36 @@ def test_every_action(
     eventually(lambda: len(daemon.audit("workflow-failed")) == 3, "the refusal of the server", 20)
     assert "is not to be trusted" in daemon.audit("workflow-failed")[-1]["reason"]
     assert len(post.letters) == 3
+    # To another server, which here is this one, as another user: whole, under its name, and then it goes here.
+    there, secret = daemon.account(), tmp_path / "there"
+    secret.write_text(there.password)
+    secret.chmod(0o600)
+    here = {
+        "name": "there",
+        "host": "localhost",
+        "port": daemon.ports.explicit,
+        "user": there.name,
+        "password_file": str(secret),
+        "authority": str(daemon.tls.authority),
+    }
+    pushed = {"push": {"partner": "there", "to": "/got/{user}/"}}
+    sending = {"name": "sending", "paths": ["/out/*"], "steps": [pushed, {"move": "/sent/"}], "longest_pause": "1s"}
+    daemon.config_file.write_text(yaml.safe_dump({**daemon.settings(), "partners": [here], "workflows": [sending]}))
+    daemon.reload()
+    ftp.mkd("out")
+    upload(ftp, "out/x.bin", data)
+    daemon.wait_for_event("workflow-finished", workflow="sending", result="done")
+    assert (there.home / "got" / account.name / "x.bin").read_bytes() == data
+    assert [path.name for path in (there.home / "got" / account.name).iterdir()] == ["x.bin"]
+    assert (account.home / "sent" / "x.bin").read_bytes() == data
+    secret.write_text("not that one")
+    daemon.config_file.write_text(
+        yaml.safe_dump({**daemon.settings(), "partners": [here], "workflows": [{**sending, "attempts": 1}]})
+    )
+    daemon.reload()
+    upload(ftp, "out/y.bin", data)
+    refused = daemon.wait_for_event("workflow-failed", workflow="sending")
+    assert refused["reason"].startswith("there: ")
+    assert "not that one" not in daemon.audit_text() + daemon.stderr
+    assert (account.home / "out" / "y.bin").exists()
     ftp.quit()

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.automation.expectation_sections import Expectation
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import Mail, Workflow
 from ftpsd.config.encrypting.encryption import Encryption, MasterKeySource
@@ -233,8 +234,9 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         "encryption.keys.NAME",
         *(f"pgp[].{key}" for key in PGP.model_fields),
         *(f"retention[].{key}" for key in Retention.model_fields),
-        *(f"events.sinks[].{key}" for key in EventSink.model_fields),
+        *(key for key, _ in keys_of(EventSink, "events.sinks[].")),
         *(key for key, _ in keys_of(Workflow, "workflows[].")),
+        *(key for key, _ in keys_of(Expectation, "expectations[].") if key != "expectations[].holidays"),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
         *(key for key in KEYS if key.startswith("jobs[].")),

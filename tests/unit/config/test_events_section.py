@@ -36,7 +36,7 @@ def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
     assert complaints(tmp_path, {"sinks": [hook, {"name": "b", "file": "events.jsonl"}]}) == []
     assert complaints(tmp_path, {"sinks": [{"name": "c", "program": ["/bin/true", "{file}", "{{}}"]}]}) == []
     wrong: list[tuple[Any, str]] = [
-        ({"sinks": [{"name": "a"}]}, "needs one of webhook, program and file, and has none"),
+        ({"sinks": [{"name": "a"}]}, "needs one of webhook, program, file and broker, and has none"),
         ({"sinks": [{**hook, "file": "x"}]}, "and has webhook and file"),
         ({"sinks": [hook, hook]}, "another sink is called a"),
         ({"sinks": [{**hook, "secret_file": None}]}, "what is sent is signed"),
@@ -57,6 +57,23 @@ def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
         ({"temporary": ["*"]}, "would hold every upload back"),
         ({"record": ["session-opened"]}, "record"),
     ]
+    bus = {"kind": "nats", "servers": ["nats.example.com:4222"]}
+    assert complaints(tmp_path, {"sinks": [{"name": "a", "broker": bus}]}) == []
+    local = {**bus, "servers": ["127.0.0.1:1", "[::1]:2", "localhost:3"], "tls": False}
+    assert complaints(tmp_path, {"sinks": [{"name": "a", "broker": local}]}) == []
+    brokers: list[tuple[dict[str, Any], str]] = [
+        ({"servers": ["nats.example.com"]}, "write its name and port"),
+        ({"servers": ["nats://a:1"]}, "write its name and port"),
+        ({"servers": []}, "must not be empty"),
+        ({"topic": "a b"}, "is not a topic"),
+        ({"topic": "{user}"}, "is not a topic"),
+        ({"tls": False}, "may go to this machine alone"),
+        ({"user": "a"}, "a user needs a password_file"),
+        ({"user": "a", "password_file": "shared"}, "open to others on this machine"),
+        ({"exchange": "x"}, "exchange belongs to amqp"),
+        ({"kind": "mqtt"}, "kind"),
+    ]
+    wrong += [({"sinks": [{"name": "a", "broker": {**bus, **keys}}]}, sentence) for keys, sentence in brokers]
     for events, sentence in wrong:
         found = complaints(tmp_path, events)
         assert len(found) == 1, (events, found)

@@ -58,6 +58,8 @@ def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
         (of(mail), "write the section `mail`"),
         (of({"mail": {"to": ["ops"]}}), "is not the address of a mailbox"),
         (of({"mail": {"to": ["a@b.c\nBcc: d@e.f"]}}), "is not the address of a mailbox"),
+        (of({"push": {"partner": "acme"}}), "there is no partner acme"),
+        (of({"push": {"partner": "acme", "to": "x"}}), "is not a path"),
         (of({"pgp": {}}), "neither or both of encrypt_to and decrypt"),
         (of({"pgp": {"decrypt": True, "sign_with": KEY}}), "goes with encrypt_to alone"),
         (of({"pgp": {"encrypt_to": [KEY], "verify_from": [KEY]}}), "goes with decrypt: true alone"),

@@ -289,6 +289,29 @@ def test_a_pipe_cannot_be_chained(tmp_path: Path) -> None:
         log.start()
 
 
+def test_no_chain_goes_through_a_link(tmp_path: Path) -> None:
+    """Neither at the start, nor when one has come in the place of the file: that is written to further."""
+    path, old, other = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1", tmp_path / "other"
+    other.touch()
+    path.symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        chained(path).start()
+    path.unlink()
+    log = chained(path)
+    log.start()
+    put(log, 1, 2)
+    settled(log)
+    path.rename(old)
+    path.symlink_to(other)
+    put(log, 3, 4)
+    log.reopen()
+    settled(log)
+    assert log.stop(PATIENCE)
+    assert other.read_bytes() == b""
+    assert [each["path"] for each in events(old) if each["event"] == "file-deleted"] == ["/1", "/2", "/3", "/4"]
+    assert checked(old).broken is None
+
+
 def test_text_of_a_client_is_no_link() -> None:
     """Quotes in a value are escaped, so a file name cannot pass for the end of a line."""
     forged = json.dumps({"path": '","seq":5,"prev":"' + "0" * 64}).encode() + b"\n"

@@ -1,0 +1,1 @@
+"""Backups: files by their digests, lists of what was where, and the way back. It blocks."""

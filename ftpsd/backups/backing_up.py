@@ -1,0 +1,289 @@
+"""
+Making a backup: the state first, then the files, then the list; then what is too old goes.
+
+* The state is copied by SQLite, as of one moment. All that was published before it is in the files that follow: an
+  upload is published by a rename, so each file is an old or a new version, never half of one.
+* A file that is the one of the last backup (inode, size, both times) is not read again, and bytes that are there are
+  not stored again. Unfinished uploads are left out.
+* Files of encrypted trees are taken as they lie on the disk: sealed.
+* What cannot be read is told, and makes the backup one with troubles; it is made all the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import hashlib
+import os
+import socket
+import sqlite3
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from ftpsd import __version__
+from ftpsd.backups.manifest import Damaged, Header, Item, ManifestWriter, read_manifest
+from ftpsd.backups.repository import CHUNK, Repository
+from ftpsd.storage.disk.descent import Descent
+from ftpsd.storage.disk.names import RESERVED_PREFIX
+
+# Files that change while they are read are read so often.
+ATTEMPTS: Final = 3
+MOST_TROUBLES: Final = 20
+# Attributes that are worth keeping: ours, and the rights of others.
+ATTRIBUTES: Final = ("user.ftpsd.", "system.posix_acl_")
+
+
+@dataclass(slots=True)
+class Copied:
+    """How far a backup is: *files* and *bytes* that are in it, and those of them that had to be stored."""
+
+    files: int = 0
+    bytes: int = 0
+    stored: int = 0
+    copied: int = 0
+    now: str = ""
+    removed: int = 0
+    troubles: list[str] = field(default_factory=list)
+    name: str = ""
+
+    def trouble(self, text: str) -> None:
+        """Note what could not be done."""
+        if len(self.troubles) < MOST_TROUBLES:
+            self.troubles.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is backed up: single files by part, *trees* by part, the *state* file; *never* has what is in none."""
+
+    files: tuple[tuple[str, Path], ...]
+    trees: tuple[tuple[str, Path], ...]
+    state: Path | None
+    has_keys: bool
+    never: frozenset[str]
+
+
+class Backup:
+    """One backup of *scope* into *repository*; *told* hears after each file."""
+
+    def __init__(self, scope: Scope, repository: Repository, told: Callable[[Copied], object] = bool) -> None:
+        self._scope = scope
+        self._repository = repository
+        self._told = told
+        self._known: dict[str, Item] = {}
+        self.copied = Copied()
+
+    def make(self) -> Copied:
+        """Make it. Raises: OSError, sqlite3.Error, PartnerError, Damaged."""
+        now = time.time()
+        # The microseconds behind it: names are in the order of the backups.
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        name = self.copied.name = f"{moment}-{int(now % 1 * 1_000_000):06d}"
+        self._known = self._last()
+        header = Header(name, now, socket.gethostname(), __version__, self._scope.has_keys)
+        with tempfile.TemporaryFile() as file:
+            writer = ManifestWriter(file, header)
+            for item in self._items():
+                writer.add(item)
+                self._told(self.copied)
+            writer.end()
+            self._repository.publish(name, file)
+        return self.copied
+
+    def _last(self) -> dict[str, Item]:
+        """Return the items of the last backup by path; a damaged one is none to stand on."""
+        for name in reversed(self._repository.names()):
+            try:
+                return {item.path: item for item in items_of(self._repository, name)[1]}
+            except Damaged as damage:
+                self.copied.trouble(f"the backup {name}: {damage}")
+        return {}
+
+    def _items(self) -> Iterator[Item]:
+        if self._scope.state is not None and self._scope.state.exists():
+            yield self._state(self._scope.state)
+        for part, path in self._scope.files:
+            yield from self._single(part, path)
+        for part, tree in self._scope.trees:
+            yield from self._tree(part, tree)
+
+    def _state(self, path: Path) -> Item:
+        with tempfile.NamedTemporaryFile(suffix=".db") as made:
+            source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)
+            with closing(source), closing(sqlite3.connect(made.name)) as target:
+                source.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")
+            status = os.stat(path)
+            with open(made.name, "rb") as file:
+                digest, size = _digest(file)
+                self._keep(file, digest, size)
+        return _item("state", str(path.parent), (path.name,), status, size=size, sha256=digest)
+
+    def _single(self, part: str, path: Path) -> Iterator[Item]:
+        try:
+            # Certificates are links in many places; what they lead to is what counts.
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                yield self._file(part, str(path.parent), (path.name,), file)
+        except OSError as error:
+            self.copied.trouble(f"{path}: {error.strerror}")
+
+    def _tree(self, part: str, tree: Path) -> Iterator[Item]:
+        try:
+            yield _item(part, str(tree), (), os.stat(tree))
+        except OSError as error:
+            self.copied.trouble(f"{tree}: {error.strerror}")
+            return
+        descent = Descent(os.fsencode(tree))
+        passed: set[tuple[int, int]] = set()
+        for found in descent:
+            name = found.entry.name
+            if name.startswith(RESERVED_PREFIX):
+                continue
+            names = descent.place_of(found)
+            if found.inside in passed or "/".join((str(tree), *names)) in self._scope.never:
+                passed.add((found.inside[0], found.entry.inode()))
+                continue
+            try:
+                status = os.stat(name, dir_fd=found.directory, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                    with open(os.open(name, flags, dir_fd=found.directory), "rb") as file:
+                        yield self._file(part, str(tree), names, file)
+                elif stat.S_ISLNK(status.st_mode):
+                    target = os.readlink(name, dir_fd=found.directory)
+                    yield _item(part, str(tree), names, status, target=target)
+                elif stat.S_ISDIR(status.st_mode):
+                    yield _item(part, str(tree), names, status)
+            except FileNotFoundError:
+                continue  # it has been taken away meanwhile
+            except OSError as error:
+                self.copied.trouble(f"{'/'.join((str(tree), *names))}: {error.strerror}")
+        if descent.unseen is not None:
+            self.copied.trouble(f"{tree}: {descent.unseen} cannot be looked at")
+
+    def _file(self, part: str, root: str, names: tuple[str, ...], file: BinaryIO) -> Item:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "it is no plain file")
+        item = _item(part, root, names, status, attributes=_attributes(file.fileno()))
+        self.copied.now = item.path
+        known = self._known.get(item.path)
+        if known is not None and _same(known, item) and self._repository.has(known.sha256, known.size):
+            self.copied.files += 1
+            self.copied.bytes += known.size
+            return _with(item, known.sha256, known.size)
+        for attempt in range(ATTEMPTS):
+            # From a copy: what is stored under a digest must have it, whatever happens to the file meanwhile.
+            with tempfile.TemporaryFile() as copy:
+                file.seek(0)
+                digest, size = _digest(file, copy)
+                after = os.fstat(file.fileno())
+                if (after.st_size, after.st_mtime_ns) == (size, status.st_mtime_ns) or attempt == ATTEMPTS - 1:
+                    self._keep(copy, digest, size)
+                    return _with(item, digest, size)
+            status = after
+        raise AssertionError("the last attempt returns")
+
+    def _keep(self, file: BinaryIO, digest: str, size: int) -> None:
+        self.copied.files += 1
+        self.copied.bytes += size
+        if not self._repository.has(digest, size):
+            self._repository.store(file, digest, size)
+            self.copied.stored += 1
+            self.copied.copied += size
+
+
+def items_of(repository: Repository, name: str) -> tuple[Header, list[Item]]:
+    """Return what is in the backup *name*. Raises: Damaged."""
+    with tempfile.TemporaryFile() as file:
+        repository.manifest(name, file)
+        file.seek(0)
+        return read_manifest(file)
+
+
+def thin_out(repository: Repository, keep: int, keep_for: float | None, now: float) -> int:
+    """
+    Remove all but the newest *keep* backups, and those younger than *keep_for* seconds; return how many.
+
+    Objects go that no backup has any more. While the list of one of those that stay cannot be read, no object goes.
+    """
+    names = repository.names()
+    going = []
+    for name in names[:-keep]:
+        age = now - calendar.timegm(time.strptime(name.partition("Z-")[0], "%Y%m%dT%H%M%S"))
+        if keep_for is None or age > keep_for:
+            going.append(name)
+    if not going:
+        return 0
+    try:
+        needed = {item.sha256 for name in names if name not in going for item in items_of(repository, name)[1]}
+    except Damaged:
+        return 0
+    for name in going:
+        repository.remove(name)
+    for digest in [digest for digest in repository.objects() if digest not in needed]:
+        repository.drop(digest)
+    return len(going)
+
+
+def _item(
+    part: str,
+    root: str,
+    names: tuple[str, ...],
+    status: os.stat_result,
+    *,
+    size: int = 0,
+    sha256: str = "",
+    target: str = "",
+    attributes: dict[str, str] | None = None,
+) -> Item:
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+    return Item(
+        part=part,
+        root=root,
+        names=names,
+        kind=kinds[stat.S_IFMT(status.st_mode)],
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        modified_ns=status.st_mtime_ns,
+        size=size or status.st_size,
+        sha256=sha256,
+        inode=status.st_ino,
+        changed_ns=status.st_ctime_ns,
+        target=target,
+        attributes=attributes or {},
+    )
+
+
+def _with(item: Item, digest: str, size: int) -> Item:
+    return replace(item, sha256=digest, size=size)
+
+
+def _same(known: Item, item: Item) -> bool:
+    facts: Iterable[str] = ("inode", "size", "modified_ns", "changed_ns")
+    return known.kind == "file" and all(getattr(known, name) == getattr(item, name) for name in facts)
+
+
+def _digest(file: BinaryIO, copy: BinaryIO | None = None) -> tuple[str, int]:
+    total, size = hashlib.sha256(), 0
+    while piece := file.read(CHUNK):
+        total.update(piece)
+        size += len(piece)
+        if copy is not None:
+            copy.write(piece)
+    return total.hexdigest(), size
+
+
+def _attributes(fd: int) -> dict[str, str]:
+    try:
+        names = [name for name in os.listxattr(fd) if name.startswith(ATTRIBUTES)]
+        return {name: base64.b64encode(os.getxattr(fd, name)).decode("ascii") for name in names}
+    except OSError:
+        return {}  # a file system without them

@@ -1,0 +1,111 @@
+"""A repository on another server: the same layout, by FTPS. Each file has a temporary name until it is whole there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from ftpsd.backups.manifest import Damaged
+from ftpsd.backups.repository import CHUNK, NAME, SUFFIX
+from ftpsd.partners.contact import Fault, PartnerError
+from ftpsd.partners.ftps_client import FTPSClient
+
+_LETTERS: Final = "0123456789abcdef"
+
+
+class PartnerRepository:
+    """The repository in the directory *root* of the server that *client* is with. Raises: PartnerError everywhere."""
+
+    def __init__(self, client: FTPSClient, root: str) -> None:
+        self._client = client
+        self._root = root.rstrip("/")
+        self._there: dict[str, dict[str, int]] = {}
+
+    def make(self) -> None:
+        """Make what is missing."""
+        parts = self._root.split("/")[1:]
+        for length in range(1, len(parts) + 1):
+            self._make("/" + "/".join(parts[:length]))
+        for name in ("objects", "backups"):
+            self._make(f"{self._root}/{name}")
+
+    def names(self) -> list[str]:
+        """See `Repository`."""
+        found = (each.name.removesuffix(SUFFIX) for each in self._client.listing(f"{self._root}/backups"))
+        return sorted(name for name in found if NAME.fullmatch(name))
+
+    def has(self, digest: str, size: int) -> bool:
+        """See `Repository`."""
+        return self._folder(digest[:2]).get(digest) == size
+
+    def store(self, file: BinaryIO, digest: str, size: int) -> None:
+        """See `Repository`."""
+        self._folder(digest[:2])
+        self._put(file, f"{self._root}/objects/{digest[:2]}/{digest}", size)
+        self._there[digest[:2]][digest] = size
+
+    def fetch(self, digest: str, into: BinaryIO) -> None:
+        """See `Repository`."""
+        total = hashlib.sha256()
+
+        def take(piece: bytes) -> None:
+            total.update(piece)
+            into.write(piece)
+
+        self._get(f"{self._root}/objects/{digest[:2]}/{digest}", take, f"the object {digest} is missing")
+        if total.hexdigest() != digest:
+            raise Damaged(f"the object {digest} was changed")
+
+    def publish(self, name: str, list: BinaryIO) -> None:
+        """See `Repository`."""
+        list.seek(0, 2)
+        self._put(list, f"{self._root}/backups/{name}{SUFFIX}", list.tell())
+
+    def manifest(self, name: str, into: BinaryIO) -> None:
+        """See `Repository`."""
+        self._get(f"{self._root}/backups/{name}{SUFFIX}", into.write, f"there is no backup {name}")
+
+    def remove(self, name: str) -> None:
+        """See `Repository`."""
+        self._client.delete(f"{self._root}/backups/{name}{SUFFIX}")
+
+    def objects(self) -> Iterator[str]:
+        """See `Repository`."""
+        for first in _LETTERS:
+            for second in _LETTERS:
+                yield from [*self._folder(first + second)]
+
+    def drop(self, digest: str) -> None:
+        """See `Repository`."""
+        self._client.delete(f"{self._root}/objects/{digest[:2]}/{digest}")
+
+    def _folder(self, prefix: str) -> dict[str, int]:
+        """Return the objects with that prefix, and their sizes; what is seen once is remembered: we are alone."""
+        if prefix not in self._there:
+            folder = f"{self._root}/objects/{prefix}"
+            self._make(folder)
+            self._there[prefix] = {each.name: each.size for each in self._client.listing(folder)}
+        return self._there[prefix]
+
+    def _make(self, folder: str) -> None:
+        try:
+            self._client.make_directory(folder)
+        except PartnerError as error:
+            if error.fault is not Fault.REFUSED:
+                raise  # what is there, and may not be made or entered by us, shows itself in the next step
+
+    def _put(self, file: BinaryIO, path: str, size: int) -> None:
+        file.seek(0)
+        temporary = f"{path}.part"
+        self._client.put(temporary, 0, lambda: file.read(CHUNK))
+        there = self._client.facts(temporary)
+        if there is None or there.size != size:
+            raise PartnerError(Fault.BROKEN, f"{path} did not arrive whole")
+        self._client.rename(temporary, path)
+
+    def _get(self, path: str, take: object, missing: str) -> None:
+        there = self._client.facts(path)
+        if there is None:
+            raise Damaged(missing)
+        self._client.get(path, 0, there.size, take)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""`ftpsd backup` and `ftpsd restore`."""

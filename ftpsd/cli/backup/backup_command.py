@@ -1,0 +1,139 @@
+"""`ftpsd backup`: configuration, users, keys, state and homes, to a directory or to another server."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
+
+if TYPE_CHECKING:
+    from ftpsd.backups.backing_up import Copied, Scope
+    from ftpsd.config.automation.job_sections import BackupJob
+    from ftpsd.service.load import Loaded
+
+# Behind the server, for processor and disk.
+NICE: Final = 10
+# Seconds between two lines.
+TELL: Final = 60.0
+TELL_DAEMON: Final = 0.5
+
+
+@click.command()
+@click.option("--job", metavar="NAME", help="As this one of `jobs`; the only backup among them where left out.")
+@click.option("--to", "directory", type=FILE, metavar="DIR", help="To this directory, whatever `jobs` says.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object at the end.")
+@click.option("--lines", is_flag=True, help="Print how far it is as lines of JSON: how the daemon runs it.")
+@with_config
+def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, config: Path) -> None:
+    """
+    Make a backup; clients go on meanwhile.
+
+    What has not changed since the last one is neither read nor stored again. Run it as the daemon's user, or as root.
+    Ends with 1 where something could not be read, and with 2 where there is no backup.
+    """
+    import sqlite3
+
+    from ftpsd.backups.manifest import Damaged
+    from ftpsd.backups.repository import Busy
+    from ftpsd.config.automation.job_sections import BackupJob
+    from ftpsd.partners.contact import PartnerError
+    from ftpsd.service.load import load
+
+    if job is not None and directory is not None:
+        raise click.UsageError("Say --job or --to, one of the two.")
+    os.umask(0o077)
+    os.nice(NICE)
+    loaded = load(config)
+    found = job_called(loaded, job).backup if directory is None else BackupJob(directory=directory.absolute())
+    assert found is not None
+    try:
+        copied = _made(loaded, found, _teller(lines, as_json))
+    except (Busy, Damaged, PartnerError, sqlite3.Error) as problem:
+        fail(str(problem))
+    except OSError as error:
+        fail(f"{error.filename or 'the backup'}: {error.strerror}")
+    for trouble in copied.troubles:
+        click.echo(shown(trouble), err=True)
+    if as_json:
+        click.echo(json.dumps(asdict(copied), indent=2))
+    elif not lines:
+        text = f"backup {copied.name}: {counted(copied.files, 'file')}, {counted(copied.bytes, 'byte')}"
+        click.echo(f"{text}; {copied.stored} of them stored, {counted(copied.copied, 'byte')}")
+        if copied.removed:
+            click.echo(f"{counted(copied.removed, 'older backup')} removed")
+    sys.exit(EXIT_PROBLEM if copied.troubles else EXIT_FINE)
+
+
+def _made(loaded: Loaded, found: BackupJob, tell: object) -> Copied:
+    from ftpsd.backups.backing_up import Backup, thin_out
+
+    with (
+        repository_of(loaded, found, makes=True)
+        if found.directory is None
+        else repository_in(found.directory, makes=True) as repository
+    ):
+        work = Backup(scope_of(loaded, found), repository, tell)  # type: ignore[arg-type]
+        copied = work.make()
+        copied.removed = thin_out(repository, found.keep, found.keep_for, time.time())
+        return copied
+
+
+def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
+    """Return what is backed up: to another server no keys, unless that is asked for."""
+    from ftpsd.backups.backing_up import Scope
+    from ftpsd.backups.backup_scope import config_files, key_files, key_trees, trees_of
+    from ftpsd.config.encrypting.encryption import files_of_keys
+
+    config = loaded.config
+    has_keys = found.keys if found.keys is not None else found.directory is not None
+    files = [("config", path) for path in config_files(config)]
+    trees = []
+    if has_keys:
+        files += [("keys", path) for path in key_files(config)]
+        trees += [("keys", path) for path in key_trees(config)]
+    if found.homes:
+        trees += [("homes", path) for path in trees_of(loaded.known(), found.also)]
+    never = [*files_of_keys(config), *([found.directory] if found.directory is not None else [])]
+    return Scope(tuple(files), tuple(trees), config.state, has_keys, frozenset(map(os.path.realpath, never)))
+
+
+def _teller(lines: bool, is_quiet: bool) -> object:
+    """Return what tells how far a backup is: the daemon, a terminal, or in a line now and then."""
+    last = time.monotonic()
+    if not lines and not is_quiet and sys.stderr.isatty():
+        from rich.console import Console
+
+        status = Console(stderr=True).status("")
+        status.start()
+
+        def show(copied: Copied) -> None:
+            text = f"{counted(copied.files, 'file')}, {counted(copied.copied, 'byte')} stored: {copied.now}"
+            status.update(shown(text).replace("[", "\\["))
+
+        return show
+
+    def tell(copied: Copied) -> None:
+        nonlocal last
+        if time.monotonic() - last < (TELL_DAEMON if lines else TELL):
+            return
+        last = time.monotonic()
+        if lines:
+            _line(copied)
+        elif not is_quiet:
+            click.echo(f"{counted(copied.files, 'file')}, {counted(copied.bytes, 'byte')} so far", err=True)
+
+    return tell
+
+
+def _line(copied: Copied) -> None:
+    told = {"files": copied.files, "bytes": copied.bytes, "copied": copied.copied, "files_left": 0, "now": copied.now}
+    click.echo(json.dumps(told))

@@ -1,0 +1,162 @@
+"""`ftpsd restore`: what a backup would bring back, and bringing it back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
+from ftpsd.values.text import moment
+
+if TYPE_CHECKING:
+    from ftpsd.backups.repository import Repository
+    from ftpsd.backups.restoring import Plan
+
+PARTS: Final = ("config", "keys", "state", "homes")
+# Files that are named one by one.
+MOST_NAMED: Final = 1000
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[BACKUP]")
+@click.option("--from", "directory", type=FILE, metavar="DIR", help="The directory of the backups.")
+@click.option("--job", metavar="NAME", help="The backups of this one of `jobs`.")
+@click.option("--list", "lists", is_flag=True, help="List the backups, the oldest first, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Verify all, say what would change, and change nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="This part alone; all of them where left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
+@with_config
+def restore(
+    name: str | None,
+    directory: Path | None,
+    job: str | None,
+    lists: bool,
+    dry_run: bool,
+    overwrite: bool,
+    only: tuple[str, ...],
+    as_json: bool,
+    config: Path,
+) -> None:
+    """
+    Bring back BACKUP, the newest where none is named.
+
+    Every file of it is verified first: a damaged or unfinished backup changes nothing. What is there and differs is
+    replaced with --overwrite alone; without it nothing at all is changed then. Files that are not in the backup stay.
+    Stop the server first. Ends with 1 where something differs or could not be done, and where there is no good backup.
+    """
+    from ftpsd.backups.manifest import Damaged
+    from ftpsd.backups.restoring import Restore
+    from ftpsd.partners.contact import PartnerError
+
+    try:
+        with _repository(directory, job, config) as repository:
+            names = repository.names()
+            if lists:
+                _list(repository, names, as_json)
+                return
+            if not names:
+                fail("there is no whole backup")
+            work = Restore(repository, name or names[-1], frozenset(only or PARTS))
+            work.verify()
+            plan = work.plan()
+            is_barred = bool(plan.replaced) and not overwrite
+            _tell(plan, as_json, dry_run or is_barred)
+            if dry_run:
+                sys.exit(EXIT_PROBLEM if is_barred else EXIT_FINE)
+            if is_barred:
+                fail("nothing was changed: these files are there and differ; see --overwrite")
+            _refuse_while_it_runs(config, plan)
+            troubles = work.apply(plan)
+    except (Damaged, PartnerError) as problem:
+        fail(f"nothing was changed: {problem}")
+    for trouble in troubles:
+        click.echo(shown(trouble), err=True)
+    if not as_json:
+        click.echo(f"restored {counted(len(plan.new) + len(plan.replaced) - len(troubles), 'item')}")
+    sys.exit(EXIT_PROBLEM if troubles else EXIT_FINE)
+
+
+@contextmanager
+def _repository(directory: Path | None, job: str | None, config: Path) -> Iterator[Repository]:
+    if (directory is None) == (job is None) and directory is not None:
+        raise click.UsageError("Say --job or --from, one of the two.")
+    if directory is not None:
+        with repository_in(directory.absolute(), makes=False) as found:
+            yield found
+        return
+    from ftpsd.service.load import load
+
+    loaded = load(config)
+    backup = job_called(loaded, job).backup
+    assert backup is not None
+    with repository_of(loaded, backup, makes=False) as found:
+        yield found
+
+
+def _list(repository: Repository, names: list[str], as_json: bool) -> None:
+    from ftpsd.backups.backing_up import items_of
+    from ftpsd.backups.manifest import Damaged
+
+    rows = []
+    for name in names:
+        try:
+            header, items = items_of(repository, name)
+        except Damaged as damage:
+            rows.append({"backup": name, "damage": str(damage)})
+        else:
+            files = [item for item in items if item.kind == "file"]
+            size = sum(item.size for item in files)
+            rows.append({"backup": name, "moment": header.moment, "files": len(files), "bytes": size})  # type: ignore[dict-item]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        told = row.get("damage") or f"{row['files']} files, {row['bytes']} bytes"
+        click.echo(f"{row['backup']}: {shown(str(told))}")
+    if not rows:
+        click.echo("no backups", err=True)
+
+
+def _tell(plan: Plan, as_json: bool, names_all: bool) -> None:
+    if as_json:
+        told = {
+            "backup": plan.header.name,
+            "moment": plan.header.moment,
+            "new": [item.path for item in plan.new],
+            "replaced": [item.path for item in plan.replaced],
+            "same": plan.same,
+            "bytes": plan.bytes,
+        }
+        click.echo(json.dumps(told, indent=2))
+        return
+    if names_all:
+        for word, items in (("new", plan.new), ("replace", plan.replaced)):
+            for item in items[:MOST_NAMED]:
+                click.echo(f"{word}  {shown(item.path)}")
+    counts = f"{len(plan.new)} new, {len(plan.replaced)} to replace, {plan.same} as they are, {plan.bytes} bytes"
+    click.echo(f"backup {plan.header.name} of {moment(plan.header.moment)} UTC, all of it verified: {counts}")
+
+
+def _refuse_while_it_runs(config: Path, plan: Plan) -> None:
+    """End where the server of *config* runs and its state or configuration would change under its hands."""
+    from ftpsd.cli.asking import NoServer, Refused, Server
+    from ftpsd.config.parsing.document import ConfigErrors
+
+    changes = {item.part for item in (*plan.new, *plan.replaced)}
+    if "state" not in changes or not config.exists():
+        return
+    try:
+        Server(config, None).ask("status", 5.0)
+    except (NoServer, ConfigErrors):
+        return
+    except Refused:
+        pass
+    fail("nothing was changed: the server runs; stop it first, or restore with --only homes")
