@@ -35,6 +35,12 @@ class InlineStore(Store):
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self._memory)
 
+    def begin_another(self) -> None:
+        """Lose all that is there."""
+        self._memory = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(self._memory)
+        self.generation += 1
+
     def run(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:

@@ -114,7 +114,7 @@ class Backup:
             yield from self._tree(part, tree)
 
     def _state(self, path: Path) -> Item:
-        with tempfile.NamedTemporaryFile(suffix=".db") as made:
+        with tempfile.NamedTemporaryFile(suffix=".tmp", dir=self._repository.scratch) as made:
             source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)
             with closing(source), closing(sqlite3.connect(made.name)) as target:
                 source.backup(target)
@@ -180,7 +180,7 @@ class Backup:
             return _with(item, known.sha256, known.size)
         for attempt in range(ATTEMPTS):
             # From a copy: what is stored under a digest must have it, whatever happens to the file meanwhile.
-            with tempfile.TemporaryFile() as copy:
+            with tempfile.TemporaryFile(dir=self._repository.scratch) as copy:
                 file.seek(0)
                 digest, size = _digest(file, copy)
                 after = os.fstat(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from ftpsd.backups.manifest import Damaged
@@ -21,6 +22,7 @@ class PartnerRepository:
         self._client = client
         self._root = root.rstrip("/")
         self._there: dict[str, dict[str, int]] = {}
+        self.scratch: Path | None = None
 
     def make(self) -> None:
         """Make what is missing."""

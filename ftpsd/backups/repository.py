@@ -32,7 +32,9 @@ class Busy(Exception):
 
 
 class Repository(Protocol):
-    """A place of backups."""
+    """A place of backups; *scratch* is where a file is copied before it is stored, None: where temporary files are."""
+
+    scratch: Path | None
 
     def names(self) -> list[str]:
         """Return the names of the backups that are whole, the oldest first."""
@@ -67,6 +69,7 @@ class DirectoryRepository:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.scratch: Path | None = directory
 
     def make(self) -> None:
         """Make what is missing. Raises: OSError."""

@@ -9,8 +9,9 @@ The state file in the daemon: one thread for each process, which alone has it op
   calls.
 * A file that cannot be used fails every call with `StateTrouble`, and is tried again with later calls, so that an
   operator who has mended it restarts nothing. The listener is told at each change.
-* A file that was removed or replaced under our hands is not silently begun anew: what was in it, such as the codes that
-  were used, would be forgotten. Every call fails until no code of that time can be of use any more (`QUARANTINE`).
+* A file that was removed or replaced under our hands is told, and then the one that stands there, or a new one, is
+  used. It knows nothing of what was in the other, such as the codes that were used, and is marked as begun now
+  (`BEGUN`), unless it was begun since. `generation` counts such changes, for those who have to bring something back.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from ftpsd.durable import facts
 from ftpsd.durable.opening import open_state
 from ftpsd.durable.state_trouble import StateTrouble, described
+from ftpsd.durable.tables import BEGUN, begun_at
 from ftpsd.workers import PoolBusy
 
 P = ParamSpec("P")
@@ -39,8 +42,12 @@ QUEUE: Final = 10_000
 GROUP: Final = 500
 # Seconds between two attempts to open a file that could not be used.
 AGAIN: Final = 1.0
-# Seconds after which no code of before is accepted: the step of now, and one more to either side (auth/codes.py).
-QUARANTINE: Final = 90.0
+# Said of a file that was lost; the rest of the sentence is the remedy.
+LOST: Final = (
+    "it was removed or replaced while the daemon used it; what was in it is lost: used codes, enrolled certificates, "
+    "events that were not delivered. To bring a backup back, stop ftpsd first; recovery codes have to be made anew: "
+    "ftpsd user otp NAME --recovery"
+)
 
 NOT_CONFIGURED: Final = "there is none: `state: null`"
 
@@ -61,6 +68,8 @@ class Store:
         """Why the file could not be used the last time; None when it could, or was not needed yet."""
         self.listener: Listener = _nobody
         """Called, in the reactor thread, with each new *trouble* and with None when it has ended."""
+        self.generation = 0
+        """How many other files have come in the place of the first one since."""
         self._call_in_reactor = call_in_reactor
         self._clock = clock
         self._jobs: deque[_Job] = deque()
@@ -69,7 +78,10 @@ class Store:
         self._thread: Thread | None = None
         # Of the thread alone:
         self._connection: sqlite3.Connection | None = None
+        # Of the file that was used last, also when it is closed; and when that was, by the Unix clock.
         self._identity: tuple[int, int] | None = None
+        self._begun: float | None = None
+        self._used = 0.0
         self._closed_until = 0.0
         self._told: str | None = None
 
@@ -125,6 +137,22 @@ class Store:
             self._work.notify()
         return cast("Deferred[T]", result)
 
+    def run_of(
+        self,
+        generation: int,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        """Do as `run`; but fail with `StateTrouble` where the file is another one than that of *generation*."""
+
+        def checked(connection: sqlite3.Connection) -> T:
+            if self.generation != generation:
+                raise StateTrouble(LOST)
+            return function(connection, *args, **kwargs)
+
+        return self.run(checked)
+
     # --- the thread
 
     def _run(self, path: Path) -> None:
@@ -164,8 +192,7 @@ class Store:
             if _identity(path) == self._identity:
                 return self._connection
             self._close()
-            self._told = "it was removed or replaced while the daemon used it; what was in it is lost"
-            self._closed_until = now + QUARANTINE
+            self._told, self._closed_until = LOST, now + AGAIN
         if now < self._closed_until:
             raise StateTrouble(self._told or "it could not be used a moment ago")
         try:
@@ -174,8 +201,19 @@ class Store:
             # Callers that come at once are not all made to wait for the same failure.
             self._closed_until, self._told = now + AGAIN, str(problem)
             raise
-        self._identity = _identity(path)
+        self._recognise(self._connection, _identity(path))
         return self._connection
+
+    def _recognise(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
+        """Find out whether the file of *connection* is the one of before, and mark another one."""
+        begun = begun_at(connection)
+        if self._identity is not None and (identity, begun) != (self._identity, self._begun):
+            if begun is None or begun < self._used:
+                # An older one: codes that were used since it was copied would count again.
+                begun = time.time()
+                facts.put(connection, BEGUN, "", repr(begun))
+            self.generation += 1
+        self._identity, self._begun, self._used = identity, begun, time.time()
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Job]) -> list[object]:
         """Do *group* in one transaction; return what each call returned, or its Failure."""
@@ -190,6 +228,7 @@ class Store:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        self._used = time.time()
         return outcomes
 
     def _close(self) -> None:
@@ -198,7 +237,7 @@ class Store:
                 self._connection.close()
             except sqlite3.Error:
                 pass  # it is given up because it does not work
-            self._connection = self._identity = None
+            self._connection = None
 
     # --- back in the reactor
 

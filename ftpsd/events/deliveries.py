@@ -19,15 +19,18 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventsRemoved
-from ftpsd.config.automation.event_sinks import Events, EventSink
+from ftpsd.config.automation.event_sinks import Events, EventSink, Pacing
 from ftpsd.config.automation.sink_files import SinkFiles
+from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
 from ftpsd.events.broker_sink import BrokerSink
-from ftpsd.events.delivery import Delivery, Pacing, Receiver
+from ftpsd.events.delivery import Delivery, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
+from ftpsd.events.receipts import receipt_giving
+from ftpsd.events.receipts.receipt_giving import Homes
 from ftpsd.events.record_tables import Record, last_number
 from ftpsd.events.sole_turn import SoleTurn
 from ftpsd.events.workflows import runs
@@ -88,6 +91,7 @@ class Deliveries:
         """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
+        self._receipts: tuple[SigningFiles, Homes] | None = None
         self._courses: dict[str, Course] = {}
         self._each: dict[str, Delivery] = {}
         self._turn = SoleTurn(store.path)
@@ -97,10 +101,22 @@ class Deliveries:
         self._polls = 0
         self._seen = ""
         self._last = 0
+        self._generation = store.generation
 
-    def use(self, settings: Events | None, files: Mapping[str, SinkFiles], workflows: Workflows = NO_WORKFLOWS) -> None:
-        """Follow *settings* and *workflows* from now on; *files* are those that they name."""
+    def use(
+        self,
+        settings: Events | None,
+        files: Mapping[str, SinkFiles],
+        workflows: Workflows = NO_WORKFLOWS,
+        receipts: tuple[SigningFiles, Homes] | None = None,
+    ) -> None:
+        """
+        Follow *settings* and *workflows* from now on; *files* are those that they name.
+
+        *receipts* are signed with the first and put into the second; None: there are none.
+        """
         before, self._settings, self._workflows = self._courses, settings, workflows
+        self._receipts = receipts
         self._courses = {} if settings is None else {each.pacing.name: each for each in self._planned(files)}
         if self._has_turn:
             self._follow(before)
@@ -139,6 +155,9 @@ class Deliveries:
             made_of = workflow, workflows.mail, workflows.key_home, workflows.partners, files_of(workflow, files)
             make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
             yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
+        if self._receipts is not None:
+            files_of_receipts, wants = self._receipts[0], receipt_giving.is_transfer
+            yield Course(receipt_giving.Pace(), files_of_receipts, self._receipts_made, wants, is_one_system=False)
 
     def _trees(self) -> Trees:
         """Return the trees of users as they are configured now."""
@@ -248,10 +267,26 @@ class Deliveries:
         self._poll = self._reactor.callLater(POLL, self._look) if self._settings is not None else None
         if self._settings is None or self._store.queued > BUSY:
             return
+        if self._store.generation != self._generation:
+            self._begin_again()
         self._store.run(_seen, self._reactor.seconds()).addCallbacks(self._saw, _told)
         self._polls += 1
         if self._polls % POLLS_TO_PRUNE == 1:
             self._prune()
+
+    def _begin_again(self) -> None:
+        """Go on in the place of a ledger that was lost: with what was read of it, and all that was recorded since."""
+        generation, each = self._store.generation, list(self._each.values())
+        records = {record.id: record for delivery in each for record in delivery.untaken}
+
+        def done(_: None) -> None:
+            self._generation = generation
+            for delivery in each:
+                delivery.reload()
+
+        names = [delivery.settings.name for delivery in each]
+        again = self._store.run_of(generation, tables.begin_again, names, list(records.values()))
+        again.addCallbacks(done, _told)
 
     def _saw(self, found: tuple[str, int]) -> None:
         changed, last = found
@@ -281,6 +316,16 @@ class Deliveries:
 
         self._store.run(tables.prune, sinks, before, settings.most).addCallback(pruned).addErrback(_told)
         self._store.run(runs.prune, before, tables.MOST_PRUNED).addErrback(_told)
+
+    def _receipts_made(self) -> Receiver:
+        assert self._receipts is not None, "planned where they are signed alone"
+        call = self._reactor.callFromThread
+        return receipt_giving.Receipts(self._receipts[0], self._homes, self._reactor.seconds, call)
+
+    def _homes(self) -> Homes:
+        """Return the homes of users as they are configured now."""
+        assert self._receipts is not None, "a sink without signer is stopped"
+        return self._receipts[1]
 
     def _receiver(self, sink: EventSink, files: SinkFiles) -> Receiver:
         call = self._reactor.callFromThread

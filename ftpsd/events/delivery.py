@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from sqlite3 import Connection
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.config.automation.event_sinks import Pacing
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
@@ -48,26 +50,6 @@ class NotTaken(Exception):
 
 class GivenUp(NotTaken):
     """An event that a sink will not take at any later attempt either: it is a dead letter at once."""
-
-
-class Pacing(Protocol):
-    """How a sink is delivered to: its *name*, how often an event is tried, how long pauses are, how many go at once."""
-
-    @property
-    def name(self) -> str:
-        """The name under which cursor and rows are kept."""
-
-    @property
-    def attempts(self) -> int:
-        """The failed attempts after which an event is a dead letter."""
-
-    @property
-    def longest_pause(self) -> float:
-        """The longest pause between two attempts, in seconds."""
-
-    @property
-    def at_once(self) -> int:
-        """The most deliveries at a time."""
 
 
 class Receiver(Protocol):
@@ -142,6 +124,8 @@ class Delivery:
         self._changed: dict[int, Row] = {}
         self._gone: set[int] = set()
         self._saved = -1
+        # The file that numbers and cursor are of.
+        self._generation = 0
 
     # --- the outside
 
@@ -159,6 +143,11 @@ class Delivery:
     def oldest(self) -> float | None:
         """The Unix time of the oldest event that is not taken."""
         return min((item.record.seconds for item in self._window.values()), default=None)
+
+    @property
+    def untaken(self) -> list[Record]:
+        """Those that have come out of the ledger and are not taken."""
+        return [item.record for item in self._window.values()]
 
     def poke(self) -> None:
         """Look for new events: there are some, or could be."""
@@ -197,13 +186,17 @@ class Delivery:
             return
         self._is_loading, self._is_stale = True, False
 
-        def done(progress: Progress | None) -> None:
+        def load(connection: Connection) -> tuple[int, Progress]:
+            return self._store.generation, tables.load(connection, self.settings.name, MOST_BEHIND)
+
+        def done(found: tuple[int, Progress] | None) -> None:
             self._is_loading = False
-            if progress is not None:
+            if found is not None:
+                self._generation, progress = found
                 self._begin(progress)
                 self._go_on()
 
-        self._store.run(tables.load, self.settings.name, MOST_BEHIND).addErrback(_told).addCallback(done)
+        self._store.run(load).addErrback(_told).addCallback(done)
 
     def _begin(self, progress: Progress) -> None:
         records = {record.number: record for record in progress.records}
@@ -249,7 +242,7 @@ class Delivery:
             if has_come:
                 self._go_on()
 
-        fetching = self._store.run(fetch, self._fetched, FETCHED)
+        fetching = self._store.run_of(self._generation, fetch, self._fetched, FETCHED)
         fetching.addCallbacks(fetched, self._not_fetched).addCallback(done)
 
     def _not_fetched(self, failure: Failure) -> bool:
@@ -426,7 +419,8 @@ class Delivery:
             if self._is_stale:
                 self._go_on()
 
-        saving = self._store.run(tables.save, self.settings.name, cursor, [*changed.values()], [*gone, *over])
+        rows, over_and_gone = [*changed.values()], [*gone, *over]
+        saving = self._store.run_of(self._generation, tables.save, self.settings.name, cursor, rows, over_and_gone)
         saving.addCallbacks(saved, failed).addBoth(done)
 
     def _behind(self) -> list[_Item]:

@@ -16,7 +16,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from ftpsd.durable import facts
-from ftpsd.events.record_tables import Record, fetch_numbers, last_number
+from ftpsd.events.record_tables import Record, fetch_numbers, last_number, record_again
 
 KIND: Final = "events"
 CHANGED: Final = "deliveries"
@@ -73,6 +73,18 @@ def load(connection: Connection, sink: str, most: int) -> Progress:
     dropped = frozenset(row.number for row in rows_of(connection, sink, (State.DROPPED,), most))
     dead = _count(connection, sink, State.DEAD)
     return Progress(cursor, rows, records, dropped, dead)
+
+
+def begin_again(connection: Connection, sinks: Iterable[str], records: Iterable[Record]) -> None:
+    """
+    Have *sinks* that the ledger does not know begin with its first event, and write *records* of a lost one into it.
+
+    A record has its id again and a number of now, so that a sink that had taken it may get it twice.
+    """
+    for sink in sinks:
+        connection.execute("INSERT OR IGNORE INTO cursors VALUES (?, 0)", (sink,))
+    for record in records:
+        record_again(connection, record)
 
 
 def save(connection: Connection, sink: str, cursor: int, rows: Iterable[Row], gone: Iterable[int]) -> None:

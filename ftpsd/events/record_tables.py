@@ -100,6 +100,14 @@ def record(connection: Connection, draft: Draft, trace: Trace | None, keys: tupl
     )
 
 
+def record_again(connection: Connection, lost: Record) -> None:
+    """Write *lost*, a record of another ledger, into this one, unless it is there."""
+    connection.execute(
+        "INSERT OR IGNORE INTO events (id, event, seconds, keys, file, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (lost.id, lost.event, lost.seconds, json.dumps(lost.keys), lost.file, lost.data),
+    )
+
+
 def hold(connection: Connection, draft: Draft, trace: Trace) -> None:
     """Hold *draft*, an upload under a temporary name that is published, until it gets another."""
     _forget_held(connection, trace.place, draft.id)

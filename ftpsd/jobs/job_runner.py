@@ -158,12 +158,13 @@ class JobRunner:
     async def _looked(self) -> None:
         now = self._reactor.seconds()
         if not self._is_loaded:
-            interrupted = await self._store.run(tables.interrupted, is_alive, now)
+            await self._store.run(tables.interrupt, is_alive, now)
             self.successes = await self._store.run(tables.last_success)
+            for name, job in [*self._jobs.items()]:
+                last = await self._store.run(tables.latest, name, 1)
+                if last and last[0].state is RunState.INTERRUPTED:
+                    await self._begin(job, "interrupted", now)
             self._is_loaded = True
-            for name in dict.fromkeys(run.job for run in interrupted):
-                if name in self._jobs:
-                    await self._begin(self._jobs[name], "interrupted", now)
         for job in [*self._jobs.values()]:
             if job.at is not None:
                 await self._look_at(job, now)
@@ -221,6 +222,9 @@ class JobRunner:
 
     async def _begin(self, job: Job, trigger: str, due: float, also: Callable[[Any], None] | None = None) -> None:
         if job.name in self._beginning:
+            # The run that begins sees what this one would have seen.
+            if also is not None:
+                await self._store.run(also)
             return
         now = self._reactor.seconds()
         run = Run(secrets.token_hex(6), job.name, trigger, due, now, self._owner)

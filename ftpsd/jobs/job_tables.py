@@ -92,14 +92,12 @@ def save(connection: Connection, run: Run) -> None:
     connection.execute("UPDATE job_runs SET state = ?, ended = ?, data = ? WHERE id = ?", values)
 
 
-def interrupted(connection: Connection, is_alive: Callable[[str], bool], now: float) -> list[Run]:
-    """Return the runs of processes that have died, which are interrupted ones then."""
-    found = []
+def interrupt(connection: Connection, is_alive: Callable[[str], bool], now: float) -> None:
+    """Note that the runs of processes that have died are interrupted."""
     for run in _runs(connection.execute("SELECT data, state, ended FROM job_runs WHERE state = 'running'").fetchall()):
         if not is_alive(run.owner):
-            found.append(replace(run, state=RunState.INTERRUPTED, ended=now, reason="the daemon ended meanwhile"))
-            save(connection, found[-1])
-    return found
+            reason = "the daemon ended meanwhile"
+            save(connection, replace(run, state=RunState.INTERRUPTED, ended=now, reason=reason))
 
 
 def latest(connection: Connection, job: str | None, most: int) -> list[Run]:

@@ -44,14 +44,21 @@ class Progress:
     moved: int = 0
     files_left: int = 0
     bytes_left: int = 0
+    of_file: int = 0
     now: str = ""
     attempts: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    is_for_good: bool = False
 
     def move(self, count: int) -> None:
         """Count bytes that have moved."""
         self.moved += count
+        self.of_file += count
+
+    def pass_file(self, size: int) -> None:
+        """Note that the file of now, which has *size* bytes, is over, however that was."""
+        self.files_left -= 1
+        self.bytes_left -= size
+        self.of_file = 0
 
     def told(self) -> dict[str, Any]:
         """Return it for people and programs."""
@@ -59,7 +66,7 @@ class Progress:
             "files": self.files,
             "bytes": self.moved,
             "files_left": self.files_left,
-            "bytes_left": max(0, self.bytes_left),
+            "bytes_left": max(0, self.bytes_left - self.of_file),
             "now": self.now,
             "attempts": self.attempts,
         }

@@ -45,6 +45,7 @@ async def pull(attempt: Attempt) -> None:
         if record is None or record.mark != file.mark or record.step != DONE:
             new.append((file, record))
     new = new[: moving.most]
+    progress.of_file = 0
     progress.files_left, progress.bytes_left = len(new), sum(file.size for file, _ in new)
     for file, record in new:
         path = progress.now = below(moving.source, file.name)
@@ -57,8 +58,7 @@ async def pull(attempt: Attempt) -> None:
             attempt.failed(path, PartnerError(Fault.REFUSED, f"it cannot be stored under its name: {error}"))
         else:
             progress.files += 1
-        progress.files_left -= 1
-        progress.bytes_left -= file.size
+        progress.pass_file(file.size)
     progress.now = ""
 
 
@@ -97,7 +97,7 @@ async def _fetch(attempt: Attempt, path: str, file: RemoteFile, target: VirtualP
 
         def event(sha256: str | None) -> FileStored:
             seconds = attempt.clock.seconds() - started
-            return FileStored(tree.who, str(target), file.size, seconds, offset, Result.COMPLETE, None, sha256)
+            return FileStored(tree.who, str(sink.path), file.size, seconds, offset, Result.COMPLETE, None, sha256)
 
         async def before(trace: Trace) -> None:
             await attempt.know(path, file.mark, PUBLISHING, **_kept(trace))
@@ -111,7 +111,7 @@ async def _fetch(attempt: Attempt, path: str, file: RemoteFile, target: VirtualP
         raise
     await attempt.know(path, file.mark, PUBLISHED)
     progress.bytes += file.size
-    told = FilePulled(tree.who, attempt.job.name, moving.partner, path, str(target), file.size, offset, sink.sha256)
+    told = FilePulled(tree.who, attempt.job.name, moving.partner, path, str(sink.path), file.size, offset, sink.sha256)
     attempt.bus.publish(told)
 
 

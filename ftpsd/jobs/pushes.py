@@ -53,6 +53,7 @@ async def push_all(attempt: Attempt, partner: Partner) -> None:
         if record is None or record.mark != _mark(entry) or record.step != DONE:
             new.append((entry, record))
     new = new[: moving.most]
+    progress.of_file = 0
     progress.files_left, progress.bytes_left = len(new), sum(entry.size for entry, _ in new)
     if new:
         await _ensure_directory(attempt)
@@ -64,8 +65,7 @@ async def push_all(attempt: Attempt, partner: Partner) -> None:
                 progress.files += 1
         except (PartnerError, StorageError) as error:
             attempt.failed(path, error)
-        progress.files_left -= 1
-        progress.bytes_left -= entry.size
+        progress.pass_file(entry.size)
     progress.now = ""
 
 

@@ -14,7 +14,7 @@ from ftpsd.auth.certified.pinning import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
-from ftpsd.config.model import PGP, Config, VirtualHost
+from ftpsd.config.model import PGP, Config, VirtualHost, needs_second_factor
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -64,11 +64,13 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.tickets.lifetime = config.tls.ticket_lifetime
     parts.penalties.use(config)
     parts.ledger.use(config.events)
-    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor))
+    parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor, parts.path))
     keys = None if config.key_home is None else KeyHome(config.key_home)
+    parts.trees = TreesOfUsers(hosts, realms)
     partners = {each.name: (each, loaded.partner_files[each.name]) for each in config.partners}
-    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms), partners)
-    parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    workflows = Workflows(config.workflows, config.mail, keys, parts.trees, partners)
+    receipts = None if loaded.signing_files is None else (loaded.signing_files, parts.trees)
+    parts.deliveries.use(config.events, loaded.sink_files, workflows, receipts)
     parts.lookout.use(config.expectations)
     return Runtime(
         config=config,
@@ -155,7 +157,8 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
         # An endpoint may answer with a user who has one.
         added = any(entry.second_factor is not None for entry in users.from_sources.values())
         splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
-        checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
+        needs = needs_second_factor(config, section)
+        checker = UsersChecker(accounts, parts.reactor, method, splits=splits, needs_second_factor=needs)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
         return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)

@@ -82,7 +82,7 @@ class Daemon(Service):
     ) -> None:
         self.reactor = reactor
         own = share or Share.alone(loaded.config, reactor)
-        self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files)
+        self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files, path)
         self.serving = Serving(loaded, self.parts)
         config, lookup, state = loaded.config, self.parts.lookup, self.parts.state
         self.receivers = Receivers(config, loaded.evidence_files, lookup, state, reactor)

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import resource
+from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +27,7 @@ from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.auth.hashing.queue import LoginQueue
+from ftpsd.config.default_path import DEFAULT_CONFIG
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.control.gate.eviction import evict
@@ -33,11 +36,14 @@ from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
+from ftpsd.control.state.session import Session
 from ftpsd.data.ports import PassivePorts
+from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.jobs.job_runner import JobRunner
+from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
@@ -81,11 +87,23 @@ log = Logger()
 
 
 class Parts:
-    """The parts made once for the process, from the configuration it started with, on Twisted's *reactor*."""
+    """
+    The parts made once for the process, from the configuration it started with, on Twisted's *reactor*.
 
-    def __init__(self, config: Config, reactor: Any, share: Share, evidence: EvidenceFiles | None = None) -> None:
+    *path* is the file of that, for the processes that parts start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        share: Share,
+        evidence: EvidenceFiles | None = None,
+        path: Path = DEFAULT_CONFIG,
+    ) -> None:
         call = reactor.callFromThread
         self.reactor = reactor
+        self.path = path
         self.duties = share.duties
         # Logins wait in front of their pool, for a fair turn.
         self.login = WorkerPool("login", config.workers.login, config.workers.login, call)
@@ -107,6 +125,7 @@ class Parts:
             self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
         )
         self.ledger.recorded = self.deliveries.poke
+        self.trees: TreesOfUsers | None = None
         self.lookout = Lookout(self.state, reactor, self.bus)
         self.deliveries.readers = lambda: self.lookout.reader
         self.jobs = JobRunner(self.state, self.bus, self.files, reactor)
@@ -125,6 +144,7 @@ class Parts:
         self.resolved: dict[str, str] = {}
         self.verified = share.verified
         self.state.listener = self._state_changed
+        self._generation = self.state.generation
         self.factors = SecondFactors(self.state, reactor)
         self.lasting_bans = LastingBans(self.penalties, self.state, reactor)
         self.passive_listeners = PassiveListeners(config, self.bus, reactor)
@@ -152,6 +172,8 @@ class Parts:
         for pool in self.pools:
             pool.start()
         self.state.start()
+        # From the first moment on, so that they outlive a state file that is lost.
+        self.files.run(self.holdings.in_force.now).addErrback(lambda _: None)
         if Duty.DELIVER in self.duties:
             self.deliveries.start()
             self.jobs.start()
@@ -190,6 +212,10 @@ class Parts:
         """Tell that the state file cannot be used any more, or can be again."""
         path = str(self.state.path)
         if trouble is None:
+            if self.state.generation != self._generation:
+                self._generation = self.state.generation
+                log.error("state: {path}: another file is used now. Of the one before: {lost}", path=path, lost=LOST)
+                self.state.run(self.holdings.in_force.carry).addErrback(lambda _: None)
             log.info("state: {path} can be used again", path=path)
             self.bus.publish(StateRestored(DAEMON))
         else:
@@ -216,7 +242,14 @@ class Parts:
 
         if Duty.TELL in self.duties:
             self.metrics.watch_bans(self.penalties.count)
+
+        def by_tls() -> dict[str, float]:
+            return dict(Counter(tls_of(pi.session) for pi in self.sessions))
+
         self.metrics.watch_sessions(sessions)
+        self.metrics.watch_kinds_of_sessions(
+            by_tls, lambda: dict(Counter(pi.session.host.name or "default" for pi in self.sessions))
+        )
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
             lambda: (
@@ -230,6 +263,12 @@ class Parts:
             self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
+
+
+def tls_of(session: Session) -> str:
+    """Return the version of TLS on the control connection, "none" in clear or before it is there."""
+    facts = None if session.tls is None else session.tls.control_facts
+    return "none" if facts is None else facts.version
 
 
 def _of_sessions(sink: Sink) -> Sink:

@@ -244,9 +244,9 @@ class Daemon:
         self.ports.release()
         shutil.rmtree(self.control_socket.parent, ignore_errors=True)
 
-    def order(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def order(self, *arguments: str, patience: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command of `ftpsd` with this configuration; return how it ended."""
-        return ftpsd(*arguments, environ=self._environ_of_orders)
+        return ftpsd(*arguments, environ=self._environ_of_orders, patience=patience)
 
     @property
     def _environ_of_orders(self) -> dict[str, str]:

@@ -141,7 +141,7 @@ class Command:
 
 
 def ftpsd(
-    *words: object, environ: Mapping[str, str] | None = None, input: str | None = None
+    *words: object, environ: Mapping[str, str] | None = None, input: str | None = None, patience: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of `ftpsd`; return how it ended, and what it said."""
-    return Command(*words, environ=environ, input=input).wait()
+    """Run a command of `ftpsd`, for *patience* seconds at most; return how it ended, and what it said."""
+    return Command(*words, environ=environ, input=input).wait(patience)

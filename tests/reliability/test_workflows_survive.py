@@ -16,7 +16,7 @@ from tests.reliability.conftest import StartMortal
 from tests.reliability.mortal import leftovers
 from tests.reliability.test_events_survive import Uploader, asked, settled
 
-KILLS = int(os.environ.get("FTPSD_KILLS", "6"))
+KILLS = int(os.environ.get("FTPSD_KILLS", "4"))
 NOTE = 'printf "%s\\n" "$2" >>"$1"'
 
 

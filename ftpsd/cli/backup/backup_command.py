@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.encrypting.encrypted import Records, account
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, 
     """
     import sqlite3
 
+    from ftpsd.audit.events import DAEMON
+    from ftpsd.audit.topics.backup_events import BackupMade
     from ftpsd.backups.manifest import Damaged
     from ftpsd.backups.repository import Busy
     from ftpsd.config.automation.job_sections import BackupJob
@@ -51,10 +55,12 @@ def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, 
     if job is not None and directory is not None:
         raise click.UsageError("Say --job or --to, one of the two.")
     os.umask(0o077)
-    os.nice(NICE)
+    with suppress(OSError):  # inside of the unit it may not
+        os.nice(NICE)
     loaded = load(config)
     found = job_called(loaded, job).backup if directory is None else BackupJob(directory=directory.absolute())
     assert found is not None
+    records = Records.of(loaded)
     try:
         copied = _made(loaded, found, _teller(lines, as_json))
     except (Busy, Damaged, PartnerError, sqlite3.Error) as problem:
@@ -63,6 +69,9 @@ def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, 
         fail(f"{error.filename or 'the backup'}: {error.strerror}")
     for trouble in copied.troubles:
         click.echo(shown(trouble), err=True)
+    place = str(found.directory) if found.partner is None else f"{found.partner}:{found.target}"
+    told = copied.files, copied.bytes, copied.stored, len(copied.troubles), account()
+    records.add(BackupMade(DAEMON, copied.name, place, *told))
     if as_json:
         click.echo(json.dumps(asdict(copied), indent=2))
     elif not lines:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.encrypting.encrypted import Records, account
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
 from ftpsd.values.text import moment
 
@@ -75,6 +76,7 @@ def restore(
                 fail("nothing was changed: these files are there and differ; see --overwrite")
             _refuse_while_it_runs(config, plan)
             troubles = work.apply(plan)
+            _record(config, plan, len(troubles))
     except (Damaged, PartnerError) as problem:
         fail(f"nothing was changed: {problem}")
     for trouble in troubles:
@@ -99,6 +101,22 @@ def _repository(directory: Path | None, job: str | None, config: Path) -> Iterat
     assert backup is not None
     with repository_of(loaded, backup, makes=False) as found:
         yield found
+
+
+def _record(config: Path, plan: Plan, troubles: int) -> None:
+    """Write the line of the audit log, of the configuration as it is now."""
+    from ftpsd.audit.events import DAEMON
+    from ftpsd.audit.topics.backup_events import BackupRestored
+    from ftpsd.config.parsing.document import ConfigErrors
+    from ftpsd.service.load import load
+
+    try:
+        records = Records.of(load(config))
+    except ConfigErrors:
+        click.echo(f"{config} is not whole yet, so the audit log has no line of this; see ftpsd check", err=True)
+        return
+    made = len(plan.new), len(plan.replaced), troubles, account()
+    records.add(BackupRestored(DAEMON, plan.header.name, *made))
 
 
 def _list(repository: Repository, names: list[str], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Protocol, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictInt, StrictStr, WithJsonSchema
 
@@ -158,3 +158,23 @@ class Events(Section):
     keep: DurationOrZero = 2_592_000.0
     most: Kept = 1_000_000
     sinks: tuple[EventSink, ...] = ()
+
+
+class Pacing(Protocol):
+    """How a sink is delivered to: its *name*, how often an event is tried, how long pauses are, how many go at once."""
+
+    @property
+    def name(self) -> str:
+        """The name under which cursor and rows are kept."""
+
+    @property
+    def attempts(self) -> int:
+        """The failed attempts after which an event is a dead letter."""
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest pause between two attempts, in seconds."""
+
+    @property
+    def at_once(self) -> int:
+        """The most deliveries at a time."""

@@ -52,6 +52,7 @@ class LastingBans:
         self._keys: dict[int, str] = {}
         self._is_writing = False
         self._knows_file = False
+        self._file = store.generation
 
     def load(self) -> Deferred[None]:
         """Take over what the file has; never fails."""
@@ -74,6 +75,10 @@ class LastingBans:
             return succeed(None)
         if not self._knows_file:
             return self._compare()
+        if self._store.generation != self._file:
+            # Another file, which has none of them.
+            self._file = self._store.generation
+            self._pending.update(self._keys)
         if (generation := table.generation) != self._generation:
             moments = table.moments()
             self._pending |= table.changed(self._seen, moments)

@@ -1,16 +1,18 @@
 """
-The ledger of events: what was given up, and what waits.
+The ledger of events, and the workflows behind them: what was given up, and what waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sqlite3 import Connection
 
 from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, warning
 from ftpsd.durable.opening import state_opened
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.events.progress_tables import State, undelivered
+from ftpsd.events.workflows.runs import sink_of
 
 # More are not counted.
 MOST = 10_000
@@ -24,11 +26,28 @@ def look_at_events(config: Config) -> Iterator[Finding]:
     try:
         with state_opened(config.state) as connection:
             for sink in config.events.sinks:
-                dead = len(undelivered(connection, sink.name, {State.DEAD}, MOST))
-                waiting = len(undelivered(connection, sink.name, {State.WAITING}, MOST))
-                yield from _about(sink.name, dead, waiting)
+                yield from _about(sink.name, *_counts(connection, sink.name))
+            for workflow in config.workflows:
+                yield from _about_workflow(workflow.name, *_counts(connection, sink_of(workflow.name)))
     except StateTrouble:
         return
+
+
+def _counts(connection: Connection, sink: str) -> tuple[int, int]:
+    """Return how many events were given up, and how many wait."""
+    dead, waiting = (undelivered(connection, sink, {state}, MOST) for state in (State.DEAD, State.WAITING))
+    return len(dead), len(waiting)
+
+
+def _about_workflow(name: str, dead: int, waiting: int) -> Iterator[Finding]:
+    if dead:
+        text = f"{dead} runs of the workflow {name} have failed"
+        yield warning(text, f"ftpsd workflows history --workflow {name} --phase failed, then ftpsd workflows retry ID")
+    if waiting:
+        text = f"{waiting} runs of the workflow {name} wait for another attempt"
+        yield warning(text, f"ftpsd workflows history --workflow {name} --phase steps shows why")
+    if not dead and not waiting:
+        yield ok(f"the workflow {name} does what it is to do")
 
 
 def _about(name: str, dead: int, waiting: int) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -30,10 +31,10 @@ LONGEST: Final = 64 * 1024
 log = Logger()
 
 
-def job_means(loaded: Loaded, hosts: Hosts, reactor: Any) -> Means:
-    """Return the means of the jobs of *loaded*."""
+def job_means(loaded: Loaded, hosts: Hosts, reactor: Any, path: Path) -> Means:
+    """Return the means of the jobs of *loaded*, which was read from the file *path*."""
     partners = {each.name: (each, loaded.partner_files[each.name]) for each in loaded.config.partners}
-    return Means(partners, TreesForJobs(hosts), _backing_up(loaded.config.file, reactor))
+    return Means(partners, TreesForJobs(hosts), _backing_up(path, reactor))
 
 
 class TreesForJobs:
@@ -61,7 +62,7 @@ class TreesForJobs:
         return storage, close
 
 
-def _backing_up(config: str, reactor: Any) -> Callable[[Job, Progress], Awaitable[None]]:
+def _backing_up(config: Path, reactor: Any) -> Callable[[Job, Progress], Awaitable[None]]:
     async def back_up(job: Job, progress: Progress) -> None:
         child = BackupChild(progress)
         command = [sys.executable, "-P", "-m", "ftpsd", "backup", "--config", os.path.abspath(config)]

@@ -25,7 +25,7 @@ from ftpsd.audit.topics.retention_events import FileArchived, HoldAdded, HoldRem
 from ftpsd.config.model import Config
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.service.orders import Answers, Trouble
-from ftpsd.service.retaining.holds import all_holds, put_hold, take_hold
+from ftpsd.service.retaining.holds import put_hold, take_hold
 from ftpsd.service.retaining.shown_trees import trees_of, users_of
 from ftpsd.service.serving import Serving
 from ftpsd.storage.quota.register import QuotaAccounts
@@ -87,7 +87,8 @@ class Retaining:
 
     def holds(self) -> Deferred[dict[str, Any]]:
         """Return all `holds`."""
-        asked = self._serving.parts.state.run(all_holds)
+        parts = self._serving.parts
+        asked = parts.state.run(parts.holdings.in_force.carry)
         return asked.addCallbacks(lambda found: {"holds": [_told_hold(hold) for hold in found]}, _as_trouble)
 
     def hold(
@@ -131,7 +132,7 @@ class Retaining:
             parts, config = self._serving.parts, self._serving.loaded.config
             rules = rules_of(config)
             try:
-                holds = await parts.state.run(all_holds)
+                holds = await parts.state.run(parts.holdings.in_force.carry)
             except StateTrouble as trouble:
                 raise Trouble(f"nothing goes without knowing the holds: {trouble}") from None
             trees = trees_of(users_of(self._serving.runtime.hosts))

@@ -70,6 +70,16 @@ def test_an_operator_decides(start_daemon: StartDaemon, clamd: ClamAV, processes
     again = daemon.order("quarantine", "release", second, "--reason", "another")
     assert (again.returncode, "has come there since" in again.stderr) == (1, True)
     assert target.read_bytes() == EICAR
+    # A legal hold keeps the file that is there, and the refused one.
+    made = daemon.order("hold", "add", "--path", "/in/**", "--reason", "a case", "--json")
+    hold = json.loads(made.stdout)["hold"]
+    kept = daemon.order("quarantine", "release", second, "--reason", "another", "--force")
+    assert (kept.returncode, "a legal hold keeps the file" in kept.stderr) == (1, True), kept.stderr
+    purged = daemon.order("quarantine", "purge", second)
+    assert (purged.returncode, f"kept by the legal hold {hold}" in purged.stderr) == (1, True), purged.stderr
+    assert "1 file kept by legal holds" in daemon.order("quarantine", "purge", "all").stderr
+    assert target.read_bytes() == EICAR
+    assert daemon.order("hold", "remove", hold, "--reason", "over").returncode == 0
     assert daemon.order("quarantine", "release", second, "--reason", "another", "--force").returncode == 0
     assert target.read_bytes() == EICAR + b"two"
 

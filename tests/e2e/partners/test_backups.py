@@ -82,6 +82,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     before = [dict(each.done) for each in uploaders]
     told = backed_up(daemon, "--to", str(place))
     assert told["troubles"] == []
+    (line,) = daemon.audit("backup-made")
+    assert (line["backup"], line["files"]) == (told["name"], told["files"])
     for each in uploaders:
         each.stop()
     config = daemon.config_file.read_text()
@@ -94,7 +96,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     shown = restored(daemon, "--from", str(place), "--dry-run")
     assert f"new  {daemon.users_file}" in shown
     assert os.listdir(daemon.folder) == ["stderr", "stdout"] or not daemon.config_file.exists()
-    restored(daemon, "--from", str(place))
+    # The audit log is lost too, so its line is among what the command says.
+    assert '"event":"backup-restored"' in restored(daemon, "--from", str(place))
     assert daemon.config_file.read_text() == config
     assert daemon.users_file.stat().st_mode & 0o777 == 0o600
     daemon.control_socket.parent.mkdir(exist_ok=True)
@@ -279,12 +282,12 @@ def test_encrypted_homes_stay_sealed(tmp_path: Path, tls_files: Demonstration) -
 
 
 def test_a_job_backs_up_to_another_server(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """To vsftpd, as a job of the daemon; a second one stores nothing; all comes back from there; no keys go there."""
+    """To vsftpd, as a job of two processes; a second one stores nothing; all comes back; no keys go there."""
     with reachable_folder() as folder, counterpart(folder / "a", "vsftpd") as there:
         there.make("")
         section = there.section(tmp_path, "vault")
         job = {"name": "off-site", "backup": {"partner": "vault", "target": "/safe/ftpsd"}, "attempts": 1}
-        daemon = start_daemon({"partners": [section], "jobs": [job]})
+        daemon = start_daemon({"partners": [section], "jobs": [job], "processes": 2})
         home = daemon.account().home
         (home / "a").write_bytes(os.urandom(300_000))
         before = tree(home)

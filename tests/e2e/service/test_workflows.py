@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.client import EXPLICIT, content, log_in, upload
+from tests.e2e.client import EXPLICIT, content, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.openpgp import Partner
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.encrypted import encrypt_homes, make_keys
 from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
 from tests.events.post_office import PostOffice
@@ -192,4 +193,23 @@ def test_every_action(
     assert refused["reason"].startswith("there: ")
     assert "not that one" not in daemon.audit_text() + daemon.stderr
     assert (account.home / "out" / "y.bin").exists()
+    ftp.quit()
+
+
+def test_in_an_encrypted_home(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """What a workflow copies and moves there is encrypted on the disk, and whole for its user."""
+    steps = [{"copy": "/copies/"}, {"move": "/done/{date}/"}]
+    changes = {"events": {}, "workflows": [{"name": "w", "paths": ["/in/*"], "steps": steps}]}
+    daemon = start_daemon({**changes, "encryption": make_keys(tmp_path / "keys")})
+    encrypt_homes(daemon)
+    daemon.reload()
+    account = daemon.account()
+    ftp = session(daemon, account)
+    ftp.mkd("in")
+    data = b"plain text " * 10_000
+    upload(ftp, "in/a", data)
+    done = daemon.wait_for_event("workflow-finished", workflow="w", result="done")
+    for path in ("/copies/a", done["path"]):
+        assert download(ftp, path) == data
+        assert b"plain text" not in (account.home / path.lstrip("/")).read_bytes()
     ftp.quit()

@@ -196,7 +196,7 @@ def test_rekeyed_under_load(tmp_path: Path, tls_files: Demonstration) -> None:
         workers = [threading.Thread(target=work, args=(number,)) for number in range(3)]
         for worker in workers:
             worker.start()
-        ended = daemon.order("rekey", "--json")
+        ended = daemon.order("rekey", "--json", patience=60.0 + MANY / 20)
         is_over.set()
         for worker in workers:
             worker.join()

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from sqlite3 import Connection
@@ -16,7 +17,8 @@ import pytest
 from ftpsd.durable import facts
 from ftpsd.durable.opening import open_state, state_opened
 from ftpsd.durable.state_trouble import StateTrouble
-from ftpsd.durable.store import QUARANTINE, QUEUE, Store
+from ftpsd.durable.store import AGAIN, QUEUE, Store
+from ftpsd.durable.tables import BEGUN, begun_at
 from ftpsd.workers import PoolBusy
 from tests.reactor import PATIENCE, Reactor
 from tests.tools import ROOT
@@ -145,29 +147,57 @@ def test_a_file_that_breaks_is_told_once_and_used_again_when_it_is_mended(it: Dr
     assert "mv " in it.told[0]
     for name in path.parent.iterdir():
         name.unlink()
-    it.reactor.advance(2 * QUARANTINE)
-    it.store.run(put, "b").addErrback(lambda _: None)
-    it.reactor.run_until(lambda: it.store.queued == 0)
-    it.reactor.advance(2 * QUARANTINE)
+    assert it.store.generation == 0
+    it.reactor.advance(2 * AGAIN)
     it.answer(it.store.run(put, "b"))
     assert it.told[-1] is None
     assert keys(path) == ["b"]
+    # Nothing of the other file is in it.
+    assert it.store.generation == 1
 
 
-def test_a_file_that_was_removed_is_not_begun_anew_at_once(it: Driven, path: Path) -> None:
-    """Codes used a moment ago would count as new."""
+def test_a_file_that_was_removed_is_told_and_begun_anew(it: Driven, path: Path) -> None:
+    """Without a restart, once for each loss; and what was meant for the other file does not come into it."""
     it.answer(it.store.run(put, "a"))
-    for name in path.parent.iterdir():
-        name.unlink()
-    for _ in range(2):
+    assert it.answer(it.store.run_of(0, facts.get, "test", "a", NOW)) == ""
+    for loss in (1, 2):
+        before = time.time()
+        for name in path.parent.iterdir():
+            name.unlink()
+        for _ in range(2):
+            with pytest.raises(StateTrouble, match=r"removed or replaced.*user otp NAME --recovery"):
+                it.answer(it.store.run(put, "b"))
+        assert not path.exists()
+        it.reactor.advance(AGAIN)
         with pytest.raises(StateTrouble, match="removed or replaced"):
+            it.answer(it.store.run_of(loss - 1, put, "of before"))
+        it.answer(it.store.run_of(loss, put, "c"))
+        assert keys(path) == ["c"]
+        with state_opened(path) as connection:
+            assert (begun_at(connection) or 0.0) >= before
+        assert (it.store.generation, len(it.told), it.told[-1]) == (loss, 2 * loss, None)
+
+
+def test_an_older_file_in_its_place_is_marked(it: Driven, path: Path) -> None:
+    """As begun now: codes that were used since it was copied would count again. One that is younger is not."""
+    it.answer(it.store.run(put, "a"))
+    for begun, is_marked in ((1000.0, True), (time.time() + 1000, False), (None, True)):
+        other = path.with_name("other.db")
+        with state_opened(other) as connection:
+            facts.remove(connection, BEGUN, "")
+            if begun is not None:
+                facts.put(connection, BEGUN, "", repr(begun))
+            connection.execute("PRAGMA journal_mode = DELETE")
+        before = time.time()
+        for name in path.parent.glob("state.db-*"):
+            name.unlink()
+        other.rename(path)
+        with pytest.raises(StateTrouble):
             it.answer(it.store.run(put, "b"))
-        it.reactor.advance(QUARANTINE - 1 if not path.exists() else 0)
-        it.reactor.advance(0.4)
-    assert len(it.told) == 1
-    it.reactor.advance(QUARANTINE)
-    it.answer(it.store.run(put, "c"))
-    assert keys(path) == ["c"]
+        it.reactor.advance(AGAIN)
+        noted = it.answer(it.store.run(begun_at))
+        assert noted is not None
+        assert (before <= noted <= time.time()) is is_marked, begun
 
 
 def test_several_processes_write_at_once(tmp_path: Path, path: Path) -> None:

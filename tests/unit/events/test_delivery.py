@@ -9,7 +9,7 @@ from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRest
 from ftpsd.events import progress_tables as tables
 from ftpsd.events import record_tables
 from ftpsd.events.delivery import MOST_BEHIND
-from ftpsd.events.progress_tables import State
+from ftpsd.events.progress_tables import State, begin_again
 from ftpsd.values.trace import Trace
 from tests.unit.events.ground import Ground
 
@@ -210,6 +210,24 @@ def test_a_state_file_that_breaks() -> None:
     ground.store.is_broken = False
     ground.record("b")
     assert ground.receiver.got == ["a", "b"]
+
+
+def test_a_ledger_that_is_lost() -> None:
+    """What was read of it comes again, with all that is recorded in the one of now; no number of the old one counts."""
+    ground = Ground(at_once=1)
+    ground.receiver.holds = True
+    for id in ("a", "b"):
+        ground.record(id)
+    ground.store.begin_another()
+    ground.record("c")
+    (_, under_way), *_ = ground.receiver.held
+    ground.receiver.holds = False
+    ground.store.run(begin_again, ["a"], ground.delivery.untaken)
+    ground.delivery.reload()
+    under_way.callback(None)
+    assert (ground.receiver.got, cursor(ground)) == (["a", "c", "a", "b"], 3)
+    ground.record("d")
+    assert (ground.receiver.got[-1], cursor(ground)) == ("d", 4)
 
 
 def test_what_goes_from_the_ledger() -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
@@ -150,10 +151,13 @@ def test_attempts_are_bounded_and_behind_pauses() -> None:
         assert [later - first for first, later in pairwise(moments)] == [5, 8, 8][: count - 1]
         (ended,) = ground.events(JobEnded)
         assert (ended.result, ended.reason, ended.attempts) == ("failed", "no", count)
-    ground = Ground({"name": "a", "time_limit": "60s", "attempts": 1})
+    ground = Ground({"name": "a", "time_limit": "150s", "attempts": 1})
     ground.does = ground.hold
-    Deferred.fromCoroutine(ground.runner.order("a"))
-    ground.go(70)
+    with capturedLogs() as lines:
+        Deferred.fromCoroutine(ground.runner.order("a"))
+        ground.go(160)
+    # A line a minute says how far it is.
+    assert len([line for line in lines if "files left" in str(line.get("log_format"))]) == 2
     (ended,) = ground.events(JobEnded)
     assert "time limit" in ended.reason
 

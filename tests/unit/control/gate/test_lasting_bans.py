@@ -13,7 +13,7 @@ from ftpsd.control.gate.lasting_bans import KIND, LastingBans
 from ftpsd.control.gate.penalties import BANNED
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.durable import facts
-from ftpsd.durable.store import Store
+from ftpsd.durable.store import AGAIN, Store
 from tests.unit.control.gate.test_bans import GUESSER, OFFICE, Gate
 from tests.unit.durable.running import Driven, driven
 
@@ -199,3 +199,20 @@ def test_a_disk_that_does_not_answer_keeps_no_server_from_its_start(tmp_path: Pa
     assert not loaded.called
     gate.clock.advance(0.1)
     assert loaded.result is None
+
+
+def test_another_file_gets_the_bans_of_now(tmp_path: Path) -> None:
+    """In the place of one that was removed while the server ran: the next start finds them."""
+    with driven(tmp_path / "state.db") as state:
+        gate = Gate()
+        kept = keeper(gate, state)
+        gate.fail(GUESSER, times=10)
+        state.answer(kept.look())
+        for file in tmp_path.iterdir():
+            file.unlink()
+        state.store.look()
+        state.reactor.run_until(lambda: state.store.trouble is not None)
+        state.reactor.advance(AGAIN)
+        state.answer(state.store.run(facts.get, KIND, GUESSER, 0.0))
+        state.answer(kept.look())
+        assert after_restart(state, gate).is_banned(GUESSER)
