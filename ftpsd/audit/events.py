@@ -329,6 +329,7 @@ class FileStored(Event):
     sent_sha256: str | None = None
     signed_by: str | None = None
     hidden: bool | None = None
+    verdict: str | None = None  # of engines
 
 
 @dataclass(frozen=True, slots=True)

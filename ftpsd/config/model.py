@@ -54,6 +54,7 @@ from ftpsd.config.fields import (
 )
 from ftpsd.config.keeping_rules import Fingerprint, KeyId, NonEmptyText, Patterns, Percent
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
+from ftpsd.config.receipts.receipt_sections import ReceiptSigning
 from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
@@ -337,6 +338,7 @@ class Config(Section):
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     events: Events | None = None
     expectations: tuple[Expectation, ...] = ()
+    receipts: ReceiptSigning | None = None
     workflows: tuple[Workflow, ...] = ()
     mail: Mail | None = None
     partners: tuple[Partner, ...] = ()

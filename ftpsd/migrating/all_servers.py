@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ftpsd.migrating.migration import Migration
 from ftpsd.migrating.old_machine import OldMachine
-from ftpsd.migrating.outcome import Migration
 from ftpsd.migrating.servers import vsftpd
 
 _Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]

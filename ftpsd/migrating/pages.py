@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 from ftpsd.config.model import Config
-from ftpsd.migrating.outcome import Fate, Migration, Note, Person
+from ftpsd.migrating.migration import Fate, Migration, Note, Person
 
 _WIDTH: Final = 116
 # Text that YAML reads as the same text without quotes: a letter or slash first, and no word that means something else.

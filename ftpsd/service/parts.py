@@ -43,6 +43,7 @@ from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.jobs.job_runner import JobRunner
+from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
@@ -124,6 +125,7 @@ class Parts:
             self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
         )
         self.ledger.recorded = self.deliveries.poke
+        self.trees: TreesOfUsers | None = None
         self.lookout = Lookout(self.state, reactor, self.bus)
         self.deliveries.readers = lambda: self.lookout.reader
         self.jobs = JobRunner(self.state, self.bus, self.files, reactor)

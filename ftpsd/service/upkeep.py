@@ -21,6 +21,7 @@ from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
+from ftpsd.events.receipts.receipt_giving import age_all
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
@@ -115,6 +116,7 @@ class Upkeep:
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
+            every(SWEEP_INTERVAL, self._sweep_receipts)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
             every(ROOM_INTERVAL, self._room.look)
             self._room.watch()
@@ -197,7 +199,9 @@ class Upkeep:
         return told
 
     def _certificates(self) -> dict[str, float]:
-        return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+        found = {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+        signing = self._serving.loaded.signing_files
+        return found if signing is None else {**found, "receipts": signing.not_after.timestamp()}
 
     def _look_out(self) -> Deferred[None] | None:
         """Tell of files that have come or not, once the sinks are there that are to get it."""
@@ -302,6 +306,17 @@ class Upkeep:
         return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
+        )
+
+    def _sweep_receipts(self) -> Deferred[None] | None:
+        """Remove the receipts that are over."""
+        parts = self._serving.parts
+        if parts.trees is None or not parts.trees.getting_receipts():
+            return None
+        aging = age_all(parts.trees, parts.upkeep, parts.reactor.seconds())
+        return aging.addCallbacks(
+            lambda count: log.info("removed {count} old receipts", count=count) if count else None,
+            lambda failure: log.failure("the sweep of receipts failed", failure),
         )
 
     def _sweep_quarantine(self) -> Deferred[None]:

@@ -10,8 +10,8 @@ from typing import Final
 
 from ftpsd.migrating import numbers
 from ftpsd.migrating.account_lines import Account, read_accounts, read_names
+from ftpsd.migrating.migration import Migration, Person, shown
 from ftpsd.migrating.old_machine import MAX_FILES, MigrationError, OldMachine
-from ftpsd.migrating.outcome import Migration, Person, shown
 from ftpsd.migrating.servers.vsftpd_words import COMMANDS, DEFAULTS, LEFT, OF_OURSELVES
 from ftpsd.values.permission import ALL, Permission
 

@@ -25,6 +25,7 @@ OF_PARTS = {
     "ftpsd_event_queue_age_seconds",
     "ftpsd_event_dead_letters",
     "ftpsd_expectations",
+    "ftpsd_job_runs_total",
     "ftpsd_connection_rejects_total",
     "ftpsd_login_refusals_total",
 }

@@ -11,7 +11,7 @@ import click
 from ftpsd.cli.terminal import EXIT_WRONG, FILE, counted
 
 if TYPE_CHECKING:
-    from ftpsd.migrating.outcome import Migration
+    from ftpsd.migrating.migration import Migration
 
 FROM: Final = ("vsftpd",)
 _OPEN: Final = 0o644
@@ -67,7 +67,7 @@ def _write(file: Path, page: str, mode: int) -> None:
 
 
 def _summary(made: Migration) -> None:
-    from ftpsd.migrating.outcome import Fate
+    from ftpsd.migrating.migration import Fate
 
     told = ", ".join(f"{made.count(fate)} {fate}" for fate in Fate)
     off = sum(1 for person in made.people.values() if person.values.get("enabled") is False)
