@@ -365,6 +365,7 @@ class MemorySink:
         self.sha256: str | None = None
         self.conversion = None
         self.is_hidden = False
+        self.verdict = None
 
     def write(self, data: memoryview) -> None:
         """Add *data*."""

@@ -329,6 +329,7 @@ class FileStored(Event):
     sent_sha256: str | None = None
     signed_by: str | None = None
     hidden: bool | None = None
+    verdict: str | None = None  # of engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,3 +447,4 @@ class StorageFailed(Event):
     operation: str
     path: str | None = None
     reason: str | None = None
+    kind: str = "io"

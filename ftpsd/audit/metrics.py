@@ -10,7 +10,7 @@ Events arrive on the reactor thread; `audit_write_failed` may be called from any
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar, cast
 
 import twisted
@@ -20,22 +20,28 @@ from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disa
 from ftpsd.audit import events
 from ftpsd.audit.counting import Counters, Gauges, Histograms
 from ftpsd.audit.events import Event
-from ftpsd.audit.labels import COMMAND, NAME, Children, Readings
+from ftpsd.audit.labels import COMMAND, NAME, Children
 from ftpsd.audit.topics import job_events
 from ftpsd.audit.topics.accept_events import UploadRefused
 from ftpsd.audit.topics.encryption_events import FileDamaged
 from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
+from ftpsd.audit.watched import Watched
 from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
 
 # Commands answer in a tenth of a millisecond (NOOP) or when their transfer ends (RETR), hours later.
 COMMAND_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300, 3600)
-TRANSFER_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300, 1800, 7200, 28800)
+TRANSFER_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    *(60, 120, 300, 900, 1800, 3600, 7200, 28800),
+)
 # A resumed handshake takes under 1 ms of work; the rest is the way to the client and back. 30 s is the timeout.
 HANDSHAKE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Argon2id takes about 160 ms, a cached verification next to nothing.
 AUTH_SECONDS = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5, 15, 60)
 SCAN_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 300)
+# The kinds of `StorageFailed`.
+FAULTS = ("no-space", "io", "damaged", "read-only", "uncounted")
 VERDICTS = ("clean", "infected", "encrypted", "over-limit", "unavailable", "program")
 LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # Powers of eight: 512 B to 64 GiB.
@@ -44,11 +50,9 @@ TRANSFER_BYTES = tuple(8.0**power for power in range(3, 13))
 CODE_CLASSES = tuple(f"{first}xx" for first in range(10))
 
 EventT = TypeVar("EventT", bound=Event)
-# The answer of an owner that is asked for a gauge: a number for each label value.
-Reading = Callable[[], Mapping[str, float]]
 
 
-class Metrics:
+class Metrics(Watched):
     """
     A counter of events into *registry*; the object itself is the sink to subscribe.
 
@@ -60,7 +64,7 @@ class Metrics:
         # for the process; no other code in this process exposes metrics.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry
-        self._readings = Readings(registry)
+        super().__init__(registry)
         self._counters_of: dict[type[Event], Callable[[Event, float], None]] = {}
         self._audit_events = Children(self._counter("audit_events", "Events for the audit log.", "event"))
         # The library's own, because it is counted from any thread.
@@ -106,6 +110,10 @@ class Metrics:
         self._verdicts[verdict].inc()
         self._scan_seconds.observe(seconds)
 
+    def renewed(self, result: str) -> None:
+        """Count new certificates that were "taken", or "refused" as unfit."""
+        self._renewals[result].inc()
+
     def observe_lag(self, seconds: float) -> None:
         """Note that a reactor timer came *seconds* late."""
         self._lag.observe(seconds)
@@ -113,68 +121,6 @@ class Metrics:
     def audit_write_failed(self, count: int) -> None:
         """Count *count* audit lines that were lost; what `AuditBus` and `AuditLog` take as *failed*."""
         self._audit_failures.inc(count)
-
-    def watch_sessions(self, read: Reading) -> None:
-        """Read the open sessions by state ("login", "idle", "transfer") from *read*."""
-        self._readings.watch("ftpsd_sessions", "Open sessions.", "state", read)
-
-    def watch_passive_ports(self, read: Reading) -> None:
-        """Read the passive ports by state ("free", "reserved", "connected") from *read*."""
-        self._readings.watch("ftpsd_passive_ports", "Ports of the passive range.", "state", read)
-
-    def watch_worker_queues(self, read: Reading) -> None:
-        """Read how many calls wait in each worker pool from *read*."""
-        self._readings.watch("ftpsd_worker_queue_length", "Calls waiting for a worker.", "pool", read)
-
-    def watch_bans(self, read: Callable[[], int]) -> None:
-        """Read how many addresses, networks and users at an address are banned from *read*."""
-        self._readings.watch("ftpsd_bans", "Bans of now.", None, lambda: {"": read()})
-
-    def watch_state(self, read: Reading) -> None:
-        """Read whether the state file can be used ("usable", "broken") from *read*."""
-        self._readings.watch("ftpsd_state_file", "Processes by whether they can use the state file.", "state", read)
-
-    def watch_events(self, lengths: Reading, ages: Reading, dead: Reading) -> None:
-        """Read how many events each sink has not taken, how old the oldest is in seconds, how many were given up."""
-        watch = self._readings.watch
-        watch("ftpsd_event_queue_length", "Events that a sink has not taken.", "sink", lengths)
-        watch("ftpsd_event_queue_age_seconds", "Age of the oldest event that a sink has not taken.", "sink", ages)
-        watch("ftpsd_event_dead_letters", "Events that were given up for a sink.", "sink", dead)
-
-    def watch_expectations(self, read: Reading) -> None:
-        """Read how many windows of expectations are in which state ("waiting", "invalid", "missing") from *read*."""
-        self._readings.watch("ftpsd_expectations", "Windows in which files are to come.", "state", read)
-
-    def watch_jobs(self, running: Reading, successes: Reading) -> None:
-        """Read whether each job runs, and when it has last ended well as Unix time."""
-        self._readings.watch("ftpsd_job_running", "1 while the job runs.", "job", running)
-        name = "ftpsd_job_last_success_timestamp_seconds"
-        self._readings.watch(name, "When the job has last ended well.", "job", successes)
-
-    def watch_certificates(self, read: Reading) -> None:
-        """Read when each certificate, by its configured name (never its path), expires as Unix time from *read*."""
-        name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
-        self._readings.watch(name, "When the certificate expires.", "name", read)
-
-    def watch_pgp_keys(self, read: Reading) -> None:
-        """Read for how many days each OpenPGP key of the configuration can still be used from *read*."""
-        name = "ftpsd_pgp_key_days_to_expiry"
-        self._readings.watch(name, "Days until the OpenPGP key of a rule cannot be used; +Inf: for ever.", "key", read)
-
-    def watch_holds(self, read: Callable[[], int]) -> None:
-        """Read how many legal holds there are from *read*."""
-        self._readings.watch("ftpsd_legal_holds", "Legal holds in force.", None, lambda: {"": read()})
-
-    def watch_quarantine(self, files: Reading, size: Reading, most: Callable[[], float]) -> None:
-        """Read from *files* and *size* what is in the quarantine, and what waits hidden, by *place*; *most* fits in."""
-        watch, held = self._readings.watch, "Files that are refused, or wait for their verdict"
-        watch("ftpsd_quarantine_files", f"{held}.", "place", files)
-        watch("ftpsd_quarantine_bytes", f"{held}: bytes.", "place", size)
-        watch("ftpsd_quarantine_limit_bytes", "Bytes that fit into each place.", None, lambda: {"": most()})
-
-    def watch_data_keys(self, read: Reading) -> None:
-        """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
-        self._readings.watch("ftpsd_data_keys", "Keys of encrypted directories.", "state", read)
 
     def delivered(self, sink: str, result: str) -> None:
         """Count a delivery to *sink*: "taken", "failed" or "given-up"."""
@@ -225,6 +171,7 @@ class Metrics:
         )
         rejects = Children(self._counter("connection_rejects", "Control connections turned away.", "reason"))
         attempts = Children(self._counter("auth_attempts", "Logins tried.", "method", "result"))
+        refusals = Children(self._counter("login_refusals", "Logins refused, by reason.", "reason"))
         durations = Children(
             self._histogram("auth_duration_seconds", "Time to decide on a login.", AUTH_SECONDS, "method")
         )
@@ -239,6 +186,7 @@ class Metrics:
 
         def login_refused(event: events.LoginRefused, _seconds: float) -> None:
             attempts[event.method, "refused"].inc()
+            refusals[event.reason].inc()
             durations[event.method].observe(event.seconds)
 
         self._on(events.SessionOpened, lambda event, _seconds: connections[event.who.listener, "accepted"].inc())
@@ -327,6 +275,16 @@ class Metrics:
             self._verdicts[verdict].inc(0)
             refusals[verdict].inc(0)
         storage_errors = Children(self._counter("storage_errors", "Failures of the storage.", "operation"))
+        storage_faults = Children(self._counter("storage_faults", "Failures of the storage, by kind.", "kind"))
+        for kind in FAULTS:
+            storage_faults[kind].inc(0)
+        self._renewals = Children(self._counter("renewals", "New certificates, by what became of them.", "result"))
+        for outcome in ("taken", "refused"):
+            self._renewals[outcome].inc(0)
+
+        def storage_failed(event: events.StorageFailed, _seconds: float) -> None:
+            storage_errors[event.operation].inc()
+            storage_faults[event.kind].inc()
 
         self._on(events.TransferStarted, self._transfer_began)
         self._on(events.FileSent, lambda event, _seconds: self._transferred(Direction.DOWNLOAD, event))
@@ -334,10 +292,16 @@ class Metrics:
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
         self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
         self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
-        self._on(events.StorageFailed, lambda event, _seconds: storage_errors[event.operation].inc())
+        self._on(events.StorageFailed, storage_failed)
+
+    def expects(self, expectations: Iterable[str]) -> None:
+        """Begin to count the outcomes of each of *expectations*: rate() does not see a series that begins at one."""
+        for expectation in expectations:
+            for outcome in OUTCOMES:
+                self._outcomes[expectation, outcome].inc(0)
 
     def _add_expectations(self) -> None:
-        told = Children(
+        told = self._outcomes = Children(
             self._counter("expectation_outcomes", "Outcomes of expectations.", "expectation", "outcome"), form=NAME
         )
 

@@ -41,6 +41,7 @@ _GIVEN: Final = frozenset(
         "stored_encoding",
         "group",
         "accounts",
+        "receipts",
     }
 )
 _PROVING: Final = tuple(each.name for each in fields(UserRecord) if each.name not in _GIVEN)

@@ -43,7 +43,7 @@ from ftpsd.auth.credentials import (
 from ftpsd.config.users import UserRecord
 from ftpsd.values.login.hours import are_now
 from ftpsd.values.login.login_method import CERTIFICATE, PASSWORD, LoginMethod
-from ftpsd.values.login.second_factor import is_code, split
+from ftpsd.values.login.second_factor import SecondFactor, is_code, split
 from ftpsd.wire.address import client_of
 from ftpsd.workers import PoolBusy
 
@@ -53,18 +53,26 @@ class UsersChecker:
     """
     A checker of logins against *accounts*; *clock* is the reactor's, whose seconds are those since 1970.
 
-    *method* is that of users who have none of their own, and *splits* whether any user has a second factor.
+    *method* is that of users who have none of their own, and *splits* whether any user has a second factor. With
+    *needs_second_factor* everybody has to have one.
     """
 
     credentialInterfaces = (ILogin,)
 
     def __init__(
-        self, accounts: Accounts, clock: IReactorTime, method: LoginMethod = PASSWORD, *, splits: bool = False
+        self,
+        accounts: Accounts,
+        clock: IReactorTime,
+        method: LoginMethod = PASSWORD,
+        *,
+        splits: bool = False,
+        needs_second_factor: bool = False,
     ) -> None:
         self._accounts = accounts
         self._clock = clock
         self._method = method
         self._splits = splits
+        self._needs_second_factor = needs_second_factor
 
     # twisted.cred types an avatar's id as bytes, and hands whatever the checker returns to the realm.
     def requestAvatarId(self, credentials: Login) -> Deferred[UserRecord | WithCode]:  # type: ignore[override]
@@ -85,6 +93,9 @@ class UsersChecker:
             user, refusal = None, found.reason
         else:
             user = found
+            if user is not None and user.second_factor is None and self._needs_second_factor:
+                # One that is not enrolled: it lets nobody in.
+                user = replace(user, second_factor=SecondFactor())
             refusal = Refusal.UNKNOWN_USER if user is None else why_kept_out(user, login.peer, seconds)
         method = self._method if user is None else method_of(user, self._method)
         if refusal is None and user is not None:

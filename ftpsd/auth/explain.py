@@ -77,6 +77,9 @@ def _reason(tree: Mount | UserRecord, rules: Rules, path: VirtualPath) -> str:
     if rules.decided_by is None:
         return f"{source}: none of {len(tree.rules)} rules matches {path}, so nothing is allowed"
     rule = rules.decided_by
+    receipts = tree.receipts if isinstance(tree, UserRecord) else None
+    if receipts is not None and rule == receipts.rule:
+        return f"{where}, receipts: they are the server's, and decide about {path}: {written(rule)}"
     # The first of several that are equal is the one that decides.
     number = tree.rules.index(rule) + 1
     return f"{source}, rule {number} of {len(tree.rules)} decides about {path}: {written(rule)}"

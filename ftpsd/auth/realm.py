@@ -208,6 +208,24 @@ class Realm:
         """
         return self._open(user, is_guarded=False)
 
+    def open_own_part(self, user: UserRecord) -> Storage:
+        """
+        Open the home of *user* for files that the server itself puts there, such as receipts.
+
+        Jail, encryption and legal holds hold. The user's rights, accept rules and the limits of the quota do not; what
+        comes is counted. Blocks. Raises: StorageError.
+        """
+        uploads = replace(self._policy(user, user), atomic=True, watch=(), gate=OPEN)
+        jail = LocalJail.open(
+            user.home,
+            uploads=uploads,
+            owner=f"{self._owner(user)}\nserver",
+            symlinks=self._symlinks,
+            ledger=self._ledger(user.home),
+            content=self._contents.of(user.encryption, user.home),
+        )
+        return _recoded(jail, user)
+
     def _open(self, user: UserRecord, *, is_guarded: bool = True) -> Storage:
         """Open everything or, where that fails, nothing. Errors of mounts carry the path of the mount."""
         with ExitStack() as opened:

@@ -35,6 +35,8 @@ def events() -> None:
     """Look at the events that are kept, and at their deliveries; have some delivered again, or never."""
 
 
+# The sink that gives receipts (events/receipts/receipt_giving.py).
+RECEIPTS = "receipts.signed"
 sink_option = click.option("--sink", metavar="NAME", help="This sink alone.")
 
 
@@ -139,6 +141,8 @@ def ledger(path: Path) -> Iterator[tuple[Connection, Config]]:
 def _sinks(config: Config, name: str | None) -> list[str]:
     assert config.events is not None
     names = [sink.name for sink in config.events.sinks]
+    if config.receipts is not None:
+        names.append(RECEIPTS)
     if name is not None and name not in names:
         raise click.UsageError(f"There is no sink {name}; the sinks are {', '.join(names) or 'none'}.")
     return names if name is None else [name]

@@ -34,6 +34,7 @@ from ftpsd.cli.manual import completion, manual
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
+from ftpsd.cli.plan_command import plan
 from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
@@ -102,7 +103,7 @@ for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
 AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
-for command in (user, access, audit, completion, manual, *AT_WORK, *OF_CONTENT):
+for command in (user, access, audit, completion, manual, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
@@ -278,6 +279,7 @@ def print_password_hash(password_stdin: bool, is_raw: bool) -> None:
 @click.option("--metrics-port", type=click.IntRange(0, 65535), default=9121, show_default=True, help="Prometheus.")
 @click.option("--user", default="demo", show_default=True, help="Who may log in.")
 @click.option("--password", metavar="PW", help="Else a random one, which is printed.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Also here, for clients of other machines.")
 def demo(
     directory: Path | None,
     port: int,
@@ -286,9 +288,11 @@ def demo(
     metrics_port: int,
     user: str,
     password: str | None,
+    listen: tuple[str, ...],
 ) -> None:
     """Serve a directory on this machine at once, with certificates of its own, and print the lines to try it."""
     from ftpsd.config.units import parse_ports
+    from ftpsd.demo.demonstration import Wishes
 
     try:
         ports = str(parse_ports(passive_ports))
@@ -296,4 +300,4 @@ def demo(
         raise click.BadParameter(f"{error}.", param_hint="--passive-ports") from None
     from ftpsd.demo.demonstration import demo as run
 
-    sys.exit(run(directory, port, implicit_port, ports, metrics_port, user, password))
+    sys.exit(run(directory, Wishes(port, implicit_port, ports, metrics_port, user, password, listen)))

@@ -191,8 +191,8 @@ def _stored_event(session: Session, sink: Sink) -> MakeEvent:
         sha256 = sink.sha256 if result is Result.COMPLETE else None
         path = str(sink.path)
         stored = FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
-        if sink.is_hidden and result is Result.COMPLETE:
-            stored = replace(stored, hidden=True)
+        if result is Result.COMPLETE:
+            stored = replace(stored, hidden=sink.is_hidden or None, verdict=sink.verdict)
         if (sent := sink.conversion) is None:
             return stored
         return replace(stored, sent_path=str(sent.sent_as), sent_sha256=sent.sha256, signed_by=sent.signer)

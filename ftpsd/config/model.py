@@ -54,6 +54,7 @@ from ftpsd.config.fields import (
 )
 from ftpsd.config.keeping_rules import Fingerprint, KeyId, NonEmptyText, Patterns, Percent
 from ftpsd.config.parsing.document import ConfigError, Document, Key, Severity
+from ftpsd.config.receipts.receipt_sections import ReceiptSigning
 from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM, Order
 from ftpsd.config.units import PortRange
 from ftpsd.config.virtual_hosts import HostName, SpokenNames
@@ -136,6 +137,7 @@ class VirtualHost(Section):
     also: tuple[FurtherPair, ...] = ()
     client_certificates: ClientCertificates | None = None
     authentication: LoginMethod | None = None
+    second_factor: Literal["required"] | None = None
     banner: Banner | None = None
 
 
@@ -263,8 +265,9 @@ class Audit(Section):
 
 
 class SecondFactorMemory(Section):
-    """How second factors are remembered, in seconds; 0: never."""
+    """Whether every user needs a second factor, and for how many seconds one is remembered; 0: never."""
 
+    required: Switch = False
     remember: DurationOrZero = 900.0
 
 
@@ -335,6 +338,7 @@ class Config(Section):
     state: FilePath | None = Path("/var/lib/ftpsd/state.db")
     events: Events | None = None
     expectations: tuple[Expectation, ...] = ()
+    receipts: ReceiptSigning | None = None
     workflows: tuple[Workflow, ...] = ()
     mail: Mail | None = None
     partners: tuple[Partner, ...] = ()
@@ -371,6 +375,12 @@ class Config(Section):
         if self._document is None:
             return ConfigError("", 0, 0, ".".join(map(str, key)), message, severity)
         return self._document.error(key, message, severity)
+
+
+def needs_second_factor(config: Config, host: Config | VirtualHost) -> bool:
+    """Return whether every user of *host*, the whole of *config* for the default one, needs a second factor."""
+    is_own = isinstance(host, VirtualHost) and host.second_factor is not None
+    return config.second_factor.required or is_own
 
 
 EMPTY_MEANS_DEFAULT: Final = (

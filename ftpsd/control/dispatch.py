@@ -148,7 +148,8 @@ async def respond(session: Session, command: Command | None, line: CommandLine) 
         path = None if error.path is None else str(error.path)
         # The files of a session that has ended are closed: a call that still asks for them finds no broken disk.
         if error.kind in SERVER_FAULTS and command is not None and not session.is_gone:
-            session.publish(StorageFailed(session.who, command.verb, path, str(error)))
+            kind = error.kind.name.lower().replace("_", "-")
+            session.publish(StorageFailed(session.who, command.verb, path, str(error), kind))
         elif error.kind is Kind.QUOTA and command is not None:
             session.publish(QuotaExceeded(session.who, command.verb, path))
         elif isinstance(error, Refusal) and command is not None:

@@ -1,15 +1,16 @@
 """
 A certificate authority of one's own, for demonstrations and tests: its certificate, and a server certificate it signed.
 
-The authority can sign for localhost and the loopback addresses only (name constraints, RFC 5280, 4.2.1.10), so
-trusting it risks nothing beyond this machine. Private keys are written to files that no other user could read at any
-moment.
+The authority can sign for localhost, the loopback addresses, and those that it was made for, and for nothing else
+(name constraints, RFC 5280, 4.2.1.10), so trusting it risks nothing beyond this machine. Private keys are written to
+files that no other user could read at any moment.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -49,9 +50,12 @@ class Demonstration:
     private_key: Path
 
 
-def create(directory: Path, *, now: datetime | None = None) -> Demonstration:
+def create(directory: Path, *, addresses: Sequence[str] = (), now: datetime | None = None) -> Demonstration:
     """
     Make an authority and a server certificate in *directory*, or keep those that are there and valid for a day or more.
+
+    They are for localhost and further *addresses* of this machine; an authority of before that cannot sign for these is
+    replaced.
 
     Raises:
         OSError: the directory cannot be written.
@@ -61,11 +65,12 @@ def create(directory: Path, *, now: datetime | None = None) -> Demonstration:
     files = Demonstration(directory / "ca.pem", directory / "server.pem", directory / "server-key.pem")
     authority_key = directory / "ca-key.pem"
     authority = _load(files.authority, authority_key, now)
-    if authority is None:
-        authority = _make_authority(files.authority, authority_key, now)
+    if authority is None or not _can_sign(authority, addresses):
+        authority = _make_authority(files.authority, authority_key, addresses, now)
     server = _load(files.certificate, files.private_key, now)
-    if server is None or not _is_signed(server, authority) or authority.chain[0] not in server.chain:
-        _make_server(files, authority, now)
+    is_good = server is not None and _is_signed(server, authority) and authority.chain[0] in server.chain
+    if server is None or not is_good or not set(addresses) <= set(server.names):
+        _make_server(files, authority, addresses, now)
     return files
 
 
@@ -86,13 +91,20 @@ def _is_signed(server: CertificatePair, authority: CertificatePair) -> bool:
     return True
 
 
-def _make_authority(certificate: Path, private_key: Path, now: datetime) -> CertificatePair:
+def _can_sign(authority: CertificatePair, addresses: Sequence[str]) -> bool:
+    """Return whether the constraints of *authority* let it sign for *addresses*."""
+    constraints = authority.chain[0].extensions.get_extension_for_class(x509.NameConstraints).value
+    allowed = {name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.IPAddress)}
+    return {ip_network(address) for address in addresses} <= allowed
+
+
+def _make_authority(certificate: Path, private_key: Path, addresses: Sequence[str], now: datetime) -> CertificatePair:
     key = ec.generate_private_key(ec.SECP256R1())
     # The serial number in the name keeps an authority made later apart from one a client may still trust.
     serial = x509.random_serial_number()
     name = _name(f"ftpsd demonstration authority {serial % 0x10000:04x}")
     constraints = x509.NameConstraints(
-        [x509.DNSName(HOST), *(x509.IPAddress(ip_network(address)) for address in ADDRESSES)], None
+        [x509.DNSName(HOST), *(x509.IPAddress(ip_network(address)) for address in (*ADDRESSES, *addresses))], None
     )
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     built = (
@@ -108,11 +120,11 @@ def _make_authority(certificate: Path, private_key: Path, now: datetime) -> Cert
     return CertificatePair.load(certificate, private_key, now=now)
 
 
-def _make_server(files: Demonstration, authority: CertificatePair, now: datetime) -> None:
+def _make_server(files: Demonstration, authority: CertificatePair, addresses: Sequence[str], now: datetime) -> None:
     issuer = authority.chain[0]
     assert isinstance(authority.key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(HOST), *(x509.IPAddress(ip_address(address)) for address in ADDRESSES)]
+    names = [x509.DNSName(HOST), *(x509.IPAddress(ip_address(address)) for address in (*ADDRESSES, *addresses))]
     signer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
         issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     )

@@ -1,7 +1,8 @@
 """
 The demonstration: everything a first look at the server needs, in one directory, and the lines to paste.
 
-It writes an ordinary ftpsd.yaml and users.yaml, with certificates of its own, for clients of this machine only. A
+It writes an ordinary ftpsd.yaml and users.yaml, with certificates of its own, for clients of this machine only, unless
+it is to listen on a further address. A
 directory that is given stays, and its certificates, users and files serve the next time too; ftpsd.yaml is written
 anew, because it says what the command line said. Files that the demonstration did not write are never replaced, and
 a directory that others can write to is not taken (`ours.py`). The terminal has lines for people (`pasting.py` at the
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 from ftpsd import start
@@ -47,6 +49,23 @@ PARCEL = "This file was uploaded.\n"
 
 class DemoProblem(Exception):
     """A reason not to start, in a sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """
+    The choices of who starts a demonstration; a port of 0 means any that is free, *password* None a random one.
+
+    *listen* are further addresses of this machine, for clients of other machines.
+    """
+
+    port: int = 2121
+    implicit_port: int = 2990
+    passive_ports: str = "3000-3050"
+    metrics_port: int = 9121
+    user: str = "demo"
+    password: str | None = None
+    listen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +96,12 @@ class Demo:
         return self.directory / "hello.txt"
 
 
-def demo(
-    directory: Path | None,
-    port: int,
-    implicit_port: int,
-    passive_ports: str,
-    metrics_port: int,
-    user: str,
-    password: str | None,
-    serve: Callable[[Path], int] | None = None,
-) -> int:
-    """
-    Set up a demonstration in *directory* (None: a temporary one), print how to use it, serve it; return the exit code.
-
-    A port of 0 means any that is free.
-    """
+def demo(directory: Path | None, wishes: Wishes, serve: Callable[[Path], int] | None = None) -> int:
+    """Set up a demonstration in *directory* (None: a temporary one), tell how to use it, serve; return the code."""
     serve = serve or partial(start.serve, watch=Telling(partial(print, flush=True)))
     with _state(directory) as state:
         try:
-            ready = prepare(state, port, implicit_port, passive_ports, metrics_port, user, password)
+            ready = prepare(state, wishes)
         except (DemoProblem, NotOurs) as problem:
             print(problem, file=sys.stderr)
             return daemon.EXIT_BAD_CONFIGURATION
@@ -118,15 +124,7 @@ def _state(directory: Path | None) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def prepare(
-    directory: Path,
-    port: int,
-    implicit_port: int,
-    passive_ports: str,
-    metrics_port: int,
-    user: str,
-    password: str | None,
-) -> Demo:
+def prepare(directory: Path, wishes: Wishes) -> Demo:
     """
     Write what is missing into *directory* and find the ports.
 
@@ -135,27 +133,32 @@ def prepare(
         NotOurs: the directory, or a file in it, is another user's.
         OSError: the directory cannot be written.
     """
-    _check_login(user, password)
+    _check_login(wishes.user, wishes.password)
+    for address in wishes.listen:
+        _check_address(address)
     own_folder(directory)
     for name in FILES:
         require_own_file(directory / name)
     for name in ("ftpsd.yaml", "users.yaml"):
         _refuse_foreign(directory / name)
-    addresses = (IPV4, IPV6) if _has_ipv6() else (IPV4,)
-    ports = _free_port(addresses, port, "--port"), _free_port(addresses, implicit_port, "--implicit-port")
-    metrics_port = _free_port((IPV4,), metrics_port, "--metrics-port")
+    addresses = (IPV4, IPV6, *wishes.listen) if _has_ipv6() else (IPV4, *wishes.listen)
+    ports = (
+        _free_port(addresses, wishes.port, "--port"),
+        _free_port(addresses, wishes.implicit_port, "--implicit-port"),
+    )
+    metrics_port = _free_port((IPV4,), wishes.metrics_port, "--metrics-port")
     own_subfolder(directory / "tls")
     for entry in os.listdir(directory / "tls"):
         require_own_file(directory / "tls" / entry)
-    files = authority.create(directory / "tls")
+    files = authority.create(directory / "tls", addresses=wishes.listen)
     pair = CertificatePair.load(files.certificate, files.private_key)
     home = directory / "home"
     if own_subfolder(home):
         write(home / "welcome.txt", WELCOME)
-    password = _settle_password(directory / "users.yaml", user, password)
-    ready = Demo(directory, addresses, *ports, metrics_port, user, password, files.authority, pair.fingerprint)
+    password = _settle_password(directory / "users.yaml", wishes.user, wishes.password)
+    ready = Demo(directory, addresses, *ports, metrics_port, wishes.user, password, files.authority, pair.fingerprint)
     write(ready.parcel, PARCEL)
-    write(ready.config, _config_text(ready, passive_ports))
+    write(ready.config, _config_text(ready, wishes.passive_ports))
     return ready
 
 
@@ -233,6 +236,15 @@ def _check_login(user: str, password: str | None) -> None:
         raise DemoProblem("--user: a name with : or , cannot be given to curl and lftp on a command line")
     if password is not None and not (password and password.isprintable()):
         raise DemoProblem("--password: a password is at least one character, and all of them can be printed")
+
+
+def _check_address(address: str) -> None:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        raise DemoProblem(f"--listen: {address} is no IP address of this machine; `ip address` shows them") from None
+    if found.is_unspecified or found.is_loopback or found.is_multicast:
+        raise DemoProblem(f"--listen: name one address of this machine, for its certificate; {address} is none")
 
 
 def _refuse_foreign(path: Path) -> None:

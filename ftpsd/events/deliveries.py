@@ -21,6 +21,7 @@ from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.topics.ledger_events import EventsRemoved
 from ftpsd.config.automation.event_sinks import Events, EventSink, Pacing
 from ftpsd.config.automation.sink_files import SinkFiles
+from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
@@ -28,6 +29,8 @@ from ftpsd.events.broker_sink import BrokerSink
 from ftpsd.events.delivery import Delivery, Receiver
 from ftpsd.events.json_lines import JSONLines
 from ftpsd.events.program_sink import Program
+from ftpsd.events.receipts import receipt_giving
+from ftpsd.events.receipts.receipt_giving import Homes
 from ftpsd.events.record_tables import Record, last_number
 from ftpsd.events.sole_turn import SoleTurn
 from ftpsd.events.workflows import runs
@@ -88,6 +91,7 @@ class Deliveries:
         """Returns the names of others that have a cursor, before which no event may go."""
         self._settings: Events | None = None
         self._workflows = Workflows()
+        self._receipts: tuple[SigningFiles, Homes] | None = None
         self._courses: dict[str, Course] = {}
         self._each: dict[str, Delivery] = {}
         self._turn = SoleTurn(store.path)
@@ -99,9 +103,20 @@ class Deliveries:
         self._last = 0
         self._generation = store.generation
 
-    def use(self, settings: Events | None, files: Mapping[str, SinkFiles], workflows: Workflows = NO_WORKFLOWS) -> None:
-        """Follow *settings* and *workflows* from now on; *files* are those that they name."""
+    def use(
+        self,
+        settings: Events | None,
+        files: Mapping[str, SinkFiles],
+        workflows: Workflows = NO_WORKFLOWS,
+        receipts: tuple[SigningFiles, Homes] | None = None,
+    ) -> None:
+        """
+        Follow *settings* and *workflows* from now on; *files* are those that they name.
+
+        *receipts* are signed with the first and put into the second; None: there are none.
+        """
         before, self._settings, self._workflows = self._courses, settings, workflows
+        self._receipts = receipts
         self._courses = {} if settings is None else {each.pacing.name: each for each in self._planned(files)}
         if self._has_turn:
             self._follow(before)
@@ -140,6 +155,9 @@ class Deliveries:
             made_of = workflow, workflows.mail, workflows.key_home, workflows.partners, files_of(workflow, files)
             make = partial(make_workflow, workflow, workflows, files, self._means, self._trees)
             yield Course(Pace.of(workflow), made_of, make, Conditions(workflow), is_one_system=False)
+        if self._receipts is not None:
+            files_of_receipts, wants = self._receipts[0], receipt_giving.is_transfer
+            yield Course(receipt_giving.Pace(), files_of_receipts, self._receipts_made, wants, is_one_system=False)
 
     def _trees(self) -> Trees:
         """Return the trees of users as they are configured now."""
@@ -298,6 +316,16 @@ class Deliveries:
 
         self._store.run(tables.prune, sinks, before, settings.most).addCallback(pruned).addErrback(_told)
         self._store.run(runs.prune, before, tables.MOST_PRUNED).addErrback(_told)
+
+    def _receipts_made(self) -> Receiver:
+        assert self._receipts is not None, "planned where they are signed alone"
+        call = self._reactor.callFromThread
+        return receipt_giving.Receipts(self._receipts[0], self._homes, self._reactor.seconds, call)
+
+    def _homes(self) -> Homes:
+        """Return the homes of users as they are configured now."""
+        assert self._receipts is not None, "a sink without signer is stopped"
+        return self._receipts[1]
 
     def _receiver(self, sink: EventSink, files: SinkFiles) -> Receiver:
         call = self._reactor.callFromThread

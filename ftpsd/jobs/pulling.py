@@ -97,7 +97,7 @@ async def _fetch(attempt: Attempt, path: str, file: RemoteFile, target: VirtualP
 
         def event(sha256: str | None) -> FileStored:
             seconds = attempt.clock.seconds() - started
-            return FileStored(tree.who, str(target), file.size, seconds, offset, Result.COMPLETE, None, sha256)
+            return FileStored(tree.who, str(sink.path), file.size, seconds, offset, Result.COMPLETE, None, sha256)
 
         async def before(trace: Trace) -> None:
             await attempt.know(path, file.mark, PUBLISHING, **_kept(trace))
@@ -111,7 +111,7 @@ async def _fetch(attempt: Attempt, path: str, file: RemoteFile, target: VirtualP
         raise
     await attempt.know(path, file.mark, PUBLISHED)
     progress.bytes += file.size
-    told = FilePulled(tree.who, attempt.job.name, moving.partner, path, str(target), file.size, offset, sink.sha256)
+    told = FilePulled(tree.who, attempt.job.name, moving.partner, path, str(sink.path), file.size, offset, sink.sha256)
     attempt.bus.publish(told)
 
 

@@ -195,7 +195,7 @@ class Supervisor:
         self._recall_bans().addCallback(lambda _: self._fill_all())
         every(ANSWER, self.rounds.ask, now=False)
         every(OVER_INTERVAL, self.penalties.end_over, now=False)
-        every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers).look, now=False)
+        every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers, self.metrics.renewed).look, now=False)
 
     def _recall_bans(self) -> Deferred[None]:
         """Take over the bans of the state file, which is then left to the processes."""

@@ -129,6 +129,12 @@ class AcceptGate:
         verdicts = [each.verdict for each in watchers if isinstance(each, Scan) and each.verdict is not None]
         return to_note(sha256, (judged(verdict, now) for verdict in verdicts if verdict.signatures))
 
+    def verdict(self, watchers: Sequence[Watcher], /) -> str | None:
+        """See `Gate.verdict`: the words of all engines, each once, which on a file that is taken are mostly `clean`."""
+        verdicts = [each.verdict for each in watchers if isinstance(each, Scan)]
+        words = dict.fromkeys(verdict.word.value for verdict in verdicts if verdict is not None)
+        return ", ".join(words) or None
+
     def engines_for(self, real: VirtualPath) -> list[EngineAddress]:
         """Return the engines that have to take the file which lies at *real*, each once."""
         found = (address for rule in self._holding(real, real) for address in rule.scan)

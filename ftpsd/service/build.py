@@ -14,7 +14,7 @@ from ftpsd.auth.certified.pinning import EnrollingChecker
 from ftpsd.auth.checker import UsersChecker, has_second_factors
 from ftpsd.auth.realm import Pgp, Quotas, Realm
 from ftpsd.auth.sources.assembly import Assembly
-from ftpsd.config.model import PGP, Config, VirtualHost
+from ftpsd.config.model import PGP, Config, VirtualHost, needs_second_factor
 from ftpsd.config.users import Users
 from ftpsd.control.state.hosts import Host, Hosts, Named
 from ftpsd.control.state.runtime import Runtime
@@ -33,6 +33,7 @@ from ftpsd.service.building.vaults import make_vault
 from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
+from ftpsd.service.share import Duty
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.sealing.trees import Contents
@@ -66,10 +67,14 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     parts.ledger.use(config.events)
     parts.jobs.use(config.jobs, job_means(loaded, hosts, parts.reactor, parts.path))
     keys = None if config.key_home is None else KeyHome(config.key_home)
+    parts.trees = TreesOfUsers(hosts, realms)
     partners = {each.name: (each, loaded.partner_files[each.name]) for each in config.partners}
-    workflows = Workflows(config.workflows, config.mail, keys, TreesOfUsers(hosts, realms), partners)
-    parts.deliveries.use(config.events, loaded.sink_files, workflows)
+    workflows = Workflows(config.workflows, config.mail, keys, parts.trees, partners)
+    receipts = None if loaded.signing_files is None else (loaded.signing_files, parts.trees)
+    parts.deliveries.use(config.events, loaded.sink_files, workflows, receipts)
     parts.lookout.use(config.expectations)
+    if Duty.DELIVER in parts.duties:
+        parts.metrics.expects(each.name for each in config.expectations)
     return Runtime(
         config=config,
         shared=parts.shared,
@@ -155,7 +160,8 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
         # An endpoint may answer with a user who has one.
         added = any(entry.second_factor is not None for entry in users.from_sources.values())
         splits = added or has_second_factors(users.users.values()) or "http" in section.accounts
-        checker = UsersChecker(accounts, parts.reactor, method, splits=splits)
+        needs = needs_second_factor(config, section)
+        checker = UsersChecker(accounts, parts.reactor, method, splits=splits, needs_second_factor=needs)
         enrolments = parts.enrolments(name)
         portal = Portal(realm, [EnrollingChecker(checker, enrolments)])
         return Host(name, banner, accounts, portal, certificate, method, clients, enrolments)

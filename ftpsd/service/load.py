@@ -13,6 +13,7 @@ from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
 from ftpsd.config.parsing.uncollected import uncollected
+from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.config.sources.source_files import SourceFiles
 from ftpsd.config.users import UserRecord, Users
 from ftpsd.service.building.pairs import Certificates
@@ -38,6 +39,7 @@ class Loaded:
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
     partner_files: Mapping[str, PartnerFiles] = field(default_factory=dict)
+    signing_files: SigningFiles | None = None
 
     def known(self) -> list[UserRecord]:
         """Return the users of all hosts that are known without asking a remote source: those of the files."""
@@ -82,4 +84,5 @@ def _load(path: Path) -> Loaded:
     warnings = tuple(complaint for complaint in found if complaint.severity == "warning")
     users, *others = (each.without_file() for each in (findings.users, *hosts))
     files = findings.source_files, findings.sink_files, findings.evidence_files, findings.master_keys
-    return Loaded(config, users, certificates, warnings, tuple(others), *files, findings.partner_files)
+    more = findings.partner_files, findings.signing_files
+    return Loaded(config, users, certificates, warnings, tuple(others), *files, *more)

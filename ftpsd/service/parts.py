@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,14 @@ from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Shared
+from ftpsd.control.state.session import Session
 from ftpsd.data.ports import PassivePorts
 from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.event_ledger import Ledger
 from ftpsd.jobs.job_runner import JobRunner
+from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.changing.rehashing import Rehashing
 from ftpsd.service.listeners import PassiveListeners
 from ftpsd.service.outside.log_set import LogSet
@@ -122,6 +125,7 @@ class Parts:
             self.state, reactor, self.lookup, self.bus.publish, self.metrics.delivered, self.metrics.stepped
         )
         self.ledger.recorded = self.deliveries.poke
+        self.trees: TreesOfUsers | None = None
         self.lookout = Lookout(self.state, reactor, self.bus)
         self.deliveries.readers = lambda: self.lookout.reader
         self.jobs = JobRunner(self.state, self.bus, self.files, reactor)
@@ -238,7 +242,14 @@ class Parts:
 
         if Duty.TELL in self.duties:
             self.metrics.watch_bans(self.penalties.count)
+
+        def by_tls() -> dict[str, float]:
+            return dict(Counter(tls_of(pi.session) for pi in self.sessions))
+
         self.metrics.watch_sessions(sessions)
+        self.metrics.watch_kinds_of_sessions(
+            by_tls, lambda: dict(Counter(pi.session.host.name or "default" for pi in self.sessions))
+        )
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
             lambda: (
@@ -252,6 +263,12 @@ class Parts:
             self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
+
+
+def tls_of(session: Session) -> str:
+    """Return the version of TLS on the control connection, "none" in clear or before it is there."""
+    facts = None if session.tls is None else session.tls.control_facts
+    return "none" if facts is None else facts.version
 
 
 def _of_sessions(sink: Sink) -> Sink:

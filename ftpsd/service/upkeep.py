@@ -21,6 +21,7 @@ from ftpsd.audit.topics.accept_events import QuarantinePurged
 from ftpsd.control.gate.eviction import LOOK, evict
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
+from ftpsd.events.receipts.receipt_giving import age_all
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
@@ -33,6 +34,7 @@ from ftpsd.service.hiding.quarantine_room import LOOK as ROOM_INTERVAL
 from ftpsd.service.hiding.quarantine_room import QuarantineRoom
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
+from ftpsd.service.outside.home_room import free_bytes, limits_of
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.retaining.sweeping import Retaining
 from ftpsd.service.serving import Serving
@@ -48,8 +50,9 @@ SWEEP_INTERVAL = 3600.0
 OVER_INTERVAL = 5.0
 # Hours are written in minutes.
 HOURS_INTERVAL = 30.0
-# Keys expire by the day.
+# Keys expire by the day, and disks fill by the hour.
 KEYS_INTERVAL = 600.0
+HOMES_INTERVAL = 300.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 10.0
 
@@ -72,6 +75,7 @@ class Upkeep:
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
+        self._home_room: dict[str, float] = {}
         self._holds = 0
         self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
@@ -97,18 +101,22 @@ class Upkeep:
             every(STATE_INTERVAL, self._settle)
             every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
-            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files).look)
+            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files, parts.metrics.renewed).look)
         if Duty.SWEEP in parts.duties:
             every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._sweep)
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
+            parts.metrics.watch_limits(lambda: limits_of(self._serving.loaded.config))
+            parts.metrics.watch_room(lambda: self._home_room)
+            every(HOMES_INTERVAL, self._look_at_room)
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
             parts.metrics.watch_data_keys(lambda: self._data_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, self._sweep_quarantine)
+            every(SWEEP_INTERVAL, self._sweep_receipts)
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
             every(ROOM_INTERVAL, self._room.look)
             self._room.watch()
@@ -191,7 +199,9 @@ class Upkeep:
         return told
 
     def _certificates(self) -> dict[str, float]:
-        return {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+        found = {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
+        signing = self._serving.loaded.signing_files
+        return found if signing is None else {**found, "receipts": signing.not_after.timestamp()}
 
     def _look_out(self) -> Deferred[None] | None:
         """Tell of files that have come or not, once the sinks are there that are to get it."""
@@ -251,6 +261,16 @@ class Upkeep:
         looking = self._serving.parts.upkeep.run(self._serving.parts.holdings.in_force.now)
         return looking.addCallbacks(counted, lambda _: None)
 
+    def _look_at_room(self) -> Deferred[None]:
+        """Find out how much room the file systems of homes have; a network one may take its time, and not ours."""
+
+        def looked(room: dict[str, float]) -> None:
+            self._home_room = room
+
+        homes = {user.home for user in self._serving.runtime.hosts.known()}
+        looking = self._serving.parts.upkeep.run(free_bytes, homes)
+        return looking.addCallbacks(looked, lambda failure: log.failure("homes cannot be looked at", failure))
+
     def _tend_data_keys(self) -> Deferred[None] | None:
         """Keep both directories of data keys alike."""
         section = self._serving.loaded.config.encryption
@@ -286,6 +306,17 @@ class Upkeep:
         return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(
             lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
             lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
+        )
+
+    def _sweep_receipts(self) -> Deferred[None] | None:
+        """Remove the receipts that are over."""
+        parts = self._serving.parts
+        if parts.trees is None or not parts.trees.getting_receipts():
+            return None
+        aging = age_all(parts.trees, parts.upkeep, parts.reactor.seconds())
+        return aging.addCallbacks(
+            lambda count: log.info("removed {count} old receipts", count=count) if count else None,
+            lambda failure: log.failure("the sweep of receipts failed", failure),
         )
 
     def _sweep_quarantine(self) -> Deferred[None]:

@@ -268,6 +268,10 @@ class Sink(Protocol):
         """What is done with the bytes; None: they are stored as they come."""
 
     @property
+    def verdict(self) -> str | None:
+        """The word of the engines that have judged the bytes, known when prepare() has returned True; None for none."""
+
+    @property
     def is_hidden(self) -> bool:
         """Whether commit() leaves it invisible, to get its name when it has been judged."""
 

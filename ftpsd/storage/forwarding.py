@@ -218,6 +218,11 @@ class ForwardingSink:
         if self.conversion is not None:
             self.conversion.sent_as = storage.outward(self.conversion.sent_as)
 
+    @property
+    def verdict(self) -> str | None:
+        """The word of those who have judged it."""
+        return self._inner.verdict
+
     def write(self, data: memoryview) -> bool | None:
         """Write all of *data*."""
         with self._storage.respelt():

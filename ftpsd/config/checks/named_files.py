@@ -40,6 +40,7 @@ from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
+from ftpsd.config.receipts.receipt_files import SigningFiles, look_at_receipts, read_signing_files, signing_secrets
 from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files, secret_files
 from ftpsd.config.users import Users, load_users
 from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
@@ -65,6 +66,7 @@ class Findings:
     evidence_files: EvidenceFiles = field(default_factory=EvidenceFiles)
     master_keys: MasterKeys = field(default_factory=MasterKeys)
     partner_files: Mapping[str, PartnerFiles] = field(default_factory=dict)
+    signing_files: SigningFiles | None = None
 
     @property
     def everybody(self) -> list[Users]:
@@ -116,13 +118,16 @@ def examine(config: Config, trusted: frozenset[int] | None = None, unit: Unit | 
     own += [*unreadable, *look_at_sources(config, orders), *missing, *unread, *not_read]
     for look in (look_at_events, look_at_workflows):
         own += look(config, trusted_owners() if trusted is None else trusted)
+    signing_files, unsigned = read_signing_files(config)
+    own += unsigned
+    theirs += look_at_receipts(config, [users for users in files.values() if users is not None])
     own += look_at_expectations(config, files[config.users], hosts)
     master_keys, unusable = fetch_master_keys(config)
     own += unusable
     theirs += look_at_role_rules(config, [users for users in files.values() if users is not None])
     theirs += look_at_people(config, [users for users in files.values() if users is not None])
     found = (*in_order(own), *by_file(theirs))
-    files_read = source_files, sink_files, evidence_files, master_keys, partner_files
+    files_read = source_files, sink_files, evidence_files, master_keys, partner_files, signing_files
     return Findings(found, files[config.users], frozenset(of_one_user), hosts, *files_read)
 
 
@@ -175,6 +180,7 @@ def _secrets(config: Config) -> list[Path]:
             *secret_files(config),
             *evidence_secrets(config),
             *partner_secrets(config),
+            *signing_secrets(config),
         )
     )
     own += (files.private_key for files in certificate_files(config))
@@ -208,7 +214,12 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in (*secret_files(config), *evidence_secrets(config), *partner_secrets(config)):
+    for key, path in (
+        *secret_files(config),
+        *evidence_secrets(config),
+        *partner_secrets(config),
+        *signing_secrets(config),
+    ):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:

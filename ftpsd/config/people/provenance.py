@@ -29,7 +29,11 @@ class Provenance:
     def rules(self, name: str) -> tuple[Key, ...]:
         """Return the places of the rules of the user's home, in the order of the record."""
         layer = ruling(layers_of(name, self._entries))
-        return () if layer is None else self._rules_of(layer)
+        receipts = self.key(name, "receipts")
+        if receipts is None or self._users.users[name].receipts is None:
+            return () if layer is None else self._rules_of(layer)
+        # The rule about receipts, and where there are no others the one that allows everything.
+        return (receipts, receipts) if layer is None else (receipts, *self._rules_of(layer))
 
     def mounts(self, name: str) -> tuple[Key, ...]:
         """Return the places of the user's mounts, in the order of the record."""

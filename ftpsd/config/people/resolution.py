@@ -6,17 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
 from ftpsd.config.people.user_entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
-from ftpsd.config.people.user_records import Mount, UserRecord
+from ftpsd.config.people.user_records import Mount, ReceiptTerms, UserRecord
+from ftpsd.config.receipts.receipt_sections import ReceiptsEntry
 from ftpsd.values.login.login_method import CertificateMatch
 from ftpsd.values.login.second_factor import SecondFactor
+from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
+
+# What a home without rules allows, written down as one.
+ALL_ALLOWED: Final = (Rule("/**", frozenset(Permission)),)
 
 
 def resolved(entries: UsersFile) -> dict[str, UserRecord]:
@@ -90,6 +95,9 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
     home, mounts = nearest_with(found, "home", as_checked), nearest_with(found, "mounts", as_checked)
     assert home is not None
     rules, role = _rights(found, roles)
+    receipts = receipts_of(given("receipts"))
+    if receipts is not None:
+        rules = (receipts.rule, *(ALL_ALLOWED if rules is None else rules))
     return UserRecord(
         name=name,
         password=entry.password,
@@ -117,6 +125,16 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         accept=_accept(found, mounts, roles),
         group=entry.group,
         hours=tuple(span.hours() for span in given("hours") or ()),
+        receipts=receipts,
+    )
+
+
+def receipts_of(entry: ReceiptsEntry | None) -> ReceiptTerms | None:
+    """Return the terms that *entry* asks for."""
+    return (
+        None
+        if entry is None or not entry.of
+        else ReceiptTerms(entry.directory, frozenset(entry.of), entry.keep, entry.most)
     )
 
 

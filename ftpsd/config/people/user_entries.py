@@ -30,6 +30,7 @@ from ftpsd.config.people.keys_name import KeysName
 from ftpsd.config.people.login_keys import CertificateEntry, Required, SecondFactorField
 from ftpsd.config.people.path_pattern import check_pattern
 from ftpsd.config.people.timetable import Timetable
+from ftpsd.config.receipts.receipt_sections import ReceiptsEntry
 from ftpsd.config.units import describe
 from ftpsd.values.login.login_method import LoginMethod
 from ftpsd.values.permission import ALL, Permission
@@ -120,6 +121,7 @@ class Given(Section):
     expires: Expiry | None = None
     authentication: LoginMethod | None = None
     encryption: KeysName | None = None
+    receipts: ReceiptsEntry | None = None
 
 
 class RoleEntry(Given):

@@ -17,8 +17,9 @@ from ftpsd.values.login.hours import Hours
 from ftpsd.values.login.login_method import CertificateMatch, LoginMethod
 from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota
-from ftpsd.values.rule import Rule
+from ftpsd.values.rule import TREE, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,21 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptTerms:
+    """Receipts in *directory* of the home, *of* "uploads", "downloads" or both, *most* of them, for *keep* seconds."""
+
+    directory: VirtualPath
+    of: frozenset[str]
+    keep: float
+    most: int
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of the home that goes before all others: the user reads receipts, and changes nothing of them."""
+        return Rule(f"{self.directory}/{TREE}", frozenset({Permission.LIST, Permission.READ}))
+
+
+@dataclass(frozen=True, slots=True)
 class UserRecord:
     """
     One user, as the file or another place describes it.
@@ -50,6 +66,7 @@ class UserRecord:
     *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
     means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
     in a chain within; empty for accounts that stand alone. *entry* is a remote source's own name for the user.
+    *receipts* None means that the user gets none; *rules* have theirs in front.
     *accept* are the rules about the content of uploads of all roles that the user has, by paths as the user sees them.
     """
 
@@ -77,5 +94,6 @@ class UserRecord:
     second_factor: SecondFactor | None = None
     encryption: str | None = None
     accept: tuple[AcceptRule, ...] = ()
+    receipts: ReceiptTerms | None = None
     accounts: tuple[int, ...] = field(default=(), compare=False)
     entry: str = field(default="", compare=False, repr=False)

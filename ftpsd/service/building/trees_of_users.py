@@ -26,5 +26,14 @@ class TreesOfUsers:
         """Open home and mounts of *user*, without the user's own rights. Blocks. Raises: StorageError."""
         return self._realms[host].open_unguarded(user)
 
+    def open_own_part(self, host: str, user: UserRecord) -> Storage:
+        """Open the home of *user* for files of the server's own. Blocks. Raises: StorageError."""
+        return self._realms[host].open_own_part(user)
+
+    def getting_receipts(self) -> list[tuple[str, UserRecord]]:
+        """Return the users who get receipts, as far as they are known without asking anybody, each with the host."""
+        everybody = ((host.name, user) for host in self._hosts.all for user in host.accounts.known())
+        return [(host, user) for host, user in everybody if user.receipts is not None]
+
     def _host(self, name: str) -> Host | None:
         return next((host for host in self._hosts.all if host.name == name), None)

@@ -11,6 +11,7 @@ takes effect with a reload alone.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -46,15 +47,23 @@ class Renewable(Protocol):
 
 class Renewal:
     """
-    The keeper of the certificates of *served*, which stay as new as their files; *workers* read those.
+    The keeper of the certificates of *served*, which stay as new as their files; *workers* read those; *counted* is
+    called with what became of new ones, "taken" or "refused".
 
     While one of the *reloads* runs, the configuration is about to change, and nothing is looked at or taken.
     """
 
-    def __init__(self, served: Renewable, reloads: Turnstile[Any], workers: Workers) -> None:
+    def __init__(
+        self,
+        served: Renewable,
+        reloads: Turnstile[Any],
+        workers: Workers,
+        counted: Callable[[str], object] = lambda _result: None,
+    ) -> None:
         self._served = served
         self._reloads = reloads
         self._workers = workers
+        self._counted = counted
         self._last: Look = ()  # what the files looked like the last time
         self._done: Look = ()  # what they looked like when they were last read
 
@@ -90,6 +99,7 @@ class Renewal:
         errors = [complaint for complaint in certificates.complaints if complaint.severity == "error"]
         for error in errors:
             log.warn("the new certificates are not taken, the old ones stay: {error}", error=error)
+        self._counted("refused" if errors else "taken")
         if errors:
             return
         warn([complaint for complaint in certificates.complaints if complaint.severity == "warning"])

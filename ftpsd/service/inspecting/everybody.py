@@ -7,13 +7,13 @@ Rows are made one after the other, so 10,000 users take no more memory than thei
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ftpsd.auth.review import Review, Right
-from ftpsd.config.model import Config
+from ftpsd.config.model import Config, VirtualHost, needs_second_factor
 from ftpsd.config.parsing.document import Key
 from ftpsd.config.people.provenance import Provenance
 from ftpsd.config.people.resolution import factor_of
@@ -23,6 +23,7 @@ from ftpsd.control.state.hosts import account_of
 from ftpsd.service.inspecting.last_use import Account, LastUse
 from ftpsd.service.inspecting.pinned import pinned_accounts
 from ftpsd.values.login.hours import Hours, are_now
+from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
 
@@ -42,6 +43,8 @@ class People:
 
     hosts: dict[str, Users]
     authentication: dict[str, str]
+    needing: frozenset[str] = frozenset()
+    """The hosts on which everybody needs a second factor."""
     pinned: frozenset[str] | None = frozenset()
     """The accounts with pinned certificates; None: not known."""
     _places: dict[int, Provenance] = field(default_factory=dict)
@@ -64,7 +67,12 @@ class People:
         for section in config.virtual_hosts:
             hosts[section.names[0]] = users(section.users)
             methods[section.names[0]] = section.authentication or config.authentication
-        return cls(hosts, dict(methods), pinned_accounts(config))
+        named: list[tuple[str, Config | VirtualHost]] = [
+            ("", config),
+            *((section.names[0], section) for section in config.virtual_hosts),
+        ]
+        needing = frozenset(name for name, section in named if needs_second_factor(config, section))
+        return cls(hosts, dict(methods), needing, pinned_accounts(config))
 
     def review(self, account: Account) -> Review | None:
         """Return the rights of *account*."""
@@ -89,10 +97,13 @@ def rows(people: People, wanted: Wanted, last: LastUse | None, now: datetime | N
     now = now or datetime.now(UTC)
     for host, users in people.hosts.items():
         places = people.provenance(host)
-        for record in users.users.values():
+        for user in users.users.values():
+            record = user
             if wanted.user is not None and record.name != wanted.user:
                 continue
             may_be_pinned = people.pinned is None or account_of(host, record.name) in people.pinned
+            if host in people.needing and record.second_factor is None:
+                record = replace(record, second_factor=SecondFactor())
             facts = _facts(record, _status(record, people.authentication[host], now, may_be_pinned))
             review = Review(record)
             keys = _Keys(record, places)

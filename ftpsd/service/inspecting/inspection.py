@@ -18,7 +18,7 @@ from pathlib import Path
 from ftpsd.audit.topics.every_event import NOT, logged_events, unknown
 from ftpsd.config.checks.doubts import is_private, out_of_reach
 from ftpsd.config.checks.named_files import Findings, by_file, examine, users_files
-from ftpsd.config.model import Config
+from ftpsd.config.model import Config, VirtualHost, needs_second_factor
 from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import UserRecord, Users
@@ -69,6 +69,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)
     found = [*findings.complaints, *certificates.complaints, *strange_addresses(config), *tried]
+    found += [*without_second_factor(config, findings)]
     found += [*second_factors(config, findings.everybody), *unusable_keys(config), *unusable_archives(config)]
     found += troubles(config, findings.master_keys, everybody_in(findings))
     found += unknown_events(config)
@@ -138,6 +139,33 @@ def second_factors(config: Config, everybody: Sequence[Users]) -> Iterator[Confi
         elif not factor.is_enrolled:
             run = f"ftpsd user otp {shlex.quote(name)}"
             yield users.complaint(key, f"none is enrolled, so the user cannot log in; run: {run}", "warning")
+
+
+def without_second_factor(config: Config, findings: Findings) -> Iterator[ConfigError]:
+    """Yield a complaint about each user without a second factor on a host where all need one."""
+    hosts: list[tuple[Config | VirtualHost, Users | None]] = [(config, findings.users)]
+    hosts += zip(config.virtual_hosts, findings.hosts, strict=True)
+    for section, users in hosts:
+        if not needs_second_factor(config, section):
+            continue
+        place = "second_factor.required" if config.second_factor.required else "its virtual host"
+        if config.state is None:
+            key: Key = ("second_factor", "required")
+            if isinstance(section, VirtualHost):
+                key = ("virtual_hosts", config.virtual_hosts.index(section), "second_factor")
+            yield config.complaint(key, "needs a state file, and `state` is null; name a file there")
+        if users is None:
+            continue
+        names = [name for name, user in users.users.items() if user.enabled and user.second_factor is None]
+        names += (
+            name
+            for name, entry in users.from_sources.items()
+            if entry.enabled and entry.second_factor is None and entry.source != "http"
+        )
+        for name in names:
+            run = f"ftpsd user otp {shlex.quote(name)}"
+            said = f"{place} asks for a second factor, and none is enrolled, so the user cannot log in; run: {run}"
+            yield users.complaint(("users", name), said, "warning")
 
 
 def _with_second_factor(everybody: Sequence[Users]) -> Iterator[tuple[Users, str, SecondFactor]]:

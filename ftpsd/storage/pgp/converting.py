@@ -57,6 +57,11 @@ class ConvertingSink:
             self._let_go()
             raise StorageError(Kind.IO, self.path, why=f"gpg cannot be started: {error}") from error
 
+    @property
+    def verdict(self) -> str | None:
+        """The word of those who have judged it."""
+        return self._inner.verdict
+
     def write(self, data: memoryview) -> bool:
         """Take all of *data*; return whether more should wait. Who writes on at once waits here."""
         if not data:

@@ -72,6 +72,11 @@ class RangedSink:
         self._missing = length
         self._rest = rest
 
+    @property
+    def verdict(self) -> str | None:
+        """The word of those who have judged it."""
+        return self._inner.verdict
+
     def write(self, data: memoryview) -> bool | None:
         """See `Sink.write`. Raises: BAD_RANGE for more than was announced."""
         if len(data) > self._missing:

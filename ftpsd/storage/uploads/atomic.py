@@ -123,6 +123,11 @@ class AtomicSink:
         self._growing = Growing(self._partial.reading(), begun.start, watchers)
         self._place = place.keep()  # last: until here the caller closes it, whatever fails
 
+    @property
+    def verdict(self) -> str | None:
+        """The word of those who have judged it."""
+        return self._policy.gate.verdict(self._gated)
+
     def write(self, data: memoryview) -> bool:
         """Write all of *data*; return whether more should wait for a watcher."""
         if self._is_broken:

@@ -99,7 +99,7 @@ class DirectSink:
 
     __slots__ = (
         "_digest", "_fd", "_is_append", "_is_broken", "_is_new", "_ledger", "_mark", "_place", "_policy", "conversion",
-        "is_hidden", "offset", "path", "sha256",
+        "is_hidden", "offset", "path", "sha256", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +126,7 @@ class DirectSink:
         self.sha256: str | None = None
         self.conversion = None
         self.is_hidden = False
+        self.verdict = None
         # A file written in place may be changed by others meanwhile; only the bytes of one writer keep their digest.
         self._digest = StreamDigest() if policy.digests and offset == 0 else None
 

@@ -60,6 +60,9 @@ class Gate(Protocol):
     def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
         """Return what is kept with a file of *sha256* that these *watchers* of it have taken, nothing for none."""
 
+    def verdict(self, watchers: Sequence[Watcher], /) -> str | None:
+        """Return the word of those of these *watchers* that have judged the bytes, None for none."""
+
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let the file, or else the directory or link, at *old* be renamed to *new*. Raises: StorageError."""
 
@@ -83,6 +86,10 @@ class Open:
     def note(self, watchers: Sequence[Watcher], sha256: str, /) -> bytes:
         """Return nothing."""
         return b""
+
+    def verdict(self, watchers: Sequence[Watcher], /) -> str | None:
+        """Return None."""
+        return None
 
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let it."""

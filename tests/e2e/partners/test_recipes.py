@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,11 +30,6 @@ class Follower:
         alice = {"alice": self.daemon.users["u000"]}
         self.daemon.write_users(alice)
         self.home = Path(alice["alice"]["home"])
-        self.programs = folder / "bin"
-        self.programs.mkdir()
-        program = self.programs / "ftpsd"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ftpsd "$@"\n')
-        program.chmod(stat.S_IRWXU)
         self.daemon.start()
 
     def follow(self, title: str) -> list[str]:
@@ -58,17 +50,17 @@ class Follower:
         return False
 
     def _typed(self, block: str) -> str:
-        environ = {**self.daemon.environ, "FTPSD_CONFIG": str(self.daemon.config_file)}
-        environ["PATH"] = f"{self.programs}{os.pathsep}{environ['PATH']}"
-        done = subprocess.run(
-            ["sh", "-e", "-c", self._local(block)],
-            input=self.partner.password + "\n",
-            env=environ,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        said = ""
+        for line in self._local(block).splitlines():
+            command = line.partition("#")[0].split()
+            if command[:1] == ["ftpsd"]:
+                done = self.daemon.order(*command[1:])
+            else:
+                typed = self.partner.password + "\n"
+                done = subprocess.run(["sh", "-c", line], input=typed, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said += done.stdout
+        return said
 
     def _local(self, block: str) -> str:
         for there, here in (

@@ -19,7 +19,7 @@ ALIVE = "ftpsd_processes"
 def pids(daemon: Daemon) -> dict[int, int]:
     """Return the process ids of those that serve, by number from 0, as the status page has them."""
     page = daemon.get("/")[1]
-    return {int(number) - 1: int(pid) for number, pid in re.findall(r"process (\d+)</th><td>pid (\d+)", page)}
+    return {int(number) - 1: int(pid) for number, pid in re.findall(r"process (\d+)</th><td[^>]*>pid (\d+)", page)}
 
 
 def exists(pid: int) -> bool:

@@ -39,6 +39,13 @@ PROMISED = {
     "data_connections_total": {"mode", "result"},
     "data_connection_refusals_total": {"reason"},
     "storage_errors_total": {"operation"},
+    "storage_faults_total": {"kind"},
+    "login_refusals_total": {"reason"},
+    "renewals_total": {"result"},
+    "sessions_by_tls": {"version"},
+    "sessions_by_host": {"host"},
+    "limit": {"limit"},
+    "homes_free_bytes": {"filesystem"},
     "scan_verdicts_total": {"verdict"},
     "scan_duration_seconds": set(),
     "upload_refusals_total": {"verdict"},
@@ -81,6 +88,9 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
+    metrics.watch_kinds_of_sessions(lambda: {"TLSv1.3": 2, "none": 1}, lambda: {"default": 3})
+    metrics.watch_limits(lambda: {"connections": 2000})
+    metrics.watch_room(lambda: {"254:1": 1e9})
     metrics.judged("clean", 0.01)
     metrics.bytes_moved(Direction.DOWNLOAD, 65536)
     metrics.audit_write_failed(1)

@@ -22,6 +22,7 @@ from ftpsd.config.parsing.document import Node, parse
 from ftpsd.config.parsing.key_texts import key_texts
 from ftpsd.config.people.user_entries import Given, GroupEntry, RoleEntry
 from ftpsd.config.reading import load_config
+from ftpsd.config.receipts.receipt_sections import ReceiptSigning
 from ftpsd.config.schema import json_schema
 from ftpsd.config.sources.source_sections import HTTP, LDAP, PAM
 from ftpsd.config.users import UsersFile, load_users
@@ -175,7 +176,7 @@ def test_a_documented_default_is_the_default(key: str) -> None:
     assert config(text) == config(rest)
 
 
-# A second factor is whole, or not there.
+# A second factor is whole, or not there; receipts are there or not.
 ALONE = [key for key in KEYS if key.startswith("users.NAME.") and "[" not in key and ".second_factor." not in key]
 
 
@@ -186,7 +187,8 @@ def test_a_documented_default_of_a_user_is_the_default(key: str) -> None:
     if default is not None:
         inner = key.removeprefix("users.NAME.").replace(".", ": {") + f": {default}" + "}" * (key.count(".") - 2)
         text = f"users: {{a: {{home: /h, {inner}}}}}"
-        assert users(text) == users("users: {a: {home: /h}}")
+        rest = "home: /h, receipts: {}" if ".receipts." in key else "home: /h"
+        assert users(text) == users(f"users: {{a: {{{rest}}}}}")
 
 
 def test_the_default_address_of_a_listener_is_the_default() -> None:
@@ -236,6 +238,7 @@ def test_the_configuration_we_ship_has_every_key() -> None:
         *(f"retention[].{key}" for key in Retention.model_fields),
         *(key for key, _ in keys_of(EventSink, "events.sinks[].")),
         *(key for key, _ in keys_of(Workflow, "workflows[].")),
+        *(f"receipts.{key}" for key in ReceiptSigning.model_fields),
         *(key for key, _ in keys_of(Expectation, "expectations[].") if key != "expectations[].holidays"),
         *(f"accept[].{key}" for key in AcceptRule.model_fields),
         *(f"partners[].{key}" for key in Partner.model_fields),
@@ -267,8 +270,8 @@ def test_the_configuration_we_ship_holds_the_defaults(tmp_path: Path) -> None:
 def test_the_users_file_we_ship_has_every_key() -> None:
     """The example user shows every key."""
     written = set(written_keys(parse(shipped("users.yaml").read_text(), "f").root))
-    of_users = {key.replace("NAME", "example") for key in ALONE}
-    assert of_users | {"users.example.second_factor"} <= written
+    of_users = {key.replace("NAME", "example") for key in ALONE if ".receipts." not in key}
+    assert of_users | {"users.example.second_factor", "users.example.receipts"} <= written
 
 
 def test_nobody_can_log_in_with_the_users_file_we_ship() -> None:

@@ -8,6 +8,7 @@ import socket
 import ssl
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,17 +16,23 @@ import pytest
 from ftpsd.auth.hashing.passwords import verify
 from ftpsd.config.reading import load_config
 from ftpsd.config.users import load_users
-from ftpsd.demo.demonstration import MARK, Demo, DemoProblem, demo, prepare
+from ftpsd.demo.authority import create
+from ftpsd.demo.demonstration import MARK, Demo, DemoProblem, Wishes, demo, prepare
 from ftpsd.demo.ours import NotOurs
 from ftpsd.demo.pasting import instructions, shown_fingerprint
+from ftpsd.tls.certificates import CertificatePair
 
 PASSIVE = "3000-3050"
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
 
+def wishes(**more: Any) -> Wishes:
+    return Wishes(**{"port": 0, "implicit_port": 0, "passive_ports": PASSIVE, "metrics_port": 0, **more})
+
+
 def prepared(directory: Path, *, user: str = "demo", password: str | None = None) -> Demo:
-    return prepare(directory, 0, 0, PASSIVE, 0, user, password)
+    return prepare(directory, wishes(user=user, password=password))
 
 
 def demonstrated(directory: Path | None, served: list[Path], *, port: int = 0) -> int:
@@ -34,7 +41,7 @@ def demonstrated(directory: Path | None, served: list[Path], *, port: int = 0) -
         served.append(config)
         return 0
 
-    return demo(directory, port, 0, PASSIVE, 0, "demo", None, serve)
+    return demo(directory, wishes(port=port), serve)
 
 
 def test_the_configuration_is_an_ordinary_one(tmp_path: Path) -> None:
@@ -52,6 +59,21 @@ def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
     config = load_config(prepared(tmp_path).config)
     assert config.metrics is not None
     assert {*(listener.address for listener in config.listeners), config.metrics.address} <= {"127.0.0.1", "::1"}
+
+
+def test_a_further_address_is_listened_on_and_in_the_certificate(tmp_path: Path) -> None:
+    """Metrics stay on loopback. An authority of before that cannot sign for it is replaced; one that can stays."""
+    before = prepared(tmp_path).authority.read_bytes()
+    for address in ("0.0.0.0", "::", "127.0.0.1", "here"):
+        with pytest.raises(DemoProblem, match="--listen: "):
+            prepare(tmp_path, wishes(listen=(address,)))
+    files = create(tmp_path / "tls", addresses=("192.0.2.7",))
+    after = files.authority.read_bytes()
+    assert after != before
+    pair = CertificatePair.load(files.certificate, files.private_key)
+    assert {"localhost", "127.0.0.1", "192.0.2.7"} <= set(pair.names)
+    assert create(tmp_path / "tls", addresses=("192.0.2.7",)).authority.read_bytes() == after
+    assert create(tmp_path / "tls").authority.read_bytes() == after
 
 
 def test_the_password_is_the_one_that_is_printed(tmp_path: Path) -> None:
@@ -155,7 +177,7 @@ def test_a_temporary_directory_goes_away_when_serving_fails() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        demo(None, 0, 0, PASSIVE, 0, "demo", None, fail)
+        demo(None, wishes(), fail)
     assert not served[0].parent.exists()
 
 

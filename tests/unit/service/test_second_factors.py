@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from ftpsd.auth.certified.pins import Pin, give_ticket, pin
 from ftpsd.auth.codes import code_of, step_at
+from ftpsd.auth.credentials import ILogin, Login
 from ftpsd.auth.factors import CLOCK, Passed, Question
 from ftpsd.cli.program import main
 from ftpsd.config.parsing.document import ConfigErrors
@@ -19,7 +22,8 @@ from ftpsd.durable import facts
 from ftpsd.durable.opening import state_opened
 from ftpsd.service.daemon import Daemon
 from ftpsd.service.load import load
-from ftpsd.values.login.second_factor import digest_of, spelt
+from ftpsd.values.login.second_factor import SecondFactor, digest_of, spelt
+from tests.sources.making import cheap_hash
 from tests.state import begin_long_ago
 from tests.unit.service.site import Site, serving
 
@@ -232,3 +236,34 @@ def test_users_of_a_source(site: Site) -> None:
     code, said = check(site)
     assert code == 2
     assert "users.alice.second_factor: needs a state file" in said
+
+
+def test_a_host_on_which_everybody_needs_one(site: Site) -> None:
+    """The server, or one virtual host: who has none is told, and has one that is not enrolled behind the password."""
+    people(site, f"password: '{cheap_hash('pw')}'")
+    begin_long_ago(site.folder / "state.db")
+    host = "a.example.com"
+    hosts = f"virtual_hosts: [{{names: [{host}], users: users.yaml%s}}]"
+    cases: tuple[tuple[str, set[str]], ...] = (
+        (hosts % "", set()),
+        ("second_factor: {required: true}\n" + hosts % "", {"", host}),
+        (hosts % ", second_factor: required", {host}),
+    )
+    for more, needing in cases:
+        site.write(more)
+        code, said = check(site)
+        assert code == 0
+        assert ("none is enrolled, so the user cannot log in; run: ftpsd user otp alice" in said) == bool(needing), said
+        rights = json.loads(CliRunner().invoke(main, ["access", "--config", str(site.path), "--json"]).stdout)
+        assert {right["host"] for right in rights if right["status"] == "no second factor"} == needing
+        with serving(site) as (daemon, reactor, _):
+            for each in daemon.serving.runtime.hosts.all:
+                found: list[Any] = []
+                checker = each.portal.checkers[ILogin]
+                checker.requestAvatarId(Login("alice", "pw", "192.0.2.7")).addBoth(found.append)
+                reactor.run_until(lambda found=found: bool(found))
+                assert found[0].second_factor == (SecondFactor() if each.name in needing else None), (more, each.name)
+    site.replace(f"state: {site.folder}/state.db", "state: null")
+    code, said = check(site)
+    assert code == 2
+    assert "virtual_hosts[0].second_factor: needs a state file" in said

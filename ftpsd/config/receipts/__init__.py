@@ -1,0 +1,1 @@
+"""Receipts of transfers in the configuration: who signs them, and which users get them."""

@@ -1,0 +1,1 @@
+"""Receipts: a signed file about each transfer, where its user fetches it."""
