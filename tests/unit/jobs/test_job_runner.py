@@ -235,7 +235,7 @@ def test_runs_at_once_are_bounded() -> None:
 
 
 def test_a_clock_that_was_wrong() -> None:
-    """One that was a year ahead, at the start or later, puts nothing off; one that is set back a bit repeats nothing."""
+    """One a year ahead, at the start or later, puts nothing off; one that is set back a bit repeats nothing."""
     job = {"name": "a", "at": "0 * * * *"}
     year = 365 * 24 * HOUR
     ahead = Ground(job, begun=year)
