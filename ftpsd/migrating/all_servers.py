@@ -8,10 +8,14 @@ from typing import Final
 
 from ftpsd.migrating.migration import Migration
 from ftpsd.migrating.old_machine import OldMachine
-from ftpsd.migrating.servers import proftpd, vsftpd
+from ftpsd.migrating.servers import proftpd, pureftpd, vsftpd
 
 _Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]
-SERVERS: Final[dict[str, _Reader]] = {"proftpd": proftpd.migrate, "vsftpd": vsftpd.migrate}
+SERVERS: Final[dict[str, _Reader]] = {
+    "proftpd": proftpd.migrate,
+    "pure-ftpd": pureftpd.migrate,
+    "vsftpd": vsftpd.migrate,
+}
 
 
 def migrated(program: str, path: Path, root: Path, passwd: Path | None, shadow: Path | None) -> Migration:
