@@ -58,6 +58,7 @@ def restore(
     from ftpsd.backups.restoring import Restore
     from ftpsd.partners.contact import PartnerError
 
+    is_changing = False
     try:
         with _repository(directory, job, config) as repository:
             names = repository.names()
@@ -77,10 +78,12 @@ def restore(
             if is_barred:
                 fail("nothing was changed: these files are there and differ; see --overwrite")
             _refuse_while_it_runs(config, plan)
+            is_changing = True
             troubles = work.apply(plan)
             _record(config, plan, len(troubles))
     except (Damaged, PartnerError) as problem:
-        fail(f"nothing was changed: {problem}")
+        done = "it is half done; run it again with --overwrite" if is_changing else "nothing was changed"
+        fail(f"{done}: {problem}")
     for trouble in troubles:
         click.echo(shown(trouble), err=True)
     if not as_json:
