@@ -242,6 +242,21 @@ def test_a_link_in_a_home_leads_nowhere(still: Still, tmp_path: Path) -> None:
     assert [*outside.iterdir()] == []
 
 
+def test_a_held_file_stays_as_it_is(still: Still) -> None:
+    """--overwrite replaces what no legal hold is about, and says what it has left."""
+    backed_up(still.daemon)
+    with still.daemon.running():
+        added = still.daemon.order("hold", "add", "--path", "/a", "--reason", "a case", "--json")
+    hold = json.loads(added.stdout)["hold"]
+    files = {name: (still.home / name).read_bytes() for name in ("a", "copy")}
+    for name in files:
+        (still.home / name).write_bytes(b"evidence")
+    shown = restored(still.daemon, "--from", str(still.place), "--overwrite", "--only", "homes", code=1)
+    assert f"{still.home / 'a'}: left as it is, for the legal hold {hold} keeps it" in shown
+    assert (still.home / "a").read_bytes() == b"evidence"
+    assert (still.home / "copy").read_bytes() == files["copy"]
+
+
 def test_keys_go_to_no_other_server(still: Still) -> None:
     """In a directory of this machine the password of a partner is in the backup, at a partner it is not."""
     backed_up(still.daemon)
