@@ -8,10 +8,11 @@ from typing import Final
 
 from ftpsd.migrating.migration import Migration
 from ftpsd.migrating.old_machine import OldMachine
-from ftpsd.migrating.servers import proftpd, pureftpd, pyftpdlib_table, sftpgo, vsftpd
+from ftpsd.migrating.servers import filezilla, proftpd, pureftpd, pyftpdlib_table, sftpgo, vsftpd
 
 _Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]
 SERVERS: Final[dict[str, _Reader]] = {
+    "filezilla": lambda machine, path, *_: filezilla.migrate(machine, path),
     "proftpd": proftpd.migrate,
     "pure-ftpd": pureftpd.migrate,
     "pyftpdlib": lambda machine, path, *_: pyftpdlib_table.migrate(machine, path),
