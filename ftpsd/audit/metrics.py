@@ -10,7 +10,7 @@ Events arrive on the reactor thread; `audit_write_failed` may be called from any
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar, cast
 
 import twisted
@@ -294,8 +294,14 @@ class Metrics(Watched):
         self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
         self._on(events.StorageFailed, storage_failed)
 
+    def expects(self, expectations: Iterable[str]) -> None:
+        """Begin to count the outcomes of each of *expectations*: rate() does not see a series that begins at one."""
+        for expectation in expectations:
+            for outcome in OUTCOMES:
+                self._outcomes[expectation, outcome].inc(0)
+
     def _add_expectations(self) -> None:
-        told = Children(
+        told = self._outcomes = Children(
             self._counter("expectation_outcomes", "Outcomes of expectations.", "expectation", "outcome"), form=NAME
         )
 

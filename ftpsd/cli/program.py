@@ -23,6 +23,7 @@ from ftpsd.cli.automation.expect_command import expect
 from ftpsd.cli.automation.workflow_commands import workflows
 from ftpsd.cli.backup.backup_command import backup
 from ftpsd.cli.backup.restore_command import restore
+from ftpsd.cli.configuring.migrate_command import migrate
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
@@ -35,6 +36,7 @@ from ftpsd.cli.manual import completion, manual
 from ftpsd.cli.people.changing import disable, enable, generate, set_keys
 from ftpsd.cli.people.enrolling import otp
 from ftpsd.cli.people.showing import show
+from ftpsd.cli.plan_command import plan
 from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
@@ -103,7 +105,7 @@ for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
 AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
-for command in (user, access, audit, completion, install, manual, *AT_WORK, *OF_CONTENT):
+for command in (user, access, audit, completion, install, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 

@@ -86,6 +86,10 @@ class AcceptGate:
         """See `Gate.watch`."""
         return [*self._watchers(self._holding(asked, real), self._shown(asked), real)]
 
+    def watch_hidden(self, path: VirtualPath, real: VirtualPath) -> list[Watcher]:
+        """Return the watchers of a hidden upload to *path*, as its user calls it, which is to lie at *real*."""
+        return [*self._watchers(self._holding_shown(path, real), path, real)]
+
     def hide(self, asked: VirtualPath, real: VirtualPath, /) -> HiddenUpload | None:
         """See `Gate.hide`: where a rule says so, its engines and its program are asked later."""
         rules = self._holding(asked, real)
@@ -168,6 +172,14 @@ class AcceptGate:
         if any(rule not in before for rule in after):
             raise StorageError(Kind.DENIED, new.path, why="only an upload passes the accept rules of the new name")
 
+    def before_retime(self, place: Place, before_ns: int, after_ns: int, /) -> None:
+        """See `Gate.before_retime`: clients set the time behind an upload, and reach the file that it is to replace."""
+        if any(rule.accept == "hidden" for rule in self._holding(place.path, place.real)):
+            try:
+                self._parts.quarantine.hidden.retime(self._origin.tree, str(place.real), before_ns, after_ns)
+            except OSError as error:
+                raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
+
     def _require_type(self, rule: AcceptRule, old: Place, new: Place) -> None:
         """Raises: Refusal for a file that would get an extension which is none for its content."""
         after = extension_of(self._shown(new.path).name)
@@ -198,8 +210,11 @@ class AcceptGate:
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **told}
 
     def _holding(self, asked: VirtualPath, real: VirtualPath) -> list[AcceptRule]:
-        paths = {self._shown(asked), *self._names_of(real)}
-        return [rule for rule in self._rules if any(matches(rule, path.parts) for path in paths)]
+        return self._holding_shown(self._shown(asked), real)
+
+    def _holding_shown(self, path: VirtualPath, real: VirtualPath) -> list[AcceptRule]:
+        paths = {path, *self._names_of(real)}
+        return [rule for rule in self._rules if any(matches(rule, each.parts) for each in paths)]
 
     def _holds_for_all(self, rule: AcceptRule, place: Place) -> bool:
         """Return whether *rule* holds for everything at and below *place*."""

@@ -19,7 +19,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, Field, asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Record:
     What is known of a refused file.
 
     *path* is what its user calls it and *inner* the path in its tree; *replaces* tells the file that it was to replace
-    from others, empty for none. *time* is Unix time.
+    from others, empty for none, and by several words where its time is being set. *time* is Unix time.
     """
 
     incident: str
@@ -101,6 +101,19 @@ class Quarantine:
             self._write(directory, record, new)
             os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
+
+    def retime(self, tree: str, inner: str, before_ns: int, after_ns: int) -> None:
+        """
+        Have the records of files that are to replace the one at *inner* of *tree*, changed at *before_ns*, know that it
+        will say *after_ns*. Raises: OSError.
+        """
+        if not self.directory.is_dir():
+            return
+        for record in self.records():
+            if (record.tree, record.inner) == (tree, inner) and is_replaced(record, before_ns):
+                # Both: its time is set behind this, or not at all.
+                times = dict.fromkeys((replaced_by(before_ns), replaced_by(after_ns)))
+                self.change(replace(record, replaces=" ".join(times)))
 
     @contextmanager
     def place_of(self, incident: str) -> Iterator[Place]:
@@ -317,3 +330,8 @@ class Custodian:
 def replaced_by(modified_ns: int) -> str:
     """Return what tells the file that was there, changed at *modified_ns*, from one that came since."""
     return str(modified_ns)
+
+
+def is_replaced(record: Record, modified_ns: int) -> bool:
+    """Return whether the file of *record* was to replace the one that is there now, changed at *modified_ns*."""
+    return replaced_by(modified_ns) in record.replaces.split()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftpsd.scanning.judgements import Judgement, to_note
-from ftpsd.scanning.quarantine import Record, replaced_by
+from ftpsd.scanning.quarantine import Record, is_replaced
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
 from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.uploads.gating import Open
@@ -63,6 +63,6 @@ def _terms(record: Record, tree: Storage, path: VirtualPath, *, is_forced: bool)
         if error.kind is not Kind.NOT_FOUND:
             raise
         return Terms(resumable=False, durable=True, may_replace=False)
-    if not record.may_replace or replaced_by(there.modified_ns) != record.replaces:
+    if not record.may_replace or not is_replaced(record, there.modified_ns):
         raise StorageError(Kind.EXISTS, path)
     return Terms(resumable=False, durable=True, over_same=True)

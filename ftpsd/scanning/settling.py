@@ -98,7 +98,7 @@ class Settling:
             self._publish_end()
             return
         try:
-            watchers = [] if gate is None else gate.watch(path, path)
+            watchers = [] if gate is None else gate.watch_hidden(VirtualPath.parse(record.path), path)
             scans = [each for each in watchers if isinstance(each, Scan)]
             if not scans:
                 self._take(fd, replace(record, verdict=NO_RULES))
@@ -110,13 +110,18 @@ class Settling:
         except StorageError as error:
             self._wait(fd, error.reason)
             return
+        self._publish(fd, scans)
+
+    def _publish(self, fd: int, scans: list[Scan]) -> None:
+        # As it is now: while it was looked at, the time of the file that it replaces may have been set.
+        self._record = record = self._hidden.find(self._record.incident) or self._record
         verdicts = [each.verdict for each in scans if each.verdict is not None]
         try:
             note = tuple(judged(verdict, time.time()) for verdict in verdicts if verdict.signatures)
             publish_held(record, fd, self._site.open(note), content=self._site.content)
         except StorageError as error:
             why = _TO_QUARANTINE.get(error.kind)
-            if why is None:
+            if why is None or self._hidden.find(record.incident) != record:
                 self._wait(fd, error.reason)
             else:
                 self._take(fd, replace(record, verdict=why))
@@ -159,7 +164,7 @@ class Settling:
             now = None
         for later in self._hidden.records():
             is_later = (later.tree, later.inner) == (record.tree, record.inner) and later.incident != record.incident
-            if is_later and later.may_replace and later.replaces == record.replaces and now is not None:
+            if is_later and later.may_replace and now is not None:
                 self._hidden.change(replace(later, replaces=replaced_by(now)))
         self._hidden.remove(record.incident)
         self.settled = Settled(Fate.PUBLISHED, record)

@@ -33,6 +33,7 @@ from ftpsd.service.building.vaults import make_vault
 from ftpsd.service.changing.addresses import PublicAddresses
 from ftpsd.service.load import Loaded
 from ftpsd.service.parts import Parts
+from ftpsd.service.share import Duty
 from ftpsd.storage.pgp.key_home import KeyHome
 from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.sealing.trees import Contents
@@ -72,6 +73,8 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
     receipts = None if loaded.signing_files is None else (loaded.signing_files, parts.trees)
     parts.deliveries.use(config.events, loaded.sink_files, workflows, receipts)
     parts.lookout.use(config.expectations)
+    if Duty.DELIVER in parts.duties:
+        parts.metrics.expects(each.name for each in config.expectations)
     return Runtime(
         config=config,
         shared=parts.shared,

@@ -332,7 +332,7 @@ class Upkeep:
         quarantine = Quarantine(section.directory, section.max_size)
 
         def stays(record: Record) -> bool:
-            return parts.holdings.on_refused(record.owner, record.path) is not None
+            return parts.holdings.on_refused(record) is not None
 
         return parts.upkeep.run(_sweep_held, quarantine, section.keep, stays).addCallbacks(
             tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)

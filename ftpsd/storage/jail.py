@@ -279,6 +279,8 @@ class LocalJail:
         """Set the modification time of the file that *path* leads to; return the one that is kept."""
         with self._find(path, follow=True) as place:
             status = place.lstat()
+            if stat.S_ISREG(status.st_mode):
+                self._uploads.gate.before_retime(place, status.st_mtime_ns, modified_ns)
             times = (status.st_atime_ns, modified_ns)
             if not (stat.S_ISREG(status.st_mode) and set_time_of_file(place, times, self._content)):
                 os.utime(place.name, ns=times, dir_fd=place.fd, follow_symlinks=False)

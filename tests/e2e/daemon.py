@@ -39,6 +39,8 @@ PASSWORD = "open-sesame-4711"
 USERS = 40
 SERVE = (sys.executable, "-m", "ftpsd", "serve", "--config")
 ATTEMPTS = 5
+# What of the environment is read when it is wanted: a forked process has loaded its code before.
+READ_LATE = frozenset({"JOURNAL_STREAM", "NOTIFY_SOCKET", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"})
 RELOADED = "ftpsd_config_last_reload_success_timestamp_seconds"
 
 Settings = Mapping[str, Any]
@@ -66,7 +68,8 @@ class Daemon:
     A daemon in *folder*; *changes* are merged into its configuration.
 
     *command* starts it when the name of the configuration file is added; *environ* is added to its environment;
-    *exit_code* is how it ends when all is well. With neither command nor environment it is forked, see nursery.py.
+    *exit_code* is how it ends when all is well. Without a command, and with no more of an environment than `READ_LATE`,
+    it is forked, see nursery.py.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Daemon:
         self.control_socket = Path(tempfile.mkdtemp(prefix="ftpsd-")) / "control.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self._changes = changes or {}
-        self._is_forked = command is None and environ is None
+        self._is_forked = command is None and READ_LATE.issuperset(environ or ())
         self._command = tuple(command or SERVE)
         self._environ = dict(environ or {})
         self._good_exit = exit_code

@@ -140,10 +140,11 @@ class Expectation(Section):
             raise ValueError("size.min is above size.max, so that no file fits")
         return self
 
-    @property
-    def digest(self) -> str:
-        """A mark of the section, another one when anything of it has changed."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+@lru_cache(maxsize=MOST_EXPECTATIONS)
+def digest_of(expectation: Expectation) -> str:
+    """Return a mark of *expectation*, another one when anything of it has changed."""
+    return hashlib.sha256(repr(expectation).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=MOST_EXPECTATIONS)

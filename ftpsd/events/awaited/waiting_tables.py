@@ -24,7 +24,7 @@ from ftpsd.audit.events import Who
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
 from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
-from ftpsd.config.automation.expectation_sections import Expectation, due_days
+from ftpsd.config.automation.expectation_sections import Expectation, digest_of, due_days
 from ftpsd.durable import facts
 from ftpsd.events.awaited.waiting import (
     INVALID,
@@ -128,7 +128,7 @@ def _begun(connection: Connection, each: Expectation, now: float) -> Standing:
     """Return the standing of *each*, of now: with all windows that have begun, at the place from which it reads."""
     written = facts.get(connection, WAITING, each.name, now)
     standing = Standing(0, now, "") if written is None else _standing(written)
-    is_other = standing.digest != each.digest
+    is_other = standing.digest != digest_of(each)
     days = due_days(each)
     since = max(standing.through, now - MOST_BACK)
     for day in [day for day in standing.waiting if window_of(each, day) is None]:
@@ -145,7 +145,7 @@ def _begun(connection: Connection, each: Expectation, now: float) -> Standing:
                 occurrence.companions.clear()
         opens = [days.window(day).opens for day, occurrence in standing.waiting.items() if occurrence.waits]
         standing.cursor = _before(connection, min(opens, default=now))
-        standing.digest = each.digest
+        standing.digest = digest_of(each)
     return standing
 
 

@@ -106,7 +106,7 @@ class QuarantineDesk:
 
         def purged() -> tuple[list[Record], int]:
             records = self.quarantine.records() if incident == ALL else [self._found(incident)]
-            held = {each.incident: hold for each in records if (hold := holding(each.owner, each.path)) is not None}
+            held = {each.incident: hold for each in records if (hold := holding(each)) is not None}
             if incident in held:
                 raise Trouble(f"{incident} is kept by the legal hold {held[incident]}; see `ftpsd hold list`")
             going = [each for each in records if each.incident not in held]

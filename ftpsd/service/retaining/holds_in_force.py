@@ -20,9 +20,11 @@ from ftpsd.config.users import UserRecord
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.durable.opening import is_begun, state_opened
 from ftpsd.durable.tables import begun_at
+from ftpsd.scanning.quarantine import Record
 from ftpsd.service.retaining.holds import all_holds, put_hold
 from ftpsd.service.retaining.shown_trees import trees_of, users_of
 from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.disk.names import decode_name
 from ftpsd.storage.retention.held_places import HeldPlaces
 from ftpsd.storage.retention.terms_of_keeping import Hold, Keeping, View
 from ftpsd.values.path import VirtualPath
@@ -125,9 +127,18 @@ class Holdings:
         """From now on the users are those of *hosts*."""
         self.places.use(lambda: trees_of(users_of(hosts)))
 
-    def on_refused(self, user: str, path: str) -> str | None:
-        """Return the hold on a file of *user* that was refused under *path*. Blocks. Raises: IO."""
-        hold = Keeping(View(user, "", ()), (), self.in_force.now()).hold_on(VirtualPath.parse(path).parts)
+    def on_refused(self, record: Record) -> str | None:
+        """
+        Return the hold on the file of *record*, which is in the quarantine. Blocks. Raises: IO.
+
+        It is held there as it would be where it was to lie, for anybody who sees that place: a rescan may have found a
+        file of another user's in it.
+        """
+        user = View(record.owner, "", ())
+        hold = Keeping(user, (), self.in_force.now()).hold_on(VirtualPath.parse(record.path).parts)
+        if hold is None:
+            tree = decode_name(os.fsencode(os.path.realpath(record.tree)))
+            hold = self.places.on(tree.rstrip("/") + record.inner)
         return None if hold is None else hold.name
 
 

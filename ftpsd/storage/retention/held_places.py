@@ -41,8 +41,8 @@ class HeldPlaces:
         """Return the holding of the tree in *directory*, which a user has as *view*."""
         return HeldTree(self, directory, view)
 
-    def on(self, path: str, tree: HeldTree) -> Hold | None:
-        """Return a hold on the file at *path* of this machine, which was reached in *tree*."""
+    def on(self, path: str, tree: HeldTree | None = None) -> Hold | None:
+        """Return a hold on the file at *path* of this machine, where it was reached in *tree*."""
         found = self._holds()
         if not found:
             return None

@@ -66,6 +66,11 @@ class Gate(Protocol):
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let the file, or else the directory or link, at *old* be renamed to *new*. Raises: StorageError."""
 
+    def before_retime(self, place: Place, before_ns: int, after_ns: int, /) -> None:
+        """
+        Note that the file at *place*, modified at *before_ns*, is about to say *after_ns*, and is the same one then.
+        """
+
 
 class Open:
     """A gate that is open."""
@@ -88,6 +93,9 @@ class Open:
 
     def require_move(self, old: Place, new: Place, /, *, is_file: bool) -> None:
         """Let it."""
+
+    def before_retime(self, place: Place, before_ns: int, after_ns: int, /) -> None:
+        """Nobody asks."""
 
 
 OPEN = Open()

@@ -24,7 +24,10 @@ def daemon(start_daemon: StartDaemon, clamd: ClamAV, tmp_path: Path) -> Iterator
     """A daemon that hides what comes to /in, of one user whose home is encrypted, and the events it records."""
     changes = {
         "tls": {"require": "none"},
-        "accept": [{"paths": ["/in/**"], "scan": [clamd.url], "max_size": 100_000, "accept": "hidden"}],
+        "accept": [
+            {"paths": ["/in/**"], "scan": [clamd.url], "max_size": 100_000, "accept": "hidden"},
+            {"paths": ["/data/**"], "program": ["/bin/true"]},
+        ],
         "quarantine": {"directory": str(tmp_path / "held")},
         "encryption": make_keys(tmp_path / "keys"),
         "events": {"sinks": [{"name": "all", "file": str(tmp_path / "events.jsonl")}]},
@@ -119,3 +122,40 @@ def test_a_crash_before_the_verdict(daemon: Daemon, clamd: ClamAV, tmp_path: Pat
     daemon.wait_for_event("upload-published", path="/in/clean")
     daemon.wait_for_event("upload-refused", path="/in/bad", kept=True)
     assert [(file.name, file.read_bytes()) for file in (account.home / "in").iterdir()] == [("clean", b"clean")]
+
+
+def test_what_clients_do_meanwhile(daemon: Daemon, clamd: ClamAV) -> None:
+    """An upload still gets its name when its client sets times or removes the old file before there is a verdict."""
+    account = account_in(daemon)
+    ftp = log_in(daemon, CLEAR, account)
+    ftp.voidcmd("TYPE I")
+    for name in ("timed", "removed"):
+        assert upload(ftp, f"in/{name}", b"old").startswith("226")
+        daemon.wait_for_event("upload-published", path=f"/in/{name}", user=account.name)
+    clamd.pause()
+    for data in (b"new", b"newest"):
+        for name in ("timed", "removed"):
+            assert upload(ftp, f"in/{name}", data).startswith("226")
+        if data == b"new":
+            ftp.delete("in/removed")
+        for second in (len(data), 9):  # of the old one, which is all that can be seen
+            assert reply(ftp, f"MFMT 2020010203040{second} in/timed").startswith("213")
+    clamd.resume()
+    for name in ("timed", "removed"):
+        daemon.wait_for_event("upload-published", path=f"/in/{name}", bytes=6, user=account.name)
+        assert download(ftp, f"in/{name}") == b"newest"
+    assert account.name not in daemon.order("quarantine", "list").stdout
+
+
+def test_a_rule_for_the_way_there_holds_for_the_verdict(daemon: Daemon) -> None:
+    """Behind a link the rules of both paths are asked: that of the link's has the engine which finds something."""
+    account = account_in(daemon)
+    (account.home / "data").mkdir()
+    (account.home / "in" / "link").symlink_to("../data")
+    ftp = log_in(daemon, CLEAR, account)
+    for name, data in (("bad", EICAR), ("clean", b"clean")):
+        assert upload(ftp, f"in/link/{name}", data).startswith("226")
+    refused = daemon.wait_for_event("upload-refused", path="/in/link/bad")
+    assert (refused["verdict"], refused["kept"]) == ("infected", True)
+    daemon.wait_for_event("upload-published", path="/in/link/clean")
+    assert [file.name for file in (account.home / "data").iterdir()] == ["clean"]

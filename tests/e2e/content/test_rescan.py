@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.client import CLEAR, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.clamav import ClamAV
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import Account, Daemon
 from tests.e2e.encrypted import encrypt_homes, make_keys
 
 MARK = b"nobody knew this yesterday"
@@ -36,6 +36,21 @@ def as_counts(files: int, current: int, clean: int, found: int = 0) -> dict[str,
         "unjudged": 0,
         "complete": True,
     }
+
+
+def assert_held_for_others(daemon: Daemon, account: Account, incident: str) -> None:
+    """A hold on another user who sees the directory keeps what a rescan has found in it."""
+    users, other = daemon.users, daemon.account()
+    users[other.name] = daemon.users[other.name] | {
+        "mounts": [{"path": "/case", "directory": str(account.home / "in")}]
+    }
+    daemon.write_users(users)
+    assert daemon.order("reload").returncode == 0
+    made = daemon.order("hold", "add", "--path", "/case/**", "--user", other.name, "--reason", "a case", "--json")
+    hold = json.loads(made.stdout)["hold"]
+    purged = daemon.order("quarantine", "purge", incident)
+    assert (purged.returncode, f"kept by the legal hold {hold}" in purged.stderr) == (1, True), purged.stderr
+    assert daemon.order("hold", "remove", hold, "--reason", "over").returncode == 0
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True])
@@ -82,6 +97,8 @@ def test_new_signatures_find_what_is_stored(start_daemon: StartDaemon, tmp_path:
         assert counts(daemon, "--all") == as_counts(1, 0, 1)
         assert counts(daemon) == as_counts(1, 1, 0)
 
+        if not is_encrypted:
+            assert_held_for_others(daemon, account, event["incident"])
         released = daemon.order("quarantine", "release", event["incident"], "--reason", "a mistake")
         assert released.returncode == 0, released.stderr
         assert download(ftp, "in/c") == bytes(100_000) + MARK

@@ -45,12 +45,15 @@ def zipped(data: bytes) -> bytes:
     return whole.getvalue()
 
 
-def test_clean_files_are_taken(ftp: ftplib.FTP, account: Account) -> None:
-    """Small, large, empty, and what no rule asks about."""
+def test_clean_files_are_taken(ftp: ftplib.FTP, gated: Daemon, account: Account) -> None:
+    """Small, large, empty, and what no rule asks about; the log has the verdict, where there was one."""
     large = content(3 * MIB)
     for name, data in {"in/small": b"clean", "in/large": large, "in/nothing": b"", "out/any": EICAR}.items():
         assert said(ftp, name, data).startswith("226"), name
     assert there(account) == {"in/small": b"clean", "in/large": large, "in/nothing": b"", "out/any": EICAR}
+    for name in ("in/small", "in/large"):
+        assert gated.wait_for_event("file-stored", user=account.name, path=f"/{name}")["verdict"] == "clean", name
+    assert "verdict" not in gated.wait_for_event("file-stored", user=account.name, path="/out/any")
 
 
 def test_a_find_is_refused_and_kept(

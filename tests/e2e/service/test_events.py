@@ -8,11 +8,11 @@ import hmac
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.client import EXPLICIT, content, log_in, upload
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
 from tests.events.receiver import Hooks, take
 
@@ -101,10 +102,9 @@ def test_each_sink_gets_each_event(start_daemon: StartDaemon, hooks: Hooks, tmp_
     assert metrics['ftpsd_event_queue_length{sink="lines"}'] == 0
 
 
-def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+def commanded(daemon: Daemon, *arguments: str) -> CompletedProcess[str]:
     """Run `ftpsd events`."""
-    command = [sys.executable, "-m", "ftpsd", "events", arguments[0], "--config", str(daemon.config_file)]
-    return subprocess.run([*command, *arguments[1:]], capture_output=True, text=True, env=daemon.environ)
+    return ftpsd("events", arguments[0], "--config", daemon.config_file, *arguments[1:], environ=daemon.environ)
 
 
 def test_temporary_names_and_the_command_line(start_daemon: StartDaemon, hooks: Hooks, tmp_path: Path) -> None:

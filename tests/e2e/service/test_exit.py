@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ from tests.e2e.client import EXPLICIT, control
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import SERVE, Daemon
 
-MakeDaemon = Callable[[dict[str, Any]], Daemon]
+MakeDaemon = Callable[..., Daemon]
 
 
 @pytest.fixture
 def make_daemon(tmp_path: Path, tls_files: Demonstration) -> Iterator[MakeDaemon]:
-    """Makes a daemon that is not started yet."""
+    """Makes a daemon that is not started yet; by *command*, or forked."""
     made: list[Daemon] = []
 
-    def make(changes: dict[str, Any]) -> Daemon:
-        made.append(Daemon(tmp_path / "daemon", tls_files, changes, users=1, command=SERVE))
+    def make(changes: dict[str, Any], command: Sequence[str] | None = None) -> Daemon:
+        made.append(Daemon(tmp_path / "daemon", tls_files, changes, users=1, command=command))
         return made[-1]
 
     yield make
@@ -72,7 +72,8 @@ def test_its_ports_are_free_afterwards(start_daemon: StartDaemon) -> None:
 
 def test_every_mistake_is_told_with_its_place(make_daemon: MakeDaemon) -> None:
     """Exit code 2, and a line with file, line, column and key for each of three mistakes."""
-    daemon = make_daemon({"limits": {"login_timeout": "soon"}, "bannr": "x", "uploads": {"umask": "999"}})
+    changes = {"limits": {"login_timeout": "soon"}, "bannr": "x", "uploads": {"umask": "999"}}
+    daemon = make_daemon(changes, SERVE)
     lines = refusal(daemon)
     text = daemon.config_file.read_text().splitlines()
     for key in ("limits.login_timeout", "bannr", "uploads.umask"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ftplib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.openpgp import Partner
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.encrypted import encrypt_homes, make_keys
+from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
 from tests.events.post_office import PostOffice
 from tests.events.receiver import Hooks
@@ -54,10 +55,9 @@ def session(daemon: Daemon, account: Account) -> ftplib.FTP:
     return ftp
 
 
-def commanded(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+def commanded(daemon: Daemon, *arguments: str) -> CompletedProcess[str]:
     """Run a command."""
-    command = [sys.executable, "-m", "ftpsd", *arguments[:2], "--config", str(daemon.config_file)]
-    return subprocess.run([*command, *arguments[2:]], capture_output=True, text=True, env=daemon.environ)
+    return ftpsd(*arguments[:2], "--config", daemon.config_file, *arguments[2:], environ=daemon.environ)
 
 
 def runs_of(daemon: Daemon) -> list[dict[str, Any]]:

@@ -12,14 +12,17 @@ from twisted.internet.task import Clock
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
+from ftpsd.config.automation.event_sinks import Events
 from ftpsd.config.automation.expectation_sections import Expectation
 from ftpsd.events import progress_tables, record_tables
 from ftpsd.events.awaited import waiting_tables
 from ftpsd.events.awaited.due_today import due_on
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.awaited.waiting import SETTLING
+from ftpsd.events.deliveries import POLL, POLLS_TO_PRUNE, Deliveries
 from ftpsd.events.record_tables import Draft
 from tests.state import InlineStore
+from tests.workers import InlineWorkers
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -56,6 +59,9 @@ class Ground:
 
     def _note(self, event: Event, _: float) -> None:
         self.logged.append((event.event.removeprefix("expectation-"), getattr(event, "day", "")))
+
+    def note(self, *_: object) -> None:
+        """Take no notice."""
 
     def look(self) -> None:
         """Have it look until there is nothing to do."""
@@ -379,3 +385,24 @@ def test_what_is_due_today() -> None:
     assert ground.due("2026-12-05") == []
     assert ground.due("2026-12-04") == [("2026-12-04", "upcoming", 0)]
     assert ground.due("2026-11-30") == [("2026-11-30", "not-judged", 0)]
+
+
+def test_deliveries_let_no_event_go_that_expectations_have_not_read() -> None:
+    """The ledger of a server without any sink, which keeps nothing longer than it has to."""
+    ground = Ground()
+    ground.go_to("07:00")
+    deliveries = Deliveries(ground.store, ground.clock, InlineWorkers(), ground.note, ground.note, ground.note)
+    deliveries.readers = lambda: ground.lookout.reader
+    deliveries.use(Events.model_validate({"keep": 0}), {})
+    deliveries.start()
+    ground.upload("/inbox/pay-1.csv")
+    for _ in range(POLLS_TO_PRUNE + 1):
+        ground.clock.advance(POLL)
+    assert len(ground.ledger()) == 1
+    ground.look()
+    assert ground.told() == ["on-time"]
+    for _ in range(POLLS_TO_PRUNE + 1):
+        ground.clock.advance(POLL)
+        ground.look()
+    assert ground.ledger() == []
+    deliveries.stop()

@@ -1,0 +1,20 @@
+"""The servers that can be left, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ftpsd.migrating.migration import Migration
+from ftpsd.migrating.old_machine import OldMachine
+from ftpsd.migrating.servers import vsftpd
+
+_Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]
+_READERS: Final[dict[str, _Reader]] = {"vsftpd": vsftpd.migrate}
+
+
+def migrated(program: str, path: Path, root: Path, passwd: Path | None, shadow: Path | None) -> Migration:
+    """Return what becomes of the configuration of *program* at *path*. Raises: MigrationError."""
+    machine = OldMachine(root)
+    return _READERS[program](machine, path, passwd, shadow)

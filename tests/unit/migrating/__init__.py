@@ -1,0 +1,1 @@
+"""The configuration of other servers as ours."""
