@@ -133,7 +133,7 @@ class Realm:
         places: HeldPlaces | None = None,
     ) -> None:
         self._host = host
-        self._is_for_jobs = False
+        self._job = ""
         self._gates = gates
         self._contents = contents or Contents()
         self._places = places
@@ -143,10 +143,13 @@ class Realm:
         self._pgp = pgp
         self._quotas = quotas or Quotas(QuotaAccounts(), frozenset(), files_pool)
 
-    def for_jobs(self) -> Realm:
-        """Return a realm of the same trees for jobs, which have all rights, and unfinished uploads of their own."""
+    def for_job(self, name: str) -> Realm:
+        """
+        Return a realm of the same trees for the job called *name*, which has all rights, and unfinished uploads of its
+        own: two jobs may fetch files of one name.
+        """
         twin = copy(self)
-        twin._is_for_jobs = True
+        twin._job = name
         return twin
 
     # twisted.cred types an avatar's id as bytes, and hands over whatever the checker returned.
@@ -169,7 +172,7 @@ class Realm:
 
     def _enter(self, user: UserRecord) -> Deferred[Granted]:
         result: Deferred[Granted] = Deferred(lambda _: None)
-        if self._is_for_jobs:
+        if self._job:
             mounts = tuple(replace(mount, rules=None) for mount in user.mounts)
             user = replace(user, rules=None, mounts=mounts)
 
@@ -265,8 +268,8 @@ class Realm:
 
     def _owner(self, user: UserRecord) -> str:
         """Return the owner of unfinished uploads: the user of this host, also where hosts share a directory."""
-        if self._is_for_jobs:
-            return f"{self._host}\n{user.name}\njob"
+        if self._job:
+            return f"{self._host}\n{user.name}\njob {self._job}"
         return f"{self._host}\n{user.name}" if self._host else user.name
 
     def _guarded(self, jail: Storage, tree: UserRecord | Mount, user: UserRecord) -> Storage:

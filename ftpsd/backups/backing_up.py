@@ -21,7 +21,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -77,6 +77,7 @@ class Backup:
         self._repository = repository
         self._told = told
         self._known: dict[str, Item] = {}
+        self._passed: set[tuple[str, Path]] = set()
         self.copied = Copied()
 
     def make(self) -> Copied:
@@ -106,12 +107,31 @@ class Backup:
         return {}
 
     def _items(self) -> Iterator[Item]:
-        if self._scope.state is not None and self._scope.state.exists():
-            yield self._state(self._scope.state)
+        state = self._scope.state
+        if state is not None and state.exists():
+            try:
+                copied = self._state(state)
+            except sqlite3.Error as error:
+                # Homes are not to go without a backup because of it.
+                self.copied.trouble(f"{state}: {error}")
+            else:
+                yield from self._above("state", state)
+                yield copied
         for part, path in self._scope.files:
+            yield from self._above(part, path)
             yield from self._single(part, path)
         for part, tree in self._scope.trees:
+            yield from self._above(part, tree)
             yield from self._tree(part, tree)
+
+    def _above(self, part: str, path: Path) -> Iterator[Item]:
+        """Return the directories above *path*: where they are made anew, the daemon's user has to get through them."""
+        for folder in reversed(Path(os.path.realpath(path.parent), path.name).parents[:-1]):
+            if (part, folder) in self._passed:
+                continue
+            self._passed.add((part, folder))
+            with suppress(OSError):  # what is below it tells of it
+                yield _item(part, str(folder), (), os.stat(folder))
 
     def _state(self, path: Path) -> Item:
         with tempfile.NamedTemporaryFile(suffix=".tmp", dir=self._repository.scratch) as made:

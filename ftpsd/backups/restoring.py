@@ -149,7 +149,8 @@ def _standing(item: Item) -> bool | None:
     """Return whether what stands where *item* belongs is the same; None for nothing."""
     try:
         with _parent(item, makes=False) as (parent, name):
-            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            # Roots, and what is above them, are the operator's, who may have them behind links.
+            status = os.stat(name, dir_fd=parent, follow_symlinks=not item.names and item.kind == "directory")
             if item.kind == "directory":
                 return stat.S_ISDIR(status.st_mode)
             if item.kind == "link":

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -29,6 +31,8 @@ TIMEOUT: Final = 300.0
 # Bytes of standard error that are looked at, and characters of the reason that is kept.
 MOST_READ: Final = 64 * 1024
 LONGEST_REASON: Final = 200
+# Seconds between two looks whether it has ended, where the system does not tell of it.
+LOOK: Final = 0.1
 ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -109,11 +113,74 @@ def arguments(templates: Sequence[str], record: Record) -> list[bytes]:
 
 
 def _talk(child: subprocess.Popen[bytes], body: bytes, timeout: float) -> str:
-    """Give *child* its input, wait for its end, and return what it has said. Raises: TimeoutExpired."""
-    _, said = child.communicate(body, timeout)
-    text = said[:MOST_READ].decode("utf-8", "replace").strip()
+    """
+    Give *child* its input, wait for its end, and return what it has said. Raises: TimeoutExpired.
+
+    It is its own end that counts: what it has left behind may hold standard error open.
+    """
+    assert child.stdin is not None
+    assert child.stderr is not None
+    deadline, left, said = time.monotonic() + timeout, memoryview(body), bytearray()
+    with child.stdin, child.stderr, selectors.DefaultSelector() as selector, _told_of_end(child.pid, selector):
+        for stream, event in ((child.stdin, selectors.EVENT_WRITE), (child.stderr, selectors.EVENT_READ)):
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, event)
+        while not _has_ended(child.pid):
+            if (remaining := deadline - time.monotonic()) <= 0:
+                raise subprocess.TimeoutExpired(child.args, timeout)
+            for key, _ in selector.select(min(remaining, LOOK)):
+                if key.fileobj is child.stdin:
+                    left = _given(child.stdin, left)
+                    if not left:
+                        selector.unregister(child.stdin)
+                        child.stdin.close()
+                elif key.fileobj is child.stderr and not _heard(child.stderr, said):
+                    selector.unregister(child.stderr)
+        while len(said) < MOST_READ and _heard(child.stderr, said):
+            pass
+    text = said.decode("utf-8", "replace").strip()
     line = "".join(character if character.isprintable() else " " for character in text)[:LONGEST_REASON]
     return f": {line}" if line else ""
+
+
+def _given(stream: IO[bytes], data: memoryview) -> memoryview:
+    """Write what *stream* takes of *data*, and return what is left: nothing, where it takes no more."""
+    try:
+        return data[os.write(stream.fileno(), data) :]
+    except BlockingIOError:
+        return data
+    except OSError:  # it does not want it
+        return data[:0]
+
+
+def _heard(stream: IO[bytes], said: bytearray) -> bool:
+    """Read what has come, and keep the beginning of it; False at the end, or where there is nothing now."""
+    try:
+        data = os.read(stream.fileno(), MOST_READ)
+    except OSError:
+        return False
+    said += data[: MOST_READ - len(said)]
+    return bool(data)
+
+
+def _has_ended(number: int) -> bool:
+    """Return whether the child has ended; it is not waited for, so that its number stays its own."""
+    return os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+@contextmanager
+def _told_of_end(number: int, selector: selectors.BaseSelector) -> Iterator[None]:
+    """Have *selector* wake at the end of the child, where the system can tell of it."""
+    try:
+        fd = os.pidfd_open(number)
+    except (AttributeError, OSError):
+        yield  # it is looked at now and then
+        return
+    try:
+        selector.register(fd, selectors.EVENT_READ)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _end(number: int) -> None:

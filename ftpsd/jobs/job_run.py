@@ -45,8 +45,8 @@ class NoTree(Exception):
 class Trees(Protocol):
     """The users, and their trees."""
 
-    async def open(self, host: str, user: str) -> tuple[Storage, Callable[[], None]]:
-        """Open the tree of *user*, and return what closes it. Raises: NoTree."""
+    async def open(self, host: str, user: str, job: str) -> tuple[Storage, Callable[[], None]]:
+        """Open the tree of *user* for the job called *job*, and return what closes it. Raises: NoTree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class JobRun:
             await self._means.back_up(job, self.progress)
             return
         partner, files = self._means.partners[moving.partner]
-        storage, close = await self._means.trees.open(moving.host, moving.user)
+        storage, close = await self._means.trees.open(moving.host, moving.user, job.name)
         session = PartnerSession(self._reactor)
         try:
             await session.open(contact_of(partner, files))

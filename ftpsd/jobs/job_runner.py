@@ -68,6 +68,7 @@ class JobRunner:
         self._is_started = False
         self._is_loaded = False
         self._is_looking = False
+        self._looked_at = 0.0
         self.successes: dict[str, float] = {}
         """When each job has last ended well."""
 
@@ -168,6 +169,7 @@ class JobRunner:
         for job in [*self._jobs.values()]:
             if job.at is not None:
                 await self._look_at(job, now)
+        self._looked_at = now
         for name in [*self._queued]:
             if name not in self._running and name in self._jobs:
                 self._queued.discard(name)
@@ -185,7 +187,10 @@ class JobRunner:
             if found is None:
                 found = next_after(job.at, job.time_zone, now)
                 await self._store.run(tables.set_due, job.name, schedule, found)
-            due = found
+            due = self._within_reach(job, found, now)
+            self._due[job.name] = schedule, due
+        elif now < self._looked_at:
+            due = self._within_reach(job, due, now)
             self._due[job.name] = schedule, due
         if now < due:
             return
@@ -206,6 +211,17 @@ class JobRunner:
             self._bus.publish(JobSkipped(DAEMON, job.name, "missed", skipped))
             text = "job {job}: {count} moments have passed while nobody was there to run it"
             log.warn(text, job=job.name, count=skipped)
+
+    @staticmethod
+    def _within_reach(job: Job, due: float, now: float) -> float:
+        """
+        Return *due*, or the next moment where that is nearer by more than one: the clock was wrong, and far ahead.
+
+        A clock that is set back across the moment of a run does not repeat it.
+        """
+        assert job.at is not None
+        upcoming = next_after(job.at, job.time_zone, now)
+        return due if due <= next_after(job.at, job.time_zone, upcoming) else upcoming
 
     async def _wanted(self, job: Job, trigger: str, due: float, also: Callable[[Any], None] | None = None) -> None:
         """Begin a run, or do what `overlap` says; *also* is in the same transaction."""

@@ -106,6 +106,12 @@ class Attempt:
         if paths:
             await self.store.run(tables.forget, self.job.name, paths)
 
+    def forget_failures(self, paths: set[str]) -> None:
+        """Forget failures of files that are gone: nobody can do more about them."""
+        failed = self.progress.failed
+        for path in [path for path in failed if path and path not in paths]:
+            del failed[path]
+
     def failed(self, path: str, error: PartnerError | StorageError) -> None:
         """Note the failure of one file. Raises: *error*, where it is none of that file alone."""
         if isinstance(error, PartnerError) and error.fault in OF_ALL:

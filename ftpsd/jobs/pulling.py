@@ -15,6 +15,7 @@ from typing import Final
 
 from ftpsd.audit.events import FileStored
 from ftpsd.audit.topics.job_events import FilePulled
+from ftpsd.config.automation.job_sections import Moving
 from ftpsd.events.disk_look import is_done
 from ftpsd.jobs.job_tables import KnownFile
 from ftpsd.jobs.moving import Attempt, below, matcher
@@ -33,18 +34,20 @@ DONE: Final = "done"
 async def pull(attempt: Attempt) -> None:
     """Fetch all that is new. Raises: PartnerError, StorageError, StateTrouble."""
     moving, session, progress = attempt.moving, attempt.session, attempt.progress
-    takes = matcher(moving.files)
     known = await attempt.known()
-    there = [each for each in await session.list(moving.source) if takes(each.name)]
-    paths = {below(moving.source, each.name) for each in there}
+    listed = await session.list(moving.source)
+    # In a worker: a listing may have half a million names, which would keep the reactor for seconds.
+    candidates, paths = await attempt.tree.pool.run(_candidates, moving, listed, known)
     await attempt.forget([path for path in known if path not in paths])
-    new = []
-    for each in there:
+    attempt.forget_failures(paths)
+    new: list[tuple[RemoteFile, KnownFile | None]] = []
+    for each in candidates:
+        if len(new) == moving.most:
+            break
         file = each if each.modified else await session.facts(below(moving.source, each.name)) or each
         record = known.get(below(moving.source, each.name))
         if record is None or record.mark != file.mark or record.step != DONE:
             new.append((file, record))
-    new = new[: moving.most]
     progress.of_file = 0
     progress.files_left, progress.bytes_left = len(new), sum(file.size for file, _ in new)
     for file, record in new:
@@ -60,6 +63,23 @@ async def pull(attempt: Attempt) -> None:
             progress.files += 1
         progress.pass_file(file.size)
     progress.now = ""
+
+
+def _candidates(
+    moving: Moving, listed: list[RemoteFile], known: dict[str, KnownFile]
+) -> tuple[list[RemoteFile], set[str]]:
+    """Return what is perhaps new of *listed*, each name once, and the paths of all that the job takes."""
+    takes = matcher(moving.files)
+    found, paths = [], set()
+    for each in listed:
+        path = below(moving.source, each.name)
+        if path in paths or not takes(each.name):
+            continue
+        paths.add(path)
+        record = known.get(path)
+        if not each.modified or record is None or record.mark != each.mark or record.step != DONE:
+            found.append(each)
+    return found, paths
 
 
 async def _one(attempt: Attempt, path: str, file: RemoteFile, record: KnownFile | None) -> None:

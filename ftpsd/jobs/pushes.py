@@ -17,6 +17,7 @@ from typing import Final
 
 from ftpsd.audit.events import FileDeleted, FileRenamed
 from ftpsd.audit.topics.job_events import FilePushed
+from ftpsd.config.automation.job_sections import Moving
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.jobs.job_tables import KnownFile
 from ftpsd.jobs.local_tree import LocalTree
@@ -37,22 +38,13 @@ MOST_SEEN: Final = 200_000
 async def push_all(attempt: Attempt, partner: Partner) -> None:
     """Push all that is new. Raises: PartnerError, StorageError, StateTrouble."""
     moving, tree, progress = attempt.moving, attempt.tree, attempt.progress
-    takes = matcher(moving.files)
     directory = VirtualPath.parse(moving.source)
     known = await attempt.known()
-    found = [
-        entry
-        for entry in await tree.entries(directory, MOST_SEEN)
-        if entry.type is EntryType.FILE and takes(entry.name)
-    ]
-    paths = {str(directory / entry.name) for entry in found}
+    entries = await tree.entries(directory, MOST_SEEN)
+    # In a worker: so many names would keep the reactor for a second.
+    new, paths = await tree.pool.run(_new, moving, directory, entries, known)
     await attempt.forget([path for path in known if path not in paths])
-    new = []
-    for entry in sorted(found, key=lambda each: (each.modified_ns, each.name)):
-        record = known.get(str(directory / entry.name))
-        if record is None or record.mark != _mark(entry) or record.step != DONE:
-            new.append((entry, record))
-    new = new[: moving.most]
+    attempt.forget_failures(paths)
     progress.of_file = 0
     progress.files_left, progress.bytes_left = len(new), sum(entry.size for entry, _ in new)
     if new:
@@ -67,6 +59,20 @@ async def push_all(attempt: Attempt, partner: Partner) -> None:
             attempt.failed(path, error)
         progress.pass_file(entry.size)
     progress.now = ""
+
+
+def _new(
+    moving: Moving, directory: VirtualPath, entries: list[Entry], known: dict[str, KnownFile]
+) -> tuple[list[tuple[Entry, KnownFile | None]], set[str]]:
+    """Return what is to be pushed of *entries*, the oldest first, and the paths of all that the job takes."""
+    takes = matcher(moving.files)
+    found = [entry for entry in entries if entry.type is EntryType.FILE and takes(entry.name)]
+    new = []
+    for entry in sorted(found, key=lambda each: (each.modified_ns, each.name)):
+        record = known.get(str(directory / entry.name))
+        if record is None or record.mark != _mark(entry) or record.step != DONE:
+            new.append((entry, record))
+    return new[: moving.most], {str(directory / entry.name) for entry in found}
 
 
 async def _ensure_directory(attempt: Attempt) -> None:
@@ -93,9 +99,12 @@ async def _one(attempt: Attempt, partner: Partner, path: VirtualPath, entry: Ent
         if not moving.overwrite and not is_begun and await attempt.session.facts(target) is not None:
             raise PartnerError(Fault.REFUSED, f"there is a file {target} already, and overwrite is off")
         hashed = _Hashed()
+        outgoing = await stored_file(tree.pool, tree.storage, path)
+        if f"{outgoing.size}:{outgoing.modified_ns}" != mark:
+            raise PartnerError(Fault.CHANGED, "it has changed since it was listed")
         pushed = await push(
             attempt.session,
-            hashed.outgoing(await stored_file(tree.pool, tree.storage, path)),
+            hashed.outgoing(outgoing),
             target,
             is_atomic=partner.uploads == "atomic",
             may_be_done=is_begun,

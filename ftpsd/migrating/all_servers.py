@@ -8,13 +8,17 @@ from typing import Final
 
 from ftpsd.migrating.migration import Migration
 from ftpsd.migrating.old_machine import OldMachine
-from ftpsd.migrating.servers import vsftpd
+from ftpsd.migrating.servers import proftpd, pureftpd, vsftpd
 
 _Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]
-_READERS: Final[dict[str, _Reader]] = {"vsftpd": vsftpd.migrate}
+SERVERS: Final[dict[str, _Reader]] = {
+    "proftpd": proftpd.migrate,
+    "pure-ftpd": pureftpd.migrate,
+    "vsftpd": vsftpd.migrate,
+}
 
 
 def migrated(program: str, path: Path, root: Path, passwd: Path | None, shadow: Path | None) -> Migration:
     """Return what becomes of the configuration of *program* at *path*. Raises: MigrationError."""
     machine = OldMachine(root)
-    return _READERS[program](machine, path, passwd, shadow)
+    return SERVERS[program](machine, path, passwd, shadow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 
 from ftpsd.config.automation.workflow_rules import Mail
 
@@ -24,6 +25,8 @@ _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 # Characters of what a server says that are kept.
 LONGEST_REASON: Final = 200
 LONGEST_SUBJECT: Final = 250
+# Bytes of one reply: EHLO of the most talkative servers has a page.
+MOST_REPLY: Final = 64 * 1024
 
 
 class NotSent(Exception):
@@ -85,12 +88,68 @@ def message_of(letter: Letter) -> EmailMessage:
     return message
 
 
+class _Replies:
+    """
+    The replies of a server, from which smtplib reads lines: each is over by a deadline and has a bounded length.
+
+    By itself smtplib would wait for ever where a byte comes now and then, and keep all lines that a server sends.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._buffer = b""
+        self._left = 0
+        self._timeout = self._deadline = 0.0
+
+    def begin(self, timeout: float) -> None:
+        """Begin a reply."""
+        self._left, self._timeout, self._deadline = MOST_REPLY, timeout, time.monotonic() + timeout
+
+    def readline(self, most: int) -> bytes:
+        """Return the next line, or so much of it. Raises: OSError."""
+        while b"\n" not in self._buffer and len(self._buffer) < most:
+            left = self._deadline - time.monotonic()
+            try:
+                self._connection.settimeout(max(left, 0.001))
+                data = self._connection.recv(4096)
+            except TimeoutError:
+                raise TimeoutError("its answer takes too long") from None
+            self._connection.settimeout(self._timeout)
+            if not data:
+                break
+            self._buffer += data
+        end = min(most, self._buffer.find(b"\n") + 1 or most)
+        line, self._buffer = self._buffer[:end], self._buffer[end:]
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError(f"its answer is longer than {MOST_REPLY} bytes")
+        return line
+
+    def close(self) -> None:
+        """Close nothing: the connection is smtplib's."""
+
+
+class _Bounded(smtplib.SMTP):
+    """A client whose server cannot keep it or fill it."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Return a reply."""
+        if self.file is None:
+            self.file = _Replies(self.sock)
+        self.file.begin(self.timeout)
+        return super().getreply()
+
+
+class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
+    """The same over TLS from the first byte on."""
+
+
 def _connected(mail: Mail, authority: bytes | None) -> smtplib.SMTP:
     port = mail.port or _PORTS[mail.security]
     context = ssl.create_default_context(cadata=None if authority is None else authority.decode("ascii", "replace"))
     if mail.security == "tls":
-        return smtplib.SMTP_SSL(mail.server, port, timeout=mail.timeout, context=context)
-    server = smtplib.SMTP(mail.server, port, timeout=mail.timeout)
+        return _BoundedTLS(mail.server, port, timeout=mail.timeout, context=context)
+    server = _Bounded(mail.server, port, timeout=mail.timeout)
     if mail.security == "starttls":
         try:
             server.starttls(context=context)

@@ -6,7 +6,8 @@ One file to another server: under a temporary name, resumed where an earlier att
   file of that size under the final name is ours (*may_be_done*), and pushes nothing twice.
 * Where the server keeps something of the final name and does not let a rename replace it, that is deleted first. A
   crash in between leaves the whole file under its temporary name, which the next attempt renames.
-* A size that is not ours behind the upload is a failure, and nothing is renamed.
+* A size that is not ours behind the upload is a failure, and nothing is renamed. A file that has changed here while it
+  was read is one, too: what lies there is perhaps half of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Final, Protocol
 
 from ftpsd.partners.contact import Fault, PartnerError
 from ftpsd.partners.partner_session import PartnerSession
-from ftpsd.storage.base import Source, Storage
+from ftpsd.storage.base import Kind, Source, Storage, StorageError
+from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.workers import Workers
 
@@ -46,12 +48,14 @@ class Outgoing:
     A file on its way: its *size*, its *mark*, which is another one when the bytes are, and its opening at an offset.
 
     *modified_ns* is its time, None where the far end is to have its own.
+    *is_same* tells whether the mark is still that.
     """
 
     size: int
     mark: str
     open: Callable[[int], Awaitable[Reader]]
     modified_ns: int | None = None
+    is_same: Callable[[], Awaitable[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ async def push(
     if not is_atomic:
         sent = await _send(session, outgoing, target, 0, moved)
         await _check(session, outgoing, target)
+        await _require_same(session, outgoing, None)
         await _date(session, outgoing, target)
         return Pushed(sent, 0)
     temporary = temporary_name(target, outgoing.mark)
@@ -107,6 +112,7 @@ async def push(
                 await session.delete(temporary)
             sent = await _send(session, outgoing, temporary, 0, moved)
         await _check(session, outgoing, temporary)
+    await _require_same(session, outgoing, temporary)
     await _date(session, outgoing, temporary)
     await before_rename()
     await _rename(session, temporary, target)
@@ -149,6 +155,17 @@ async def _check(session: PartnerSession, outgoing: Outgoing, path: str) -> None
     if there is not None and there.size != outgoing.size:
         await session.delete(path)
         raise PartnerError(Fault.BROKEN, f"{there.size} bytes are there, of {outgoing.size}; they were deleted")
+
+
+async def _require_same(session: PartnerSession, outgoing: Outgoing, temporary: str | None) -> None:
+    """Raises: PartnerError where the file here has changed; what lies at *temporary* goes then."""
+    if outgoing.is_same is None or await outgoing.is_same():
+        return
+    if temporary is not None:
+        # The next attempt, with another mark, would not find it.
+        with suppress(PartnerError):
+            await session.delete(temporary)
+    raise PartnerError(Fault.CHANGED, "the file has changed while it was read")
 
 
 async def _date(session: PartnerSession, outgoing: Outgoing, path: str) -> None:
@@ -197,5 +214,17 @@ async def stored_file(pool: Workers, storage: Storage, path: VirtualPath, *, kee
     async def opened(offset: int) -> Reader:
         return StoredReader(pool, await pool.run(storage.open_source, path, offset))
 
-    mark = f"{entry.size}:{entry.modified_ns}:{entry.unique}"
-    return Outgoing(entry.size, mark, opened, entry.modified_ns if keeps_time else None)
+    async def is_same() -> bool:
+        try:
+            return _mark(await pool.run(storage.stat, path)) == mark
+        except StorageError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return False
+            raise
+
+    mark = _mark(entry)
+    return Outgoing(entry.size, mark, opened, entry.modified_ns if keeps_time else None, is_same)
+
+
+def _mark(entry: Entry) -> str:
+    return f"{entry.size}:{entry.modified_ns}:{entry.unique}"

@@ -18,13 +18,15 @@ from ftpsd.values.text import has_control, one_line
 LONGEST_REASON: Final = 200
 _EPSV: Final = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
 _PASV: Final = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
+# No file has more bytes than these; Python refuses to read a number of 5000 digits.
+_SIZE: Final = re.compile(r"[0-9]{1,19}")
 _MODIFIED: Final = re.compile(r"\d{14}(?:\.\d{1,9})?")
 # -rw-r--r--   1 owner group  1234 Nov 30 12:01 name
 _UNIX: Final = re.compile(
-    r"-[-rwxsStTl]{9}[+.@]?\s+\d+\s+\S+\s+(?:\S+\s+)?(\d+)\s+[A-Za-z]{3}\s+\d{1,2}\s+(?:\d{1,2}:\d\d|\d{4})\s(.+)"
+    r"-[-rwxsStTl]{9}[+.@]?\s+\d+\s+\S+\s+(?:\S+\s+)?(\d{1,19})\s+[A-Za-z]{3}\s+\d{1,2}\s+(?:\d{1,2}:\d\d|\d{4})\s(.+)"
 )
 # 11-30-26  12:01PM  1234 name, of IIS.
-_WINDOWS: Final = re.compile(r"\d\d-\d\d-\d{2,4}\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s(.+)")
+_WINDOWS: Final = re.compile(r"\d\d-\d\d-\d{2,4}\s+\d\d:\d\d(?:[AP]M)?\s+(\d{1,19})\s(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ def fact_line(line: str, name: str | None = None) -> RemoteFile | None:
     for each in head.rstrip(";").split(";"):
         key, _, value = each.partition("=")
         facts[key.lower()] = value
-    if facts.get("type", "").lower() != "file" or not facts.get("size", "").isdecimal():
+    size = facts.get("size", "")
+    if facts.get("type", "").lower() != "file" or not _SIZE.fullmatch(size):
         return None
     modified = facts.get("modify", "")
-    return _file(name or rest, int(facts["size"]), modified if _MODIFIED.fullmatch(modified) else "")
+    return _file(name or rest, int(size), modified if _MODIFIED.fullmatch(modified) else "")
 
 
 def list_line(line: str) -> RemoteFile | None:

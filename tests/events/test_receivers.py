@@ -207,3 +207,11 @@ def test_a_file_that_is_moved_away_or_cut_off(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "old")
     assert "cannot be written" in why(sink.send([record(4)]))
     sink.stop()
+
+
+def test_a_program_has_ended_when_it_has_ended() -> None:
+    """A child that it leaves behind, with its standard error, does not make a failure of it, which comes again."""
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    outcome(program(code, timeout="10s").send([record()]))
+    loud = "import os, sys; os.write(2, b'why ' + b'x' * 1_000_000); sys.exit(3)"
+    assert why(program(loud).send([record()])).startswith("it ended with 3: why xxx")

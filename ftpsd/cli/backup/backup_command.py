@@ -112,6 +112,9 @@ def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
     if found.homes:
         trees += [("homes", path) for path in trees_of(loaded.known(), found.also)]
     never = [*files_of_keys(config), *([found.directory] if found.directory is not None else [])]
+    if not has_keys:
+        # A tree of `also`, such as /etc/ftpsd, has them perhaps.
+        never += [*key_files(config), *key_trees(config)]
     return Scope(tuple(files), tuple(trees), config.state, has_keys, frozenset(map(os.path.realpath, never)))
 
 

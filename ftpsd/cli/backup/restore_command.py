@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ def restore(
     from ftpsd.backups.restoring import Restore
     from ftpsd.partners.contact import PartnerError
 
+    is_changing = False
     try:
         with _repository(directory, job, config) as repository:
             names = repository.names()
@@ -68,22 +70,25 @@ def restore(
             work = Restore(repository, name or names[-1], frozenset(only or PARTS))
             work.verify()
             plan = work.plan()
+            held = _leave_held(config, plan)
             is_barred = bool(plan.replaced) and not overwrite
             _tell(plan, as_json, dry_run or is_barred)
             if dry_run:
-                sys.exit(EXIT_PROBLEM if is_barred else EXIT_FINE)
+                sys.exit(EXIT_PROBLEM if is_barred or held else EXIT_FINE)
             if is_barred:
                 fail("nothing was changed: these files are there and differ; see --overwrite")
             _refuse_while_it_runs(config, plan)
+            is_changing = True
             troubles = work.apply(plan)
             _record(config, plan, len(troubles))
     except (Damaged, PartnerError) as problem:
-        fail(f"nothing was changed: {problem}")
+        done = "it is half done; run it again with --overwrite" if is_changing else "nothing was changed"
+        fail(f"{done}: {problem}")
     for trouble in troubles:
         click.echo(shown(trouble), err=True)
     if not as_json:
         click.echo(f"restored {counted(len(plan.new) + len(plan.replaced) - len(troubles), 'item')}")
-    sys.exit(EXIT_PROBLEM if troubles else EXIT_FINE)
+    sys.exit(EXIT_PROBLEM if troubles or held else EXIT_FINE)
 
 
 @contextmanager
@@ -101,6 +106,33 @@ def _repository(directory: Path | None, job: str | None, config: Path) -> Iterat
     assert backup is not None
     with repository_of(loaded, backup, makes=False) as found:
         yield found
+
+
+def _leave_held(config: Path, plan: Plan) -> int:
+    """Take the files out of *plan* that a legal hold keeps as they are, and tell of them; return how many."""
+    from ftpsd.config.parsing.document import ConfigErrors
+    from ftpsd.durable.state_trouble import StateTrouble
+    from ftpsd.service.load import load
+    from ftpsd.service.retaining.holds_in_force import held_places
+
+    if not any(item.part == "homes" for item in plan.replaced) or not config.exists():
+        return 0
+    try:
+        loaded = load(config)
+        places = held_places(loaded.config.state, loaded.known())
+    except ConfigErrors:
+        fail(f"nothing was changed: {config} is not whole, so legal holds are not known; restore it first, by --only")
+    except StateTrouble as trouble:
+        fail(f"nothing was changed: legal holds cannot be read ({trouble}); restore the state first, with --only state")
+    count = 0
+    for item in plan.replaced[:]:
+        is_home = item.part == "homes" and item.kind != "directory"
+        hold = places.on("/".join((os.path.realpath(item.root), *item.names))) if is_home else None
+        if hold is not None:
+            plan.replaced.remove(item)
+            count += 1
+            click.echo(f"{shown(item.path)}: left as it is, for the legal hold {hold.name} keeps it", err=True)
+    return count
 
 
 def _record(config: Path, plan: Plan, troubles: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -124,11 +125,11 @@ def stays_readable(directory: str, destroyed: set[str]) -> dict[str, int]:
 def _refuse_held(loaded: Loaded, directories: list[str]) -> None:
     """End where a legal hold is about anything in *directories*."""
     from ftpsd.durable.state_trouble import StateTrouble
-    from ftpsd.service.retaining.holds_in_force import hold_on_tree
+    from ftpsd.service.retaining.holds_in_force import held_places
 
     for directory in directories:
         try:
-            hold = hold_on_tree(loaded.config.state, loaded.known(), directory)
+            hold = held_places(loaded.config.state, loaded.known()).inside(os.path.realpath(directory))
         except StateTrouble as trouble:
             complain([f"nothing was done, for the legal holds are in the state file, {loaded.config.state}: {trouble}"])
         if hold is not None:

@@ -38,7 +38,7 @@ _USUAL_DIGESTS: Final = frozenset({16, 32, 64})
 # The most that a hash may cost: one that took a minute would keep a worker from the logins of others. Each is some
 # seconds on a slow processor, and far above what password programs choose.
 MAX_MEMORY: Final = 1024 * 1024  # KiB: two at once would take the daemon down
-MAX_ITERATIONS: Final = 100
+MAX_ITERATIONS: Final = 1000  # Pure-FTPd makes hashes of 127 passes over little memory; all passes have a bound, too
 MAX_MEMORY_PASSES: Final = 4 * MAX_MEMORY  # KiB times passes
 MAX_BCRYPT_COST: Final = 15
 MAX_SHA_ROUNDS: Final = 1_000_000

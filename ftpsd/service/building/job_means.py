@@ -43,7 +43,7 @@ class TreesForJobs:
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    async def open(self, host: str, user: str) -> tuple[Storage, Callable[[], None]]:
+    async def open(self, host: str, user: str, job: str) -> tuple[Storage, Callable[[], None]]:
         """See `Trees`."""
         found = next((each for each in self._hosts.all if each.name == host), None)
         if found is None:
@@ -53,7 +53,7 @@ class TreesForJobs:
             if record is None:
                 raise NoTree(f"there is no user {user}")
             assert isinstance(found.portal.realm, Realm)
-            _, avatar, close = await found.portal.realm.for_jobs().requestAvatar(record, None, IAvatar)
+            _, avatar, close = await found.portal.realm.for_job(job).requestAvatar(record, None, IAvatar)
         except LoginDenied as denied:
             raise NoTree(f"the tree of {user} cannot be opened: {denied.reason}") from None
         except LoginBusy:

@@ -142,15 +142,15 @@ class Holdings:
         return None if hold is None else hold.name
 
 
-def hold_on_tree(state: Path | None, users: Iterable[UserRecord], directory: str) -> Hold | None:
-    """Return a hold on anything in *directory*, for a program that is not the daemon. Blocks. Raises: StateTrouble."""
-    if state is None or not is_begun(state):
-        return None
-    with state_opened(state) as connection:
-        holds = tuple(all_holds(connection))
+def held_places(state: Path | None, users: Iterable[UserRecord]) -> HeldPlaces:
+    """Return the places of the holds in *state*, for a program that is not the daemon. Blocks. Raises: StateTrouble."""
+    holds: tuple[Hold, ...] = ()
+    if state is not None and is_begun(state):
+        with state_opened(state) as connection:
+            holds = tuple(all_holds(connection))
     places = HeldPlaces(lambda: holds)
     places.use(lambda: trees_of([("", users)]))
-    return places.inside(os.path.realpath(directory))
+    return places
 
 
 def _is_made(connection: sqlite3.Connection) -> bool:

@@ -242,11 +242,65 @@ def test_a_link_in_a_home_leads_nowhere(still: Still, tmp_path: Path) -> None:
     assert [*outside.iterdir()] == []
 
 
+def test_a_held_file_stays_as_it_is(still: Still) -> None:
+    """--overwrite replaces what no legal hold is about, and says what it has left."""
+    backed_up(still.daemon)
+    with still.daemon.running():
+        added = still.daemon.order("hold", "add", "--path", "/a", "--reason", "a case", "--json")
+    hold = json.loads(added.stdout)["hold"]
+    files = {name: (still.home / name).read_bytes() for name in ("a", "copy")}
+    for name in files:
+        (still.home / name).write_bytes(b"evidence")
+    shown = restored(still.daemon, "--from", str(still.place), "--overwrite", "--only", "homes", code=1)
+    assert f"{still.home / 'a'}: left as it is, for the legal hold {hold} keeps it" in shown
+    assert (still.home / "a").read_bytes() == b"evidence"
+    assert (still.home / "copy").read_bytes() == files["copy"]
+
+
 def test_keys_go_to_no_other_server(still: Still) -> None:
     """In a directory of this machine the password of a partner is in the backup, at a partner it is not."""
     backed_up(still.daemon)
     assert f"{still.secret.name}" in "".join(path.read_text() for path in (still.place / "backups").iterdir())
     assert any(path.read_bytes() == b"s3cret\n" for path in (still.place / "objects").glob("??/*"))
+
+
+def test_keys_in_a_tree_stay_out_of_a_backup_without_keys(still: Still) -> None:
+    """A tree of `also` that has a password file in it: where there are to be no keys, there is none."""
+    tree = still.secret.parent
+    backup = {"directory": str(still.place), "keys": False, "also": [str(tree)]}
+    still.daemon._changes = {**still.daemon._changes, "jobs": [{"name": "own", "backup": backup}]}
+    still.daemon.write_config()
+    backed_up(still.daemon)
+    stored = [path.read_bytes() for path in (still.place / "objects").glob("??/*")]
+    assert b"a" * 1000 in stored
+    assert b"s3cret\n" not in stored
+
+
+def test_directories_above_come_back_with_their_modes(still: Still) -> None:
+    """What is above homes and files is made as it was: with 0700 of root the daemon's user could not get through."""
+    above = still.home.parent
+    above.chmod(0o751)
+    backed_up(still.daemon)
+    shutil.rmtree(above)
+    restored(still.daemon, "--from", str(still.place))
+    assert above.stat().st_mode & 0o777 == 0o751
+    moved = above.with_name("elsewhere")
+    above.rename(moved)
+    above.symlink_to(moved)
+    again = restored(still.daemon, "--from", str(still.place), "--dry-run", "--json")
+    assert json.loads(again)["replaced"] == []
+
+
+def test_a_damaged_state_file_costs_no_home_its_backup(still: Still) -> None:
+    """What cannot be read is told, and the backup is made all the same."""
+    (still.daemon.folder / "state.db").write_bytes(b"no database at all, " * 100)
+    done = still.daemon.order("backup", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    (trouble,) = json.loads(done.stdout)["troubles"]
+    assert "state.db" in trouble
+    shutil.rmtree(still.home)
+    restored(still.daemon, "--from", str(still.place), "--only", "homes")
+    assert (still.home / "a").read_bytes() == b"a" * 1000
 
 
 def test_encrypted_homes_stay_sealed(tmp_path: Path, tls_files: Demonstration) -> None:

@@ -265,6 +265,21 @@ def test_a_pull_goes_on_when_child_and_daemon_are_killed(ground: Ground) -> None
     assert len(ground.stored("/big/large")) == 1
 
 
+def test_a_file_that_grows_is_never_there_by_half(ground: Ground) -> None:
+    """What a program appends while a file is pushed: the half of it gets no name there, all of it does."""
+    (ground.home / "send").mkdir(exist_ok=True)
+    file = ground.home / "send" / "growing"
+    file.write_bytes(content(SLOW))
+    there = ground.slow.make("got")
+    assert ground.daemon.order("jobs", "run", "slow-send", "--no-wait").returncode == 0
+    eventually(lambda: _partial(there, ".growing.*.part") > 200_000, "the beginning")
+    with file.open("ab") as more:
+        more.write(content(100_000))
+    eventually(lambda: (there / "growing").exists(), "the name")
+    assert (there / "growing").read_bytes() == file.read_bytes()
+    assert [*there.glob(".growing.*")] == []
+
+
 def test_what_fails_is_told(ground: Ground) -> None:
     """A job that cannot do its work ends with 1 and says why; one that is not there is named."""
     (ground.home / "outbox").mkdir(exist_ok=True)

@@ -62,10 +62,10 @@ def test_an_offset_beyond_the_end_is_refused(ftp: ftplib.FTP, home: Path, verb: 
     assert (home / "file").read_bytes() == content(1000)
 
 
-@pytest.mark.parametrize("offset", ["-1", "99999999999999999999", "1.5", "x", "0x10", "٣"])
-def test_an_offset_that_is_none_is_refused(ftp: ftplib.FTP, offset: str) -> None:
+def test_an_offset_that_is_none_is_refused(ftp: ftplib.FTP) -> None:
     """REST takes a 64-bit number of bytes."""
-    assert code(ftp, f"REST {offset}") == 501
+    offsets = ["-1", "99999999999999999999", "1.5", "x", "0x10", "٣"]
+    assert {offset: code(ftp, f"REST {offset}") for offset in offsets} == dict.fromkeys(offsets, 501)
 
 
 def test_a_download_goes_on_beyond_4_gib(ftp: ftplib.FTP, home: Path) -> None:

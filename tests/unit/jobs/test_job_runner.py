@@ -232,3 +232,32 @@ def test_runs_at_once_are_bounded() -> None:
     ground.go(2)
     assert len(ground.ran) == AT_ONCE + 1
     ground.runner.stop()
+
+
+def test_a_clock_that_was_wrong() -> None:
+    """One a year ahead, at the start or later, puts nothing off; one that is set back a bit repeats nothing."""
+    job = {"name": "a", "at": "0 * * * *"}
+    year = 365 * 24 * HOUR
+    ahead = Ground(job, begun=year)
+    ahead.go(10)
+    ahead.runner.stop()
+    right = Ground(job, store=ahead.store, begun=1000.0)
+    right.go(HOUR)
+    assert right.ran == ["a"]
+    # While it runs, by two minutes across the moment, and then by a year.
+    right.clock.rightNow = 2 * HOUR - 10
+    right.go(20)
+    assert right.ran == ["a"] * 2
+    right.clock.rightNow -= 120
+    for call in right.clock.getDelayedCalls():
+        call.reset(1)
+    right.go(300)
+    assert right.ran == ["a"] * 2
+    right.clock.rightNow += year
+    right.go(10)
+    right.clock.rightNow -= year
+    for call in right.clock.getDelayedCalls():
+        call.reset(1)
+    before = len(right.ran)
+    right.go(HOUR)
+    assert len(right.ran) == before + 1

@@ -53,6 +53,14 @@ def test_listings_become_names_of_one_component() -> None:
     assert [size_in(Answer(*each)) for each in ((213, ("12",)), (213, ("x",)), (550, ("12",)))] == [12, None, None]
 
 
+def test_sizes_that_no_file_has() -> None:
+    """A number of so many digits that Python refuses to read it is no size: the line is left out, the others stay."""
+    digits = "9" * 5000
+    assert fact_line(f"type=file;size={digits}; a") is None
+    assert list_line(f"-rw-r--r-- 1 a b {digits} Nov 30 12:01 a") is None
+    assert list_line(f"11-30-26  12:01PM  {digits} a") is None
+
+
 def test_frames_come_whole_and_bounded() -> None:
     """In any pieces; one that is too long is refused before its bytes are kept."""
     sent = frame(b"D", b"x" * 1000) + frame(b"N") + frame(b"T", b"{}")

@@ -1,0 +1,39 @@
+"""Whatever is in a file of another server: files that ftpsd reads, or the one error."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from ftpsd.migrating.all_servers import SERVERS
+from ftpsd.migrating.old_machine import MigrationError
+from tests.fuzz.mutations import mutated
+from tests.unit.migrating import test_proftpd, test_pureftpd, test_vsftpd
+from tests.unit.migrating.other_machine import SHA512, Machine
+
+EXAMPLES = {
+    "vsftpd": test_vsftpd.CONF,
+    "proftpd": test_proftpd.CONF.replace("/etc/proftpd/passwd", "/passwd") + test_proftpd.TLS,
+    "pure-ftpd": test_pureftpd.CONF.replace("/etc/pure-ftpd/pureftpd.pdb", "/passwd.pdb"),
+    "pureftpd.passwd": test_pureftpd.PEOPLE,
+}
+PASSWD = f"alice:{SHA512}:1000:100::/home/alice:/bin/sh\nb\u00f6b:!:1001:100::/:/bin/sh\nc:d\n"
+MANY = 60
+
+
+def test_any_file(tmp_path: Path) -> None:
+    """However it is damaged, what is made is right, and nothing else is raised."""
+    machine = Machine(tmp_path)
+    assert set(SERVERS) <= set(EXAMPLES)
+    everything = [text.encode() for text in (*EXAMPLES.values(), PASSWD)]
+    for program, example in EXAMPLES.items():
+        for seed in range(MANY):
+            chance = Random(f"{program} {seed}")
+            for name, text in (("conf", example), ("passwd", PASSWD)):
+                data = text.encode()
+                if seed % 3 != (name == "conf"):
+                    data = mutated(chance, data, everything)
+                machine.write(name, "").write_bytes(data)
+            with suppress(MigrationError):
+                machine.migrate("pure-ftpd" if program == "pureftpd.passwd" else program, "conf", "passwd")
