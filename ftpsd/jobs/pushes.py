@@ -108,6 +108,7 @@ async def _one(attempt: Attempt, partner: Partner, path: VirtualPath, entry: Ent
             target,
             is_atomic=partner.uploads == "atomic",
             may_be_done=is_begun,
+            may_replace=moving.overwrite,
             before_rename=lambda: attempt.know(str(path), mark, RENAMING),
             moved=attempt.progress.move,
         )

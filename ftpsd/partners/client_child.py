@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
 from ftpsd.partners.contact import Contact, Fault, PartnerError
-from ftpsd.partners.frames import AHEAD, DATA, MORE, NEXT, ORDER, TOLD, FrameError, frame, read_frame, told
+from ftpsd.partners.frames import AHEAD, DATA, MORE, NEXT, ORDER, STOP, TOLD, FrameError, frame, read_frame, told
 from ftpsd.partners.ftps_client import FTPSClient
 
 # Names in one frame of a listing; each is at most 255 characters, of up to 12 bytes in JSON.
@@ -50,7 +50,10 @@ class Child:
         except PartnerError as error:
             answer = {"fault": str(error.fault), "text": str(error)}
         while self._unanswered:
-            self._taken()
+            try:
+                self._taken()
+            except PartnerError:
+                pass  # it is over by itself
         self._say(told(TOLD, answer))
 
     def _done(self, what: str, order: dict[str, Any]) -> Any:
@@ -95,13 +98,17 @@ class Child:
 
     def _taken(self) -> None:
         kind, _ = read_frame(self._orders)
-        if kind != NEXT:
+        if kind not in (NEXT, STOP):
             raise FrameError
         self._unanswered -= 1
+        if kind == STOP:
+            raise PartnerError(Fault.LATER, "it was broken off")
 
     def _ask_for_more(self) -> bytes:
         self._say(frame(NEXT))
         kind, data = read_frame(self._orders)
+        if kind == STOP:
+            raise PartnerError(Fault.LATER, "it was broken off")
         if kind != DATA:
             raise FrameError
         return data

@@ -53,7 +53,7 @@ class Fault(StrEnum):
     REFUSED = "refused"  # it has said no: 5yz
     LATER = "later"  # it has said: not now, 4yz
     CHANGED = "changed"  # the file has changed meanwhile
-    BROKEN = "broken"  # it does not speak FTP, or the bytes are not those it told of
+    BROKEN = "broken"  # it does not speak FTP
 
     @property
     def is_for_good(self) -> bool:

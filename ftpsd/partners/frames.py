@@ -4,6 +4,7 @@ The frames between daemon and child: a letter, a length, bytes. Both ends bound 
     child <- order {"do": …}          child -> TOLD {"ok": …} | {"fault": …, "text": …}
     child -> DATA, DATA, …            child <- NEXT for each that was taken; the child is at most AHEAD of them
     child -> NEXT                     child <- DATA, empty at the end
+    child <- STOP in place of a NEXT or DATA: the transfer is to be broken off, the session goes on
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ TOLD: Final = b"T"
 MORE: Final = b"M"
 DATA: Final = b"D"
 NEXT: Final = b"N"
+STOP: Final = b"S"
 
 # A page of names, or a piece of a file.
 LONGEST: Final = 1 << 20

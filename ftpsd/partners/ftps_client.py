@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ftpsd.partners.contact import Contact, Fault, PartnerError, RemoteFile
@@ -150,16 +150,19 @@ class FTPSClient:
         *size* is that of the whole file, None unknown. Raises: PartnerError; *take* may have had bytes by then.
         """
         got = 0
-        with self._transfer(f"RETR {path}", offset) as data:
+        with self._answered(), self._transfer(f"RETR {path}", offset) as data:
             for piece in pieces(data):
                 got += len(piece)
                 if size is not None and offset + got > size:
-                    raise PartnerError(Fault.CHANGED, f"{path} is longer than it was: it changes")
-                take(piece)
+                    raise _Ours(Fault.CHANGED, f"{path} is longer than it was: it changes")
+                with _ours():
+                    take(piece)
             is_ended = data.is_ended
         self._finish(self._contact.timeout)
         if size is not None and offset + got != size:
-            raise PartnerError(Fault.BROKEN, f"{path} ended after {offset + got} of {size} bytes")
+            # Of this file alone; where TLS has ended, no later attempt could get the rest.
+            fault = Fault.CHANGED if is_ended else Fault.LATER
+            raise PartnerError(fault, f"{path} ended after {offset + got} of {size} bytes")
         if size is None and not is_ended:
             raise PartnerError(Fault.BROKEN, f"{path} was cut off: its data connection was not closed by TLS")
         return got
@@ -167,8 +170,12 @@ class FTPSClient:
     def put(self, path: str, offset: int, give: Callable[[], bytes]) -> int:
         """Store what *give* gives, until that is empty, as *path* from *offset* on; return how many bytes it was."""
         sent = 0
-        with self._transfer(f"STOR {path}", offset) as data:
-            while piece := give():
+        with self._answered(), self._transfer(f"STOR {path}", offset) as data:
+            while True:
+                with _ours():
+                    piece = give()
+                if not piece:
+                    break
                 data.send(piece)
                 sent += len(piece)
             data.end()
@@ -212,6 +219,15 @@ class FTPSClient:
         except BaseException:
             raw.close()
             raise
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Take the last reply to a transfer that we break off: else the next command would have it for its own."""
+        try:
+            yield
+        except _Ours as ours:
+            self._control.answer()
+            raise PartnerError(ours.fault, str(ours)) from None
 
     def _collect(self, command: str) -> bytes:
         found = bytearray()
@@ -262,6 +278,18 @@ class FTPSClient:
         except OSError as error:
             why = "timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
             raise PartnerError(Fault.UNREACHABLE, f"{host} port {port} cannot be reached: {why}") from None
+
+
+class _Ours(PartnerError):
+    """A failure at this end of a data connection, of which the server will have something to say."""
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except PartnerError as error:
+        raise _Ours(error.fault, str(error)) from None
 
 
 def _context(contact: Contact) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from ftpsd.config.automation.partner_files import PartnerFiles
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.partners.contact import Contact, Fault, PartnerError, RemoteFile
-from ftpsd.partners.frames import DATA, MORE, NEXT, ORDER, TOLD, FrameError, Frames, frame, told
+from ftpsd.partners.frames import DATA, MORE, NEXT, ORDER, STOP, TOLD, FrameError, Frames, frame, told
 
 # Seconds for a child to say good-bye to its server; then it is killed.
 GOOD_BYE: Final = 10.0
@@ -156,13 +156,35 @@ class PartnerSession(ProcessProtocol):
                     raise PartnerError(Fault(answer["fault"]), answer["text"])
                 return answer["ok"]
             if kind in (DATA, MORE) and take is not None:
-                await take(data)
+                try:
+                    await take(data)
+                except CancelledError:
+                    raise  # whoever cancels gives the session up
+                except Exception:
+                    await self._broken_off()
+                    raise
                 self._write(frame(NEXT))
             elif kind == NEXT and give is not None:
-                self._write(frame(DATA, await give()))
+                try:
+                    piece = await give()
+                except CancelledError:
+                    raise  # whoever cancels gives the session up
+                except Exception:
+                    await self._broken_off()
+                    raise
+                self._write(frame(DATA, piece))
             else:
                 self.kill()
                 raise PartnerError(Fault.BROKEN, "the child of this session talks nonsense")
+
+    async def _broken_off(self) -> None:
+        """Have the child break a transfer off, and take what it was ahead: the next order finds it ready."""
+        try:
+            self._write(frame(STOP))
+            while (await self._next())[0] != TOLD:
+                self._write(frame(NEXT))
+        except PartnerError:
+            pass  # the next order finds out, too
 
     def _write(self, data: bytes) -> None:
         if self._has_ended or self.transport is None:

@@ -78,11 +78,14 @@ async def push(
     *,
     is_atomic: bool = True,
     may_be_done: bool = False,
+    may_replace: bool = True,
     before_rename: Callable[[], Awaitable[object]] = _nothing,
     moved: Callable[[int], object] = bool,
 ) -> Pushed:
     """
     Store *outgoing* as the path *target* of the server that *session* is with; *moved* hears of bytes that have gone.
+
+    Without *may_replace* a file that is there by then stays, and that is a failure.
 
     Raises: PartnerError, and what opening or reading the file raises.
     """
@@ -114,8 +117,10 @@ async def push(
         await _check(session, outgoing, temporary)
     await _require_same(session, outgoing, temporary)
     await _date(session, outgoing, temporary)
+    if not may_replace and await session.facts(target) is not None:
+        raise PartnerError(Fault.REFUSED, f"there is a file {target} already, and overwrite is off")
     await before_rename()
-    await _rename(session, temporary, target)
+    await _rename(session, temporary, target, may_replace=may_replace)
     return Pushed(sent, offset)
 
 
@@ -174,11 +179,11 @@ async def _date(session: PartnerSession, outgoing: Outgoing, path: str) -> None:
         await session.set_modified(path, moment)
 
 
-async def _rename(session: PartnerSession, temporary: str, target: str) -> None:
+async def _rename(session: PartnerSession, temporary: str, target: str, *, may_replace: bool) -> None:
     try:
         await session.rename(temporary, target)
     except PartnerError as error:
-        if error.fault is not Fault.REFUSED or await session.facts(target) is None:
+        if not may_replace or error.fault is not Fault.REFUSED or await session.facts(target) is None:
             raise
         await session.delete(target)
         await session.rename(temporary, target)

@@ -78,6 +78,46 @@ def test_all_that_a_job_does_with_every_server(servers: dict[str, Counterpart]) 
             client.close()
 
 
+def test_a_session_outlives_a_transfer_that_is_broken_off(servers: dict[str, Counterpart]) -> None:
+    """What fails here in the middle of a file, or a file that grows there, is of that file alone."""
+
+    async def fails(_: bytes = b"") -> bytes:
+        raise ValueError
+
+    for name in ("vsftpd", "proftpd", "ftpsd, explicit"):
+        server = servers[name]
+        server.put("out/long", DATA * 4)
+        server.put("out/short", b"short")
+        server.make("broken-off")
+
+        async def orders(reactor: Any, server: Counterpart = server) -> list[bytes]:
+            session, got = PartnerSession(reactor), []
+
+            async def take(data: bytes) -> None:
+                got.append(data)
+
+            await session.open(server.contact())
+            with pytest.raises(ValueError):
+                await session.get("/out/long", 0, len(DATA) * 4, fails)
+            with pytest.raises(PartnerError, match="longer than it was"):
+                await session.get("/out/long", 0, 1000, take)
+            with pytest.raises(PartnerError, match="5 of 6 bytes") as short:
+                await session.get("/out/short", 0, 6, take)
+            assert short.value.fault in (Fault.CHANGED, Fault.LATER)
+            with pytest.raises(ValueError):
+                await session.put("/broken-off/z", 0, fails)
+            got.clear()
+            found = await session.facts("/out/short")
+            assert found is not None
+            assert found.size == 5
+            await session.get("/out/short", 0, 5, take)
+            session.close()
+            await session.ended
+            return got
+
+        assert driven(orders) == [b"short"], name
+
+
 def test_whom_the_client_does_not_trust(servers: dict[str, Counterpart]) -> None:
     """An authority that is not ours, another name, and a wrong password: each is told, and nothing is sent before."""
     server = servers["vsftpd"]
