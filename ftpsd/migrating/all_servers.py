@@ -8,12 +8,14 @@ from typing import Final
 
 from ftpsd.migrating.migration import Migration
 from ftpsd.migrating.old_machine import OldMachine
-from ftpsd.migrating.servers import proftpd, pureftpd, vsftpd
+from ftpsd.migrating.servers import proftpd, pureftpd, pyftpdlib_table, sftpgo, vsftpd
 
 _Reader = Callable[[OldMachine, Path, Path | None, Path | None], Migration]
 SERVERS: Final[dict[str, _Reader]] = {
     "proftpd": proftpd.migrate,
     "pure-ftpd": pureftpd.migrate,
+    "pyftpdlib": lambda machine, path, *_: pyftpdlib_table.migrate(machine, path),
+    "sftpgo": lambda machine, path, *_: sftpgo.migrate(machine, path),
     "vsftpd": vsftpd.migrate,
 }
 

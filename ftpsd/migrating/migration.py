@@ -23,6 +23,8 @@ _NO_HASH: Final = ("", "x", "*", "!", "!!", "!*", "*LK*", "NP")
 _CRYPT: Final = ("$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$")
 MAX_PEOPLE: Final = 100_000
 
+Rules = list[tuple[str, frozenset[Permission]]]
+
 
 @unique
 class Fate(StrEnum):
@@ -78,7 +80,7 @@ class Person:
         else:
             self.values["home"] = "/" + path.lstrip("/")
 
-    def set_rules(self, rules: list[tuple[str, frozenset[Permission]]]) -> None:
+    def set_rules(self, rules: Rules) -> None:
         """Set the rules, the first of which decides; none are needed where everything is allowed."""
         if rules == [("/**", ALL)]:
             return

@@ -13,7 +13,7 @@ from ftpsd.cli.terminal import EXIT_WRONG, FILE, counted
 if TYPE_CHECKING:
     from ftpsd.migrating.migration import Migration
 
-FROM: Final = ("vsftpd", "proftpd", "pure-ftpd")
+FROM: Final = ("vsftpd", "proftpd", "pure-ftpd", "sftpgo", "pyftpdlib")
 _OPEN: Final = 0o644
 _CLOSED: Final = 0o600
 

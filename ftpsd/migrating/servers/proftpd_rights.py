@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from ftpsd.migrating.migration import is_pattern, networks_of
+from ftpsd.migrating.migration import Rules, is_pattern, networks_of
 from ftpsd.migrating.servers.proftpd_blocks import Block, Directive
 from ftpsd.values.permission import Permission
 
@@ -34,8 +34,6 @@ _KNOWN: Final = frozenset(word for commands, group in COMMANDS.values() for word
 }
 _BY_ADDRESS: Final = frozenset({"allowclass", "denyclass"})
 _BY_PERSON: Final = {"allowuser": True, "denyuser": False, "allowgroup": True, "denygroup": False}
-
-Rules = list[tuple[str, frozenset[Permission]]]
 
 
 @dataclass(frozen=True, slots=True)

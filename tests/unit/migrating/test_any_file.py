@@ -9,13 +9,15 @@ from random import Random
 from ftpsd.migrating.all_servers import SERVERS
 from ftpsd.migrating.old_machine import MigrationError
 from tests.fuzz.mutations import mutated
-from tests.unit.migrating import test_proftpd, test_pureftpd, test_vsftpd
+from tests.unit.migrating import test_proftpd, test_pureftpd, test_tables, test_vsftpd
 from tests.unit.migrating.other_machine import SHA512, Machine
 
 EXAMPLES = {
     "vsftpd": test_vsftpd.CONF,
     "proftpd": test_proftpd.CONF.replace("/etc/proftpd/passwd", "/passwd") + test_proftpd.TLS,
     "pure-ftpd": test_pureftpd.CONF.replace("/etc/pure-ftpd/pureftpd.pdb", "/passwd.pdb"),
+    "sftpgo": test_tables.DUMP,
+    "pyftpdlib": test_tables.TABLE,
     "pureftpd.passwd": test_pureftpd.PEOPLE,
 }
 PASSWD = f"alice:{SHA512}:1000:100::/home/alice:/bin/sh\nb\u00f6b:!:1001:100::/:/bin/sh\nc:d\n"
