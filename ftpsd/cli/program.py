@@ -29,6 +29,7 @@ from ftpsd.cli.content.rescan_command import rescan
 from ftpsd.cli.encrypting.rekey_command import rekey
 from ftpsd.cli.encrypting.shred_command import shred
 from ftpsd.cli.event_commands import events
+from ftpsd.cli.installing.install_command import install
 from ftpsd.cli.keeping_commands import hold, retention
 from ftpsd.cli.key_commands import keys
 from ftpsd.cli.manual import completion, manual
@@ -104,7 +105,7 @@ for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
 AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
-for command in (user, access, audit, completion, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
+for command in (user, access, audit, completion, install, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 

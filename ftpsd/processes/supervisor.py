@@ -195,7 +195,8 @@ class Supervisor:
         self._recall_bans().addCallback(lambda _: self._fill_all())
         every(ANSWER, self.rounds.ask, now=False)
         every(OVER_INTERVAL, self.penalties.end_over, now=False)
-        every(INTERVAL, Renewal(self.handing, self.handing.reloads, self.workers, self.metrics.renewed).look, now=False)
+        reloads, counted = self.handing.reloads, self.metrics.renewed
+        every(INTERVAL, Renewal(self.handing, reloads, self.workers, counted, self.describe).look, now=False)
 
     def _recall_bans(self) -> Deferred[None]:
         """Take over the bans of the state file, which is then left to the processes."""

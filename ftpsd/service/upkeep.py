@@ -101,7 +101,8 @@ class Upkeep:
             every(STATE_INTERVAL, self._settle)
             every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
-            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files, parts.metrics.renewed).look)
+            counted = parts.metrics.renewed
+            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files, counted, self._describe).look)
         if Duty.SWEEP in parts.duties:
             every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._sweep)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ftpsd.cli.installing.machine_steps import LOCAL, steps_of_machine
+from ftpsd.cli.installing.machine_steps import UNITS as INSTALLED
 from ftpsd.cli.running.live_commands import reload
 from ftpsd.config.checks.unit import STOP_TIMEOUT, installed_unit
 from ftpsd.config.control_socket import DEFAULT_SOCKET
@@ -164,13 +166,12 @@ def test_the_audit_log_is_kept() -> None:
 
 def test_the_documented_install_makes_its_folders() -> None:
     """Debian 12 has no /etc/sysusers.d; and a unit in /etc/systemd/system cannot be masked."""
-    page = (ROOT / "docs" / "operations.md").read_text()
-    (block,) = re.findall(r"^## Install under systemd.*?```sh\n(.*?)```", page, flags=re.MULTILINE | re.DOTALL)
-    files = [line for line in block.splitlines() if "systemd/" in line]
-    assert {line.split()[0] for line in files} == {"install"}
-    assert all(" -D " in line and " /usr/local/lib/" in line.replace("-t ", " ") for line in files)
+    assert Path("/usr/local/lib") == LOCAL
+    assert {path.name for path in UNITS.glob("ftpsd*.s*")} == set(INSTALLED)
+    steps = {step.what for step in steps_of_machine(ROOT)}
     for path in [*UNITS.glob("ftpsd*.s*"), *UNITS.glob("*/*.conf")]:
-        assert str(path.relative_to(ROOT)) in block
+        kind = "systemd/system" if path.parent == UNITS else path.parent.name
+        assert f"/usr/local/lib/{kind}/{path.name}" in steps
 
 
 def test_the_control_socket_can_be_reached() -> None:

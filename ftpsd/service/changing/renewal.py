@@ -11,7 +11,7 @@ takes effect with a reload alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from ftpsd.config.parsing.document import shown_key
 from ftpsd.service.building.pairs import Certificates, authority_files, load_certificates
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded
+from ftpsd.service.outside import systemd
 from ftpsd.service.outside.logs import warn
 from ftpsd.workers import PoolBusy, Workers
 
@@ -48,7 +49,8 @@ class Renewable(Protocol):
 class Renewal:
     """
     The keeper of the certificates of *served*, which stay as new as their files; *workers* read those; *counted* is
-    called with what became of new ones, "taken" or "refused".
+    called with what became of new ones, "taken" or "refused". `systemctl status` tells of refused ones behind the
+    listeners that *describe* names.
 
     While one of the *reloads* runs, the configuration is about to change, and nothing is looked at or taken.
     """
@@ -59,11 +61,13 @@ class Renewal:
         reloads: Turnstile[Any],
         workers: Workers,
         counted: Callable[[str], object] = lambda _result: None,
+        describe: Callable[[], str] = lambda: "",
     ) -> None:
         self._served = served
         self._reloads = reloads
         self._workers = workers
         self._counted = counted
+        self._describe = describe
         self._last: Look = ()  # what the files looked like the last time
         self._done: Look = ()  # what they looked like when they were last read
 
@@ -100,6 +104,7 @@ class Renewal:
         for error in errors:
             log.warn("the new certificates are not taken, the old ones stay: {error}", error=error)
         self._counted("refused" if errors else "taken")
+        systemd.notify_status(status_after_renewal(self._describe(), errors))
         if errors:
             return
         warn([complaint for complaint in certificates.complaints if complaint.severity == "warning"])
@@ -114,6 +119,12 @@ class Renewal:
             if there != loaded.certificates.authorities.get(shown):
                 log.info("new authorities or revocation lists of {key}", key=shown_key(shown))
         self._served.use(replace(loaded, certificates=certificates))
+
+
+def status_after_renewal(listeners: str, problems: Sequence[object]) -> str:
+    """Return the status line of `systemctl status` behind a renewal."""
+    refused = f"; the new certificates are not taken: {problems[0]}" if problems else ""
+    return f"serving {listeners}{refused}"
 
 
 def _failed(failure: Failure) -> None:

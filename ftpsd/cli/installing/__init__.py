@@ -1,0 +1,1 @@
+"""`ftpsd install`: what a fresh machine needs."""

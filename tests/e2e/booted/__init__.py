@@ -1,0 +1,1 @@
+"""A booted Debian, and docs/operations.md followed in it."""
