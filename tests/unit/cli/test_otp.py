@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ftpsd.auth.codes import code_of, step_at
 from ftpsd.cli.program import main
 from ftpsd.config.users import load_users
 from ftpsd.values.login.second_factor import SecondFactor, digest_of, read_secret
+from tests.e2e.polling import eventually
 from tests.tools import ROOT
 
 SECRET = re.compile(r"secret=([A-Z2-7]+)")
@@ -123,6 +125,8 @@ def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) ->
         seen = ""
         for _ in range(1 if is_right else 3):
             seen += _read_until(ours, "shows:")
+            # What is typed before the echo is off is thrown away with it.
+            eventually(lambda: not termios.tcgetattr(ours)[3] & termios.ECHO, "the echo is off")
             assert users.read_text() == before
             found = SECRET.search(seen)
             assert found
