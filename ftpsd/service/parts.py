@@ -185,6 +185,8 @@ class Parts:
         self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
+        # Before the state's own, for the last connection that can write tidies up behind itself.
+        self.holdings.in_force.close()
         self.state.stop()
         self.logs.stop()
 
