@@ -27,10 +27,10 @@ from ftpsd.scanning.judgements import RELEASED, Judgement, judged, of_note, to_n
 from ftpsd.scanning.quarantine import Custodian
 from ftpsd.scanning.scan import FOUND, Scan
 from ftpsd.scanning.verdict import Verdict, Word
-from ftpsd.storage.base import Kind, NotYet, StorageError
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.content import Content
 from ftpsd.storage.disk.descent import Descent, Found
-from ftpsd.storage.disk.digest import PIECE, StreamDigest, keep_digest, stored_digest
+from ftpsd.storage.disk.digest import StreamDigest, keep_digest, stored_digest
 from ftpsd.storage.disk.names import decode_name, encode_name, is_reserved, name_of
 from ftpsd.storage.disk.source import READ_FILE
 from ftpsd.storage.disk.syscalls import turn
@@ -218,7 +218,7 @@ class Rescan:
         scans = [self._scan(engine, gate, place.path) for engine in due]
         judgement: Verdict | None = None
         try:
-            yield from _shown(Growing(content.reading(fd), size, (digest, *scans)))
+            yield from Growing(content.reading(fd), size, (digest, *scans)).shown()
         except _Judged as ended:
             judgement = ended.verdict
         progress.bytes += size
@@ -304,20 +304,6 @@ class Rescan:
         self.new_finds.append(find)
         if len(self.progress.finds) < MOST_TOLD:
             self.progress.finds.append(find)
-
-
-def _shown(growing: Growing) -> Iterator[float]:
-    """Show the whole file to its watchers, which decide; yields as `Rescan.run` does. Raises: what they refuse by."""
-    try:
-        while True:
-            try:
-                if growing.catch_up(PIECE):
-                    return
-                yield 0.0
-            except NotYet as wait:
-                yield wait.seconds
-    finally:
-        growing.close()
 
 
 def _take(

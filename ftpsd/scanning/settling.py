@@ -24,9 +24,8 @@ from ftpsd.scanning.judgements import Judgement, judged
 from ftpsd.scanning.quarantine import Full, Quarantine, Record, replaced_by
 from ftpsd.scanning.release import publish_held
 from ftpsd.scanning.scan import Scan
-from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
+from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.content import Content
-from ftpsd.storage.disk.digest import PIECE
 from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.values.path import VirtualPath
@@ -131,16 +130,7 @@ class Settling:
     def _shown(self, watchers: list[Watcher], fd: int) -> Iterator[float]:
         content = self._site.content
         growing = Growing(content.reading(fd), content.length(os.fstat(fd).st_size), watchers)
-        try:
-            while True:
-                try:
-                    if growing.catch_up(PIECE):
-                        return
-                    yield 0.0
-                except NotYet as wait:
-                    yield wait.seconds
-        finally:
-            growing.close()
+        return growing.shown()
 
     def _is_there(self, path: VirtualPath) -> bool:
         """Return whether the file that is published is this one."""

@@ -7,7 +7,7 @@ is down is asked again after a while, a little later each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
@@ -24,6 +24,7 @@ from ftpsd.scanning.accept_gate import AcceptGate
 from ftpsd.scanning.judgements import Judgement
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.scanning.settling import Fate, Settled, Settling, Site
+from ftpsd.scanning.stepping import step
 from ftpsd.service.build import gates_of
 from ftpsd.service.building.held_trees import content_of, tree_of
 from ftpsd.service.serving import Serving
@@ -35,8 +36,6 @@ LOOK = 1.0
 AT_ONCE = 3
 # Seconds until one without a verdict is asked about again: at first, and at most.
 SOON, LATE = 5.0, 300.0
-# Seconds of one step in a worker.
-STEP = 0.1
 
 log = Logger()
 
@@ -103,7 +102,7 @@ class HiddenUploads:
         while wait is not None:
             if wait:
                 await deferLater(parts.reactor, wait, lambda: None)
-            wait = await parts.upkeep.run(_step, steps)
+            wait = await parts.upkeep.run(step, steps)
         if settling.settled is not None:
             await self._tell(settling.settled)
 
@@ -151,15 +150,6 @@ class HiddenUploads:
 def _waiting(hidden: Quarantine) -> list[Record]:
     """Return the records of what waits, the oldest first. Blocks."""
     return hidden.records() if hidden.directory.is_dir() else []
-
-
-def _step(steps: Iterator[float]) -> float | None:
-    """Go on for a moment; return how long to wait before the next step, None at the end. Blocks."""
-    end = monotonic() + STEP
-    for wait in steps:
-        if wait or monotonic() >= end:
-            return wait
-    return None
 
 
 def _event(settled: Settled) -> Event:

@@ -8,10 +8,8 @@ asked for, the next run does what is left.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -25,6 +23,7 @@ from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.accept_gate import AcceptGate
 from ftpsd.scanning.engines.engine_probe import verdict_on_nothing
 from ftpsd.scanning.rescanning import EngineDown, Find, GuardedTree, Rescan
+from ftpsd.scanning.stepping import step
 from ftpsd.scanning.verdict import EngineFailed
 from ftpsd.service.build import gates_of
 from ftpsd.service.building.vaults import make_vault
@@ -33,8 +32,6 @@ from ftpsd.service.serving import Serving
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.sealing.trees import Contents
 
-# Seconds of one step in a worker.
-STEP = 0.1
 # Seconds for an engine to tell its signatures.
 PATIENCE = 10.0
 STOPPED = "stopped by an operator"
@@ -115,7 +112,7 @@ class Rescans:
             if wait:
                 await deferLater(parts.reactor, wait, lambda: None)
             try:
-                wait = await parts.upkeep.run(_step, steps)
+                wait = await parts.upkeep.run(step, steps)
             except EngineDown as down:
                 self._reason = str(down)
                 break
@@ -177,15 +174,6 @@ def _signatures(engines: list[EngineAddress]) -> dict[EngineAddress, str]:
         except EngineFailed as error:
             raise Trouble(f"{engine} does not answer: {error}") from None
     return found
-
-
-def _step(steps: Iterator[float]) -> float | None:
-    """Go on for a moment; return how long to wait before the next step, None at the end. Blocks."""
-    end = monotonic() + STEP
-    for wait in steps:
-        if wait or monotonic() >= end:
-            return wait
-    return None
 
 
 def _event(find: Find) -> FileQuarantined:

@@ -12,7 +12,7 @@ later, from the disk, so that nothing is kept in memory for it. Writers are told
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ftpsd.storage.base import NotYet
@@ -127,6 +127,23 @@ class Growing:
                 return False
             del self._deciding[0]
         return True
+
+    def shown(self) -> Iterator[float]:
+        """
+        Pass all that is unread to the watchers, which then decide, and close; yields how many seconds to wait, or 0.
+
+        Raises: OSError, StorageError.
+        """
+        try:
+            while True:
+                try:
+                    if self.catch_up(PIECE):
+                        return
+                    yield 0.0
+                except NotYet as wait:
+                    yield wait.seconds
+        finally:
+            self.close()
 
     def has_shown_all(self, watcher: Watcher) -> bool:
         """Return whether *watcher* has seen all bytes there are."""

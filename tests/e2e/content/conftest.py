@@ -50,13 +50,9 @@ def gated(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration, cl
         "quarantine": {"directory": "quarantine"},
     }
     daemon = Daemon(tmp_path_factory.mktemp("gated"), tls_files, changes)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-        assert "Traceback" not in daemon.stderr, daemon.stderr
-    finally:
-        daemon.kill()
+    assert "Traceback" not in daemon.stderr, daemon.stderr
 
 
 @pytest.fixture

@@ -6,9 +6,13 @@ import ftplib
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import pytest
 
 from tests.e2e.client import code, reply, upload
-from tests.e2e.content.clamav import EICAR
+from tests.e2e.content.clamav import EICAR, MIB
 from tests.e2e.daemon import Account
 
 REFUSED = re.compile(r"550 The server does not take this file\. Incident ([0-9a-f]{10})\.")
@@ -81,3 +85,29 @@ def assert_refused_by_every_way(ftp: ftplib.FTP, secure: ftplib.FTP, account: Ac
         expected = [] if way == "resumed" else [f"in/{way}"]
         assert [name for name in there(account) if name.startswith("in/")] == expected, way
         path.unlink(missing_ok=True)
+
+
+class Engine(Protocol):
+    """An engine that can be made to hang."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+def assert_hanging_is_told(ftp: ftplib.FTP, other: ftplib.FTP, data: bytes, engine: Engine) -> None:
+    """Let *engine* hang while *data* is stored as in/file: 451 in time, and *other* is served meanwhile."""
+    ftp.voidcmd("TYPE I")
+    connection = ftp.transfercmd("STOR in/file")
+    try:
+        connection.sendall(data[: 2 * MIB])
+        engine.pause()
+        for number in range(5):
+            assert said(other, f"out/{number}", b"served").startswith("226")
+        with suppress(OSError):  # it is cut behind the reply
+            for _ in range(1000):
+                connection.sendall(data[2 * MIB :])
+    finally:
+        engine.resume()
+        connection.close()
+    with pytest.raises(ftplib.error_temp, match=r"451 The file could not be checked now"):
+        ftp.voidresp()

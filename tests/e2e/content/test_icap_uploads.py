@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ftplib
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -12,7 +11,7 @@ from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import CLEAR, EXPLICIT, content, log_in
 from tests.e2e.content.cicap import CIcap
 from tests.e2e.content.clamav import EICAR, MIB, SIGNATURE, ClamAV
-from tests.e2e.content.storing import REFUSED, assert_refused_by_every_way, said, there
+from tests.e2e.content.storing import REFUSED, assert_hanging_is_told, assert_refused_by_every_way, said, there
 from tests.e2e.daemon import Account, Daemon
 
 
@@ -42,13 +41,9 @@ def iced(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration, ica
         "quarantine": {"directory": "quarantine"},
     }
     daemon = Daemon(tmp_path_factory.mktemp("iced"), tls_files, changes)
-    try:
-        daemon.start()
+    with daemon.running():
         yield daemon
-        daemon.stop()
-        assert "Traceback" not in daemon.stderr, daemon.stderr
-    finally:
-        daemon.kill()
+    assert "Traceback" not in daemon.stderr, daemon.stderr
 
 
 @pytest.fixture
@@ -92,22 +87,7 @@ def test_clean_files_and_finds(ftp: ftplib.FTP, iced: Daemon, account: Account, 
 def test_a_service_that_hangs_in_mid_file(ftp: ftplib.FTP, iced: Daemon, account: Account, icap: CIcap) -> None:
     """451 when its patience is over, and what came in can be resumed; others are served meanwhile."""
     data = content(12 * MIB)
-    other = log_in(iced, CLEAR, account)
-    ftp.voidcmd("TYPE I")
-    connection = ftp.transfercmd("STOR in/file")
-    try:
-        connection.sendall(data[: 2 * MIB])
-        icap.pause()
-        for number in range(5):
-            assert said(other, f"out/{number}", b"served").startswith("226")
-        with suppress(OSError):  # it is cut behind the reply
-            for _ in range(1000):
-                connection.sendall(data[2 * MIB :])
-    finally:
-        icap.resume()
-        connection.close()
-    with pytest.raises(ftplib.error_temp, match=r"451 The file could not be checked now"):
-        ftp.voidresp()
+    assert_hanging_is_told(ftp, log_in(iced, CLEAR, account), data, icap)
     assert iced.wait_for_event("upload-refused", verdict="unavailable")["found"] == "silent for 4 s"
     assert not (account.home / "in" / "file").exists()
     assert said(ftp, "in/file", data).startswith("226")

@@ -9,14 +9,13 @@ import json
 import re
 import subprocess
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import CLEAR, EXPLICIT, content, log_in, reply
 from tests.e2e.content.clamav import EICAR, MIB, SIGNATURE, ClamAV
-from tests.e2e.content.storing import REFUSED, assert_refused_by_every_way, said, there
+from tests.e2e.content.storing import REFUSED, assert_hanging_is_told, assert_refused_by_every_way, said, there
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
@@ -148,22 +147,7 @@ def test_a_link_of_the_operators_is_no_way_around(ftp: ftplib.FTP, account: Acco
 def test_a_clamd_that_hangs_in_mid_file(ftp: ftplib.FTP, gated: Daemon, account: Account, clamd: ClamAV) -> None:
     """451 when its patience is over, and what came in can be resumed; others are served meanwhile."""
     data = content(12 * MIB)
-    other = log_in(gated, CLEAR, account)
-    ftp.voidcmd("TYPE I")
-    connection = ftp.transfercmd("STOR in/file")
-    try:
-        connection.sendall(data[: 2 * MIB])
-        clamd.pause()
-        for number in range(5):
-            assert said(other, f"out/{number}", b"served").startswith("226")
-        with suppress(OSError):  # it is cut behind the reply
-            for _ in range(1000):
-                connection.sendall(data[2 * MIB :])
-    finally:
-        clamd.resume()
-        connection.close()
-    with pytest.raises(ftplib.error_temp, match=r"451 The file could not be checked now"):
-        ftp.voidresp()
+    assert_hanging_is_told(ftp, log_in(gated, CLEAR, account), data, clamd)
     event = gated.wait_for_event("upload-refused", verdict="unavailable")
     assert (event["found"], event["kept"]) == ("silent for 8 s", False)
     assert not (account.home / "in" / "file").exists()
