@@ -35,8 +35,8 @@ from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import account_of
+from ftpsd.control.state.presence import tls_of
 from ftpsd.control.state.runtime import Shared
-from ftpsd.control.state.session import Session
 from ftpsd.data.ports import PassivePorts
 from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
@@ -246,7 +246,7 @@ class Parts:
             self.metrics.watch_bans(self.penalties.count)
 
         def by_tls() -> dict[str, float]:
-            return dict(Counter(tls_of(pi.session) for pi in self.sessions))
+            return dict(Counter(tls_of(pi.session) or "none" for pi in self.sessions))
 
         self.metrics.watch_sessions(sessions)
         self.metrics.watch_kinds_of_sessions(
@@ -265,12 +265,6 @@ class Parts:
             self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
-
-
-def tls_of(session: Session) -> str:
-    """Return the version of TLS on the control connection, "none" in clear or before it is there."""
-    facts = None if session.tls is None else session.tls.control_facts
-    return "none" if facts is None else facts.version
 
 
 def _of_sessions(sink: Sink) -> Sink:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.phase import Phase
+from ftpsd.control.state.session import Session
 from ftpsd.data.trouble import Cause
 
 # The text for the client of a session that an operator ends.
@@ -92,10 +93,15 @@ def hosts_of(registry: Iterable[ServerPI], user: str) -> set[str]:
     return {pi.session.host.name for pi in registry if pi.session.who.user == user}
 
 
+def tls_of(session: Session) -> str | None:
+    """Return the version of TLS on the control connection of *session*, None in clear and before it is there."""
+    facts = None if session.tls is None else session.tls.control_facts
+    return None if facts is None else facts.version
+
+
 def _seen(pi: ServerPI) -> Presence:
     session, transfer, at_work = pi.session, pi.session.transfer, pi.at_work
     now = session.clock.seconds()
-    facts = None if session.tls is None else session.tls.control_facts
     return Presence(
         session=session.who.session,
         user=session.who.user,
@@ -103,7 +109,7 @@ def _seen(pi: ServerPI) -> Presence:
         peer=session.peer_host,
         listener=session.who.listener,
         is_secure=session.is_secure,
-        tls=None if facts is None else facts.version,
+        tls=tls_of(session),
         seconds=now - session.started,
         idle=pi.idle,
         command=None if at_work is None else at_work.verb,
