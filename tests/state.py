@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -32,6 +33,7 @@ class InlineStore(Store):
         super().__init__(None, lambda *_: None)
         self.is_broken = False
         self.calls = 0
+        self._later: list[Callable[[], object]] | None = None
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self._memory)
 
@@ -48,4 +50,26 @@ class InlineStore(Store):
         if self.is_broken:
             return fail(StateTrouble("broken; mend it"))
         self.calls += 1
-        return execute(function, self._memory, *args, **kwargs)
+        done = execute(function, self._memory, *args, **kwargs)
+        if self._later is None:
+            return done
+        answer: Deferred[T] = Deferred()
+        self._later.append(lambda: done.chainDeferred(answer))
+        return answer
+
+    @contextmanager
+    def answering_later(self) -> Iterator[None]:
+        """Do calls at once, and tell what came of them with `answer`, or at the end of the block."""
+        self._later = []
+        try:
+            yield
+        finally:
+            while self._later:
+                self.answer()
+            self._later = None
+
+    def answer(self) -> None:
+        """Answer the calls that wait, not those that they lead to."""
+        waiting, self._later = self._later or [], []
+        for answer in waiting:
+            answer()

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -43,6 +44,8 @@ from ftpsd.workers import PoolBusy, Workers
 POLL: Final = 1.0
 # Seconds between two looks whether the last step is at its end.
 ENDING: Final = 0.05
+# Seconds for what is under way when another process takes over; a receiver that is slower gets it again.
+HANDING_OVER: Final = 5.0
 # Calls that wait for the state file, beyond which no look is taken.
 BUSY: Final = 100
 # Polls between two looks for events that may go.
@@ -99,7 +102,7 @@ class Deliveries:
         self._waiting: IDelayedCall | None = None
         self._poll: IDelayedCall | None = None
         self._polls = 0
-        self._seen = ""
+        self._seen: str | None = None
         self._last = 0
         self._generation = store.generation
 
@@ -215,6 +218,16 @@ class Deliveries:
             self._has_turn = False
             self._turn.give_back()
 
+    async def hand_over(self) -> None:
+        """End as `stop` does, but behind what is under way: another process goes on, and delivers nothing twice."""
+        self._is_started = False
+        for delivery in self._each.values():
+            delivery.pause()
+        until = self._reactor.seconds() + HANDING_OVER
+        while self._reactor.seconds() < until and not all(each.is_still for each in self._each.values()):
+            await deferLater(self._reactor, ENDING)
+        self.stop()
+
     def stop(self) -> None:
         """End; what is under way comes again at the next start."""
         self._is_started = False
@@ -290,10 +303,10 @@ class Deliveries:
 
     def _saw(self, found: tuple[str, int]) -> None:
         changed, last = found
-        if changed != self._seen and self._seen:
+        if self._seen is not None and changed != self._seen:
             for delivery in self._each.values():
                 delivery.reload()
-        self._seen = changed or "0"
+        self._seen = changed
         self._last = last
         for delivery in self._each.values():
             if delivery.fetched < last:

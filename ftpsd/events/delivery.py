@@ -116,6 +116,7 @@ class Delivery:
         self._rows = 0  # items that have one
         self._fetched = 0
         self._is_loaded = self._is_loading = self._is_fetching = self._is_saving = False
+        self._is_paused = False
         self._is_at_end = self._is_stopped = self._is_stale = self._is_starting = self._has_more = False
         self._running = 0
         self._failures = 0
@@ -159,6 +160,15 @@ class Delivery:
         self._is_stale = True
         self._go_on()
 
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing is on its way to the receiver, and what has become of all is in the file."""
+        return not self._running and not self._is_saving and not self._changed and not self._gone
+
+    def pause(self) -> None:
+        """Send nothing more."""
+        self._is_paused = True
+
     def stop(self) -> None:
         """End; what is under way comes again at the next start."""
         self._is_stopped = True
@@ -176,6 +186,8 @@ class Delivery:
             self._is_stale = True
         if self._is_stale or not self._is_loaded:
             self._load()
+        elif self._is_loading:
+            return  # what is fetched now would stand behind events that are about to be read again
         elif not self._is_at_end and not self._is_fetching and len(self._window) < MOST_BEHIND:
             self._fetch()
         self._start()
@@ -256,7 +268,7 @@ class Delivery:
         """Send what may be sent now, and wake up when more may be."""
         now = self._clock.seconds()
         # A receiver may answer at once: then what follows is done here, in turn, and not inside of one another.
-        if not self._is_loaded or self._is_stale or self._is_loading or self._is_starting:
+        if not self._is_loaded or self._is_stale or self._is_loading or self._is_starting or self._is_paused:
             return
         self._is_starting = True
         try:

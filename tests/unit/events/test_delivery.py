@@ -179,6 +179,38 @@ def test_what_the_command_line_drops_never_goes() -> None:
     assert (cursor(ground), ground.store.run(tables.rows_of, "a", list(State), 10).result) == (5, [])
 
 
+def test_an_event_that_comes_while_all_is_read_anew() -> None:
+    """Nothing in front of it is passed by: what had been fetched, and not sent yet, is read again first."""
+    ground = Ground(at_once=1)
+    ground.receiver.holds = True
+    ground.record("a")
+    ground.record("b")
+    ground.delivery.reload()
+    with ground.store.answering_later():
+        ground.receiver.held.pop()[1].callback(None)
+        ground.store.answer()  # the cursor is in the file, and reading begins
+        ground.receiver.holds = False
+        ground.record("c")
+    assert ground.receiver.got == ["a", "b", "c"]
+
+
+def test_a_pause_lets_what_is_under_way_come_to_its_end() -> None:
+    """Then nothing is on its way, the cursor is in the file, and another process sends the rest."""
+    ground = Ground(at_once=1)
+    ground.receiver.holds = True
+    ground.record("a")
+    ground.record("b")
+    ground.delivery.pause()
+    assert not ground.delivery.is_still
+    ground.receiver.held.pop()[1].callback(None)
+    assert ground.delivery.is_still
+    assert (ground.receiver.got, cursor(ground)) == (["a"], 1)
+    ground.delivery.stop()
+    ground.receiver.holds = False
+    ground.started()
+    assert ground.receiver.got == ["a", "b"]
+
+
 def test_so_many_wait_and_no_more() -> None:
     """Then nothing new is fetched, and the memory that a sink takes has a bound."""
     ground = Ground(attempts=1000)
