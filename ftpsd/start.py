@@ -13,12 +13,17 @@ from ftpsd.audit.bus import Sink
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.sources.source_files import order_of
 from ftpsd.doctor.others.sources_asked import ask_each
+from ftpsd.durable.byte_lock import nameless_file
 from ftpsd.processes.seat import Place, process_count
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import logs
+from ftpsd.service.share import Share, share_turns
 from ftpsd.service.signals import listen_for_stop
+from ftpsd.service.upgrading.bequest import Bequest
+from ftpsd.service.upgrading.birth import be_watched
+from ftpsd.service.upgrading.predecessor import Predecessor
 
 
 def serve(config_path: Path, watch: Sink | None = None) -> int:
@@ -27,29 +32,42 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
 
     *watch* is called with every event of a server of one process.
     """
+    # Before the reactor is there: it forks.
+    bequest = Bequest.received()
+    watched = None if bequest is None else be_watched(bequest)
     from twisted.internet import reactor
 
+    before = None if bequest is None or watched is None else Predecessor(bequest, watched, reactor)
     try:
         loaded = load(config_path)
         logs.begin(loaded.config.log.level)
+        turns = nameless_file() if bequest is None else bequest.turns
         if process_count(loaded.config) > 1:
             # Imported here, because it imports this module.
             from ftpsd.processes.supervisor import supervise
 
-            return supervise(loaded, config_path, reactor)
-        daemon = Daemon(loaded, config_path, reactor)
+            return supervise(loaded, config_path, reactor, turns, before)
+        share_turns(turns)
+        daemon = Daemon(loaded, config_path, reactor, Share.alone(loaded.config, reactor, turns), before=before)
         if watch is not None:
             daemon.parts.bus.subscribe(watch)
         daemon.open()
     except ConfigErrors as problem:
         for error in problem.errors:
             logs.tell_error(error)
-        return EXIT_BAD_CONFIGURATION
+        return _refused(bequest, [str(error) for error in problem.errors])
     except ListenProblem as problem:
         logs.tell_error(problem.told(config_path))
-        return EXIT_BAD_CONFIGURATION
+        return _refused(bequest, [problem.told(config_path)])
     _run(daemon, reactor)
-    return 0
+    return daemon.exit_code
+
+
+def _refused(bequest: Bequest | None, reasons: list[str]) -> int:
+    """Tell the process that wants this one as its successor why there will be none; return the exit code."""
+    if bequest is not None:
+        bequest.tell("refused", reasons=reasons)
+    return EXIT_BAD_CONFIGURATION
 
 
 def join(place: str) -> int:

@@ -344,6 +344,7 @@ class Config(Section):
     partners: tuple[Partner, ...] = ()
     jobs: tuple[Job, ...] = ()
     drain_timeout: DurationOrZero = 300.0
+    handover_timeout: DurationOrZero = 86400.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()
     workers: Workers = Workers()

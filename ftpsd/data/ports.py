@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 # Seconds a PASV waits for a port before its 425. lftp and curl wait far longer for the reply.
 WAIT_FOR_PORT = 3.0
+# Seconds until a port that could not be opened is tried again while a command waits: the process before an upgrade, or
+# another program, may leave it.
+NEXT_TRY = 0.5
 # Waiting PASV commands per client address; more are refused at once.
 MAX_WAITING = 64
 
@@ -110,6 +113,7 @@ class PassivePorts:
         self._listen = listen
         self._clock = clock
         self._listening: set[int] = set()
+        self._offered: Sequence[int] = self.range
         self._clients: dict[str, _Client] = {}
         # By port, the reservations without a stranger yet: each notes one, so that many strangers cost no more.
         self._unaware: dict[int, set[Reservation]] = {}
@@ -155,6 +159,27 @@ class PassivePorts:
         elif not reservation.wants_more():
             reservation.release()
         return reservation
+
+    @property
+    def offered(self) -> int:
+        """The number of ports of the range that clients may get."""
+        return len(self._offered)
+
+    def keep(self, most: int) -> set[int]:
+        """
+        Offer at most *most* ports from now on; return those whose listeners are of no more use here, to be closed.
+
+        A port with a reservation that is waited for stays until a later call.
+        """
+        now = self._clock.seconds()
+        pending = (held for client in self._clients.values() for held in client.pending.values())
+        awaited = {held.port for held in pending if held.expires > now}
+        kept = set(self._offered) if len(self._offered) < len(self.range) else set[int]()
+        order = lambda port: (port not in kept, port not in self._listening, port not in awaited)  # noqa: E731
+        self._offered = sorted(self.range, key=order)[:most]
+        closed = self._listening.difference(self._offered, awaited)
+        self._listening -= closed
+        return closed
 
     def released(self, reservation: Reservation) -> None:
         """Take *reservation* out of the table; called by the reservation itself."""
@@ -222,22 +247,29 @@ class PassivePorts:
             waiting.result.callback(reservation)
 
     def _watch_expiry(self, address: str, client: _Client) -> None:
-        """While commands wait, look again when the oldest reservation may be taken; else stop the timer."""
+        """
+        While commands wait, look again when the oldest reservation may be taken, or when another program may have left
+        a port; else stop the timer.
+        """
         if client.wake is not None and client.wake.active():
             client.wake.cancel()
         client.wake = None
-        if client.waiting and client.pending:
-            earliest = min(held.expires for held in client.pending.values())
-            client.wake = self._clock.callLater(max(0.0, earliest - self._clock.seconds()), self._serve, address)
+        waits = [held.expires - self._clock.seconds() for held in client.pending.values()]
+        if not self._listening.issuperset(self._offered):
+            waits.append(NEXT_TRY)
+        if client.waiting and waits:
+            client.wake = self._clock.callLater(max(0.0, min(waits)), self._serve, address)
 
     def _free_port(self, client: _Client) -> int | None:
         """Return a port this client may have, its listener open; an expired reservation counts as free."""
-        count = len(self.range)
+        count = len(self._offered)
+        if not count:
+            return None
         start = self._random.randrange(count)
         expired: int | None = None
         now = self._clock.seconds()
         for step in range(count):
-            port = self.range[(start + step) % count]
+            port = self._offered[(start + step) % count]
             held = client.pending.get(port)
             if held is None:
                 if port in self._listening or self._open(port):

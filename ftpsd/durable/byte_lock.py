@@ -19,6 +19,11 @@ from types import TracebackType
 
 # Seconds.
 BEFORE_NEXT_TRY = 0.0005
+# Each byte of the file locks something: changes of the table of counts, of the homes, a line of the audit log, the
+# configuration being replaced. The numbers are the same in every version: an upgrade leaves the file to the next one.
+LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
+# The turns of storage/disk/turns.py begin here.
+LOCK_TURNS = 64
 
 
 class ByteLock(AbstractContextManager[None]):

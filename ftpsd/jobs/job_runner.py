@@ -94,6 +94,15 @@ class JobRunner:
         for _, _, deferred in [*self._running.values()]:
             deferred.cancel()
 
+    async def hand_over(self) -> None:
+        """End as `stop` does, and have another process go on with what is under way while this one lives."""
+        runs = [run for run, _, _ in self._running.values()]
+        self.stop()
+        now = self._reactor.seconds()
+        for run in runs:
+            ended = replace(run, state=RunState.INTERRUPTED, ended=now, reason="another process goes on with it")
+            await self._store.run(tables.save, ended)
+
     # --- orders
 
     async def order(self, name: str) -> dict[str, Any]:

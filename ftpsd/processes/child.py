@@ -58,6 +58,8 @@ class Child(ProcessProtocol):
         self.index = index
         self.is_ready = False
         self.exit_code: int | None = None
+        self.waits = False
+        """Whether it has to be told to take its duties."""
         self.version = 0
         self.missed = 0
         self.families: Families = {}
@@ -93,9 +95,13 @@ class Child(ProcessProtocol):
         records: int,
         arrivals: int,
         configuration: int,
+        turns: int,
+        *,
+        is_beside: bool = False,
     ) -> None:
         """Start it, with the descriptors it is to have."""
         self._reactor = reactor
+        self.waits = is_beside
         ours, theirs = socket.socketpair()
         with ours, theirs:
             descriptors: dict[int, int] = {number: number for number in range(FIRST_DESCRIPTOR)}
@@ -117,6 +123,8 @@ class Child(ProcessProtocol):
                 arrivals=passed(arrivals),
                 configuration=passed(configuration),
                 link=passed(theirs.fileno()),
+                turns=passed(turns),
+                is_beside=is_beside,
             )
             environ = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
             self._process = reactor.spawnProcess(

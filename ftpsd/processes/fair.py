@@ -49,6 +49,14 @@ class FairPort:
         self._port.numberAccepts = 1
         self._port.doRead()
 
+    def stopReading(self) -> None:
+        """Leave connections to others until `startReading`."""
+        self._reactor.removeReader(self)
+
+    def startReading(self) -> None:
+        """Take connections."""
+        self._reactor.addReader(self)
+
     def startListening(self) -> None:
         """Nothing to do: it listens (IListeningPort)."""
 

@@ -14,9 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
+from ftpsd.durable.byte_lock import LOCK_CONFIGURATION, ByteLock
 from ftpsd.processes.child import Child
-from ftpsd.processes.shared.count_table import LOCK_CONFIGURATION
-from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.snapshot import Snapshot
 from ftpsd.service.changing.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
 from ftpsd.service.changing.turnstile import Turnstile
@@ -51,6 +50,10 @@ class Handing:
         """Reload at every SIGHUP from now on."""
         reactor = self._supervisor.reactor
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reloads.enter))
+
+    def retire(self) -> None:
+        """Leave it to another process to tell `ftpsd reload` how a reload has ended."""
+        self._outcomes = None
 
     def use(self, loaded: Loaded) -> None:
         """Have every process take *loaded*, the present configuration but for the certificates."""

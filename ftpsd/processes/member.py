@@ -19,14 +19,14 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.auth.hashing.passwords import VerifiedCache
 from ftpsd.config.model import Listener
+from ftpsd.durable.byte_lock import LOCK_AUDIT, LOCK_CONFIGURATION, ByteLock
 from ftpsd.durable.store import Store
 from ftpsd.processes.fair import FairPort
 from ftpsd.processes.seat import Place, part_of
-from ftpsd.processes.shared.count_table import LOCK_AUDIT, LOCK_CONFIGURATION, LOCK_TURNS, CountTable
+from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
-from ftpsd.processes.shared.lock import ByteLock
 from ftpsd.processes.shared.penalty_tables import shared_penalties
 from ftpsd.processes.snapshot import Snapshot
 from ftpsd.processes.sums import taken, to_text
@@ -37,8 +37,7 @@ from ftpsd.service.operating.job_questions import answers_about_jobs
 from ftpsd.service.operating.own_process import busiest_of, kicked_of, progress_of, sessions_of
 from ftpsd.service.orders import OneConnection, Orders
 from ftpsd.service.outside import logs
-from ftpsd.service.share import Duty, Share
-from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
+from ftpsd.service.share import Duty, Share, share_turns
 
 log = Logger()
 
@@ -53,8 +52,7 @@ class Member:
         self._table = CountTable(place.table, place.index)
         self._snapshot = snapshot
         self._is_ending = False
-        for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
-            turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
+        share_turns(place.turns)
         deadlines = DeadlineTable(place.deadlines, reactor)
         homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
@@ -64,13 +62,26 @@ class Member:
             rates=SharedRates(reactor, self._table),
             accounts=SharedAccounts(homes),
             verified=VerifiedCache(reactor, deadlines, deadlines.secret),
-            audit_turn=ByteLock(place.table, LOCK_AUDIT),
+            audit_turn=ByteLock(place.turns, LOCK_AUDIT),
             duties=frozenset({Duty.SWEEP, Duty.DELIVER, Duty.SHIP} if place.index == 0 else ()),
             penalties=shared_penalties(place.records, place.arrivals, reactor),
             state=Store(loaded.config.state, reactor.callFromThread),
+            turns=place.turns,
         )
-        self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read)
+        self._daemon = Daemon(loaded, Path(place.path), reactor, share, self._read, waits=place.is_beside)
+        if place.is_beside:
+            self._daemon.serve_beside()
+        self._daemon.drain = self.end
         answers = {"report": self.report, "reload": self.reload, "reopen-log": self.reopen_log, "cut": self._daemon.cut}
+        answers |= {
+            "accept": self._daemon.ports.go_on,
+            "take-duties": self._daemon.take_duties,
+            "make-room": self.make_room,
+            "take-room-back": self._daemon.take_room_back,
+            "retire": self.retire,
+            "hurry": self._daemon.close_behind_commands,
+            "alone": self._daemon.serve_alone,
+        }
         parts = self._daemon.parts
         about_sessions = {
             "sessions": partial(sessions_of, parts),
@@ -118,6 +129,15 @@ class Member:
 
     # --- answers to the supervisor
 
+    def make_room(self) -> None:
+        """Leave passive ports to a successor."""
+        self._daemon.make_room()
+
+    def retire(self) -> Deferred[None]:
+        """Accept nobody, give the duties up, and end behind the last session."""
+        self._table.serves(False)
+        return self._daemon.retire()
+
     def report(self) -> dict[str, object]:
         """Return metrics and status."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
@@ -162,6 +182,7 @@ def serve_at(place: Place, reactor: Any) -> int:
         place.arrivals,
         place.configuration,
         place.link,
+        place.turns,
         *sum(place.listeners, ()),
     ):
         os.set_inheritable(descriptor, False)

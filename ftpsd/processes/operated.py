@@ -89,6 +89,10 @@ class SeveralProcesses:
         self._supervisor.drain()
         return self.progress()
 
+    def upgrade(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return self._supervisor.handover.succession.begin()
+
     def ask_first(self, question: str, **arguments: object) -> Deferred[Any]:
         """Ask the process that has the duties of the whole server."""
         child = next((child for child in self._supervisor.ready_children() if child.index == 0), None)

@@ -18,8 +18,9 @@ class Place:
     """
     One of *count* processes, with the descriptors it inherits.
 
-    *listeners* are the control ports, in the order of the configuration. *version* is the supervisor's: after an
-    upgrade of the files on disk the two would not understand each other.
+    *listeners* are the control ports, in the order of the configuration, *turns* is the file of `service/share.py`.
+    *version* is the supervisor's: after an upgrade of the files on disk the two would not understand each other. Where
+    a process from before an upgrade is there still (*is_beside*), the duties of the whole server come by an order.
     """
 
     index: int
@@ -33,6 +34,8 @@ class Place:
     arrivals: int
     configuration: int
     link: int
+    turns: int
+    is_beside: bool = False
     version: str = __version__
 
     @property

@@ -2,8 +2,8 @@
 The configuration as the supervisor has read it, for the processes under it.
 
 They never read the files themselves: all of them serve the same configuration, and one that replaces another gets the
-one that was last taken, even if the files have changed since. It lies in memory without a name (lock.py) that only they
-have open, private key included.
+one that was last taken, even if the files have changed since. It lies in memory without a name (durable/byte_lock.py)
+that only they have open, private key included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL.crypto import X509, PKey
 
 from ftpsd.config.parsing.document import Document
-from ftpsd.processes.shared.lock import nameless_file
+from ftpsd.durable.byte_lock import nameless_file
 from ftpsd.service.load import Loaded
 from ftpsd.tls.certificates import PrivateKey
 

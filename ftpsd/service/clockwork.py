@@ -24,6 +24,11 @@ class Clockwork:
         """The time it has run, for people."""
         return f"{(time() - self._began) / 3600:.1f} hours"
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there are functions that it calls."""
+        return any(call.running for call in self._calls)
+
     def every(self, seconds: float, function: Callable[[], object], *, now: bool = True) -> None:
         """Call *function* every so many *seconds*; a Deferred it returns is waited for."""
         call = LoopingCall(function)

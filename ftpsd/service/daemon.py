@@ -1,7 +1,7 @@
 """
 The daemon: a Twisted service that opens the listeners, serves, reloads on SIGHUP and drains at the end.
 
-    Daemon(loaded, path, reactor)  ->  open()  ->  startService()  ...  reload()  ...  stopService()
+    Daemon(loaded, path, reactor)  ->  open()  ->  startService()  ...  reload()  ...  stopService() or retire()
 
 `open` binds every port and may fail with a sentence for the operator; after it nothing in the configuration can fail.
 """
@@ -41,7 +41,7 @@ from ftpsd.service.operating.job_questions import answers_about_jobs, questions_
 from ftpsd.service.operating.keeping_questions import asked_of, questions_about_keeping
 from ftpsd.service.operating.own_process import OneProcess, shown_sessions
 from ftpsd.service.operating.quarantine_desk import QuarantineDesk, questions_about_quarantine
-from ftpsd.service.operating.question import questions_about
+from ftpsd.service.operating.question import Operated, questions_about
 from ftpsd.service.outside import logs, systemd
 from ftpsd.service.outside.announcement import announce
 from ftpsd.service.outside.logs import warn
@@ -52,6 +52,10 @@ from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty, Share
 from ftpsd.service.shipping.receivers import Receivers
+from ftpsd.service.upgrading.generations import Generations
+from ftpsd.service.upgrading.handover import Handover
+from ftpsd.service.upgrading.predecessor import Predecessor
+from ftpsd.service.upgrading.retirement import Retirement, leave_ports, take_ports_back
 from ftpsd.service.upkeep import Upkeep
 
 EXIT_BAD_CONFIGURATION = 2
@@ -59,6 +63,8 @@ EXIT_BAD_CONFIGURATION = 2
 CUT_PATIENCE = 5.0
 # Of these, the seconds that clients have to read why their session ends.
 LAST_WORD = 1.0
+# Seconds for a process from before an upgrade to come to its end, beyond its own patience.
+BEFORE_PATIENCE = CUT_PATIENCE + 5.0
 # Seconds between two looks of a draining daemon for the last session.
 DRAIN_LOOK = 0.1
 
@@ -69,7 +75,8 @@ class Daemon(Service):
     """
     The whole server, from one good configuration; with a *share*, the part that one of its processes has.
 
-    *read* reads the file at *path* anew.
+    *read* reads the file at *path* anew. *before* is the process whose sockets this one takes over, behind an upgrade.
+    A daemon that *waits* leaves the duties of the whole server to another process until `take_duties`.
     """
 
     def __init__(
@@ -79,8 +86,16 @@ class Daemon(Service):
         reactor: Any,
         share: Share | None = None,
         read: Callable[[Path], Loaded] = load,
+        before: Predecessor | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         self.reactor = reactor
+        self.handover = Handover(self, before, reactor)
+        self.exit_code = 0
+        self._is_serving: bool = False
+        self._waits = waits or before is not None
+        self._retirement: Retirement | None = None
         own = share or Share.alone(loaded.config, reactor)
         self.parts = Parts(loaded.config, reactor, own, loaded.evidence_files, path)
         self.serving = Serving(loaded, self.parts)
@@ -91,11 +106,16 @@ class Daemon(Service):
         self.upkeep = Upkeep(self.serving, self.ports.describe, self.reloader.turnstile)
         self.drain: Callable[[], object] = self.stopService
         """Stops the server as SIGTERM does; start.py knows how that is."""
-        self._operated = OneProcess(
-            self.parts, self.reloader, self.upkeep.status, lambda: self.drain(), lambda: not self._is_serving
+        operated = self._own = OneProcess(
+            self.parts,
+            self.reloader,
+            self.upkeep.status,
+            lambda: self.drain(),
+            lambda: not self._is_serving,
+            self.handover.succession.begin,
         )
-        operated = self._operated
-        sessions = shown_sessions(config, operated.busiest)
+        self.operated: Operated = self._own if before is None else Generations(self._own, before)
+        sessions = shown_sessions(config, self.operated.busiest)
         sources = Sources(
             self.parts.registry,
             lambda: succeed(None),
@@ -108,15 +128,14 @@ class Daemon(Service):
         self.quarantine = QuarantineDesk(self.serving)
         self.rescans = Rescans(self.serving)
         questions = {
-            **questions_about(self._operated),
+            **questions_about(self.operated),
             **questions_about_bans(self.parts.penalties, reactor.seconds),
             **questions_about_keeping(asked_of(self.upkeep.retaining.answers)),
             **questions_about_quarantine(self.quarantine.answers),
             **questions_about_jobs(asked_of(answers_about_jobs(self.parts.jobs))),
             **questions_about_rescans(asked_of(self.rescans.answers)),
         }
-        self._control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
-        self._is_serving = False
+        self.control_socket = ControlSocket(loaded.config, questions, self.parts.bus, reactor)
         self._bans_recalled: Deferred[None] = succeed(None)
 
     # --- start
@@ -129,21 +148,28 @@ class Daemon(Service):
             ListenProblem: one of them cannot be opened; those opened before are closed again.
         """
         config, ports, is_telling = self.serving.loaded.config, self.ports, Duty.TELL in self.parts.duties
+        bequest = None if self.handover.before is None else self.handover.before.bequest
         with ports.all_or_none():
             for number, listener in enumerate(config.listeners):
                 ports.control.append((listener.mode, (opened or self._opened)(number, listener)))
             self.parts.passive_listeners.use(ports.addresses)
             if is_telling:
-                ports.admin = open_admin_port(config, self._admin_site(), self.reactor)
+                given = (lambda *_: None) if bequest is None else bequest.listening_at
+                ports.admin = open_admin_port(config, self._admin_site(), self.reactor, given)
             open_logs(self.parts.logs, config, warns=is_telling)
             if is_telling:
-                self._control_socket.open()
-        close_unused_sockets(config)
+                self.control_socket.open(bequest)
+        if self.handover.before is None:
+            close_unused_sockets(config)
+        else:
+            self.handover.before.close_copies()
+            ports.hold_admin()
 
     def _opened(self, _: int, listener: Listener) -> list[IListeningPort]:
-        if listener.socket is not None:
-            passed = passed_as(listener.socket, systemd.named_sockets())
-            return [self.adopted(listener, descriptor) for descriptor in passed]
+        there = [] if self.handover.before is None else self.handover.before.sockets_of(listener)
+        if listener.socket is not None or there:
+            descriptors = there or passed_as(str(listener.socket), self.handover.named_sockets())
+            return [self.adopted(listener, descriptor) for descriptor in descriptors]
         factory = self.serving.factory(listener, listener.port)
         return open_control(listener, factory, {}, self.parts.bus, self.reactor)
 
@@ -156,7 +182,7 @@ class Daemon(Service):
         return admin_site(
             self.parts.registry,
             lambda: self._is_serving,
-            self._operated.state,
+            self._own.state,
             names=self.upkeep.names,
             feed=self._feed,
         )
@@ -174,32 +200,133 @@ class Daemon(Service):
         """Begin to serve on the ports that `open` has bound."""
         super().startService()  # type: ignore[no-untyped-call]
         self.parts.start()
+        if self._waits:
+            # Clients come when all of the server is ready.
+            self.ports.hold()
         if Duty.TELL in self.parts.duties:
             # Of several processes, the supervisor does it before they are there.
             self.ports.hold()
-            self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self.ports.go_on())
+            self._bans_recalled = self.parts.lasting_bans.load().addCallback(lambda _: self._accept())
         self.upkeep.start()
-        if Duty.SHIP in self.parts.duties:
-            self.receivers.start(self.parts.registry)
         self._is_serving = True
+        if not self._waits:
+            self.take_duties()
+
+    def _accept(self) -> None:
+        """Accept clients, those that wait and others; behind an upgrade, if all is as it should be."""
+        before = self.handover.before
+        if before is None:
+            self.ports.go_on()
+            return
+        before.connect()
+        trouble = self.parts.state.trouble
+        if trouble is not None and self.parts.state.is_configured:
+            self.exit_code = EXIT_BAD_CONFIGURATION
+            before.refuse([f"state: {self.parts.state.path}: {trouble}"])
+            self.drain()
+            return
+        self.serve_beside()
+        before.when_gone(self.serve_alone)
+        before.follow(self.parts.bus)
+        made = before.make_room().addCallback(lambda _: self.ports.go_on())
+        made.addCallback(lambda _: before.take_over())
+        made.addCallbacks(lambda _: self.take_duties(), lambda _: self.drain())
+
+    def serve_beside(self) -> None:
+        """Expect that a process from before an upgrade has some of the ports."""
+        self.parts.passive_listeners.may_be_held = True
+
+    def serve_alone(self) -> None:
+        """Go on where no process from before the upgrade is left."""
+        self.parts.passive_listeners.may_be_held = False
+        self.parts.accounts.count_soon()
+
+    def take_duties(self) -> None:
+        """Begin with what is done once for the whole server."""
+        parts = self.parts
+        self._waits = False
+        parts.take_duties()
+        self.upkeep.take_duties()
+        if Duty.SHIP in parts.duties:
+            self.receivers.start(parts.registry)
         if self._feed is not None:
             self._feed.start()
-        self.parts.bus.publish(Started(DAEMON))
-        if Duty.TELL in self.parts.duties:
+        parts.bus.publish(Started(DAEMON))
+        if Duty.TELL in parts.duties:
+            if self.handover.before is not None:
+                self.ports.go_on_with_admin()
+                self.control_socket.go_on()
             announce_serving(self.serving.loaded, self.ports.describe(), self.ports.metrics_port)
+
+    # --- upgrade
+
+    @property
+    def config(self) -> Config:
+        """See `Upgradable`."""
+        return self.serving.loaded.config
+
+    @property
+    def turns(self) -> int | None:
+        """See `Upgradable`."""
+        return self.parts.turns
+
+    @property
+    def is_ending(self) -> bool:
+        """See `Upgradable`."""
+        return not self._is_serving
+
+    def make_room(self) -> Deferred[None]:
+        """See `Upgradable`."""
+        leave_ports(self.parts)
+        return succeed(None)
+
+    def take_room_back(self) -> None:
+        """See `Upgradable`."""
+        take_ports_back(self.parts)
+
+    def retire(self) -> Deferred[None]:
+        """See `Upgradable`."""
+        self._is_serving = False
+        self.ports.close()
+        if self._feed is not None:
+            self._feed.stop()
+        self.reloader.retire()
+        self.upkeep.give_up_duties()
+        self.receivers.stop()
+        self._retirement = Retirement(self.parts, self.config, lambda: not self.handover.generation)
+        Deferred.fromCoroutine(self._retirement.live_out()).addBoth(lambda _: self.drain())
+        return self.parts.give_up_duties()
+
+    def close_behind_commands(self) -> None:
+        """See `Upgradable`."""
+        if self._retirement is not None:
+            self._retirement.close_behind_commands()
+
+    def follow_reload(self) -> None:
+        """See `Upgradable`."""
+        self.reloader.reload()
+
+    def reopen_logs(self) -> None:
+        """See `Upgradable`."""
+        self.parts.logs.reopen()
 
     # --- end
 
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, let sessions finish within drain_timeout, then stop; the Deferred fires at the end."""
         super().stopService()  # type: ignore[no-untyped-call]
-        if not self._is_serving:
-            self._control_socket.close()
+        if not self._is_serving and self._retirement is None:
+            self.control_socket.close()
             self.ports.close()
             return succeed(None)
         self._is_serving = False
+        self.handover.succession.give_up()
+        if self._retirement is not None:
+            self._retirement.hurry()
+        self.handover.order("stop")
         self.parts.jobs.stop()
-        timeout = self.serving.loaded.config.drain_timeout
+        has_run_out = self._retirement is not None and self._retirement.has_run_out
+        timeout = 0.0 if has_run_out else self.serving.loaded.config.drain_timeout
         systemd.notify_stopping("waiting for transfers to finish")
         systemd.extend_timeout(timeout + 30)
         self.ports.stop_listening()
@@ -215,6 +342,7 @@ class Daemon(Service):
 
     def cut(self) -> None:
         """End every session now: the operator asked twice."""
+        self.handover.order("cut")
         for pi in list(self.parts.sessions):
             pi.cut()
 
@@ -233,12 +361,14 @@ class Daemon(Service):
             # Work under way comes back from its workers and reports how it ended.
             while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
                 await deferLater(self.reactor, DRAIN_LOOK)
+        while self.handover.generation and self.reactor.seconds() < deadline + BEFORE_PATIENCE:
+            await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
         self.receivers.stop()
-        self.parts.bus.publish(Stopped(DAEMON, "signal"))
+        self.parts.bus.publish(Stopped(DAEMON, "signal" if self._retirement is None else "upgraded"))
         log.info("ftpsd has stopped")
-        self._control_socket.close()
+        self.control_socket.close()
         if self._feed is not None:
             self._feed.stop()
         self.ports.close()

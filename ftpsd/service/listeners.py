@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,21 @@ class OpenPorts:
             for port in ports:
                 port.startReading()  # type: ignore[attr-defined]
 
+    def hold_admin(self) -> None:
+        """Leave the questions about metrics and health to another process, until `go_on_with_admin`."""
+        if self.admin is not None:
+            self.admin.stopReading()  # type: ignore[attr-defined]
+
+    def go_on_with_admin(self) -> None:
+        """Answer them."""
+        if self.admin is not None:
+            self.admin.startReading()  # type: ignore[attr-defined]
+
+    def descriptors(self) -> list[int]:
+        """Return the sockets that listen, that for metrics among them."""
+        every = [port for _, ports in self.control for port in ports] + ([] if self.admin is None else [self.admin])
+        return [port.fileno() for port in every]  # type: ignore[attr-defined]
+
     def stop_listening(self) -> None:
         """Accept no more clients. Metrics and health are answered until the end: operators watch a drain by them."""
         for _, ports in self.control:
@@ -111,6 +126,8 @@ class PassiveListeners:
     def __init__(self, config: Config, bus: AuditBus, reactor: Any) -> None:
         self.accept: Callable[[int, str], Reservation | None] | None = None
         self.addresses: list[str] = []
+        self.may_be_held = False
+        """Whether a process from before an upgrade may have some of the ports still; nothing is warned of then."""
         self._reactor = reactor
         self._open: list[DataPort] = []
         self._warned: set[int] = set()
@@ -147,11 +164,17 @@ class PassiveListeners:
 
     def _warn(self, port: int, why: str) -> None:
         """Warn of *port* once: it is tried again whenever a client might get it."""
-        if port in self._warned or len(self._warned) >= MOST_WARNED:
+        if self.may_be_held or port in self._warned or len(self._warned) >= MOST_WARNED:
             return
         self._warned.add(port)
         rest = "; other ports are not named any more" if len(self._warned) == MOST_WARNED else ""
         log.warn("passive.ports: {why}{rest}", why=why, rest=rest)
+
+    def close_some(self, ports: Collection[int]) -> None:
+        """Close *ports*."""
+        for listener in [each for each in self._open if each.port in ports]:
+            self._open.remove(listener)
+            listener.stopListening()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Close every port."""
@@ -189,8 +212,8 @@ def open_control(
         if listener.proxy_protocol is not None:
             port = _proxied(listener.proxy_protocol, listener.port, listener.address, factory, bus, reactor)
             port.startListening()
-            return [port]
-        return [_speaking_at_once(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address))]
+            return [outlived(port)]
+        return [_speaking_at_once(outlived(reactor.listenTCP(listener.port, factory, BACKLOG, listener.address)))]
     except CannotListenError as error:
         number = error.socketError.errno
         if number == errno.EAFNOSUPPORT and listener.address == ANY_IPV6:
@@ -227,9 +250,11 @@ def bound(listener: Listener) -> socket.socket:
     return opened
 
 
-def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> IListeningPort | None:
+def open_admin_port(
+    config: Config, site: IProtocolFactory, reactor: Any, given: Callable[[str, int], int | None] = lambda *_: None
+) -> IListeningPort | None:
     """
-    Open the port of *site*, where the configuration has one.
+    Open the port of *site*, where the configuration has one; *given* returns the socket that listens there already.
 
     Raises:
         ListenProblem: it cannot be opened.
@@ -237,8 +262,13 @@ def open_admin_port(config: Config, site: IProtocolFactory, reactor: Any) -> ILi
     metrics = config.metrics
     if metrics is None:
         return None
+    descriptor = given(metrics.address, metrics.port)
     try:
-        listening: IListeningPort = reactor.listenTCP(metrics.port, site, BACKLOG, metrics.address)
+        if descriptor is not None:
+            family = socket.AF_INET6 if ":" in metrics.address else socket.AF_INET
+            adopted: IListeningPort = reactor.adoptStreamPort(descriptor, family, site)
+            return adopted
+        listening = outlived(reactor.listenTCP(metrics.port, site, BACKLOG, metrics.address))
     except CannotListenError as error:
         raise ListenProblem(f"metrics: {why_not(metrics.address, metrics.port, error)}") from None
     return listening
@@ -339,6 +369,13 @@ def _proxied(
     # The supervisor, which accepts nothing, opens its listeners without proxies (processes/supervisor.py).
     assert isinstance(factory, ControlFactory)
     return ProxiedControlPort(port, host, factory, settings, bus, reactor)
+
+
+def outlived(port: Any) -> IListeningPort:
+    """Have the end of *port* close its descriptor and no more: a successor may listen on the same socket."""
+    port._shouldShutdown = False
+    listening: IListeningPort = port
+    return listening
 
 
 def _speaking_at_once(port: Any) -> IListeningPort:

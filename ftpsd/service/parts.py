@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus, Sink
@@ -38,6 +40,7 @@ from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.presence import tls_of
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
+from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import LOST
 from ftpsd.events.awaited.lookout import Lookout
 from ftpsd.events.deliveries import Deliveries
@@ -54,7 +57,7 @@ from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
-from ftpsd.workers import WorkerPool
+from ftpsd.workers import PoolBusy, WorkerPool
 
 # Calls that may wait for a worker.
 FILES_QUEUE = 10_000
@@ -118,6 +121,7 @@ class Parts:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, __version__)
         self.state = share.state
+        self.turns = share.turns
         self.holdings = Holdings(share.state.path)
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)
@@ -174,9 +178,22 @@ class Parts:
         self.state.start()
         # From the first moment on, so that they outlive a state file that is lost.
         self.files.run(self.holdings.in_force.now).addErrback(lambda _: None)
+
+    def take_duties(self) -> None:
+        """Begin with what one process does for the whole server."""
         if Duty.DELIVER in self.duties:
             self.deliveries.start()
             self.jobs.start()
+
+    def give_up_duties(self) -> Deferred[None]:
+        """End that; the Deferred fires when another process may begin."""
+        return Deferred.fromCoroutine(self._hand_over()).addErrback(_told)
+
+    async def _hand_over(self) -> None:
+        # Nothing is begun any more, in either, from this moment on.
+        ended = Deferred.fromCoroutine(self.jobs.hand_over())
+        await self.deliveries.hand_over()
+        await ended
 
     def stop(self) -> None:
         """Stop the workers, then write what the audit log still holds. Blocks for some seconds at worst."""
@@ -265,6 +282,12 @@ class Parts:
             self.metrics.watch_jobs(self.jobs.running, lambda: self.jobs.successes)
         if self.state.is_configured:
             self.metrics.watch_state(lambda: {"usable": not self.state.trouble, "broken": bool(self.state.trouble)})
+
+
+def _told(failure: Failure) -> None:
+    """Take a failure of the state file for told: the store's listener has told it."""
+    if not failure.check(StateTrouble, PoolBusy):
+        log.failure("duties could not be handed over", failure)
 
 
 def _of_sessions(sink: Sink) -> Sink:

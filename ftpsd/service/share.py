@@ -18,7 +18,9 @@ from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
+from ftpsd.durable.byte_lock import LOCK_AUDIT, LOCK_TURNS, ByteLock
 from ftpsd.durable.store import Store
+from ftpsd.storage.disk.turns import LOCKS, MAKING, REPLACING
 from ftpsd.storage.quota.register import QuotaAccounts
 
 
@@ -38,7 +40,8 @@ class Share:
     The part of one process of *processes*: its passive *ports*, its limits, its memory of passwords, its *penalties*
     and *duties*, and its own way to the *state* file.
 
-    *audit_turn* is held to write a line of the audit log.
+    *audit_turn* is held to write a line of the audit log. *turns* is the file with the locks for that and for changes
+    of names, which all processes have that serve the same trees, those before and behind an upgrade, too.
     """
 
     processes: int
@@ -51,9 +54,10 @@ class Share:
     duties: frozenset[Duty]
     penalties: GrowingPenalties
     state: Store
+    turns: int | None = None
 
     @classmethod
-    def alone(cls, config: Config, reactor: Any) -> Share:
+    def alone(cls, config: Config, reactor: Any, turns: int | None = None) -> Share:
         """Return the share of a process that is the whole server."""
         records, arrivals = RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext())
         return cls(
@@ -63,8 +67,15 @@ class Share:
             rates=UserRates(reactor),
             accounts=QuotaAccounts(),
             verified=VerifiedCache(reactor),
-            audit_turn=nullcontext(),
+            audit_turn=nullcontext() if turns is None else ByteLock(turns, LOCK_AUDIT),
             duties=frozenset(Duty),
             penalties=GrowingPenalties(records, arrivals, reactor),
             state=Store(config.state, reactor.callFromThread),
+            turns=turns,
         )
+
+
+def share_turns(turns: int) -> None:
+    """Take the turns of this process by the locks in the file *turns*, before the first storage is opened."""
+    for first, taken in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
+        taken.share([ByteLock(turns, first + number) for number in range(LOCKS)])

@@ -72,6 +72,7 @@ class Upkeep:
         self._describe = describe
         self._reloads = reloads
         self._clockwork = Clockwork(parts.reactor)
+        self._of_duties = Clockwork(parts.reactor)
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
@@ -83,7 +84,7 @@ class Upkeep:
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin with what every process does."""
         parts, every = self._serving.parts, self._clockwork.every
         parts.metrics.watch_certificates(self._certificates)
         every(LAG_INTERVAL, self._measure_lag)
@@ -92,11 +93,19 @@ class Upkeep:
         every(REFRESH, self.names.refresh)
         every(HOURS_INTERVAL, self._keep_time)
         every(SWEEP_INTERVAL, self._count)
-        if Duty.TELL in parts.duties:
-            every(OVER_INTERVAL, parts.penalties.end_over)
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
         every(STATE_INTERVAL, parts.ledger.look)
+        watchdog = systemd.watchdog_interval()
+        if watchdog is not None:
+            # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
+            every(watchdog / 2, systemd.notify_watchdog)
+
+    def take_duties(self) -> None:
+        """Begin with what one process does for the whole server."""
+        parts, every = self._serving.parts, self._of_duties.every
+        if Duty.TELL in parts.duties:
+            every(OVER_INTERVAL, parts.penalties.end_over)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
             every(LOOKOUT_INTERVAL, self._look_out)
@@ -121,16 +130,17 @@ class Upkeep:
             every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
             every(ROOM_INTERVAL, self._room.look)
             self._room.watch()
-        watchdog = systemd.watchdog_interval()
-        if watchdog is not None:
-            # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
-            every(watchdog / 2, systemd.notify_watchdog)
+
+    def give_up_duties(self) -> None:
+        """End what one process does for the whole server."""
+        if self._of_duties.is_at_work and Duty.SWEEP in self._serving.parts.duties:
+            self._serving.parts.lasting_bans.look()
+        self._of_duties.stop()
 
     def stop(self) -> None:
         """End."""
         self._clockwork.stop()
-        if Duty.SWEEP in self._serving.parts.duties:
-            self._serving.parts.lasting_bans.look()
+        self.give_up_duties()
 
     def _look_at_clocks(self) -> Deferred[None] | None:
         """Warn once when the machine's own clock seems to be wrong, as those of the users' devices tell."""

@@ -159,6 +159,30 @@ def drain(config: Path | None, path: Path | None) -> None:
             fail(problem)
 
 
+@click.command()
+@click.option("--timeout", type=float, default=200.0, show_default=True, help="Seconds to wait for the new process.")
+@socket_options
+def upgrade(timeout: float, config: Path | None, path: Path | None) -> None:
+    """
+    Have a new process serve, of the version that is installed now, without an outage: a restart that no client sees.
+
+    The new process reads the configuration, opens the state file and accepts clients; then the old one accepts none,
+    and lets its sessions come to their end. Where the new one cannot serve, the old one goes on, and this ends with 2
+    and the reason; with 1 where no server answers, or none that can do this.
+    """
+    from ftpsd.service.outside.logs import tell_error
+
+    try:
+        answer = Server(config, path).ask("upgrade", timeout)
+    except (NoServer, Refused) as problem:
+        fail(problem)
+    for line in answer["reasons"]:
+        tell_error(f"upgrade failed, the old process goes on: {shown(line)}")
+    if answer["reasons"]:
+        sys.exit(EXIT_WRONG)
+    click.echo(f"ftpsd {shown(answer['version'])} serves, pid {answer['pid']}")
+
+
 def _has_ended() -> NoReturn:
     click.echo("the server has ended")
     sys.exit(EXIT_FINE)

@@ -1,8 +1,9 @@
 """
 The table of counts that all processes share: the count of each key in every one of them.
 
-It is memory without a name (lock.py), mapped by all. A process writes into its own column only, and the sum over the
-columns is the whole server's. When a process dies the supervisor clears its column: nothing it held outlives it.
+It is memory without a name (durable/byte_lock.py), mapped by all. A process writes into its own column only, and the
+sum over the columns is the whole server's. When a process dies the supervisor clears its column: nothing it held
+outlives it.
 
 A slot (slots.py) whose columns are all zero is free; a full bucket takes no further key, and the caller has to refuse.
 Every change is made under the table's lock, which is held for some microseconds; counts are single words, which reading
@@ -17,14 +18,9 @@ import secrets
 import struct
 
 from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import LOCK_TABLE, ByteLock, nameless_file
 
 WORD = 8
-# Each byte of the file locks something: changes of the table, of the homes (homes.py), a line of the audit log, the
-# configuration being replaced.
-LOCK_TABLE, LOCK_HOMES, LOCK_AUDIT, LOCK_CONFIGURATION = range(4)
-# The turns of storage/disk/turns.py begin here.
-LOCK_TURNS = 64
 _HEADER = struct.Struct("qq16s")
 
 

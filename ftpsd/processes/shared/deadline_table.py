@@ -14,7 +14,7 @@ import struct
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import ByteLock, nameless_file
 
 WORD = 8
 _HEADER = struct.Struct("q16s32s")

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
-from ftpsd.processes.shared.count_table import LOCK_HOMES, WORD, TableFull
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import LOCK_HOMES, ByteLock, nameless_file
+from ftpsd.processes.shared.count_table import WORD, TableFull
 from ftpsd.storage.quota.account import PATIENCE, RECOUNT_AFTER, RECOUNT_AFTER_REFUSAL, RECOUNT_SHARE, Misses
 from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
@@ -182,6 +182,11 @@ class SharedAccount:
             return not counting
         wait = RECOUNT_AFTER_REFUSAL if was_refused else RECOUNT_AFTER
         return self._now() - counted_at >= max(wait * NANO, took / RECOUNT_SHARE)
+
+    def count_soon(self) -> None:
+        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+        with self._table.lock:
+            self._words[self._place + WAS_REFUSED] = 1
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """

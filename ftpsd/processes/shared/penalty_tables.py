@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from ftpsd.control.gate.arrivals import Arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.record_table import RecordTable
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import ByteLock, nameless_file
 
 
 def penalty_files() -> tuple[int, int]:

@@ -59,6 +59,10 @@ class Reloader:
         reactor = self._serving.parts.reactor
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.reload))
 
+    def retire(self) -> None:
+        """Leave it to another process to tell `ftpsd reload` how a reload has ended."""
+        self._outcomes = None
+
     def reload(self) -> Deferred[str]:
         """Reload and return the problems, "" for none; one that is asked for meanwhile follows."""
         return self.turnstile.enter().addCallback("; ".join)

@@ -23,7 +23,8 @@ class OneProcess:
     """
     The `Operated` of the process with *parts*; *reloader* reads its files anew, *status* has the state for people.
 
-    *drain* stops the server as SIGTERM does, and *is_stopping* returns whether it stops.
+    *drain* stops the server as SIGTERM does, *is_stopping* returns whether it stops, and *upgrade* hands over to a new
+    process.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class OneProcess:
         status: Callable[[], Mapping[str, object]],
         drain: Callable[[], object],
         is_stopping: Callable[[], bool],
+        upgrade: Callable[[], Deferred[dict[str, Any]]],
     ) -> None:
         self._parts = parts
         self._reloader = reloader
         self._status = status
         self._drain = drain
         self._is_stopping = is_stopping
+        self._upgrade = upgrade
         self._last_reload = LastReload()
         parts.bus.subscribe(self._last_reload, *OF_RELOADS)
 
@@ -77,6 +80,10 @@ class OneProcess:
         reactor = self._parts.reactor
         reactor.callLater(0, reactor.callLater, 0, self._drain)
         return succeed({**progress_of(self._parts), "is_stopping": True})
+
+    def upgrade(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return self._upgrade()
 
 
 OF_RELOADS: Final = (Started, Reloaded, ReloadFailed)

@@ -48,6 +48,9 @@ class Operated(Protocol):
     def drain(self) -> Deferred[dict[str, Any]]:
         """Accept nothing more, and stop when all transfers have ended; return the first `progress`."""
 
+    def upgrade(self) -> Deferred[dict[str, Any]]:
+        """Hand over to a new process; return its `pid` and `version`, or the `reasons` why there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -94,4 +97,5 @@ def questions_about(server: Operated) -> dict[str, Question]:
         "kick": Question(Role.OPERATOR, kick),
         "reload": Question(Role.OPERATOR, server.reload),
         "drain": Question(Role.OPERATOR, server.drain),
+        "upgrade": Question(Role.OPERATOR, server.upgrade),
     }

@@ -33,6 +33,9 @@ LOCK_MODE = 0o600
 class ControlPort(unix.Port):
     """A port whose file is removed by `SocketPath`: Twisted's would not come to its end where that is gone already."""
 
+    # A successor may listen on the same socket.
+    _shouldShutdown = False
+
     def connectionLost(self, reason: Failure) -> None:
         """See `tcp.Port`."""
         tcp.Port.connectionLost(self, reason)
@@ -71,6 +74,35 @@ class SocketPath:
         except ListenProblem:
             self.close()
             raise
+
+    def adopt(self, listening: int, lock: int, factory: IProtocolFactory, reactor: Any, *, is_for_all: bool) -> None:
+        """Take the socket and the lock of the process before, which answers until `go_on`."""
+        self._lock = lock
+        port: ControlPort = ControlPort._fromListeningDescriptor(reactor, listening, factory)  # type: ignore[no-untyped-call]
+        self._port = port
+        port.mode = MODE_OPEN if is_for_all else MODE_CLOSED
+        port.startListening()  # type: ignore[no-untyped-call]
+        port.stopReading()  # type: ignore[no-untyped-call]
+        os.close(listening)
+        self._made = _identity(self.path)
+
+    def go_on(self) -> None:
+        """Accept connections."""
+        if self._port is not None:
+            self._port.startReading()  # type: ignore[no-untyped-call]
+
+    @property
+    def descriptors(self) -> tuple[int, int] | None:
+        """The socket and the lock."""
+        if self._port is None or self._lock is None:
+            return None
+        return self._port.fileno(), self._lock  # type: ignore[no-untyped-call]
+
+    def leave(self) -> None:
+        """Accept no more connections: a successor does."""
+        if self._port is not None:
+            self._port.stopListening()  # type: ignore[no-untyped-call]
+        self._made = self._port = None
 
     def close(self) -> None:
         """Close and remove it."""

@@ -56,6 +56,12 @@ def notify_stopping(status: str = "") -> bool:
     return notify(_lines("STOPPING=1", _status(status) if status else ""))
 
 
+def hand_over(pid: int) -> None:
+    """Report that process *pid* is the service's main one from now on, and nothing more from this one."""
+    notify(f"MAINPID={pid}")
+    os.environ.pop("NOTIFY_SOCKET", None)
+
+
 def notify_status(status: str) -> bool:
     """Set *status* in `systemctl status`."""
     return notify(_status(status))

@@ -36,6 +36,7 @@ class Receivers:
         self._pool = WorkerPool("ship", max(1, min(4, len(targets))), QUEUE, reactor.callFromThread)
         connector = Connector(reactor, names, CONNECT_TIMEOUT)
         self.shippers: Sequence[Shipper] = ()
+        self._is_running = False
         if isinstance(path, Path):
             self.shippers = [
                 Shipper(
@@ -54,6 +55,7 @@ class Receivers:
     def start(self, registry: CollectorRegistry) -> None:
         """Begin to send, and show how far behind each receiver is."""
         if self.shippers:
+            self._is_running = True
             registry.register(_Shown(self.shippers))
             self._pool.start()
             for shipper in self.shippers:
@@ -63,7 +65,8 @@ class Receivers:
         """Send nothing more."""
         for shipper in self.shippers:
             shipper.stop()
-        if self.shippers:
+        if self._is_running:
+            self._is_running = False
             self._pool.stop()
 
 

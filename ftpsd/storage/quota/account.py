@@ -65,6 +65,9 @@ class Account(Protocol):
     def is_due(self) -> bool:
         """Whether it is time to count."""
 
+    def count_soon(self) -> None:
+        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """
         Count the contents of the directory; return whether the count came to its end. Blocks.
@@ -166,6 +169,11 @@ class QuotaAccount:
             return True
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
         return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE)
+
+    def count_soon(self) -> None:
+        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+        with self._lock:
+            self._was_refused = True
 
     def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """

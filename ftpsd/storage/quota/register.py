@@ -53,6 +53,13 @@ class QuotaAccounts:
         """Report those of *homes* that could not be counted, with the reason, to the operator."""
         return [_complaint(account) for account in map(self.of, set(homes)) if account.unseen is not None]
 
+    def count_soon(self) -> None:
+        """Have every home be counted soon: a process from before an upgrade has changed them."""
+        with self._lock:
+            accounts = list(self._accounts.values())
+        for account in accounts:
+            account.count_soon()
+
     def stop(self) -> None:
         """Have every count end soon."""
         self.is_stopped = True

@@ -201,9 +201,9 @@ def test_a_pause_lets_what_is_under_way_come_to_its_end() -> None:
     ground.record("a")
     ground.record("b")
     ground.delivery.pause()
-    assert not ground.delivery.is_still
+    before = ground.delivery.is_still
     ground.receiver.held.pop()[1].callback(None)
-    assert ground.delivery.is_still
+    assert (before, ground.delivery.is_still) == (False, True)
     assert (ground.receiver.got, cursor(ground)) == (["a"], 1)
     ground.delivery.stop()
     ground.receiver.holds = False

@@ -17,7 +17,7 @@ from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.link import NOTHING, is_signed_by, link_of
 from ftpsd.audit.evidence.verify import Kind
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import ByteLock, nameless_file
 from tests.unit.audit.evidence.logs import KEY, PATIENCE, chained, checked, put, settled, write
 
 

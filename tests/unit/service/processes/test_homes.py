@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from ftpsd.durable.byte_lock import nameless_file
 from ftpsd.processes.shared.count_table import TableFull
 from ftpsd.processes.shared.homes import HomeTable, SharedAccount, SharedAccounts
-from ftpsd.processes.shared.lock import nameless_file
 from ftpsd.storage.quota.account import RECOUNT_AFTER
 from ftpsd.storage.quota.count import Event
 from ftpsd.storage.quota.ledger import NO_LEDGER

@@ -8,7 +8,7 @@ import signal
 import threading
 from multiprocessing.connection import Connection
 
-from ftpsd.processes.shared.lock import ByteLock, nameless_file
+from ftpsd.durable.byte_lock import ByteLock, nameless_file
 
 FORK = multiprocessing.get_context("fork")
 PATIENCE = 30.0

@@ -27,7 +27,7 @@ def test_the_passive_ports_are_divided(size: int, data: st.DataObject) -> None:
 
 def test_a_place_is_told_on_the_command_line() -> None:
     """And read again as it was."""
-    place = Place(1, 2, "/etc/ftpsd/ftpsd.yaml", ((3, 4), (5,)), 6, 7, 8, 9, 10, 11, 12)
+    place = Place(1, 2, "/etc/ftpsd/ftpsd.yaml", ((3, 4), (5,)), 6, 7, 8, 9, 10, 11, 12, 13)
     assert Place.from_text(place.to_text()) == place
     assert place.name == "process 2"
 
