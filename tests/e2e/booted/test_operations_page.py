@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.booted.judged import judge
 from tests.e2e.booted.machine import Machine, booted
 from tests.e2e.booted.page import shell_blocks
-from tests.e2e.booted.releases import build_packages, tree
+from tests.e2e.booted.releases import OWN, build_packages, tree
 from tests.tools import ROOT, require_tool
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")]
@@ -68,8 +69,11 @@ def test_every_block_is_followed_somewhere() -> None:
 
 
 def test_the_page_is_followed(packages: Path, tmp_path: Path) -> None:
-    """From the installation to the removal, in one machine."""
-    with booted(tmp_path, packages, tree()) as machine:
+    """From the installation to the removal, in one machine; lintian finds nothing in the package."""
+    (package,) = (packages / "1").glob("*.deb")
+    judge(package, tmp_path / "judged", wholly=tree() != OWN)
+    (tmp_path / "machine").mkdir()
+    with booted(tmp_path / "machine", packages, tree()) as machine:
         blocks = shell_blocks()
         machine.do("for folder in . 1 2 checkout; do echo secret-of-alice >$folder/password-file; done")
         install(machine, blocks["Install"])
