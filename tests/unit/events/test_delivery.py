@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from twisted.internet.task import Clock
 
-from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, SinkFailing, SinkRestored
 from ftpsd.config.automation.event_sinks import Events
 from ftpsd.events import progress_tables as tables
 from ftpsd.events import record_tables
