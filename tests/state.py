@@ -35,7 +35,7 @@ class InlineStore(Store):
         self.is_broken = False
         self.is_late = False
         self.calls = 0
-        self._answers: list[Callable[[], None]] = []
+        self._answers: list[Callable[[], object]] = []
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self._memory)
 
@@ -56,7 +56,7 @@ class InlineStore(Store):
         if not self.is_late:
             return done
         later: Deferred[T] = Deferred()
-        self._answers.append(lambda: done.chainDeferred(later) and None)
+        self._answers.append(lambda: done.chainDeferred(later))
         return later
 
     def answer(self) -> None:
