@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
-from ftpsd.control.gate.eviction import LOOK, evict
+from ftpsd.control.gate.eviction import LOOK, evict, keep_time
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.events.receipts.receipt_giving import age_all
@@ -229,8 +229,7 @@ class Upkeep:
 
     def _keep_time(self) -> None:
         """End the sessions of users whose hours are over, or who have expired."""
-        for pi in list(self._serving.parts.sessions):
-            pi.keep_time()
+        keep_time(self._serving.parts.sessions)
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""
