@@ -49,7 +49,8 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
-PATIENCE = 120.0
+# Seconds; an upgrade drains, and the machine may have other work.
+PATIENCE = 400.0
 LOOK = 0.05
 
 
