@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -27,13 +26,16 @@ def begin_long_ago(path: Path) -> None:
 
 
 class InlineStore(Store):
-    """A store that answers at once; while *is_broken* it cannot be used."""
+    """
+    A store that answers at once, or with *is_late* when the test says `answer`; while *is_broken* it cannot be used.
+    """
 
     def __init__(self) -> None:
         super().__init__(None, lambda *_: None)
         self.is_broken = False
+        self.is_late = False
         self.calls = 0
-        self._later: list[Callable[[], object]] | None = None
+        self._answers: list[Callable[[], object]] = []
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self._memory)
 
@@ -51,25 +53,13 @@ class InlineStore(Store):
             return fail(StateTrouble("broken; mend it"))
         self.calls += 1
         done = execute(function, self._memory, *args, **kwargs)
-        if self._later is None:
+        if not self.is_late:
             return done
-        answer: Deferred[T] = Deferred()
-        self._later.append(lambda: done.chainDeferred(answer))
-        return answer
-
-    @contextmanager
-    def answering_later(self) -> Iterator[None]:
-        """Do calls at once, and tell what came of them with `answer`, or at the end of the block."""
-        self._later = []
-        try:
-            yield
-        finally:
-            while self._later:
-                self.answer()
-            self._later = None
+        later: Deferred[T] = Deferred()
+        self._answers.append(lambda: done.chainDeferred(later))
+        return later
 
     def answer(self) -> None:
-        """Answer the calls that wait, not those that they lead to."""
-        waiting, self._later = self._later or [], []
-        for answer in waiting:
-            answer()
+        """Give the answers that are late, in order, and those that they lead to."""
+        while self._answers:
+            self._answers.pop(0)()

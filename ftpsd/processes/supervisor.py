@@ -33,7 +33,7 @@ from ftpsd.durable.byte_lock import LOCK_AUDIT, ByteLock
 from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child
 from ftpsd.processes.crew import Crew
-from ftpsd.processes.front import Front, Rounds, status_of
+from ftpsd.processes.front import Front, Rounds, busiest_client, status_of
 from ftpsd.processes.handing import Handing
 from ftpsd.processes.operated import SeveralProcesses, passed_on
 from ftpsd.processes.seat import process_count
@@ -117,6 +117,7 @@ class Supervisor:
         self.logs.subscribe(self.bus)
         self.penalties.publish = self.bus.publish
         self.metrics.watch_bans(self.penalties.count)
+        self.metrics.watch_passive_ports(self._passive_ports)
         self.sums = Sums(registry)
         self.crew = Crew(
             self.count,
@@ -423,6 +424,10 @@ class Supervisor:
         """See `Upgradable`."""
         self.logs.reopen()
         self.crew.order("reopen-log")
+
+    def _passive_ports(self) -> dict[str, float]:
+        busiest = busiest_client(self.ready_children())
+        return {"reserved": busiest, "free": len(self.handing.loaded.config.passive.ports) - busiest}
 
     def status(self) -> dict[str, object]:
         """Return the contents of the status page, as of the last round of questions."""

@@ -31,6 +31,10 @@ class Generations:
         order = lambda each: (each["transfer"] is None, each["idle"])  # noqa: E731
         return self._joined(self._own.busiest(), "busiest", _sessions(order, MOST_WATCHED))
 
+    def preflight(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`; of the clients that have come since the upgrade."""
+        return self._own.preflight()
+
     def status(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
 
