@@ -28,7 +28,7 @@ from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.hashing.passwords import MOST_VERIFIED
 from ftpsd.config.model import Config
-from ftpsd.control.gate.lasting_bans import LastingBans
+from ftpsd.control.gate.lasting_bans import recalled
 from ftpsd.durable.byte_lock import LOCK_AUDIT, ByteLock
 from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child
@@ -220,7 +220,8 @@ class Supervisor:
         self._asking.start()
         every = self._clockwork.every
         every(REFRESH, self.names.refresh)
-        self._recall_bans().addCallback(self._recalled)
+        store = Store(self.config.state, self.reactor.callFromThread)
+        recalled(self.penalties, store, self.reactor).addCallback(self._recalled)
         every(ANSWER, self.rounds.ask, now=False)
         every(OVER_INTERVAL, self.penalties.end_over, now=False)
 
@@ -251,18 +252,6 @@ class Supervisor:
         watchdog = systemd.watchdog_interval()
         if watchdog is not None:
             self._clockwork.every(watchdog / 2, systemd.notify_watchdog, now=False)
-
-    def _recall_bans(self) -> Deferred[str | None]:
-        """Take over the bans of the state file, which is then left to the processes; return why it cannot be used."""
-        store = Store(self.handing.loaded.config.state, self.reactor.callFromThread)
-        store.start()
-        loaded = LastingBans(self.penalties, store, self.reactor).load()
-
-        def let_go(_: None) -> str | None:
-            store.stop(patience=0.0)
-            return store.trouble if store.is_configured else None
-
-        return loaded.addCallback(let_go)
 
     @property
     def is_serving(self) -> bool:

@@ -138,6 +138,17 @@ class LastingBans:
         return writing.addBoth(over)
 
 
+def recalled(penalties: GrowingPenalties, store: Store, clock: IReactorTime) -> Deferred[str | None]:
+    """Have *penalties* take over what *store* has, and let go of its file; return why that cannot be used."""
+
+    def let_go(_: None) -> str | None:
+        store.stop(patience=0.0)
+        return store.trouble if store.is_configured else None
+
+    store.start()
+    return LastingBans(penalties, store, clock).load().addCallback(let_go)
+
+
 def _of_kind(connection: Connection, now: float) -> list[facts.Fact]:
     return list(facts.every(connection, KIND, now))
 
