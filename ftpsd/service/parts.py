@@ -54,7 +54,7 @@ from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
-from ftpsd.workers import WorkerPool
+from ftpsd.workers import WorkerLanes, WorkerPool
 
 # Calls that may wait for a worker.
 FILES_QUEUE = 10_000
@@ -111,6 +111,7 @@ class Parts:
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
+        self.lanes = WorkerLanes(config.workers.files, FILES_QUEUE, call)
         self.lookup = WorkerPool("lookup", LOOKUP_THREADS, LOOKUP_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
         self.rehashing = Rehashing(self.upkeep, reactor)
@@ -156,13 +157,22 @@ class Parts:
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
         live = LiveSessions(reactor)
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, self.factors, share.penalties
+            reactor,
+            self.bus,
+            self.metrics,
+            self.files,
+            self.counts,
+            share.rates,
+            live,
+            self.factors,
+            share.penalties,
+            self.lanes,
         )
         self._watch()
 
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
-        """Every worker pool."""
+        """The worker pools that are there from the start."""
         return self.login, self.files, self.transfer, self.lookup, self.upkeep
 
     def start(self) -> None:
@@ -185,6 +195,7 @@ class Parts:
         self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
+        self.lanes.stop()
         # Before the state's own, for the last connection that can write tidies up behind itself.
         self.holdings.in_force.close()
         self.state.stop()
@@ -256,7 +267,7 @@ class Parts:
         self.metrics.watch_worker_queues(
             lambda: (
                 {pool.name: pool.queued for pool in self.pools}
-                | {self.login.name: self.logins.queued, "state": self.state.queued}
+                | {self.login.name: self.logins.queued, "state": self.state.queued, "lanes": self.lanes.queued}
             )
         )
         if Duty.DELIVER in self.duties:

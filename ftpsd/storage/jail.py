@@ -39,6 +39,7 @@ from ftpsd.storage.disk.source import FileSource, require_writable, set_time_of_
 from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.errnos import from_oserror
+from ftpsd.storage.file_systems import NOTHING, waits_for
 from ftpsd.storage.modes import change_mode, give_mode
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.holding import require_free
@@ -72,7 +73,8 @@ class LocalJail:
         self._owner = owner
         self._ledger = ledger
         can_resume = not uploads.atomic or uploads.keep_partial > 0
-        self._traits = Traits(can_link=root.symlinks != "none", can_resume=can_resume, is_atomic=uploads.atomic)
+        waited_for = NOTHING if self._is_near else waits_for(Path(os.fsdecode(root.path)))
+        self._traits = Traits(waited_for, root.symlinks != "none", can_resume, uploads.atomic)
         self._content = content
 
     @classmethod
@@ -105,7 +107,7 @@ class LocalJail:
         self._root = None
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return the traits that follow from the policies."""
+        """Return the traits that follow from the policies, and from the file system."""
         return self._traits
 
     def stat(self, path: VirtualPath) -> Entry:
@@ -165,7 +167,7 @@ class LocalJail:
         """Make the directory *path*."""
         with self._find_new(path) as place:
             self._ledger.require_counted()
-            with turn(place.name), self._ledger.change() as change:
+            with turn(place), self._ledger.change() as change:
                 change.need_directory()
                 make_directory(place, self._uploads.directory_mode)
                 made = place.lstat()
@@ -195,7 +197,7 @@ class LocalJail:
             if here[: len(there)] == there:
                 raise StorageError(Kind.CIRCULAR)
             text = relative_text(here, [encode_name(name) for name in target.parts])
-            with turn(place.name), self._ledger.change() as change:
+            with turn(place), self._ledger.change() as change:
                 change.need_file()
                 os.symlink(text, place.name, dir_fd=place.fd)
                 made = place.lstat()
@@ -206,7 +208,7 @@ class LocalJail:
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it the unfinished uploads of this owner alone in it."""
-        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
+        with self._find_own(path) as place, turn(place), self._ledger.change() as change:
             status = place.lstat()
             require_free(self._uploads.holding.on(place))
             change.going(status)
@@ -220,7 +222,7 @@ class LocalJail:
 
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file or link *path*, and this owner's unfinished upload to it."""
-        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
+        with self._find_own(path) as place, turn(place), self._ledger.change() as change:
             status = place.lstat_or_none()
             if status is not None and stat.S_ISDIR(status.st_mode):
                 raise StorageError(Kind.IS_A_DIRECTORY)
@@ -239,7 +241,7 @@ class LocalJail:
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
         with self._find_own(old) as source, self._find_new(new) as target:
-            with turns(source.name, target.name), self._ledger.change() as change:
+            with turns(source, target), self._ledger.change() as change:
                 moved = source.lstat()
                 if not any_kind and not stat.S_ISREG(moved.st_mode):
                     raise StorageError(Kind.DENIED, old)
@@ -367,7 +369,7 @@ class LocalJail:
         try:
             yield
         except BaseException:
-            with suppress(OSError), turn(place.name), self._ledger.change() as change:
+            with suppress(OSError), turn(place), self._ledger.change() as change:
                 if os.path.samestat(place.lstat(), made):
                     change.going(made)
                     (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(place.name, dir_fd=place.fd)
