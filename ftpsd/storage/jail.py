@@ -48,7 +48,8 @@ from ftpsd.storage.uploads.direct import open_direct
 from ftpsd.storage.uploads.gating import OPEN
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, Unfinished, find_partial, owner_prefix, partial_name
+from ftpsd.storage.uploads.sweep import discard_partials_alone
+from ftpsd.storage.uploads.unfinished import Unfinished, find_partial, partial_name
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
@@ -215,7 +216,9 @@ class LocalJail:
             try:
                 os.rmdir(place.name, dir_fd=place.fd)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._discard_partials_only(place):
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if not discard_partials_alone(place, self._owner, self._ledger):
                     raise
                 os.rmdir(place.name, dir_fd=place.fd)
             change.went(status)
@@ -280,8 +283,10 @@ class LocalJail:
                 return target.trace(place.lstat(), former=place)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
-        """Set the modification time of the file that *path* leads to; return the one that is kept."""
+        """Set the modification time of the file that *path* leads to, or will; return the one that is kept."""
         with self._find(path, follow=True) as place:
+            if self._uploads.gate.carry(place, modified_ns=modified_ns):
+                return modified_ns
             status = place.lstat()
             if stat.S_ISREG(status.st_mode):
                 self._uploads.gate.before_retime(place, status.st_mtime_ns, modified_ns)
@@ -292,13 +297,15 @@ class LocalJail:
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """
-        Set the permission bits of the file that *path* leads to; directories keep all of their owner's.
+        Set the permission bits of the file that *path* leads to, or will; directories keep all of their owner's.
 
         Raises: DENIED for set-user-id and its like.
         """
         if mode & ~0o777:
             raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
+            if self._uploads.gate.carry(place, mode=mode):
+                return mode
             change_mode(place, mode)
             return stat.S_IMODE(place.lstat().st_mode)
 
@@ -384,14 +391,3 @@ class LocalJail:
     def _discard_partial(self, place: Place) -> bool:
         name = partial_name(self._owner, place.name)
         return self._uploads.atomic and discard_partial(place, name, ledger=self._ledger)
-
-    def _discard_partials_only(self, place: Place) -> bool:
-        """Empty the directory *place* if all that is in it are the owner's idle partials, which no listing shows."""
-        fd = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
-        with Place(fd, b".", place.path) as directory, os.scandir(fd) as found:
-            names = []
-            for entry in found:
-                if not (PARTIAL_NAME.fullmatch(entry.name) and entry.name.startswith(owner_prefix(self._owner))):
-                    return False
-                names.append(entry.name.encode())
-            return all(discard_partial(directory, name, ledger=self._ledger) for name in names)
