@@ -27,8 +27,10 @@ LOGGERS = {"log", "_log"}
 LOGGED = {"info", "warn", "error", "critical", "failure"}
 
 
-def of_log(tree: ast.Module, call: ast.Call) -> Iterator[str]:
+def of_log(tree: ast.Module, call: ast.AST) -> Iterator[str]:
     """Return the templates of a line of the daemon's own log."""
+    if not isinstance(call, ast.Call):
+        return
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr not in LOGGED or not call.args:
         return
@@ -39,12 +41,46 @@ def of_log(tree: ast.Module, call: ast.Call) -> Iterator[str]:
             yield _FIELD.sub(FILLED, text)
 
 
-Kind = Callable[[ast.Module, ast.Call], Iterator[str]]
+def of_replies(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of a reply that refuses something: the code, and the text."""
+    match node:
+        case ast.Call(func=function, args=[code, text, *_]) if _called(function) in ("Reply", "ReplyError"):
+            for number in _codes(code):
+                yield from (f"{number} {each}" for each in texts(tree, node, text))
+        case ast.Call(func=ast.Attribute(attr="end" | "end_behind_command"), args=[_, text, *_]):
+            yield from (f"421 {each}" for each in texts(tree, node, text))
+        case ast.AnnAssign(target=ast.Name(id="LOST_SENTENCES"), value=ast.Dict(values=values)):
+            for value in values:
+                if isinstance(value, ast.Constant):
+                    yield f"426 {_FIELD.sub(FILLED, str(value.value))}, {FILLED}."
+        case ast.ClassDef(name="LoginBusy" | "LoginUnavailable", body=body):
+            for each in body:
+                if isinstance(each, ast.Assign) and _called(each.targets[0]) == "text":
+                    yield f"421 {ast.literal_eval(each.value)}"
+
+
+def _called(function: ast.expr) -> str:
+    return (
+        function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+    )
+
+
+def _codes(code: ast.expr) -> Iterator[int]:
+    """Return the codes of refusals that *code* can be."""
+    match code:
+        case ast.Constant(value=int(number)) if number >= 400:
+            yield number
+        case ast.IfExp(body=body, orelse=other):
+            yield from _codes(body)
+            yield from _codes(other)
+
+
+Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
 # The sections of the page, each with the kinds of messages in it.
-SECTIONS: dict[str, Kind] = {"The log of the daemon": of_log}
+SECTIONS: dict[str, Kind] = {"The log of the daemon": of_log, "Replies to clients": of_replies}
 
 
-def texts(tree: ast.Module, call: ast.Call, value: ast.expr) -> Iterator[str]:
+def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
     """Return the texts that *value* can be, an argument of *call*; none for what is built elsewhere."""
     match value:
         case ast.Constant(value=str(text)):
@@ -62,16 +98,29 @@ def texts(tree: ast.Module, call: ast.Call, value: ast.expr) -> Iterator[str]:
                 yield from texts(tree, call, assigned)
 
 
-def _assigned(tree: ast.Module, call: ast.Call, name: str) -> Iterator[ast.expr]:
+def _assigned(tree: ast.Module, call: ast.AST, name: str) -> Iterator[ast.expr]:
     """Return what *name* is set to in the functions around *call*, or else in the module."""
     around = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.lineno <= call.lineno <= (node.end_lineno or 0)
+        and node.lineno <= _line(call) <= (node.end_lineno or 0)
     ]
-    found = [*_set_in(around, name)] or [*_set_in([tree], name)]
-    yield from found
+    yield from [*_set_in(around, name)] or [*_set_in([tree], name)] or [*_imported(tree, name)]
+
+
+def _imported(tree: ast.Module, name: str) -> Iterator[ast.expr]:
+    """Return what the constant *name* of another module of ours is set to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and any(each.name == name for each in node.names):
+            path = ROOT / f"{node.module.replace('.', '/')}.py"
+            if path.exists():
+                yield from _set_in([_parsed(path)], name)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def _set_in(places: list[ast.FunctionDef | ast.AsyncFunctionDef] | list[ast.Module], name: str) -> Iterator[ast.expr]:
@@ -95,14 +144,18 @@ def collected() -> dict[str, dict[str, list[str]]]:
     """Return the templates of each section, with the places of each: file and line."""
     found: dict[str, dict[str, list[str]]] = {section: {} for section in SECTIONS}
     for path in sorted(SOURCES.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        tree = _parsed(path)
+        nodes = list(ast.walk(tree))
         for section, kind in SECTIONS.items():
-            for call in calls:
-                for template in filter(_says_something, kind(tree, call)):
-                    place = f"{path.relative_to(SOURCES)}:{call.lineno}"
+            for node in nodes:
+                for template in filter(_says_something, kind(tree, node)):
+                    place = f"{path.relative_to(SOURCES)}:{_line(node)}"
                     found[section].setdefault(flat(template), []).append(place)
     return found
+
+
+def _line(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 0))
 
 
 def _says_something(template: str) -> bool:
