@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import resource
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,10 @@ from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
+from ftpsd.control.preflight.sightings import NOTED as NOTED_OF_CLIENTS
+from ftpsd.control.preflight.sightings import Sightings
 from ftpsd.control.state.hosts import account_of
-from ftpsd.control.state.presence import tls_of
+from ftpsd.control.state.presence import counted
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.durable.store import LOST
@@ -54,7 +55,7 @@ from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
-from ftpsd.workers import WorkerPool
+from ftpsd.workers import WorkerLanes, WorkerPool
 
 # Calls that may wait for a worker.
 FILES_QUEUE = 10_000
@@ -111,6 +112,7 @@ class Parts:
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
+        self.lanes = WorkerLanes(config.workers.files, FILES_QUEUE, call)
         self.lookup = WorkerPool("lookup", LOOKUP_THREADS, LOOKUP_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
         self.rehashing = Rehashing(self.upkeep, reactor)
@@ -155,14 +157,27 @@ class Parts:
         self.passive_listeners.accept = self.ports.take
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
         live = LiveSessions(reactor)
+        self.sightings = Sightings(self.bus.publish)
+        self.bus.subscribe(self.sightings.note, *NOTED_OF_CLIENTS)
+        penalties = share.penalties
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, self.factors, share.penalties
+            reactor,
+            self.bus,
+            self.metrics,
+            self.files,
+            self.counts,
+            share.rates,
+            live,
+            self.factors,
+            penalties,
+            self.sightings,
+            self.lanes,
         )
         self._watch()
 
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
-        """Every worker pool."""
+        """The worker pools that are there from the start."""
         return self.login, self.files, self.transfer, self.lookup, self.upkeep
 
     def start(self) -> None:
@@ -185,6 +200,7 @@ class Parts:
         self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
+        self.lanes.stop()
         # Before the state's own, for the last connection that can write tidies up behind itself.
         self.holdings.in_force.close()
         self.state.stop()
@@ -227,14 +243,15 @@ class Parts:
     def _watch(self) -> None:
         """Give the metrics their gauges, which are read and not counted."""
 
-        def sessions() -> dict[str, float]:
-            transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)
+        def sessions() -> tuple[dict[str, float], ...]:
+            transferring, by_tls, by_host = counted(self.sessions)
             logged_in = self.counts.logged_in
-            return {
+            by_state: dict[str, float] = {
                 "login": len(self.sessions) - logged_in,
                 "idle": logged_in - transferring,
                 "transfer": transferring,
             }
+            return by_state, by_tls, by_host
 
         def ports() -> dict[str, float]:
             # A port is lent once to each client address, so the number of free ones is of use only to the busiest
@@ -245,18 +262,12 @@ class Parts:
         if Duty.TELL in self.duties:
             self.metrics.watch_bans(self.penalties.count)
 
-        def by_tls() -> dict[str, float]:
-            return dict(Counter(tls_of(pi.session) or "none" for pi in self.sessions))
-
         self.metrics.watch_sessions(sessions)
-        self.metrics.watch_kinds_of_sessions(
-            by_tls, lambda: dict(Counter(pi.session.host.name or "default" for pi in self.sessions))
-        )
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
             lambda: (
                 {pool.name: pool.queued for pool in self.pools}
-                | {self.login.name: self.logins.queued, "state": self.state.queued}
+                | {self.login.name: self.logins.queued, "state": self.state.queued, "lanes": self.lanes.queued}
             )
         )
         if Duty.DELIVER in self.duties:
