@@ -26,7 +26,7 @@ from ftpsd.demo.authority import Demonstration
 from ftpsd.storage.pgp.gpg_turns import MOST_OF_ONE
 from ftpsd.storage.pgp.key_home import VIEW
 from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, log_in
-from tests.e2e.content.openpgp import PAST, Partner, gnupg_processes
+from tests.e2e.content.openpgp import PAST, Partner, gnupg_processes, gpgs_of
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
@@ -380,12 +380,12 @@ class TestProcesses:
             for begun in begins:
                 stack.callback(begun.close)
                 begun.sendall(MARKER)
-            eventually(lambda: len(gpgs_of(ground.daemon)) == MOST_OF_ONE, "as many as there may be")
+            eventually(lambda: len(gpgs_of(ground.daemon.process)) == MOST_OF_ONE, "as many as there may be")
             somebody = Account("u004", Path(ground.daemon.users["u004"]["home"]))
             (somebody.home / "out").mkdir()
             with log_in(ground.daemon, EXPLICIT_1_2, somebody) as other:
                 assert put(other, "/out/f", MARKER).startswith("226")
-            assert len(gpgs_of(ground.daemon)) == MOST_OF_ONE
+            assert len(gpgs_of(ground.daemon.process)) == MOST_OF_ONE
             for begun in reversed(begins):
                 assert isinstance(begun, ssl.SSLSocket)
                 begun.unwrap()
@@ -440,23 +440,7 @@ def begun(daemon: Daemon, ftp: ftplib.FTP) -> tuple[socket.socket, list[int]]:
     connection = ftp.transfercmd("STOR held")
 
     def both() -> list[int]:
-        found = gpgs_of(daemon)
+        found = gpgs_of(daemon.process)
         return found if len(found) == 2 else []
 
     return connection, eventually(both, "gpg and its agent")
-
-
-def gpgs_of(daemon: Daemon) -> list[int]:
-    """Return the processes of GnuPG that the daemon has."""
-    assert daemon.process is not None
-    parent = str(daemon.process.pid)
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            name = (path.parent / "comm").read_text().strip()
-        except OSError:
-            continue
-        if fields[1] == parent and name in ("gpg", "gpg-agent"):
-            found.append(int(path.parent.name))
-    return found
