@@ -14,7 +14,7 @@ import os
 from typing import Final
 
 from ftpsd.audit.events import FileStored
-from ftpsd.audit.topics.job_events import FilePulled
+from ftpsd.audit.topics.automation.job_events import FilePulled
 from ftpsd.config.automation.job_sections import Moving
 from ftpsd.events.disk_look import is_done
 from ftpsd.jobs.job_tables import KnownFile

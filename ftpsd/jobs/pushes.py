@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ftpsd.audit.events import FileDeleted, FileRenamed
-from ftpsd.audit.topics.job_events import FilePushed
+from ftpsd.audit.topics.automation.job_events import FilePushed
+from ftpsd.audit.topics.tree_events import FileDeleted, FileRenamed
 from ftpsd.config.automation.job_sections import Moving
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.jobs.job_tables import KnownFile

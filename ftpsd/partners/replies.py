@@ -63,6 +63,12 @@ def passive_port(answer: Answer) -> int:
     return port
 
 
+def passive_address(answer: Answer) -> str | None:
+    """Return the address in a 227, None where it has none: what the server believes, and no place to connect to."""
+    found = _PASV.search(" ".join(answer.lines)) if answer.code == 227 else None
+    return None if found is None or any(int(each) > 255 for each in found.groups()) else ".".join(found.groups()[:4])
+
+
 def features(answer: Answer) -> frozenset[str]:
     """Return the first words of the lines of FEAT."""
     if answer.code != 211:

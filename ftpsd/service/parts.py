@@ -19,9 +19,9 @@ from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.metrics import Metrics
 from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, Rescanned
+from ftpsd.audit.topics.automation.job_events import JobEvent
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.encryption_events import FileDamaged
-from ftpsd.audit.topics.job_events import JobEvent
-from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.retention_events import RetentionEvent
 from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments

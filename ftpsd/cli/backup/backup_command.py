@@ -45,7 +45,7 @@ def backup(job: str | None, directory: Path | None, as_json: bool, lines: bool, 
     import sqlite3
 
     from ftpsd.audit.events import DAEMON
-    from ftpsd.audit.topics.backup_events import BackupMade
+    from ftpsd.audit.topics.automation.backup_events import BackupMade
     from ftpsd.backups.manifest import Damaged
     from ftpsd.backups.repository import Busy
     from ftpsd.config.automation.job_sections import BackupJob

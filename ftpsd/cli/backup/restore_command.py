@@ -138,7 +138,7 @@ def _leave_held(config: Path, plan: Plan) -> int:
 def _record(config: Path, plan: Plan, troubles: int) -> None:
     """Write the line of the audit log, of the configuration as it is now."""
     from ftpsd.audit.events import DAEMON
-    from ftpsd.audit.topics.backup_events import BackupRestored
+    from ftpsd.audit.topics.automation.backup_events import BackupRestored
     from ftpsd.config.parsing.document import ConfigErrors
     from ftpsd.service.load import load
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from ftpsd.data.trouble import Cause, Truncated
-from ftpsd.storage.base import from_oserror
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.tls.native import MOST_WITHOUT_DATA, reader
 
 BLOCKED = 0

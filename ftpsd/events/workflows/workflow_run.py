@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.events import Event, Who
-from ftpsd.audit.topics.workflow_events import WorkflowFailed, WorkflowFinished, WorkflowStepDone
+from ftpsd.audit.topics.automation.workflow_events import WorkflowFailed, WorkflowFinished, WorkflowStepDone
 from ftpsd.auth.credentials import LoginDenied
 from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.name_templates import BadName
@@ -30,8 +30,8 @@ from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep, mark_
 from ftpsd.config.people.user_records import UserRecord
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.events.delivery import GivenUp, NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.actions import Action, Moment
 from ftpsd.events.workflows.file_steps import Superseded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, SinkFailing, SinkRestored
 from ftpsd.events import progress_tables as tables
 from ftpsd.events import record_tables
 from ftpsd.events.delivery import MOST_BEHIND

@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from ftpsd.audit.events import Event
 from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep
 from ftpsd.config.people.user_records import Mount, UserRecord
-from ftpsd.events.delivery import GivenUp, NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.actions import Action, FileAction, Moment
 from ftpsd.events.workflows.file_steps import Result
