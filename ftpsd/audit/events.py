@@ -329,6 +329,7 @@ class FileStored(Event):
     sent_sha256: str | None = None
     signed_by: str | None = None
     hidden: bool | None = None
+    without_close_notify: bool | None = None  # for users with `upload_end: fin`
     verdict: str | None = None  # of engines
 
 

@@ -42,6 +42,7 @@ from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
 from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
+from ftpsd.cli.running.preflight_command import preflight
 from ftpsd.cli.running.top_command import top
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
@@ -104,7 +105,7 @@ def main() -> None:
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
-AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
+AT_WORK = (who, top, preflight, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
 for command in (user, access, audit, completion, install, doctor, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 

@@ -56,6 +56,7 @@ class DataConnection:
         self.workers = workers
         self._clock = clock
         self._channel: Channel = ClearChannel(sock.socket)
+        self._secured: Uplink | SecureChannel | None = None
         self._waiter: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._break: IDelayedCall | None = None
@@ -70,6 +71,11 @@ class DataConnection:
         self._progress: Callable[[int], None] = _ignore
         self._reported = 0
         self._is_held = False  # by the storage, which is behind: no fault of the client
+
+    @property
+    def ended_by_fin(self) -> bool:
+        """Whether an upload under TLS has ended without close_notify, and may."""
+        return self._secured is not None and self._secured.ended_by_fin
 
     # --- before the transfer
 
@@ -96,7 +102,7 @@ class DataConnection:
     def _is_shaken(self, tls: SSL.Connection, uplink: Uplink | None) -> None:
         self._stop_timer()
         self.tls, self._uplink = tls, uplink
-        self._channel = uplink or SecureChannel(tls, self._socket.socket, ends_by_fin=self._ends_by_fin)
+        self._channel = self._secured = uplink or SecureChannel(tls, self._socket.socket, ends_by_fin=self._ends_by_fin)
         self.is_secure = True
         self._go(State.READY)
         self._succeed()

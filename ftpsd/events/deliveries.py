@@ -290,11 +290,11 @@ class Deliveries:
         again.addCallbacks(done, _told)
 
     def _saw(self, found: tuple[str, int]) -> None:
-        changed, last = found
+        changed, last = found[0] or "0", found[1]
         if changed != self._seen and self._seen:
             for delivery in self._each.values():
                 delivery.reload()
-        self._seen = changed or "0"
+        self._seen = changed
         self._last = last
         for delivery in self._each.values():
             if delivery.fetched < last:

@@ -145,7 +145,8 @@ class Delivery:
             self._is_stale = True
         if self._is_stale or not self._is_loaded:
             self._load()
-        elif not self._is_at_end and not self._is_fetching and len(self._window) < MOST_BEHIND:
+        # While all is read anew, what is fetched would be behind events that are forgotten then.
+        elif not (self._is_loading or self._is_at_end or self._is_fetching) and len(self._window) < MOST_BEHIND:
             self._fetch()
         self._start()
 

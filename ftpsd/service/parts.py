@@ -34,6 +34,8 @@ from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
+from ftpsd.control.preflight.sightings import NOTED as NOTED_OF_CLIENTS
+from ftpsd.control.preflight.sightings import Sightings
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.presence import tls_of
 from ftpsd.control.state.runtime import Shared
@@ -155,8 +157,20 @@ class Parts:
         self.passive_listeners.accept = self.ports.take
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
         live = LiveSessions(reactor)
+        self.sightings = Sightings(self.bus.publish)
+        self.bus.subscribe(self.sightings.note, *NOTED_OF_CLIENTS)
+        penalties = share.penalties
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, self.factors, share.penalties
+            reactor,
+            self.bus,
+            self.metrics,
+            self.files,
+            self.counts,
+            share.rates,
+            live,
+            self.factors,
+            penalties,
+            self.sightings,
         )
         self._watch()
 

@@ -278,8 +278,10 @@ class LocalJail:
                 return target.trace(place.lstat(), former=place)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
-        """Set the modification time of the file that *path* leads to; return the one that is kept."""
+        """Set the modification time of the file that *path* leads to, or will; return the one that is kept."""
         with self._find(path, follow=True) as place:
+            if self._uploads.gate.carry(place, modified_ns=modified_ns):
+                return modified_ns
             status = place.lstat()
             if stat.S_ISREG(status.st_mode):
                 self._uploads.gate.before_retime(place, status.st_mtime_ns, modified_ns)
@@ -290,13 +292,15 @@ class LocalJail:
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """
-        Set the permission bits of the file that *path* leads to; directories keep all of their owner's.
+        Set the permission bits of the file that *path* leads to, or will; directories keep all of their owner's.
 
         Raises: DENIED for set-user-id and its like.
         """
         if mode & ~0o777:
             raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
+            if self._uploads.gate.carry(place, mode=mode):
+                return mode
             change_mode(place, mode)
             return stat.S_IMODE(place.lstat().st_mode)
 

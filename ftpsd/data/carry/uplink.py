@@ -44,6 +44,7 @@ class Uplink:
     def __init__(self, sock: socket.socket, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
         self.tls = tls
         self.blocked_on = Outcome.READABLE
+        self.ended_by_fin = False
         self._socket = sock
         self._read = reader(tls)
         self._without_data = 0
@@ -119,6 +120,7 @@ class Uplink:
         except SSL.SysCallError as error:
             raise truncated(error) from None
         if self._records is not None and self._records.is_between:
+            self.ended_by_fin = True
             return ENDED
         raise Truncated(Cause.NO_CLOSE_NOTIFY)
 

@@ -283,8 +283,10 @@ class AtomicSink:
             change.going(status)
             terms, length = self._terms, self._partial.size
             arrival = Arrival(length, self.sha256, self._begun.published, terms.may_replace)
-            hiding.take(arrival, self._partial.place, self._partial.fd)
+            held = hiding.take(arrival, self._partial.place, self._partial.fd)
+            # It counts on, where it is now.
             change.went(status)
+            change.came(held)
             self._partial.take_back(change)
 
     def _sync_name(self) -> None:

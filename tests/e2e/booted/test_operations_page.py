@@ -38,6 +38,7 @@ FOLLOWED = {
 ELSEWHERE = {
     "Before a change": "unit/cli/test_plan.py",
     "From another server": "e2e/operator/test_migrated.py",
+    "Try a partner's client": "e2e/operator/test_preflight.py",
     "From outside": "e2e/service/test_doctor_outside.py",
     "Is it all right? The doctor": "unit/service/doctor",
     "Live sessions": "e2e/operator/test_callers.py",
