@@ -81,8 +81,8 @@ class Programs:
         """Download and unpack *packages* and the libraries they lack."""
         archives = self._cache / "debs"
         archives.mkdir(parents=True, exist_ok=True)
-        # apt sorts the dependencies out and installs nothing. Of what it would install only libraries are of use here, and
-        # what newer Pythons have no more.
+        # apt sorts the dependencies out and installs nothing. Of what it would install only libraries are of use here,
+        # and what newer Pythons have no more.
         plan = _run(["apt-get", "install", "--simulate", "--no-install-recommends", *packages], archives)
         lacking = [
             line.split()[1] for line in plan.splitlines() if line.startswith(("Inst lib", "Inst python3-pyasyn"))

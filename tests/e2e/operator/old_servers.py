@@ -119,7 +119,8 @@ def changed(text: str, values: Mapping[str, object], form: str) -> str:
     """Return a shipped configuration with other *values*; what it does not have comes to its end, spelt in *form*."""
     for name, value in values.items():
         line = form.format(name=name, value=value)
-        text, count = re.subn(rf"(?m)^{name}(?=[ =]).*$", lambda _, line=line: line, text)
+        # The path in it may hold what means something in a replacement.
+        text, count = re.subn(rf"(?m)^{name}(?=[ =]).*$", line.replace("\\", r"\\"), text)
         text += "" if count else f"\n{line}\n"
     return text
 
