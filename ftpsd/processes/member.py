@@ -120,10 +120,11 @@ class Member:
     # --- answers to the supervisor
 
     def report(self) -> dict[str, object]:
-        """Return metrics and status."""
+        """Return metrics, status, and who has the most passive ports."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
         metrics = to_text(taken(self._daemon.parts.registry))
-        return {"metrics": metrics, "status": dict(self._daemon.upkeep.status())}
+        ports = self._daemon.parts.ports.by_client()
+        return {"metrics": metrics, "status": dict(self._daemon.upkeep.status()), "ports": ports}
 
     def reload(self) -> Deferred[dict[str, object]]:
         """Take the configuration that lies ready; return the problem, "" for none, and its version."""

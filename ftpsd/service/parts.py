@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import resource
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from ftpsd.control.pi import ServerPI
 from ftpsd.control.preflight.sightings import NOTED as NOTED_OF_CLIENTS
 from ftpsd.control.preflight.sightings import Sightings
 from ftpsd.control.state.hosts import account_of
-from ftpsd.control.state.presence import tls_of
+from ftpsd.control.state.presence import counted
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.durable.store import LOST
@@ -241,14 +240,15 @@ class Parts:
     def _watch(self) -> None:
         """Give the metrics their gauges, which are read and not counted."""
 
-        def sessions() -> dict[str, float]:
-            transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)
+        def sessions() -> tuple[dict[str, float], ...]:
+            transferring, by_tls, by_host = counted(self.sessions)
             logged_in = self.counts.logged_in
-            return {
+            by_state: dict[str, float] = {
                 "login": len(self.sessions) - logged_in,
                 "idle": logged_in - transferring,
                 "transfer": transferring,
             }
+            return by_state, by_tls, by_host
 
         def ports() -> dict[str, float]:
             # A port is lent once to each client address, so the number of free ones is of use only to the busiest
@@ -259,13 +259,7 @@ class Parts:
         if Duty.TELL in self.duties:
             self.metrics.watch_bans(self.penalties.count)
 
-        def by_tls() -> dict[str, float]:
-            return dict(Counter(tls_of(pi.session) or "none" for pi in self.sessions))
-
         self.metrics.watch_sessions(sessions)
-        self.metrics.watch_kinds_of_sessions(
-            by_tls, lambda: dict(Counter(pi.session.host.name or "default" for pi in self.sessions))
-        )
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
             lambda: (

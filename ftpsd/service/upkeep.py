@@ -52,6 +52,8 @@ KEYS_INTERVAL = 600.0
 HOMES_INTERVAL = 300.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 10.0
+# A line of the status; of several processes the supervisor knows it.
+BUSIEST = "passive ports of the busiest client"
 
 log = Logger()
 
@@ -164,7 +166,7 @@ class Upkeep:
             **events,
             **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
-            "passive ports of the busiest client": parts.ports.busiest,
+            BUSIEST: parts.ports.busiest,
             **self._encryption(),
             **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",

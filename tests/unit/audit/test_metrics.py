@@ -82,14 +82,13 @@ def happen(metrics: Metrics, *what: Event) -> None:
 def everything(metrics: Metrics) -> None:
     """Let every event happen and every gauge be watched."""
     happen(metrics, *EVERY_EVENT)
-    metrics.watch_sessions(lambda: {"idle": 2, "transfer": 1})
+    metrics.watch_sessions(lambda: ({"idle": 2, "transfer": 1}, {"TLSv1.3": 2, "none": 1}, {"default": 3}))
     metrics.watch_passive_ports(lambda: {"free": 50, "reserved": 1})
     metrics.watch_worker_queues(lambda: {"login": 0, "files": 3})
     metrics.watch_certificates(lambda: {"default": 2e9})
     metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
-    metrics.watch_kinds_of_sessions(lambda: {"TLSv1.3": 2, "none": 1}, lambda: {"default": 3})
     metrics.watch_limits(lambda: {"connections": 2000})
     metrics.watch_room(lambda: {"254:1": 1e9})
     metrics.judged("clean", 0.01)
