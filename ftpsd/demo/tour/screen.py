@@ -6,7 +6,7 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -94,20 +94,22 @@ class Screen:
         if not self._waits:
             return True
         self._print("")
-        self._print("[Enter or q: the end]" if is_last else "[Enter: go on   q: the end]", "bold")
-        return _key() not in _END
+        asked = "[Enter or q: the end]" if is_last else "[Enter: go on   q: the end]"
+        return _key(lambda: self._print(asked, "bold")) not in _END
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(Text(line, style or ""))
 
 
-def _key() -> bytes:
-    """Return the key that is pressed, b"" where the terminal is gone; Ctrl-C stays what it is."""
+def _key(ask: Callable[[], None]) -> bytes:
+    """Return the key that is pressed behind *ask*, b"" where the terminal is gone; Ctrl-C stays what it is."""
     fd = sys.stdin.fileno()
     try:
         before = termios.tcgetattr(fd)
         try:
+            # Drops what was pressed while a stop was under way. Behind the question no key is lost.
             tty.setcbreak(fd)
+            ask()
             return os.read(fd, 1)
         finally:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -65,24 +65,34 @@ def test_a_stop_without_its_program_is_left_out(ground: Ground, capsys: pytest.C
     assert ground.screen.failures == 0
 
 
-def test_keys(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enter and others go on; q, Ctrl-D and a terminal that is gone end it. The terminal is as it was."""
+class Pressing(io.StringIO):
+    """A standard output at which somebody sits, who presses *key* as soon as that is asked for."""
+
+    def __init__(self, keys: int) -> None:
+        super().__init__()
+        self._keys = keys
+        self.key = b""
+
+    def write(self, text: str) -> int:
+        if "[Enter" in text:
+            os.write(self._keys, self.key)
+        return super().write(text)
+
+
+def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter and others go on; q, Ctrl-D and a terminal that is gone end it."""
     keys, terminal = pty.openpty()
+    out = Pressing(keys)
+    monkeypatch.setattr("sys.stdout", out)
     with open(terminal, "rb", buffering=0) as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         screen = Screen(waits=True)
-        for key, goes_on in (
-            (b"\n", True),
-            (b"\r", True),
-            (b" ", True),
-            (b"q", False),
-            (b"Q", False),
-            (b"\x04", False),
-        ):
-            os.write(keys, key)
+        for key, goes_on in {b"\n": True, b"\r": True, b" ": True, b"q": False, b"Q": False, b"\x04": False}.items():
+            out.key = key
             assert screen.goes_on() is goes_on, key
         os.close(keys)
-        assert screen.goes_on() is False
+        monkeypatch.setattr("sys.stdout", io.StringIO())
+        assert Screen(waits=True).goes_on() is False
     assert Screen(waits=False).goes_on() is True
 
 
