@@ -310,7 +310,7 @@ def _take(
     ledger: Ledger, custodian: Custodian, refusal: Refusal, place: Place, fd: int, before: os.stat_result
 ) -> bool:
     """Have the file taken into the quarantine; False where it is not the one any more that was looked at."""
-    with turn(place.name), ledger.change() as change:
+    with turn(place), ledger.change() as change:
         if not _is_same(fd, place, before):
             return False
         change.going(before)

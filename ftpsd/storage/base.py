@@ -244,7 +244,9 @@ class Listing(Protocol):
 class Traits:
     """The traits of a tree, whatever its files and the user's rights are."""
 
-    is_remote: bool = False  # its calls may wait for a network: they are made in workers of their own
+    waits_for: frozenset[str] = frozenset()
+    """What calls wait for besides the disks of this machine, such as a network file system, each by a name of its own:
+    calls to trees that wait for the same share workers, apart from those of all others."""
     can_link: bool = True  # False: make_link() is NO_LINKS
     can_resume: bool = True  # False: an upload that was interrupted is begun anew
     is_atomic: bool = True  # an upload is published as a whole or not at all, so it may hold bytes of an old file

@@ -245,7 +245,7 @@ class AtomicSink:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
         is_counted = self._partial.ledger is not NO_LEDGER
-        with turn(target.name), self._partial.ledger.change() as change:
+        with turn(target), self._partial.ledger.change() as change:
             published = os.fstat(self._partial.fd) if is_counted else None
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)
