@@ -160,8 +160,8 @@ class WorkerLanes:
     """
     Pools that begin when they are needed: one for each set of things that calls may wait for.
 
-    What hangs holds up the calls that wait for it, and no others. There are `MOST_LANES` pools at most; what would need
-    a further one shares the pool that has least to do, and is held up with it.
+    A file system that hangs holds up the calls that wait for it, and no others. There are
+    `MOST_LANES` pools at most; beyond them calls share the pool that has least to do, and are held up with it.
     """
 
     def __init__(self, threads: int, queue_limit: int, call_in_reactor: Callable[..., object]) -> None:

@@ -36,7 +36,7 @@ BATCH = 200
 # `ls` options that clients send before the name or instead of one (WinSCP tries "-a" first).
 OPTIONS = re.compile(r"(-[A-Za-z0-9]*(\s+|$))+")
 
-# What makes a name a pattern.
+# Signs that make a name a pattern.
 PATTERN = "*?["
 
 family = Family("listing")

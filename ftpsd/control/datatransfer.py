@@ -200,7 +200,7 @@ class Made(Published, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Making(Generic[M]):
-    """What was *made*, the *seconds* it took, and the id of the intent before it (see `publish`)."""
+    """The file that was *made*, the *seconds* it took, and the id of the intent before it (see `publish`)."""
 
     made: M
     seconds: float

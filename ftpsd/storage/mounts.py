@@ -92,7 +92,7 @@ class MountedStorage:
         self._trees: dict[VirtualPath, Storage] = {point: MountedTree(tree, point) for point, tree in mounts.items()}
         self._trees[ROOT] = home
         self._points = MountPoints(mounts)
-        # What those who look at the mount points in a directory wait for.
+        # Things that a look at the mount points in a directory waits for.
         self._seen_in: dict[VirtualPath, frozenset[str]] = {}
         for point, tree in mounts.items():
             if seen := tree.traits(ROOT).waits_for:

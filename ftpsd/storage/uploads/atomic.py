@@ -66,7 +66,7 @@ def open_atomic(
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     # First: a refused name makes no partial.
-    # What is built on a file that is there is judged with it, and at once.
+    # An upload that is built on a file is judged with it, and at once.
     is_whole = not (terms.append or terms.over_same or (terms.offset and published is not None))
     hides = terms.may_hide and is_whole and not terms.is_sealed
     hiding = policy.gate.hide(place.path, place.real) if hides else None
