@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 
-from ftpsd.audit.events import Event, FileCopied, FilesCombined, FileStored
+from ftpsd.audit.events import Event, FileStored
 from ftpsd.audit.keeping import Occurrence
+from ftpsd.audit.topics.tree_events import FileCopied, FilesCombined
 from ftpsd.values.direction import Result
 from ftpsd.values.trace import Trace
 

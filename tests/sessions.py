@@ -39,6 +39,7 @@ from ftpsd.commands import TABLE
 from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.gate.eviction import reconsider
 from ftpsd.control.pi import ServerPI
 from ftpsd.control.state.hosts import Host, Hosts
 from ftpsd.control.state.limits import SessionCounts, UserRates
@@ -202,8 +203,7 @@ class Server:
         """Reload: from now on *host* is the default one, and what else of the Runtime *changes*."""
         hosts = Hosts(host, self.runtime.hosts.names.items())
         self.runtime = replace(self.runtime, **{"hosts": hosts, **changes})
-        for pi in list(self.sessions):
-            pi.reconsider()
+        reconsider(self.sessions)
 
     def logged_in(self) -> ControlClient:
         """Open a control connection and log in."""

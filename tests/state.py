@@ -26,12 +26,16 @@ def begin_long_ago(path: Path) -> None:
 
 
 class InlineStore(Store):
-    """A store that answers at once; while *is_broken* it cannot be used."""
+    """
+    A store that answers at once, or with *is_late* when the test says `answer`; while *is_broken* it cannot be used.
+    """
 
     def __init__(self) -> None:
         super().__init__(None, lambda *_: None)
         self.is_broken = False
+        self.is_late = False
         self.calls = 0
+        self._answers: list[Callable[[], object]] = []
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self._memory)
 
@@ -48,4 +52,14 @@ class InlineStore(Store):
         if self.is_broken:
             return fail(StateTrouble("broken; mend it"))
         self.calls += 1
-        return execute(function, self._memory, *args, **kwargs)
+        done = execute(function, self._memory, *args, **kwargs)
+        if not self.is_late:
+            return done
+        later: Deferred[T] = Deferred()
+        self._answers.append(lambda: done.chainDeferred(later))
+        return later
+
+    def answer(self) -> None:
+        """Give the answers that are late, in order, and those that they lead to."""
+        while self._answers:
+            self._answers.pop(0)()

@@ -11,9 +11,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
 
 from bench.cases.base import Case, Metric
-from bench.client import Session
+from bench.client import HOST, Session
 from bench.ground import USER
 from bench.measure import BenchError, Sample, pss_kib
 from bench.running import RunningServer
@@ -27,6 +29,8 @@ SPARE = 200
 # Looks at the memory while very many sessions are opened, and the KiB that are left to the machine.
 STEPS = 10
 LEAST_FREE = 1 << 20
+# Looks at the metrics.
+SCRAPES = 9
 # Seconds for the servers to come to rest.
 REST = 1.0
 
@@ -84,6 +88,7 @@ def _run_many(running: RunningServer) -> Sample:
             for _ in pool.map(lambda session: session.command("NOOP", 200), sessions):
                 pass
             answered = len(sessions) / (time.monotonic() - started)
+            scrape = _scrape(running)
         finally:
             for session in sessions:
                 session.close()
@@ -97,8 +102,22 @@ def _run_many(running: RunningServer) -> Sample:
         "slope": slope,
         "all": after / 1024,
         "NOOPs/s": answered,
+        "scrape": scrape * 1000,
     }
     return Sample(values, tuple(notes))
+
+
+def _scrape(running: RunningServer) -> float:
+    """Return the seconds that one of several scrapes of the metrics takes, in the median."""
+    seconds = []
+    for _ in range(SCRAPES):
+        started = time.monotonic()
+        with urlopen(f"http://{HOST}:{running.ports.other}/metrics", timeout=60) as answer:
+            answer.read()
+        seconds.append(time.monotonic() - started)
+        # An exposition is answered again until a tenth of the time is spent on it.
+        time.sleep(20 * seconds[-1])
+    return median(seconds)
 
 
 def _logged_in(running: RunningServer) -> Session:
@@ -139,6 +158,7 @@ CASES = [
             Metric("slope", "KiB/session, last half", "low", 1, limit=64),
             Metric("all", "MiB in all", "low", 0),
             Metric("NOOPs/s", "NOOPs/s through all", "high", 0),
+            Metric("scrape", "ms for a scrape with all", "low", 1, limit=50),
         ),
         _run_many,
         fresh=True,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from functools import cache
 from importlib.resources import files
@@ -30,7 +31,8 @@ from ftpsd.admin.page import CONTENT_SECURITY_POLICY, render_page
 
 # From the connection, or the last answer, to the end of the next request. Prometheus's usual minute fits.
 REQUEST_SECONDS = 90
-# A few scrapers and a few people. More is a mistake or an attack, and must not use up file descriptors.
+# A few scrapers and a few people. More is a mistake or an attack, and must not use up file descriptors: one more takes
+# the place of another.
 CONNECTIONS_LIMIT = 64
 # Encoding the metrics takes milliseconds in which no client is served. An exposition is answered again until encoding
 # would take no more than this share of the reactor's time, however many requests come.
@@ -228,13 +230,21 @@ class AdminSite(Site):
             reactor=reactor,
             parsePOSTFormSubmission=False,
         )
-        self.connections = 0
+        # The oldest first.
+        self.connections: dict[AdminChannel, None] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Return a channel for *addr*, or None, which closes the connection, when there are enough."""
-        if self.connections >= CONNECTIONS_LIMIT:
-            return None
+        """Return a channel for *addr*; where there are enough another one is ended, so that nobody is shut out."""
+        if len(self.connections) >= CONNECTIONS_LIMIT:
+            self._one_to_end().end()
         return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+
+    def _one_to_end(self) -> AdminChannel:
+        """Return the oldest connection of the client that has the most, if possible one that asks for nothing now."""
+        held = Counter(channel.client for channel in self.connections)
+        most = max(held.values())
+        theirs = [channel for channel in self.connections if held[channel.client] == most]
+        return next((channel for channel in theirs if not channel.is_at_work), theirs[0])
 
     def log(self, request: http.Request) -> None:
         """Log nothing."""

@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import Request
 
+from ftpsd.wire.address import client_of
+
 if TYPE_CHECKING:
     from ftpsd.admin.endpoint import AdminSite
 
@@ -49,6 +51,7 @@ class AdminChannel(http.HTTPChannel):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.client = ""
         self._served = 0
         self._next: IDelayedCall | None = None
 
@@ -57,16 +60,27 @@ class AdminChannel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Count the connection."""
-        self.site.connections += 1
+        self.client = client_of(self.getPeer().host)  # type: ignore[no-untyped-call]
+        self.site.connections[self] = None
         super().connectionMade()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Count the connection as gone."""
-        self.site.connections -= 1
+        self.site.connections.pop(self, None)
         if self._next is not None:
             self._next.cancel()
             self._next = None
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self._handlingRequest)
+
+    def end(self) -> None:
+        """Cut the connection, whose place another takes."""
+        del self.site.connections[self]
+        self.forceAbortClient()  # type: ignore[no-untyped-call]
 
     # --- one request
 

@@ -4,12 +4,16 @@ The live part of the status page: what the server does now, and the last hour, a
 One snapshot is made for all who watch, and only while somebody does; the last hour is always kept, as sums of a few
 counters every ten seconds. A stream ends after a minute, and the browser asks again. Who does not read what was sent
 misses the events until there is room: each is whole, so none is waited for.
+
+There are few streams, and nobody is asked who they are. A new one always gets a place: that of the oldest stream of the
+client that has the most. A browser whose stream has ended so asks again, and is told at once what is known, so that the
+page of an operator goes on whatever others open.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,16 +23,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
+
+from ftpsd.wire.address import client_of
 
 # Seconds between two snapshots, two sums, and the length of a stream.
 BETWEEN_SNAPSHOTS: Final = 2.0
 BETWEEN_SUMS: Final = 10.0
 STREAM_SECONDS: Final = 60.0
 HISTORY: Final = int(3600 / BETWEEN_SUMS)
-# Browsers that watch at once; one more is told to come again.
+# Browsers that watch at once; one more takes the place of another.
 MOST_STREAMS: Final = 8
 
 UPLOADED: Final = ("ftpsd_transfer_bytes_total", {"direction": "upload"})
@@ -63,7 +68,9 @@ class LiveFeed:
     def __init__(self, sources: Sources, reactor: IReactorTime) -> None:
         self._sources = sources
         self._reactor = reactor
-        self._streams: set[_Stream] = set()
+        # The oldest first.
+        self._streams: dict[_Stream, None] = {}
+        self._snapshot: dict[str, Any] | None = None
         # The moment (a Unix time) and what moved or was refused in the ten seconds before it.
         self._history: deque[tuple[float, tuple[float, ...]]] = deque(maxlen=HISTORY)
         self._sums: tuple[float, ...] | None = None
@@ -85,18 +92,29 @@ class LiveFeed:
             stream.end()
 
     def render(self, request: Request) -> Any:
-        """Answer *request* with a stream, or with 503 where enough watch."""
-        if request.method == b"HEAD" or len(self._streams) >= MOST_STREAMS:
-            request.setResponseCode(http.OK if request.method == b"HEAD" else http.SERVICE_UNAVAILABLE)
-            request.responseHeaders.setRawHeaders("Retry-After", ["10"])
+        """Answer *request* with a stream."""
+        if request.method == b"HEAD":
             return b""
-        stream = _Stream(request, self._reactor, self._streams.discard)
-        self._streams.add(stream)
+        if len(self._streams) >= MOST_STREAMS:
+            self._one_to_end().end()
+        stream = _Stream(request, self._reactor, self._left)
+        self._streams[stream] = None
         request.notifyFinish().addBoth(lambda _: stream.gone())
         stream.send("history", self.history())
         if self._looking is None:
             self._look()
+        elif self._snapshot is not None:
+            stream.send("now", self._snapshot)
         return NOT_DONE_YET
+
+    def _one_to_end(self) -> _Stream:
+        """Return the oldest stream of the client that has the most."""
+        held = Counter(stream.client for stream in self._streams)
+        most = max(held.values())
+        return next(stream for stream in self._streams if held[stream.client] == most)
+
+    def _left(self, stream: _Stream) -> None:
+        del self._streams[stream]
 
     def history(self) -> dict[str, Any]:
         """Return the last hour: bytes a second up and down, logins refused a minute."""
@@ -131,6 +149,7 @@ class LiveFeed:
         """Make a snapshot for all streams, and the next one later; none while the last is not there yet."""
         self._looking = None
         if not self._streams:
+            self._snapshot = None
             return
         self._looking = self._reactor.callLater(BETWEEN_SNAPSHOTS, self._look)
         if self._is_asking:
@@ -144,7 +163,11 @@ class LiveFeed:
         looking.addCallback(self._seen).addErrback(_told).addBoth(asked)
 
     def _seen(self, sessions: dict[str, Any]) -> None:
-        snapshot = {"ready": self._sources.ready(), "status": _plain(self._sources.status()), **sessions}
+        self._snapshot = snapshot = {
+            "ready": self._sources.ready(),
+            "status": _plain(self._sources.status()),
+            **sessions,
+        }
         for stream in list(self._streams):
             stream.send("now", snapshot)
 
@@ -165,6 +188,7 @@ class _Stream:
     """The answer to one browser; *over* is called with it at its end."""
 
     def __init__(self, request: Request, reactor: IReactorTime, over: Callable[[_Stream], None]) -> None:
+        self.client = client_of(request.getClientAddress().host)
         self._request = request
         self._over = over
         self._has_room = True

@@ -9,7 +9,7 @@ elsewhere costs detail, never memory or a user's privacy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -30,6 +30,8 @@ COMMAND = re.compile(r"[A-Z][A-Z0-9]{2,7}( [A-Z0-9-]{2,8})?|[0-9]xx")
 CHILDREN_LIMIT = 512
 
 ChildT = TypeVar("ChildT")
+# Name, explanation, and the label, if it has one.
+Gauge = tuple[str, str, str | None]
 
 
 class Children(dict[str | tuple[str, ...], ChildT], Generic[ChildT]):
@@ -65,7 +67,7 @@ class Readings:
     _log = Logger()
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._sources: dict[str, tuple[str, str | None, Callable[[], Mapping[str, float]]]] = {}
+        self._sources: dict[str, tuple[tuple[Gauge, ...], Callable[[], Sequence[Mapping[str, float]]]]] = {}
         registry.register(self)
 
     def watch(self, name: str, explanation: str, label: str | None, read: Callable[[], Mapping[str, float]]) -> None:
@@ -74,7 +76,11 @@ class Readings:
 
         Without a label it is the one number that *read* has.
         """
-        self._sources[name] = (explanation, label, read)
+        self.watch_together(((name, explanation, label),), lambda: (read(),))
+
+    def watch_together(self, gauges: tuple[Gauge, ...], read: Callable[[], Sequence[Mapping[str, float]]]) -> None:
+        """Read all of *gauges* from one call of *read*, which looks at the same things for all of them."""
+        self._sources[gauges[0][0]] = gauges, read
 
     def describe(self) -> list[Metric]:
         """Name nothing in advance: the registry would otherwise read everything once, before its owners exist."""
@@ -82,12 +88,18 @@ class Readings:
 
     def collect(self) -> Iterator[Metric]:
         """Read every gauge; one that cannot be read is missing, the others are not."""
-        for name, (explanation, label, read) in self._sources.items():
-            family = GaugeMetricFamily(name, explanation, labels=[] if label is None else [label])
+        for first, (gauges, read) in self._sources.items():
             try:
-                for value, number in read().items():
-                    family.add_metric([] if label is None else [value], number)
+                families = [_family(gauge, numbers) for gauge, numbers in zip(gauges, read(), strict=True)]
             except Exception:
-                self._log.failure("The metric {name} could not be read.", name=name)
+                self._log.failure("The metric {name} could not be read.", name=first)
                 continue
-            yield family
+            yield from families
+
+
+def _family(gauge: Gauge, numbers: Mapping[str, float]) -> GaugeMetricFamily:
+    name, explanation, label = gauge
+    family = GaugeMetricFamily(name, explanation, labels=[] if label is None else [label])
+    for value, number in numbers.items():
+        family.add_metric([] if label is None else [value], number)
+    return family

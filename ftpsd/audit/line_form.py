@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from ftpsd.audit.events import Event, FileDeleted, FileSent, FileStored
+from ftpsd.audit.events import Event, FileSent, FileStored
 from ftpsd.audit.jsonline import encode_event, encode_lost, format_time
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.values.direction import Result
 from ftpsd.values.handshake import TLSFacts
 

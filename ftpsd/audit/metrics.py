@@ -21,10 +21,11 @@ from ftpsd.audit import events
 from ftpsd.audit.counting import Counters, Gauges, Histograms
 from ftpsd.audit.events import Event
 from ftpsd.audit.labels import COMMAND, NAME, Children
-from ftpsd.audit.topics import job_events
 from ftpsd.audit.topics.accept_events import UploadRefused
+from ftpsd.audit.topics.automation import job_events
+from ftpsd.audit.topics.automation.expectation_events import OUTCOMES, ExpectationEvent
 from ftpsd.audit.topics.encryption_events import FileDamaged
-from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
+from ftpsd.audit.topics.tree_events import StorageFailed
 from ftpsd.audit.watched import Watched
 from ftpsd.storage.sealing.damage import Reason
 from ftpsd.values.direction import Direction, Result
@@ -282,7 +283,7 @@ class Metrics(Watched):
         for outcome in ("taken", "refused"):
             self._renewals[outcome].inc(0)
 
-        def storage_failed(event: events.StorageFailed, _seconds: float) -> None:
+        def storage_failed(event: StorageFailed, _seconds: float) -> None:
             storage_errors[event.operation].inc()
             storage_faults[event.kind].inc()
 
@@ -292,7 +293,7 @@ class Metrics(Watched):
         self._on(events.DirectoryListed, lambda event, _seconds: self._transferred(Direction.LISTING, event))
         self._on(FileDamaged, lambda event, _seconds: damaged[event.reason].inc())
         self._on(UploadRefused, lambda event, _seconds: refusals[event.verdict].inc())
-        self._on(events.StorageFailed, storage_failed)
+        self._on(StorageFailed, storage_failed)
 
     def expects(self, expectations: Iterable[str]) -> None:
         """Begin to count the outcomes of each of *expectations*: rate() does not see a series that begins at one."""

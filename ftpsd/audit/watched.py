@@ -20,9 +20,20 @@ class Watched:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._readings = Readings(registry)
 
-    def watch_sessions(self, read: Reading) -> None:
-        """Read the open sessions by state ("login", "idle", "transfer") from *read*."""
-        self._readings.watch("ftpsd_sessions", "Open sessions.", "state", read)
+    def watch_sessions(self, read: Callable[[], tuple[Mapping[str, float], ...]]) -> None:
+        """
+        Read the open sessions from *read*, which looks at all of them once.
+
+        By state ("login", "idle", "transfer"), by the TLS of their control connection, by virtual host ("default").
+        """
+        self._readings.watch_together(
+            (
+                ("ftpsd_sessions", "Open sessions.", "state"),
+                ("ftpsd_sessions_by_tls", "Open sessions by version of TLS.", "version"),
+                ("ftpsd_sessions_by_host", "Open sessions by virtual host.", "host"),
+            ),
+            read,
+        )
 
     def watch_passive_ports(self, read: Reading) -> None:
         """Read the passive ports by state ("free", "reserved", "connected") from *read*."""
@@ -81,11 +92,6 @@ class Watched:
     def watch_data_keys(self, read: Reading) -> None:
         """Read how many keys of encrypted directories there are ("present", "lost") from *read*."""
         self._readings.watch("ftpsd_data_keys", "Keys of encrypted directories.", "state", read)
-
-    def watch_kinds_of_sessions(self, by_tls: Reading, by_host: Reading) -> None:
-        """Read the open sessions by the TLS of their control connection, and by virtual host ("default")."""
-        self._readings.watch("ftpsd_sessions_by_tls", "Open sessions by version of TLS.", "version", by_tls)
-        self._readings.watch("ftpsd_sessions_by_host", "Open sessions by virtual host.", "host", by_host)
 
     def watch_limits(self, read: Reading) -> None:
         """Read the limits of the configuration, by name, from *read*: what `ftpsd_sessions` and others may reach."""

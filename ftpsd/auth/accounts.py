@@ -42,6 +42,7 @@ _GIVEN: Final = frozenset(
         "group",
         "accounts",
         "receipts",
+        "preflight",
     }
 )
 _PROVING: Final = tuple(each.name for each in fields(UserRecord) if each.name not in _GIVEN)

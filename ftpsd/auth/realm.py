@@ -329,7 +329,7 @@ def _nothing() -> None:
 def _count_if_due(accounts: QuotaAccounts, home: Path) -> list[str]:
     """Count *home* when that is due, and report what prevents it."""
     account = accounts.of(home)
-    if not account.is_due or account.count(is_stopped=lambda: accounts.is_stopped):
+    if not account.is_due or accounts.count(account):
         return []
     return accounts.uncounted([home])
 

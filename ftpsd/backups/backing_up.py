@@ -6,13 +6,14 @@ Making a backup: the state first, then the files, then the list; then what is to
 * A file that is the one of the last backup (inode, size, both times) is not read again, and bytes that are there are
   not stored again. Unfinished uploads are left out.
 * Files of encrypted trees are taken as they lie on the disk: sealed.
+* Nothing is taken from the last backup but what this server has signed: a list that somebody else wrote there does not
+  get into the next one.
 * What cannot be read is told, and makes the backup one with troubles; it is made all the same.
 """
 
 from __future__ import annotations
 
 import base64
-import calendar
 import hashlib
 import os
 import socket
@@ -26,9 +27,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ftpsd import __version__
-from ftpsd.backups.manifest import Damaged, Header, Item, ManifestWriter, read_manifest
+from ftpsd.backups.list_signatures import shown_key
+from ftpsd.backups.manifest import Damaged, Header, Item, Manifest, ManifestWriter
+from ftpsd.backups.owner_names import OwnerNames
 from ftpsd.backups.repository import CHUNK, Repository
+from ftpsd.backups.stored_backups import manifest_of
 from ftpsd.storage.disk.descent import Descent
 from ftpsd.storage.disk.names import RESERVED_PREFIX
 
@@ -49,6 +55,7 @@ class Copied:
     copied: int = 0
     now: str = ""
     removed: int = 0
+    sequence: int = 0
     troubles: list[str] = field(default_factory=list)
     name: str = ""
 
@@ -69,15 +76,38 @@ class Scope:
     never: frozenset[str]
 
 
-class Backup:
-    """One backup of *scope* into *repository*; *told* hears after each file."""
+@dataclass(frozen=True, slots=True)
+class LastMade:
+    """The backup *name* that this server has made last in a place, the *sequence*-th there."""
 
-    def __init__(self, scope: Scope, repository: Repository, told: Callable[[Copied], object] = bool) -> None:
+    name: str
+    sequence: int
+
+
+class Backup:
+    """
+    One backup of *scope* into *repository*, signed with *key*; *told* hears after each file.
+
+    *before* is what this server knows of the last one that it has made there.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        repository: Repository,
+        told: Callable[[Copied], object] = bool,
+        *,
+        key: Ed25519PrivateKey | None = None,
+        before: LastMade | None = None,
+    ) -> None:
         self._scope = scope
         self._repository = repository
         self._told = told
+        self._key = key
+        self._before = before
         self._known: dict[str, Item] = {}
         self._passed: set[tuple[str, Path]] = set()
+        self._owners = OwnerNames()
         self.copied = Copied()
 
     def make(self) -> Copied:
@@ -86,25 +116,41 @@ class Backup:
         # The microseconds behind it: names are in the order of the backups.
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         name = self.copied.name = f"{moment}-{int(now % 1 * 1_000_000):06d}"
-        self._known = self._last()
-        header = Header(name, now, socket.gethostname(), __version__, self._scope.has_keys)
+        sequence = self.copied.sequence = self._build_on_the_last()
+        header = Header(name, now, socket.gethostname(), __version__, self._scope.has_keys, sequence)
         with tempfile.TemporaryFile() as file:
-            writer = ManifestWriter(file, header)
+            writer = ManifestWriter(file, header, self._key)
             for item in self._items():
+                self._owners.note(item)
                 writer.add(item)
                 self._told(self.copied)
-            writer.end()
+            writer.end(self._owners.found)
             self._repository.publish(name, file)
         return self.copied
 
-    def _last(self) -> dict[str, Item]:
-        """Return the items of the last backup by path; a damaged one is none to stand on."""
-        for name in reversed(self._repository.names()):
+    def _build_on_the_last(self) -> int:
+        """Take what the last backup knows of files; return the number of this one in its order."""
+        before, names = self._before, self._repository.names()
+        last = self._last(names)
+        if last is not None:
+            self._known = {item.path: item for item in last.items}
+        if before is not None and before.name not in names:
+            self.copied.trouble(f"the backup {before.name}, number {before.sequence}, was made there and is gone")
+        return max(0 if before is None else before.sequence, 0 if last is None else last.header.sequence) + 1
+
+    def _last(self, names: list[str]) -> Manifest | None:
+        """Return the last list that is whole and ours; others are none to stand on."""
+        ours = None if self._key is None else shown_key(self._key.public_key())
+        for name in reversed(names):
             try:
-                return {item.path: item for item in items_of(self._repository, name)[1]}
+                manifest = manifest_of(self._repository, name)
             except Damaged as damage:
                 self.copied.trouble(f"the backup {name}: {damage}")
-        return {}
+                continue
+            if manifest.signer == ours:
+                return manifest
+            self.copied.trouble(f"the backup {name}: its list is not signed by this server")
+        return None
 
     def _items(self) -> Iterator[Item]:
         state = self._scope.state
@@ -217,39 +263,6 @@ class Backup:
             self._repository.store(file, digest, size)
             self.copied.stored += 1
             self.copied.copied += size
-
-
-def items_of(repository: Repository, name: str) -> tuple[Header, list[Item]]:
-    """Return what is in the backup *name*. Raises: Damaged."""
-    with tempfile.TemporaryFile() as file:
-        repository.manifest(name, file)
-        file.seek(0)
-        return read_manifest(file)
-
-
-def thin_out(repository: Repository, keep: int, keep_for: float | None, now: float) -> int:
-    """
-    Remove all but the newest *keep* backups, and those younger than *keep_for* seconds; return how many.
-
-    Objects go that no backup has any more. While the list of one of those that stay cannot be read, no object goes.
-    """
-    names = repository.names()
-    going = []
-    for name in names[:-keep]:
-        age = now - calendar.timegm(time.strptime(name.partition("Z-")[0], "%Y%m%dT%H%M%S"))
-        if keep_for is None or age > keep_for:
-            going.append(name)
-    if not going:
-        return 0
-    try:
-        needed = {item.sha256 for name in names if name not in going for item in items_of(repository, name)[1]}
-    except Damaged:
-        return 0
-    for name in going:
-        repository.remove(name)
-    for digest in [digest for digest in repository.objects() if digest not in needed]:
-        repository.drop(digest)
-    return len(going)
 
 
 def _item(

@@ -2,7 +2,8 @@
 What belongs into a backup of a configuration: which files and trees, by part.
 
 The keys of encrypted trees, master keys and data keys, are never in it: who has the backup would read all, and
-`ftpsd shred` could not reach the data keys there. They are backed up by themselves (docs/operations.md).
+`ftpsd shred` could not reach the data keys there. They are backed up by themselves (docs/operations.md). The key that
+signs lists is in none either: who reads backups could sign others.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ def trees_of(users: list[UserRecord], also: tuple[Path, ...]) -> list[Path]:
     return [path for path in sorted(found) if not any(other in path.parents for other in found)]
 
 
+def never_in(config: Config) -> list[Path]:
+    """Return the files and directories that no backup has, whatever tree they are in."""
+    signing = config.key_of_backups
+    return [*files_of_keys(config), *([] if signing is None else [signing])]
+
+
 def _public(config: Config) -> Iterator[Path | None]:
     for partner in config.partners:
         yield partner.certificate
@@ -69,7 +76,7 @@ def _public(config: Config) -> Iterator[Path | None]:
 
 
 def _plain(config: Config, paths: list[Path]) -> list[Path]:
-    """Return each of *paths* once, without the keys of encrypted trees."""
-    never = {os.path.realpath(path) for path in files_of_keys(config)}
+    """Return each of *paths* once, without those that are never in a backup."""
+    never = {os.path.realpath(path) for path in never_in(config)}
     unique = dict.fromkeys(Path(os.path.abspath(path)) for path in paths)
     return [path for path in unique if os.path.realpath(path) not in never]

@@ -8,6 +8,7 @@ Both come into being by a rename, when they are whole and on the disk. The direc
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -24,7 +25,8 @@ from ftpsd.backups.manifest import Damaged
 CHUNK: Final = 1 << 20
 SUFFIX: Final = ".jsonl"
 NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d{6}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+DAMAGED: Final = ".damaged"
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Busy(Exception):
@@ -45,8 +47,8 @@ class Repository(Protocol):
     def store(self, file: BinaryIO, digest: str, size: int) -> None:
         """Store the bytes of *file*, which is a whole copy of the object."""
 
-    def fetch(self, digest: str, into: BinaryIO) -> None:
-        """Write an object to *into*. Raises: Damaged where it is missing or not the one it was."""
+    def fetch(self, digest: str, into: BinaryIO) -> int:
+        """Write an object to *into*, return its size. Raises: Damaged where it is missing or not the one it was."""
 
     def publish(self, name: str, list: BinaryIO) -> None:
         """Store the *list* of a backup: it is there from now on."""
@@ -62,6 +64,9 @@ class Repository(Protocol):
 
     def drop(self, digest: str) -> None:
         """Remove an object."""
+
+    def put_aside(self, digest: str) -> None:
+        """Give an object, where there is one, a name under which it is none any more: it is damaged."""
 
 
 class DirectoryRepository:
@@ -109,18 +114,21 @@ class DirectoryRepository:
         place.parent.mkdir(mode=0o700, exist_ok=True)
         self._write(file, place)
 
-    def fetch(self, digest: str, into: BinaryIO) -> None:
+    def fetch(self, digest: str, into: BinaryIO) -> int:
         """See `Repository`."""
-        total = hashlib.sha256()
+        total, size = hashlib.sha256(), 0
         try:
-            with open(self._object(digest), "rb") as file:
-                while piece := file.read(CHUNK):
-                    total.update(piece)
-                    into.write(piece)
+            file = open(self._object(digest), "rb")  # noqa: SIM115
         except FileNotFoundError:
             raise Damaged(f"the object {digest} is missing") from None
+        with file:
+            while piece := _read(file, digest):
+                total.update(piece)
+                into.write(piece)
+                size += len(piece)
         if total.hexdigest() != digest:
             raise Damaged(f"the object {digest} was changed")
+        return size
 
     def publish(self, name: str, list: BinaryIO) -> None:
         """See `Repository`."""
@@ -141,12 +149,18 @@ class DirectoryRepository:
     def objects(self) -> Iterator[str]:
         """See `Repository`."""
         for path in (self.directory / "objects").glob("??/*"):
-            if _DIGEST.fullmatch(path.name):
+            if DIGEST.fullmatch(path.name):
                 yield path.name
 
     def drop(self, digest: str) -> None:
         """See `Repository`."""
         self._object(digest).unlink()
+
+    def put_aside(self, digest: str) -> None:
+        """See `Repository`."""
+        place = self._object(digest)
+        with suppress(FileNotFoundError):
+            os.rename(place, place.with_name(digest + DAMAGED))
 
     def _object(self, digest: str) -> Path:
         return self.directory / "objects" / digest[:2] / digest
@@ -164,6 +178,15 @@ class DirectoryRepository:
                     os.unlink(made.name)
                 raise
         sync(place.parent)
+
+
+def _read(file: BinaryIO, digest: str) -> bytes:
+    try:
+        return file.read(CHUNK)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise Damaged(f"the object {digest} cannot be read from the disk any more") from None
 
 
 def sync(directory: Path) -> None:

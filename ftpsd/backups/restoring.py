@@ -1,7 +1,8 @@
 """
 The way back: what would change is known before anything does, and nothing is changed before all is known to be good.
 
-* The list and every object are read and verified first; a backup that is damaged or unfinished changes nothing.
+* The list and every object are read and verified first; a backup that is damaged or unfinished changes nothing, and
+  neither does one whose list no trusted key has signed.
 * A file that is there and differs is replaced only where that was asked for. Files that the backup does not have stay.
 * Each file comes into being by a rename, below its root by descriptors, without following links: a link in a home
   leads nowhere.
@@ -19,19 +20,30 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from ftpsd.backups.backing_up import items_of
 from ftpsd.backups.manifest import Damaged, Header, Item
+from ftpsd.backups.owner_names import OwnerMap
 from ftpsd.backups.repository import CHUNK, Repository
+from ftpsd.backups.stored_backups import manifest_of
 
 PREFIX: Final = ".ftpsd-restore-"
 _LOOK: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Untrusted(Damaged):
+    """A backup whose list is signed by no key that is trusted: whoever can write there may have written it."""
+
+
 @dataclass(slots=True)
 class Plan:
-    """What a restore of the backup *header* would do: items to make, to replace, and those that are as they were."""
+    """
+    What a restore of the backup *header* would do: items to make, to replace, and those that are as they were.
+
+    *signer* is the key that has signed its list, *unknown* says which owners this machine does not have.
+    """
 
     header: Header
+    signer: str | None = None
+    unknown: list[str] = field(default_factory=list)
     new: list[Item] = field(default_factory=list)
     replaced: list[Item] = field(default_factory=list)
     same: int = 0
@@ -43,18 +55,32 @@ class Plan:
 
 
 class Restore:
-    """The restore of the backup *name* of *repository*, of these *parts* of it alone."""
+    """
+    The restore of the backup *name* of *repository*, of these *parts* of it alone.
 
-    def __init__(self, repository: Repository, name: str, parts: frozenset[str]) -> None:
+    Its list is to be signed by one of the keys *trusted*; None: whoever has written it is believed.
+    """
+
+    def __init__(
+        self, repository: Repository, name: str, parts: frozenset[str], trusted: frozenset[str] | None
+    ) -> None:
         self._repository = repository
         self._name = name
         self._parts = parts
+        self._trusted = trusted
         self._items: list[Item] = []
 
     def verify(self) -> None:
         """Read all of it. Raises: Damaged with everything that is wrong; nothing was changed."""
-        self._header, items = items_of(self._repository, self._name)
-        self._items = [item for item in items if item.part in self._parts]
+        self._manifest = manifest = manifest_of(self._repository, self._name)
+        if self._trusted is not None and manifest.signer not in self._trusted:
+            raise Untrusted(
+                f"the list of {self._name} is not signed"
+                if manifest.signer is None
+                else f"the list of {self._name} is signed by {manifest.signer}, a key that is not trusted here"
+            )
+        self._owners = owners = OwnerMap(manifest.owners)
+        self._items = [owners.here(item) for item in manifest.items if item.part in self._parts]
         wrong: dict[str, str] = {}
         with open(os.devnull, "wb") as nowhere:
             for digest in dict.fromkeys(item.sha256 for item in self._items if item.kind == "file"):
@@ -68,7 +94,7 @@ class Restore:
 
     def plan(self) -> Plan:
         """Return what would change; `verify` has passed."""
-        plan = Plan(self._header)
+        plan = Plan(self._manifest.header, self._manifest.signer, self._owners.unknown)
         for item in self._items:
             found = _standing(item)
             if found is None:

@@ -63,8 +63,8 @@ def list_events(config: Path, sink: str | None, state: str | None, limit: int, a
 @click.argument("id")
 def show(config: Path, id: str) -> None:
     """Print the event with that ID as sinks get it, and how far each of them is, as JSON."""
-    from ftpsd.events.cloud_event import cloud_event
     from ftpsd.events.record_tables import find
+    from ftpsd.events.sinks.cloud_event import cloud_event
 
     with ledger(config) as (connection, found):
         record = find(connection, id)

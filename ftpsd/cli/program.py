@@ -23,6 +23,7 @@ from ftpsd.cli.automation.expect_command import expect
 from ftpsd.cli.automation.workflow_commands import workflows
 from ftpsd.cli.backup.backup_command import backup
 from ftpsd.cli.backup.restore_command import restore
+from ftpsd.cli.configuring.doctor_command import doctor
 from ftpsd.cli.configuring.migrate_command import migrate
 from ftpsd.cli.content.quarantine_commands import quarantine
 from ftpsd.cli.content.rescan_command import rescan
@@ -41,11 +42,11 @@ from ftpsd.cli.review_command import access
 from ftpsd.cli.running.ban_commands import ban, bans, unban
 from ftpsd.cli.running.job_commands import jobs
 from ftpsd.cli.running.live_commands import drain, kick, reload, status, who
+from ftpsd.cli.running.preflight_command import preflight
 from ftpsd.cli.running.top_command import top
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
-    EXIT_PROBLEM,
     EXIT_WRONG,
     FILE,
     ask_password,
@@ -104,8 +105,8 @@ def main() -> None:
 for command in (set_keys, enable, disable, generate, show, otp):
     user.add_command(command)
 OF_CONTENT = (rekey, shred, quarantine, rescan, keys, hold, retention, backup, restore)
-AT_WORK = (who, top, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
-for command in (user, access, audit, completion, install, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
+AT_WORK = (who, top, preflight, status, kick, bans, ban, unban, reload, drain, events, workflows, jobs, expect)
+for command in (user, access, audit, completion, install, doctor, manual, migrate, plan, *AT_WORK, *OF_CONTENT):
     main.add_command(command)
 
 
@@ -210,33 +211,6 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
     for sentence in rules_told(load_config(config), users[user], everybody, Permission(action), place):
         click.echo(sentence)
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
-
-
-@main.command()
-@with_config
-@click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
-@click.option("--ca", "authority", type=FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
-@click.option("--user", metavar="NAME", help="Log in as this user, with --password-stdin, and list the home.")
-@password_option
-def doctor(config: Path, host: str | None, authority: Path | None, user: str | None, password_stdin: bool) -> None:
-    """Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem."""
-    from ftpsd.doctor.examination import examine
-    from ftpsd.doctor.finding import Level
-    from ftpsd.doctor.probe import Login
-    from ftpsd.service.load import load
-    from ftpsd.start import ask_sources
-
-    if (user is not None) != password_stdin:
-        raise click.UsageError("--user NAME and --password-stdin belong together.")
-    if authority is not None and not authority.is_file():
-        raise click.UsageError(f"--ca: {authority} is no file.")
-    login = None if user is None else Login(user, ask_password(from_stdin=True))
-    levels = []
-    loaded = load(config)
-    for finding in examine(loaded, config, host, authority, login, ask_sources(loaded)):
-        levels.append(finding.level)
-        click.echo(finding)
-    sys.exit(EXIT_PROBLEM if Level.PROBLEM in levels else EXIT_FINE)
 
 
 @main.command()

@@ -7,7 +7,7 @@ and is published as a whole or not at all. It is made in a worker piece by piece
 
 from __future__ import annotations
 
-from ftpsd.audit.events import FileCopied, FileDeleted, FilesCombined, LinkMade
+from ftpsd.audit.topics.tree_events import FileCopied, FileDeleted, FilesCombined, LinkMade
 from ftpsd.control.datatransfer import make
 from ftpsd.control.recording import publish_kept
 from ftpsd.control.state.session import Session

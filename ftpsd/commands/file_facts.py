@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ftpsd.audit.events import FileChanged
+from ftpsd.audit.topics.tree_events import FileChanged
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.storage.base import Kind, Storage, StorageError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
+from ftpsd.audit.topics.tree_events import DirectoryMade, DirectoryRemoved, FileDeleted, FileRenamed
 from ftpsd.control.recording import change
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs

@@ -26,6 +26,7 @@ from ftpsd.auth.checker import method_of
 from ftpsd.auth.credentials import Login, LoginBusy, LoginDenied, Refusal
 from ftpsd.auth.factors import Question
 from ftpsd.auth.realm import IProved, Proved
+from ftpsd.control.preflight.watching import watched
 from ftpsd.control.state.handshakes import identity_of
 from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After
@@ -234,9 +235,11 @@ async def admit(session: Session, proved: Proved, method: str, started: float) -
     finally:
         if not is_in:
             counts.log_out(account)
-    session.logged_in(avatar, log_out)
+    session.logged_in(watched(session, avatar) if user.preflight else avatar, log_out)
     seconds = session.clock.seconds() - started
     session.publish(LoggedIn(session.who, method, seconds, *identity_of(session.presented())))
+    if user.preflight:
+        return Reply(230, "Logged in to try your client: SITE PREFLIGHT and the file /REPORT.txt tell what works.")
     return Reply(230, "Logged in.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftpsd.control.preflight.report import report
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Needs
 from ftpsd.wire.reply import Reply, ReplyError
@@ -67,3 +68,13 @@ async def site_whoami(session: Session, argument: str) -> Reply:
     """Name the user who is logged in."""
     assert session.avatar is not None
     return Reply(200, session.avatar.user.name)
+
+
+@family.command("PREFLIGHT", under="SITE", needs=Needs.LOGIN, rfc="none")
+async def site_preflight(session: Session, argument: str) -> Reply:
+    """Tell what works for the client, in an account that is made for trying."""
+    assert session.avatar is not None
+    if not session.avatar.user.preflight:
+        raise ReplyError(502, "This account is not made for trying a client.")
+    seen = session.runtime.shared.sightings.of(session.who.host, session.avatar.user.name)
+    return Reply(200, "Preflight:", tuple(report(seen)), "End.")

@@ -192,7 +192,8 @@ def _stored_event(session: Session, sink: Sink) -> MakeEvent:
         path = str(sink.path)
         stored = FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
         if result is Result.COMPLETE:
-            stored = replace(stored, hidden=sink.is_hidden or None, verdict=sink.verdict)
+            fin = account.ended_by_fin or None
+            stored = replace(stored, hidden=sink.is_hidden or None, verdict=sink.verdict, without_close_notify=fin)
         if (sent := sink.conversion) is None:
             return stored
         return replace(stored, sent_path=str(sent.sent_as), sent_sha256=sent.sha256, signed_by=sent.signer)

@@ -343,6 +343,7 @@ class Config(Section):
     mail: Mail | None = None
     partners: tuple[Partner, ...] = ()
     jobs: tuple[Job, ...] = ()
+    backup_key: FilePath | None = None
     drain_timeout: DurationOrZero = 300.0
     banner: Banner = "FTPS server ready."
     virtual_hosts: tuple[VirtualHost, ...] = ()
@@ -364,6 +365,13 @@ class Config(Section):
     def key_home(self) -> Path | None:
         """Return the directory of our OpenPGP keys, beside the state file; None without one."""
         return None if self.state is None else self.state.parent / "pgp"
+
+    @property
+    def key_of_backups(self) -> Path | None:
+        """Return the file of the key that signs lists of backups: the one named, or else one beside the state file."""
+        if self.backup_key is not None or self.state is None:
+            return self.backup_key
+        return self.state.parent / "backup.key"
 
     @property
     def file(self) -> str:

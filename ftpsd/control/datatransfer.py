@@ -68,6 +68,7 @@ class Account:
     event: MakeEvent
     bytes: int = 0
     tls: TLSFacts | None = None
+    ended_by_fin: bool = False
 
 
 async def send(
@@ -110,6 +111,7 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             if small.is_full:
                 rest = Inflating(sink, decoder) if is_deflated else Receiving(sink, decoder, small.data)
                 await running.carry(connection, rest, inline=False)
+            account.ended_by_fin = connection.ended_by_fin
             await connection.finish(session.config.limits.stall_timeout)
             session.dtp.let_go(connection)
             # From here the client's part is done: losing the control connection changes nothing any more.

@@ -12,9 +12,10 @@ from dataclasses import replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from ftpsd.audit.events import CommandCounted, CommandDone, QuotaExceeded, StorageFailed
+from ftpsd.audit.events import CommandCounted, CommandDone
 from ftpsd.audit.topics.accept_events import UploadRefused
-from ftpsd.control.budget import BeforeLogin
+from ftpsd.audit.topics.tree_events import QuotaExceeded, StorageFailed
+from ftpsd.control.flow.budget import BeforeLogin
 from ftpsd.control.state.phase import After
 from ftpsd.control.state.session import Session
 from ftpsd.control.state.status import AtWork

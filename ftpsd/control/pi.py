@@ -15,25 +15,25 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ftpsd.audit.events import LeftWithoutLogin, SessionClosed, SessionOpened
+from ftpsd.audit.events import SessionOpened
 from ftpsd.control import border
-from ftpsd.control.backlog import TOO_LONG, Backlog
-from ftpsd.control.budget import BeforeLogin, TurnBudget
 from ftpsd.control.dispatch import at_work, command_done, respond
-from ftpsd.control.gate.penalties import BANNED, RATE
+from ftpsd.control.flow.backlog import TOO_LONG, Backlog
+from ftpsd.control.flow.budget import BeforeLogin, TurnBudget
+from ftpsd.control.flow.silence import Silence
+from ftpsd.control.flow.timers import Timers
+from ftpsd.control.gate.admission import events_of_end, may_be_told, why_not_admitted
 from ftpsd.control.state.handshakes import HELLO, TLS_TOO_EARLY, TOO_LATE, Handshake, tls_too_early
-from ftpsd.control.state.limits import REJECTIONS, WITHOUT_LOGIN
+from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
-from ftpsd.control.state.standing import is_over
 from ftpsd.control.state.status import AtWork
 from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
-from ftpsd.control.timers import Timers
 from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.data.sockets import keep_alive
 from ftpsd.data.trouble import Cause
@@ -51,7 +51,7 @@ Begin = Callable[[str, str, Callable[[Reply | ReplyPart], None]], Session]
 FAREWELL = 5.0
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IHandshakeListener)
 class ServerPI(Protocol):
     """
     One control connection.
@@ -86,11 +86,16 @@ class ServerPI(Protocol):
         self._is_transferring = False
         self._goodbye: Reply | None = None
         self._is_in_next = False
-        self._can_write = True
         self._has_input = False
         self._handshake: Handshake | None = None
         self._uncount: Callable[[str], None] | None = None
-        self._last_activity = clock.seconds()
+        self._silence = Silence(
+            clock,
+            self._timers,
+            lambda: self._is_busy,
+            lambda: self.session.parameters.idle_timeout,
+            self._idle_too_long,
+        )
         self._lost: float | None = None
         """The time at which the connection was lost."""
 
@@ -102,31 +107,24 @@ class ServerPI(Protocol):
         local = plain_address(self.transport.getHost().host)
         self.session = session = self._begin(peer, local, self._send)
         self._backlog = Backlog(self.transport)
-        self._idle_timeout = session.parameters.idle_timeout
         self.transport.setTcpNoDelay(True)
         keep_alive(self.transport.getHandle())
         # ftplib sends all of "ABOR" as urgent data; out of line the kernel would keep its last byte, the LF, from us.
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self.transport.registerProducer(self, True)
-        limits, counts, penalties = session.config.limits, session.counts, session.runtime.shared.penalties
-        refusal = (
-            penalties.refusal(peer)
-            or (penalties.handshake_refusal(peer) if self._starts_with_tls else None)
-            or counts.admit(peer, limits.connections, limits.connections_per_address)
-        )
-        if refusal == WITHOUT_LOGIN and penalties.is_known(peer):
-            refusal = counts.admit(peer, limits.connections, limits.connections_per_address, is_known=True)
-        if refusal is not None:
-            self._reject(refusal)
+        session.room.go_on = self._next
+        self.transport.registerProducer(session.room, True)
+        reason = why_not_admitted(session, starts_with_tls=self._starts_with_tls)
+        if reason is not None:
+            self._reject(reason)
             return
-        self._uncount = counts.closed
+        self._uncount = session.counts.closed
         self._registry.add(self)
         if self._starts_with_tls:
             # Implicit TLS implies PBSZ 0 and PROT P ([MS-FTPS] 3.2.5.1): aioftp sends neither.
             session.has_buffer_size = session.dtp.is_protected = True
             self._start_tls()
-        self._timers.set("login", limits.login_timeout, self._login_takes_too_long)
-        self._timers.set("idle", limits.idle_timeout, self._check_idle)
+        self._timers.set("login", session.config.limits.login_timeout, self._login_takes_too_long)
+        self._silence.watch()
         session.publish(SessionOpened(session.who))
         if not self._starts_with_tls:
             self._greet()
@@ -135,20 +133,14 @@ class ServerPI(Protocol):
         self._send(Reply(220, self.session.host.banner))
 
     def _reject(self, reason: str) -> None:
-        """
-        Send 421 in the greeting's place: a reset would make clients retry at once (rclone).
-
-        In clear that is sent and done in one turn. Under TLS it takes a context and the client's time, so few linger,
-        and none that is refused for what it does.
-        """
+        """Send 421 in the greeting's place, in one turn: a reset would make clients retry at once (rclone)."""
         session = self.session
         session.publish(session.runtime.shared.penalties.rejection(session.who, reason))
         if self._starts_with_tls:
-            counts = session.counts
-            if reason in (BANNED, RATE) or not counts.may_linger(session.peer_host):
+            if not may_be_told(session, reason):
                 self._close(reason)
                 return
-            self._uncount = counts.lingered
+            self._uncount = session.counts.lingered
             self.transport.when_client_speaks(self._start_tls)
         self._close(reason, REJECTIONS[reason])
 
@@ -175,13 +167,9 @@ class ServerPI(Protocol):
         if self not in self._registry or self._lost is None:
             return
         self._registry.discard(self)
-        why = session.close_reason or "connection-lost"
-        is_own_end = why in ("connection-lost", "quit")
-        if is_own_end and self._has_input and session.who.user is None and not session.failed_logins:
-            session.publish(LeftWithoutLogin(session.who))
-        seconds = self._lost - session.started
-        sent, received, unlogged = session.bytes_sent, session.bytes_received, self._before_login.unlogged
-        session.publish(SessionClosed(session.who, seconds, why, sent, received, unlogged or None))
+        unlogged = self._before_login.unlogged
+        for event in events_of_end(session, self._lost, unlogged, has_input=self._has_input):
+            session.publish(event)
 
     # --- TLS
 
@@ -223,7 +211,7 @@ class ServerPI(Protocol):
                 self.session.publish(tls_too_early(self.session))
                 self.end("tls-on-a-clear-port", TLS_TOO_EARLY)
                 return
-        self._last_activity = self._clock.seconds()
+        self._silence.since = self._clock.seconds()
         if not self._backlog:
             self._budget.renew()
         self._backlog.feed(data, self._interrupt)
@@ -237,7 +225,7 @@ class ServerPI(Protocol):
         command = self._table.find(line.verb)
         if command is None:
             return
-        if command.interrupts is Interrupts.ANSWERS and self._can_write and self._budget.take():
+        if command.interrupts is Interrupts.ANSWERS and session.room.is_there and self._budget.take():
             self._run(command, backlog.take_newest(), is_aside=True)
         elif command.interrupts is Interrupts.ABORTS and not (len(backlog) > 1 and self._is_abort(next(iter(backlog)))):
             # One that is there already has ended the transfer; this one waits its turn.
@@ -267,7 +255,8 @@ class ServerPI(Protocol):
     @property
     def _may_run(self) -> bool:
         """Whether a command waits, and nothing is in its way."""
-        return bool(self._backlog) and not self._is_busy and self._can_write and self.session.phase is Phase.LIVE
+        session = self.session
+        return bool(self._backlog) and not self._is_busy and session.room.is_there and session.phase is Phase.LIVE
 
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         if not is_aside:
@@ -293,7 +282,7 @@ class ServerPI(Protocol):
         """Send the final reply of a command and go on."""
         session = self.session
         self._send(reply)
-        self._last_activity = now = self._clock.seconds()
+        self._silence.since = now = self._clock.seconds()
         session.publish(command_done(session, self._before_login, command, line, reply, now - started))
         if is_aside:
             return
@@ -306,8 +295,7 @@ class ServerPI(Protocol):
         if session.phase is not Phase.LIVE:
             self._leave()
             return
-        if session.parameters.idle_timeout != self._idle_timeout:
-            self._check_idle()
+        self._silence.limit_may_have_changed()
         if after is After.CLOSE:
             self._close(last=self._goodbye)
         elif after is After.START_TLS:
@@ -323,20 +311,6 @@ class ServerPI(Protocol):
         if self.session.phase is Phase.LIVE:
             self.transport.write(reply.to_bytes(self.session.parameters.charset))
 
-    def pauseProducing(self) -> None:
-        """Run no further command: the client does not read its replies (IPushProducer)."""
-        self._can_write = False
-        self.session.room.changed(False)
-
-    def resumeProducing(self) -> None:
-        """Go on (IPushProducer)."""
-        self._can_write = True
-        self.session.room.changed(True)
-        self._next()
-
-    def stopProducing(self) -> None:
-        """Nothing to stop; `connectionLost` follows (IPushProducer)."""
-
     # --- the end
 
     @property
@@ -347,41 +321,29 @@ class ServerPI(Protocol):
     @property
     def idle(self) -> float:
         """The seconds since the client sent something or was answered; none while a command runs."""
-        return 0.0 if self._is_busy else self._clock.seconds() - self._last_activity
+        return self._silence.seconds
 
     def drain(self) -> None:
         """End the session as soon as its current command is answered: the server is stopping."""
-        self._end_behind_command("stopping", "The server is shutting down.")
+        self.end_behind_command("stopping", "The server is shutting down.")
 
     def _outlived_tickets(self) -> None:
         """End the session: the keys that its TLS session shares with others must go."""
-        self._end_behind_command("tls-session-expired", "This TLS session is a day old, connect again.")
+        self.end_behind_command("tls-session-expired", "This TLS session is a day old, connect again.")
 
-    def keep_time(self) -> None:
-        """End the session behind its command when its user may be logged in no longer, by the clock."""
-        if is_over(self.session):
-            self.session.why_not_now().addCallback(self._end_in_time)
+    def end_behind_command(self, reason: str, text: str, *, is_told: bool = False) -> None:
+        """
+        End the session with 421 *text*, as soon as its current command is answered.
 
-    def _end_in_time(self, reason: str | None) -> None:
-        if reason is not None:
-            # Clients that wait for the end of a transfer read 226, and then why there is no more.
-            self._goodbye = Reply(421, "The time of this user is over, this session ends.")
-            self._end_behind_command(reason, self._goodbye.text)
-
-    def _end_behind_command(self, reason: str, text: str) -> None:
-        if self._is_busy:
-            self.session.after_reply(After.CLOSE, reason)
-        else:
+        The reply to a command at work is the last one, but where *is_told*: clients that wait for the end of a transfer
+        read 226, and then why there is no more.
+        """
+        if not self._is_busy:
             self.end(reason, text)
-
-    def reconsider(self) -> None:
-        """End the session if its user could not log in as things are now: the configuration has changed."""
-
-        self.session.why_not_now().addCallback(self._end_for)
-
-    def _end_for(self, reason: str | None) -> None:
-        if reason is not None:
-            self.end(reason, "The configuration has changed, this session ends.", Cause.NOT_ALLOWED)
+            return
+        if is_told:
+            self._goodbye = Reply(421, text)
+        self.session.after_reply(After.CLOSE, reason)
 
     def end(self, reason: str, text: str, cause: Cause | None = None) -> None:
         """
@@ -396,8 +358,7 @@ class ServerPI(Protocol):
         if cause is not None and cause is not Cause.CUT_OFF and session.is_publishing:
             session.is_abort_wanted = True
             session.end_cause = cause
-            self._goodbye = Reply(421, text)
-            self._end_behind_command(reason, text)
+            self.end_behind_command(reason, text, is_told=True)
             return
         self._close(reason, Reply(421, text))
         if cause is not None:
@@ -420,16 +381,8 @@ class ServerPI(Protocol):
         # A client whose password is being looked at has done its part.
         self.end("login-undecided" if self._is_busy else "login-timeout", "Login took too long.")
 
-    def _check_idle(self) -> None:
-        """Close a session that has been silent for too long; a command at work counts as activity."""
-        limit = self._idle_timeout = self.session.parameters.idle_timeout
-        if self._is_busy:
-            self._last_activity = self._clock.seconds()
-        remaining = self._last_activity + limit - self._clock.seconds()
-        if remaining <= 0:
-            self.end("idle", "Idle for too long, closing the control connection.")
-        else:
-            self._timers.set("idle", remaining, self._check_idle)
+    def _idle_too_long(self) -> None:
+        self.end("idle", "Idle for too long, closing the control connection.")
 
     def _close(self, reason: str | None = None, last: Reply | None = None) -> None:
         """Send the pending bytes, *last* behind them, then close_notify and FIN; None: the last reply is written."""

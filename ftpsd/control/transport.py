@@ -160,7 +160,7 @@ class ControlTransport(tcp.Server):
     def _shake(self) -> Exception | None:
         """Go on with the handshake."""
         try:
-            refuse_crumbs(self.socket)
+            refuse_crumbs(self.socket, self._tls)
             self._tls.do_handshake()
         except SSL.WantReadError:
             self.stopWriting()  # type: ignore[no-untyped-call]

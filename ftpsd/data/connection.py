@@ -7,14 +7,13 @@ holder.
 
     CONNECTED --secure--> HANDSHAKE --> READY --carry--> WATCHED <--> LENT
                               READY <--- transfer done ---'
-    READY --finish--> CLOSING --> CLOSED            any state --abort--> CLOSED (from LENT when the worker has come
-    back)
+    READY --finish--> CLOSING --> CLOSED            any state --abort--> CLOSED
+    (from LENT when the worker has come back)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -25,14 +24,12 @@ from ftpsd.data.carry.channel import Channel, ClearChannel, Outcome, SecureChann
 from ftpsd.data.carry.pace import NO_LIMIT, Pace
 from ftpsd.data.carry.quantum import BUDGET, Transfer
 from ftpsd.data.carry.uplink import Uplink
+from ftpsd.data.data_handshake import DataHandshake
 from ftpsd.data.ending import REFUSED, Lingering, say_goodbye
 from ftpsd.data.holder import MOVES, State
 from ftpsd.data.sockets import DataSocket
 from ftpsd.data.trouble import Cause, Lost, Truncated
 from ftpsd.storage.base import StorageError
-from ftpsd.tls.failure import failure_of
-from ftpsd.tls.hello import HelloLook
-from ftpsd.tls.record_look import refuse_crumbs
 from ftpsd.tls.resumption import drop_session, is_resumed, keep_session
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.workers import PoolBusy, Workers
@@ -59,12 +56,13 @@ class DataConnection:
         self.workers = workers
         self._clock = clock
         self._channel: Channel = ClearChannel(sock.socket)
+        self._secured: Uplink | SecureChannel | None = None
         self._waiter: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._break: IDelayedCall | None = None
         self._lingering: Lingering | None = None
         self._is_refused = False
-        self._has_answered = self._ends_by_fin = False
+        self._ends_by_fin = False
         self._uplink: Uplink | None = None
         self._failure: Lost | None = None
         self._transfer: Transfer | None = None
@@ -74,6 +72,11 @@ class DataConnection:
         self._reported = 0
         self._is_held = False  # by the storage, which is behind: no fault of the client
 
+    @property
+    def ended_by_fin(self) -> bool:
+        """Whether an upload under TLS has ended without close_notify, and may."""
+        return self._secured is not None and self._secured.ended_by_fin
+
     # --- before the transfer
 
     def secure(
@@ -82,9 +85,8 @@ class DataConnection:
         """
         Start the TLS handshake as its server (RFC 4217, 7); the Deferred fires when it is over.
 
-        With *for_upload* TLS works on memory, so that tickets can wait, and OpenSSL sees no FIN: see `uplink.py`. With
-        *ends_by_fin* an upload needs no close_notify. Fails with `Lost` after *timeout* seconds or when the client
-        gives up.
+        See `DataHandshake` for *for_upload* and *ends_by_fin*. Fails with `Lost` after *timeout* seconds or when the
+        client gives up.
         """
         assert self.state in (State.CONNECTED, State.READY)
         result = self._wait()
@@ -92,65 +94,18 @@ class DataConnection:
             self._ends_by_fin = ends_by_fin
             self._go(State.HANDSHAKE)
             self._start_timer(timeout, Cause.NO_HANDSHAKE)
-            # The client speaks first, and most do so only after our 150.
-            self._socket.acknowledge_at_once()
-            look = HelloLook(self._socket.socket)
-            self._socket.watch(partial(self._look, look, tls, for_upload=for_upload), read=True)
+            DataHandshake(
+                self._socket, tls, self._is_shaken, self._fail, for_upload=for_upload, ends_by_fin=ends_by_fin
+            ).begin()
         return result
 
-    def _look(self, look: HelloLook, tls: SessionTLS, *, for_upload: bool) -> None:
-        """Look at the client's hello, which decides the context, and begin the handshake."""
-        try:
-            hello = look.look()
-        except SSL.Error as error:
-            failure = failure_of(error)
-            self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
-            return
-        if hello is None:
-            # A part: a hello with keys against quantum computers is longer than a segment.
-            self._socket.watch(partial(self._look, look, tls, for_upload=for_upload), read=True)
-            return
-        if for_upload:
-            self.tls = tls.data_connection(None, hello)
-            self._uplink = Uplink(self._socket.socket, self.tls, ends_by_fin=self._ends_by_fin)
-        else:
-            self.tls = tls.data_connection(self._socket.socket, hello)
-        self._shake()
-
-    def _shake(self) -> None:
-        assert self.tls is not None
-        try:
-            refuse_crumbs(self._socket.socket)
-            if self._uplink is not None:
-                self._uplink.shake_hands()
-            else:
-                if self._has_answered and self.tls.get_protocol_version_name() == "TLSv1.3":
-                    # The last step sends nothing that the client waits for, but a ticket: it leaves with the file, if
-                    # that is small. 2% of the processor time of 1 KiB for eight clients. In TLS 1.2 the client may be
-                    # waiting for what comes now. (The control connection's tickets and its end gained nothing.)
-                    self._socket.gather()
-                self.tls.do_handshake()
-        except SSL.WantReadError:
-            self._has_answered = True
-            self._socket.release()
-            self._socket.acknowledge_at_once()
-            self._socket.watch(self._shake, read=True)
-        except SSL.WantWriteError:
-            self._socket.watch(self._shake, write=True)
-        except SSL.SysCallError as error:
-            self._fail(Lost(Cause.HANDSHAKE_CUT, failure=failure_of(error)))
-        except SSL.Error as error:
-            # The alert would be lost if the client's last bytes turned the close into a RST.
-            self._socket.release()
-            failure = failure_of(error)
-            self._fail(Lost(Cause.HANDSHAKE, failure.detail or "", failure=failure))
-        else:
-            self._stop_timer()
-            socket = self._socket.socket
-            self._channel = self._uplink or SecureChannel(self.tls, socket, ends_by_fin=self._ends_by_fin)
-            self.is_secure = True
-            self._go(State.READY)
-            self._succeed()
+    def _is_shaken(self, tls: SSL.Connection, uplink: Uplink | None) -> None:
+        self._stop_timer()
+        self.tls, self._uplink = tls, uplink
+        self._channel = self._secured = uplink or SecureChannel(tls, self._socket.socket, ends_by_fin=self._ends_by_fin)
+        self.is_secure = True
+        self._go(State.READY)
+        self._succeed()
 
     # --- the transfer
 
@@ -167,8 +122,7 @@ class DataConnection:
         Run *transfer* to its end at *pace*; fails with `Lost`, or with the error of its storage.
 
         *progress* is called with the bytes of each quantum. *inline* runs the quanta in the reactor thread: for bytes
-        that
-        are already in memory, where a hand-over costs more than the work. A transfer that moves nothing for
+        that are already in memory, where a hand-over costs more than the work. A transfer that moves nothing for
         *stall_timeout* seconds is aborted.
         """
         result = self._wait()

@@ -17,6 +17,7 @@ only how many transfers one address can prepare at the same moment.
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 WAIT_FOR_PORT = 3.0
 # Waiting PASV commands per client address; more are refused at once.
 MAX_WAITING = 64
+
+# Client addresses whose reservations are added up over several processes.
+MOST_TOLD = 256
 
 
 class PortsExhausted(Exception):
@@ -173,6 +177,11 @@ class PassivePorts:
     def busiest(self) -> int:
         """The number of reservations of the client address with the most of them."""
         return max((len(client.pending) for client in self._clients.values()), default=0)
+
+    def by_client(self) -> dict[str, int]:
+        """Return the number of reservations of each client address that has some, of those with the most of them."""
+        held = ((address, len(client.pending)) for address, client in self._clients.items() if client.pending)
+        return dict(heapq.nlargest(MOST_TOLD, held, key=lambda each: each[1]))
 
     @property
     def listening(self) -> int:

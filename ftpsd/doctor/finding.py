@@ -27,6 +27,10 @@ class Finding:
     def __str__(self) -> str:
         return f"{self.level}: {self.text}" + (f"; {self.remedy}" if self.remedy else "")
 
+    def as_json(self) -> dict[str, str]:
+        """Return it for programs."""
+        return {"level": self.level.value, "text": self.text, "remedy": self.remedy}
+
 
 def ok(text: str) -> Finding:
     """Return a line about a part that is as it should be."""

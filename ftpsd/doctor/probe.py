@@ -12,7 +12,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Login:
     """The user to log in, and the password."""
 
     user: str
-    password: str
+    password: str = field(repr=False)
 
 
 def doors(config: Config) -> list[Door]:

@@ -18,21 +18,22 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
-from ftpsd.audit.topics.ledger_events import EventsRemoved
+from ftpsd.audit.topics.automation.ledger_events import EventsRemoved
 from ftpsd.config.automation.event_sinks import Events, EventSink, Pacing
 from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.receipts.receipt_files import SigningFiles
+from ftpsd.durable.sole_turn import SoleTurn
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
-from ftpsd.events.broker_sink import BrokerSink
-from ftpsd.events.delivery import Delivery, Receiver
-from ftpsd.events.json_lines import JSONLines
-from ftpsd.events.program_sink import Program
+from ftpsd.events.delivery import Delivery
 from ftpsd.events.receipts import receipt_giving
 from ftpsd.events.receipts.receipt_giving import Homes
 from ftpsd.events.record_tables import Record, last_number
-from ftpsd.events.sole_turn import SoleTurn
+from ftpsd.events.sinks.broker_sink import BrokerSink
+from ftpsd.events.sinks.json_lines import JSONLines
+from ftpsd.events.sinks.program_sink import Program
+from ftpsd.events.sinks.receiver import Receiver
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.user_trees import Trees
 from ftpsd.events.workflows.workflow_making import Means, Workflows, files_of, make_workflow
@@ -289,11 +290,11 @@ class Deliveries:
         again.addCallbacks(done, _told)
 
     def _saw(self, found: tuple[str, int]) -> None:
-        changed, last = found
+        changed, last = found[0] or "0", found[1]
         if changed != self._seen and self._seen:
             for delivery in self._each.values():
                 delivery.reload()
-        self._seen = changed or "0"
+        self._seen = changed
         self._last = last
         for delivery in self._each.values():
             if delivery.fetched < last:
@@ -336,7 +337,7 @@ class Deliveries:
         if sink.broker is not None:
             return BrokerSink(sink, files, self._reactor)
         # Imported where it is wanted: its package is an extra.
-        from ftpsd.events.webhook import Webhook
+        from ftpsd.events.sinks.webhook import Webhook
 
         return Webhook(sink, files, self._reactor, self._names)
 

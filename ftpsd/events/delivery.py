@@ -14,25 +14,26 @@ The delivery of events to one sink: in order for each path, again and again, unt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from random import Random
 from sqlite3 import Connection
-from typing import Final, Protocol
+from typing import Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DAEMON, Event
-from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, SinkFailing, SinkRestored
 from ftpsd.config.automation.event_sinks import Pacing
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
 from ftpsd.events import progress_tables as tables
 from ftpsd.events.progress_tables import Progress, Row, State
 from ftpsd.events.record_tables import Record, fetch
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken, Receiver
+from ftpsd.events.window import Item, Window
 from ftpsd.workers import PoolBusy
 
 # Events that wait for another attempt, or behind one that does.
@@ -42,37 +43,6 @@ FIRST_PAUSE: Final = 1.0
 FAILURES_IN_A_ROW: Final = 3
 
 log = Logger()
-
-
-class NotTaken(Exception):
-    """A sink that has not taken what it was sent; the text says why, in one line without secrets."""
-
-
-class GivenUp(NotTaken):
-    """An event that a sink will not take at any later attempt either: it is a dead letter at once."""
-
-
-class Receiver(Protocol):
-    """A way to another system. *most* events go there in one call, in order."""
-
-    most: int
-
-    def send(self, records: Sequence[Record]) -> Deferred[None]:
-        """Fire when all of *records* are taken for good; fail with NotTaken."""
-
-    def stop(self) -> None:
-        """Break off what is under way."""
-
-
-@dataclass(slots=True)
-class _Item:
-    record: Record
-    attempts: int = 0
-    due: float = 0.0
-    reason: str = ""
-    is_busy: bool = False
-    has_row: bool = False  # the cursor may pass it
-    is_stored: bool = False  # the row is in the file
 
 
 class Delivery:
@@ -109,11 +79,10 @@ class Delivery:
         self._random = random or Random()
         self._wants = wants
         self._is_one_system = is_one_system
-        self._window: dict[int, _Item] = {}
+        self._window = Window()
         # Rows of events above the cursor, which come out of the ledger later.
         self._early: dict[int, Row] = {}
         self._dropped: frozenset[int] = frozenset()
-        self._rows = 0  # items that have one
         self._fetched = 0
         self._is_loaded = self._is_loading = self._is_fetching = self._is_saving = False
         self._is_at_end = self._is_stopped = self._is_stale = self._is_starting = self._has_more = False
@@ -142,12 +111,12 @@ class Delivery:
     @property
     def oldest(self) -> float | None:
         """The Unix time of the oldest event that is not taken."""
-        return min((item.record.seconds for item in self._window.values()), default=None)
+        return min((item.record.seconds for item in self._window), default=None)
 
     @property
     def untaken(self) -> list[Record]:
         """Those that have come out of the ledger and are not taken."""
-        return [item.record for item in self._window.values()]
+        return [item.record for item in self._window]
 
     def poke(self) -> None:
         """Look for new events: there are some, or could be."""
@@ -176,7 +145,8 @@ class Delivery:
             self._is_stale = True
         if self._is_stale or not self._is_loaded:
             self._load()
-        elif not self._is_at_end and not self._is_fetching and len(self._window) < MOST_BEHIND:
+        # While all is read anew, what is fetched would be behind events that are forgotten then.
+        elif not (self._is_loading or self._is_at_end or self._is_fetching) and len(self._window) < MOST_BEHIND:
             self._fetch()
         self._start()
 
@@ -202,26 +172,18 @@ class Delivery:
         records = {record.number: record for record in progress.records}
         self._window.clear()
         self._changed.clear()
-        self._rows = 0
         self._early = {row.number: row for row in progress.rows if row.number > progress.cursor}
         # A record may have been removed from a full ledger.
         rows = [row for row in progress.rows if row.number <= progress.cursor]
         self._gone = {row.number for row in rows if row.number not in records}
         for row in rows:
             if row.number in records:
-                self._add(records[row.number], row)
+                self._window.add(records[row.number], row)
         self._has_more = len(progress.rows) >= MOST_BEHIND
         self._dropped = progress.dropped
         self._fetched = self._saved = progress.cursor
         self.dead = progress.dead
         self._is_loaded, self._is_at_end = True, False
-
-    def _add(self, record: Record, row: Row | None) -> None:
-        item = self._window[record.number] = _Item(record)
-        if row is not None:
-            item.attempts, item.due, item.reason = row.attempts, row.due, row.reason
-            item.has_row = item.is_stored = True
-            self._rows += 1
 
     def _fetch(self) -> None:
         self._is_fetching = True
@@ -233,7 +195,7 @@ class Delivery:
                 if record.number in self._dropped:
                     continue
                 if self._wants(record):
-                    self._add(record, self._early.pop(record.number, None))
+                    self._window.add(record, self._early.pop(record.number, None))
             return True
 
         def done(has_come: bool) -> None:
@@ -260,7 +222,10 @@ class Delivery:
             return
         self._is_starting = True
         try:
-            while self._running < self._at_once() and now >= self._closed_until and (items := self._next(now)):
+            while self._running < self._at_once() and now >= self._closed_until:
+                items = self._window.ready(now, self._receiver.most)
+                if not items:
+                    break
                 self._send(items)
         finally:
             self._is_starting = False
@@ -270,21 +235,7 @@ class Delivery:
         is_trying = self._failures >= FAILURES_IN_A_ROW
         return 1 if is_trying or self._receiver.most > 1 else self.settings.at_once
 
-    def _next(self, now: float) -> list[_Item]:
-        """Return what goes next: nothing of which a key is under way, or waits in front of it."""
-        items: list[_Item] = []
-        held: set[str] = set()
-        for item in self._window.values():  # by number: they are added in that order
-            keys = item.record.keys
-            if item.is_busy or item.due > now or not held.isdisjoint(keys):
-                held.update(keys)
-                continue
-            items.append(item)
-            if len(items) >= self._receiver.most:
-                break
-        return items
-
-    def _send(self, items: list[_Item]) -> None:
+    def _send(self, items: list[Item]) -> None:
         self._running += 1
         for item in items:
             item.is_busy = True
@@ -297,7 +248,7 @@ class Delivery:
         self._save()
         self._go_on()
 
-    def _taken(self, items: list[_Item]) -> None:
+    def _taken(self, items: list[Item]) -> None:
         for item in items:
             self._counted(self.settings.name, "taken")
             self._forget(item)
@@ -307,7 +258,7 @@ class Delivery:
             self._tell(SinkRestored(DAEMON, self.settings.name))
         self._failures, self._closed_until = 0, 0.0
 
-    def _failed(self, items: list[_Item], failure: Failure) -> None:
+    def _failed(self, items: list[Item], failure: Failure) -> None:
         if self._is_stopped:
             return
         if failure.check(NotTaken):
@@ -340,11 +291,10 @@ class Delivery:
             first = min(items, key=lambda item: item.record.number)
             first.due = min(first.due, self._closed_until)
 
-    def _give_up(self, item: _Item) -> None:
+    def _give_up(self, item: Item) -> None:
         self._counted(self.settings.name, "given-up")
         self._note(item, State.DEAD)
-        self._rows -= 1
-        del self._window[item.record.number]
+        self._window.remove(item)
         self.dead += 1
         name, record = self.settings.name, item.record
         self._tell(EventGivenUp(DAEMON, name, record.id, record.event, item.attempts, item.reason))
@@ -358,41 +308,33 @@ class Delivery:
             self._wake.cancel()
         self._wake = None
         moment = self._closed_until
-        if moment <= now and self._rows:
-            due = (item.due for item in self._window.values() if item.due > now and not item.is_busy)
-            moment = min(due, default=0.0)
+        if moment <= now:
+            moment = self._window.next_due(now)
         if self._window and moment > now:
             self._wake = self._clock.callLater(moment - now, self._go_on)
 
     # --- into the state file
 
-    def _note(self, item: _Item, state: State) -> None:
+    def _note(self, item: Item, state: State) -> None:
         number = item.record.number
-        self._rows += not item.has_row
-        item.has_row = True
+        self._window.give_row(item)
         row = Row(number, state, item.attempts, item.due, item.reason, is_new=not item.is_stored)
         self._changed[number] = row
 
-    def _forget(self, item: _Item) -> None:
+    def _forget(self, item: Item) -> None:
         number = item.record.number
-        self._window.pop(number, None)
+        self._window.remove(item)
         self._changed.pop(number, None)
         if item.has_row:
-            self._rows -= 1
             self._gone.add(number)
-
-    def _cursor(self) -> int:
-        """Return the number up to which all is taken, or has a row."""
-        lowest = next((number for number, item in self._window.items() if not item.has_row), None)
-        return self._fetched if lowest is None else lowest - 1
 
     def _save(self) -> None:
         """Write what has changed since, in one call at a time."""
         if self._is_saving or not self._is_loaded:
             return
-        for item in self._behind():
+        for item in self._window.behind():
             self._note(item, State.WAITING)
-        cursor = max(self._cursor(), self._saved)
+        cursor = max(self._window.cursor(self._fetched), self._saved)
         if cursor == self._saved and not self._changed and not self._gone:
             return
         changed, gone = self._changed, self._gone
@@ -403,8 +345,8 @@ class Delivery:
         def saved(_: None) -> None:
             self._saved = cursor
             self._dropped -= over
-            for number in changed.keys() & self._window.keys():
-                self._window[number].is_stored = True
+            for number in changed:
+                self._window.stored(number)
 
         def failed(failure: Failure) -> None:
             self._changed = {**changed, **self._changed}
@@ -422,20 +364,6 @@ class Delivery:
         rows, over_and_gone = [*changed.values()], [*gone, *over]
         saving = self._store.run_of(self._generation, tables.save, self.settings.name, cursor, rows, over_and_gone)
         saving.addCallbacks(saved, failed).addBoth(done)
-
-    def _behind(self) -> list[_Item]:
-        """Return the items without a row behind one that has failed: they must not keep the cursor where it is."""
-        held: set[str] = set()
-        found: list[_Item] = []
-        for item in self._window.values() if self._rows else ():
-            if item.is_busy:
-                continue
-            if item.has_row:
-                held.update(item.record.keys)
-            elif not held.isdisjoint(item.record.keys):
-                found.append(item)
-                held.update(item.record.keys)
-        return found
 
 
 def _told(failure: Failure) -> None:

@@ -23,10 +23,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ftpsd.audit.events import Event, FileRenamed, FileSent
+from ftpsd.audit.events import Event, FileSent
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.keeping import NotKept, Occurrence
 from ftpsd.audit.topics.accept_events import QuarantineReleased, UploadPublished
+from ftpsd.audit.topics.tree_events import FileRenamed
 from ftpsd.config.automation.event_sinks import Events
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store

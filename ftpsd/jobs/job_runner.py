@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import DAEMON
-from ftpsd.audit.topics.job_events import JobEnded, JobSkipped, JobStarted
+from ftpsd.audit.topics.automation.job_events import JobEnded, JobSkipped, JobStarted
 from ftpsd.config.automation.job_sections import Job
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store

@@ -8,7 +8,7 @@ the state file, ends the attempt.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Any, Final
@@ -26,6 +26,7 @@ from ftpsd.jobs.local_tree import LocalTree
 from ftpsd.partners.contact import Fault, PartnerError
 from ftpsd.partners.partner_session import PartnerSession
 from ftpsd.storage.base import StorageError
+from ftpsd.values.path import VirtualPath
 
 # Reasons of files that failed that a run keeps.
 MOST_REASONS: Final = 5
@@ -92,6 +93,8 @@ class Attempt:
     bus: AuditBus
     clock: IReactorTime
     progress: Progress
+    made: set[str] = field(default_factory=set)
+    """Directories of the partner that are there by now."""
 
     async def known(self) -> dict[str, KnownFile]:
         """Return what the job knows of its files."""
@@ -106,7 +109,17 @@ class Attempt:
         if paths:
             await self.store.run(tables.forget, self.job.name, paths)
 
-    def forget_failures(self, paths: set[str]) -> None:
+    async def settle(
+        self, failed: Mapping[str, PartnerError | StorageError], known: Mapping[str, KnownFile], paths: set[str]
+    ) -> None:
+        """Note the directories that could not be looked at, and forget what is not among *paths*: it is gone."""
+        if not failed:
+            await self.forget([path for path in known if path not in paths])
+        self._forget_failures(paths)
+        for path, error in failed.items():
+            self.failed(path, error)
+
+    def _forget_failures(self, paths: set[str]) -> None:
         """Forget failures of files that are gone: nobody can do more about them."""
         failed = self.progress.failed
         for path in [path for path in failed if path and path not in paths]:
@@ -121,6 +134,22 @@ class Attempt:
         log.warn("job {job}: {path}: {why}", job=self.job.name, path=path, why=why)
 
 
+async def ensure_directory(attempt: Attempt, directory: str) -> None:
+    """Make *directory* of the partner, and what is missing above it."""
+    parts = [part for part in directory.split("/") if part]
+    for length in range(1, len(parts) + 1):
+        folder = "/" + "/".join(parts[:length])
+        if folder in attempt.made:
+            continue
+        # Most servers say of what is there that they cannot make it, some that we may not.
+        try:
+            await attempt.session.make_directory(folder)
+        except PartnerError as error:
+            if error.fault is not Fault.REFUSED:
+                raise
+        attempt.made.add(folder)
+
+
 def matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Return what tells whether a job takes a file of that name: as *patterns* say, and no temporary one."""
     wanted = re.compile("|".join(map(translate, patterns)))
@@ -129,5 +158,10 @@ def matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def below(directory: str, name: str) -> str:
-    """Return the path of *name* in *directory*."""
+    """Return the path of *name*, perhaps that of a file further below, in *directory*."""
     return f"{directory.rstrip('/')}/{name}"
+
+
+def under(directory: VirtualPath, names: str) -> VirtualPath:
+    """Return the path *names* below *directory*, such as "sub/a". Raises: PathError."""
+    return VirtualPath((*directory.parts, *names.split("/")))

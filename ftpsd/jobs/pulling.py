@@ -11,14 +11,16 @@ Pulling: files of a partner become files of a user, each version of them once.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Final
 
 from ftpsd.audit.events import FileStored
-from ftpsd.audit.topics.job_events import FilePulled
+from ftpsd.audit.topics.automation.job_events import FilePulled
 from ftpsd.config.automation.job_sections import Moving
 from ftpsd.events.disk_look import is_done
+from ftpsd.jobs.deep_listing import far_files
 from ftpsd.jobs.job_tables import KnownFile
-from ftpsd.jobs.moving import Attempt, below, matcher
+from ftpsd.jobs.moving import Attempt, below, ensure_directory, matcher, under
 from ftpsd.partners.contact import Fault, PartnerError, RemoteFile
 from ftpsd.storage.base import Sink, StorageError
 from ftpsd.values.direction import Result
@@ -35,16 +37,17 @@ async def pull(attempt: Attempt) -> None:
     """Fetch all that is new. Raises: PartnerError, StorageError, StateTrouble."""
     moving, session, progress = attempt.moving, attempt.session, attempt.progress
     known = await attempt.known()
-    listed = await session.list(moving.source)
+    listing = await far_files(attempt)
     # In a worker: a listing may have half a million names, which would keep the reactor for seconds.
-    candidates, paths = await attempt.tree.pool.run(_candidates, moving, listed, known)
-    await attempt.forget([path for path in known if path not in paths])
-    attempt.forget_failures(paths)
+    candidates, paths = await attempt.tree.pool.run(_candidates, moving, listing.files, known)
+    await attempt.settle(listing.failed, known, paths)
     new: list[tuple[RemoteFile, KnownFile | None]] = []
     for each in candidates:
         if len(new) == moving.most:
             break
-        file = each if each.modified else await session.facts(below(moving.source, each.name)) or each
+        file = each
+        if not each.modified and (told := await session.facts(below(moving.source, each.name))) is not None:
+            file = replace(told, name=each.name)
         record = known.get(below(moving.source, each.name))
         if record is None or record.mark != file.mark or record.step != DONE:
             new.append((file, record))
@@ -73,7 +76,7 @@ def _candidates(
     found, paths = [], set()
     for each in listed:
         path = below(moving.source, each.name)
-        if path in paths or not takes(each.name):
+        if path in paths or not takes(each.name.rpartition("/")[2]):
             continue
         paths.add(path)
         record = known.get(path)
@@ -83,7 +86,7 @@ def _candidates(
 
 
 async def _one(attempt: Attempt, path: str, file: RemoteFile, record: KnownFile | None) -> None:
-    target = VirtualPath.parse(attempt.moving.target) / file.name
+    target = under(VirtualPath.parse(attempt.moving.target), file.name)
     same = record if record is not None and record.mark == file.mark else None
     if same is not None and same.step == PUBLISHING and await attempt.tree.pool.run(is_done, "", _trace(same)):
         await attempt.know(path, file.mark, PUBLISHED)
@@ -162,8 +165,8 @@ async def _afterwards(attempt: Attempt, path: str, file: RemoteFile) -> None:
         await session.delete(path)
     else:
         assert moving.archive is not None
-        await session.make_directory(moving.archive)
         place = below(moving.archive, file.name)
+        await ensure_directory(attempt, place.rpartition("/")[0])
         if await session.facts(place) is not None:
             place = below(moving.archive, f"{file.name}.{file.modified or int(attempt.clock.seconds())}")
         await session.rename(path, place)

@@ -15,81 +15,66 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ftpsd.audit.events import FileDeleted, FileRenamed
-from ftpsd.audit.topics.job_events import FilePushed
+from ftpsd.audit.topics.automation.job_events import FilePushed
+from ftpsd.audit.topics.tree_events import FileDeleted, FileRenamed
 from ftpsd.config.automation.job_sections import Moving
 from ftpsd.config.automation.partner_sections import Partner
+from ftpsd.jobs.deep_listing import near_files
 from ftpsd.jobs.job_tables import KnownFile
 from ftpsd.jobs.local_tree import LocalTree
-from ftpsd.jobs.moving import Attempt, below, matcher
+from ftpsd.jobs.moving import Attempt, below, ensure_directory, matcher
 from ftpsd.partners.contact import Fault, PartnerError
 from ftpsd.partners.pushing import Outgoing, Reader, push, stored_file
 from ftpsd.storage.base import Storage, StorageError
-from ftpsd.values.entry import Entry, EntryType
+from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 
 RENAMING: Final = "renaming"
 PUSHED: Final = "pushed"
 DONE: Final = "done"
-# Entries of one directory that are looked at.
-MOST_SEEN: Final = 200_000
 
 
 async def push_all(attempt: Attempt, partner: Partner) -> None:
     """Push all that is new. Raises: PartnerError, StorageError, StateTrouble."""
     moving, tree, progress = attempt.moving, attempt.tree, attempt.progress
-    directory = VirtualPath.parse(moving.source)
     known = await attempt.known()
-    entries = await tree.entries(directory, MOST_SEEN)
+    listing = await near_files(attempt)
     # In a worker: so many names would keep the reactor for a second.
-    new, paths = await tree.pool.run(_new, moving, directory, entries, known)
-    await attempt.forget([path for path in known if path not in paths])
-    attempt.forget_failures(paths)
+    new, paths = await tree.pool.run(_new, moving, listing.files, known)
+    await attempt.settle(listing.failed, known, paths)
     progress.of_file = 0
-    progress.files_left, progress.bytes_left = len(new), sum(entry.size for entry, _ in new)
-    if new:
-        await _ensure_directory(attempt)
-    for entry, record in new:
-        path = progress.now = str(directory / entry.name)
-        progress.failed.pop(path, None)
+    progress.files_left, progress.bytes_left = len(new), sum(entry.size for _, entry, _ in new)
+    for path, entry, record in new:
+        progress.now = str(path)
+        progress.failed.pop(progress.now, None)
         try:
-            if await _one(attempt, partner, directory / entry.name, entry, record):
+            if await _one(attempt, partner, path, entry, record):
                 progress.files += 1
         except (PartnerError, StorageError) as error:
-            attempt.failed(path, error)
+            attempt.failed(progress.now, error)
         progress.pass_file(entry.size)
     progress.now = ""
 
 
 def _new(
-    moving: Moving, directory: VirtualPath, entries: list[Entry], known: dict[str, KnownFile]
-) -> tuple[list[tuple[Entry, KnownFile | None]], set[str]]:
-    """Return what is to be pushed of *entries*, the oldest first, and the paths of all that the job takes."""
+    moving: Moving, files: list[tuple[VirtualPath, Entry]], known: dict[str, KnownFile]
+) -> tuple[list[tuple[VirtualPath, Entry, KnownFile | None]], set[str]]:
+    """Return what is to be pushed of *files*, the oldest first, and the paths of all that the job takes."""
     takes = matcher(moving.files)
-    found = [entry for entry in entries if entry.type is EntryType.FILE and takes(entry.name)]
+    found = [(path, entry) for path, entry in files if takes(entry.name)]
     new = []
-    for entry in sorted(found, key=lambda each: (each.modified_ns, each.name)):
-        record = known.get(str(directory / entry.name))
+    for path, entry in sorted(found, key=lambda each: (each[1].modified_ns, each[0].parts)):
+        record = known.get(str(path))
         if record is None or record.mark != _mark(entry) or record.step != DONE:
-            new.append((entry, record))
-    return new[: moving.most], {str(directory / entry.name) for entry in found}
-
-
-async def _ensure_directory(attempt: Attempt) -> None:
-    parts = VirtualPath.parse(attempt.moving.target).parts
-    for length in range(1, len(parts) + 1):
-        # Most servers say of what is there that they cannot make it, some that we may not.
-        try:
-            await attempt.session.make_directory("/" + "/".join(parts[:length]))
-        except PartnerError as error:
-            if error.fault is not Fault.REFUSED:
-                raise
+            new.append((path, entry, record))
+    return new[: moving.most], {str(path) for path, _ in found}
 
 
 async def _one(attempt: Attempt, partner: Partner, path: VirtualPath, entry: Entry, record: KnownFile | None) -> bool:
     """Push one file; return whether there was anything to do."""
     tree, moving = attempt.tree, attempt.moving
-    mark, target = _mark(entry), below(moving.target, entry.name)
+    inside = path.parts[len(VirtualPath.parse(moving.source).parts) :]
+    mark, target = _mark(entry), below(moving.target, "/".join(inside))
     same = record if record is not None and record.mark == mark else None
     if same is None or same.step != PUSHED:
         if same is None and record is not None and await _is_only_touched(tree, path, entry, record):
@@ -98,6 +83,7 @@ async def _one(attempt: Attempt, partner: Partner, path: VirtualPath, entry: Ent
         is_begun = same is not None and same.step == RENAMING
         if not moving.overwrite and not is_begun and await attempt.session.facts(target) is not None:
             raise PartnerError(Fault.REFUSED, f"there is a file {target} already, and overwrite is off")
+        await ensure_directory(attempt, target.rpartition("/")[0])
         hashed = _Hashed()
         outgoing = await stored_file(tree.pool, tree.storage, path)
         if f"{outgoing.size}:{outgoing.modified_ns}" != mark:
@@ -136,7 +122,8 @@ async def _afterwards(attempt: Attempt, path: VirtualPath, mark: str, sha256: st
         await attempt.forget([str(path)])
     elif moving.after == "archive":
         assert moving.archive is not None
-        folder = VirtualPath.parse(moving.archive)
+        inside = path.parent.parts[len(VirtualPath.parse(moving.source).parts) :]
+        folder = VirtualPath((*VirtualPath.parse(moving.archive).parts, *inside))
         await tree.make_directories(folder)
         place = folder / path.name
         if await tree.entry(place) is not None:

@@ -30,12 +30,14 @@ class Contact:
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """
-    A plain file of a server; *modified* as the server writes it (RFC 3659: YYYYMMDDHHMMSS[.sss], in UTC), "" unknown.
+    A plain file of a server, or a directory; *modified* as it writes that (RFC 3659: YYYYMMDDHHMMSS[.sss], UTC), ""
+    unknown.
     """
 
     name: str
     size: int
     modified: str
+    is_directory: bool = False
 
     @property
     def mark(self) -> str:

@@ -114,7 +114,7 @@ class FTPSClient:
             answer = self._control.ask(f"MLST {path}")
             if answer.code == 250:
                 found = (fact_line(line, name) for line in answer.lines[1:])
-                return next((each for each in found if each is not None), None)
+                return next((each for each in found if each is not None and not each.is_directory), None)
             if answer.code // 100 == 5 and answer.code not in (500, 502, 504):
                 return None
             if answer.code // 100 == 4:
@@ -126,8 +126,11 @@ class FTPSClient:
             return None
         return RemoteFile(name, size, modified_in(self._control.ask(f"MDTM {path}")))
 
-    def listing(self, directory: str) -> list[RemoteFile]:
-        """Return the plain files in *directory*, by MLSD or else by LIST."""
+    def listing(self, directory: str, *, with_directories: bool = False) -> list[RemoteFile]:
+        """Return the plain files in *directory*, and where asked for the directories, by MLSD or else by LIST."""
+        return [each for each in self._listed(directory) if with_directories or not each.is_directory]
+
+    def _listed(self, directory: str) -> list[RemoteFile]:
         if self._has_mlsd and "MLST" in self._features:
             try:
                 data = self._collect(f"MLSD {directory}")

@@ -88,14 +88,14 @@ class PartnerSession(ProcessProtocol):
         found = await self._order("facts", path=path)
         return None if found is None else RemoteFile(**found)
 
-    async def list(self, directory: str) -> list[RemoteFile]:
-        """Return the plain files in *directory*."""
+    async def list(self, directory: str, *, with_directories: bool = False) -> list[RemoteFile]:
+        """Return the plain files in *directory*, and the directories where these are asked for."""
         files: list[RemoteFile] = []
 
         async def take(data: bytes) -> None:
             files.extend(RemoteFile(**each) for each in json.loads(data))
 
-        await self._order("list", take=take, directory=directory)
+        await self._order("list", take=take, directory=directory, with_directories=with_directories)
         return files
 
     async def get(self, path: str, offset: int, size: int | None, take: Callable[[bytes], Awaitable[object]]) -> int:

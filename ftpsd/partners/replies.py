@@ -23,10 +23,10 @@ _SIZE: Final = re.compile(r"[0-9]{1,19}")
 _MODIFIED: Final = re.compile(r"\d{14}(?:\.\d{1,9})?")
 # -rw-r--r--   1 owner group  1234 Nov 30 12:01 name
 _UNIX: Final = re.compile(
-    r"-[-rwxsStTl]{9}[+.@]?\s+\d+\s+\S+\s+(?:\S+\s+)?(\d{1,19})\s+[A-Za-z]{3}\s+\d{1,2}\s+(?:\d{1,2}:\d\d|\d{4})\s(.+)"
+    r"([-d])[-rwxsStTl]{9}[+.@]?\s+\d+\s+\S+\s+(?:\S+\s+)?(\d{1,19})\s+[A-Za-z]{3}\s+\d{1,2}\s+(?:\d{1,2}:\d\d|\d{4})\s(.+)"
 )
 # 11-30-26  12:01PM  1234 name, of IIS.
-_WINDOWS: Final = re.compile(r"\d\d-\d\d-\d{2,4}\s+\d\d:\d\d(?:[AP]M)?\s+(\d{1,19})\s(.+)")
+_WINDOWS: Final = re.compile(r"\d\d-\d\d-\d{2,4}\s+\d\d:\d\d(?:[AP]M)?\s+(<DIR>|\d{1,19})\s+?(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,12 @@ def passive_port(answer: Answer) -> int:
     return port
 
 
+def passive_address(answer: Answer) -> str | None:
+    """Return the address in a 227, None where it has none: what the server believes, and no place to connect to."""
+    found = _PASV.search(" ".join(answer.lines)) if answer.code == 227 else None
+    return None if found is None or any(int(each) > 255 for each in found.groups()) else ".".join(found.groups()[:4])
+
+
 def features(answer: Answer) -> frozenset[str]:
     """Return the first words of the lines of FEAT."""
     if answer.code != 211:
@@ -71,7 +77,7 @@ def features(answer: Answer) -> frozenset[str]:
 
 
 def fact_line(line: str, name: str | None = None) -> RemoteFile | None:
-    """Return the file of a line of MLSD or MLST, under *name* where it is known; None for all else."""
+    """Return the file or directory of a line of MLSD or MLST, under *name* where it is known; None for all else."""
     head, separator, rest = line.strip("\r\n").lstrip(" ").partition(" ")
     if not separator or "=" not in head:
         return None
@@ -80,19 +86,28 @@ def fact_line(line: str, name: str | None = None) -> RemoteFile | None:
         key, _, value = each.partition("=")
         facts[key.lower()] = value
     size = facts.get("size", "")
-    if facts.get("type", "").lower() != "file" or not _SIZE.fullmatch(size):
+    kind = facts.get("type", "").lower()
+    if kind == "dir":
+        return _entry(name or rest, 0, "", is_directory=True)
+    if kind != "file" or not _SIZE.fullmatch(size):
         return None
     modified = facts.get("modify", "")
-    return _file(name or rest, int(size), modified if _MODIFIED.fullmatch(modified) else "")
+    return _entry(name or rest, int(size), modified if _MODIFIED.fullmatch(modified) else "")
 
 
 def list_line(line: str) -> RemoteFile | None:
-    """Return the file of a line of LIST, without its time: that is in another form when it is six months old."""
+    """Return what a line of LIST tells of, without its time: that is in another form when it is six months old."""
     line = line.rstrip("\r\n")
     if (found := _UNIX.fullmatch(line)) is not None:
-        return _file(found[2], int(found[1]), "")
+        return _entry(found[3], int(found[2]), "", is_directory=found[1] == "d")
     if (found := _WINDOWS.fullmatch(line)) is not None:
-        return _file(found[2], int(found[1]), "")
+        is_directory = found[1] == "<DIR>"
+        return _entry(
+            found[2].lstrip() if is_directory else found[2],
+            0 if is_directory else int(found[1]),
+            "",
+            is_directory=is_directory,
+        )
     return None
 
 
@@ -113,7 +128,7 @@ def lines_of(data: bytes) -> Iterator[str]:
     return (line.decode("utf-8", "surrogateescape") for line in data.replace(b"\r\n", b"\n").split(b"\n") if line)
 
 
-def _file(name: str, size: int, modified: str) -> RemoteFile | None:
+def _entry(name: str, size: int, modified: str, *, is_directory: bool = False) -> RemoteFile | None:
     if name in ("", ".", "..") or "/" in name or has_control(name) or len(name) > 255 or size >= 1 << 62:
         return None
-    return RemoteFile(name, size, modified)
+    return RemoteFile(name, 0 if is_directory else size, modified, is_directory)

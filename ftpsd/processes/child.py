@@ -62,6 +62,8 @@ class Child(ProcessProtocol):
         self.missed = 0
         self.families: Families = {}
         self.status: Mapping[str, object] = {}
+        self.ports: Mapping[str, int] = {}
+        """The passive ports of its busiest clients, by address."""
         self.orders = Orders({"ready": self._ready})
         self._began = began
         self._ended = ended
@@ -163,6 +165,7 @@ class Child(ProcessProtocol):
 
             def arrived(told: dict[str, Any]) -> None:
                 self.families, self.status = from_text(told["metrics"]), told["status"]
+                self.ports = told["ports"]
                 self.missed = 0
 
             def missed(failure: Failure) -> None:

@@ -5,7 +5,8 @@ The admin endpoint of several processes: all of them are asked before it answers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -15,6 +16,7 @@ from ftpsd.admin.endpoint import SCRAPE_SHARE, AdminResource, Exposition
 from ftpsd.admin.live_feed import LiveFeed
 from ftpsd.processes.child import Child
 from ftpsd.processes.sums import Sums
+from ftpsd.service.upkeep import BUSIEST
 
 ASKS_FIRST = (b"/", b"/metrics")
 # Seconds. A process that hangs makes a round long; the numbers of the others must not grow old meanwhile.
@@ -93,6 +95,14 @@ class Front(AdminResource):
         return NOT_DONE_YET
 
 
+def busiest_client(children: Iterable[Child]) -> int:
+    """Return the number of passive ports of the client that has the most of them, in all *children* together."""
+    held: Counter[str] = Counter()
+    for child in children:
+        held.update(child.ports)
+    return max(held.values(), default=0)
+
+
 def status_of(children: list[Child], own: Mapping[str, object], sessions: Callable[[int], int]) -> dict[str, object]:
     """Return the contents of the status page: *own*, the numbers of all *children* added up, and a line for each."""
     shown: dict[str, object] = {}
@@ -103,5 +113,7 @@ def status_of(children: list[Child], own: Mapping[str, object], sessions: Callab
                 shown[key] = known + value
             else:
                 shown.setdefault(key, value)
+    if BUSIEST in shown:
+        shown[BUSIEST] = busiest_client(children)
     lines = {child.name: f"pid {child.pid}, sessions: {sessions(child.index)}" for child in children}
     return {**shown, **own, "processes": lines}

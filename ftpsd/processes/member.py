@@ -34,7 +34,7 @@ from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon
 from ftpsd.service.listeners import ListenProblem
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.job_questions import answers_about_jobs
-from ftpsd.service.operating.own_process import busiest_of, kicked_of, progress_of, sessions_of
+from ftpsd.service.operating.own_process import busiest_of, kicked_of, progress_of, sessions_of, sightings_of
 from ftpsd.service.orders import OneConnection, Orders
 from ftpsd.service.outside import logs
 from ftpsd.service.share import Duty, Share
@@ -74,6 +74,7 @@ class Member:
         parts = self._daemon.parts
         about_sessions = {
             "sessions": partial(sessions_of, parts),
+            "preflight": partial(sightings_of, parts),
             "busiest": partial(busiest_of, parts),
             "progress": partial(progress_of, parts),
             "kick": partial(kicked_of, parts),
@@ -119,10 +120,11 @@ class Member:
     # --- answers to the supervisor
 
     def report(self) -> dict[str, object]:
-        """Return metrics and status."""
+        """Return metrics, status, and who has the most passive ports."""
         # The metrics are text inside the text: the supervisor reads them only when it adds up.
         metrics = to_text(taken(self._daemon.parts.registry))
-        return {"metrics": metrics, "status": dict(self._daemon.upkeep.status())}
+        ports = self._daemon.parts.ports.by_client()
+        return {"metrics": metrics, "status": dict(self._daemon.upkeep.status()), "ports": ports}
 
     def reload(self) -> Deferred[dict[str, object]]:
         """Take the configuration that lies ready; return the problem, "" for none, and its version."""

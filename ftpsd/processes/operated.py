@@ -53,6 +53,15 @@ class SeveralProcesses:
 
         return self._ask_all(question).addCallback(joined)
 
+    def preflight(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+
+        def joined(answers: _Answers) -> dict[str, Any]:
+            found = [each for _, told in answers.told for each in told["sightings"]]
+            return {"sightings": sorted(found, key=lambda each: each["began"]), "missing": answers.missing}
+
+        return self._ask_all("preflight").addCallback(joined)
+
     def status(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
         rounds = self._supervisor.rounds

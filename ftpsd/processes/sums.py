@@ -16,11 +16,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-# Metrics that are not the sum over the processes. A reload and the start are the supervisor's business.
+# Metrics that are not the sum over the processes. A reload and the start are the supervisor's business, and the passive
+# ports of a client are those that it has in any process.
 OF_THE_SUPERVISOR = frozenset(
     {
         "ftpsd_config_last_reload_successful",
         "ftpsd_config_last_reload_success_timestamp_seconds",
+        "ftpsd_passive_ports",
         "process_start_time_seconds",
     }
 )

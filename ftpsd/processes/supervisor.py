@@ -30,7 +30,7 @@ from ftpsd.auth.hashing.passwords import MOST_VERIFIED
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child, Deaths
-from ftpsd.processes.front import Front, Rounds, status_of
+from ftpsd.processes.front import Front, Rounds, busiest_client, status_of
 from ftpsd.processes.handing import Handing
 from ftpsd.processes.operated import SeveralProcesses, passed_on
 from ftpsd.processes.seat import process_count
@@ -107,6 +107,7 @@ class Supervisor:
         self.logs.subscribe(self.bus)
         self.penalties.publish = self.bus.publish
         self.metrics.watch_bans(self.penalties.count)
+        self.metrics.watch_passive_ports(self._passive_ports)
         self.sums = Sums(registry)
         self.rounds = Rounds(self.ready_children, self.sums)
         self._children: dict[int, Child] = {}
@@ -317,6 +318,10 @@ class Supervisor:
         self.workers.stop()
         self.logs.stop()
         self.reactor.stop()
+
+    def _passive_ports(self) -> dict[str, float]:
+        busiest = busiest_client(self.ready_children())
+        return {"reserved": busiest, "free": len(self.handing.loaded.config.passive.ports) - busiest}
 
     def status(self) -> dict[str, object]:
         """Return the contents of the status page, as of the last round of questions."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
 from ftpsd.config.accept.engines import EngineAddress
@@ -27,6 +28,7 @@ from ftpsd.scanning.judgements import judged, to_note
 from ftpsd.scanning.quarantine import Custodian, Full, Origin, Quarantine, Record, replaced_by
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace, OwnShareFull
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.source import READ_FILE
 from ftpsd.storage.disk.walk import Place
@@ -66,6 +68,7 @@ class GateParts:
 
     scanning: Scanning
     quarantine: Quarantine
+    hidden: HiddenPlace
     tell: Tell
     processes: int = 1
 
@@ -176,9 +179,19 @@ class AcceptGate:
         """See `Gate.before_retime`: clients set the time behind an upload, and reach the file that it is to replace."""
         if any(rule.accept == "hidden" for rule in self._holding(place.path, place.real)):
             try:
-                self._parts.quarantine.hidden.retime(self._origin.tree, str(place.real), before_ns, after_ns)
+                self._parts.hidden.retime(Path(self._origin.tree), str(place.real), before_ns, after_ns)
             except OSError as error:
                 raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
+
+    def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
+        """See `Gate.carry`: clients set time and mode behind an upload, which they were told is there."""
+        if not any(rule.accept == "hidden" for rule in self._holding(place.path, place.real)):
+            return False
+        origin = self._origin
+        try:
+            return self._parts.hidden.carry(origin.owner, Path(origin.tree), str(place.real), modified_ns, mode)
+        except OSError as error:
+            raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
 
     def _require_type(self, rule: AcceptRule, old: Place, new: Place) -> None:
         """Raises: Refusal for a file that would get an extension which is none for its content."""
@@ -287,7 +300,7 @@ class HiddenUpload:
         self._path = path
         self._real = real
 
-    def take(self, arrival: Arrival, place: Place, fd: int, /) -> None:
+    def take(self, arrival: Arrival, place: Place, fd: int, /) -> os.stat_result:
         """See `Hiding.take`."""
         origin, replaced = self._gate.origin, arrival.replaced
         record = Record(
@@ -308,7 +321,9 @@ class HiddenUpload:
             arrival.may_replace,
         )
         try:
-            self._gate.parts.quarantine.hidden.take(record, place, fd)
+            return self._gate.parts.hidden.take(record, place, fd)
+        except OwnShareFull:
+            raise StorageError(Kind.UNJUDGED, why="too many of this user's uploads wait for their verdicts") from None
         except Full:
             raise StorageError(Kind.UNJUDGED, why="too many uploads wait for their verdicts") from None
 

@@ -19,7 +19,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ Sizes = tuple[int, int]
 MOST_FILES = 10_000
 # Seconds. Whoever makes a record moves its file at once, or copies it.
 _LEFT_FOR = 86400.0
-_RECORD, _HELD = ".json", ".held"
+_RECORD, HELD = ".json", ".held"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -55,7 +55,8 @@ class Record:
     What is known of a refused file.
 
     *path* is what its user calls it and *inner* the path in its tree; *replaces* tells the file that it was to replace
-    from others, empty for none, and by several words where its time is being set. *time* is Unix time.
+    from others, empty for none, and by several words where its time is being set. *time* is Unix time. *modified_ns*
+    and *mode* its client has set for when it is published.
     """
 
     incident: str
@@ -73,6 +74,8 @@ class Record:
     found: str
     replaces: str = ""
     may_replace: bool = True
+    modified_ns: int | None = None
+    mode: int | None = None
 
 
 class Full(Exception):
@@ -82,58 +85,50 @@ class Full(Exception):
 class Quarantine:
     """The quarantine in *directory*, of at most *most* bytes."""
 
-    def __init__(self, directory: Path, most: int, outer: Path | None = None) -> None:
+    def __init__(self, directory: Path, most: int) -> None:
         self.directory = directory
         self.most = most
-        self._outer = outer
 
-    @property
-    def hidden(self) -> Quarantine:
-        """The files that wait for their verdict, in a directory of their own in this one, and with a bound like its."""
-        return Quarantine(self.directory / "hidden", self.most, self.directory)
+    def change(self, record: Record) -> bool:
+        """
+        Put *record* in the place of the one with its incident, in one rename; return whether that is there.
 
-    def change(self, record: Record) -> None:
-        """Put *record* in the place of the one with its incident, in one rename. Raises: OSError."""
+        Raises: OSError.
+        """
         with self._locked() as directory:
-            name, new = record.incident + _RECORD, record.incident + ".new"
-            with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=directory)
-            self._write(directory, record, new)
-            os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
-
-    def retime(self, tree: str, inner: str, before_ns: int, after_ns: int) -> None:
-        """
-        Have the records of files that are to replace the one at *inner* of *tree*, changed at *before_ns*, know that it
-        will say *after_ns*. Raises: OSError.
-        """
-        if not self.directory.is_dir():
-            return
-        for record in self.records():
-            if (record.tree, record.inner) == (tree, inner) and is_replaced(record, before_ns):
-                # Both: its time is set behind this, or not at all.
-                times = dict.fromkeys((replaced_by(before_ns), replaced_by(after_ns)))
-                self.change(replace(record, replaces=" ".join(times)))
+            if not _has(directory, record.incident + HELD):
+                return False
+            self._rewrite(directory, record)
+        return True
 
     @contextmanager
     def place_of(self, incident: str) -> Iterator[Place]:
         """Lend the place of the file of *incident*."""
         directory = os.open(self.directory, _DIRECTORY)
         try:
-            yield Place(directory, (incident + _HELD).encode(), VirtualPath(()))
+            yield Place(directory, (incident + HELD).encode(), VirtualPath(()))
         finally:
             os.close(directory)
 
-    def take(self, record: Record, place: Place, fd: int) -> None:
+    def take(self, record: Record, place: Place, fd: int) -> os.stat_result:
         """
-        Take the file at *place*, open as *fd*, out of its tree, with *record*. Raises: OSError, Full, and it is there.
+        Take the file at *place*, open as *fd*, out of its tree, with *record*; return its status here.
+
+        Raises: OSError, Full, and it is where it was.
         """
+        with suppress(FileExistsError):
+            os.mkdir(self.directory, 0o700)
         with self._locked() as directory:
             count, size = self._contents(directory)
             stored = os.fstat(fd).st_size
             if count >= MOST_FILES or size + stored > self.most:
                 raise Full
-            held = record.incident + _HELD
+            held = record.incident + HELD
+            if not _has(directory, held):
+                # A death in the middle of this, of which a hidden upload comes again with its number.
+                for left in (record.incident + _RECORD, held + ".new"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(left, dir_fd=directory)
             self._write(directory, record)
             try:
                 os.fchmod(fd, 0o600)
@@ -149,39 +144,75 @@ class Quarantine:
                 with suppress(OSError):
                     os.unlink(record.incident + _RECORD, dir_fd=directory)
                 raise
+            return os.stat(held, dir_fd=directory, follow_symlinks=False)
+
+    def incidents(self) -> set[str]:
+        """Return the incidents of all files that are there."""
+        try:
+            with os.scandir(self.directory) as entries:
+                return {each.name.removesuffix(HELD) for each in entries if each.name.endswith(HELD)}
+        except FileNotFoundError:
+            return set()
+
+    def statuses(self) -> Iterator[os.stat_result]:
+        """Yield the status of each file that is there. Raises: OSError."""
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(HELD):
+                    with suppress(FileNotFoundError):  # gone since
+                        yield entry.stat(follow_symlinks=False)
+
+    def orphans(self) -> list[str]:
+        """Return the incidents of files whose record is lost, or cannot be read."""
+        if not self.directory.is_dir():
+            return []
+        with self._locked() as directory:
+            held = [name for name in self.incidents() if INCIDENT.fullmatch(name)]
+            return [name for name in held if self._read(directory, name) is None]
+
+    def restore_record(self, record: Record) -> None:
+        """Give a file whose record is lost this one. Raises: OSError."""
+        with self._locked() as directory:
+            self._rewrite(directory, record)
 
     def records(self) -> list[Record]:
         """Return the records of all files that are there, the oldest first."""
+        if not self.directory.is_dir():
+            return []
         with self._locked() as directory:
             names = {entry.name for entry in os.scandir(directory)}
             found = [
                 record
                 for name in names
-                if name.endswith(_HELD) and (record := self._read(directory, name.removesuffix(_HELD))) is not None
+                if name.endswith(HELD) and (record := self._read(directory, name.removesuffix(HELD))) is not None
             ]
         return sorted(found, key=lambda record: (record.time, record.incident))
 
     def find(self, incident: str) -> Record | None:
         """Return the record of *incident*, None where no such file is there."""
-        if not INCIDENT.fullmatch(incident):
+        if not INCIDENT.fullmatch(incident) or not self.directory.is_dir():
             return None
         with self._locked() as directory:
-            try:
-                os.stat(incident + _HELD, dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
-            return self._read(directory, incident)
+            return self._read(directory, incident) if _has(directory, incident + HELD) else None
 
     def open(self, incident: str) -> int:
         """Return a descriptor of the file of *incident*, which is the caller's. Raises: OSError."""
         with self._locked() as directory:
-            return os.open(incident + _HELD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            return os.open(incident + HELD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
 
-    def remove(self, incident: str) -> bool:
-        """Remove the file of *incident* and its record; return whether it was there. Raises: OSError."""
+    def remove(self, incident: str, only: Record | None = None) -> bool:
+        """
+        Remove the file of *incident* and its record, *only* while that is this one; return whether it was there.
+
+        Raises: OSError.
+        """
+        if not self.directory.is_dir():
+            return False
         with self._locked() as directory:
+            if only is not None and self._read(directory, incident) != only:
+                return False
             try:
-                os.unlink(incident + _HELD, dir_fd=directory)
+                os.unlink(incident + HELD, dir_fd=directory)
             except FileNotFoundError:
                 return False
             with suppress(FileNotFoundError):
@@ -191,7 +222,7 @@ class Quarantine:
 
     def remove_record(self, incident: str) -> None:
         """Remove the record of *incident*, whose file has gone elsewhere. Raises: OSError."""
-        with self._locked() as directory, suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._locked() as directory:
             os.unlink(incident + _RECORD, dir_fd=directory)
 
     def sweep(self, keep: float, stays: Callable[[Record], bool] = lambda _: False) -> list[Record]:
@@ -208,8 +239,8 @@ class Quarantine:
         with self._locked() as directory:
             names = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(directory)}
             for name, changed in names.items():
-                is_left = name.endswith(".new") or name.removesuffix(_RECORD) + _HELD not in names
-                if is_left and not name.endswith(_HELD) and now - changed >= _LEFT_FOR:
+                is_left = name.endswith(".new") or name.removesuffix(_RECORD) + HELD not in names
+                if is_left and not name.endswith(HELD) and now - changed >= _LEFT_FOR:
                     with suppress(OSError):
                         os.unlink(name, dir_fd=directory)
         return gone
@@ -227,11 +258,7 @@ class Quarantine:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """Hold the directory, made where it is missing; its descriptor is the lock."""
-        for missing in (self._outer, self.directory):
-            if missing is not None:
-                with suppress(FileExistsError):
-                    os.mkdir(missing, 0o700)
+        """Hold the directory; its descriptor is the lock. Raises: FileNotFoundError where there is none yet."""
         directory = os.open(self.directory, _DIRECTORY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
@@ -243,9 +270,17 @@ class Quarantine:
     def _contents(directory: int) -> tuple[int, int]:
         with os.scandir(directory) as entries:
             sizes = [
-                entry.stat(follow_symlinks=False).st_size for entry in entries if entry.name.endswith((_HELD, ".new"))
+                entry.stat(follow_symlinks=False).st_size for entry in entries if entry.name.endswith((HELD, ".new"))
             ]
         return len(sizes), sum(sizes)
+
+    def _rewrite(self, directory: int, record: Record) -> None:
+        new = record.incident + ".new"
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=directory)
+        self._write(directory, record, new)
+        os.rename(new, record.incident + _RECORD, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
 
     @staticmethod
     def _write(directory: int, record: Record, name: str | None = None) -> None:
@@ -282,6 +317,15 @@ class Quarantine:
             raise
         finally:
             os.close(target)
+
+
+def _has(directory: int, name: str) -> bool:
+    """Return whether *name* is in the open *directory*."""
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_told(each: Field[Any], data: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from ftpsd.scanning.accept_gate import GateParts
 from ftpsd.scanning.gates import Gates
 from ftpsd.scanning.quarantine import Quarantine
 from ftpsd.scanning.verdict import Verdict
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.service.building.client_policies import client_policies
 from ftpsd.service.building.job_means import job_means
 from ftpsd.service.building.trees_of_users import TreesOfUsers
@@ -121,7 +122,8 @@ def gates_of(config: Config, parts: Parts) -> Gates:
     quarantine = Quarantine(config.quarantine.directory, config.quarantine.max_size)
     # Not more than these are `auto`.
     processes = (os.cpu_count() or 1) if config.processes == "auto" else config.processes
-    return Gates(config.accept, GateParts(config.scanning, quarantine, tell, processes))
+    hidden = HiddenPlace(config.quarantine.directory, config.quarantine.max_size)
+    return Gates(config.accept, GateParts(config.scanning, quarantine, hidden, tell, processes))
 
 
 def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, dict[str, Realm]]:
@@ -133,6 +135,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
     contents = Contents(make_vault(loaded.config, loaded.master_keys), parts.damaged)
 
     gates = gates_of(config, parts)
+    parts.accounts.elsewhere = HiddenPlace(config.quarantine.directory, config.quarantine.max_size).held_for
     parts_of = (parts.reactor, parts.lookup, parts.logins, parts.verified, parts.rehashing.of)
     sources = Assembly(config, loaded.source_files, *parts_of)
 

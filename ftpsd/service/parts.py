@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import resource
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from ftpsd.audit.bus import AuditBus, Sink
 from ftpsd.audit.events import DAEMON, Banned, Event
 from ftpsd.audit.metrics import Metrics
 from ftpsd.audit.topics.accept_events import QuarantinePurged, QuarantineReleased, Rescanned
+from ftpsd.audit.topics.automation.job_events import JobEvent
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.encryption_events import FileDamaged
-from ftpsd.audit.topics.job_events import JobEvent
-from ftpsd.audit.topics.ledger_events import EventGivenUp, EventsRemoved, SinkFailing, SinkRestored
 from ftpsd.audit.topics.retention_events import RetentionEvent
 from ftpsd.audit.topics.state_events import StateFailed, StateRestored
 from ftpsd.auth.certified.enrolment import NO_ENROLMENTS, Enrolments, StoredEnrolments
@@ -34,8 +33,10 @@ from ftpsd.control.gate.eviction import evict
 from ftpsd.control.gate.lasting_bans import LastingBans
 from ftpsd.control.gate.penalties import NOTED
 from ftpsd.control.pi import ServerPI
+from ftpsd.control.preflight.sightings import NOTED as NOTED_OF_CLIENTS
+from ftpsd.control.preflight.sightings import Sightings
 from ftpsd.control.state.hosts import account_of
-from ftpsd.control.state.presence import tls_of
+from ftpsd.control.state.presence import counted
 from ftpsd.control.state.runtime import Shared
 from ftpsd.data.ports import PassivePorts
 from ftpsd.durable.store import LOST
@@ -155,8 +156,20 @@ class Parts:
         self.passive_listeners.accept = self.ports.take
         self.tickets = TicketContexts(reactor, config.tls.ticket_lifetime)
         live = LiveSessions(reactor)
+        self.sightings = Sightings(self.bus.publish)
+        self.bus.subscribe(self.sightings.note, *NOTED_OF_CLIENTS)
+        penalties = share.penalties
         self.shared = Shared(
-            reactor, self.bus, self.metrics, self.files, self.counts, share.rates, live, self.factors, share.penalties
+            reactor,
+            self.bus,
+            self.metrics,
+            self.files,
+            self.counts,
+            share.rates,
+            live,
+            self.factors,
+            penalties,
+            self.sightings,
         )
         self._watch()
 
@@ -227,14 +240,15 @@ class Parts:
     def _watch(self) -> None:
         """Give the metrics their gauges, which are read and not counted."""
 
-        def sessions() -> dict[str, float]:
-            transferring = sum(1 for pi in self.sessions if pi.session.transfer is not None)
+        def sessions() -> tuple[dict[str, float], ...]:
+            transferring, by_tls, by_host = counted(self.sessions)
             logged_in = self.counts.logged_in
-            return {
+            by_state: dict[str, float] = {
                 "login": len(self.sessions) - logged_in,
                 "idle": logged_in - transferring,
                 "transfer": transferring,
             }
+            return by_state, by_tls, by_host
 
         def ports() -> dict[str, float]:
             # A port is lent once to each client address, so the number of free ones is of use only to the busiest
@@ -245,13 +259,7 @@ class Parts:
         if Duty.TELL in self.duties:
             self.metrics.watch_bans(self.penalties.count)
 
-        def by_tls() -> dict[str, float]:
-            return dict(Counter(tls_of(pi.session) or "none" for pi in self.sessions))
-
         self.metrics.watch_sessions(sessions)
-        self.metrics.watch_kinds_of_sessions(
-            by_tls, lambda: dict(Counter(pi.session.host.name or "default" for pi in self.sessions))
-        )
         self.metrics.watch_passive_ports(ports)
         self.metrics.watch_worker_queues(
             lambda: (

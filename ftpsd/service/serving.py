@@ -8,6 +8,7 @@ from __future__ import annotations
 from ftpsd.commands import TABLE
 from ftpsd.config.model import Listener
 from ftpsd.control.factory import ControlFactory
+from ftpsd.control.gate.eviction import reconsider
 from ftpsd.control.state.hosts import account_of
 from ftpsd.control.state.runtime import Runtime
 from ftpsd.service.build import build_runtime
@@ -33,8 +34,7 @@ class Serving:
         self.loaded = loaded
         self._forget_disabled()
         logs.use_level(loaded.config.log.level)
-        for pi in list(self.parts.sessions):
-            pi.reconsider()
+        reconsider(self.parts.sessions)
         self.refresh_addresses()
 
     def _forget_disabled(self) -> None:

@@ -6,7 +6,6 @@ counts the homes with a quota.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
-from ftpsd.audit.events import DAEMON
-from ftpsd.audit.topics.accept_events import QuarantinePurged
-from ftpsd.control.gate.eviction import LOOK, evict
+from ftpsd.control.gate.eviction import LOOK, evict, keep_time
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.events.receipts.receipt_giving import age_all
-from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
@@ -32,6 +28,7 @@ from ftpsd.service.hiding.hidden_uploads import LOOK as HIDDEN_INTERVAL
 from ftpsd.service.hiding.hidden_uploads import HiddenUploads
 from ftpsd.service.hiding.quarantine_room import LOOK as ROOM_INTERVAL
 from ftpsd.service.hiding.quarantine_room import QuarantineRoom
+from ftpsd.service.hiding.quarantine_sweep import sweep_quarantine
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
 from ftpsd.service.outside.home_room import free_bytes, limits_of
@@ -55,6 +52,8 @@ KEYS_INTERVAL = 600.0
 HOMES_INTERVAL = 300.0
 # A state file that breaks is told within so many seconds, also when nobody logs in.
 STATE_INTERVAL = 10.0
+# A line of the status; of several processes the supervisor knows it.
+BUSIEST = "passive ports of the busiest client"
 
 log = Logger()
 
@@ -116,9 +115,11 @@ class Upkeep:
             parts.metrics.watch_data_keys(lambda: self._data_keys)
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
-            every(SWEEP_INTERVAL, self._sweep_quarantine)
+            every(SWEEP_INTERVAL, lambda: sweep_quarantine(self._serving))
             every(SWEEP_INTERVAL, self._sweep_receipts)
-            every(HIDDEN_INTERVAL, HiddenUploads(self._serving).look)
+            hidden = HiddenUploads(self._serving)
+            every(HIDDEN_INTERVAL, hidden.bring_together)
+            every(HIDDEN_INTERVAL, hidden.look)
             every(ROOM_INTERVAL, self._room.look)
             self._room.watch()
         watchdog = systemd.watchdog_interval()
@@ -165,7 +166,7 @@ class Upkeep:
             **events,
             **(self._keeping() if Duty.SWEEP in parts.duties else {}),
             "passive ports reserved": parts.ports.claimed,
-            "passive ports of the busiest client": parts.ports.busiest,
+            BUSIEST: parts.ports.busiest,
             **self._encryption(),
             **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
@@ -230,8 +231,7 @@ class Upkeep:
 
     def _keep_time(self) -> None:
         """End the sessions of users whose hours are over, or who have expired."""
-        for pi in list(self._serving.parts.sessions):
-            pi.keep_time()
+        keep_time(self._serving.parts.sessions)
 
     def _count(self) -> Deferred[None]:
         """Count the homes with a quota, and from time to time again, for changes by other programs."""
@@ -319,35 +319,6 @@ class Upkeep:
             lambda count: log.info("removed {count} old receipts", count=count) if count else None,
             lambda failure: log.failure("the sweep of receipts failed", failure),
         )
-
-    def _sweep_quarantine(self) -> Deferred[None]:
-        """Remove refused files that have been kept for `quarantine.keep`."""
-        runtime, parts = self._serving.runtime, self._serving.parts
-        section = runtime.config.quarantine
-
-        def tell(gone: list[Record]) -> None:
-            for record in gone:
-                parts.bus.publish(purged(record, ""))
-
-        quarantine = Quarantine(section.directory, section.max_size)
-
-        def stays(record: Record) -> bool:
-            return parts.holdings.on_refused(record) is not None
-
-        return parts.upkeep.run(_sweep_held, quarantine, section.keep, stays).addCallbacks(
-            tell, lambda failure: log.failure("the sweep of the quarantine failed", failure)
-        )
-
-
-def purged(record: Record, account: str) -> QuarantinePurged:
-    """Return the event of a refused file that *account* has removed, or "" for its age."""
-    return QuarantinePurged(DAEMON, record.incident, record.owner, record.path, record.sha256, account)
-
-
-def _sweep_held(quarantine: Quarantine, keep: float, stays: Callable[[Record], bool]) -> list[Record]:
-    """Remove what is older than *keep* seconds; of hidden uploads, which wait for their verdict, leftovers alone."""
-    quarantine.hidden.sweep(math.inf)
-    return quarantine.sweep(keep, stays)
 
 
 def _tend(files: KeyFiles) -> tuple[list[str], int, int]:

@@ -1,5 +1,5 @@
 """
-Storage as the rest of the server sees it: the interface, its one exception, and the errno map.
+Storage as the rest of the server sees it: the interface, and its one exception.
 
 Every call may block and is made in a worker, all but `traits`, `read_cached` and `close`. A storage raises only
 `StorageError` for faults of the file system and of the caller's request; a reply may be made of the kind alone, the
@@ -10,10 +10,11 @@ one worker at a time.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
@@ -113,49 +114,6 @@ _ERRNOS = {
     Kind.OTHER_TREE: "EXDEV",
 }
 
-# An errno that is not named here is IO: also ESTALE, which must not read "No such file", or a mirroring client would
-# delete its own copy because our file server restarted.
-_KINDS = {
-    errno.ENOENT: Kind.NOT_FOUND,
-    errno.EEXIST: Kind.EXISTS,
-    errno.EACCES: Kind.DENIED,
-    errno.EPERM: Kind.DENIED,
-    errno.ENOTDIR: Kind.NOT_A_DIRECTORY,
-    errno.EISDIR: Kind.IS_A_DIRECTORY,
-    errno.ENOTEMPTY: Kind.NOT_EMPTY,
-    errno.ENOSPC: Kind.NO_SPACE,
-    errno.EDQUOT: Kind.QUOTA,
-    errno.EFBIG: Kind.QUOTA,  # RLIMIT_FSIZE or the file system's largest file: space is left, but not for this file
-    errno.ENAMETOOLONG: Kind.BAD_NAME,
-    errno.EILSEQ: Kind.BAD_NAME,
-    errno.EINVAL: Kind.BAD_NAME,  # vfat's forbidden characters, a directory renamed into itself
-    errno.ENXIO: Kind.NOT_REGULAR,  # a socket, or a FIFO without a reader
-    errno.ENODEV: Kind.NOT_REGULAR,
-    errno.ESPIPE: Kind.NOT_REGULAR,
-    errno.EROFS: Kind.READ_ONLY,
-    errno.EBUSY: Kind.BUSY,
-    errno.ETXTBSY: Kind.BUSY,
-    errno.EAGAIN: Kind.BUSY,
-    errno.EDEADLK: Kind.BUSY,
-    errno.ENOLCK: Kind.BUSY,
-    errno.EMFILE: Kind.BUSY,
-    errno.ENFILE: Kind.BUSY,
-    errno.ENOMEM: Kind.BUSY,
-    errno.ENOBUFS: Kind.BUSY,
-    errno.ELOOP: Kind.TOO_MANY_LINKS,
-    errno.EMLINK: Kind.TOO_MANY_LINKS,
-    errno.EXDEV: Kind.OTHER_TREE,
-    errno.ENOSYS: Kind.UNSUPPORTED,
-    errno.EOPNOTSUPP: Kind.UNSUPPORTED,
-    errno.ENOTSUP: Kind.UNSUPPORTED,
-    errno.ENOTTY: Kind.UNSUPPORTED,
-}
-
-
-def from_oserror(error: OSError, path: VirtualPath | None = None) -> StorageError:
-    """Return the StorageError that stands for *error*."""
-    return StorageError(_KINDS.get(error.errno or 0, Kind.IO), path, error)
-
 
 class Source(Protocol):
     """One open file to send."""
@@ -210,41 +168,6 @@ class Terms:
     def under_new_name(self) -> Terms:
         """Return the terms of a *unique* upload once its name has been chosen."""
         return replace(self, offset=0, append=False, unique=False, may_replace=False)
-
-
-@dataclass(slots=True)
-class CachedFile:
-    """A whole small file in memory, as a `Source`."""
-
-    path: VirtualPath
-    content: bytes
-    size: int
-    sha256: str | None
-    _offset: int = field(default=0, init=False)
-
-    @property
-    def offset(self) -> int:
-        """The offset of the next read."""
-        return self._offset
-
-    @property
-    def digests(self) -> bool:
-        """Whether the digest is known."""
-        return self.sha256 is not None
-
-    def read_into(self, buffer: memoryview) -> int:
-        """See `Source.read_into`."""
-        piece = self.content[self._offset : self._offset + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._offset += len(piece)
-        return len(piece)
-
-    def fileno(self) -> int | None:
-        """None: there is nothing open."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import ROOT, PathError, VirtualPath
 from ftpsd.values.quota import Standing

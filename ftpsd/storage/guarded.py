@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.storage.disk.entries import PARTIAL_PERM
 from ftpsd.storage.rules import Rules
 from ftpsd.values.entry import Entry, EntryType

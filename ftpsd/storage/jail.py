@@ -28,15 +28,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, StorageError, Terms, Traits, from_oserror
+from ftpsd.storage.base import Kind, Listing, Sink, Source, StorageError, Terms, Traits
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.storage.disk.cached import read_cached
 from ftpsd.storage.disk.content import PLAIN, Content, ContentListing, shown
 from ftpsd.storage.disk.entries import PARTIAL_PERM, ROOT_PERM, DirectoryListing, entry_of
 from ftpsd.storage.disk.names import encode_name, is_reserved, unique_name
 from ftpsd.storage.disk.openat2 import is_near
-from ftpsd.storage.disk.source import READ_FILE, FileSource, require_regular, require_writable, set_time_of_file
+from ftpsd.storage.disk.source import FileSource, require_writable, set_time_of_file
 from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
+from ftpsd.storage.errnos import from_oserror
+from ftpsd.storage.modes import change_mode, give_mode
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.atomic import open_atomic
@@ -44,7 +47,6 @@ from ftpsd.storage.uploads.direct import open_direct
 from ftpsd.storage.uploads.gating import OPEN
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.storage.uploads.sweep import OWNER_OF_DIRECTORY
 from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, Unfinished, find_partial, owner_prefix, partial_name
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
@@ -169,7 +171,7 @@ class LocalJail:
                 made = place.lstat()
                 change.came(made)
             with self._or_not_at_all(place, made):
-                self._give_mode(place, made)
+                give_mode(place, made, self._uploads.directory_mode)
                 if self._uploads.durable:
                     sync_name(place)
 
@@ -276,8 +278,10 @@ class LocalJail:
                 return target.trace(place.lstat(), former=place)
 
     def set_modified(self, path: VirtualPath, modified_ns: int) -> int:
-        """Set the modification time of the file that *path* leads to; return the one that is kept."""
+        """Set the modification time of the file that *path* leads to, or will; return the one that is kept."""
         with self._find(path, follow=True) as place:
+            if self._uploads.gate.carry(place, modified_ns=modified_ns):
+                return modified_ns
             status = place.lstat()
             if stat.S_ISREG(status.st_mode):
                 self._uploads.gate.before_retime(place, status.st_mtime_ns, modified_ns)
@@ -288,14 +292,16 @@ class LocalJail:
 
     def set_mode(self, path: VirtualPath, mode: int) -> int:
         """
-        Set the permission bits of the file that *path* leads to; directories keep all of their owner's.
+        Set the permission bits of the file that *path* leads to, or will; directories keep all of their owner's.
 
         Raises: DENIED for set-user-id and its like.
         """
         if mode & ~0o777:
             raise StorageError(Kind.DENIED, path, why="special mode bits are not set")
         with self._find(path, follow=True) as place:
-            self._chmod(place, mode)
+            if self._uploads.gate.carry(place, mode=mode):
+                return mode
+            change_mode(place, mode)
             return stat.S_IMODE(place.lstat().st_mode)
 
     def free_bytes(self, path: VirtualPath) -> int:
@@ -371,37 +377,6 @@ class LocalJail:
                     (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(place.name, dir_fd=place.fd)
                     change.went(made)
             raise
-
-    def _give_mode(self, place: Place, made: os.stat_result) -> None:
-        """Give a new directory the bits that a umask took from it; one with special bits has its mode already."""
-        mode = self._uploads.directory_mode
-        if made.st_mode & 0o777 != mode and not made.st_mode & 0o7000:
-            with suppress(PermissionError):  # vfat has no modes
-                self._chmod(place, mode)
-
-    def _chmod(self, place: Place, mode: int) -> None:
-        """Set the permission bits of the file or directory at *place*, which need not be readable."""
-        status = place.lstat()
-        if stat.S_ISDIR(status.st_mode):
-            # Set-group-id is how a shared directory hands down its group.
-            mode |= OWNER_OF_DIRECTORY | status.st_mode & 0o7000
-        else:
-            require_regular(status)
-        try:
-            fd = os.open(place.name, READ_FILE, dir_fd=place.fd)
-        except PermissionError:
-            # A file that we own and may not read is reached with O_PATH. fchmod refuses that; this name means the
-            # descriptor, no path.
-            fd = os.open(place.name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
-            try:
-                os.chmod(f"/proc/self/fd/{fd}", mode)
-            finally:
-                os.close(fd)
-        else:
-            try:
-                os.fchmod(fd, mode)
-            finally:
-                os.close(fd)
 
     def _unfinished(self, place: Place) -> Unfinished | None:
         """Describe the owner's unfinished upload to *place*, where nothing is."""

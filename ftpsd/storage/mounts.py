@@ -18,7 +18,8 @@ from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
-from ftpsd.storage.base import CachedFile, Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.base import Kind, Listing, Sink, Source, Storage, StorageError, Terms, Traits
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.forwarding import ForwardingStorage
 from ftpsd.values.entry import Entry, EntryType

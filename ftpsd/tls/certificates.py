@@ -87,7 +87,7 @@ class CertificatePair:
             chain=chain,
             key=key,
             not_after=chain[0].not_valid_after_utc,
-            names=_names(chain[0]),
+            names=names_of(chain[0]),
             fingerprint="sha256:" + chain[0].fingerprint(SHA256()).hex(),
             _loaded=loaded,
         )
@@ -268,7 +268,7 @@ def _check_dates(first: x509.Certificate, path: Path, now: datetime) -> None:
         raise CertificateError(f"{path}: the certificate is not valid before {begin:%Y-%m-%d %H:%M} UTC.")
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the DNS names and addresses a client checks (RFC 6125)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

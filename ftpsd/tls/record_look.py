@@ -9,6 +9,7 @@ import socket
 
 from OpenSSL import SSL
 
+from ftpsd.tls.resumption import has_asked
 from ftpsd.wire.clienthello import HEADER, MOST_RECORDS
 
 # One record at most, so nothing is left inside OpenSSL that epoll does not know of (RFC 8446, 5.1).
@@ -17,18 +18,20 @@ RECORD = 16 * 1024
 SEALED = HEADER + RECORD + 2048
 # The first byte of a record, change_cipher_spec to application_data; the first of a command is a letter.
 RECORD_TYPES = range(20, 24)
-
-
 # Bytes of a handshake that are looked at ahead: those of MOST_RECORDS that are as small as any client's.
 LOOKED_AHEAD = 4096
+# The type of a record with data, or of any encrypted one of TLS 1.3 (RFC 8446, 5.1).
+APPLICATION_DATA = 23
 
 
-def refuse_crumbs(sock: socket.socket) -> None:
+def refuse_crumbs(sock: socket.socket, tls: SSL.Connection) -> None:
     """
-    Look at the records of a handshake that have come on *sock*, before OpenSSL reads them; does not block.
+    Look at the records of the handshake of *tls* that have come on *sock*, before OpenSSL reads them; does not block.
 
     The second hello of TLS 1.3 and a client's certificate may have 131 kB; cut into records of one byte, one call would
-    read them for 0.1 s.
+    read them for 0.1 s. An encrypted record may as well be data behind the end of the handshake, of which a client may
+    send as many as it likes: such are counted only of one that was asked for a certificate. OpenSSL ends the handshake
+    at a certificate that it has not asked for, and all else there has a few dozen bytes.
 
     Raises:
         SSL.Error: there are more records than any client makes of a handshake, in the shape of OpenSSL's own errors.
@@ -38,7 +41,8 @@ def refuse_crumbs(sock: socket.socket) -> None:
     except OSError:
         return
     at = count = 0
-    while at + HEADER <= len(data):
+    is_asked = has_asked(tls)
+    while at + HEADER <= len(data) and (is_asked or data[at] != APPLICATION_DATA):
         at += HEADER + (data[at + 3] << 8 | data[at + 4])
         count += 1
     if count > MOST_RECORDS:

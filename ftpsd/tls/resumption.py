@@ -136,6 +136,11 @@ def new_evidence() -> Evidence:
     return AskedEvidence() if native.CAN_TELL_REUSE else StateEvidence()
 
 
+def has_asked(connection: SSL.Connection) -> bool:
+    """Return whether the client of *connection* is asked for its certificate if it does not resume a session."""
+    return isinstance(connection, ServerConnection) and connection.has_asked
+
+
 def is_resumed(connection: SSL.Connection) -> bool:
     """Return whether the handshake of *connection* is complete and resumed a session of its context."""
     return (

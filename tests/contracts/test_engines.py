@@ -18,6 +18,7 @@ from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.gates import Gates, View
 from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.verdict import Verdict, Word
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.gating import Refusal
@@ -107,9 +108,9 @@ def tree(
     address = EngineAddress("clamd", str(folder / "nobody")) if engine is None else engine.address
     rule = AcceptRule(paths=("/**",), scan=(address,), when_unavailable=unavailable)
     seen: list[Verdict] = []
-    parts = GateParts(
-        Scanning(timeout=0.2, limit=limit), Quarantine(folder / "q", 1 << 30), lambda verdict, _: seen.append(verdict)
-    )
+    held = folder / "q"
+    scanning, quarantine, hidden = Scanning(timeout=0.2, limit=limit), Quarantine(held, 1 << 30), HiddenPlace(held, 0)
+    parts = GateParts(scanning, quarantine, hidden, lambda verdict, _: seen.append(verdict))
     gate = Gates([rule], parts).of(Origin("alice", "", str(root)), View(root, ROOT, "utf-8"), ())
     try:
         yield LocalJail.open(root, uploads=UploadPolicy(durable=False, gate=gate), owner="alice"), seen

@@ -12,14 +12,15 @@ from typing import Literal
 import pytest
 
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
-from ftpsd.scanning.accept_gate import GateParts
+from ftpsd.scanning.accept_gate import AcceptGate, GateParts
 from ftpsd.scanning.engines.engine_probe import verdict_on_nothing
 from ftpsd.scanning.gates import Gates, View
 from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.rescanning import EngineDown, GuardedTree, Rescan
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.storage.disk.content import PLAIN
 from ftpsd.storage.jail import LocalJail
-from ftpsd.storage.quota.ledger import NO_LEDGER
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.note import ATTRIBUTE
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import ROOT
@@ -44,12 +45,21 @@ class Site:
         self.engine = ClamdLike(self.folder, self._serve)
         rules = [AcceptRule(paths=("/in/**",), scan=(self.engine.address,), accept=self.accept)]
         self.quarantine = Quarantine(self.folder / "held", self.room)
-        parts = GateParts(Scanning(timeout=5), self.quarantine, lambda *_: None)
-        view = View(self.root, ROOT, "utf-8")
-        self.gate = Gates(rules, parts).of(Origin("alice", "", str(self.root)), view, ())
-        policy = UploadPolicy(durable=False, gate=self.gate)
-        self.storage = LocalJail.open(self.root, uploads=policy, owner="alice")
+        self.hidden = HiddenPlace(self.quarantine.directory, self.room)
+        parts = GateParts(Scanning(timeout=5), self.quarantine, self.hidden, lambda *_: None)
+        self._gates = Gates(rules, parts)
+        self.gate = self.gate_of("alice")
+        self.storage = self.of("alice")
         (self.root / "in").mkdir()
+
+    def gate_of(self, owner: str) -> AcceptGate:
+        """Return the gate in front of *owner*."""
+        return self._gates.of(Origin(owner, "", str(self.root)), View(self.root, ROOT, "utf-8"), ())
+
+    def of(self, owner: str, ledger: Ledger = NO_LEDGER) -> LocalJail:
+        """Return the tree as *owner* has it."""
+        policy = UploadPolicy(durable=False, gate=self.gate_of(owner))
+        return LocalJail.open(self.root, uploads=policy, owner=owner, ledger=ledger)
 
     def _serve(self, connection: socket.socket) -> None:
         whole = take(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +11,18 @@ import pytest
 from ftpsd.scanning.judgements import Judgement
 from ftpsd.scanning.quarantine import Quarantine, Record
 from ftpsd.scanning.release import Noting, publish_held
-from ftpsd.scanning.settling import Fate, Settled, Settling
-from ftpsd.scanning.settling import Site as Place
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
+from ftpsd.scanning.waiting.settling import Fate, Settled, Settling
+from ftpsd.scanning.waiting.settling import Site as Place
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms
-from ftpsd.storage.disk.content import PLAIN
+from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.jail import LocalJail
+from ftpsd.storage.quota.change import QuotaLedger
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.quota.register import QuotaAccounts
+from ftpsd.storage.sealing.damage import DamagedError, Reason
 from ftpsd.storage.uploads.policy import UploadPolicy
+from ftpsd.values.quota import ENDLESS, Quota
 from tests.contracts.storages import at, get
 from tests.contracts.test_rescans import Site
 
@@ -30,9 +37,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.engine.close()
 
 
-def upload(site: Site, path: str, data: bytes, terms: Terms = HIDING) -> None:
-    """Store a file as a client does."""
-    sink = site.storage.open_sink(at(path), terms)
+def upload(site: Site, path: str, data: bytes, terms: Terms = HIDING, tree: Storage | None = None) -> None:
+    """Store a file as a client does, of alice unless *tree* is another's."""
+    sink = (tree or site.storage).open_sink(at(path), terms)
     try:
         sink.write(memoryview(data))
         sink.commit()
@@ -40,20 +47,30 @@ def upload(site: Site, path: str, data: bytes, terms: Terms = HIDING) -> None:
         sink.abort()
 
 
-def opened(site: Site, judgements: Sequence[Judgement] = ()) -> Storage:
+def opened(site: Site, judgements: Sequence[Judgement] = (), ledger: Ledger = NO_LEDGER) -> Storage:
     """Return the tree, for publishing."""
-    return LocalJail.open(site.root, uploads=UploadPolicy(durable=False, gate=Noting(judgements)), owner="\nsettling")
+    policy = UploadPolicy(durable=False, gate=Noting(judgements))
+    return LocalJail.open(site.root, uploads=policy, owner="\nsettling", ledger=ledger)
 
 
 def hidden(site: Site) -> list[Record]:
     """Return what waits."""
-    return site.quarantine.hidden.records()
+    return site.hidden.records()
 
 
-def settle(site: Site, *, longest: float = 100.0, has_rules: bool = True, number: int = 0) -> Settled:
+def settle(
+    site: Site,
+    *,
+    longest: float = 100.0,
+    has_rules: bool = True,
+    number: int = 0,
+    content: Content = PLAIN,
+    ledger: Ledger = NO_LEDGER,
+) -> Settled:
     """Settle one of those that wait, the oldest unless told otherwise."""
-    place = Place(site.gate if has_rules else None, PLAIN, lambda judgements: opened(site, judgements))
-    settling = Settling(hidden(site)[number], place, site.quarantine.hidden, site.quarantine, longest)
+    gate = site.gate if has_rules else None
+    place = Place(gate, content, lambda judgements: opened(site, judgements, ledger), ledger)
+    settling = Settling(hidden(site)[number], place, site.hidden, site.quarantine, longest)
     for _ in settling.run():
         pass
     assert settling.settled is not None
@@ -123,7 +140,7 @@ def test_a_find(site: Site) -> None:
     site.words = {b"bad": b"Bad FOUND"}
     upload(site, "/in/a", b"bad")
     full = Quarantine(site.quarantine.directory, 0)
-    settling = Settling(hidden(site)[0], Place(site.gate, PLAIN, lambda _: opened(site)), full.hidden, full, 0.0)
+    settling = Settling(hidden(site)[0], Place(site.gate, PLAIN, lambda _: opened(site)), site.hidden, full, 0.0)
     for _ in settling.run():
         pass
     assert settling.settled is not None
@@ -138,20 +155,130 @@ def test_a_crash_behind_its_publication(site: Site) -> None:
     upload(site, "/in/a", b"first")
     upload(site, "/in/a", b"second")
     record = hidden(site)[0]
-    with open(site.quarantine.hidden.open(record.incident), "rb") as file:
+    with open(site.hidden.leaf_of(record.incident).open(record.incident), "rb") as file:
         publish_held(record, file.fileno(), opened(site))
     assert [settle(site).fate for _ in range(2)] == [Fate.PUBLISHED] * 2
     assert (get(site.storage, "/in/a"), verdicts(site)) == (b"second", [])
 
 
 def test_a_bound(tmp_path: Path) -> None:
-    """What does not fit is 451, and can be resumed."""
-    site = Site(tmp_path, room=10, accept="hidden")
+    """What does not fit is 451, and can be resumed; one user has a quarter of the room, whatever waits in it."""
+    site = Site(tmp_path, room=40, accept="hidden")
     try:
         upload(site, "/in/a", b"data")
-        with pytest.raises(StorageError) as error:
+        with pytest.raises(StorageError, match="this user's") as error:
             upload(site, "/in/b", b"too much")
         assert error.value.kind is Kind.UNJUDGED
         assert len(hidden(site)) == 1
+        for name in ("bob", "carol", "dave"):
+            upload(site, f"/in/{name}", b"ten bytes!", tree=site.of(name))
+        with pytest.raises(StorageError, match="too many uploads wait"):
+            upload(site, "/in/b", b"data567", tree=site.of("erin"))
+        assert settle(site).fate is Fate.PUBLISHED
+        upload(site, "/in/b", b"ten bytes!")
+        assert site.hidden.size() == (4, 40)
     finally:
         site.engine.close()
+
+
+def test_it_counts_for_the_quota(site: Site) -> None:
+    """At once, also in a count of the tree, and once behind its publication; refused, it does not."""
+    accounts = QuotaAccounts()
+    accounts.elsewhere = site.hidden.held_for
+    account = accounts.of(site.root)
+    for is_counted_before in (True, False):
+        ledger = QuotaLedger(account, Quota(bytes=20, files=2))
+        accounts.count(account)
+        upload(site, "/in/a", b"0123456789", tree=site.of("alice", ledger))
+        if not is_counted_before:
+            accounts.count(account)
+        assert (account.used.bytes, account.used.files) == (10, 1)
+        with pytest.raises(StorageError) as error:
+            upload(site, "/in/b", b"0123456789!", tree=site.of("alice", ledger))
+        assert error.value.kind is Kind.QUOTA
+        assert settle(site, ledger=QuotaLedger(account, ENDLESS)).fate is Fate.PUBLISHED
+        assert (account.used.bytes, account.used.files) == (10, 1)
+        (site.root / "in" / "a").unlink()
+    site.words = {b"bad": b"Bad FOUND"}
+    accounts.count(account)
+    upload(site, "/in/a", b"bad", tree=site.of("alice", ledger))
+    assert account.used.bytes == 3
+    assert settle(site, ledger=QuotaLedger(account, ENDLESS)).fate is Fate.QUARANTINED
+    assert (account.used.bytes, account.used.files) == (0, 0)
+
+
+def test_time_and_mode_go_with_it(site: Site) -> None:
+    """Those that its client sets behind the upload; another user's are about the file that all see."""
+    upload(site, "/in/a", b"first")
+    assert settle(site).fate is Fate.PUBLISHED
+    published = (site.root / "in" / "a").stat()
+    upload(site, "/in/a", b"second")
+    upload(site, "/in/new", b"new")
+    assert site.storage.set_modified(at("/in/a"), 5 * 10**9) == 5 * 10**9
+    assert site.storage.set_mode(at("/in/new"), 0o600) == 0o600
+    assert (site.root / "in" / "a").stat().st_mtime_ns == published.st_mtime_ns
+    assert site.of("bob").set_modified(at("/in/a"), 7 * 10**9) == 7 * 10**9
+    with pytest.raises(StorageError) as error:
+        site.of("bob").set_mode(at("/in/new"), 0o600)
+    assert error.value.kind is Kind.NOT_FOUND
+    upload(site, "/in/a", b"third")
+    assert [settle(site).fate for _ in range(2)] == [Fate.PUBLISHED] * 2
+    assert (site.root / "in" / "a").stat().st_mtime_ns == 5 * 10**9
+    assert (site.root / "in" / "new").stat().st_mode & 0o777 == 0o600
+    assert settle(site).fate is Fate.PUBLISHED
+    assert (get(site.storage, "/in/a"), verdicts(site)) == (b"third", [])
+
+
+class Destroyed(type(PLAIN)):  # type: ignore[misc]
+    """Content whose key was destroyed, or is missing."""
+
+    reason = Reason.DESTROYED_KEY
+
+    def length(self, stored: int) -> int:
+        """Raise."""
+        raise DamagedError(self.reason)
+
+
+def test_one_that_nobody_can_read(site: Site) -> None:
+    """It does not wait for ever: the key was destroyed. One whose key is missing does: it may come back."""
+    upload(site, "/in/a", b"data")
+    content = Destroyed()
+    content.reason = Reason.MISSING_KEY
+    assert settle(site, content=content).fate is Fate.WAITS
+    content.reason = Reason.DESTROYED_KEY
+    assert settle(site, content=content).fate is Fate.QUARANTINED
+    assert [(record.verdict, record.found) for record in site.quarantine.records()] == [("unreadable", "destroyed-key")]
+
+
+def test_a_backlog_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait, each record is read so and so many times: not once for each other one."""
+    for number in range(30):
+        upload(site, f"/in/{number}", b"data")
+    reads = []
+    real = json.loads
+
+    def counted(text: str) -> object:
+        reads.append(text)
+        return real(text)
+
+    monkeypatch.setattr("ftpsd.scanning.quarantine.json.loads", counted)
+    for _ in range(30):
+        assert settle(site).fate is Fate.PUBLISHED
+    assert len(reads) <= 8 * 30
+
+
+def test_another_place(site: Site, tmp_path: Path) -> None:
+    """What waits in one that was moved from is brought to the new one, as far as there is room."""
+    upload(site, "/in/a", b"data")
+    upload(site, "/in/b", b"much data", tree=site.of("bob"))
+    new = HiddenPlace(tmp_path / "new", 4 * 8)
+    for file in site.hidden.directory.glob("*/*"):  # as it was before there were directories of users
+        file.rename(site.hidden.directory / file.name)
+    assert new.adopt(site.hidden) == ({str(site.root)}, 1)
+    assert ([record.path for record in new.records()], site.hidden.size()) == (["/in/a"], (1, 9))
+    bigger = HiddenPlace(tmp_path / "new", 1 << 20)
+    assert bigger.adopt(site.hidden) == ({str(site.root)}, 0)
+    assert (bigger.size(), site.hidden.size()) == ((2, 13), (0, 0))
+    site.hidden = bigger
+    assert [settle(site).fate for _ in range(2)] == [Fate.PUBLISHED] * 2
+    assert get(site.storage, "/in/b") == b"much data"

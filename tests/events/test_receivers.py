@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred
 
 from ftpsd.config.automation.event_sinks import EventSink
 from ftpsd.config.automation.sink_files import SinkFiles
-from ftpsd.events.delivery import NotTaken
-from ftpsd.events.json_lines import JSONLines
-from ftpsd.events.program_sink import Program
 from ftpsd.events.record_tables import Record
-from ftpsd.events.webhook import Webhook, signature
+from ftpsd.events.sinks.json_lines import JSONLines
+from ftpsd.events.sinks.program_sink import Program
+from ftpsd.events.sinks.receiver import NotTaken
+from ftpsd.events.sinks.webhook import Webhook, signature
 from tests.e2e.polling import eventually
 from tests.events.receiver import Hooks, take
 from tests.sources.turning import failure_of, lookups, outcome, reactor

@@ -56,9 +56,7 @@ class MortalDaemon(Daemon):
         self._use_plan({})
 
     def _use_plan(self, plan: Mapping[str, Any]) -> None:
-        new = self.folder / "faults.new"
-        new.write_text(json.dumps(plan))
-        new.rename(self.folder / PLAN)
+        written_plan(self.folder, plan)
 
     @property
     def faults(self) -> list[str]:
@@ -78,6 +76,13 @@ class MortalDaemon(Daemon):
     def wait_until_dead(self) -> None:
         """Wait until a fault has killed it."""
         eventually(lambda: self.exit_code is not None, "the daemon has died")
+
+
+def written_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Have the faults in *folder* follow *plan* from now on."""
+    new = folder / "faults.new"
+    new.write_text(json.dumps(plan))
+    new.rename(folder / PLAN)
 
 
 def leftovers(home: Path, *expected: str) -> list[str]:

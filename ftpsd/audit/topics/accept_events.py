@@ -108,3 +108,15 @@ class QuarantinePurged(Event):
     path: str
     sha256: str | None
     account: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFileFound(Event):
+    """
+    A file of *bytes* in the quarantine, or hidden until its verdict, had lost its record; as *incident* it is in the
+    quarantine now, with the verdict `no-record`.
+    """
+
+    event = "held-file-found"
+    incident: str
+    bytes: int

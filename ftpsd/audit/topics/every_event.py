@@ -18,7 +18,7 @@ NOT: Final = "-"
 @cache
 def logged_events() -> frozenset[str]:
     """Return the names of all events that are logged."""
-    for module in pkgutil.iter_modules(topics.__path__, f"{topics.__name__}."):
+    for module in pkgutil.walk_packages(topics.__path__, f"{topics.__name__}."):
         importlib.import_module(module.name)
     return frozenset(kind.event for kind in _kinds(Event) if kind.logged and kind.event)
 

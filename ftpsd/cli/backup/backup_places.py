@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 from ftpsd.cli.terminal import complain
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from ftpsd.backups.repository import Repository
     from ftpsd.config.automation.job_sections import BackupJob, Job
+    from ftpsd.config.model import Config
     from ftpsd.service.load import Loaded
 
 
@@ -59,11 +63,34 @@ def repository_of(loaded: Loaded, backup: BackupJob, *, makes: bool) -> Iterator
     try:
         assert backup.target is not None
         repository = PartnerRepository(client, backup.target)
-        if makes:
-            repository.make()
-        yield repository
+        if not makes:
+            yield repository
+            return
+        repository.make()
+        with repository.alone():
+            yield repository
     finally:
         client.close()
+
+
+def place_of(backup: BackupJob) -> str:
+    """Return where *backup* goes, as the state file and the audit log have it."""
+    if backup.directory is not None:
+        return os.path.realpath(backup.directory)
+    return f"{backup.partner}:{backup.target}"
+
+
+def signing_key_of(config: Config) -> tuple[Ed25519PrivateKey | None, bool]:
+    """Return the key that signs backups, and whether it was made now; None where there is no place for one."""
+    from ftpsd.backups.list_signatures import KeyTrouble, signing_key
+
+    file = config.key_of_backups
+    if file is None:
+        return None, False
+    try:
+        return signing_key(file)
+    except KeyTrouble as trouble:
+        fail(f"{trouble}; it signs what is backed up; run this as the daemon's user, or as root")
 
 
 def fail(sentence: str) -> NoReturn:

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ftpsd.cli.backup.backup_places import fail, job_called, repository_in, repository_of
+from ftpsd.cli.backup.backup_places import fail, job_called, place_of, repository_in, repository_of
+from ftpsd.cli.backup.trusting import show_later_one, trusted_signers, warn_of_unsigned
 from ftpsd.cli.encrypting.encrypted import Records, account
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
 from ftpsd.values.text import moment
@@ -34,6 +35,10 @@ MOST_NAMED: Final = 1000
 @click.option("--dry-run", is_flag=True, help="Verify all, say what would change, and change nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="This part alone; all of them where left out.")
+@click.option(
+    "--signer", "signers", metavar="KEY", multiple=True, help="Trust lists signed by it: ed25519:..., or a PEM file."
+)
+@click.option("--unsigned", is_flag=True, help="Believe the list of the backup, whoever has written it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
 @with_config
 def restore(
@@ -44,6 +49,8 @@ def restore(
     dry_run: bool,
     overwrite: bool,
     only: tuple[str, ...],
+    signers: tuple[str, ...],
+    unsigned: bool,
     as_json: bool,
     config: Path,
 ) -> None:
@@ -52,27 +59,33 @@ def restore(
 
     Every file of it is verified first: a damaged or unfinished backup changes nothing. What is there and differs is
     replaced with --overwrite alone; without it nothing at all is changed then. Files that are not in the backup stay.
+    The list of the backup has to be signed by this server's key of backups, or by one that --signer names.
     Stop the server first. Ends with 1 where something differs or could not be done, and where there is no good backup.
     """
     from ftpsd.backups.manifest import Damaged
-    from ftpsd.backups.restoring import Restore
+    from ftpsd.backups.restoring import Restore, Untrusted
     from ftpsd.partners.contact import PartnerError
 
     is_changing = False
     try:
-        with _repository(directory, job, config) as repository:
+        with _repository(directory, job, config) as (repository, place):
             names = repository.names()
+            trusted = trusted_signers(config, signers)
+            show_later_one(config, place, names)
             if lists:
-                _list(repository, names, as_json)
+                _list(repository, names, trusted, as_json)
                 return
             if not names:
                 fail("there is no whole backup")
-            work = Restore(repository, name or names[-1], frozenset(only or PARTS))
+            parts = frozenset(only or PARTS)
+            work = Restore(repository, name or names[-1], parts, None if unsigned else trusted)
             work.verify()
             plan = work.plan()
             held = _leave_held(config, plan)
             is_barred = bool(plan.replaced) and not overwrite
             _tell(plan, as_json, dry_run or is_barred)
+            if plan.signer not in trusted:
+                warn_of_unsigned(plan.signer)
             if dry_run:
                 sys.exit(EXIT_PROBLEM if is_barred or held else EXIT_FINE)
             if is_barred:
@@ -81,6 +94,9 @@ def restore(
             is_changing = True
             troubles = work.apply(plan)
             _record(config, plan, len(troubles))
+    except Untrusted as problem:
+        how = "name the key that you have kept with --signer, or see --unsigned: its writer may be anybody"
+        fail(f"nothing was changed: {problem}; {how}")
     except (Damaged, PartnerError) as problem:
         done = "it is half done; run it again with --overwrite" if is_changing else "nothing was changed"
         fail(f"{done}: {problem}")
@@ -92,12 +108,13 @@ def restore(
 
 
 @contextmanager
-def _repository(directory: Path | None, job: str | None, config: Path) -> Iterator[Repository]:
+def _repository(directory: Path | None, job: str | None, config: Path) -> Iterator[tuple[Repository, str]]:
+    """Open the backups that the options name, and tell their place."""
     if (directory is None) == (job is None) and directory is not None:
         raise click.UsageError("Say --job or --from, one of the two.")
     if directory is not None:
         with repository_in(directory.absolute(), makes=False) as found:
-            yield found
+            yield found, os.path.realpath(directory)
         return
     from ftpsd.service.load import load
 
@@ -105,7 +122,7 @@ def _repository(directory: Path | None, job: str | None, config: Path) -> Iterat
     backup = job_called(loaded, job).backup
     assert backup is not None
     with repository_of(loaded, backup, makes=False) as found:
-        yield found
+        yield found, place_of(backup)
 
 
 def _leave_held(config: Path, plan: Plan) -> int:
@@ -138,7 +155,7 @@ def _leave_held(config: Path, plan: Plan) -> int:
 def _record(config: Path, plan: Plan, troubles: int) -> None:
     """Write the line of the audit log, of the configuration as it is now."""
     from ftpsd.audit.events import DAEMON
-    from ftpsd.audit.topics.backup_events import BackupRestored
+    from ftpsd.audit.topics.automation.backup_events import BackupRestored
     from ftpsd.config.parsing.document import ConfigErrors
     from ftpsd.service.load import load
 
@@ -151,26 +168,40 @@ def _record(config: Path, plan: Plan, troubles: int) -> None:
     records.add(BackupRestored(DAEMON, plan.header.name, *made))
 
 
-def _list(repository: Repository, names: list[str], as_json: bool) -> None:
-    from ftpsd.backups.backing_up import items_of
+def _list(repository: Repository, names: list[str], trusted: frozenset[str], as_json: bool) -> None:
     from ftpsd.backups.manifest import Damaged
+    from ftpsd.backups.stored_backups import manifest_of
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         try:
-            header, items = items_of(repository, name)
+            manifest = manifest_of(repository, name)
         except Damaged as damage:
             rows.append({"backup": name, "damage": str(damage)})
         else:
-            files = [item for item in items if item.kind == "file"]
-            size = sum(item.size for item in files)
-            rows.append({"backup": name, "moment": header.moment, "files": len(files), "bytes": size})  # type: ignore[dict-item]
+            header, files = manifest.header, [item for item in manifest.items if item.kind == "file"]
+            rows.append(
+                {
+                    "backup": name,
+                    "moment": header.moment,
+                    "sequence": header.sequence,
+                    "host": header.host,
+                    "signer": manifest.signer,
+                    "trusted": manifest.signer in trusted,
+                    "files": len(files),
+                    "bytes": sum(item.size for item in files),
+                }
+            )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        told = row.get("damage") or f"{row['files']} files, {row['bytes']} bytes"
-        click.echo(f"{row['backup']}: {shown(str(told))}")
+        if "damage" in row:
+            told = str(row["damage"])
+        else:
+            by = "signed" if row["trusted"] else "NOT SIGNED" if row["signer"] is None else f"signed by {row['signer']}"
+            told = f"number {row['sequence']} of {row['host']}, {row['files']} files, {row['bytes']} bytes, {by}"
+        click.echo(f"{row['backup']}: {shown(told)}")
     if not rows:
         click.echo("no backups", err=True)
 
@@ -180,10 +211,13 @@ def _tell(plan: Plan, as_json: bool, names_all: bool) -> None:
         told = {
             "backup": plan.header.name,
             "moment": plan.header.moment,
+            "sequence": plan.header.sequence,
+            "signer": plan.signer,
             "new": [item.path for item in plan.new],
             "replaced": [item.path for item in plan.replaced],
             "same": plan.same,
             "bytes": plan.bytes,
+            "unknown": plan.unknown,
         }
         click.echo(json.dumps(told, indent=2))
         return
@@ -192,7 +226,11 @@ def _tell(plan: Plan, as_json: bool, names_all: bool) -> None:
             for item in items[:MOST_NAMED]:
                 click.echo(f"{word}  {shown(item.path)}")
     counts = f"{len(plan.new)} new, {len(plan.replaced)} to replace, {plan.same} as they are, {plan.bytes} bytes"
-    click.echo(f"backup {plan.header.name} of {moment(plan.header.moment)} UTC, all of it verified: {counts}")
+    for text in plan.unknown:
+        click.echo(shown(text), err=True)
+    header = plan.header
+    made = f"number {header.sequence} of {shown(header.host)}, made {moment(header.moment)} UTC"
+    click.echo(f"backup {header.name}, {made}, all of it verified: {counts}")
 
 
 def _refuse_while_it_runs(config: Path, plan: Plan) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KEYS: Final = (
     "home", "group", "role", "networks", "hours", "sessions", "quota", "download_rate", "upload_rate", "expires",
     "enabled", "authentication", "encoding", "stored_encoding", "encryption", "data_session_reuse", "upload_end",
-    "receipts",
+    "preflight", "receipts",
 )  # fmt: skip
 
 

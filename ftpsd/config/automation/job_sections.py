@@ -76,6 +76,7 @@ NamePatterns = Annotated[
     NotEmpty,
 ]
 JobName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
+Depth = Annotated[StrictInt, Field(ge=1, le=64)]
 MostFiles = Annotated[StrictInt, Field(ge=1, le=100_000)]
 DAY: Final = 86400.0
 
@@ -89,7 +90,11 @@ class JobEvent(Section):
 
 
 class Moving(Section):
-    """The files that a job moves, between a directory of a partner and one of a user."""
+    """
+    The files that a job moves, between a directory of a partner and one of a user.
+
+    With *recursive* also those of the directories below, so many of them in one another as *depth* says.
+    """
 
     partner: PartnerName
     user: NonEmptyText
@@ -97,6 +102,8 @@ class Moving(Section):
     source: Place
     target: Place
     files: NamePatterns = ("*",)
+    recursive: Switch = False
+    depth: Depth = 16
     after: Literal["leave", "delete", "archive"] = "leave"
     archive: Place | None = None
     overwrite: Switch = True

@@ -1,5 +1,5 @@
 """
-The files that `audit.chain` and `audit.ship` name, read and checked. Blocks.
+The files that `audit.chain`, `audit.ship` and `backup_key` name, read and checked. Blocks.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def evidence_secrets(config: Config) -> list[tuple[Key, Path]]:
     for number, target in enumerate(config.audit.ship):
         if target.private_key is not None:
             found.append((("audit", "ship", number, "private_key"), target.private_key))
+    if config.backup_key is not None:
+        found.append((("backup_key",), config.backup_key))
     return found
 
 
@@ -60,6 +62,7 @@ def read_evidence_files(config: Config) -> tuple[EvidenceFiles, list[ConfigError
 
     chain = config.audit.chain
     chain_key = read(("audit", "chain", "private_key"), None if chain is None else chain.private_key, _read_key)
+    read(("backup_key",), config.backup_key, _read_key)
     ship = []
     for number, target in enumerate(config.audit.ship):
         place: Key = ("audit", "ship", number)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ftpsd.config.parsing.complaints import nearest
 from ftpsd.config.parsing.document import ConfigError, Document, Key, shown_name
 from ftpsd.config.people.layers import MAX_LIKE, PLACEHOLDER, as_written, chain, fault_in_name, layers, nearest_with
+from ftpsd.config.people.preflight_accounts import about_preflights
 from ftpsd.config.people.user_entries import OF_SOURCE, check_name
 from ftpsd.config.units import describe
 
@@ -44,6 +45,7 @@ def cross_complaints(document: Document, data: Any) -> Iterator[ConfigError]:
             yield from _about_name(document, ("users", name), user, "group", groups)
             yield from _about_mounts(document, ("users", name, "mounts"), user.get("mounts"), roles)
             yield from _about_home(document, name, user, groups, roles)
+    yield from about_preflights(document, users, groups, roles)
 
 
 def _section(data: Entries, name: str) -> Entries:

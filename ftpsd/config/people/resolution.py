@@ -11,7 +11,16 @@ from typing import Any, Final
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.people.keys_name import NONE
 from ftpsd.config.people.layers import PLACEHOLDER, Layer, as_checked, chain, layers, nearest_with
-from ftpsd.config.people.user_entries import Given, GroupEntry, MountEntry, RoleEntry, RuleEntry, UserEntry, UsersFile
+from ftpsd.config.people.user_entries import (
+    Given,
+    GroupEntry,
+    MountEntry,
+    QuotaEntry,
+    RoleEntry,
+    RuleEntry,
+    UserEntry,
+    UsersFile,
+)
 from ftpsd.config.people.user_records import Mount, ReceiptTerms, UserRecord
 from ftpsd.config.receipts.receipt_sections import ReceiptsEntry
 from ftpsd.values.login.login_method import CertificateMatch
@@ -20,6 +29,8 @@ from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
 
+# What an account for trying may store where its entry does not say.
+OF_PREFLIGHT: Final = Quota(bytes=100 << 20, files=1000)
 # What a home without rules allows, written down as one.
 ALL_ALLOWED: Final = (Rule("/**", frozenset(Permission)),)
 
@@ -109,11 +120,13 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         sessions=given("sessions"),
         download_rate=given("download_rate"),
         upload_rate=given("upload_rate"),
-        data_session_reuse=entry.data_session_reuse,
-        upload_end=entry.upload_end,
+        # In an account for trying, what a client does not do is seen and told; there is nothing to be protected in it.
+        data_session_reuse="offered" if entry.preflight else entry.data_session_reuse,
+        upload_end="fin" if entry.preflight else entry.upload_end,
+        preflight=entry.preflight,
         role=role,
         mounts=() if mounts is None else tuple(_mount(mounts, each, name, roles) for each in mounts[1].mounts or ()),
-        quota=None if quota is None or (quota.bytes, quota.files) == (None, None) else Quota(quota.bytes, quota.files),
+        quota=_quota(entry, quota),
         encoding=entry.encoding,
         stored_encoding=entry.stored_encoding,
         authentication=given("authentication"),
@@ -127,6 +140,13 @@ def _record(name: str, entry: UserEntry, entries: UsersFile, roles: Roles) -> Us
         hours=tuple(span.hours() for span in given("hours") or ()),
         receipts=receipts,
     )
+
+
+def _quota(entry: UserEntry, quota: QuotaEntry | None) -> Quota | None:
+    """Return the quota; that of an account for trying is `OF_PREFLIGHT` where nothing else is said."""
+    if quota is None or (quota.bytes, quota.files) == (None, None):
+        return OF_PREFLIGHT if entry.preflight else None
+    return Quota(quota.bytes, quota.files)
 
 
 def receipts_of(entry: ReceiptsEntry | None) -> ReceiptTerms | None:

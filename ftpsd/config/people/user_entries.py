@@ -159,6 +159,7 @@ class UserEntry(Given):
     stored_encoding: Encoding = "utf-8"
     data_session_reuse: Literal["offered"] | None = None
     upload_end: Literal["close-notify", "fin"] = "close-notify"
+    preflight: Switch = False
     enabled: Switch = True
 
 

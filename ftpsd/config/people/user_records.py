@@ -66,7 +66,8 @@ class UserRecord:
     *authentication* None means "as the host says", and *certificates* are those of the user. *second_factor* None
     means that the user needs none. *accounts* is where the user was found (`auth/accounts.py`): a place in a chain, and
     in a chain within; empty for accounts that stand alone. *entry* is a remote source's own name for the user.
-    *receipts* None means that the user gets none; *rules* have theirs in front.
+    *preflight* marks an account in which clients are tried: its data connections and uploads need no proof, and what is
+    seen of them is told. *receipts* None means that the user gets none; *rules* have theirs in front.
     *accept* are the rules about the content of uploads of all roles that the user has, by paths as the user sees them.
     """
 
@@ -95,5 +96,6 @@ class UserRecord:
     encryption: str | None = None
     accept: tuple[AcceptRule, ...] = ()
     receipts: ReceiptTerms | None = None
+    preflight: bool = False
     accounts: tuple[int, ...] = field(default=(), compare=False)
     entry: str = field(default="", compare=False, repr=False)

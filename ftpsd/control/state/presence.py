@@ -99,6 +99,24 @@ def tls_of(session: Session) -> str | None:
     return None if facts is None else facts.version
 
 
+def counted(registry: Iterable[ServerPI]) -> tuple[int, dict[str, float], dict[str, float]]:
+    """
+    Return how many of *registry* have a transfer, how many there are by version of TLS, and how many by virtual host.
+
+    In one pass: with 10,000 sessions a pass takes milliseconds in which the reactor does nothing else.
+    """
+    transferring = 0
+    by_tls: dict[str, float] = {}
+    by_host: dict[str, float] = {}
+    for pi in registry:
+        session = pi.session
+        transferring += session.transfer is not None
+        version, host = tls_of(session) or "none", session.host.name or "default"
+        by_tls[version] = by_tls.get(version, 0) + 1
+        by_host[host] = by_host.get(host, 0) + 1
+    return transferring, by_tls, by_host
+
+
 def _seen(pi: ServerPI) -> Presence:
     session, transfer, at_work = pi.session, pi.session.transfer, pi.at_work
     now = session.clock.seconds()

@@ -1,21 +1,26 @@
 """
-Room on the control connection, for replies that are sent in parts.
+Room on the control connection: whether its client takes the replies. A client that does not read them is given no more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from zope.interface import implementer
 
 from ftpsd.data.trouble import Cause, Lost
 
 
+@implementer(IPushProducer)
 class Room:
-    """The room on the control connection, as its server-PI reports it."""
+    """The room on the control connection, as its transport reports it; *go_on* is called when there is some again."""
 
     def __init__(self, clock: IReactorTime) -> None:
+        self.is_there = True
+        self.go_on: Callable[[], None] = _nothing
         self._clock = clock
-        self._is_there = True
         self._wanted: Deferred[None] | None = None
 
     async def wait(self, patience: float) -> None:
@@ -26,7 +31,7 @@ class Room:
             CancelledError: the session has ended meanwhile.
             Lost: the client took nothing for *patience* seconds.
         """
-        if self._is_there:
+        if self.is_there:
             return
         self._wanted = Deferred()
         stall = self._clock.callLater(patience, self._wanted.errback, Lost(Cause.REPLY_NOT_TAKEN))
@@ -37,13 +42,25 @@ class Room:
             if stall.active():
                 stall.cancel()
 
-    def changed(self, is_there: bool) -> None:
-        """Let `wait` wait, or return: the control connection takes nothing more for now, or does again."""
-        self._is_there = is_there
-        if is_there and self._wanted is not None:
+    def pauseProducing(self) -> None:
+        """Let `wait` wait: the client does not read its replies (IPushProducer)."""
+        self.is_there = False
+
+    def resumeProducing(self) -> None:
+        """Go on (IPushProducer)."""
+        self.is_there = True
+        if self._wanted is not None:
             self._wanted.callback(None)
+        self.go_on()
+
+    def stopProducing(self) -> None:
+        """Nothing to stop; `connectionLost` follows (IPushProducer)."""
 
     def end(self) -> None:
         """Wait no longer: the session has ended."""
         if self._wanted is not None:
             self._wanted.cancel()
+
+
+def _nothing() -> None:
+    """Nothing waits yet."""

@@ -18,6 +18,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.factors import SecondFactors
 from ftpsd.config.model import Config
 from ftpsd.control.gate.penalties import NO_PENALTIES, Penalties
+from ftpsd.control.preflight.sightings import Sightings
 from ftpsd.control.state.hosts import Hosts
 from ftpsd.control.state.limits import Counts, Rates
 from ftpsd.data.dtp import DataSettings
@@ -40,6 +41,7 @@ class Shared:
     live: LiveSessions
     factors: SecondFactors
     penalties: Penalties = NO_PENALTIES
+    sightings: Sightings = field(default_factory=Sightings)
     remote: Workers | None = None  # for trees that are remote; None while there are none
 
     def pool(self, *, is_remote: bool) -> Workers:

@@ -12,7 +12,7 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from ftpsd.data.trouble import Cause, Truncated
-from ftpsd.storage.base import from_oserror
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.tls.native import MOST_WITHOUT_DATA, reader
 
 BLOCKED = 0
@@ -116,6 +116,7 @@ class SecureChannel:
 
     def __init__(self, tls: SSL.Connection, sock: socket.socket, *, ends_by_fin: bool = False) -> None:
         self.blocked_on = Outcome.WRITABLE
+        self.ended_by_fin = False
         self._tls = tls
         self._socket = sock
         self._ends_by_fin = ends_by_fin
@@ -154,6 +155,7 @@ class SecureChannel:
             except SSL.Error as error:
                 cut = truncated(error)
                 if self._ends_by_fin and cut.cause is Cause.NO_CLOSE_NOTIFY:
+                    self.ended_by_fin = True
                     return ENDED
                 raise cut from None
             else:

@@ -26,6 +26,9 @@ from ftpsd.tls.native import MOST_WITHOUT_DATA, reader, unread
 RECEIVED = 128 * 1024
 # The most that one bio_read returns; our flights are far smaller.
 FLIGHT = 64 * 1024
+# Bytes of a handshake that are read in one turn, in as small records as the client likes: the time of 200 at most. The
+# file may begin right behind it, so records are not counted here.
+BITE = 4096
 
 # Apart from the one of `Receiving`, which is being filled meanwhile.
 _received = ThreadBuffer(RECEIVED)
@@ -41,6 +44,7 @@ class Uplink:
     def __init__(self, sock: socket.socket, tls: SSL.Connection, *, ends_by_fin: bool = False) -> None:
         self.tls = tls
         self.blocked_on = Outcome.READABLE
+        self.ended_by_fin = False
         self._socket = sock
         self._read = reader(tls)
         self._without_data = 0
@@ -56,6 +60,7 @@ class Uplink:
             SSL.WantReadError, SSL.WantWriteError: call again when the socket is ready.
             SSL.Error: it failed.
         """
+        has_received = False
         while True:
             self._flush()
             try:
@@ -63,8 +68,11 @@ class Uplink:
             except SSL.WantReadError:
                 self._collect()
                 self._flush()
-                if not self._receive():
+                if has_received:
+                    raise
+                if not self._receive(BITE):
                     raise SSL.SysCallError(-1, "Unexpected EOF") from None
+                has_received = True
             except SSL.Error:
                 # The alert names the reason to the client.
                 self._collect()
@@ -112,6 +120,7 @@ class Uplink:
         except SSL.SysCallError as error:
             raise truncated(error) from None
         if self._records is not None and self._records.is_between:
+            self.ended_by_fin = True
             return ENDED
         raise Truncated(Cause.NO_CLOSE_NOTIFY)
 
@@ -137,11 +146,11 @@ class Uplink:
             self._collect()
         self._flush()
 
-    def _receive(self) -> int:
+    def _receive(self, most: int = RECEIVED) -> int:
         """Feed TLS from the socket; return how many bytes came, 0 at the end. Raises WantReadError for none yet."""
         buffer = _received.view
         try:
-            count = self._socket.recv_into(buffer)
+            count = self._socket.recv_into(buffer, most)
         except BlockingIOError:
             raise SSL.WantReadError from None
         except OSError as error:

@@ -9,6 +9,7 @@ from ftpsd.config.model import Config
 from ftpsd.config.users import UserRecord
 from ftpsd.doctor.finding import Finding, ok, problem, warning
 from ftpsd.scanning.quarantine import MOST_FILES, Quarantine
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 
 # Of a hundred: beyond it somebody should look.
 MUCH: Final = 80
@@ -22,9 +23,9 @@ def look_at_quarantine(config: Config, known: Sequence[UserRecord]) -> Iterator[
         return
     section = config.quarantine
     quarantine = Quarantine(section.directory, section.max_size)
-    places = {"the quarantine": quarantine}
+    places: dict[str, Quarantine | HiddenPlace] = {"the quarantine": quarantine}
     if any(rule.accept == "hidden" for rule in rules):
-        places["the place of hidden uploads"] = quarantine.hidden
+        places["the place of hidden uploads"] = HiddenPlace(section.directory, section.max_size)
     for name, place in places.items():
         try:
             files, size = place.size()

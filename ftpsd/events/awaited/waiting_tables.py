@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ftpsd.audit.events import Who
 from ftpsd.audit.jsonline import encode_event
-from ftpsd.audit.topics.expectation_events import OUTCOMES, ExpectationEvent
+from ftpsd.audit.topics.automation.expectation_events import OUTCOMES, ExpectationEvent
 from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.expectation_sections import Expectation, digest_of, due_days
 from ftpsd.durable import facts

@@ -20,10 +20,10 @@ from twisted.logger import Logger
 from ftpsd.auth.credentials import LoginDenied
 from ftpsd.config.people.user_records import UserRecord
 from ftpsd.config.receipts.receipt_files import SigningFiles
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.receipts import receipt_shelf
 from ftpsd.events.receipts.signed_receipt import TRANSFERS, Signer, content_of, name_of
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.storage.base import Storage, StorageError
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.workers import PoolBusy, WorkerPool, Workers

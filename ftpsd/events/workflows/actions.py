@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from ftpsd.config.automation.name_templates import fields_of, filled_name, filled_path
 from ftpsd.config.automation.workflow_rules import Mail, MailStep, PGPStep, WorkflowStep
 from ftpsd.config.people.user_records import UserRecord
-from ftpsd.events.delivery import GivenUp, NotTaken, Receiver
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken, Receiver
 from ftpsd.events.workflows.file_steps import FileStep, Result, Subject
 from ftpsd.events.workflows.runs import Doing, Phase, Run
 from ftpsd.events.workflows.user_trees import Trees

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from ftpsd.events.delivery import GivenUp, NotTaken
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows.runs import Doing
 from ftpsd.storage.base import Kind, NotYet, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.pgp.converting import ConvertingSink

@@ -13,7 +13,7 @@ from ftpsd.config.automation.name_templates import filled_path
 from ftpsd.config.automation.partner_files import PartnerFiles
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import PushStep
-from ftpsd.events.delivery import NotTaken
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.events.workflows.actions import Moment
 from ftpsd.events.workflows.file_steps import Result, Subject, explained, require_subject
 from ftpsd.events.workflows.runs import Doing

@@ -14,7 +14,7 @@ from ftpsd.config.automation.sink_files import SinkFiles
 from ftpsd.config.automation.workflow_files import MAIL, ON_FAILURE, STEPS, file_key, own_prefix
 from ftpsd.config.automation.workflow_rules import Mail, Workflow, WorkflowStep
 from ftpsd.durable.store import Store
-from ftpsd.events.program_sink import Program
+from ftpsd.events.sinks.program_sink import Program
 from ftpsd.events.workflows.actions import Action, FileAction, MailAction, SinkAction
 from ftpsd.events.workflows.push_action import PushAction
 from ftpsd.events.workflows.user_trees import Trees
@@ -69,7 +69,7 @@ def make_workflow(
             return SinkAction(Program(_as_sink(workflow, step, "program"), call), pool)
         if step.webhook is not None:
             # Imported where it is wanted: its package is an extra.
-            from ftpsd.events.webhook import Webhook
+            from ftpsd.events.sinks.webhook import Webhook
 
             sink = _as_sink(workflow, step, *_OF_WEBHOOKS)
             return SinkAction(Webhook(sink, own, means.reactor, means.names), pool)

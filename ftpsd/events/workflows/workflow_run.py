@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.audit.events import Event, Who
-from ftpsd.audit.topics.workflow_events import WorkflowFailed, WorkflowFinished, WorkflowStepDone
+from ftpsd.audit.topics.automation.workflow_events import WorkflowFailed, WorkflowFinished, WorkflowStepDone
 from ftpsd.auth.credentials import LoginDenied
 from ftpsd.config.automation.event_sinks import PUBLISHED_LATER
 from ftpsd.config.automation.name_templates import BadName
@@ -30,8 +30,8 @@ from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep, mark_
 from ftpsd.config.people.user_records import UserRecord
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.events.delivery import GivenUp, NotTaken
-from ftpsd.events.record_tables import Record
+from ftpsd.events.record_tables import Record, is_replaced
+from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.actions import Action, Moment
 from ftpsd.events.workflows.file_steps import Superseded
@@ -46,6 +46,7 @@ from ftpsd.workers import PoolBusy, WorkerPool
 _MARK: Final = frozenset({Permission.READ})
 # Failed attempts, which the run counts: its deliveries have no bound of their own.
 UNBOUNDED: Final = 1 << 31
+REPLACED: Final = "the file was replaced since"
 CHANGED: Final = (
     "the workflow was changed while this run was under way; `ftpsd workflows retry --from-start` begins anew"
 )
@@ -217,6 +218,11 @@ class WorkflowRuns:
         if run.phase is Phase.STEPS and not self._is_same(run):
             return await self._end(replace(run, reason=CHANGED, failed_step=step.action), Phase.FAILED)
 
+        # Where the event has no SHA-256, nothing of the file tells which one it is.
+        is_nameless = run.sha256 is None and run.size is None and run.doing is None
+        if is_nameless and record.file and await self._store.run(is_replaced, record.number, record.file):
+            return await self._end(replace(run, reason=REPLACED), Phase.SUPERSEDED)
+
         async def announce(doing: runs.Doing) -> None:
             nonlocal run
             run = await self._save(replace(run, doing=doing))
@@ -224,7 +230,7 @@ class WorkflowRuns:
         try:
             result = await action.do(Moment(record, data, run, user, self._trees(), announce))
         except Superseded:
-            return await self._end(replace(run, reason="the file was replaced since"), Phase.SUPERSEDED)
+            return await self._end(replace(run, reason=REPLACED), Phase.SUPERSEDED)
         except (NotTaken, BadName) as error:
             return await self._failed(run, step, error)
         self._count(run.workflow, step.action, "done")

@@ -26,7 +26,7 @@ from ftpsd.storage.quota.change import QuotaLedger
 from ftpsd.storage.quota.count import Count, Event
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.quota.register import QuotaAccounts
-from ftpsd.storage.quota.tally import Tally, tally
+from ftpsd.storage.quota.tally import Elsewhere, Tally, nothing, tally
 from ftpsd.values.quota import ENDLESS, Quota, Usage
 
 # Walks of one count, each thrown away because something changed during it; and the pause before the next, in seconds.
@@ -183,9 +183,15 @@ class SharedAccount:
         wait = RECOUNT_AFTER_REFUSAL if was_refused else RECOUNT_AFTER
         return self._now() - counted_at >= max(wait * NANO, took / RECOUNT_SHARE)
 
-    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    def count(
+        self,
+        *,
+        patience: float = PATIENCE,
+        is_stopped: Callable[[], bool] = lambda: False,
+        elsewhere: Elsewhere = nothing,
+    ) -> bool:
         """
-        Count the contents of the directory; return whether the count came to its end. Blocks.
+        Count the contents of the directory, and *elsewhere*; return whether the count came to its end. Blocks.
 
         Gives up when *is_stopped* returns True, when nothing but changes is seen for *patience* seconds or `WALKS`
         walks, and at once while another process counts.
@@ -203,7 +209,7 @@ class SharedAccount:
                 if changes is not None:
                     walks += 1
                     started, seen = self._now(), Tally()
-                    is_whole = tally(self.directory, seen, is_stopped)
+                    is_whole = tally(self.directory, seen, is_stopped, elsewhere)
                     if not is_whole and (seen.unseen is None or self._changes_when_quiet() == changes):
                         if seen.unseen is not None:
                             self._misses.note(seen.unseen, began / NANO, self._clock())

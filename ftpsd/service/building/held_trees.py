@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ftpsd.auth.realm import shown_to
+from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.judgements import Judgement
 from ftpsd.scanning.quarantine import Record
 from ftpsd.scanning.release import Noting
@@ -22,11 +24,8 @@ from ftpsd.values.path import VirtualPath
 def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequence[Judgement]) -> LocalJail:
     """Return the tree of *record*; *judgements* are noted with what is published there. Raises: StorageError."""
     config, directory = serving.loaded.config, Path(record.tree)
-    names, inside = (VirtualPath.parse(path).parts for path in (record.path, record.inner))
     # What is to be replaced may be held.
-    holding = serving.parts.holdings.places.of(
-        directory, View(record.owner, record.host, names[: len(names) - len(inside)])
-    )
+    holding = serving.parts.holdings.places.of(directory, _view(serving, record))
     return LocalJail.open(
         directory,
         uploads=replace(upload_policy(config), gate=Noting(judgements), holding=holding),
@@ -36,6 +35,28 @@ def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequ
         ledger=serving.parts.accounts.ledger(directory),
         content=content,
     )
+
+
+def tree_seen(serving: Serving, record: Record) -> tuple[UserRecord, UserRecord | Mount] | None:
+    """Return the owner of *record*, and which of the owner's trees it is of; None where that is none any more."""
+    for host in serving.runtime.hosts.all:
+        users = host.accounts.known() if host.name == record.host else ()
+        for user in users:
+            trees: tuple[UserRecord | Mount, ...] = (user, *user.mounts)
+            for tree in trees if user.name == record.owner else ():
+                if str(tree.directory if isinstance(tree, Mount) else tree.home) == record.tree:
+                    return user, tree
+    return None
+
+
+def _view(serving: Serving, record: Record) -> View:
+    """Return how its owner sees the tree of *record*."""
+    seen = tree_seen(serving, record)
+    if seen is not None:
+        return shown_to(seen[0], record.host, seen[1])[1]
+    # As it was, where no link was on the way.
+    names, inside = (VirtualPath.parse(path).parts for path in (record.path, record.inner))
+    return View(record.owner, record.host, names[: max(0, len(names) - len(inside))])
 
 
 def content_of(serving: Serving, directory: Path) -> Content:

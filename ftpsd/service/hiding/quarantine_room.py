@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ftpsd.scanning.quarantine import MOST_FILES, Quarantine, Sizes
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.service.serving import Serving
 
 # Seconds between two looks: 20 ms for a directory of 10,000 files.
@@ -48,7 +49,8 @@ class QuarantineRoom:
         def looked(sizes: tuple[Sizes, Sizes]) -> None:
             self._sizes = dict(zip((REFUSED, HIDDEN), sizes, strict=True))
 
-        looking = self._serving.parts.upkeep.run(lambda: (quarantine.size(), quarantine.hidden.size()))
+        hidden = HiddenPlace(section.directory, section.max_size)
+        looking = self._serving.parts.upkeep.run(lambda: (quarantine.size(), hidden.size()))
         return looking.addCallbacks(
             looked,
             lambda failure: log.warn("the quarantine cannot be looked at: {why}", why=failure.getErrorMessage()),

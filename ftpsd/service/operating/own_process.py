@@ -50,6 +50,10 @@ class OneProcess:
         """See `Operated`."""
         return succeed(busiest_of(self._parts))
 
+    def preflight(self) -> Deferred[dict[str, Any]]:
+        """See `Operated`."""
+        return succeed(sightings_of(self._parts))
+
     def status(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
         return succeed(self.state())
@@ -104,6 +108,11 @@ def sessions_of(parts: Parts) -> dict[str, Any]:
     """Return the sessions of this process, the oldest first."""
     seen = present(parts.sessions)
     return {"sessions": [asdict(each) for each in seen[:MOST_SESSIONS]], "total": len(seen), "missing": []}
+
+
+def sightings_of(parts: Parts) -> dict[str, Any]:
+    """Return what this process has seen of the clients of preflight accounts."""
+    return {"sightings": parts.sightings.all(), "missing": []}
 
 
 def busiest_of(parts: Parts) -> dict[str, Any]:

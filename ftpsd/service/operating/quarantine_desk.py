@@ -87,6 +87,8 @@ class QuarantineDesk:
 
     def _released(self, incident: str, *, is_forced: bool) -> Record:
         record, quarantine = self._found(incident), self.quarantine
+        if not record.tree:
+            raise Trouble(f"nobody knows where {incident} comes from: copy {quarantine.directory}/{incident}.held")
         try:
             content = content_of(self._serving, Path(record.tree))
             word = Judgement("operator", "", RELEASED, int(time.time()))

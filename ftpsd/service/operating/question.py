@@ -33,6 +33,9 @@ class Operated(Protocol):
     def busiest(self) -> Deferred[dict[str, Any]]:
         """Return the same of the sessions that do something now, few of them."""
 
+    def preflight(self) -> Deferred[dict[str, Any]]:
+        """Return the `sightings` of the clients of preflight accounts, and which processes did not answer."""
+
     def status(self) -> Deferred[dict[str, Any]]:
         """Return the state of the server, by names for people."""
 
@@ -89,6 +92,7 @@ def questions_about(server: Operated) -> dict[str, Question]:
 
     return {
         "who": Question(Role.VIEWER, server.who),
+        "preflight": Question(Role.VIEWER, server.preflight),
         "status": Question(Role.VIEWER, server.status),
         "progress": Question(Role.VIEWER, server.progress),
         "kick": Question(Role.OPERATOR, kick),

@@ -10,11 +10,12 @@ from typing import Final
 
 from ftpsd.audit.audit_log import AuditLog
 from ftpsd.audit.bus import AuditBus, Sink
-from ftpsd.audit.events import FileDeleted, FileSent, FileStored
+from ftpsd.audit.events import FileSent, FileStored
 from ftpsd.audit.evidence.hash_chain import Chain
 from ftpsd.audit.journal_log import JournalLog
 from ftpsd.audit.line_form import JSON_LINES, TEXT_LINES, TRANSFER_LINES
 from ftpsd.audit.topics.every_event import chosen
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.config.model import Config
 
 # The events of the transfer log.

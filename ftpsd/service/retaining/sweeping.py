@@ -20,8 +20,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ftpsd.audit.events import DAEMON, FileDeleted, Who
+from ftpsd.audit.events import DAEMON, Who
 from ftpsd.audit.topics.retention_events import FileArchived, HoldAdded, HoldRemoved, RetentionFailed, RetentionStopped
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.config.model import Config
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.service.orders import Answers, Trouble

@@ -13,7 +13,8 @@ import hashlib
 import os
 import stat
 
-from ftpsd.storage.base import CachedFile, StorageError
+from ftpsd.storage.base import StorageError
+from ftpsd.storage.cached_file import CachedFile
 from ftpsd.storage.disk.names import encode_name, is_reserved
 from ftpsd.storage.disk.openat2 import open_below
 from ftpsd.storage.disk.source import READ_FILE

@@ -19,9 +19,10 @@ from functools import lru_cache
 from itertools import chain, islice
 from threading import Lock
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.names import are_plain, as_system_takes, is_reserved, name_of, names_of
 from ftpsd.storage.disk.walk import Root
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.values.entry import Entry, EntryType, is_listable
 from ftpsd.values.path import VirtualPath
 

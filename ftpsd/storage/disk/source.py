@@ -10,10 +10,11 @@ import errno
 import os
 import stat
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.content import PLAIN, Content, Reading
 from ftpsd.storage.disk.digest import StreamDigest, keep_digest, stored_digest
 from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.values.path import VirtualPath
 
 # O_NONBLOCK: opening a FIFO must not wait for its other end, nor a file for another process's lease. It means nothing

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.names import decode_name, encode_name, is_reserved
 from ftpsd.storage.disk.openat2 import is_near, open_directory
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.trace import Trace
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ftpsd.storage.quota.count import Count, Event
-from ftpsd.storage.quota.tally import Tally, tally
+from ftpsd.storage.quota.tally import Elsewhere, Tally, nothing, tally
 from ftpsd.values.quota import Quota, Usage
 
 # Seconds. Another program may delete or add files: an older count is repeated at the next login, and after a refusal
@@ -65,9 +65,15 @@ class Account(Protocol):
     def is_due(self) -> bool:
         """Whether it is time to count."""
 
-    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    def count(
+        self,
+        *,
+        patience: float = PATIENCE,
+        is_stopped: Callable[[], bool] = lambda: False,
+        elsewhere: Elsewhere = nothing,
+    ) -> bool:
         """
-        Count the contents of the directory; return whether the count came to its end. Blocks.
+        Count the contents of the directory, and *elsewhere*; return whether the count came to its end. Blocks.
 
         Gives up when *is_stopped* returns True, when changes take longer than *patience* seconds, and at once while
         another count runs.
@@ -167,9 +173,15 @@ class QuotaAccount:
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
         return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE)
 
-    def count(self, *, patience: float = PATIENCE, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    def count(
+        self,
+        *,
+        patience: float = PATIENCE,
+        is_stopped: Callable[[], bool] = lambda: False,
+        elsewhere: Elsewhere = nothing,
+    ) -> bool:
         """
-        Count the contents of the directory; return whether the count came to its end. Blocks.
+        Count the contents of the directory, and *elsewhere*; return whether the count came to its end. Blocks.
 
         Gives up when *is_stopped* returns True, when a change takes longer than *patience* seconds, and at once while
         another count runs.
@@ -181,7 +193,7 @@ class QuotaAccount:
         began = self._clock()
         try:
             for start in range(1, STARTS + 1):
-                if self._count_all(is_stopped, patience, may_be_spoilt=start == STARTS):
+                if self._count_all(is_stopped, elsewhere, patience, may_be_spoilt=start == STARTS):
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
                     self._misses.forget()
@@ -202,7 +214,9 @@ class QuotaAccount:
         with self._lock:
             return max(0, quota.bytes - max(0, self._used.bytes) - self._reserved.bytes)
 
-    def _count_all(self, is_stopped: Callable[[], bool], patience: float, *, may_be_spoilt: bool) -> bool:
+    def _count_all(
+        self, is_stopped: Callable[[], bool], elsewhere: Elsewhere, patience: float, *, may_be_spoilt: bool
+    ) -> bool:
         """Walk until nothing was passed by, take the sum; return whether the count came to that."""
         seen = Tally()
         with self._lock:
@@ -211,7 +225,7 @@ class QuotaAccount:
             if not self._have_earlier_ended(patience):
                 return False
         for walk in range(1, WALKS + 1):
-            if not tally(self.directory, seen, is_stopped) and seen.unseen is None:
+            if not tally(self.directory, seen, is_stopped, elsewhere) and seen.unseen is None:
                 return False
             with self._lock:
                 count.ended_at = self._next_epoch()

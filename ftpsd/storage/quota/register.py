@@ -18,6 +18,10 @@ def _complaint(account: Account) -> str:
     return f"{account.directory} cannot be counted for its quota, for {account.unseen} in it cannot be read; {holds}"
 
 
+def _nowhere(_directory: Path) -> Iterable[os.stat_result]:
+    return ()
+
+
 class QuotaAccounts:
     """
     The accounts of a process, made by *make* when they are first asked for; every method may be called from any thread.
@@ -28,6 +32,8 @@ class QuotaAccounts:
         self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
         self.is_stopped = False
+        self.elsewhere: Callable[[Path], Iterable[os.stat_result]] = _nowhere
+        """Returns the files that count for a directory and lie elsewhere; raises OSError where it cannot."""
 
     def of(self, directory: Path) -> Account:
         """Return the account of *directory*. Blocks for a moment."""
@@ -61,4 +67,8 @@ class QuotaAccounts:
         """Count those of *homes* that are due, one after the other; return how many that were. Blocks for long."""
         # All of them have an account before the first walk begins, so that changes made meanwhile are counted.
         accounts = [self.of(home) for home in homes]
-        return sum(account.count(is_stopped=lambda: self.is_stopped) for account in accounts if account.is_due)
+        return sum(map(self.count, (account for account in accounts if account.is_due)))
+
+    def count(self, account: Account) -> bool:
+        """Count one of them; return whether that came to its end. Blocks for long."""
+        return account.count(is_stopped=lambda: self.is_stopped, elsewhere=lambda: self.elsewhere(account.directory))

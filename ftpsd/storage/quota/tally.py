@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from ftpsd.storage.disk.descent import Descent, Found
 # The size of an entry that has none.
 DIRECTORY = -1
 GONE = -2
+
+# The status of each file that counts, and does not lie in the directory.
+Elsewhere = Callable[[], Iterable[os.stat_result]]
 
 # After this many names other threads get the processor for a while: a walk is thousands of short calls, each of which
 # would win the interpreter back from the reactor.
@@ -54,9 +57,17 @@ def counted_size(status: os.stat_result) -> int | None:
             return None
 
 
-def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+def nothing() -> Iterable[os.stat_result]:
+    """Return no files."""
+    return ()
+
+
+def tally(
+    directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda: False, elsewhere: Elsewhere = nothing
+) -> bool:
     """
-    Walk through *directory*, which does not count itself, and add to *seen*.
+    Walk through *directory*, which does not count itself, and add to *seen*, with the files that count for it and lie
+    *elsewhere*.
 
     False when *is_stopped*, when it is not there, or when an entry in it could not be looked at, which *seen* names.
     """
@@ -81,6 +92,12 @@ def tally(directory: Path, seen: Tally, is_stopped: Callable[[], bool] = lambda:
         return False
     except OSError:
         descent.unseen = "."
+    try:
+        for status in elsewhere():
+            seen.identities.append(identity(status))
+            seen.sizes.append(status.st_size)
+    except OSError:
+        descent.unseen = "what waits for its verdict"
     seen.unseen = seen.unseen or descent.unseen
     return seen.unseen is None
 

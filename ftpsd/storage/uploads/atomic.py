@@ -22,13 +22,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from ftpsd.storage.base import Kind, NotYet, StorageError, Terms, from_oserror
+from ftpsd.storage.base import Kind, NotYet, StorageError, Terms
 from ftpsd.storage.disk.content import PLAIN, Content
 from ftpsd.storage.disk.digest import PIECE, StreamDigest, keep_digest
 from ftpsd.storage.disk.kept import Kept
 from ftpsd.storage.disk.source import READ_FILE, require_regular, require_writable
 from ftpsd.storage.disk.syscalls import rename_to_new, turn
 from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.beginning import Beginning, Begun
@@ -282,8 +283,10 @@ class AtomicSink:
             change.going(status)
             terms, length = self._terms, self._partial.size
             arrival = Arrival(length, self.sha256, self._begun.published, terms.may_replace)
-            hiding.take(arrival, self._partial.place, self._partial.fd)
+            held = hiding.take(arrival, self._partial.place, self._partial.fd)
+            # It counts on, where it is now.
             change.went(status)
+            change.came(held)
             self._partial.take_back(change)
 
     def _sync_name(self) -> None:

@@ -11,11 +11,12 @@ import stat
 from contextlib import suppress
 from dataclasses import replace
 
-from ftpsd.storage.base import Kind, StorageError, Terms, from_oserror
+from ftpsd.storage.base import Kind, StorageError, Terms
 from ftpsd.storage.disk.digest import StreamDigest, begin_to_write, end_to_write
 from ftpsd.storage.disk.source import require_regular
 from ftpsd.storage.disk.syscalls import turn, write_all
 from ftpsd.storage.disk.walk import Place
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.storage.quota.ledger import NO_LEDGER, Change, Ledger
 from ftpsd.storage.retention.holding import require_free
 from ftpsd.storage.uploads.policy import UploadPolicy

@@ -34,9 +34,11 @@ class Hiding(Protocol):
 
     watchers: Sequence[Watcher]
 
-    def take(self, arrival: Arrival, place: Place, fd: int, /) -> None:
+    def take(self, arrival: Arrival, place: Place, fd: int, /) -> os.stat_result:
         """
-        Take the file at *place*, open as *fd*, out of its tree, durably. Raises: StorageError, and it is there.
+        Take the file at *place*, open as *fd*, out of its tree, durably; return its status where it is then.
+
+        Raises: StorageError, and it is where it was.
         """
 
 
@@ -71,6 +73,9 @@ class Gate(Protocol):
         Note that the file at *place*, modified at *before_ns*, is about to say *after_ns*, and is the same one then.
         """
 
+    def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
+        """Have the owner's upload that is to come to *place* get this time or mode then; False where none is to."""
+
 
 class Open:
     """A gate that is open."""
@@ -96,6 +101,10 @@ class Open:
 
     def before_retime(self, place: Place, before_ns: int, after_ns: int, /) -> None:
         """Nobody asks."""
+
+    def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
+        """None is."""
+        return False
 
 
 OPEN = Open()

@@ -1,5 +1,6 @@
 """
-A Debian that systemd has booted: systemd-nspawn over this machine's own root, whose changes go into memory.
+A Debian that systemd has booted: systemd-nspawn over this machine's own root, or that of another release, whose changes
+go into memory.
 
 What the host has of its own is hidden: its enabled services, /opt, /usr/local, /srv, /home, /root. It has a network of
 its own, with loopback alone.
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from tests.tools import missing, require_tool
 
-# In a mount namespace of its own. $1 is an empty folder, $2 what becomes /root of the machine.
+# In a mount namespace of its own. $1 is an empty folder, $2 what becomes /root of the machine, $3 what is hidden of the
+# root $4.
 SCRIPT = r"""
 set -e
 mount --make-rprivate /
@@ -26,7 +28,7 @@ mount -t tmpfs tmpfs "$1"
 cd "$1"
 mkdir upper work tree
 cp -a "$2" files
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work tree
+mount -t overlay overlay -o lowerdir="$4",upperdir=upper,workdir=work tree
 mount -t tmpfs tmpfs /run
 rm -rf tree/etc/rc?.d tree/etc/init.d tree/etc/systemd/system tree/var/log/journal tree/usr/sbin/policy-rc.d
 mkdir -p tree/etc/systemd/system
@@ -47,7 +49,8 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
-PATIENCE = 120.0
+# Seconds; an upgrade drains, and the machine may have other work.
+PATIENCE = 400.0
 LOOK = 0.05
 
 
@@ -79,8 +82,8 @@ class Machine:
 
 
 @contextmanager
-def booted(folder: Path, files: Path) -> Iterator[Machine]:
-    """A machine that is up, with *files* in its /root; *folder* is empty."""
+def booted(folder: Path, files: Path, root: Path) -> Iterator[Machine]:
+    """A machine that is up, with *files* in its /root, over *root*; *folder* is empty."""
     for tool in ("systemd-nspawn", "unshare", "nsenter"):
         require_tool(tool)
     if os.geteuid() != 0:
@@ -89,7 +92,7 @@ def booted(folder: Path, files: Path) -> Iterator[Machine]:
     ours = {Path(each).resolve().parts[1] for each in (__file__, sys.prefix, sys.base_prefix)}
     hidden = ours - {"usr", "root", "home", "opt", "srv", "mnt", "tmp", "var"}
     with subprocess.Popen(
-        ["unshare", "-m", "sh", "-c", SCRIPT, "sh", folder, files, " ".join(sorted(hidden))],
+        ["unshare", "-m", "sh", "-c", SCRIPT, "sh", folder, files, " ".join(sorted(hidden)), root],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

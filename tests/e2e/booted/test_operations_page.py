@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.booted.judged import judge
 from tests.e2e.booted.machine import Machine, booted
 from tests.e2e.booted.page import shell_blocks
+from tests.e2e.booted.releases import OWN, build_packages, tree
 from tests.tools import ROOT, require_tool
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")]
@@ -38,6 +38,8 @@ FOLLOWED = {
 ELSEWHERE = {
     "Before a change": "unit/cli/test_plan.py",
     "From another server": "e2e/operator/test_migrated.py",
+    "Try a partner's client": "e2e/operator/test_preflight.py",
+    "From outside": "e2e/service/test_doctor_outside.py",
     "Is it all right? The doctor": "unit/service/doctor",
     "Live sessions": "e2e/operator/test_callers.py",
     "In the firewall": "e2e/security/test_fail2ban.py",
@@ -54,20 +56,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two packages, the older and the newer, each in a folder, and the checkout's files."""
     require_tool("systemd-nspawn")
     require_tool("dpkg-deb")
-    tools = Path(sys.executable).parent
     folder = tmp_path_factory.mktemp("packages")
-    for release, again in (("1", []), ("2", ["--again"])):
-        made = subprocess.run(
-            [ROOT / "packaging" / "deb", *again],
-            env={**os.environ, "TOOLS": str(tools), "RELEASE": release},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert made.returncode == 0, made.stdout + made.stderr
-        (folder / release).mkdir()
-        for package in (ROOT / "build" / "deb").glob(f"*-{release}_*.deb"):
-            shutil.move(package, folder / release)
+    build_packages(tree(), folder)
     checkout = folder / "checkout"
     for name in CHECKOUT:
         shutil.copytree(ROOT / name, checkout / name)
@@ -81,8 +71,11 @@ def test_every_block_is_followed_somewhere() -> None:
 
 
 def test_the_page_is_followed(packages: Path, tmp_path: Path) -> None:
-    """From the installation to the removal, in one machine."""
-    with booted(tmp_path, packages) as machine:
+    """From the installation to the removal, in one machine; lintian finds nothing in the package."""
+    (package,) = (packages / "1").glob("*.deb")
+    judge(package, tmp_path / "judged", wholly=tree() != OWN)
+    (tmp_path / "machine").mkdir()
+    with booted(tmp_path / "machine", packages, tree()) as machine:
         blocks = shell_blocks()
         machine.do("for folder in . 1 2 checkout; do echo secret-of-alice >$folder/password-file; done")
         install(machine, blocks["Install"])

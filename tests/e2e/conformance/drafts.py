@@ -173,6 +173,7 @@ OTHERS = (
         SITE IDLE 999999 -> 501
         SITE WHOAMI -> 200 u[0-9]+
         SITE WHOAMI x -> 501
+        SITE PREFLIGHT -> 502
         SITE QUOTA -> 200
         SITE QUOTA dir -> 200
         SITE QUOTA a\x1bb -> 550|553

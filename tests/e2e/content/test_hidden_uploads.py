@@ -89,7 +89,7 @@ def test_it_is_there_when_it_has_been_judged(daemon: Daemon, clamd: ClamAV, tmp_
     assert_invisible(ftp, "bad")
     listed = json.loads(daemon.order("quarantine", "list", "--json").stdout)
     assert [each["path"] for each in listed if each["owner"] == account.name] == ["/in/bad"]
-    assert list((tmp_path / "held" / "hidden").iterdir()) == []
+    assert list((tmp_path / "held" / "hidden").glob("*/*")) == []
 
     def types() -> list[str]:
         lines = (tmp_path / "events.jsonl").read_text().splitlines()
@@ -115,7 +115,7 @@ def test_a_crash_before_the_verdict(daemon: Daemon, clamd: ClamAV, tmp_path: Pat
     assert "2 hidden uploads wait" in daemon.order("status").stdout
     daemon.signal(signal.SIGKILL)
     daemon.ended()
-    assert len(list((tmp_path / "held" / "hidden").glob("*.held"))) == 2
+    assert len(list((tmp_path / "held" / "hidden").glob("*/*.held"))) == 2
     daemon.start()
     assert_invisible(log_in(daemon, CLEAR, account), "clean")
     clamd.resume()
@@ -138,12 +138,17 @@ def test_what_clients_do_meanwhile(daemon: Daemon, clamd: ClamAV) -> None:
             assert upload(ftp, f"in/{name}", data).startswith("226")
         if data == b"new":
             ftp.delete("in/removed")
-        for second in (len(data), 9):  # of the old one, which is all that can be seen
-            assert reply(ftp, f"MFMT 2020010203040{second} in/timed").startswith("213")
+        # They mean what they have sent just now, which cannot be seen.
+        for second in (len(data), 9):
+            assert reply(ftp, f"MFMT 2020010203040{second} in/timed").startswith("213 Modify=2020")
+        assert reply(ftp, "SITE CHMOD 0640 in/timed").startswith("200")
+        assert (account.home / "in" / "timed").stat().st_mtime > 1_600_000_000
     clamd.resume()
     for name in ("timed", "removed"):
         daemon.wait_for_event("upload-published", path=f"/in/{name}", bytes=6, user=account.name)
         assert download(ftp, f"in/{name}") == b"newest"
+    assert reply(ftp, "MDTM in/timed") == "213 20200102030409"
+    assert (account.home / "in" / "timed").stat().st_mode & 0o777 == 0o640
     assert account.name not in daemon.order("quarantine", "list").stdout
 
 
@@ -159,3 +164,53 @@ def test_a_rule_for_the_way_there_holds_for_the_verdict(daemon: Daemon) -> None:
     assert (refused["verdict"], refused["kept"]) == ("infected", True)
     daemon.wait_for_event("upload-published", path="/in/link/clean")
     assert [file.name for file in (account.home / "data").iterdir()] == ["clean"]
+
+
+def test_what_operators_do_meanwhile(daemon: Daemon, clamd: ClamAV, tmp_path: Path) -> None:
+    """What waits follows the directory of the quarantine, counts, loses its record or its key, and is not lost."""
+    account, gone = account_in(daemon), account_in(daemon, is_encrypted=True)
+    users = daemon.users
+    users[gone.name]["encryption"] = "main"
+    users[account.name]["quota"] = {"bytes": 100_000}
+    daemon.write_users(users)
+    assert daemon.order("reload").returncode == 0
+    ftp, other = (log_in(daemon, CLEAR, each) for each in (account, gone))
+    clamd.stop()
+    assert upload(ftp, "in/file", bytes(60_000)).startswith("226")
+    assert said(ftp, "in/more", bytes(60_000)).startswith("552"), "the first counts"
+    assert upload(ftp, "in/lost", b"lost").startswith("226")
+    assert upload(other, "in/file", b"of a user who goes").startswith("226")
+    assert daemon.order("shred", gone.name, "--yes").returncode == 0
+    refused = daemon.wait_for_event("upload-refused", path="/in/file", user=gone.name)
+    assert (refused["verdict"], refused["found"], refused["kept"]) == ("unreadable", "destroyed-key", True)
+
+    # A reload brings it elsewhere, and so does a start.
+    def move(before: str, after: str) -> None:
+        text = daemon.config_file.read_text()
+        daemon.config_file.write_text(text.replace(str(tmp_path / before), str(tmp_path / after)))
+
+    move("held", "reloaded")
+    assert daemon.order("reload").returncode == 0
+    eventually(lambda: len(list((tmp_path / "reloaded" / "hidden").glob("*/*.held"))) == 2, "all are there")
+    eventually(lambda: not list((tmp_path / "held" / "hidden").rglob("*.held")), "none is left")
+    daemon.stop()
+    for record in (tmp_path / "reloaded" / "hidden").glob("*/*.json"):
+        if "/in/lost" in record.read_text():
+            record.write_text("{")
+    move("reloaded", "restarted")
+    daemon.start()
+    eventually(lambda: len(list((tmp_path / "restarted" / "hidden").glob("*/*.held"))) == 1, "that with a record")
+    ftp = log_in(daemon, CLEAR, account)
+    eventually(lambda: reply(ftp, "AVBL /") == "213 40000", "it counts on")
+    clamd.start()
+    daemon.wait_for_event("upload-published", path="/in/file", user=account.name)
+    # The directory of before, put back: what has lost its record is not lost there.
+    daemon.stop()
+    move("restarted", "reloaded")
+    daemon.start()
+    found = daemon.wait_for_event("held-file-found", bytes=4)
+    (listed,) = json.loads(daemon.order("quarantine", "list", "--json").stdout)
+    assert (listed["incident"], listed["verdict"]) == (found["incident"], "no-record")
+    why = daemon.order("quarantine", "release", found["incident"], "--reason", "try").stderr
+    assert "nobody knows where" in why
+    assert daemon.order("quarantine", "purge", found["incident"]).returncode == 0

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ftpsd.audit.evidence.keys import public_key_in
+from ftpsd.backups.list_signatures import shown_key
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, download, log_in, upload
 from tests.e2e.conftest import StartDaemon
@@ -88,17 +90,21 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     for each in uploaders:
         each.stop()
     config = daemon.config_file.read_text()
+    signer = shown_key(public_key_in((daemon.folder / "backup.key.pub").read_bytes()))
     daemon.kill()
     kept = [name for name in os.listdir(daemon.folder) if name not in ("stderr", "stdout")]
     for name in kept:
         lost = daemon.folder / name
         shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
     assert not daemon.config_file.exists()
-    shown = restored(daemon, "--from", str(place), "--dry-run")
+    # The key that signs is in no backup, and lost.
+    assert f"signed by {signer}, a key that is not" in restored(daemon, "--from", str(place), "--dry-run", code=2)
+    by = ("--signer", signer)
+    shown = restored(daemon, "--from", str(place), "--dry-run", *by)
     assert f"new  {daemon.users_file}" in shown
     assert os.listdir(daemon.folder) == ["stderr", "stdout"] or not daemon.config_file.exists()
     # The audit log is lost too, so its line is among what the command says.
-    assert '"event":"backup-restored"' in restored(daemon, "--from", str(place))
+    assert '"event":"backup-restored"' in restored(daemon, "--from", str(place), *by)
     assert daemon.config_file.read_text() == config
     assert daemon.users_file.stat().st_mode & 0o777 == 0o600
     daemon.control_socket.parent.mkdir(exist_ok=True)
@@ -111,7 +117,7 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     listed = json.loads(daemon.order("events", "list", "--limit", "10000", "--json").stdout)
     stored = {(each["user"], each["path"]) for each in listed}
     assert {(a.name, f"/{name}") for a, files in zip(accounts, before, strict=True) for name in files} <= stored
-    again = restored(daemon, "--from", str(place), "--dry-run", "--only", "homes", "--json")
+    again = restored(daemon, "--from", str(place), "--dry-run", "--only", "homes", "--json", *by)
     assert json.loads(again)["new"] == []
 
 

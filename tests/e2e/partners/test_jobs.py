@@ -73,6 +73,11 @@ class Ground:
                 "push": behind,
             },
             {"name": "badly", "push": moving("vsftpd", "/outbox", "/x/none"), "attempts": 1},
+            *(
+                {"name": f"tree-{way}-{partner}", way: moving(partner, source, target, recursive=True, files=["*.csv"])}
+                for partner in ("vsftpd", "proftpd", "other")
+                for way, source, target in (("push", "/tree", "/got/tree"), ("pull", "/got", f"/back/{partner}"))
+            ),
         ]
 
     def run(self, job: str) -> dict[str, Any]:
@@ -189,6 +194,33 @@ def test_a_push_sends_each_version_once(ground: Ground) -> None:
     assert ground.moved("send") == (0, 0)
     (pushed, _) = eventually(lambda: ground.told("file-pushed", 2, job="send"), "both in the log")
     assert (pushed["target"], pushed["sha256"]) == ("/box/deep/a", hashlib.sha256(data).hexdigest())
+
+
+def test_trees_go_there_and_come_back(ground: Ground) -> None:
+    """With `recursive`, to and from all three servers: each file at its place, once; again when it has changed."""
+    files = {"a.csv": b"a", "x/b c.csv": b"b", "x/y/ü.csv": b"d" * 1000, "z/a.csv": b"z"}
+    tree = ground.home / "tree"
+    for name, data in {**files, "x/y/no.txt": b"", "x/on.csv.part": b""}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(data)
+    servers = {"vsftpd": ground.vsftpd, "proftpd": ground.proftpd, "other": ground.ftpsd}
+    for server in (ground.vsftpd, ground.proftpd):
+        server.make("")
+
+    def found(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    for name, server in servers.items():
+        for count in (4, 0) if name == "vsftpd" else (4,):
+            assert ground.moved(f"tree-push-{name}")[0] == count, name
+        assert found(server.home / "got" / "tree") == files, name
+        for count in (4, 0) if name == "vsftpd" else (4,):
+            assert ground.moved(f"tree-pull-{name}")[0] == count, name
+        assert found(ground.home / "back" / name / "tree") == files, name
+    changed = ground.proftpd.home / "got" / "tree" / "x" / "y" / "ü.csv"
+    changed.write_bytes(b"changed")
+    assert ground.moved("tree-pull-proftpd") == (1, 7)
+    assert (ground.home / "back" / "proftpd" / "tree" / "x" / "y" / "ü.csv").read_bytes() == b"changed"
 
 
 def test_a_job_behind_an_event(ground: Ground) -> None:

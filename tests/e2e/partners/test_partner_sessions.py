@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from ftpsd.demo.authority import Demonstration
+from ftpsd.doctor.finding import Level
+from ftpsd.doctor.outside.from_outside import Wishes, examine_from_outside
+from ftpsd.doctor.outside.patience import Patience
+from ftpsd.doctor.probe import Login
 from ftpsd.partners.contact import Fault, PartnerError
 from ftpsd.partners.ftps_client import FTPSClient
 from ftpsd.partners.partner_session import PartnerSession
@@ -19,6 +23,8 @@ from tests.e2e.partners.counterparts import Counterpart, counterpart
 from tests.e2e.partners.reactors import driven
 from tests.tools import reachable_folder
 
+# Nobody listens at the lowest port (tcpmux).
+CLOSED = 1
 DATA = os.urandom(900_000)
 
 
@@ -220,3 +226,28 @@ def test_the_temporary_name_fits() -> None:
     assert first.startswith("/a/.b.csv.")
     assert first.endswith(".part")
     assert len(temporary_name("/a/" + "ü" * 255, "1").rpartition("/")[2].encode()) <= 255
+
+
+def test_the_doctor_looks_at_every_server(servers: dict[str, Counterpart]) -> None:
+    """`ftpsd doctor --from-outside` has no problem with any of them, and sees what vsftpd and ProFTPD lack."""
+    for name, server in servers.items():
+        server.make("in")
+        implicit = server.mode == "implicit"
+        wishes = Wishes(
+            "127.0.0.1",
+            "localhost",
+            CLOSED if implicit else server.port,
+            server.port if implicit else CLOSED,
+            server.authority,
+            Login(server.user, server.password),
+            "/in",
+            None,
+        )
+        findings = list(examine_from_outside(wishes, Patience(step=20.0)))
+        assert [str(each) for each in findings if each.level is Level.PROBLEM] == [], name
+        found = "\n".join(each.text for each in findings)
+        for fact in ("an upload works", "can be resumed (REST, RETR)", "does not resume the TLS session is refused"):
+            assert fact in found, (name, found)
+        assert ("FEAT has no MLST" in found) == ("vsftpd" in name)
+        assert ("an upload cannot be resumed (451" in found) == (name == "proftpd")
+        assert not [each for each in (server.home / "in").iterdir() if each.name.startswith("ftpsd-doctor")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -33,13 +34,16 @@ SUCCESSFUL = "ftpsd_config_last_reload_successful"
 
 
 def test_a_reload_reaches_both(own: Daemon) -> None:
-    """A new user can log in at either, and it is told once."""
+    """A new user can log in at either, and it is told once; what each has seen of a client is put together."""
     home = own.folder / "new-home"
     home.mkdir()
-    own.write_users({**own.users, "new": {"password": password_hash(), "home": str(home)}})
+    own.write_users({**own.users, "new": {"password": password_hash(), "home": str(home), "preflight": True}})
     own.reload()
     for ftp in one_in_each(own, Account("new", home)):
         ftp.quit()
+    seen = json.loads(own.order("preflight", "new", "--json").stdout)
+    assert {each["session"] for each in seen} >= {each["session"] for each in own.audit('"logged-in"')}
+    assert len(seen) >= 2
     own.wait_for_event("reloaded")
     assert len(own.audit('"reloaded"')) == 1
     eventually(lambda: own.metrics()[SUCCESSFUL] == 1, "the metric tells the success")

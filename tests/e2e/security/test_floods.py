@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from ftpsd.control.budget import LOGGED_BEFORE_LOGIN, MOST_BEFORE_LOGIN
+from ftpsd.control.flow.budget import LOGGED_BEFORE_LOGIN, MOST_BEFORE_LOGIN
 from tests.e2e.client import CLEAR, EXPLICIT, IPV4, ControlConnection, Way, control
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
@@ -15,6 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from ftpsd.admin.endpoint import CONNECTIONS_LIMIT, REQUEST_SECONDS, Exposition, addresses_of, admin_site, host_name
+from ftpsd.admin.live_feed import LiveFeed, Sources
 
 HERE = IPv4Address("TCP", "192.0.2.5", 9121)
 THERE = IPv4Address("TCP", "192.0.2.99", 40000)
@@ -271,13 +273,24 @@ def test_body_is_not_kept(daemon: Daemon) -> None:
 
 
 def test_connections_are_few(daemon: Daemon) -> None:
-    """Beyond the limit a connection is refused, and a closed one makes room."""
-    channels = [daemon.connect()[0] for _ in range(CONNECTIONS_LIMIT)]
-    assert daemon.connect()[0] is None
-    first = channels[0]
-    assert first is not None
-    first.connectionLost(Failure(ConnectionDone()))
-    assert daemon.connect()[0] is not None
+    """One beyond the limit ends the oldest that asks for nothing, and a closed one makes room."""
+    nothing: Deferred[dict[str, object]] = Deferred()
+    sources = Sources(daemon.registry, lambda: succeed(None), dict, lambda: nothing, lambda: True)
+    feed = LiveFeed(sources, daemon.clock)
+    daemon.site = admin_site(daemon.registry, bool, dict, reactor=daemon.clock, feed=feed)
+    connected = [daemon.connect() for _ in range(CONNECTIONS_LIMIT)]
+    watching, *channels = (channel for channel, _ in connected)
+    assert watching is not None
+    watching.dataReceived(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    daemon.connect()
+    daemon.connect()
+    assert [transport.disconnected for _, transport in connected[:4]] == [False, True, True, False]
+    for channel in channels[:3]:
+        assert channel is not None
+        channel.connectionLost(Failure(ConnectionDone()))
+    daemon.connect()
+    assert not any(transport.disconnected for _, transport in connected[3:])
+    feed.stop()
 
 
 def steps(*seconds: float) -> Callable[[], float]:

@@ -6,6 +6,7 @@ import json
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, Counter
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
@@ -27,13 +28,17 @@ class FakeRequest:
 
     method = b"GET"
 
-    def __init__(self) -> None:
+    def __init__(self, client: str) -> None:
+        self.client = client
         self.responseHeaders = Headers()
         self.code = 200
         self.sent = b""
         self.is_finished = False
         self.producer: Any = None
         self._gone: Deferred[None] = Deferred()
+
+    def getClientAddress(self) -> IPv4Address:
+        return IPv4Address("TCP", self.client, 50000)
 
     def setResponseCode(self, code: int) -> None:
         self.code = code
@@ -83,23 +88,23 @@ class Watched:
         self.asked += 1
         return succeed({"sessions": [{"path": "/a\n\nevent: now\ndata: {}\udcff"}], "total": 1, "missing": []})
 
-    def watch(self) -> FakeRequest:
+    def watch(self, client: str = "127.0.0.1") -> FakeRequest:
         """Ask for the stream."""
-        request = FakeRequest()
+        request = FakeRequest(client)
         if self.feed.render(cast("Request", request)) is not NOT_DONE_YET:
             request.is_finished = True
         return request
 
 
 def test_who_watches_is_told_every_two_seconds() -> None:
-    """At once first; one snapshot serves all, and none is made while nobody watches."""
+    """At once first, with the snapshot that is there; one serves all, and none is made while nobody watches."""
     it = Watched()
     it.clock.pump([BETWEEN_SNAPSHOTS] * 5)
     assert it.asked == 0
     first, second = it.watch(), it.watch()
     it.clock.pump([BETWEEN_SNAPSHOTS] * 3)
     assert it.asked == 4
-    assert (len(first.events("now")), len(second.events("now"))) == (4, 3)
+    assert (len(first.events("now")), len(second.events("now"))) == (4, 4)
     told = first.events("now")[0]
     assert told["status"] == {"version": "1", "processes": {"process 1": "pid 7"}, "names": ["a", "b"]}
     assert told["sessions"] == [{"path": "/a\n\nevent: now\ndata: {}\udcff"}]
@@ -124,17 +129,38 @@ def test_the_last_hour_is_kept() -> None:
     assert len(history["times"]) == HISTORY
 
 
-def test_a_stream_has_an_end_and_they_are_few() -> None:
-    """The browser asks again; one more than there may be is told to come later."""
+def test_a_stream_has_an_end() -> None:
+    """The browser asks again."""
     it = Watched()
-    streams = [it.watch() for _ in range(MOST_STREAMS + 1)]
-    assert [request.code for request in streams] == [200] * MOST_STREAMS + [503]
+    stream = it.watch()
     it.clock.pump([BETWEEN_SNAPSHOTS] * int(STREAM_SECONDS / BETWEEN_SNAPSHOTS))
-    assert all(request.is_finished for request in streams)
+    assert stream.is_finished
     again = it.watch()
-    assert again.code == 200
     it.feed.stop()
     assert again.is_finished
+    assert it.clock.getDelayedCalls() == []
+
+
+def test_nobody_is_shut_out() -> None:
+    """One more than there may be takes the place of the oldest of the client that has the most, and is told at once."""
+    it = Watched()
+    operator = it.watch("192.0.2.1")
+    others = [it.watch() for _ in range(MOST_STREAMS)]
+    ended = [stream.is_finished for stream in (operator, *others)]
+    assert ended == [False, True] + [False] * (MOST_STREAMS - 1)
+    others += [it.watch() for _ in range(3 * MOST_STREAMS)]
+    ended = [stream.is_finished for stream in (operator, *others)]
+    assert ended == [False] + [True] * (3 * MOST_STREAMS + 1) + [False] * (MOST_STREAMS - 1)
+
+
+def test_one_that_was_ended_comes_again() -> None:
+    """All are from one address, as on loopback: a browser that is ended for others misses nothing."""
+    it = Watched()
+    browser, *_ = (it.watch() for _ in range(MOST_STREAMS + 1))
+    assert browser.is_finished
+    asked, again = it.asked, it.watch()
+    assert (again.is_finished, len(again.events("history")), len(again.events("now")), it.asked) == (False, 1, 1, asked)
+    it.feed.stop()
     assert it.clock.getDelayedCalls() == []
 
 

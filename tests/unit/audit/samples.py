@@ -16,6 +16,18 @@ from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged,
 from ftpsd.audit.topics.enrolment_events import CertificateEnrolled
 from ftpsd.audit.topics.operator_events import Ordered
 from ftpsd.audit.topics.state_events import StateFailed, StateRestored
+from ftpsd.audit.topics.tree_events import (
+    DirectoryMade,
+    DirectoryRemoved,
+    FileChanged,
+    FileCopied,
+    FileDeleted,
+    FileRenamed,
+    FilesCombined,
+    LinkMade,
+    QuotaExceeded,
+    StorageFailed,
+)
 from ftpsd.values.direction import Direction, Result
 from ftpsd.values.handshake import TLSFacts
 
@@ -60,22 +72,22 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.FileSent(WHO, PATH, 1000, 0.5, 0, Result.COMPLETE, sha256="ab" * 32, tls=TLS),
     events.FileStored(WHO, PATH, 1000, 0.5, 10, Result.TRUNCATED, "no-close-notify", tls=TLS),
     events.DirectoryListed(WHO, PATH, 200, 0.01, Result.COMPLETE, entries=3),
-    events.FileDeleted(WHO, PATH),
-    events.FileRenamed(WHO, PATH, PATH + ".old", "directory"),
-    events.FileCopied(WHO, PATH, PATH + ".copy", 1000, 0.2, sha256="ab" * 32),
-    events.FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
-    events.FileChanged(WHO, PATH, modified="20261121040000"),
-    events.DirectoryMade(WHO, PATH),
-    events.LinkMade(WHO, PATH + ".link", PATH),
-    events.DirectoryRemoved(WHO, PATH),
+    FileDeleted(WHO, PATH),
+    FileRenamed(WHO, PATH, PATH + ".old", "directory"),
+    FileCopied(WHO, PATH, PATH + ".copy", 1000, 0.2, sha256="ab" * 32),
+    FilesCombined(WHO, PATH, 3, 1000, 0.2, sha256="ab" * 32),
+    FileChanged(WHO, PATH, modified="20261121040000"),
+    DirectoryMade(WHO, PATH),
+    LinkMade(WHO, PATH + ".link", PATH),
+    DirectoryRemoved(WHO, PATH),
     UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
     UploadPublished(WHO, PATH, "0f", 1000, 2.5, "ab" * 32),
     FileQuarantined(WHO, USER, PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
     Rescanned(DAEMON, 5, 1, 2, 1, 1, False, "carol", "stopped"),
     QuarantineReleased(DAEMON, "0f", USER, PATH, "ab" * 32, "carol", USER, False),
     QuarantinePurged(DAEMON, "0f", USER, PATH, "ab" * 32, "carol"),
-    events.QuotaExceeded(WHO, "STOR", PATH),
-    events.StorageFailed(WHO, "open", PATH, "io"),
+    QuotaExceeded(WHO, "STOR", PATH),
+    StorageFailed(WHO, "open", PATH, "io"),
     events.SessionClosed(WHO, 12.5, "quit", 1000, 2000),
     events.Stopped(DAEMON, "signal"),
 )

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from ftpsd.audit.audit_log import AuditLog
-from ftpsd.audit.events import DAEMON, CommandDone, Event, FileDeleted, Started, TransferStarted
+from ftpsd.audit.events import DAEMON, CommandDone, Event, Started, TransferStarted
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.values.direction import Direction
 from tests.unit.audit.samples import WHO
 

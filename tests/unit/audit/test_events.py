@@ -9,7 +9,14 @@ import pytest
 
 from ftpsd.audit import events
 from ftpsd.audit.events import Event
-from ftpsd.audit.topics import accept_events, encryption_events, enrolment_events, operator_events, state_events
+from ftpsd.audit.topics import (
+    accept_events,
+    encryption_events,
+    enrolment_events,
+    operator_events,
+    state_events,
+    tree_events,
+)
 from tests.unit.audit.samples import EVERY_EVENT
 
 # The names that dashboards and rules hold on to.
@@ -30,6 +37,7 @@ KINDS: list[type[Event]] = [
         enrolment_events.CertificateEnrolled,
         *vars(encryption_events).values(),
         *vars(accept_events).values(),
+        *vars(tree_events).values(),
     )
     if isinstance(value, type) and issubclass(value, Event) and value is not Event
 ]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsd.audit.events import DAEMON, CommandDone, Event, FileDeleted, FileSent, LoginRefused, Started, Who
+from ftpsd.audit.events import DAEMON, CommandDone, Event, FileSent, LoginRefused, Started, Who
 from ftpsd.audit.jsonline import encode_event, encode_lost, format_time
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.values.direction import Result
 from tests.unit.audit.samples import EVERY_EVENT, TLS, WHO
 

@@ -92,3 +92,19 @@ def test_later_reader_replaces_the_earlier(registry: CollectorRegistry) -> None:
     readings.watch("sessions", "Open sessions.", "state", lambda: {"idle": 1})
     readings.watch("sessions", "Open sessions.", "state", lambda: {"idle": 2})
     assert registry.get_sample_value("sessions", {"state": "idle"}) == 2
+
+
+def test_gauges_are_read_together(registry: CollectorRegistry) -> None:
+    """One call of their owner is enough for all of them."""
+    calls: list[None] = []
+
+    def both() -> tuple[dict[str, float], dict[str, float]]:
+        calls.append(None)
+        return {"idle": 1}, {"TLSv1.3": 2, "none": 3}
+
+    gauges = ("by_state", "By state.", "state"), ("by_tls", "By TLS.", "version")
+    Readings(registry).watch_together(gauges, both)
+    text = generate_latest(registry).decode()
+    assert 'by_state{state="idle"} 1.0' in text
+    assert 'by_tls{version="none"} 3.0' in text
+    assert len(calls) == 1

@@ -10,6 +10,7 @@ import pytest
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.line_form import JSON_LINES, TEXT_LINES, TRANSFER_LINES
+from ftpsd.audit.topics.tree_events import FileDeleted
 from ftpsd.values.direction import Result
 from ftpsd.values.handshake import TLSFacts
 from tests.unit.audit.samples import EVERY_EVENT
@@ -67,7 +68,7 @@ def test_no_client_can_forge_a_line_or_a_value() -> None:
     wrong = {
         path: line
         for path, expected in table.items()
-        if f"path={expected} session=" not in (line := TEXT_LINES.line(events.FileDeleted(ALICE, path), 0.0).decode())
+        if f"path={expected} session=" not in (line := TEXT_LINES.line(FileDeleted(ALICE, path), 0.0).decode())
         or line.count("\n") != 1
     }
     assert wrong == {}
@@ -87,7 +88,7 @@ def test_transfers_are_in_the_form_of_xferlog() -> None:
     table: dict[Event, str] = {
         events.FileSent(ALICE, "/out/a", 5, 0.2, 0, Result.COMPLETE): "0 198.51.100.7 5 /out/a b _ o r alice ftp 0 * c",
         stored: "2 198.51.100.7 1000 /in/my_file_.csv b _ i r alice ftp 0 * i",
-        events.FileDeleted(ALICE, "/in/a"): "0 198.51.100.7 0 /in/a b _ d r alice ftp 0 * c",
+        FileDeleted(ALICE, "/in/a"): "0 198.51.100.7 0 /in/a b _ d r alice ftp 0 * c",
     }
     for event, expected in table.items():
         line = (TRANSFER_LINES.line(event, MOMENT) or b"").decode()
@@ -99,7 +100,7 @@ def test_what_is_no_transfer_is_not_in_xferlog() -> None:
     """Refused ones never began, and the daemon's own deletions have no user."""
     table: list[Event] = [
         events.FileStored(ALICE, "/in/a", 0, 0.0, 0, Result.REFUSED, "no-port"),
-        events.FileDeleted(DAEMON, "/in/a", "too old", "rule", 10),
+        FileDeleted(DAEMON, "/in/a", "too old", "rule", 10),
         events.LoggedIn(ALICE, "password", 0.1),
     ]
     assert [TRANSFER_LINES.line(event, MOMENT) for event in table] == [None] * 3

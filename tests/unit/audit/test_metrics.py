@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event
 from ftpsd.audit.metrics import Metrics
+from ftpsd.audit.topics.tree_events import FileDeleted, StorageFailed
 from ftpsd.values.direction import Direction, Result
 from tests.unit.audit.samples import EVERY_EVENT, PATH, PEER, SESSION, USER, WHO
 
@@ -81,14 +82,13 @@ def happen(metrics: Metrics, *what: Event) -> None:
 def everything(metrics: Metrics) -> None:
     """Let every event happen and every gauge be watched."""
     happen(metrics, *EVERY_EVENT)
-    metrics.watch_sessions(lambda: {"idle": 2, "transfer": 1})
+    metrics.watch_sessions(lambda: ({"idle": 2, "transfer": 1}, {"TLSv1.3": 2, "none": 1}, {"default": 3}))
     metrics.watch_passive_ports(lambda: {"free": 50, "reserved": 1})
     metrics.watch_worker_queues(lambda: {"login": 0, "files": 3})
     metrics.watch_certificates(lambda: {"default": 2e9})
     metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)
-    metrics.watch_kinds_of_sessions(lambda: {"TLSv1.3": 2, "none": 1}, lambda: {"default": 3})
     metrics.watch_limits(lambda: {"connections": 2000})
     metrics.watch_room(lambda: {"254:1": 1e9})
     metrics.judged("clean", 0.01)
@@ -134,7 +134,7 @@ def test_no_label_carries_user_path_address_or_session(registry: CollectorRegist
 
 def test_careless_reason_reaches_no_label(registry: CollectorRegistry, metrics: Metrics) -> None:
     """A reason that by mistake holds an address or a path is counted as other."""
-    happen(metrics, events.DataConnectionRefused(WHO, f"connection from {PEER}"), events.StorageFailed(WHO, PATH))
+    happen(metrics, events.DataConnectionRefused(WHO, f"connection from {PEER}"), StorageFailed(WHO, PATH))
     assert value(registry, "data_connection_refusals_total", reason="other") == 1
     assert value(registry, "storage_errors_total", operation="other") == 1
 
@@ -246,7 +246,7 @@ def test_reload_is_told(registry: CollectorRegistry, metrics: Metrics) -> None:
 
 def test_audit_events_counts_what_is_logged(registry: CollectorRegistry, metrics: Metrics) -> None:
     """Logged events are counted by name, others are not, so the number can be held against the log's lines."""
-    happen(metrics, events.FileDeleted(WHO, PATH), events.TransferStarted(WHO, Direction.UPLOAD))
+    happen(metrics, FileDeleted(WHO, PATH), events.TransferStarted(WHO, Direction.UPLOAD))
     assert value(registry, "audit_events_total", event="file-deleted") == 1
     assert value(registry, "audit_events_total", event="transfer-started") is None
 

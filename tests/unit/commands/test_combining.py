@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import FileDeleted, FilesCombined
+from ftpsd.audit.topics.tree_events import FileDeleted, FilesCombined
 from ftpsd.commands.copying import MOST_PARTS
 from ftpsd.storage.base import Kind, Sink, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage

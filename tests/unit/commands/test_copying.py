@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import FileCopied
+from ftpsd.audit.topics.tree_events import FileCopied
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.pieces.piece import PIECE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.audit.events import FileChanged
+from ftpsd.audit.topics.tree_events import FileChanged
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import Permission

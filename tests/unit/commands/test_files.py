@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.audit.events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
+from ftpsd.audit.topics.tree_events import DirectoryMade, DirectoryRemoved, FileChanged, FileDeleted, FileRenamed
 from ftpsd.storage.base import StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.values.path import VirtualPath

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.audit.events import LinkMade, QuotaExceeded
+from ftpsd.audit.topics.tree_events import LinkMade, QuotaExceeded
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.quota.account import QuotaAccount

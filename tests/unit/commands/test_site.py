@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.audit.events import CommandDone, FileChanged
+from ftpsd.audit.events import CommandDone
+from ftpsd.audit.topics.tree_events import FileChanged
 from ftpsd.commands import TABLE
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.values.path import VirtualPath

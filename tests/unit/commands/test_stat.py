@@ -49,7 +49,7 @@ def slow_reader(files: QueueingWorkers) -> ControlClient:
     client = large(files)
     client.send("STAT /")
     files.release(1)
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     files.release()
     return client
 
@@ -72,7 +72,7 @@ def test_stat_waits_for_its_client() -> None:
     assert first[0] == "212-Status of /:"
     assert 800 < len(first) < 2000
     assert not files.waiting
-    client.pi.resumeProducing()
+    client.session.room.resumeProducing()
     rest = the_rest(files, client)
     assert rest[-2] == "212 End."
     assert rest[-1].startswith("200 ")
@@ -84,7 +84,7 @@ def test_stat_goes_on_when_the_pool_was_full() -> None:
     files = QueueingWorkers()
     client = slow_reader(files)
     files.is_full = True
-    client.pi.resumeProducing()
+    client.session.room.resumeProducing()
     assert not client.replies().endswith("212 End.")
     files.is_full = False
     client.server.reactor.advance(BUSY_PAUSE)

@@ -158,7 +158,7 @@ def test_stat_of_a_path_waits() -> None:
 def test_stat_is_not_answered_to_a_client_that_does_not_read() -> None:
     """A flood of STATs during a transfer must not fill our memory with replies."""
     _, client, _ = downloading()
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     client.send(*["STAT"] * 50)
     assert client.replies() == ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.audit.events import CommandCounted, CommandDone, SessionClosed
-from ftpsd.control.budget import COMMANDS_PER_TURN, LOGGED_BEFORE_LOGIN, MOST_BEFORE_LOGIN
+from ftpsd.control.flow.budget import COMMANDS_PER_TURN, LOGGED_BEFORE_LOGIN, MOST_BEFORE_LOGIN
 from tests.sessions import ControlClient, clear_server
 
 

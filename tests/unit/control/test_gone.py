@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from ftpsd.audit.events import Event, StorageFailed
+from ftpsd.audit.events import Event
+from ftpsd.audit.topics.tree_events import StorageFailed
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import CommandTable, Family, Needs
 from ftpsd.storage.base import Kind, StorageError

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ftpsd.audit.events import FileSent, LoginRefused, SessionClosed
 from ftpsd.config.users import UserRecord
+from ftpsd.control.gate.eviction import keep_time
 from ftpsd.values.direction import Result
 from ftpsd.values.login.hours import Hours
 from tests.sessions import PASSWORD, ControlClient, Server, clear_server, user_record
@@ -22,8 +23,7 @@ def until(hour: int) -> UserRecord:
 def pass_time(server: Server, seconds: float) -> None:
     """Let the clock go on, and do what the daemon does twice a minute."""
     server.reactor.advance(seconds)
-    for pi in list(server.sessions):
-        pi.keep_time()
+    keep_time(server.sessions)
 
 
 def server_at_midnight(user: UserRecord) -> Server:

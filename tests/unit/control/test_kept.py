@@ -10,8 +10,9 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from ftpsd.audit.events import CommandDone, FileCopied, FileDeleted, FilesCombined, FileStored
+from ftpsd.audit.events import CommandDone, FileStored
 from ftpsd.audit.keeping import NotKept, Occurrence
+from ftpsd.audit.topics.tree_events import FileCopied, FileDeleted, FilesCombined
 from ftpsd.control.recording import KEEPER_PATIENCE
 from ftpsd.control.state.presence import kick_user
 from ftpsd.storage.base import StorageError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ftpsd.audit.events import CommandDone, ConnectionRejected, Event, SessionClosed, SessionOpened
-from ftpsd.control.backlog import MAX_QUEUED
+from ftpsd.control.flow.backlog import MAX_QUEUED
 from ftpsd.control.gate.penalties import BANNED, Ban, NoPenalties
 from ftpsd.control.pi import FAREWELL
 from ftpsd.wire.lines import MAX_LINE
@@ -245,16 +245,16 @@ def test_a_full_queue_loses_nothing() -> None:
 def test_a_client_that_does_not_read_is_not_answered_further() -> None:
     """While the transport is full no further command runs."""
     client = clear_server().connect()
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     assert client.say("NOOP") == ""
-    client.pi.resumeProducing()
+    client.session.room.resumeProducing()
     assert client.replies() == "200 OK."
 
 
 def test_a_client_that_does_not_read_is_not_read_from() -> None:
     """It cannot fill our memory with commands either."""
     client = clear_server().connect()
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     client.send(*["NOOP"] * (MAX_QUEUED + 1))
     assert not client.connection.is_reading
 
@@ -262,9 +262,9 @@ def test_a_client_that_does_not_read_is_not_read_from() -> None:
 def test_a_client_that_reads_again_is_read_again() -> None:
     """The whole queue is answered."""
     client = clear_server().logged_in()
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     client.send(*["NOOP"] * (MAX_QUEUED + 1))
-    client.pi.resumeProducing()
+    client.session.room.resumeProducing()
     assert client.replies().count("200 OK.") == MAX_QUEUED + 1
     assert client.connection.is_reading
 
@@ -272,7 +272,7 @@ def test_a_client_that_reads_again_is_read_again() -> None:
 def test_a_client_that_does_not_read_is_closed_when_idle() -> None:
     """It does not keep its place for ever."""
     client = clear_server(limits={"idle_timeout": 10, "login_timeout": 1000}).connect()
-    client.pi.pauseProducing()
+    client.session.room.pauseProducing()
     client.send("NOOP")
     client.server.reactor.advance(10)
     client.server.reactor.advance(FAREWELL)

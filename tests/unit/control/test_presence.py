@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftpsd.audit.events import FileStored, SessionClosed
-from ftpsd.control.state.presence import kick, present
+from ftpsd.control.state.presence import counted, kick, present
 from ftpsd.data.trouble import Cause
 from ftpsd.values.direction import Result
 from tests.hosts import add_host
@@ -94,3 +94,18 @@ def test_a_session_that_is_ended_twice() -> None:
     for _ in range(2):
         kick(server.sessions, seen.session)
     assert client.replies() == ENDED
+
+
+def test_sessions_are_counted_in_one_pass() -> None:
+    """With transfers, by TLS, by host: a scrape with thousands of sessions looks at each of them once."""
+    server = clear_server()
+    add_host(server, "ftp.example.com")
+    server.logged_in()
+    other = server.connect()
+    other.say("HOST ftp.example.com")
+    other.log_in("carol")
+    other.connect_data()
+    assert other.say("STOR file").startswith("150 ")
+    # An iterator can be gone through once.
+    assert counted(iter(server.sessions)) == (1, {"none": 2}, {"default": 1, "ftp.example.com": 1})
+    assert counted(iter(())) == (0, {}, {})

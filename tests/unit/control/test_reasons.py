@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import CommandDone
-from ftpsd.storage.base import Kind, Storage, StorageError, from_oserror
+from ftpsd.storage.base import Kind, Storage, StorageError
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.policy import UploadPolicy

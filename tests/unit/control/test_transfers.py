@@ -12,9 +12,9 @@ from ftpsd.audit.events import (
     DirectoryListed,
     FileSent,
     FileStored,
-    StorageFailed,
     TransferStarted,
 )
+from ftpsd.audit.topics.tree_events import StorageFailed
 from ftpsd.control.datatransfer import _judge
 from ftpsd.control.state.session import BUSY_PAUSE
 from ftpsd.data.candidates import GRACE

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ftpsd.data.ports import MAX_WAITING, WAIT_FOR_PORT, PassivePorts, PortsExhausted, Reservation
+from ftpsd.data.ports import MAX_WAITING, MOST_TOLD, WAIT_FOR_PORT, PassivePorts, PortsExhausted, Reservation
 
 ALICE, BOB = "198.51.100.1", "198.51.100.2"
 
@@ -360,11 +360,19 @@ def test_who_is_served_may_release_at_once() -> None:
 
 
 def test_the_busiest_address_is_counted() -> None:
-    """`busiest` is the most reservations any one address holds."""
+    """`busiest` is the most reservations any one address holds, `by_client` are those of the busiest addresses."""
     ports = Ports(5000, 5004)
     for address in (ALICE, ALICE, BOB):
         ports.lend(address)
     assert ports.allocator.busiest == 2
+    assert ports.allocator.by_client() == {ALICE: 2, BOB: 1}
+    many = Ports(5000, 5004)
+    for number in range(MOST_TOLD):
+        many.lend(f"192.0.2.{number}")
+    many.lend(BOB)
+    many.lend(BOB)
+    assert len(many.allocator.by_client()) == MOST_TOLD
+    assert many.allocator.by_client()[BOB] == 2
 
 
 @pytest.mark.parametrize(("claims", "ports_open"), [(0, 0), (2, 2)])

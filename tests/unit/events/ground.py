@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from ftpsd.audit.events import Event
 from ftpsd.config.automation.event_sinks import EventSink
 from ftpsd.events import record_tables
-from ftpsd.events.delivery import Delivery, NotTaken
+from ftpsd.events.delivery import Delivery
 from ftpsd.events.record_tables import Draft, Record
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.values.trace import Trace
 from tests.state import InlineStore
 

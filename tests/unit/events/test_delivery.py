@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
-from ftpsd.audit.topics.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from twisted.internet.task import Clock
+
+from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, SinkFailing, SinkRestored
+from ftpsd.config.automation.event_sinks import Events
 from ftpsd.events import progress_tables as tables
 from ftpsd.events import record_tables
+from ftpsd.events.deliveries import Deliveries
 from ftpsd.events.delivery import MOST_BEHIND
 from ftpsd.events.progress_tables import State, begin_again
 from ftpsd.values.trace import Trace
 from tests.unit.events.ground import Ground
+from tests.workers import InlineWorkers
+
+
+class Reactor(Clock):
+    """A clock of which sinks take the reactor's threads; they have nothing to do here."""
+
+    def callFromThread(self, call: Callable[..., object], *args: object) -> None:
+        """Call *call*."""
+        call(*args)
 
 
 def state_of(ground: Ground, number: int) -> State:
@@ -177,6 +191,43 @@ def test_what_the_command_line_drops_never_goes() -> None:
     ground.delivery = ground.started()
     assert ground.receiver.got == ["a", "c", "e"]
     assert (cursor(ground), ground.store.run(tables.rows_of, "a", list(State), 10).result) == (5, [])
+
+
+def test_events_that_come_while_all_is_read_anew() -> None:
+    """Those that were out of the ledger by then, and had not gone because the receiver was down, are not passed by."""
+    ground = Ground(attempts=50)
+    ground.receiver.refuses = lambda _: True
+    for id in ("a", "b", "c", "d", "e"):
+        ground.record(id)
+    assert "e" not in ground.receiver.got
+    ground.store.is_late = True
+    ground.delivery.reload()
+    ground.record("f")
+    ground.store.answer()
+    ground.store.is_late = False
+    ground.receiver.refuses = lambda _: False
+    ground.run(60)
+    assert set(ground.receiver.got) == {"a", "b", "c", "d", "e", "f"}
+    assert ground.delivery.waiting == 0
+
+
+def test_nothing_is_read_anew_before_the_command_line_changes_something() -> None:
+    """Polls of a server whose events nobody has replayed or dropped ask two questions each, and read nothing again."""
+    ground = Ground()
+    ground.clock = Reactor()
+    deliveries = Deliveries(ground.store, ground.clock, InlineWorkers(), ground.told.append, print, print)
+    deliveries.use(Events.model_validate({"sinks": [{"name": "a", "file": "/dev/null"}]}), {})
+    deliveries.start()
+    try:
+        ground.run(5)
+        before = ground.store.calls
+        ground.run(10)
+        assert ground.store.calls - before == 10
+        ground.store.run(tables.replay, "a", [], 0.0)
+        ground.run(1)
+        assert ground.store.calls - before == 10 + 1 + 1 + 1 + 1  # the replay, its poll, what is read anew, new events
+    finally:
+        deliveries.stop()
 
 
 def test_so_many_wait_and_no_more() -> None:

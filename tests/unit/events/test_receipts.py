@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred, succeed
 
 from ftpsd.config.people.user_records import ReceiptTerms, UserRecord
 from ftpsd.config.receipts.receipt_files import SigningFiles
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.receipts import receipt_shelf
 from ftpsd.events.receipts.receipt_giving import Receipts, is_wanted
 from ftpsd.events.receipts.signed_receipt import Signer, content_of, moment_of, name_of
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.names import RESERVED_PREFIX
 from ftpsd.storage.jail import LocalJail

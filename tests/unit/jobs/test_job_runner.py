@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event
-from ftpsd.audit.topics.job_events import JobEnded, JobSkipped, JobStarted
+from ftpsd.audit.topics.automation.job_events import JobEnded, JobSkipped, JobStarted
 from ftpsd.config.automation.job_sections import Job
 from ftpsd.events import record_tables
 from ftpsd.events.record_tables import Draft

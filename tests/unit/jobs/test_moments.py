@@ -55,15 +55,23 @@ class Far:
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, str]] = {}
         self.made: list[str] = []
+        self.listed: list[str] = []
+        self.closed: set[str] = set()
         self.life = Life(0)
 
     def _put(self, path: str, data: bytes, moment: str = "20260101000000") -> None:
         self.files[path] = data, moment
         self.made.append(path)
 
-    async def list(self, directory: str) -> list[RemoteFile]:
+    async def list(self, directory: str, *, with_directories: bool = False) -> list[RemoteFile]:
+        self.listed.append(directory)
+        if directory in self.closed:
+            raise PartnerError(Fault.REFUSED, "550 Permission denied")
         found = [path for path in self.files if path.rpartition("/")[0] == directory]
-        return [RemoteFile(path.rpartition("/")[2], len(self.files[path][0]), self.files[path][1]) for path in found]
+        files = [RemoteFile(path.rpartition("/")[2], len(self.files[path][0]), self.files[path][1]) for path in found]
+        below = {path[len(directory) + 1 :].partition("/") for path in self.files if path.startswith(directory + "/")}
+        folders = sorted({name for name, separator, _ in below if separator})
+        return files + [RemoteFile(name, 0, "", is_directory=True) for name in folders if with_directories]
 
     async def facts(self, path: str) -> RemoteFile | None:
         found = self.files.get(path)
@@ -111,17 +119,18 @@ class MortalStore(InlineStore):
 class World:
     """Both ends, which outlive a daemon."""
 
-    def __init__(self, home: Path, kind: str, after: str) -> None:
+    def __init__(self, home: Path, kind: str, after: str, **more: object) -> None:
         home.mkdir()
         self.home = home
         self.store = MortalStore()
         self.far = Far()
-        moving = {"partner": "p", "user": "u", "source": "/from", "target": "/to", "after": after}
+        moving = {"partner": "p", "user": "u", "source": "/from", "target": "/to", "after": after, **more}
         if after == "archive":
-            moving["archive"] = "/done"
+            moving.setdefault("archive", "/done")
         self.job = Job.model_validate({"name": "j", kind: moving})
         self.partner = Partner.model_validate({"name": "p", "host": "h", "user": "u"})
         self.told: list[Event] = []
+        self.failed: dict[str, str] = {}
 
     def live(self, end: float) -> bool:
         """Make one attempt, in a life that ends at step *end*; return whether it came to its own end."""
@@ -141,7 +150,7 @@ class World:
             (result,) = outcome
             if result is not None:
                 result.raiseException()
-            assert attempt.progress.failed == {}
+            assert attempt.progress.failed == self.failed
         except Died:
             return False
         finally:
@@ -193,3 +202,59 @@ def test_a_push_that_dies_at_each_step(tmp_path: Path) -> None:
             assert found == left  # noqa: B023
 
         assert lives(tmp_path, "push", after, check) > 5
+
+
+def test_a_tree_is_pulled_and_pushed(tmp_path: Path) -> None:
+    """With `recursive`: each file at its place below the target, once; the archive in the source is left out."""
+    names = ("a", "x/b", "x/y/c", "x/y/d.tmp", "z/a")
+    for after, archive in (("leave", None), ("delete", None), ("archive", "/from/x/done")):
+        more = {"recursive": True} | ({} if archive is None else {"archive": archive})
+        world = World(tmp_path / f"pull-{after}", "pull", after, **more)
+        world.far.files = {f"/from/{name}": (name.encode(), "20260101000000") for name in names}
+        before = dict(world.far.files)
+        for _ in range(3):
+            assert world.live(0)
+        to = world.home / "to"
+        found = {str(path.relative_to(to)): path.read_text() for path in to.rglob("*") if path.is_file()}
+        assert found == {name: name for name in names if "tmp" not in name}, after
+        assert [event.event for event in world.told].count("file-pulled") == 4, after
+        left = {"leave": {*before}, "delete": {"/from/x/y/d.tmp"}}.get(
+            after, {"/from/x/y/d.tmp", *(f"{archive}/{name}" for name in names if "tmp" not in name)}
+        )
+        assert {*world.far.files} == left, after
+        world = World(tmp_path / f"push-{after}", "push", after, **more)
+        for name in names:
+            (world.home / "from" / name).parent.mkdir(parents=True, exist_ok=True)
+            (world.home / "from" / name).write_text(name)
+        (world.home / "from" / "x" / "up").symlink_to("..")  # a tree without an end
+        for _ in range(3):
+            assert world.live(0)
+        sent = {path: data.decode() for path, (data, _) in world.far.files.items()}
+        assert sent == {f"/to/{name}": name for name in names if "tmp" not in name}, after
+        assert [event.event for event in world.told].count("file-pushed") == 4, after
+        kept = {str(path.relative_to(world.home)) for path in world.home.rglob("*") if path.is_file()}
+        assert kept == {name.lstrip("/") for name in left}, after
+
+
+def test_what_is_too_deep_or_closed_is_told_and_not_forgotten(tmp_path: Path) -> None:
+    """A directory that cannot be listed now fails the run, and its files are no new ones afterwards."""
+    world = World(tmp_path / "pull", "pull", "leave", recursive=True, depth=2)
+    for name in ("a", "x/b", "x/y/c", "x/y/z/d"):
+        world.far.files[f"/from/{name}"] = name.encode(), "20260101000000"
+    deep = "it is more than 2 directories deep; see depth"
+    world.failed = {"/from/x/y/z": deep}
+    assert world.live(0)
+    assert "/from/x/y/z" not in world.far.listed
+    world.far.closed.add("/from/x")
+    world.failed = {"/from/x": "550 Permission denied"}
+    assert world.live(0)
+    world.far.closed.clear()
+    world.failed = {"/from/x/y/z": deep}
+    assert world.live(0)
+    assert [event.event for event in world.told].count("file-pulled") == 3
+    world = World(tmp_path / "push", "push", "leave", recursive=True, depth=1)
+    (world.home / "from" / "x" / "y").mkdir(parents=True)
+    (world.home / "from" / "x" / "b").write_text("b")
+    world.failed = {"/from/x/y": "it is more than 1 directories deep; see depth"}
+    assert world.live(0)
+    assert {*world.far.files} == {"/to/x/b"}

@@ -24,12 +24,16 @@ def test_passive_answers() -> None:
 
 
 def test_listings_become_names_of_one_component() -> None:
-    """Each plain file, under any name that is one; nothing that could lead elsewhere here."""
+    """Each plain file and directory, under any name that is one; nothing that could lead elsewhere here."""
     for line, expected in (
         ("type=file;size=12;modify=20261130120000; a b;=.txt", RemoteFile("a b;=.txt", 12, "20261130120000")),
         ("Type=FILE;Size=1;Modify=20261130120000.250; x", RemoteFile("x", 1, "20261130120000.250")),
         ("type=file;size=1;modify=soon; x", RemoteFile("x", 1, "")),
-        ("type=dir;size=1; x", None),
+        ("type=dir;size=1; x", RemoteFile("x", 0, "", is_directory=True)),
+        ("type=dir; ..", None),
+        ("type=cdir; x", None),
+        ("type=pdir; x", None),
+        ("type=OS.unix=slink:/etc;size=1; x", None),
         ("type=file; x", None),
         ("type=file;size=-1; x", None),
         ("type=file;size=1; ../x", None),
@@ -43,7 +47,9 @@ def test_listings_become_names_of_one_component() -> None:
         ("-rw-r--r--    1 64999    64999      700000 Dec 01 01:47 a b.bin", RemoteFile("a b.bin", 700000, "")),
         ("-rw-r--r--  1 owner 12 Nov 30  2025 x", RemoteFile("x", 12, "")),
         ("11-30-26  12:01PM              1234 report.csv", RemoteFile("report.csv", 1234, "")),
-        ("drwxr-xr-x  2 a b 4096 Dec 01 01:47 d", None),
+        ("drwxr-xr-x  2 a b 4096 Dec 01 01:47 d e", RemoteFile("d e", 0, "", is_directory=True)),
+        ("drwxr-xr-x  2 a b 4096 Dec 01 01:47 ..", None),
+        ("11-30-26  12:01PM       <DIR>          old files", RemoteFile("old files", 0, "", is_directory=True)),
         ("lrwxrwxrwx  1 a b 4 Dec 01 01:47 l -> /etc", None),
         ("-rw-r--r--  1 a b 4 Dec 01 01:47 ../etc", None),
         ("total 12", None),

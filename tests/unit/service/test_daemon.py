@@ -60,13 +60,16 @@ def at_work(daemon: Daemon, reactor: Any) -> tuple[Connection, Deferred[Reply]]:
 
 
 class Watched:
-    """A session that notes when it was told to look at the clock."""
+    """A connection, and its session that notes when it is looked at by the clock."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.looks: list[float] = []
+        self.session = self
 
-    def keep_time(self) -> None:
+    @property
+    def standing(self) -> None:
+        """No user."""
         self.looks.append(self._reactor.seconds())
 
 

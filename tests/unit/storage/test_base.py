@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from ftpsd.storage.base import Kind, StorageError, from_oserror
+from ftpsd.storage.base import Kind, StorageError
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.values.path import VirtualPath
 
 EXPECTED = {

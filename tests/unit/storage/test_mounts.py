@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.base import Kind, Listing, StorageError, Terms, from_oserror
+from ftpsd.storage.base import Kind, Listing, StorageError, Terms
+from ftpsd.storage.errnos import from_oserror
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage, MountPoints

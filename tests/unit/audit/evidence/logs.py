@@ -9,9 +9,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ftpsd.audit.audit_log import AuditLog
-from ftpsd.audit.events import FileDeleted
 from ftpsd.audit.evidence.hash_chain import Chain, checkpoint_file
 from ftpsd.audit.evidence.verify import Report, verify
+from ftpsd.audit.topics.tree_events import FileDeleted
 from tests.unit.audit.samples import WHO
 
 KEY = Ed25519PrivateKey.generate()

@@ -8,10 +8,11 @@ import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
-from ftpsd.audit.events import CommandDone, Event, FileDeleted, FileRenamed, Who
+from ftpsd.audit.events import CommandDone, Event, Who
 from ftpsd.audit.evidence.log_segments import files_of
 from ftpsd.audit.evidence.search import Search, Wanted
 from ftpsd.audit.jsonline import encode_event, format_time
+from ftpsd.audit.topics.tree_events import FileDeleted, FileRenamed
 
 ALICE, BOB = (Who(f"s-{name}", name, "192.0.2.7", "explicit:21") for name in ("alice", "bob"))
 

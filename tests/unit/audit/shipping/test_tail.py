@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from ftpsd.audit.events import FileDeleted
 from ftpsd.audit.jsonline import encode_event
 from ftpsd.audit.shipping.tail import MOST_BYTES, MOST_LINES, Cursor, Tail
+from ftpsd.audit.topics.tree_events import FileDeleted
 from tests.unit.audit.samples import WHO
 
 

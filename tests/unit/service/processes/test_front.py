@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ftpsd.processes.front import OLD_AT_MOST, Rounds
+from ftpsd.processes.front import OLD_AT_MOST, Rounds, busiest_client, status_of
 
 
 class Member:
@@ -55,3 +56,16 @@ def test_one_that_hangs_makes_no_old_numbers() -> None:
     clock.advance(OLD_AT_MOST)
     asking.refresh()
     assert len(member.asked) == 2
+
+
+def test_the_ports_of_a_client_are_those_in_all_processes() -> None:
+    """The busiest client of the server is not the sum of the busiest of each process."""
+    held: tuple[dict[str, int], ...] = ({"192.0.2.1": 5, "192.0.2.2": 4}, {"192.0.2.3": 6, "192.0.2.2": 4}, {})
+    children: list[Any] = []
+    for number, ports in enumerate(held):
+        status = {"passive ports of the busiest client": max(ports.values(), default=0), "sessions": 2}
+        children.append(SimpleNamespace(index=number, name=f"process {number}", pid=number, status=status, ports=ports))
+    assert busiest_client(children) == 8
+    told = status_of(children, {}, lambda _: 2)
+    assert (told["passive ports of the busiest client"], told["sessions"]) == (8, 6)
+    assert busiest_client([]) == 0

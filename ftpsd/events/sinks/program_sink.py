@@ -22,9 +22,9 @@ from typing import IO, Any, Final
 from twisted.internet.defer import Deferred
 
 from ftpsd.config.automation.event_sinks import FIELDS, EventSink
-from ftpsd.events.cloud_event import cloud_event
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.cloud_event import cloud_event
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.workers import WorkerPool
 
 TIMEOUT: Final = 300.0

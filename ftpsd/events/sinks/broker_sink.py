@@ -23,9 +23,9 @@ from twisted.python.failure import Failure
 from ftpsd.brokers.envelopes import LONGEST, Account, Message
 from ftpsd.config.automation.event_sinks import Broker, EventSink
 from ftpsd.config.automation.sink_files import SinkFiles
-from ftpsd.events.cloud_event import cloud_event
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.cloud_event import cloud_event
+from ftpsd.events.sinks.receiver import NotTaken
 
 TIMEOUT: Final = 15.0
 # Seconds beyond its own timeout in which a child has to answer; then it hangs, and is killed.

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from ftpsd.events.cloud_event import cloud_event
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.cloud_event import cloud_event
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.storage.disk.syscalls import sync_directory
 from ftpsd.workers import WorkerPool
 

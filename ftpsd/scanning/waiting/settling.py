@@ -7,7 +7,7 @@ quarantine.
 * It is published as a release from the quarantine is: whole, durable, in one rename, and in the place of the very file
   it was to replace. One that finds another file there goes into the quarantine.
 * Without a verdict, and as long as it cannot be published, it stays hidden; for *hidden_for* seconds, and then it goes
-  into the quarantine too.
+  into the quarantine too. One that nobody can ever read, since it is damaged or its key was destroyed, goes there now.
 * At every moment it is in one of these places. What a crash has interrupted is found by the records, and done again.
 """
 
@@ -18,20 +18,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from pathlib import Path
 
 from ftpsd.scanning.accept_gate import AcceptGate
 from ftpsd.scanning.judgements import Judgement, judged
 from ftpsd.scanning.quarantine import Full, Quarantine, Record, replaced_by
 from ftpsd.scanning.release import publish_held
 from ftpsd.scanning.scan import Scan
+from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.content import Content
+from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
+from ftpsd.storage.sealing.damage import DamagedError, Reason
 from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.growing import Growing, Watcher
 from ftpsd.values.path import VirtualPath
 
 # Why one is not published that nothing was found in, as the quarantine has it.
 NO_RULES, CONFLICT, NO_DIRECTORY, TOO_LONG = "no-rules", "conflict", "no-directory", "unavailable"
+UNREADABLE = "unreadable"
+# Damage that an operator can mend: by bringing a key back.
+_MENDABLE = frozenset({Reason.UNKNOWN_KEY, Reason.MISSING_KEY})
 _TO_QUARANTINE = {
     Kind.EXISTS: CONFLICT,
     Kind.HELD: CONFLICT,
@@ -61,20 +68,26 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The tree of a hidden upload: its *gate*, None where nobody sees it any more, and what opens it for publishing."""
+    """
+    The tree of a hidden upload: its *gate*, None where nobody sees it any more, and what opens it for publishing.
+
+    In its *ledger* the upload counts.
+    """
 
     gate: AcceptGate | None
     content: Content
     open: Callable[[Sequence[Judgement]], Storage]
+    ledger: Ledger = NO_LEDGER
 
 
 class Settling:
-    """The settling of the upload of *record* in *hidden*; *quarantine* takes what is not published."""
+    """The settling of the upload of *record* in the *place*; *quarantine* takes what is not published."""
 
-    def __init__(self, record: Record, site: Site, hidden: Quarantine, quarantine: Quarantine, longest: float) -> None:
+    def __init__(self, record: Record, site: Site, place: HiddenPlace, quarantine: Quarantine, longest: float) -> None:
         self._record = record
         self._site = site
-        self._hidden = hidden
+        self._place = place
+        self._hidden = place.leaf_of(record.incident)
         self._quarantine = quarantine
         self._longest = longest
         self.settled: Settled | None = None
@@ -94,7 +107,7 @@ class Settling:
         record, gate = self._record, self._site.gate
         path = VirtualPath.parse(record.inner)
         if self._is_there(path):  # a crash came between its name and the end of its record
-            self._publish_end()
+            self._publish_end(fd)
             return
         try:
             watchers = [] if gate is None else gate.watch_hidden(VirtualPath.parse(record.path), path)
@@ -105,6 +118,9 @@ class Settling:
             yield from self._shown(watchers, fd)
         except Refusal as refusal:
             self._refused(fd, refusal)
+            return
+        except DamagedError as error:
+            self._unreadable(fd, error)
             return
         except StorageError as error:
             self._wait(fd, error.reason)
@@ -118,6 +134,8 @@ class Settling:
         try:
             note = tuple(judged(verdict, time.time()) for verdict in verdicts if verdict.signatures)
             publish_held(record, fd, self._site.open(note), content=self._site.content)
+        except DamagedError as error:
+            self._unreadable(fd, error)
         except StorageError as error:
             why = _TO_QUARANTINE.get(error.kind)
             if why is None or self._hidden.find(record.incident) != record:
@@ -125,7 +143,13 @@ class Settling:
             else:
                 self._take(fd, replace(record, verdict=why))
         else:
-            self._publish_end()
+            self._publish_end(fd)
+
+    def _unreadable(self, fd: int, error: DamagedError) -> None:
+        if error.damage in _MENDABLE:
+            self._wait(fd, error.reason)
+        else:
+            self._take(fd, replace(self._record, verdict=UNREADABLE, found=error.damage))
 
     def _shown(self, watchers: list[Watcher], fd: int) -> Iterator[float]:
         content = self._site.content
@@ -145,19 +169,34 @@ class Settling:
         finally:
             source.close()
 
-    def _publish_end(self) -> None:
-        """Let those that came later for the same name replace it, then forget it."""
-        record = self._record
-        try:
-            now = self._site.open(()).stat(VirtualPath.parse(record.inner)).modified_ns
-        except StorageError:
-            now = None
-        for later in self._hidden.records():
-            is_later = (later.tree, later.inner) == (record.tree, record.inner) and later.incident != record.incident
-            if is_later and later.may_replace and now is not None:
-                self._hidden.change(replace(later, replaces=replaced_by(now)))
-        self._hidden.remove(record.incident)
-        self.settled = Settled(Fate.PUBLISHED, record)
+    def _publish_end(self, fd: int) -> None:
+        """Give it the time and mode that were set meanwhile, let later ones replace it, then forget it."""
+        tree, incident = self._site.open(()), self._record.incident
+        while (record := self._hidden.find(incident)) is not None:
+            now = _finished(tree, record)
+            # By now: some may have come since, which were to replace the file that was there before.
+            for later in self._place.waiting_at(Path(record.tree), record.inner):
+                if later.incident != incident and later.may_replace and now is not None:
+                    self._let_replace(later.incident, now)
+            if self._removed(fd, record):
+                break
+        self.settled = Settled(Fate.PUBLISHED, self._record)
+
+    def _let_replace(self, incident: str, now: int) -> None:
+        leaf = self._place.leaf_of(incident)
+        later = leaf.find(incident)
+        if later is not None:
+            leaf.change(replace(later, replaces=replaced_by(now)))
+
+    def _removed(self, fd: int, record: Record) -> bool:
+        """Remove it, unless its record has changed; return whether that was so."""
+        with self._site.ledger.change() as change:
+            status = os.fstat(fd)
+            change.going(status)
+            is_gone = self._hidden.remove(record.incident, only=record)
+            if is_gone:
+                change.went(status)
+        return is_gone
 
     def _refused(self, fd: int, refusal: Refusal) -> None:
         if refusal.kind is not Kind.REFUSED:
@@ -171,7 +210,8 @@ class Settling:
             found=refusal.found,
         )
         if refusal.custody is None:
-            self._hidden.remove(told.incident)
+            while (record := self._hidden.find(told.incident)) is not None and not self._removed(fd, record):
+                pass
             self.settled = Settled(Fate.DISCARDED, told)
         else:
             self._take(fd, told)
@@ -186,8 +226,11 @@ class Settling:
     def _take(self, fd: int, record: Record) -> None:
         """Move it into the quarantine."""
         try:
-            with self._hidden.place_of(record.incident) as place:
+            with self._site.ledger.change() as change, self._hidden.place_of(record.incident) as place:
+                status = os.fstat(fd)
+                change.going(status)
                 self._quarantine.take(record, place, fd)
+                change.went(status)
             self._hidden.remove_record(record.incident)
         except Full:
             self.settled = Settled(Fate.WAITS, record, "the quarantine is full")
@@ -195,3 +238,16 @@ class Settling:
             self.settled = Settled(Fate.WAITS, record, error.strerror or "")
         else:
             self.settled = Settled(Fate.QUARANTINED, record)
+
+
+def _finished(tree: Storage, record: Record) -> int | None:
+    """Give the published file of *record* the time and mode that its client has set; return its time, None for none."""
+    path = VirtualPath.parse(record.inner)
+    try:
+        if record.mode is not None:
+            tree.set_mode(path, record.mode)
+        if record.modified_ns is not None:
+            tree.set_modified(path, record.modified_ns)
+        return tree.stat(path).modified_ns
+    except StorageError:
+        return None

@@ -18,9 +18,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from ftpsd import __version__
 from ftpsd.config.automation.event_sinks import EventSink
 from ftpsd.config.automation.sink_files import SinkFiles
-from ftpsd.events.cloud_event import CONTENT_TYPE, cloud_event
-from ftpsd.events.delivery import NotTaken
 from ftpsd.events.record_tables import Record
+from ftpsd.events.sinks.cloud_event import CONTENT_TYPE, cloud_event
+from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.outward.connecting import Connector, verifying
 from ftpsd.outward.posting import BadAnswer, NoAnswer, Poster, may_reach
 from ftpsd.workers import Workers

@@ -1,0 +1,1 @@
+"""Events of what runs without a session: deliveries, workflows, jobs, backups, expectations."""

@@ -1,0 +1,1 @@
+"""The ways of events to other systems: webhooks, brokers, programs, files."""

@@ -1,0 +1,192 @@
+"""
+The messages that an operator can see, as they stand in the sources: templates with … for what is filled in.
+
+    python -m tests.messages            prints the templates that docs/messages.md lacks, and those that are no more
+
+A text that is built elsewhere, such as the words of an exception passed on, has no template here: it is one of another
+place, where it is collected.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.tools import ROOT
+
+SOURCES = ROOT / "ftpsd"
+PAGE = ROOT / "docs" / "messages.md"
+FILLED = "…"
+# Fields of a log line, `{name}` or `{name!r:.3}`.
+_FIELD = re.compile(r"\{[^{}]*\}")
+_ROW = re.compile(r"^\| (`+) ?(.+?) ?\1 \|", re.MULTILINE)
+LOGGERS = {"log", "_log"}
+LOGGED = {"info", "warn", "error", "critical", "failure"}
+
+
+def of_log(tree: ast.Module, call: ast.AST) -> Iterator[str]:
+    """Return the templates of a line of the daemon's own log."""
+    if not isinstance(call, ast.Call):
+        return
+    function = call.func
+    if not isinstance(function, ast.Attribute) or function.attr not in LOGGED or not call.args:
+        return
+    holder = function.value
+    name = holder.id if isinstance(holder, ast.Name) else holder.attr if isinstance(holder, ast.Attribute) else ""
+    if name in LOGGERS:
+        for text in texts(tree, call, call.args[0]):
+            yield _FIELD.sub(FILLED, text)
+
+
+def of_replies(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of a reply that refuses something: the code, and the text."""
+    match node:
+        case ast.Call(func=function, args=[code, text, *_]) if _called(function) in ("Reply", "ReplyError"):
+            for number in _codes(code):
+                yield from (f"{number} {each}" for each in texts(tree, node, text))
+        case ast.Call(func=ast.Attribute(attr="end" | "end_behind_command"), args=[_, text, *_]):
+            yield from (f"421 {each}" for each in texts(tree, node, text))
+        case ast.AnnAssign(target=ast.Name(id="LOST_SENTENCES"), value=ast.Dict(values=values)):
+            for value in values:
+                if isinstance(value, ast.Constant):
+                    yield f"426 {_FIELD.sub(FILLED, str(value.value))}, {FILLED}."
+        case ast.ClassDef(name="LoginBusy" | "LoginUnavailable", body=body):
+            for each in body:
+                if isinstance(each, ast.Assign) and _called(each.targets[0]) == "text":
+                    yield f"421 {ast.literal_eval(each.value)}"
+
+
+def _called(function: ast.expr) -> str:
+    return (
+        function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+    )
+
+
+def _codes(code: ast.expr) -> Iterator[int]:
+    """Return the codes of refusals that *code* can be."""
+    match code:
+        case ast.Constant(value=int(number)) if number >= 400:
+            yield number
+        case ast.IfExp(body=body, orelse=other):
+            yield from _codes(body)
+            yield from _codes(other)
+
+
+Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
+# The sections of the page, each with the kinds of messages in it.
+SECTIONS: dict[str, Kind] = {"The log of the daemon": of_log, "Replies to clients": of_replies}
+
+
+def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
+    """Return the texts that *value* can be, an argument of *call*; none for what is built elsewhere."""
+    match value:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr(values=parts):
+            yield "".join(part.value if isinstance(part, ast.Constant) else FILLED for part in parts)  # type: ignore[misc]
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            lefts, rights = ([*texts(tree, call, side)] or [FILLED] for side in (left, right))
+            yield from (one + other for one in lefts for other in rights)
+        case ast.IfExp(body=body, orelse=other):
+            yield from texts(tree, call, body)
+            yield from texts(tree, call, other)
+        case ast.Name(id=name):
+            for assigned in _assigned(tree, call, name):
+                yield from texts(tree, call, assigned)
+
+
+def _assigned(tree: ast.Module, call: ast.AST, name: str) -> Iterator[ast.expr]:
+    """Return what *name* is set to in the functions around *call*, or else in the module."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.lineno <= _line(call) <= (node.end_lineno or 0)
+    ]
+    yield from [*_set_in(around, name)] or [*_set_in([tree], name)] or [*_imported(tree, name)]
+
+
+def _imported(tree: ast.Module, name: str) -> Iterator[ast.expr]:
+    """Return what the constant *name* of another module of ours is set to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and any(each.name == name for each in node.names):
+            path = ROOT / f"{node.module.replace('.', '/')}.py"
+            if path.exists():
+                yield from _set_in([_parsed(path)], name)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _set_in(places: list[ast.FunctionDef | ast.AsyncFunctionDef] | list[ast.Module], name: str) -> Iterator[ast.expr]:
+    for place in places:
+        for node in ast.walk(place):
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                value = node.value  # type: ignore[attr-defined]
+                if value is not None and not (isinstance(value, ast.Name) and value.id == name):
+                    yield value
+
+
+@cache
+def collected() -> dict[str, dict[str, list[str]]]:
+    """Return the templates of each section, with the places of each: file and line."""
+    found: dict[str, dict[str, list[str]]] = {section: {} for section in SECTIONS}
+    for path in sorted(SOURCES.rglob("*.py")):
+        tree = _parsed(path)
+        nodes = list(ast.walk(tree))
+        for section, kind in SECTIONS.items():
+            for node in nodes:
+                for template in filter(_says_something, kind(tree, node)):
+                    place = f"{path.relative_to(SOURCES)}:{_line(node)}"
+                    found[section].setdefault(flat(template), []).append(place)
+    return found
+
+
+def _line(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 0))
+
+
+def _says_something(template: str) -> bool:
+    return any(letter.isalpha() for letter in template)
+
+
+def flat(template: str) -> str:
+    """Return *template* as it stands in a cell of a table."""
+    text = " ".join(template.split()).replace("|", "\\|")
+    return re.sub(f"{FILLED}+", FILLED, text)
+
+
+def on_page(page: Path = PAGE) -> dict[str, list[str]]:
+    """Return the first cells of the tables of each section of the page."""
+    found = {}
+    for part in page.read_text().split("\n## ")[1:]:
+        heading, _, text = part.partition("\n")
+        found[heading.strip()] = [cell for _, cell in _ROW.findall(text)]
+    return found
+
+
+def main() -> None:
+    page = on_page() if PAGE.exists() else {}
+    for section, templates in collected().items():
+        there = set(page.get(section, ()))
+        for template, places in templates.items():
+            if template not in there:
+                print(f"{section}\t{template}\t{' '.join(places)}")
+        for gone in there - templates.keys():
+            print(f"{section}\tGONE\t{gone}")
+
+
+if __name__ == "__main__":
+    main()
