@@ -131,6 +131,23 @@ def test_the_build_runs_the_command_of_the_readme() -> None:
     assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_page_of_the_house_names_files_that_are_there() -> None:
+    """Each module on it is there; a bare name stands for the one file that is called so."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"[\w./]+\.py\b", page))
+    folders = [ROOT, ROOT / "ftpsd"]
+    known = {path.name for path in python_files()}
+    assert [
+        name for name in sorted(named)
+        if not any((folder / name).is_file() for folder in folders)
+        and not ("/" not in name and name in known)
+        and not list((ROOT / "ftpsd").glob(f"*/{name}"))
+    ] == []  # fmt: skip
+    functions = re.findall(r"`([\w/]+\.py):(\w+)`", page)
+    assert len(functions) > 10
+    assert [f"{path}:{name}" for path, name in functions if name not in (ROOT / "ftpsd" / path).read_text()] == []
+
+
 def test_one_place_publishes_and_the_page_names_it() -> None:
     """A step before 226 that is added there is passed by through no other command."""
     floors = [ROOT / "ftpsd" / name for name in ("control", "commands")]
