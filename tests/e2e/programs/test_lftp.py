@@ -136,7 +136,7 @@ def test_a_tree_of_a_thousand_files_goes_up_and_down(lftp: Lftp, home: Path, tmp
         assert lftp(listed, "mirror --verbose=1 up down").count("Transferring") == 0
         assert lftp(listed, "mirror -R --verbose=1 tree up").count("Transferring") == 0
         shutil.rmtree(tmp_path / "down")
-    # What there is to send is found by LIST, too.
+    # The files to send are found by LIST, too.
     for path in sorted(path for path in (home / "up").rglob("*") if path.is_file())[::20]:
         path.unlink()
     lftp("set ftp:use-mlsd no", "mirror -R --parallel=4 tree up")
