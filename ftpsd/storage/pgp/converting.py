@@ -63,7 +63,7 @@ class ConvertingSink:
         return self._inner.verdict
 
     def write(self, data: memoryview) -> bool:
-        """Take all of *data*; return whether more should wait. Who writes on at once waits here."""
+        """Take all of *data*; return whether more should wait. A caller that writes on at once waits here."""
         if not data:
             return self._is_behind(0.0 if self._is_stuck else BUDGET)
         while self._is_behind(BUDGET):
