@@ -296,7 +296,8 @@ class Realm:
             treatments = treatments.below(tree.path)
         if treatments.are_none:
             return guarded
-        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._watch_of(user, tree))
+        watch = self._watch_of(user, tree)
+        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, watch, f"{self._host}\n{user.name}")
 
     def _watch_of(self, user: UserRecord, tree: UserRecord | Mount) -> Callable[[VirtualPath], Sequence[Watcher]]:
         """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""

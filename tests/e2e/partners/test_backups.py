@@ -84,7 +84,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     before = [dict(each.done) for each in uploaders]
     told = backed_up(daemon, "--to", str(place))
     assert told["troubles"] == []
-    (line,) = daemon.audit("backup-made")
+    line = daemon.wait_for_event("backup-made")
+    assert len(daemon.audit("backup-made")) == 1
     assert (line["backup"], line["files"]) == (told["name"], told["files"])
     for each in uploaders:
         each.stop()
