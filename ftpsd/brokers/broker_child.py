@@ -1,8 +1,8 @@
 """
 The child process: it publishes what comes on standard input, and answers each message by its number.
 
-It ends with its standard input, whatever it is at: the daemon has gone, or wants it to. What had no answer then comes
-again.
+It ends with its standard input, whatever it is at: the daemon has gone, or wants it to. An event without an
+answer then comes again.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _line(text: str) -> str:
 
 def main() -> None:
     """Serve the daemon; what is printed by mistake goes where its log goes."""
-    # What the libraries have to say comes as the reason of a failure.
+    # Messages of the libraries come as the reason of a failure.
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends us
     answers = os.fdopen(os.dup(1), "wb")

@@ -19,6 +19,18 @@ from typing import Any, Final
 
 from ftpsd.values.trace import Trace
 
+# The events behind which other bytes are at a path.
+MAKING: Final = (
+    "file-stored",
+    "file-copied",
+    "files-combined",
+    "file-renamed",
+    "upload-published",
+    "quarantine-released",
+)
+# Events that are looked through for one that is about the same file: some milliseconds.
+MOST_LATER: Final = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -203,6 +215,16 @@ def find(connection: Connection, id: str) -> Record | None:
     """Return the event with that id."""
     found = _records(connection.execute(f"{_SELECT} WHERE id = ?", (id,)))
     return found[0] if found else None
+
+
+def is_replaced(connection: Connection, number: int, file: bytes) -> bool:
+    """Return whether *file* was made anew since the event *number*, as far as the `MOST_LATER` events behind it say."""
+    marks = ", ".join("?" * len(MAKING))
+    found = connection.execute(
+        f"SELECT 1 FROM events WHERE number > ? AND number <= ? AND file = ? AND event IN ({marks}) LIMIT 1",
+        (number, number + MOST_LATER, file, *MAKING),
+    )
+    return found.fetchone() is not None
 
 
 def last_number(connection: Connection) -> int:

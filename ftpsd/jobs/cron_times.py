@@ -2,7 +2,7 @@
 When a job is due: a cron expression in a time zone, as Unix times.
 
 cronsim follows Debian's cron over a change of the clock: a fixed time that does not exist (2:30 in spring) is due once,
-an hour later by the clock; one that comes twice (2:30 in autumn) is due once; `*/30` follows the real time.
+at the change (3:00); one that comes twice (2:30 in autumn) is due once; `*/30` follows the real time.
 """
 
 from __future__ import annotations

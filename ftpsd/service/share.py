@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from ftpsd.auth.hashing.passwords import VerifiedCache
@@ -78,4 +79,8 @@ class Share:
 def share_turns(turns: int) -> None:
     """Take the turns of this process by the locks in the file *turns*, before the first storage is opened."""
     for first, taken in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
-        taken.share([ByteLock(turns, first + number) for number in range(LOCKS)])
+        taken.share(partial(_turn, turns, first))
+
+
+def _turn(turns: int, first: int, number: int) -> ByteLock:
+    return ByteLock(turns, first + number)

@@ -1,7 +1,7 @@
 """
 A workflow as a receiver of events: its steps in order, each of them once.
 
-* What is finished is in the state file before the next step begins (runs.py). A step whose daemon died between doing
+* A finished step is in the state file before the next step begins (runs.py). A step whose daemon died between doing
   and noting it is tried again: file steps see that they are done (file_steps.py), programs, webhooks and mails come
   again with the same id.
 * A step that fails is tried again with pauses, `attempts` times, or not at all where no later attempt can succeed. Then
@@ -30,7 +30,7 @@ from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep, mark_
 from ftpsd.config.people.user_records import UserRecord
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.durable.store import Store
-from ftpsd.events.record_tables import Record
+from ftpsd.events.record_tables import Record, is_replaced
 from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.actions import Action, Moment
@@ -46,6 +46,7 @@ from ftpsd.workers import PoolBusy, WorkerPool
 _MARK: Final = frozenset({Permission.READ})
 # Failed attempts, which the run counts: its deliveries have no bound of their own.
 UNBOUNDED: Final = 1 << 31
+REPLACED: Final = "the file was replaced since"
 CHANGED: Final = (
     "the workflow was changed while this run was under way; `ftpsd workflows retry --from-start` begins anew"
 )
@@ -217,6 +218,11 @@ class WorkflowRuns:
         if run.phase is Phase.STEPS and not self._is_same(run):
             return await self._end(replace(run, reason=CHANGED, failed_step=step.action), Phase.FAILED)
 
+        # Where the event has no SHA-256, nothing of the file tells which one it is.
+        is_nameless = run.sha256 is None and run.size is None and run.doing is None
+        if is_nameless and record.file and await self._store.run(is_replaced, record.number, record.file):
+            return await self._end(replace(run, reason=REPLACED), Phase.SUPERSEDED)
+
         async def announce(doing: runs.Doing) -> None:
             nonlocal run
             run = await self._save(replace(run, doing=doing))
@@ -224,7 +230,7 @@ class WorkflowRuns:
         try:
             result = await action.do(Moment(record, data, run, user, self._trees(), announce))
         except Superseded:
-            return await self._end(replace(run, reason="the file was replaced since"), Phase.SUPERSEDED)
+            return await self._end(replace(run, reason=REPLACED), Phase.SUPERSEDED)
         except (NotTaken, BadName) as error:
             return await self._failed(run, step, error)
         self._count(run.workflow, step.action, "done")

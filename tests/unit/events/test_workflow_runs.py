@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from twisted.internet.task import Clock
 from ftpsd.audit.events import Event
 from ftpsd.config.automation.workflow_rules import Workflow, WorkflowStep
 from ftpsd.config.people.user_records import Mount, UserRecord
-from ftpsd.events.record_tables import Record
+from ftpsd.events import record_tables
+from ftpsd.events.record_tables import Draft, Record, last_number
 from ftpsd.events.sinks.receiver import GivenUp, NotTaken
 from ftpsd.events.workflows import runs
 from ftpsd.events.workflows.actions import Action, FileAction, Moment
@@ -29,6 +31,7 @@ from ftpsd.storage.retention.held_places import HeldPlaces
 from ftpsd.storage.retention.terms_of_keeping import Hold, View
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
+from ftpsd.values.trace import Trace
 from ftpsd.workers import WorkerPool
 from tests.state import InlineStore
 from tests.workers import InlineWorkers
@@ -307,6 +310,28 @@ def test_no_file_is_replaced_and_the_file_is_that_of_the_event(home: Home) -> No
     assert str(died) == "/in/b: there is no such file"
 
 
+def test_a_file_that_was_replaced_is_known_without_a_checksum(home: Home) -> None:
+    """Without SHA-256 the ledger tells: it has another event about the file; a download is none."""
+    each = workflow([{"move": "/done/{name}"}])
+    data = json.dumps({"user": "alice", "path": "/in/a"})
+    for event, phase in (
+        ("file-sent", Phase.DONE),
+        ("file-stored", Phase.SUPERSEDED),
+        ("file-renamed", Phase.SUPERSEDED),
+    ):
+        home.upload("/in/a", event.encode())
+        place = os.fsencode(home.home / "in" / "a")
+        numbers: list[int] = []
+        for number, name in enumerate(("file-stored", event)):
+            draft = Draft(f"{event}-{number}", name, 0.0, data)
+            home.store.run(record_tables.record, draft, Trace(place, 1, 1, 1, 1))
+            home.store.run(last_number).addCallback(numbers.append)
+        earlier = Record(numbers[0], f"{event}-0", "file-stored", 0.0, (), place, data)
+        assert outcome(home.runner(each).send([earlier])) is None
+        assert home.run_of(earlier).phase is phase, event
+        assert ((home.home / "in" / "a").exists()) is (phase is Phase.SUPERSEDED), event
+
+
 def test_failures_end_in_the_failure_steps_and_a_retry_goes_on(home: Home) -> None:
     """So many attempts, then on_failure once, then a dead letter; a retry does no finished step again."""
     each = workflow([{"copy": "/kept/{name}"}, PROGRAM], on_failure=[{"move": "/failed/{name}"}, PROGRAM], attempts=3)
@@ -343,7 +368,7 @@ def test_failures_end_in_the_failure_steps_and_a_retry_goes_on(home: Home) -> No
 
 
 def test_holds_users_who_are_gone_and_roles(home: Home) -> None:
-    """What a hold keeps is not moved, and is copied; no user, no step; another role is passed by."""
+    """A file that a hold keeps is not moved, and is copied; no user, no step; another role is passed by."""
     hold = Hold("h1", "court", 0.0, "op", ("/in/**",))
     home.places = HeldPlaces(lambda: (hold,))
     home.places.use(lambda: {home.home: [View("alice", "", ())]})
@@ -395,7 +420,7 @@ def test_conditions() -> None:
 
 
 def test_old_runs_go_and_dead_letters_stay() -> None:
-    """What is over goes with its age; what was given up, or is under way, stays."""
+    """A run that is over goes with its age; one that was given up, or is under way, stays."""
     store = InlineStore()
     for number, phase in enumerate([Phase.DONE, Phase.FAILED, Phase.STEPS, Phase.SUPERSEDED]):
         run = Run("w", f"e{number}", number, 0.0, 10.0, "/a", phase=phase)
