@@ -26,7 +26,7 @@ from ftpsd.values.trace import Trace
 
 UPLOADS = 20_000
 AT_ONCE = (1, 8, 64, 256)
-# What is asked of it: events a second.
+# The load, in events a second.
 WANTED = 2000
 
 

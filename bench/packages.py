@@ -18,7 +18,8 @@ PATIENCE = 180
 PACKAGES = {
     "vsftpd": ("vsftpd",),
     "proftpd": ("proftpd-core", "proftpd-mod-crypto"),
-    "pure-ftpd": ("pure-ftpd",),
+    "pure-ftpd": ("pure-ftpd", "pure-ftpd-common"),
+    "pyftpdlib": ("python3-pyftpdlib",),
     "nginx": ("nginx",),
     "sshd": ("openssh-server", "openssh-sftp-server"),
 }
@@ -71,7 +72,7 @@ class Programs:
         return os.pathsep.join(str(folder) for folder in folders)
 
     def _unpacked(self, name: str) -> Path | None:
-        for folder in ("usr/sbin", "usr/bin"):
+        for folder in ("usr/sbin", "usr/bin", "usr/lib/python3/dist-packages"):
             if (path := self.root / folder / name).exists():
                 return path
         return None
@@ -80,9 +81,12 @@ class Programs:
         """Download and unpack *packages* and the libraries they lack."""
         archives = self._cache / "debs"
         archives.mkdir(parents=True, exist_ok=True)
-        # apt sorts the dependencies out and installs nothing. Of what it would install only libraries are of use here.
+        # apt sorts the dependencies out and installs nothing. Of what it would install only libraries are of use here,
+        # and what newer Pythons have no more.
         plan = _run(["apt-get", "install", "--simulate", "--no-install-recommends", *packages], archives)
-        lacking = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst lib")]
+        lacking = [
+            line.split()[1] for line in plan.splitlines() if line.startswith(("Inst lib", "Inst python3-pyasyn"))
+        ]
         for package in [*packages, *lacking]:
             _run(["apt-get", "download", package], archives)
         for archive in archives.glob("*.deb"):

@@ -23,6 +23,10 @@ T = TypeVar("T")
 Job = tuple[Callable[..., object], tuple[object, ...], Deferred[object]]
 
 
+# Network file systems that a server has, and pairs of them in one command, are few; each has threads of its own.
+MOST_LANES = 16
+
+
 class PoolBusy(Exception):
     """The queue of a worker pool is full."""
 
@@ -31,6 +35,13 @@ class Workers(Protocol):
     """The part of a pool that callers need; the in-memory tests run the same calls inline."""
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+
+class Lanes(Protocol):
+    """Workers for calls that may wait for more than a disk of this machine."""
+
+    def of(self, waits_for: frozenset[str]) -> Workers:
+        """Return the workers for calls that may wait for any of *waits_for*, which is not empty."""
 
 
 class WorkerPool:
@@ -143,6 +154,43 @@ class WorkerPool:
                 result.errback(outcome)
             else:
                 result.callback(outcome)
+
+
+class WorkerLanes:
+    """
+    Pools that begin when they are needed: one for each set of things that calls may wait for.
+
+    A file system that hangs holds up the calls that wait for it, and no others. There are
+    `MOST_LANES` pools at most; beyond them calls share the pool that has least to do, and are held up with it.
+    """
+
+    def __init__(self, threads: int, queue_limit: int, call_in_reactor: Callable[..., object]) -> None:
+        self._threads = threads
+        self._queue_limit = queue_limit
+        self._call_in_reactor = call_in_reactor
+        self._pools: dict[frozenset[str], WorkerPool] = {}
+
+    def of(self, waits_for: frozenset[str]) -> WorkerPool:
+        """Return the pool for calls that may wait for *waits_for*."""
+        pool = self._pools.get(waits_for)
+        if pool is not None:
+            return pool
+        if len(self._pools) >= MOST_LANES:
+            return min(self._pools.values(), key=lambda pool: pool.unfinished)
+        name = f"lane-{len(self._pools) + 1}"
+        pool = self._pools[waits_for] = WorkerPool(name, self._threads, self._queue_limit, self._call_in_reactor)
+        pool.start()
+        return pool
+
+    @property
+    def queued(self) -> int:
+        """The number of calls that wait for a thread, in all of them."""
+        return sum(pool.queued for pool in self._pools.values())
+
+    def stop(self, patience: float = 1.0) -> None:
+        """Finish the queued calls, with *patience* for each thread: one that hangs has hung for long."""
+        for pool in self._pools.values():
+            pool.stop(patience)
 
 
 class _Seat:

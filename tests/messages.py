@@ -59,6 +59,23 @@ def of_replies(tree: ast.Module, node: ast.AST) -> Iterator[str]:
                     yield f"421 {ast.literal_eval(each.value)}"
 
 
+def of_findings(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of the doctor's warnings and problems, without the remedy."""
+    match node:
+        case ast.Call(func=ast.Name(id="warning" | "problem"), args=[text, _]):
+            yield from texts(tree, node, text)
+
+
+def of_events(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the name of an event of the audit log."""
+    match node:
+        case ast.ClassDef(body=body):
+            found = {_called(each.targets[0]): each.value for each in body if isinstance(each, ast.Assign)}
+            name, logged = found.get("event"), found.get("logged")
+            if isinstance(name, ast.Constant) and not (isinstance(logged, ast.Constant) and logged.value is False):
+                yield str(name.value)
+
+
 def _called(function: ast.expr) -> str:
     return (
         function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
@@ -77,7 +94,14 @@ def _codes(code: ast.expr) -> Iterator[int]:
 
 Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
 # The sections of the page, each with the kinds of messages in it.
-SECTIONS: dict[str, Kind] = {"The log of the daemon": of_log, "Replies to clients": of_replies}
+SECTIONS: dict[str, Kind] = {
+    "The log of the daemon": of_log,
+    "Replies to clients": of_replies,
+    "Events of the audit log": of_events,
+    "Findings of the doctor": of_findings,
+}
+# The folders that a section is about, where it is not about all.
+FOLDERS = {"Events of the audit log": "audit/", "Findings of the doctor": "doctor/"}
 
 
 def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
@@ -93,6 +117,9 @@ def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
         case ast.IfExp(body=body, orelse=other):
             yield from texts(tree, call, body)
             yield from texts(tree, call, other)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format")):
+            for assigned in _assigned(tree, call, name):
+                yield from (_FIELD.sub(FILLED, text) for text in texts(tree, call, assigned))
         case ast.Name(id=name):
             for assigned in _assigned(tree, call, name):
                 yield from texts(tree, call, assigned)
@@ -147,6 +174,8 @@ def collected() -> dict[str, dict[str, list[str]]]:
         tree = _parsed(path)
         nodes = list(ast.walk(tree))
         for section, kind in SECTIONS.items():
+            if not str(path.relative_to(SOURCES)).startswith(FOLDERS.get(section, "")):
+                continue
             for node in nodes:
                 for template in filter(_says_something, kind(tree, node)):
                     place = f"{path.relative_to(SOURCES)}:{_line(node)}"

@@ -1,8 +1,12 @@
 """
 Scanned uploads: an upload with its verdict, beside the slower of the upload alone and the scan alone, in one run.
 
-clamd begins when it has all of a file. A program that reads while the bytes arrive (sha256sum stands for one that looks
-at them) shows what the gate itself costs.
+The gate hands the bytes on while they arrive, but clamd only collects them then, and begins its scan when it has the
+whole file. So one file takes the upload and the scan behind it, whatever feeds clamd; that is near to the slower of
+both where one is far the slower, and nearly the sum where they are alike.
+
+Of several files at once some are scanned while others arrive, as far as there are processors for it. A program that
+reads while the bytes arrive (sha256sum stands for one that looks at them) shows what the gate itself costs.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from bench.tools import run_together, upload
 # Seconds.
 PATIENCE = 300.0
 PROGRAM = ("/usr/bin/sha256sum",)
+# Files at once, which have the bytes of the large one together.
+MANY = 8
 
 
 def _run(running: RunningServer) -> Sample:
@@ -41,16 +47,31 @@ def _run(running: RunningServer) -> Sample:
             alone, scanned = _stored(server, "plain"), scan(path, source)
             both = _stored(server, "scanned")
             read, both_read = _read(source), _stored(server, "read")
+            part = _part_of(source)
+            alone_many, scanned_many = _stored(server, "plain", part, MANY), scan(path, part, MANY)
+            both_many = _stored(server, "scanned", part, MANY)
     values = {
         "clamd": both / max(alone, scanned),
+        "clamd, many": both_many / max(alone_many, scanned_many),
         "program": both_read / max(alone, read),
         "upload alone": alone,
         "clamd alone": scanned,
         "upload by clamd": both,
         "program alone": read,
         "upload by program": both_read,
+        "many alone": alone_many,
+        "clamd alone, many": scanned_many,
+        "many by clamd": both_many,
     }
     return Sample(values)
+
+
+def _part_of(source: Path) -> Path:
+    """Return a file with the `MANY`th part of *source*, which is made beside it."""
+    part = source.with_name("part.bin")
+    with open(source, "rb") as whole, open(part, "wb") as file:
+        file.write(whole.read(source.stat().st_size // MANY))
+    return part
 
 
 def _read(file: Path) -> float:
@@ -68,15 +89,17 @@ def _read(file: Path) -> float:
     return time.monotonic() - started
 
 
-def _stored(running: RunningServer, folder: str) -> float:
-    """Upload the large file into *folder*, and return how many seconds that took."""
-    source = running.ground.home / "bulk.bin"
+def _stored(running: RunningServer, folder: str, source: Path | None = None, times: int = 1) -> float:
+    """Upload *source*, the large file by default, so many *times* at once; return how many seconds that took."""
+    source = source or running.ground.home / "bulk.bin"
+    names = [f"up/{folder}/{number}.bin" for number in range(times)]
     with cost_of(running.root) as cost:
-        run_together([upload(running, source, f"up/{folder}/bulk.bin")], PATIENCE)
-    stored = running.ground.home / "up" / folder / "bulk.bin"
-    if stored.stat().st_size != source.stat().st_size:
-        raise BenchError(f"{stored} has {stored.stat().st_size} bytes")
-    stored.unlink()
+        run_together([upload(running, source, name) for name in names], PATIENCE)
+    for name in names:
+        stored = running.ground.home / name
+        if stored.stat().st_size != source.stat().st_size:
+            raise BenchError(f"{stored} has {stored.stat().st_size} bytes")
+        stored.unlink()
     return cost.seconds
 
 
@@ -86,12 +109,16 @@ CASES = [
         "scanned upload",
         (
             Metric("clamd", "x the slower of upload and clamd", "low", 2, limit=1.1),
+            Metric("clamd, many", "x the slower of 8 uploads and clamd", "low", 2, limit=1.1),
             Metric("program", "x the slower of upload and program", "low", 2, limit=1.1),
             Metric("upload alone", "s, upload", "low", 2),
             Metric("clamd alone", "s, clamd", "low", 2),
             Metric("upload by clamd", "s, upload and clamd", "low", 2),
             Metric("program alone", "s, program", "low", 2),
             Metric("upload by program", "s, upload and program", "low", 2),
+            Metric("many alone", "s, 8 uploads at once", "low", 2),
+            Metric("clamd alone, many", "s, clamd, 8 at once", "low", 2),
+            Metric("many by clamd", "s, 8 uploads at once and clamd", "low", 2),
         ),
         _run,
         most_rounds=5,

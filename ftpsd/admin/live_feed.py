@@ -2,7 +2,7 @@
 The live part of the status page: what the server does now, and the last hour, as server-sent events.
 
 One snapshot is made for all who watch, and only while somebody does; the last hour is always kept, as sums of a few
-counters every ten seconds. A stream ends after a minute, and the browser asks again. Who does not read what was sent
+counters every ten seconds. A stream ends after a minute, and the browser asks again. A browser that does not read
 misses the events until there is room: each is whole, so none is waited for.
 
 There are few streams, and nobody is asked who they are. A new one always gets a place: that of the oldest stream of the

@@ -50,7 +50,7 @@ DAY: Final = 86400.0
 # Seconds for which guesses and used steps are kept. A used step is worthless after two minutes, unless the machine's
 # clock is set back.
 KEPT: Final = 30 * DAY
-# What is remembered at once: beyond it what ends first is forgotten, and the code asked for again.
+# Users remembered at once: beyond it the first to end is forgotten, and asked for the code again.
 MOST_REMEMBERED: Final = 100_000
 # Logins between two counts of them.
 COUNTED_EVERY: Final = 256
@@ -102,7 +102,7 @@ class Clocks:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong where most of them are off in one direction: the machine's own clock; None for nothing."""
+        """The trouble where most of them are off in one direction: the machine's own clock; None for nothing."""
         most = max(self.behind, self.ahead)
         if most < SEVERAL or most * 2 <= self.devices:
             return None

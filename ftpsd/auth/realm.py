@@ -27,6 +27,7 @@ from ftpsd.config.users import Mount, UserRecord
 from ftpsd.scanning.gates import Gates
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.walk import Symlinks
+from ftpsd.storage.file_systems import waits_for
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.mounts import MountedStorage
@@ -46,7 +47,7 @@ from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import ENDLESS
 from ftpsd.wire.charset import UTF8
-from ftpsd.workers import PoolBusy, Workers
+from ftpsd.workers import Lanes, PoolBusy, Workers
 
 Logout = Callable[[], None]
 
@@ -117,7 +118,11 @@ class Pgp:
 
 @implementer(IRealm)
 class Realm:
-    """The realm of the users of *host*, "" for the default one, which opens their trees; *files_pool* blocks for it."""
+    """
+    The realm of the users of *host*, "" for the default one, which opens their trees.
+
+    *files_pool* blocks for it, and *lanes* where a tree is on a file system that waits for more than a disk.
+    """
 
     def __init__(
         self,
@@ -131,6 +136,7 @@ class Realm:
         gates: Gates | None = None,
         contents: Contents | None = None,
         places: HeldPlaces | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self._host = host
         self._job = ""
@@ -138,6 +144,7 @@ class Realm:
         self._contents = contents or Contents()
         self._places = places
         self._pool = files_pool
+        self._lanes = lanes
         self._uploads = upload_policy
         self._symlinks = symlinks
         self._pgp = pgp
@@ -191,8 +198,15 @@ class Realm:
         if at_once is not None:
             opened(at_once)
         else:
-            self._pool.run(self._open, user).addCallbacks(opened, failed)
+            self._workers_of(user, self._pool).run(self._open, user).addCallbacks(opened, failed)
         return result
+
+    def _workers_of(self, user: UserRecord, otherwise: Workers) -> Workers:
+        """Return the workers for all trees of *user*, *otherwise* those for disks of this machine."""
+        if self._lanes is None:
+            return otherwise
+        waited_for = waits_for(user.home, *(mount.directory for mount in user.mounts))
+        return self._lanes.of(waited_for) if waited_for else otherwise
 
     def _open_cached(self, user: UserRecord) -> Storage | None:
         """Open a plain home, without mounts and quotas, where that needs no waiting."""
@@ -282,7 +296,8 @@ class Realm:
             treatments = treatments.below(tree.path)
         if treatments.are_none:
             return guarded
-        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, self._watch_of(user, tree))
+        watch = self._watch_of(user, tree)
+        return TreatedTree(guarded, tree.rules, treatments, self._pgp.home, watch, f"{self._host}\n{user.name}")
 
     def _watch_of(self, user: UserRecord, tree: UserRecord | Mount) -> Callable[[VirtualPath], Sequence[Watcher]]:
         """Return what makes the watchers of plaintext, by paths as the user spells them in *tree*."""
@@ -306,7 +321,8 @@ class Realm:
     def _count_later(self, user: UserRecord) -> None:
         """Have the home of *user* counted if it is time for that; the login does not wait for it."""
         if user.quota is not None:
-            counting = self._quotas.pool.run(_count_if_due, self._quotas.accounts, user.home)
+            workers = self._workers_of(user, self._quotas.pool)
+            counting = workers.run(_count_if_due, self._quotas.accounts, user.home)
             counting.addCallbacks(_log_complaints, _not_counted)
 
 

@@ -1,5 +1,5 @@
 """
-What a user may do by a changed configuration that was not allowed before, in sentences.
+The rights that a changed configuration adds for a user, in sentences.
 
 Rights are compared on the paths that the rules of either side name, with `x` for what their patterns leave open. So
 what is told is true; a right that only shows on a path that neither side names is not found.
@@ -17,7 +17,7 @@ from ftpsd.storage.mounts import MountPoints
 from ftpsd.values.path import ROOT, VirtualPath
 from ftpsd.values.permission import ALL, Permission
 
-# What a login has to prove, by its method.
+# The proofs of a login, by its method.
 _PROVES: dict[str, set[str]] = {
     "password": {"password"},
     "certificate": {"certificate"},

@@ -8,7 +8,7 @@ Making a backup: the state first, then the files, then the list; then what is to
 * Files of encrypted trees are taken as they lie on the disk: sealed.
 * Nothing is taken from the last backup but what this server has signed: a list that somebody else wrote there does not
   get into the next one.
-* What cannot be read is told, and makes the backup one with troubles; it is made all the same.
+* A file that cannot be read is told, and makes the backup one with troubles; it is made all the same.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is backed up: single files by part, *trees* by part, the *state* file; *never* has what is in none."""
+    """The scope of a backup: single files by part, *trees* by part, the *state* file; *never* has what is in none."""
 
     files: tuple[tuple[str, Path], ...]
     trees: tuple[tuple[str, Path], ...]

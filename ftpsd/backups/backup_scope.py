@@ -1,5 +1,5 @@
 """
-What belongs into a backup of a configuration: which files and trees, by part.
+The scope of a backup of a configuration: files and trees, by part.
 
 The keys of encrypted trees, master keys and data keys, are never in it: who has the backup would read all, and
 `ftpsd shred` could not reach the data keys there. They are backed up by themselves (docs/operations.md). The key that

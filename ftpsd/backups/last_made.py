@@ -1,5 +1,5 @@
 """
-What this server remembers of the backups that it has made, in its state file: the last one of each place.
+The memory of the backups that this server has made, in its state file: the last one of each place.
 
 A list that has gone, or an older one in its place, is found by it: where backups lie, others may be able to write.
 """

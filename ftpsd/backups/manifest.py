@@ -32,7 +32,7 @@ class Damaged(Exception):
 @dataclass(frozen=True, slots=True)
 class Header:
     """
-    What is said of a backup as a whole; *moment* is a Unix time: all of before it is in the backup.
+    The facts of a backup as a whole; *moment* is a Unix time: all of before it is in the backup.
 
     *sequence* counts the backups of one place; 0 is unknown.
     """
@@ -85,7 +85,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a list says; *signer* is the key that has signed it ("ed25519:…"), None for none."""
+    """The content of a list; *signer* is the key that has signed it ("ed25519:…"), None for none."""
 
     header: Header
     items: list[Item]

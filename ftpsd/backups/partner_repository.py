@@ -2,7 +2,7 @@
 A repository on another server: the same layout, by FTPS, and a lock.
 
 Each file has a temporary name until it is whole there, and each run its own temporary names: what two runs store at
-once is the same object. What a run that died has left under such a name goes with the next one.
+once is the same object. The remains of a run that died under such a name go with the next one.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class DirectoryRepository:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Busy(f"another backup is being made in {self.directory}") from None
-            # What a crash has left.
+            # Left by a crash.
             for left in self.directory.glob("*.tmp"):
                 with suppress(OSError):
                     left.unlink()

@@ -36,7 +36,7 @@ class Untrusted(Damaged):
 @dataclass(slots=True)
 class Plan:
     """
-    What a restore of the backup *header* would do: items to make, to replace, and those that are as they were.
+    The plan of a restore of the backup *header*: items to make, to replace, and those that are as they were.
 
     *signer* is the key that has signed its list, *unknown* says which owners this machine does not have.
     """

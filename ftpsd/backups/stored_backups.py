@@ -1,5 +1,5 @@
 """
-What a repository has: its lists read, its oldest backups removed, its objects verified. It blocks.
+The backups in a repository: their lists read, its oldest backups removed, its objects verified. It blocks.
 """
 
 from __future__ import annotations

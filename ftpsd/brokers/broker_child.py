@@ -87,7 +87,7 @@ def _line(text: str) -> str:
 
 def main() -> None:
     """Serve the daemon; what is printed by mistake goes where its log goes."""
-    # What the libraries have to say comes as the reason of a failure.
+    # Messages of the libraries come as the reason of a failure.
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends us
     answers = os.fdopen(os.dup(1), "wb")

@@ -1,4 +1,4 @@
-"""What the child needs of each kind of broker, and the one for an account."""
+"""The interface that the child needs of each kind of broker, and the one for an account."""
 
 from __future__ import annotations
 

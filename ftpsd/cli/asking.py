@@ -21,7 +21,7 @@ from ftpsd.cli.terminal import EXIT_PROBLEM, FILE, Function, config_option, give
 PATIENCE: Final = 60.0
 # Bytes: thousands of sessions with the longest of paths.
 LONGEST_ANSWER: Final = 64 * 1024 * 1024
-# What reading an answer of another shape raises.
+# Raised by reading an answer of another shape.
 STRANGE: Final = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 NOT_UNDERSTOOD: Final = "the answer cannot be understood: the server is of another version, or no ftpsd"
 # A control_socket key at the beginning of a line; for files that cannot be read as YAML now.

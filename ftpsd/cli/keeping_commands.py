@@ -81,7 +81,7 @@ def add(
 @click.option("--reason", required=True, metavar="TEXT", help="The reason, for the audit log.")
 @socket_options
 def remove(name: str, reason: str, config: Path | None, path: Path | None) -> None:
-    """End a hold. What is overdue then goes with the next sweep."""
+    """End a hold. Files that are overdue then go with the next sweep."""
     ask(Server(config, path), "release", name=name, reason=reason, by=_operator())
     click.echo(f"removed hold {shown(name)}")
 

@@ -38,7 +38,7 @@ def plan(file: Path, config: Path, as_json: bool) -> None:
     """
     Say what FILE, a changed ftpsd.yaml with its users, allows that --config does not: before a reload.
 
-    Ends with 1 where there is anything. What is taken away is not told; `ftpsd check` says whether FILE is good.
+    Ends with 1 where there is anything. Rights that go are not told; `ftpsd check` says whether FILE is good.
     """
     from ftpsd.config.reading import load_config
 

@@ -256,6 +256,8 @@ def print_password_hash(password_stdin: bool, is_raw: bool) -> None:
 @click.option("--user", default="demo", show_default=True, help="Who may log in.")
 @click.option("--password", metavar="PW", help="Else a random one, which is printed.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Also here, for clients of other machines.")
+@click.option("--tour", "is_tour", is_flag=True, help="Show each feature in five minutes, stop by stop.")
+@click.option("--yes", is_flag=True, help="With --tour: go on without a key, also where nobody is at a terminal.")
 def demo(
     directory: Path | None,
     port: int,
@@ -265,6 +267,8 @@ def demo(
     user: str,
     password: str | None,
     listen: tuple[str, ...],
+    is_tour: bool,
+    yes: bool,
 ) -> None:
     """Serve a directory on this machine at once, with certificates of its own, and print the lines to try it."""
     from ftpsd.config.units import parse_ports
@@ -274,6 +278,16 @@ def demo(
         ports = str(parse_ports(passive_ports))
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--passive-ports") from None
+    wishes = Wishes(port, implicit_port, ports, metrics_port, user, password, listen)
+    if is_tour:
+        from ftpsd.demo.tour.guide import tour
+
+        if directory is not None or listen:
+            raise click.UsageError("--tour is for this machine alone, in a directory of its own that is removed.")
+        is_watched = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+        sys.exit(tour(wishes, main, waits=is_watched and not yes))
+    if yes:
+        raise click.UsageError("--yes goes with --tour.")
     from ftpsd.demo.demonstration import demo as run
 
-    sys.exit(run(directory, Wishes(port, implicit_port, ports, metrics_port, user, password, listen)))
+    sys.exit(run(directory, wishes))

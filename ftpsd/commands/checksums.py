@@ -104,10 +104,11 @@ def _is_offset(word: Word) -> bool:
 
 async def _read(session: Session, algorithm: str, meant: Sequence[Wanted]) -> Reading:
     """Return the reading of *meant*, read to its end and closed."""
-    reading = await session.in_files(open_reading, session.storage, meant, algorithm)
+    work = session.at(*(wanted.path for wanted in meant))
+    reading = await work.run(open_reading, session.storage, meant, algorithm)
     try:
         if reading.value is None:
-            await session.in_pieces(reading.step)
+            await work.in_pieces(reading.step)
     finally:
-        reading.close()
+        await work.close(reading.close)
     return reading

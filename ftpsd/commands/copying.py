@@ -26,7 +26,7 @@ async def site_cpfr(session: Session, argument: str) -> Reply:
     """Name the file to copy."""
     path = session.resolve(argument)
     session.parameters.copy_from = None
-    entry = await session.in_files(session.storage.stat, path)
+    entry = await session.at(path).run(session.storage.stat, path)
     if entry.type is not EntryType.FILE:
         raise ReplyError(550, "Not a plain file; directories are not copied.")
     session.parameters.copy_from = path
@@ -44,7 +44,7 @@ async def site_cpto(session: Session, argument: str) -> Reply:
     def event(copy: Copy, seconds: float) -> FileCopied:
         return FileCopied(session.who, str(old), str(new), copy.bytes, seconds, copy.sha256)
 
-    done = await make(session, event, Copy, session.storage, old, new)
+    done = await make(session, session.at(old, new), event, Copy, session.storage, old, new)
     await publish_kept(session, event(done.made, done.seconds), done.intended)
     return Reply(250, "Copied.")
 
@@ -68,7 +68,7 @@ async def comb(session: Session, argument: str) -> Reply:
         sha256, kept = joining.sha256, joining.kept
         return FilesCombined(session.who, str(target), len(parts), joining.bytes, seconds, sha256, kept)
 
-    done = await make(session, event, Joining, session.storage, target, parts)
+    done = await make(session, session.at(target, *parts), event, Joining, session.storage, target, parts)
     joining = done.made
     try:
         await publish_kept(session, event(joining, done.seconds), done.intended)
@@ -104,6 +104,6 @@ async def site_symlink(session: Session, argument: str) -> Reply:
     target_text, link_text = (name.text for name in names)
     link = session.resolve(link_text)
     target = session.resolve(target_text, link.parent)
-    await session.when_counted(session.storage.make_link, link, target)
+    await session.at(link, target).when_counted(session.storage.make_link, link, target)
     session.publish(LinkMade(session.who, str(link), str(target)))
     return Reply(200, f"{link.quoted()} leads to {target.quoted()}.")

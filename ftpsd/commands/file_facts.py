@@ -58,14 +58,15 @@ async def mfct(session: Session, argument: str) -> Reply:
     if not name:
         raise ReplyError(501, "MFCT takes a time and a name.")
     time_of(value)
-    await session.in_files(session.storage.stat, session.resolve(name))
+    path = session.resolve(name)
+    await session.at(path).run(session.storage.stat, path)
     raise ReplyError(504, "Times of creation cannot be set here, use MFMT for the time of the last change.")
 
 
 async def change(session: Session, name: str, modified_ns: int | None, mode: int | None) -> FileChanged:
     """Change the time or the permission bits of *name*, or both, and return the values for the audit log."""
     path = session.resolve(name)
-    modified_ns, mode = await session.in_files(_change, session.storage, path, modified_ns, mode)
+    modified_ns, mode = await session.at(path).run(_change, session.storage, path, modified_ns, mode)
     changed = FileChanged(
         session.who,
         str(path),
@@ -117,7 +118,8 @@ async def size(session: Session, argument: str) -> Reply:
     """Return the size of a file in bytes."""
     if session.parameters.is_ascii:
         raise ReplyError(550, "SIZE needs TYPE I: the size of converted text is not known beforehand.")
-    entry = await session.in_files(session.storage.stat, session.resolve(argument))
+    path = session.resolve(argument)
+    entry = await session.at(path).run(session.storage.stat, path)
     if entry.type is not EntryType.FILE:
         raise ReplyError(550, "Not a plain file.")
     return Reply(213, str(entry.size))
@@ -129,7 +131,8 @@ async def mdtm(session: Session, argument: str) -> Reply:
     time_value, _, name = argument.partition(" ")
     sets_time = bool(name) and len(time_value) >= TIME_DIGITS and time_value[:TIME_DIGITS].isdigit()
     try:
-        entry = await session.in_files(session.storage.stat, session.resolve(argument))
+        path = session.resolve(argument)
+        entry = await session.at(path).run(session.storage.stat, path)
     except (StorageError, ReplyError) as error:
         # "20240101000000 x" may be a file's name. Only when it is not, it is the form by which vsftpd, IIS and rclone
         # set the time.

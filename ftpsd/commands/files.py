@@ -43,7 +43,7 @@ async def pwd(session: Session, argument: str) -> Reply:
 async def mkd(session: Session, argument: str) -> Reply:
     """Make a directory."""
     path = session.resolve(argument)
-    await session.when_counted(session.storage.make_directory, path)
+    await session.at(path).when_counted(session.storage.make_directory, path)
     session.publish(DirectoryMade(session.who, str(path)))
     return Reply(257, f"{path.quoted()} created.")
 
@@ -52,7 +52,7 @@ async def mkd(session: Session, argument: str) -> Reply:
 async def rmd(session: Session, argument: str) -> Reply:
     """Remove an empty directory."""
     path = session.resolve(argument)
-    await session.in_files(session.storage.remove_directory, path)
+    await session.at(path).run(session.storage.remove_directory, path)
     session.publish(DirectoryRemoved(session.who, str(path)))
     return Reply(250, "Directory removed.")
 
@@ -62,7 +62,7 @@ async def dele(session: Session, argument: str) -> Reply:
     """Delete a file."""
     path = session.resolve(argument)
     storage, event = session.storage, FileDeleted(session.who, str(path))
-    await change(session, event, partial(storage.trace, path), partial(storage.remove_file, path))
+    await change(session, session.at(path), event, partial(storage.trace, path), partial(storage.remove_file, path))
     return Reply(250, "File deleted.")
 
 
@@ -71,7 +71,7 @@ async def rnfr(session: Session, argument: str) -> Reply:
     """Name the file to rename."""
     path = session.resolve(argument)
     session.parameters.rename_from = None
-    entry = await session.in_files(session.storage.stat, path)
+    entry = await session.at(path).run(session.storage.stat, path)
     session.parameters.rename_from = path
     session.parameters.renames_directory = entry.type is EntryType.DIRECTORY
     return Reply(350, "Send RNTO with the new name.")
@@ -86,7 +86,8 @@ async def rnto(session: Session, argument: str) -> Reply:
     new = session.resolve(argument)
     kind: Literal["directory"] | None = "directory" if session.parameters.renames_directory else None
     storage, event = session.storage, FileRenamed(session.who, str(old), str(new), kind)
-    await change(session, event, partial(storage.trace, old, new), partial(storage.rename, old, new))
+    work = session.at(old, new)
+    await change(session, work, event, partial(storage.trace, old, new), partial(storage.rename, old, new))
     return Reply(250, "Renamed.")
 
 
@@ -97,7 +98,7 @@ async def smnt(session: Session, argument: str) -> Reply:
 
 
 async def _change_directory(session: Session, path: VirtualPath) -> Reply:
-    entry = await session.in_files(session.storage.stat, path)
+    entry = await session.at(path).run(session.storage.stat, path)
     if entry.type is not EntryType.DIRECTORY:
         raise StorageError(Kind.NOT_A_DIRECTORY, path)
     session.parameters.directory = path

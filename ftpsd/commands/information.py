@@ -49,7 +49,7 @@ async def help_(session: Session, argument: str) -> Reply:
 async def avbl(session: Session, argument: str) -> Reply:
     """Return how many bytes can be stored in a directory: what disk and quota leave."""
     path = session.resolve(argument) if argument else session.parameters.directory
-    return Reply(213, str(await session.when_counted(session.storage.free_bytes, path)))
+    return Reply(213, str(await session.at(path).when_counted(session.storage.free_bytes, path)))
 
 
 @family.command("NOOP", needs=Needs.NOTHING, rfc="959")

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from ftpsd.audit.events import DirectoryListed, Event
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, send
 from ftpsd.control.state.phase import After
-from ftpsd.control.state.session import BUSY_PAUSE, Session
+from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Interrupts, Needs
+from ftpsd.control.work import BUSY_PAUSE, Work
 from ftpsd.data.carry.quantum import Sending, whole
 from ftpsd.storage.base import Kind, Listing, Storage, StorageError
 from ftpsd.values.direction import Direction, Result
@@ -34,6 +35,9 @@ from ftpsd.workers import PoolBusy
 BATCH = 200
 # `ls` options that clients send before the name or instead of one (WinSCP tries "-a" first).
 OPTIONS = re.compile(r"(-[A-Za-z0-9]*(\s+|$))+")
+
+# Signs that make a name a pattern.
+PATTERN = "*?["
 
 family = Family("listing")
 
@@ -76,7 +80,9 @@ async def mlsd(session: Session, argument: str) -> Reply:
     path = session.resolve(argument) if argument else session.parameters.directory
     query = Query(path, is_file_welcome=False)
     try:
-        return await _send(session, session.storage, query, partial(mlsd_lines, wanted=session.parameters.facts))
+        return await _send(
+            session, session.at(path), session.storage, query, partial(mlsd_lines, wanted=session.parameters.facts)
+        )
     except StorageError as error:
         if error.kind is Kind.NOT_A_DIRECTORY:
             raise ReplyError(501, "Not a directory; MLST describes a file.") from None
@@ -93,7 +99,7 @@ def _mlst_feature(session: Session) -> str:
 async def mlst(session: Session, argument: str) -> Reply:
     """Describe one file or directory."""
     path = session.resolve(argument) if argument else session.parameters.directory
-    entry = await session.in_files(session.storage.stat, path)
+    entry = await session.at(path).run(session.storage.stat, path)
     return Reply(250, "Listing:", (f"{facts(entry, session.parameters.facts)} {path}",), "End.")
 
 
@@ -105,23 +111,24 @@ async def stat(session: Session, argument: str) -> Reply:
     if session.avatar is None:
         raise ReplyError(530, "Log in with USER and PASS first.")
     storage = session.storage
-    query = await session.in_files(_interpret, storage, session, argument)
+    work = session.at(*_meant(session, argument))
+    query = await work.run(_interpret, storage, session, argument)
     lines = Lines(_Opened(storage, query), partial(list_lines, now_ns=time.time_ns()))
     try:
-        return await _say(session, f"Status of {query.path}:", lines)
+        return await _say(session, work, f"Status of {query.path}:", lines)
     finally:
-        await _close(session, lines)
+        await _close(work, lines)
 
 
-async def _say(session: Session, title: str, lines: Lines) -> Reply:
+async def _say(session: Session, work: Work, title: str, lines: Lines) -> Reply:
     """Send the listing on the control connection; return its last line, or all of it where it is short."""
-    first = await session.in_files(lines.first)
+    first = await work.run(lines.first)
     code = 213 if lines.is_of_file else 212
     if lines.is_complete:
         return Reply(code, title, tuple(first), "End.")
     try:
         await session.say(ReplyPart(tuple(first), code, title))
-        while more := await _next(session, lines):
+        while more := await _next(session, work, lines):
             await session.say(ReplyPart(tuple(more)))
     except BaseException:
         # Only the end of the connection can signal to the client that the listing is incomplete.
@@ -130,10 +137,10 @@ async def _say(session: Session, title: str, lines: Lines) -> Reply:
     return Reply(code, "End.")
 
 
-async def _next(session: Session, lines: Lines) -> list[str]:
+async def _next(session: Session, work: Work, lines: Lines) -> list[str]:
     while True:
         try:
-            return await session.in_files(lines.read)
+            return await work.run(lines.read)
         except PoolBusy:
             await session.sleep(BUSY_PAUSE)
 
@@ -154,29 +161,30 @@ def _status(session: Session) -> tuple[str, ...]:
 
 async def _list(session: Session, argument: str, rendering: Callable[[Query], Render]) -> Reply:
     storage = session.storage  # the session has none any more when its client leaves meanwhile
-    query = await session.in_files(_interpret, storage, session, argument)
-    return await _send(session, storage, query, rendering(query))
+    work = session.at(*_meant(session, argument))
+    query = await work.run(_interpret, storage, session, argument)
+    return await _send(session, work, storage, query, rendering(query))
 
 
-async def _send(session: Session, storage: Storage, query: Query, render: Render) -> Reply:
+async def _send(session: Session, work: Work, storage: Storage, query: Query, render: Render) -> Reply:
     """Send the listing *query* asks for over the data connection."""
     session.parameters.take_restart_offset()
     pieces = Pieces(Lines(_Opened(storage, query), render), session.parameters.charset)
-    first = await session.in_files(pieces.first)
+    first = await work.run(pieces.first)
     try:
-        account = Account(Direction.LISTING, query.path, _event(session, query.path, pieces))
+        account = Account(Direction.LISTING, work, query.path, _event(session, query.path, pieces))
         transfer = Sending(in_mode(session, whole(first) if pieces.lines.is_complete else pieces))
         opening = "Here comes the directory listing."
         inline = pieces.lines.is_complete and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=None, inline=inline)
     finally:
-        await _close(session, pieces.lines)
+        await _close(work, pieces.lines)
     return Reply(226, "Listing complete.")
 
 
-async def _close(session: Session, lines: Lines) -> None:
+async def _close(work: Work, lines: Lines) -> None:
     if not lines.is_complete:
-        await session.clean_up(lines.close)
+        await work.clean_up(lines.close)
 
 
 def _event(session: Session, path: VirtualPath, pieces: Pieces) -> MakeEvent:
@@ -291,6 +299,19 @@ class _Opened:
             self._listing.close()
 
 
+def _meant(session: Session, argument: str) -> Iterator[VirtualPath]:
+    """Return all paths that the argument of LIST, NLST or STAT may mean; which it means, `_interpret` finds out."""
+    options = OPTIONS.match(argument)
+    for text in (argument,) if options is None else (argument, argument[options.end() :]):
+        if not text.strip():
+            yield session.parameters.directory
+            continue
+        yield session.resolve(text)
+        head, slash, last = text.rpartition("/")
+        if any(sign in last for sign in PATTERN):
+            yield session.resolve(head + slash) if slash else session.parameters.directory
+
+
 def _interpret(storage: Storage, session: Session, argument: str) -> Query:
     """Turn the argument of LIST, NLST or STAT into a query. Runs in a worker."""
     text = argument
@@ -301,7 +322,7 @@ def _interpret(storage: Storage, session: Session, argument: str) -> Query:
         return Query(session.parameters.directory)
     path = session.resolve(text)
     head, slash, last = text.rpartition("/")
-    if any(sign in last for sign in "*?[") and not _exists(storage, path):
+    if any(sign in last for sign in PATTERN) and not _exists(storage, path):
         return Query(session.resolve(head + slash) if slash else session.parameters.directory, last, head + slash)
     if storage.stat(path).type is EntryType.DIRECTORY:
         # Clients send names of NLST back in RETR as they are (RFC 1123, 4.1.2.7), so each name starts with the

@@ -100,7 +100,8 @@ async def allo(session: Session, argument: str) -> Reply:
     if len(words) not in (1, 3) or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ReplyError(501, "ALLO takes a number of bytes.")
     with suppress(StorageError):  # a user who may upload here but not look gets the error of the upload itself
-        free = await session.when_counted(session.storage.free_bytes, session.parameters.directory)
+        path = session.parameters.directory
+        free = await session.at(path).when_counted(session.storage.free_bytes, path)
         if int(numbers[0]) > free:
             raise ReplyError(552, f"Only {free} bytes are left.")
     return Reply(202, "No allocation is needed.")

@@ -50,7 +50,7 @@ async def site_idle(session: Session, argument: str) -> Reply:
 async def site_quota(session: Session, argument: str) -> Reply:
     """Tell how much is stored, and how much may be."""
     path = session.resolve(argument) if argument.strip() else session.parameters.directory
-    standing = await session.when_counted(session.storage.standing, path)
+    standing = await session.at(path).when_counted(session.storage.standing, path)
     if standing is None:
         return Reply(200, "No quota holds here.")
     used, quota = standing.used, standing.quota

@@ -13,6 +13,7 @@ from ftpsd.audit.events import Event, FileSent, FileStored
 from ftpsd.control.datatransfer import SMALL, Account, MakeEvent, in_mode, receive, send
 from ftpsd.control.state.session import Session
 from ftpsd.control.table import Family, Interrupts, Needs
+from ftpsd.control.work import Work
 from ftpsd.data.carry.quantum import Sending, SendingFile, Transfer, file_pieces, whole
 from ftpsd.storage.base import Kind, Sink, Source, Storage, StorageError, Terms
 from ftpsd.storage.pieces.range import open_ranged
@@ -30,19 +31,20 @@ async def retr(session: Session, argument: str) -> Reply:
     """Download a file."""
     path = session.resolve(argument)
     offset, end = session.parameters.take_range()
+    work = session.at(path)
     cached = session.storage.read_cached(path, SMALL) if offset == 0 and end is None else None
     source: Source
     content: bytes | None
     if cached is not None:
         source, content = cached, cached.content
     else:
-        source, content = await session.in_files(_open, session.storage, path, offset, end)
+        source, content = await work.run(_open, session.storage, path, offset, end)
     try:
         transfer = _sending(session, source, content)
         # ftplib and curl read the size from this form; ange-ftp and wu-ftpd made it.
         size = None if session.parameters.is_ascii or session.parameters.is_deflated else max(0, source.size - offset)
         mode, length = ("ASCII", "") if session.parameters.is_ascii else ("BINARY", f" ({source.size} bytes)")
-        account = Account(Direction.DOWNLOAD, path, _sent_event(session, path, offset, source))
+        account = Account(Direction.DOWNLOAD, work, path, _sent_event(session, path, offset, source))
         opening = f"Opening {mode} mode data connection{length}."
         inline = content is not None and not session.parameters.is_deflated
         await send(session, account, transfer, opening=opening, size=size, inline=inline)
@@ -50,7 +52,7 @@ async def retr(session: Session, argument: str) -> Reply:
         error.path = error.path or path  # a descriptor sent by the kernel has no name
         raise
     finally:
-        source.close()
+        await work.close(source.close)
     return Reply(226, "Transfer complete.")
 
 
@@ -63,8 +65,9 @@ async def stor(session: Session, argument: str) -> Reply:
         return await _store(session, path, Terms(offset=offset, may_hide=True))
     if not session.storage.traits(path).is_atomic:
         raise ReplyError(504, "RANG is for RETR and HASH where uploads are not atomic.")
-    sink = await session.when_counted(open_ranged, session.storage, path, offset, end)
-    return await _receive(session, sink)
+    work = session.at(path)
+    sink = await work.when_counted(open_ranged, session.storage, path, offset, end)
+    return await _receive(session, work, sink)
 
 
 @family.command("APPE <SP> <pathname>", needs=Needs.LOGIN | Needs.DATA_PORT, rfc="959")
@@ -93,12 +96,13 @@ async def abor(session: Session, argument: str) -> Reply:
 
 
 async def _store(session: Session, path: VirtualPath, terms: Terms) -> Reply:
-    sink = await session.when_counted(session.storage.open_sink, path, terms)
-    return await _receive(session, sink, unique=terms.unique)
+    work = session.at(path)
+    sink = await work.when_counted(session.storage.open_sink, path, terms)
+    return await _receive(session, work, sink, unique=terms.unique)
 
 
-async def _receive(session: Session, sink: Sink, *, unique: bool = False) -> Reply:
-    account = Account(Direction.UPLOAD, sink.path, _stored_event(session, sink))
+async def _receive(session: Session, work: Work, sink: Sink, *, unique: bool = False) -> Reply:
+    account = Account(Direction.UPLOAD, work, sink.path, _stored_event(session, sink))
     # RFC 1123, 4.1.2.9 fixes this form for STOU: clients read the name from it.
     opening = f"FILE: {sink.path.name}" if unique else "Ready to receive."
     await receive(session, account, sink, opening=opening)
@@ -215,13 +219,15 @@ async def pret(session: Session, argument: str) -> Reply:
         raise ReplyError(501, "PRET takes a transfer command: RETR, STOR, APPE, STOU, LIST, NLST or MLSD.")
     match command.verb:
         case "RETR":
-            await session.in_files(_check_download, session.storage, session.resolve(name))
+            path = session.resolve(name)
+            await session.at(path).run(_check_download, session.storage, path)
         case "STOR" | "APPE":
             letter = "w" if command.verb == "STOR" else "a"
-            await session.in_files(_check_upload, session.storage, session.resolve(name), letter)
+            path = session.resolve(name)
+            await session.at(path).run(_check_upload, session.storage, path, letter)
         case "MLSD":
             path = session.resolve(name) if name else session.parameters.directory
-            entry = await session.in_files(session.storage.stat, path)
+            entry = await session.at(path).run(session.storage.stat, path)
             if entry.type is not EntryType.DIRECTORY:
                 raise ReplyError(501, "Not a directory; MLST describes a file.")
         case _:

@@ -1,5 +1,5 @@
 """
-The values of `penalties` and of the rates of connections: field types, each with its check and its JSON Schema.
+The section `penalties`, and the field types of it and of the rates of connections, each with its check and its schema.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, StrictInt, WithJsonSchema
 
+from ftpsd.config.fields import Count, Duration, DurationOrZero, NetworkField, Section, Switch
 from ftpsd.config.units import DURATION_PATTERN, describe, parse_duration
 
 # More than a client sends in any window; beyond that the sum of a float would grow inexact.
@@ -59,3 +60,40 @@ Points = Annotated[
 # Bits. A shorter prefix would ban whole providers, a longer one is no network of several clients.
 PrefixV4 = Annotated[StrictInt, Field(ge=8, le=31)]
 PrefixV6 = Annotated[StrictInt, Field(ge=16, le=63)]
+
+
+class Weights(Section):
+    """The weight of each offence, in failures; those of one name weigh alike, or they disclose which users exist."""
+
+    wrong_password: Points = 1.0
+    unknown_user: Points = 1.0
+    second_factor_failed: Points = 1.0
+    dropped_login: Points = 0.5
+    login_timeout: Points = 0.5
+    not_ftp: Points = 1.0
+    too_many_commands: Points = 5.0
+    broken_protocol: Points = 5.0
+    handshake_failed: Points = 0.01
+    no_login: Points = 0.005
+
+
+class PenaltyNetwork(Section):
+    """The networks in which the failures of all clients add up, and how many of them lead to a ban of the network."""
+
+    failures: Count | None = 100
+    ipv4: PrefixV4 = 24
+    ipv6: PrefixV6 = 48
+
+
+class Penalties(Section):
+    """The way from failures to a ban."""
+
+    enabled: Switch = True
+    failures: Count = 10
+    window: Duration = 600.0
+    ban: Duration = 900.0
+    max_ban: Duration = 86400.0
+    known_for: DurationOrZero = 604800.0
+    network: PenaltyNetwork = PenaltyNetwork()
+    weights: Weights = Weights()
+    exempt: tuple[NetworkField, ...] = ()

@@ -18,7 +18,7 @@ from ftpsd.config.automation.expectation_sections import Expectation
 from ftpsd.config.automation.job_sections import Job
 from ftpsd.config.automation.partner_sections import Partner
 from ftpsd.config.automation.workflow_rules import Mail, Workflow
-from ftpsd.config.banning import ArrivalRate, Arrivals, Points, PrefixV4, PrefixV6
+from ftpsd.config.banning import ArrivalRate, Arrivals, Penalties
 from ftpsd.config.client_certificates import Request
 from ftpsd.config.control_socket import DEFAULT_SOCKET, ControlSocket, GroupName
 from ftpsd.config.encrypting.encryption import Encryption
@@ -180,43 +180,6 @@ class Limits(Section):
     failed_logins: Count = 3
     download_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
     upload_rate: Limit = Field(default=None, json_schema_extra={"default": "unlimited"})
-
-
-class Weights(Section):
-    """The weight of each offence, in failures; those of one name weigh alike, or they disclose which users exist."""
-
-    wrong_password: Points = 1.0
-    unknown_user: Points = 1.0
-    second_factor_failed: Points = 1.0
-    dropped_login: Points = 0.5
-    login_timeout: Points = 0.5
-    not_ftp: Points = 1.0
-    too_many_commands: Points = 5.0
-    broken_protocol: Points = 5.0
-    handshake_failed: Points = 0.01
-    no_login: Points = 0.005
-
-
-class PenaltyNetwork(Section):
-    """The networks in which the failures of all clients add up, and how many of them lead to a ban of the network."""
-
-    failures: Count | None = 100
-    ipv4: PrefixV4 = 24
-    ipv6: PrefixV6 = 48
-
-
-class Penalties(Section):
-    """The way from failures to a ban."""
-
-    enabled: Switch = True
-    failures: Count = 10
-    window: Duration = 600.0
-    ban: Duration = 900.0
-    max_ban: Duration = 86400.0
-    known_for: DurationOrZero = 604800.0
-    network: PenaltyNetwork = PenaltyNetwork()
-    weights: Weights = Weights()
-    exempt: tuple[NetworkField, ...] = ()
 
 
 class Uploads(Section):

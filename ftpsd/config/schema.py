@@ -19,7 +19,7 @@ from ftpsd.config.units import PortRange, show_duration
 from ftpsd.config.users import MAX_NAME, UsersFile
 
 _PATTERN_OF_NAMES: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
-# What roles and groups give to users has its text there.
+# Keys that roles and groups give to users have their texts there.
 _GIVERS: Final = ("roles.NAME.", "groups.NAME.")
 _MODE: Final[JsonSchemaMode] = "validation"
 

@@ -29,8 +29,9 @@ from ftpsd.audit.events import (
     TransferStarted,
 )
 from ftpsd.control.recording import intend, publish_kept
-from ftpsd.control.state.session import BUSY_PAUSE, Session
+from ftpsd.control.state.session import Session
 from ftpsd.control.state.status import TransferStatus
+from ftpsd.control.work import BUSY_PAUSE, Work
 from ftpsd.data.carry.deflate import Inflating, deflated
 from ftpsd.data.carry.quantum import Receiving, ReceivingSmall, Transfer
 from ftpsd.data.connection import DataConnection
@@ -64,6 +65,7 @@ class Account:
     """The contents of a transfer's audit event, filled in while it runs; *event* makes it."""
 
     direction: Direction
+    work: Work
     path: VirtualPath
     event: MakeEvent
     bytes: int = 0
@@ -117,13 +119,13 @@ async def receive(session: Session, account: Account, sink: Sink, *, opening: st
             # From here the client's part is done: losing the control connection changes nothing any more.
             first = None if small.is_full else partial(_store_small, sink, small.data, decoder)
             session.is_publishing = True
-            in_pieces = partial(_in_pieces, session)
+            in_pieces = partial(_in_pieces, session, account.work)
             running.intended = await publish(session, in_pieces, sink, running.completed, first)
             is_committed = True
     finally:
         if not is_committed:
             unwritten = bytearray() if small.is_full or decoder is not None else small.data
-            await session.clean_up(_give_up, sink, unwritten)
+            await account.work.clean_up(_give_up, sink, unwritten)
 
 
 class Published(Protocol):
@@ -198,7 +200,7 @@ class Made(Published, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Making(Generic[M]):
-    """What was *made*, the *seconds* it took, and the id of the intent before it (see `publish`)."""
+    """The file that was *made*, the *seconds* it took, and the id of the intent before it (see `publish`)."""
 
     made: M
     seconds: float
@@ -206,19 +208,24 @@ class Making(Generic[M]):
 
 
 async def make(
-    session: Session, event: Callable[[M, float], Event], begin: Callable[P, M], *args: P.args, **kwargs: P.kwargs
+    session: Session,
+    work: Work,
+    event: Callable[[M, float], Event],
+    begin: Callable[P, M],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> Making[M]:
-    """Begin a file with *begin* and its arguments, make and publish it; it is closed. *event* tells of it."""
+    """Begin a file with *begin* and its arguments, make and publish it by *work*; it is closed. *event* tells of it."""
     clock = session.clock
     started = clock.seconds()
-    made = await session.when_counted(begin, *args, **kwargs)
+    made = await work.when_counted(begin, *args, **kwargs)
     try:
-        await session.in_pieces(made.step)
+        await work.in_pieces(made.step)
         session.is_publishing = True
         told = lambda: event(made, clock.seconds() - started)  # noqa: E731
-        intended = await publish(session, session.in_pieces, made, told)
+        intended = await publish(session, work.in_pieces, made, told)
     finally:
-        await session.clean_up(made.close)
+        await work.clean_up(made.close)
     return Making(made, clock.seconds() - started, intended)
 
 
@@ -232,7 +239,7 @@ def _store_small(sink: Sink, data: bytearray, decoder: FromNetwork | None) -> No
         data.clear()
 
 
-async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
+async def _in_pieces(session: Session, work: Work, step: Callable[[], bool]) -> None:
     """
     Call *step* in a worker, as soon as one can take it, until it returns True or ABOR comes.
 
@@ -244,7 +251,7 @@ async def _in_pieces(session: Session, step: Callable[[], bool]) -> None:
             is_ended = session.is_gone or session.end_cause is not Cause.CLIENT_GONE
             raise Lost(session.end_cause if is_ended else Cause.ABOR, is_abort=True)
         try:
-            is_done = await session.in_files(step)
+            is_done = await work.run(step)
         except PoolBusy:
             await deferLater(session.clock, BUSY_PAUSE)
         except NotYet as wait:
@@ -332,8 +339,8 @@ class _Running:
         limits = session.config.limits
         parameters = session.parameters
         pace = parameters.upload_pace if self._account.direction is Direction.UPLOAD else parameters.download_pace
-        if session.is_remote:
-            connection.workers = session.files  # its quanta wait for the network behind the storage
+        if self._account.work.is_remote:
+            connection.workers = self._account.work.workers  # its quanta wait for what is behind the storage
         await connection.carry(transfer, pace, limits.stall_timeout, progress=self._progress, inline=inline)
 
     def _progress(self, count: int) -> None:

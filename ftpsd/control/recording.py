@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from ftpsd.audit.events import Event
 from ftpsd.audit.keeping import NotKept
 from ftpsd.control.state.session import Session
+from ftpsd.control.work import Work
 from ftpsd.storage.base import StorageError
 from ftpsd.values.trace import Trace
 from ftpsd.wire.reply import ReplyError
@@ -63,28 +64,30 @@ async def publish_kept(session: Session, event: Event, intended: str | None = No
         raise ReplyError(451, text, "the event was not kept") from None
 
 
-async def change(session: Session, event: Event, trace: Callable[[], Trace], function: Callable[[], object]) -> None:
+async def change(
+    session: Session, work: Work, event: Event, trace: Callable[[], Trace], function: Callable[[], object]
+) -> None:
     """
-    Call *function* in a worker, and publish *event* about it; *trace* is that of the file, before.
+    Call *function* in a worker of *work*, and publish *event* about it; *trace* is that of the file, before.
 
     Raises:
         ReplyError: 451, *event* is one to be kept, and was not.
     """
     bus = session.runtime.shared.bus
     if not bus.keeps(event):
-        await session.in_files(function)
+        await work.run(function)
         bus.publish(event)
         return
     try:
-        traced = await session.in_files(trace)
+        traced = await work.run(trace)
     except StorageError:
         # Most likely *function* fails for the same reason, and its error is the one that the rights of the user allow.
-        await session.in_files(function)
+        await work.run(function)
         intended = None
     else:
         intended = await intend(session, event, traced)
         try:
-            await session.in_files(function)
+            await work.run(function)
         except BaseException:
             bus.settle(intended)
             raise

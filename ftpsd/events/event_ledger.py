@@ -3,8 +3,8 @@ The ledger in the daemon: the keeper of the audit bus (audit/keeping.py), in the
 
 * 226 behind an upload means that its event is in the ledger, on the disk. The intent is written before the file is
   published; while it cannot be, because the state file is broken or its disk is full, nothing is published.
-* What was published, and could not be recorded then, is recorded as soon as the file can be used again: the intent is
-  there. After a crash a look at the disk settles the intents that are left (disk_look.py), in one process for all.
+* A file that was published, and could not be recorded then, is recorded as soon as that can be: the intent is there.
+  After a crash a look at the disk settles the intents that are left (disk_look.py), in one process for all.
 * An upload under a temporary name is held until it is renamed, and then is one event, with the id of the upload. A
   client that never renames it has its event, with the temporary name, when `temporary_for` is over.
 """
@@ -85,7 +85,7 @@ class Ledger:
             return False  # it is not there, or not yet
         if event.event in self._names or (event.event in PUBLICATIONS and STORED in self._names):
             return True
-        # What is held below a directory goes on its way with it.
+        # Uploads held below a directory go on their way with it.
         return isinstance(event, FileRenamed) and (
             self._is_temporary(event.old) or (event.kind is not None and self._temporary is not None)
         )

@@ -1,10 +1,10 @@
 """
-What is in the directory of a job, and with `recursive` in those below it, at either end.
+The files in the directory of a job, and with `recursive` in those below it, at either end.
 
 * The directory of the archive is left out, wherever it is.
 * Directories that are deeper than `depth`, or more than `MOST_DIRECTORIES`, and files above `MOST_SEEN` are left, as is
   a directory that cannot be listed: each is told as a failure, so that no run passes files by without a word.
-* What is left like that is not gone: a list that is not whole makes a job forget nothing.
+* A file that is left like that is not gone: a list that is not whole makes a job forget nothing.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Trees(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What runs are made with; *back_up* runs a backup in a child process. Raises: PartnerError for what fails."""
+    """The means of runs; *back_up* runs a backup in a child process. Raises: PartnerError for what fails."""
 
     partners: dict[str, tuple[Partner, PartnerFiles]]
     trees: Trees

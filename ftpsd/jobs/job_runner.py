@@ -4,7 +4,7 @@ The runs of jobs: by the clock, behind events, by order, and after an interrupti
 * That a job was due, and its run, are written in one transaction: no crash loses a run, and none is begun twice.
 * A run that the end of the daemon has interrupted is begun again at the start.
 * Moments that have passed while nobody was there are one run (`missed: once`) or none.
-* What is due while the job runs is skipped, or is one more run behind it (`overlap: queue`).
+* A moment that comes while the job runs is skipped, or is one more run behind it (`overlap: queue`).
 * So many runs are under way at once; others wait in order, one of each job.
 """
 
@@ -230,7 +230,7 @@ class JobRunner:
             return
         if also is not None:
             await self._store.run(also)
-        # What an event has brought must not be left lying until the next one.
+        # A file that an event has brought must not be left lying until the next one.
         if job.overlap == "queue" or trigger == "event":
             self._queued.add(job.name)
         else:

@@ -53,7 +53,7 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class KnownFile:
     """
-    What a job knows of the file *path* where it comes from: its *mark* then, and the *step* that it is at.
+    The knowledge of a job about the file *path* where it comes from: its *mark* then, and the *step* that it is at.
 
     *data* belongs to the step: the trace of a file about to be published, its digest.
     """

@@ -5,7 +5,7 @@ Pulling: files of a partner become files of a user, each version of them once.
 
 * A file is known by its size and time there: the same is not fetched again, another is.
 * A fetch that was cut off goes on, where the storage can; then the file must still be the one that was begun.
-* What a crash has left at `publishing` was published if the file of that trace is there.
+* A file that a crash has left at `publishing` was published if the file of that trace is there.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ async def _fetch(attempt: Attempt, path: str, file: RemoteFile, target: VirtualP
     except BaseException as error:
         await tree.pool.run(sink.abort)
         if isinstance(error, PartnerError) and error.fault is Fault.CHANGED:
-            # What is there of it is of another version.
+            # The part of it that is there is of another version.
             await attempt.forget([path])
         raise
     await attempt.know(path, file.mark, PUBLISHED)

@@ -4,7 +4,7 @@ Pushing: files of a user go to a partner, each version of them once.
     renaming (all bytes are there)  ->  pushed  ->  left, deleted or archived here: done
 
 * A file is known by its size and time; one that was only touched since, as its SHA-256 tells, is not pushed again.
-* What a crash has left at `renaming` is there if a file of that size has the final name, and none the temporary one.
+* A file left at `renaming` by a crash is there if one of that size has the final name, and none the temporary one.
 * A file that changes while it is read is left for the next run; one that has changed since stays where it is.
 """
 

@@ -1,6 +1,6 @@
 """
-What becomes of another server's configuration: settings and people of ftpsd, and a note for each line that is not the
-same afterwards.
+The result of reading another server's configuration: settings and people of ftpsd, and a note for each line that is
+not the same afterwards.
 
 Where a restriction cannot be said here, what it restricts is closed and the note says so: nobody may gain by a move.
 """
@@ -18,7 +18,7 @@ from ftpsd.config.people.user_entries import check_name
 from ftpsd.values.permission import ALL, Permission
 from ftpsd.values.rule import fault_of as fault_of_pattern
 
-# What looks like a hash to nobody: no password, and an account whose password is looked up elsewhere.
+# No hash of any kind: no password, and an account whose password is looked up elsewhere.
 _NO_HASH: Final = ("", "x", "*", "!", "!!", "!*", "*LK*", "NP")
 _CRYPT: Final = ("$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$")
 MAX_PEOPLE: Final = 100_000
@@ -28,7 +28,7 @@ Rules = list[tuple[str, frozenset[Permission]]]
 
 @unique
 class Fate(StrEnum):
-    """What became of a setting."""
+    """The fate of a setting."""
 
     CARRIED = "carried over"
     CHANGED = "changed"
@@ -37,7 +37,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What became of one *setting* of the other server, and in which section of ftpsd.yaml one would look for it."""
+    """The fate of one *setting* of the other server, and in which section of ftpsd.yaml one would look for it."""
 
     fate: Fate
     place: str

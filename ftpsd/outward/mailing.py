@@ -1,7 +1,7 @@
 """
 Mail: one message to a server of the operator's, over verified TLS. Everything here blocks, in a worker.
 
-The password is sent behind TLS alone. What comes from clients stands in the text, and in the subject, in which there is
+The password is sent behind TLS alone. Words of clients stand in the text, and in the subject, in which there is
 no line end and no control character.
 """
 

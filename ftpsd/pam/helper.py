@@ -5,7 +5,7 @@ ftpsd-pam: answers the daemon's questions about the accounts of this machine, as
   kernel tells (SO_PEERCRED), and root.
 * Each question has a child of its own: PAM blocks, and its modules may do to the process what they like. So many
   children at a time are allowed; further questions wait in the socket's backlog. A child ends after `--limit` seconds.
-* What is asked decides neither which PAM service is used nor who may be asked about: that is on the command line.
+* A question decides neither which PAM service is used nor who may be asked about: that is on the command line.
 """
 
 from __future__ import annotations

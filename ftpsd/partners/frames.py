@@ -27,7 +27,7 @@ _HEADER: Final = struct.Struct("!cI")
 
 
 class FrameError(Exception):
-    """What has come is no frame."""
+    """The bytes that have come are no frame."""
 
 
 def frame(kind: bytes, data: bytes = b"") -> bytes:

@@ -140,7 +140,7 @@ async def _send(
 
     async def give() -> bytes:
         nonlocal left
-        # What was appended meanwhile is not part of it.
+        # Bytes that were appended meanwhile are not part of it.
         piece = (await reader.read())[:left]
         left -= len(piece)
         moved(len(piece))

@@ -1,5 +1,5 @@
 """
-What servers send as text, read: replies, passive answers, MLSD, LIST. Pure, and believes nothing.
+The text that servers send, read: replies, passive answers, MLSD, LIST. Pure, and believes nothing.
 
 A name in a listing is one component, without control characters; every other entry is left out, for what comes from
 another server becomes a path here.

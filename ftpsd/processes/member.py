@@ -54,7 +54,7 @@ class Member:
         self._snapshot = snapshot
         self._is_ending = False
         for first, turns in ((LOCK_TURNS, REPLACING), (LOCK_TURNS + LOCKS, MAKING)):
-            turns.share([ByteLock(place.table, first + number) for number in range(LOCKS)])
+            turns.share(partial(_turn, place.table, first))
         deadlines = DeadlineTable(place.deadlines, reactor)
         homes = HomeTable(place.homes, place.table, place.count, place.index)
         share = Share(
@@ -147,6 +147,10 @@ class Member:
         version, loaded = self._snapshot.read()
         self.version = version
         return loaded
+
+
+def _turn(table: int, first: int, number: int) -> ByteLock:
+    return ByteLock(table, first + number)
 
 
 def serve_at(place: Place, reactor: Any) -> int:

@@ -33,7 +33,7 @@ INCIDENT = re.compile(r"[0-9a-f]{10}")
 Sizes = tuple[int, int]
 # A listing of more is of no use to anybody.
 MOST_FILES = 10_000
-# Seconds. Whoever makes a record moves its file at once, or copies it.
+# Seconds. The maker of a record moves its file at once, or copies it.
 _LEFT_FOR = 86400.0
 _RECORD, HELD = ".json", ".held"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,7 +52,7 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    What is known of a refused file.
+    The record of a refused file.
 
     *path* is what its user calls it and *inner* the path in its tree; *replaces* tells the file that it was to replace
     from others, empty for none, and by several words where its time is being set. *time* is Unix time. *modified_ns*

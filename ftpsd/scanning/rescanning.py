@@ -1,6 +1,6 @@
 """
 Rescanning: stored files, for which accept rules with engines hold, are shown to the engines whose signatures are other
-ones now than those of the verdict kept with the file. What is found goes into the quarantine.
+ones now than those of the verdict kept with the file. Infected files go into the quarantine.
 
 * One file after the other, in steps of a tenth of a second, while clients work. A file that changes meanwhile is left
   alone: it has just passed the gate, or is no longer there.
@@ -310,7 +310,7 @@ def _take(
     ledger: Ledger, custodian: Custodian, refusal: Refusal, place: Place, fd: int, before: os.stat_result
 ) -> bool:
     """Have the file taken into the quarantine; False where it is not the one any more that was looked at."""
-    with turn(place.name), ledger.change() as change:
+    with turn(place), ledger.change() as change:
         if not _is_same(fd, place, before):
             return False
         change.going(before)

@@ -114,7 +114,7 @@ class Scan:
         """
         Keep the *verdict*, and let the engine go.
 
-        What the client may send again is refused here and now; the rest of what is kept as it came is awaited.
+        An upload that the client may send again is refused at once; the rest of what is kept as it came is awaited.
         """
         self._verdict = verdict
         self.close()

@@ -158,6 +158,7 @@ def _hosts(loaded: Loaded, parts: Parts, policy: UploadPolicy) -> tuple[Hosts, d
             pgp=pgp_of(config),
             contents=contents,
             places=parts.holdings.places,
+            lanes=parts.lanes,
         )
         accounts = sources.accounts(section.accounts, section.users, users, name)
         # An endpoint may answer with a user who has one.

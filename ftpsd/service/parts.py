@@ -55,7 +55,7 @@ from ftpsd.storage.pgp.key_home import sweep_views
 from ftpsd.storage.sealing.damage import Damage
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.tickets import TicketContexts
-from ftpsd.workers import WorkerPool
+from ftpsd.workers import WorkerLanes, WorkerPool
 
 # Calls that may wait for a worker.
 FILES_QUEUE = 10_000
@@ -112,6 +112,7 @@ class Parts:
         self.files = WorkerPool("files", config.workers.files, FILES_QUEUE, call)
         threads = transfer_threads(config, share.processes)
         self.transfer = WorkerPool("transfer", threads, TRANSFER_QUEUE, call)
+        self.lanes = WorkerLanes(config.workers.files, FILES_QUEUE, call)
         self.lookup = WorkerPool("lookup", LOOKUP_THREADS, LOOKUP_QUEUE, call)
         self.upkeep = WorkerPool("upkeep", UPKEEP_THREADS, UPKEEP_QUEUE, call)
         self.rehashing = Rehashing(self.upkeep, reactor)
@@ -170,12 +171,13 @@ class Parts:
             self.factors,
             penalties,
             self.sightings,
+            self.lanes,
         )
         self._watch()
 
     @property
     def pools(self) -> tuple[WorkerPool, ...]:
-        """Every worker pool."""
+        """The worker pools that are there from the start."""
         return self.login, self.files, self.transfer, self.lookup, self.upkeep
 
     def start(self) -> None:
@@ -198,6 +200,7 @@ class Parts:
         self.deliveries.stop()
         for pool in self.pools:
             pool.stop()
+        self.lanes.stop()
         # Before the state's own, for the last connection that can write tidies up behind itself.
         self.holdings.in_force.close()
         self.state.stop()
@@ -264,7 +267,7 @@ class Parts:
         self.metrics.watch_worker_queues(
             lambda: (
                 {pool.name: pool.queued for pool in self.pools}
-                | {self.login.name: self.logins.queued, "state": self.state.queued}
+                | {self.login.name: self.logins.queued, "state": self.state.queued, "lanes": self.lanes.queued}
             )
         )
         if Duty.DELIVER in self.duties:

@@ -172,7 +172,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Conversion:
-    """What is done with the bytes of an upload on their way to the disk."""
+    """The change of the bytes of an upload on their way to the disk."""
 
     sent_as: VirtualPath  # the name that the client has sent
     sha256: str | None = None  # of the bytes that the client has sent, known with that of the stored file
@@ -188,7 +188,7 @@ class Sink(Protocol):
 
     @property
     def conversion(self) -> Conversion | None:
-        """What is done with the bytes; None: they are stored as they come."""
+        """The change of the bytes; None: they are stored as they come."""
 
     @property
     def verdict(self) -> str | None:
@@ -244,7 +244,9 @@ class Listing(Protocol):
 class Traits:
     """The traits of a tree, whatever its files and the user's rights are."""
 
-    is_remote: bool = False  # its calls may wait for a network: they are made in workers of their own
+    waits_for: frozenset[str] = frozenset()
+    """Things that calls wait for besides the disks of this machine, such as a network file system, each by its name:
+    calls to trees that wait for the same share workers, apart from those of all others."""
     can_link: bool = True  # False: make_link() is NO_LINKS
     can_resume: bool = True  # False: an upload that was interrupted is begun anew
     is_atomic: bool = True  # an upload is published as a whole or not at all, so it may hold bytes of an old file

@@ -39,6 +39,7 @@ from ftpsd.storage.disk.source import FileSource, require_writable, set_time_of_
 from ftpsd.storage.disk.syscalls import make_directory, rename_to_new, sync_name, turn, turns
 from ftpsd.storage.disk.walk import O_PATH, Place, Root, Symlinks, relative_text
 from ftpsd.storage.errnos import from_oserror
+from ftpsd.storage.file_systems import NOTHING, waits_for
 from ftpsd.storage.modes import change_mode, give_mode
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.holding import require_free
@@ -47,7 +48,8 @@ from ftpsd.storage.uploads.direct import open_direct
 from ftpsd.storage.uploads.gating import OPEN
 from ftpsd.storage.uploads.partial import discard_partial
 from ftpsd.storage.uploads.policy import UploadPolicy
-from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, Unfinished, find_partial, owner_prefix, partial_name
+from ftpsd.storage.uploads.sweep import discard_partials_alone
+from ftpsd.storage.uploads.unfinished import Unfinished, find_partial, partial_name
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.quota import Standing
@@ -72,7 +74,8 @@ class LocalJail:
         self._owner = owner
         self._ledger = ledger
         can_resume = not uploads.atomic or uploads.keep_partial > 0
-        self._traits = Traits(can_link=root.symlinks != "none", can_resume=can_resume, is_atomic=uploads.atomic)
+        waited_for = NOTHING if self._is_near else waits_for(Path(os.fsdecode(root.path)))
+        self._traits = Traits(waited_for, root.symlinks != "none", can_resume, uploads.atomic)
         self._content = content
 
     @classmethod
@@ -105,7 +108,7 @@ class LocalJail:
         self._root = None
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return the traits that follow from the policies."""
+        """Return the traits that follow from the policies, and from the file system."""
         return self._traits
 
     def stat(self, path: VirtualPath) -> Entry:
@@ -165,7 +168,7 @@ class LocalJail:
         """Make the directory *path*."""
         with self._find_new(path) as place:
             self._ledger.require_counted()
-            with turn(place.name), self._ledger.change() as change:
+            with turn(place), self._ledger.change() as change:
                 change.need_directory()
                 make_directory(place, self._uploads.directory_mode)
                 made = place.lstat()
@@ -195,7 +198,7 @@ class LocalJail:
             if here[: len(there)] == there:
                 raise StorageError(Kind.CIRCULAR)
             text = relative_text(here, [encode_name(name) for name in target.parts])
-            with turn(place.name), self._ledger.change() as change:
+            with turn(place), self._ledger.change() as change:
                 change.need_file()
                 os.symlink(text, place.name, dir_fd=place.fd)
                 made = place.lstat()
@@ -206,21 +209,23 @@ class LocalJail:
 
     def remove_directory(self, path: VirtualPath) -> None:
         """Remove the directory *path*, and with it the unfinished uploads of this owner alone in it."""
-        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
+        with self._find_own(path) as place, turn(place), self._ledger.change() as change:
             status = place.lstat()
             require_free(self._uploads.holding.on(place))
             change.going(status)
             try:
                 os.rmdir(place.name, dir_fd=place.fd)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._discard_partials_only(place):
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if not discard_partials_alone(place, self._owner, self._ledger):
                     raise
                 os.rmdir(place.name, dir_fd=place.fd)
             change.went(status)
 
     def remove_file(self, path: VirtualPath) -> None:
         """Remove the file or link *path*, and this owner's unfinished upload to it."""
-        with self._find_own(path) as place, turn(place.name), self._ledger.change() as change:
+        with self._find_own(path) as place, turn(place), self._ledger.change() as change:
             status = place.lstat_or_none()
             if status is not None and stat.S_ISDIR(status.st_mode):
                 raise StorageError(Kind.IS_A_DIRECTORY)
@@ -239,7 +244,7 @@ class LocalJail:
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename the file, directory or link *old* to *new*; this owner's unfinished upload to *old* goes."""
         with self._find_own(old) as source, self._find_new(new) as target:
-            with turns(source.name, target.name), self._ledger.change() as change:
+            with turns(source, target), self._ledger.change() as change:
                 moved = source.lstat()
                 if not any_kind and not stat.S_ISREG(moved.st_mode):
                     raise StorageError(Kind.DENIED, old)
@@ -371,7 +376,7 @@ class LocalJail:
         try:
             yield
         except BaseException:
-            with suppress(OSError), turn(place.name), self._ledger.change() as change:
+            with suppress(OSError), turn(place), self._ledger.change() as change:
                 if os.path.samestat(place.lstat(), made):
                     change.going(made)
                     (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(place.name, dir_fd=place.fd)
@@ -386,14 +391,3 @@ class LocalJail:
     def _discard_partial(self, place: Place) -> bool:
         name = partial_name(self._owner, place.name)
         return self._uploads.atomic and discard_partial(place, name, ledger=self._ledger)
-
-    def _discard_partials_only(self, place: Place) -> bool:
-        """Empty the directory *place* if all that is in it are the owner's idle partials, which no listing shows."""
-        fd = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
-        with Place(fd, b".", place.path) as directory, os.scandir(fd) as found:
-            names = []
-            for entry in found:
-                if not (PARTIAL_NAME.fullmatch(entry.name) and entry.name.startswith(owner_prefix(self._owner))):
-                    return False
-                names.append(entry.name.encode())
-            return all(discard_partial(directory, name, ledger=self._ledger) for name in names)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
@@ -91,10 +92,17 @@ class MountedStorage:
         self._trees: dict[VirtualPath, Storage] = {point: MountedTree(tree, point) for point, tree in mounts.items()}
         self._trees[ROOT] = home
         self._points = MountPoints(mounts)
+        # Things that a look at the mount points in a directory waits for.
+        self._seen_in: dict[VirtualPath, frozenset[str]] = {}
+        for point, tree in mounts.items():
+            if seen := tree.traits(ROOT).waits_for:
+                self._seen_in[point.parent] = self._seen_in.get(point.parent, frozenset()) | seen
 
     def traits(self, path: VirtualPath) -> Traits:
-        """Return the traits of the tree of *path*."""
-        return self._tree_of(path).traits(path)
+        """Return the traits of the tree of *path*; a listing looks at the roots of what is mounted in it, too."""
+        traits = self._tree_of(path).traits(path)
+        seen = self._seen_in.get(path)
+        return traits if seen is None else replace(traits, waits_for=traits.waits_for | seen)
 
     def stat(self, path: VirtualPath) -> Entry:
         """Describe *path*; a mount point is the root of its tree."""

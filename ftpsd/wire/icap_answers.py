@@ -2,8 +2,8 @@
 Answers of an ICAP server, as they come in (RFC 3507): the head, the HTTP heads within, the body in pieces, its end.
 
 Each part has a bound, beyond which the answer is refused; a body may have any length, and no byte of it is kept here.
-Lines end with CRLF alone. What cannot be read for sure is an error: from these answers it follows whether a file is
-taken.
+Lines end with CRLF alone. An answer that cannot be read for sure is an error: from these answers it follows whether a
+file is taken.
 """
 
 from __future__ import annotations

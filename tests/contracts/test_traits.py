@@ -76,7 +76,7 @@ def test_they_can_always_be_asked_for(storage: Storage, path: str) -> None:
     assert storage.traits(at(path)) == there
     storage.close()
     assert storage.traits(at(path)) == there
-    assert not there.is_remote
+    assert not there.waits_for
 
 
 class Remote(MemoryStorage):
@@ -84,7 +84,7 @@ class Remote(MemoryStorage):
 
     def traits(self, path: VirtualPath) -> Traits:
         """Return that."""
-        return Traits(is_remote=True, can_link=False)
+        return Traits(frozenset({"network"}), can_link=False)
 
     def make_link(self, path: VirtualPath, target: VirtualPath) -> None:
         """Refuse."""
@@ -94,5 +94,7 @@ class Remote(MemoryStorage):
 def test_each_mount_has_its_own() -> None:
     """And the home's are those of what is above the mount."""
     storage = MountedStorage(MemoryStorage(), {at("/a/remote"): Remote()})
-    told = {path: storage.traits(at(path)).is_remote for path in ("/", "/a", "/a/remote", "/a/remote/b", "/a/other")}
-    assert told == {"/": False, "/a": False, "/a/remote": True, "/a/remote/b": True, "/a/other": False}
+    paths = ("/", "/a", "/a/remote", "/a/remote/b", "/a/other")
+    told = {path: bool(storage.traits(at(path)).waits_for) for path in paths}
+    # A listing of /a looks at the root of the mount.
+    assert told == {"/": False, "/a": True, "/a/remote": True, "/a/remote/b": True, "/a/other": False}

@@ -29,7 +29,7 @@ _RENAMED: Final = b'"event":"file-renamed"'
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """
-    What is looked for; None for anything.
+    The terms of a search; None for anything.
 
     *path* may have `*`, `?` and `[…]`, which also stand for `/`. *since* and *until* are moments as the log writes
     them; *until* is not included.

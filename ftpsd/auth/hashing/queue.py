@@ -1,6 +1,6 @@
 """
 The queue in front of the password hashes, and in front of each remote source of users: clients take turns in it,
-however many logins each of them sends. What is said of hashes here is true of questions to a source, too.
+however many logins each of them sends. All that is said of hashes here is true of questions to a source, too.
 
 * For each client (`client_of` its address) one hash is at work or next; its further logins wait behind that, in order.
 * Clients take turns: a login waits for at most one hash of every other client, not for all that others have sent.

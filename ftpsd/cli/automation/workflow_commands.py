@@ -114,7 +114,7 @@ def retry(config: Path, name: str | None, failed: bool, from_start: bool, ids: t
         else:
             chosen = [run for id in ids for run in _of(runs.of_event(connection, id), id, name)]
         for run in chosen:
-            # What is done is not to be done again, unless that is said.
+            # A finished step is not done again, unless that is said.
             if run.workflow in known and (from_start or run.phase not in (Phase.DONE, Phase.SUPERSEDED)):
                 runs.retry(connection, run, time.time(), from_start=from_start)
                 count += 1

@@ -45,7 +45,7 @@ def backup(job: str | None, directory: Path | None, verify: bool, as_json: bool,
     """
     Make a backup; clients go on meanwhile.
 
-    What has not changed since the last one is neither read nor stored again. Run it as the daemon's user, or as root.
+    Files that have not changed since the last one are not read again. Run it as the daemon's user, or as root.
     Ends with 1 where something could not be read, and with 2 where there is no backup.
 
     With --verify every file of every backup is read there, and compared with its SHA-256: what is damaged is put aside

@@ -49,7 +49,7 @@ def unban(place: str, config: Path | None, path: Path | None) -> None:
     """
     End the bans of an address, of everything in a network, or all.
 
-    What led to them is forgotten, so that the next ban is a first one. Ends with 1 where there was none.
+    The offences that led to them are forgotten, so that the next ban is a first one. Ends with 1 where there was none.
     """
     answer = ask(Server(config, path), "unban", place=place)
     for network in answer["within"]:

@@ -18,7 +18,7 @@ from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_o
 from ftpsd.cli.running.top_view import TopView
 from ftpsd.cli.terminal import counted, shown
 
-# What keys send that are more than a letter.
+# Bytes sent by keys that are more than a letter.
 KEYS: Final = {
     "\x1b[A": "up",
     "\x1bOA": "up",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Session = Mapping[str, Any]
 
-# What sessions can be sorted by, with the key; the largest first where it is a number.
+# Columns that sessions can be sorted by, with the key; the largest first where it is a number.
 ORDERS: Final[Sequence[tuple[str, Callable[[Row], Any]]]] = (
     ("rate", lambda row: -row.rate),
     ("transferred", lambda row: -row.session["moved"]),
@@ -55,7 +55,7 @@ class TopView:
     missing: Sequence[str] = ()
     _rows: list[Row] = field(default_factory=list)
     _asks: str = ""
-    """What the next keys are for: "filter", "kick", or nothing."""
+    """The use of the next keys: "filter", "kick", or nothing."""
     _moved: dict[str, tuple[str | None, int]] = field(default_factory=dict)
 
     def take(self, answer: Mapping[str, Any], seconds: float) -> None:

@@ -56,7 +56,7 @@ FIELDS: Final = frozenset({"id", "event", "user", "path", "file", "size", "sha25
 # Of WinSCP, of wget and browsers, of rclone, of many a script, and of lftp with xfer:use-temp-file.
 TEMPORARY: Final = ("*.filepart", "*.part", "*.partial", "*.tmp", ".in.*.")
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
-# What subjects of NATS, routing keys of AMQP and topics of Kafka have in common.
+# Good for subjects of NATS, routing keys of AMQP and topics of Kafka alike.
 _TOPIC: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PATTERN: Final = re.compile(r"[^/\x00-\x1f\x7f-\x9f]{1,255}")
 

@@ -1,4 +1,4 @@
-"""What is wrong with `expectations`. Blocks: a country's holidays are looked for."""
+"""The checks of `expectations`. Blocks: a country's holidays are looked for."""
 
 from __future__ import annotations
 

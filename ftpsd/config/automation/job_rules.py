@@ -1,4 +1,4 @@
-"""What does not go together in `jobs`, and with the rest of the configuration."""
+"""The rules between keys of `jobs`, and between them and the rest of the configuration."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from ftpsd.config.units import describe
 from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.values.text import has_control
 
-# What is said of the event, and of its file as it is called now.
+# Words for the event, and for its file as it is called now.
 FIELDS: Final = frozenset(
     {"date", "year", "month", "day", "time", "user", "name", "stem", "suffix", "id", "event", "workflow"}
 )

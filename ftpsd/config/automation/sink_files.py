@@ -25,9 +25,9 @@ from ftpsd.config.parsing.document import ConfigError, Key
 
 # A bundle of all authorities of the web has 250 KiB.
 MAX_FILE: Final = 1 << 20
-# What the extra `http` brings.
+# Brought by the extra `http`.
 PACKAGES: Final = ("treq", "standardwebhooks")
-# What the extra `brokers` brings: how it is imported, and called.
+# Brought by the extra `brokers`: the name of the import, and of the package.
 PACKAGES_OF_BROKERS: Final = {
     "nats": ("nats", "nats-py"),
     "amqp": ("aio_pika", "aio-pika"),

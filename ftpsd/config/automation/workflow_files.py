@@ -1,4 +1,4 @@
-"""What is wrong with `workflows` and `mail`, and the files that they name, read. Blocks."""
+"""The checks of `workflows` and `mail`, and the files that they name, read. Blocks."""
 
 from __future__ import annotations
 

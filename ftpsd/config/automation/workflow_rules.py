@@ -90,7 +90,7 @@ class MailStep(Section):
 
 
 class PGPStep(Section):
-    """What gpg does with the file; the result is a file of its own."""
+    """The way of a file through gpg; the result is a file of its own."""
 
     to: PathTemplate | None = None
     keep: Switch = True

@@ -29,9 +29,9 @@ from ftpsd.values.permission import Permission
 from ftpsd.values.quota import Quota
 from ftpsd.values.rule import Rule
 
-# What an account for trying may store where its entry does not say.
+# The quota of an account for trying whose entry names none.
 OF_PREFLIGHT: Final = Quota(bytes=100 << 20, files=1000)
-# What a home without rules allows, written down as one.
+# The rights in a home without rules, written down as a rule.
 ALL_ALLOWED: Final = (Rule("/**", frozenset(Permission)),)
 
 

@@ -33,7 +33,8 @@ from ftpsd.audit.events import (
     Unbanned,
     Who,
 )
-from ftpsd.config.model import Config, Penalties
+from ftpsd.config.banning import Penalties
+from ftpsd.config.model import Config
 from ftpsd.control.gate.arrivals import Arrivals
 from ftpsd.control.gate.mention import Mention
 from ftpsd.control.gate.offences import OPERATOR, REASONS, Offence, offence_of

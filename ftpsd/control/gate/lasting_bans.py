@@ -111,7 +111,7 @@ class LastingBans:
             ours = [fact.key for fact in known if _record(fact, now) is not None]
             with table.lock:
                 records = {key: table.get(key) for key in ours}
-            # What is not there may not have been read at the start; it is left for the next one then.
+            # A ban that is not there may not have been read at the start; it is left for the next one then.
             gone = [
                 key
                 for key, record in records.items()

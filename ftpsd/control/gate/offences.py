@@ -13,7 +13,7 @@ from typing import Final
 
 from ftpsd.audit.events import Event, LeftWithoutLogin, LoginRefused, SessionClosed, TLSFailed
 from ftpsd.auth.credentials import Refusal
-from ftpsd.config.model import Weights
+from ftpsd.config.banning import Weights
 
 
 class Offence(StrEnum):

@@ -2,7 +2,7 @@
 Penalties: addresses that may not connect for some time, for what they have done, and clients that come too fast.
 
 `refusal` is asked before a connection is counted, `handshake_refusal` before TLS begins, `login_refusal` before a hash;
-`note` is a sink of the audit bus. What lies between them, which deeds weigh how much and for how long, is the matter of
+`note` is a sink of the audit bus. The way between them, which deeds weigh how much and for how long, is the matter of
 an implementation (gate/bans.py); here is that of a server without penalties.
 """
 

@@ -40,7 +40,7 @@ _PAGE = 4096
 @dataclass(slots=True)
 class Record:
     """
-    What is known of one place.
+    The record of one place.
 
     *until* ends its ban, of so many *seconds*, *known* the time for which a good login counts, *calm* the time after
     which it is no repeater. *counts* are the points of spans of time, the newest, *span*, first. A ban is the

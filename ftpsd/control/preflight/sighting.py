@@ -1,5 +1,5 @@
 """
-What is seen of the client in one session, from its audit events: numbers and fixed words, nothing that it typed.
+The observations of the client in one session, from its audit events: numbers and fixed words, nothing that it typed.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ NOTED: Final = (*SEEN, SessionClosed)
 
 
 class Sightings:
-    """What was seen of the clients of preflight accounts since the process began; *publish* tells of their sessions."""
+    """The observations of clients of preflight accounts since the process began; *publish* tells of their sessions."""
 
     def __init__(self, publish: Callable[[Event], None] = lambda _: None) -> None:
         self._publish = publish

@@ -25,7 +25,7 @@ from ftpsd.data.dtp import DataSettings
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.live import LiveSessions
 from ftpsd.tls.session_tls import TLSPolicy
-from ftpsd.workers import Workers
+from ftpsd.workers import Lanes, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Shared:
     factors: SecondFactors
     penalties: Penalties = NO_PENALTIES
     sightings: Sightings = field(default_factory=Sightings)
-    remote: Workers | None = None  # for trees that are remote; None while there are none
+    lanes: Lanes | None = None  # for trees that wait for more than a disk; None where all share the workers for files
 
-    def pool(self, *, is_remote: bool) -> Workers:
-        """Return the workers for a user's files: a slow network must not keep others from the disk."""
-        return self.remote if is_remote and self.remote is not None else self.files
+    def workers(self, waits_for: frozenset[str]) -> Workers:
+        """Return the workers for calls that may wait for *waits_for*: what hangs must not keep others from the disk."""
+        return self.lanes.of(waits_for) if waits_for and self.lanes is not None else self.files
 
 
 @dataclass(frozen=True, slots=True)

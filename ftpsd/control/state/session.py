@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from secrets import token_hex
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -33,28 +33,20 @@ from ftpsd.control.state.runtime import Runtime
 from ftpsd.control.state.standing import why_not
 from ftpsd.control.state.status import TransferStatus
 from ftpsd.control.table import CommandTable
+from ftpsd.control.work import Work
 from ftpsd.data.dtp import ServerDTP
 from ftpsd.data.trouble import Cause
-from ftpsd.storage.base import Kind, NotYet, Storage, StorageError
+from ftpsd.storage.base import Storage
 from ftpsd.tls.clients.client_policy import ClientPolicy
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.direction import Direction
 from ftpsd.values.login.client_certificate import ClientCertificate
 from ftpsd.values.login.login_method import PASSWORD
-from ftpsd.values.path import ROOT, PathError, VirtualPath
+from ftpsd.values.path import PathError, VirtualPath
 from ftpsd.wire.charset import UTF8, charset_of
 from ftpsd.wire.reply import Reply, ReplyError, ReplyPart
-from ftpsd.workers import PoolBusy, Workers
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-# Seconds after which long work that found the pool full tries again.
-BUSY_PAUSE = 0.1
-# Seconds that a command waits for the first count of a home, which takes 5 s for a million files in the page cache, and
-# between two looks. WinSCP gives up after 15 s without a reply.
-COUNT_PATIENCE = 10.0
-COUNT_LOOK = 0.05
 
 
 class Session:
@@ -92,7 +84,6 @@ class Session:
 
         self.avatar: Avatar | None = None
         self.standing: UserRecord | None = None  # the user as last asked for, at the login or since
-        self.is_remote = False  # whether one of the user's trees is
         self.failed_logins = 0
         self.bad_commands = 0
         self._log_out: Callable[[], object] | None = None
@@ -186,64 +177,15 @@ class Session:
 
     # --- work
 
-    def in_files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Call a blocking storage function in a worker."""
-        return self.files.run(function, *args, **kwargs)
-
-    @property
-    def files(self) -> Workers:
-        """The workers for the files of the user, or of the one before: files left open are closed there."""
-        return self.runtime.shared.pool(is_remote=self.is_remote)
-
-    async def when_counted(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def at(self, *paths: VirtualPath) -> Work:
         """
-        Call a storage function that depends on how much is stored, in a worker.
-
-        Right after the start that may not have been counted yet: then the command waits, and no worker with it.
+        Return the workers for calls about *paths*, chosen by the trees that these are in. Only after login.
 
         Raises:
-            StorageError: COUNTING after `COUNT_PATIENCE` seconds.
-            CancelledError: the session has ended meanwhile.
+            CancelledError: the session has ended while the command was waiting for a worker.
         """
-        clock = self.clock
-        deadline = clock.seconds() + COUNT_PATIENCE
-        while True:
-            try:
-                return await self.in_files(function, *args, **kwargs)
-            except StorageError as error:
-                if error.kind is not Kind.COUNTING or clock.seconds() >= deadline:
-                    raise
-            await self.sleep(COUNT_LOOK)
-
-    async def clean_up(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a storage function that gives something back: in a worker, or right here when none can take it."""
-        try:
-            return await self.in_files(function, *args, **kwargs)
-        except PoolBusy:
-            return function(*args, **kwargs)
-
-    async def in_pieces(self, step: Callable[[], bool]) -> None:
-        """
-        Call *step* in a worker until it returns True: work of any length, in pieces of about a tenth of a second.
-
-        Between two pieces others have their turn.
-
-        Raises:
-            CancelledError: the session has ended meanwhile.
-            ReplyError: 426, the client sent ABOR.
-        """
-        is_done = False
-        while not is_done:
-            if self.is_gone:
-                raise CancelledError
-            if self.is_abort_wanted:
-                raise ReplyError(426, "Aborted.")
-            try:
-                is_done = await self.in_files(step)
-            except PoolBusy:
-                await self.sleep(BUSY_PAUSE)
-            except NotYet as wait:
-                await self.sleep(wait.seconds)
+        traits = self.storage.traits
+        return Work(self, frozenset().union(*[traits(path).waits_for for path in paths]))
 
     async def sleep(self, seconds: float) -> None:
         """
@@ -378,8 +320,6 @@ class Session:
         """Give the session its user."""
         user = self.standing = avatar.user
         self.avatar = avatar
-        trees = (ROOT, *(mount.path for mount in user.mounts))
-        self.is_remote = any(avatar.storage.traits(path).is_remote for path in trees)
         self._log_out = log_out
         self.who = replace(self.who, user=user.name)
         self.ownership.changed()

@@ -1,1 +1,1 @@
-"""What the server stands on: sources of users, engines, receivers, the ledger."""
+"""The services that the server depends on: sources of users, engines, receivers, the ledger."""

@@ -1,7 +1,7 @@
 """
 A small test file that goes to the server and comes back: upload, download, resume, listing, names, deletion.
 
-What was uploaded is deleted, whatever comes in between; what cannot be is named.
+Uploaded files are deleted, whatever comes in between; those that cannot be are named.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ MOST_OF_HANDSHAKE: Final = 1 << 18
 # Bits of an RSA key: what browsers and the CA/Browser Forum take.
 SHORTEST_RSA: Final = 2048
 VERSIONS: Final = {"1.1": SSL.TLS1_1_VERSION, "1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-# What a certificate that was made to be misread makes cryptography raise.
+# Raised by cryptography for a certificate that was made to be misread.
 UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -48,7 +48,7 @@ UNREADABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a handshake has agreed on."""
+    """The outcome of a handshake."""
 
     version: str
     cipher: str

@@ -2,7 +2,7 @@
 One control connection to the server under examination, and its data connections. It blocks, within its `Patience`.
 
 * Whether the certificate is trusted is told; the caller decides what is said to a server with one that is not.
-* Files and listings come from the address of the control connection. What a 227 announces is a finding.
+* Files and listings come from the address of the control connection. The address that a 227 announces is a finding.
 * All that comes from the server is bounded in bytes, lines and seconds, and is text to be shown, never to be believed.
 """
 
@@ -314,7 +314,7 @@ def _hands_shaken(secured: ssl.SSLSocket, deadline: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came over a data connection; whether close_notify ended it, and whether it resumed the TLS session."""
+    """The bytes of a data connection; whether close_notify ended it, and whether it resumed the TLS session."""
 
     data: bytes
     is_ended: bool

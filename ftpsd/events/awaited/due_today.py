@@ -1,4 +1,4 @@
-"""What is due on a day, with how far it is: for the command line, which may ask while no daemon runs."""
+"""Expectations due on a day, with how far they are: for the command line, which may ask while no daemon runs."""
 
 from __future__ import annotations
 

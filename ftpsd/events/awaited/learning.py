@@ -1,5 +1,5 @@
 """
-What came in the past, as expectations for the future: proposals in YAML, out of uploads of the audit log. Pure.
+Files that came in the past as expectations for the future: proposals in YAML, out of uploads of the audit log. Pure.
 
 Uploads of one user into one directory belong together when their names differ in digits alone. A group is proposed
 when it came on three days and more, on more than half of the days of the week that it keeps to. Nothing is switched

@@ -1,5 +1,5 @@
 """
-What has come for one expectation in one window, and what follows from it. Pure: no clock, no files.
+The files that have come for one expectation in one window, and what follows from them. Pure: no clock, no files.
 
 * A file counts by the moment at which it was complete (the time of its event), never by that at which it is looked at:
   a daemon that was down over the deadline judges as one that was up.
@@ -30,7 +30,7 @@ from ftpsd.values.rule import Rule
 # in the ledger (control/recording.py waits for 10 s).
 SETTLING: Final = 12.0
 ON_TIME, LATE, INVALID, MISSING, WARNING = "on-time", "late", "invalid", "missing", "warning"
-# What is wrong: fixed words.
+# Kinds of trouble: fixed words.
 NOTHING, TOO_FEW, SIZE, COMPANION = "nothing", "too-few", "size", "companion"
 
 _MARK: Final = frozenset({Permission.READ})

@@ -67,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What a step has brought: events to publish, whether there is *more* to read, and when to look again."""
+    """The result of a step: events to publish, whether there is *more* to read, and when to look again."""
 
     untold: tuple[ExpectationEvent, ...]
     more: bool

@@ -67,7 +67,7 @@ def age(storage: Storage, terms: ReceiptTerms, now: float) -> int:
     doomed = [name for at, (moment, name) in enumerate(found) if at < surplus or moment < now - terms.keep]
     gone = 0
     for name in doomed:
-        # What a legal hold keeps stays.
+        # A receipt that a legal hold keeps stays.
         with suppress(StorageError):
             storage.remove_file(terms.directory / name)
             gone += 1

@@ -1,5 +1,5 @@
 """
-What steps do with files: move, copy, and the way through gpg. Everything here blocks.
+The steps that change files: move, copy, and the way through gpg. Everything here blocks.
 
 * A step works in the trees of the event's user (home and mounts), by the storage that sessions have: the jail, quotas,
   accept rules, legal holds and encryption at rest count. The user's own rights do not: it is the operator's step.
@@ -31,7 +31,7 @@ from ftpsd.values.trace import Trace
 # A file that is not replaced, whole, and on the disk when it is published.
 TERMS: Final = Terms(resumable=False, may_replace=False, durable=True)
 PAUSE: Final = 0.02
-# What no later attempt can change.
+# No later attempt can change these.
 _FINAL: Final = frozenset(
     {
         Kind.NOT_FOUND,
@@ -197,7 +197,7 @@ class FileStep:
             return self._storage.open_sink(self._target, TERMS)
         seals = not self._treatment.decrypts
         terms = Terms(resumable=False, may_replace=False, durable=True, is_sealed=seals)
-        # What is encrypted here was watched when it came; what is decrypted is watched by the inner upload.
+        # A file that is encrypted here was watched when it came; a decrypted one is watched by the inner upload.
         inner = self._storage.open_sink(self._target, terms)
         return ConvertingSink(inner, self._subject.path, self._treatment, self._home, ())
 

@@ -23,7 +23,7 @@ MOST_HISTORY: Final = 60
 
 
 class Phase(StrEnum):
-    """What a run is at."""
+    """The state of a run."""
 
     STEPS = "steps"
     ON_FAILURE = "on-failure"

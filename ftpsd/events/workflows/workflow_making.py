@@ -43,7 +43,7 @@ class Workflows:
 @dataclass(frozen=True, slots=True)
 class Means:
     """
-    What the process has for workflows: *names* looks names up, *tell* and *count* are those of WorkflowRuns.
+    The means of the process for workflows: *names* looks names up, *tell* and *count* are those of WorkflowRuns.
 
     *under_way* are the runs that a process is at, also those of a workflow that a reload has replaced.
     """

@@ -1,7 +1,7 @@
 """
 A workflow as a receiver of events: its steps in order, each of them once.
 
-* What is finished is in the state file before the next step begins (runs.py). A step whose daemon died between doing
+* A finished step is in the state file before the next step begins (runs.py). A step whose daemon died between doing
   and noting it is tried again: file steps see that they are done (file_steps.py), programs, webhooks and mails come
   again with the same id.
 * A step that fails is tried again with pauses, `attempts` times, or not at all where no later attempt can succeed. Then

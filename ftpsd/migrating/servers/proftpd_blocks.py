@@ -91,7 +91,7 @@ class BlockReader:
         block = Block(name.lower(), tuple(rest), place)
         is_asked = block.name in _OPEN
         if is_asked and not (rest and rest[0].startswith("!")):
-            # What is in it belongs to the block around it; the stack still has one level more to be ended.
+            # Its directives belong to the block around it; the stack still has one level more to be ended.
             block.directives, block.blocks = stack[-1].directives, stack[-1].blocks
         elif not is_asked:
             stack[-1].blocks.append(block)

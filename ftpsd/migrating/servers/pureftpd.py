@@ -142,7 +142,8 @@ class Mover:
         if self.is_on("nochmod"):
             allow.discard(Permission.CHMOD)
         if self.is_on("keepallfiles"):
-            allow -= {Permission.DELETE, Permission.RMDIR, Permission.OVERWRITE}
+            # Files can be replaced all the same, and empty folders removed (pure-ftpd(8), -K).
+            allow.discard(Permission.DELETE)
         if self.is_on("autorename"):
             allow.discard(Permission.OVERWRITE)
             place = self.places["autorename"]

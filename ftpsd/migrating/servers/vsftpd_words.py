@@ -35,7 +35,7 @@ COMMANDS: Final = {
     "SITE": {Permission.CHMOD},
 }
 
-# What users and rules say, or what ftpsd does without being told.
+# Said by users and rules, or done by ftpsd without being told.
 OF_OURSELVES: Final = frozenset(
     {
         "allow_writeable_chroot", "ascii_download_enable", "ascii_upload_enable", "async_abor_enable", "background",

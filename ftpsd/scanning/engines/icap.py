@@ -6,7 +6,7 @@ A scanner behind ICAP: each file is shown to it by RESPMOD, as the body of an HT
   is `clean` where the service has all bytes. Earlier, it has not looked at the rest: `over-limit`.
 * An answer with X-Infection-Found, X-Virus-ID or X-Violations-Found is a find, and so is a response of another status
   than the 200 that was sent: the page that says why. A file that comes back has to be the same, byte for byte; nothing
-  of it is kept but a digest. What a service would have changed is not taken.
+  of it is kept but a digest. Changes that a service would make are not taken.
 * Anything else is a fault of the service, and no verdict.
 """
 

@@ -1,6 +1,6 @@
 """
-What an ICAP service has said of itself (RFC 3507, 4.10): how much of a file it wants to see first, how many connections
-it takes, the version of its signatures, and for how long that may be believed.
+The words of an ICAP service about itself (RFC 3507, 4.10): how much of a file it wants to see first, how many
+connections it takes, the version of its signatures, and for how long that may be believed.
 
 It is kept for each service, in each process of the server, for `Options-TTL` seconds and an hour at most, or until an
 answer has another ISTag. The connections that are in use are counted here.
@@ -25,7 +25,7 @@ _MOST_KNOWN = 64
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """
-    What a service can do.
+    The abilities of a service.
 
     *preview* is how many bytes of a file it wants to see before it asks for the rest, None for all at once.
     *connections* is how many it takes, None for any number; *until* is when to ask again.

@@ -8,7 +8,7 @@ quarantine.
   it was to replace. One that finds another file there goes into the quarantine.
 * Without a verdict, and as long as it cannot be published, it stays hidden; for *hidden_for* seconds, and then it goes
   into the quarantine too. One that nobody can ever read, since it is damaged or its key was destroyed, goes there now.
-* At every moment it is in one of these places. What a crash has interrupted is found by the records, and done again.
+* At every moment it is in one of these places. A step that a crash interrupted is found by the records and done again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of the upload of *record*, which has the verdict; *why* it waits."""
+    """The fate of the upload of *record*, which has the verdict; *why* it waits."""
 
     fate: Fate
     record: Record

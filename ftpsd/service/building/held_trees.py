@@ -24,7 +24,7 @@ from ftpsd.values.path import VirtualPath
 def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequence[Judgement]) -> LocalJail:
     """Return the tree of *record*; *judgements* are noted with what is published there. Raises: StorageError."""
     config, directory = serving.loaded.config, Path(record.tree)
-    # What is to be replaced may be held.
+    # The file to be replaced may be held.
     holding = serving.parts.holdings.places.of(directory, _view(serving, record))
     return LocalJail.open(
         directory,

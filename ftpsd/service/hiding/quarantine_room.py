@@ -35,7 +35,7 @@ class QuarantineRoom:
 
     @property
     def told(self) -> str:
-        """What is there, for people."""
+        """The contents, for people."""
         files, size = self._sizes[REFUSED]
         waiting, _ = self._sizes[HIDDEN]
         told = f"{files} of {MOST_FILES} files, {size / MIB:.1f} of {self._most / MIB:.0f} MiB"

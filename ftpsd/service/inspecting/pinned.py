@@ -1,5 +1,5 @@
 """
-What the state file and the users files say of each other, for those who look at the configuration; nothing is changed.
+The state file and the users files compared, for those who look at the configuration; nothing is changed.
 
 Pins of somebody who is in no users file any more would let the certificate of the old user in as the next one of that
 name: `ftpsd user remove` and `ftpsd user add` remove them, an editor does not.

@@ -59,7 +59,7 @@ class Retaining:
         self._serving = serving
         self._is_at_work = False
         self.last = "no sweep yet"
-        """What the last sweep did, for the status page."""
+        """The results of the last sweep, for the status page."""
 
     @property
     def answers(self) -> Answers:

@@ -147,14 +147,14 @@ def sync_name(place: Place) -> None:
             os.close(fd)
 
 
-def turn(name: bytes) -> AbstractContextManager[object]:
-    """Return the lock under which *name* is looked at and then replaced; a turn is a few system calls."""
-    return REPLACING.of(name)
+def turn(place: Place) -> AbstractContextManager[object]:
+    """Return the lock under which the name *place* is looked at and then replaced; a turn is a few system calls."""
+    return REPLACING.of(place.name, place.fd)
 
 
-def turns(first: bytes, second: bytes) -> AbstractContextManager[None]:
+def turns(first: Place, second: Place) -> AbstractContextManager[None]:
     """Hold the turns of two names, which may be the same or share a lock."""
-    return REPLACING.of_both(first, second)
+    return REPLACING.of_both((first.name, first.fd), (second.name, second.fd))
 
 
 def rename_to_new(old: Place, new: Place) -> None:

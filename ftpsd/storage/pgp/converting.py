@@ -9,6 +9,8 @@ An upload on its way through gpg: what comes in is encrypted or decrypted, and o
 * write() takes all of its bytes, returns within a quantum, and tells when the next are to wait: what gpg or a watcher
   has not taken is in memory, and no more than one write. Nothing is resumable: half a message cannot be gone on with.
 * gpg that moves nothing for `patience` seconds is killed: IO, 451. A message that is not to be used is REFUSED, 550.
+* Of one user and of all together only so many run at once (gpg_turns.py); an upload waits for its turn as it waits for
+  a gpg that takes nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from time import monotonic, sleep
 from ftpsd.storage.base import Conversion, Kind, NotYet, Sink, StorageError
 from ftpsd.storage.pgp.gpg_child import GpgChild, StatusTooLong
 from ftpsd.storage.pgp.gpg_status import fault_of_keys, fault_of_opening, is_sealed
+from ftpsd.storage.pgp.gpg_turns import TURNS, GpgTurns
 from ftpsd.storage.pgp.key_home import KeyHome, NoGnuPG
 from ftpsd.storage.pgp.treatment import Treatment
 from ftpsd.storage.uploads.gating import Refusal
@@ -32,10 +35,21 @@ BUDGET = 0.010
 
 
 class ConvertingSink:
-    """An upload called *sent_as* by its client, which goes through gpg into *inner*; *watchers* see what comes in."""
+    """
+    An upload called *sent_as* by its client, which goes through gpg into *inner*; *watchers* see what comes in.
+
+    It is one of *owner*, by whom the *turns* of gpg are counted.
+    """
 
     def __init__(
-        self, inner: Sink, sent_as: VirtualPath, treatment: Treatment, home: KeyHome, watchers: Sequence[Watcher]
+        self,
+        inner: Sink,
+        sent_as: VirtualPath,
+        treatment: Treatment,
+        home: KeyHome,
+        watchers: Sequence[Watcher],
+        owner: str = "",
+        turns: GpgTurns = TURNS,
     ) -> None:
         self.path = inner.path
         self.offset = 0
@@ -51,11 +65,17 @@ class ConvertingSink:
         self._waiting = memoryview(b"")
         self._is_stuck = False
         self._is_judged = False
+        self._home = home
+        self._owner = owner
+        self._turns = turns
+        self._gpg: GpgChild | None = None
+        self._has_turn = False
+        self._since = monotonic()  # when it began to wait for its turn
         try:
-            self._gpg = GpgChild(home, treatment.arguments, needs_agent=treatment.needs_agent)
-        except (NoGnuPG, OSError) as error:
+            self._started()
+        except StorageError:
             self._let_go()
-            raise StorageError(Kind.IO, self.path, why=f"gpg cannot be started: {error}") from error
+            raise
 
     @property
     def verdict(self) -> str | None:
@@ -63,7 +83,7 @@ class ConvertingSink:
         return self._inner.verdict
 
     def write(self, data: memoryview) -> bool:
-        """Take all of *data*; return whether more should wait. Who writes on at once waits here."""
+        """Take all of *data*; return whether more should wait. A caller that writes on at once waits here."""
         if not data:
             return self._is_behind(0.0 if self._is_stuck else BUDGET)
         while self._is_behind(BUDGET):
@@ -111,8 +131,29 @@ class ConvertingSink:
 
     def abort(self) -> None:
         """Give up: nothing of it stays."""
-        self._gpg.close()
+        self._end_gpg()
         self._let_go()
+
+    def _started(self) -> GpgChild | None:
+        """Return its gpg, which is started when it is its turn; None until then. Raises: IO."""
+        if self._gpg is None and not self._has_turn:
+            self._has_turn = self._turns.claim(self._owner)
+            if self._has_turn:
+                try:
+                    treatment = self._treatment
+                    self._gpg = GpgChild(self._home, treatment.arguments, needs_agent=treatment.needs_agent)
+                except (NoGnuPG, OSError) as error:
+                    self._end_gpg()
+                    raise StorageError(Kind.IO, self.path, why=f"gpg cannot be started: {error}") from error
+        return self._gpg
+
+    def _end_gpg(self) -> None:
+        """End it, if it was started, and give the turn back."""
+        if self._gpg is not None:
+            self._gpg.close()
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.give_back(self._owner)
 
     def _is_prepared(self) -> bool:
         try:
@@ -137,7 +178,7 @@ class ConvertingSink:
         """Complete what is said about an upload that the gate refuses; there is no file to be kept."""
         refusal.bytes, refusal.path = self._received, self.path
         refusal.not_kept = "the plaintext of an encrypting path is not kept"
-        self._gpg.close()
+        self._end_gpg()
         return refusal
 
     def _is_behind(self, wait: float) -> bool:
@@ -157,14 +198,20 @@ class ConvertingSink:
         return bool(self._waiting) or any(seat.rest for seat in self._watchers)
 
     def _pump(self, data: memoryview, wait: float) -> int:
+        gpg = self._started()
+        if gpg is None:
+            return 0
         try:
-            return self._gpg.pump(data, wait, self._take)
+            return gpg.pump(data, wait, self._take)
         except StatusTooLong:
             raise self._fault(Kind.REFUSED, "gpg has said too much") from None
 
     def _finish(self) -> bool:
+        gpg = self._started()
+        if gpg is None:
+            return False
         try:
-            return self._gpg.finish(BUDGET, self._take)
+            return gpg.finish(BUDGET, self._take)
         except StatusTooLong:
             raise self._fault(Kind.REFUSED, "gpg has said too much") from None
 
@@ -176,21 +223,27 @@ class ConvertingSink:
         self._inner.write(data)
 
     def _require_motion(self) -> None:
-        if monotonic() - self._gpg.moved > self._treatment.patience:
-            raise self._fault(Kind.IO, f"gpg has moved nothing for {self._treatment.patience:g} s and was ended")
+        patience = self._treatment.patience
+        if monotonic() - (self._since if self._gpg is None else self._gpg.moved) > patience:
+            if self._gpg is None:
+                raise self._fault(Kind.IO, f"too many uploads are with gpg: no turn within {patience:g} s")
+            raise self._fault(Kind.IO, f"gpg has moved nothing for {patience:g} s and was ended")
 
     def _judge(self) -> None:
-        code = self._gpg.code
+        gpg = self._gpg
+        assert gpg is not None
+        code = gpg.code
         assert code is not None
+        self._end_gpg()  # others wait for the turn
         if code < 0:
             raise self._fault(Kind.IO, f"gpg was ended by signal {-code}")
         treatment = self._treatment
         if treatment.decrypts:
-            fault, signer = fault_of_opening(code, self._gpg.status, treatment.verify_from)
+            fault, signer = fault_of_opening(code, gpg.status, treatment.verify_from)
         else:
-            fault = fault_of_keys(self._gpg.status)
+            fault = fault_of_keys(gpg.status)
             signer = treatment.sign_with
-            if fault is None and not is_sealed(code, self._gpg.status, signs=signer is not None):
+            if fault is None and not is_sealed(code, gpg.status, signs=signer is not None):
                 raise self._fault(Kind.IO, f"gpg did not encrypt it, and ended with {code}")
         if fault is not None:
             raise self._fault(Kind.REFUSED, fault)
@@ -198,7 +251,7 @@ class ConvertingSink:
         self.conversion.signer = signer
 
     def _fault(self, kind: Kind, why: str) -> StorageError:
-        self._gpg.close()
+        self._end_gpg()
         return StorageError(kind, self.path, why=f"pgp: {why}")
 
 

@@ -62,7 +62,7 @@ def fault_of_opening(
             return fault, None
     if "NO_SECKEY" in words and "DECRYPTION_OKAY" not in words:
         return "it is encrypted to no key of ours", None
-    # What is not inside of the encryption was not protected by it.
+    # Bytes that are not inside of the encryption were not protected by it.
     if words.count("BEGIN_DECRYPTION") != 1 or words.count("PLAINTEXT") != 1:
         return "it is no encrypted OpenPGP message", None
     begin, end = words.index("BEGIN_DECRYPTION"), words.index("END_DECRYPTION") if "END_DECRYPTION" in words else -1

@@ -26,7 +26,10 @@ from ftpsd.values.rule import Rule
 
 
 class TreatedTree(ForwardingStorage):
-    """The tree *inner* behind *rules*, with *treatments* as they look from it; *watch* makes watchers of plaintext."""
+    """
+    The tree *inner* of *owner* behind *rules*, with *treatments* as they look from it; *watch* makes watchers of
+    plaintext.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,14 @@ class TreatedTree(ForwardingStorage):
         treatments: Treatments,
         home: KeyHome,
         watch: Callable[[VirtualPath], Sequence[Watcher]],
+        owner: str,
     ) -> None:
         super().__init__(inner)
         self._rules = Rules.of(rules)
         self._treatments = treatments
         self._home = home
         self._watch = watch
+        self._owner = owner
 
     def open_sink(self, path: VirtualPath, terms: Terms = Terms()) -> Sink:
         """Open an upload to *path*, through gpg where that is asked for. Raises: WHOLE_ONLY, and as the inner tree."""
@@ -59,7 +64,7 @@ class TreatedTree(ForwardingStorage):
         terms = replace(terms, resumable=False, is_sealed=not treatment.decrypts)
         watchers = self._watch(path) if terms.is_sealed else ()
         inner = self._inner.open_sink(path.parent / treatment.published(path.name), terms)
-        return ConvertingSink(inner, path, treatment, self._home, watchers)
+        return ConvertingSink(inner, path, treatment, self._home, watchers, self._owner)
 
     def rename(self, old: VirtualPath, new: VirtualPath, *, may_replace: bool = True, any_kind: bool = True) -> None:
         """Rename *old* to *new*. Raises: DENIED where uploads to *new* go through gpg, and those to *old* otherwise."""

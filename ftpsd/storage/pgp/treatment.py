@@ -18,7 +18,7 @@ from ftpsd.values.permission import Permission
 from ftpsd.values.rule import Rule
 
 SUFFIX = ".pgp"
-# What partners' programs put behind the name of a message.
+# Put behind the name of a message by partners' programs.
 SUFFIXES = (SUFFIX, ".gpg", ".asc")
 # Bytes that a message may open to whatever its size is: a small text compresses well.
 FREE_EXPANSION = 1024 * 1024
@@ -26,7 +26,7 @@ FREE_EXPANSION = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What is done with an upload between the client and the disk; keys are fingerprints or key ids in capitals."""
+    """The treatment of an upload between the client and the disk; keys are fingerprints or key ids in capitals."""
 
     paths: tuple[str, ...]
     users: tuple[str, ...] = ()  # none: all of them

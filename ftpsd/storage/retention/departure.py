@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ftpsd.storage.disk.names import encode_name, unique_name
-from ftpsd.storage.disk.syscalls import copy_range, turn
+from ftpsd.storage.disk.syscalls import copy_range
+from ftpsd.storage.disk.turns import REPLACING
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.retention.overdue import Overdue
 
@@ -38,7 +39,7 @@ def depart(over: Overdue, ledger: Ledger = NO_LEDGER) -> str | None:
     if directory is None:
         return None
     try:
-        with turn(name), ledger.change() as change:
+        with REPLACING.of(name, directory), ledger.change() as change:
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except FileNotFoundError:

@@ -1,7 +1,8 @@
 """
 The look through a tree for files whose time is over, by descriptors: no link is followed, and no path is put together.
 
-The server's own names (unfinished uploads) are passed by. What could not be looked at is told. Nothing is changed.
+The server's own names (unfinished uploads) are passed by. Directories that could not be looked at are told. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Overdue:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found: *files* under each rule, those that are *overdue*, those *held* though they are."""
+    """The findings: *files* under each rule, those that are *overdue*, those *held* though they are."""
 
     files: Counter[int] = field(default_factory=Counter)
     overdue: list[Overdue] = field(default_factory=list)

@@ -66,7 +66,7 @@ def open_atomic(
     if terms.offset < 0:
         raise StorageError(Kind.BAD_OFFSET)
     # First: a refused name makes no partial.
-    # What is built on a file that is there is judged with it, and at once.
+    # An upload that is built on a file is judged with it, and at once.
     is_whole = not (terms.append or terms.over_same or (terms.offset and published is not None))
     hides = terms.may_hide and is_whole and not terms.is_sealed
     hiding = policy.gate.hide(place.path, place.real) if hides else None
@@ -245,7 +245,7 @@ class AtomicSink:
         """Rename the partial to its target, on the terms it was opened on; the lock is still held."""
         terms, target = self._terms, self._place
         is_counted = self._partial.ledger is not NO_LEDGER
-        with turn(target.name), self._partial.ledger.change() as change:
+        with turn(target), self._partial.ledger.change() as change:
             published = os.fstat(self._partial.fd) if is_counted else None
             if not terms.may_replace:
                 rename_to_new(self._partial.place, target)

@@ -32,7 +32,7 @@ def open_direct(place: Place, policy: UploadPolicy, terms: Terms, ledger: Ledger
     if terms.over_same:  # bytes written in place are there before another look could come
         raise StorageError(Kind.UNSUPPORTED)
     start = None if terms.append else terms.offset
-    with turn(place.name), ledger.change() as change:
+    with turn(place), ledger.change() as change:
         fd, is_new = _open(place, policy, terms, change)
         start = _prepare(fd, policy, start, is_new=is_new)
     policy = replace(policy, durable=True) if terms.durable else policy
@@ -150,7 +150,7 @@ class DirectSink:
 
     def _write_counted(self, data: memoryview) -> None:
         """Write as much of *data* as there is room for; in turn with every other change of that name."""
-        with turn(self._place.name), self._ledger.change() as change:
+        with turn(self._place), self._ledger.change() as change:
             before = os.fstat(self._fd)
             if not before.st_nlink:
                 # Deleted or replaced meanwhile. Its bytes would be on the disk, counted nowhere, and lost at the end.
@@ -219,7 +219,7 @@ class DirectSink:
         if not self._is_new:
             require_free(self._policy.holding.on(self._place))
         mark = self._mark = begin_to_write(self._fd)
-        with turn(self._place.name), self._ledger.change() as change:
+        with turn(self._place), self._ledger.change() as change:
             status = os.fstat(self._fd)
             if status.st_size > self.offset and not self._is_append:
                 os.ftruncate(self._fd, self.offset)

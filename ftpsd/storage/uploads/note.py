@@ -1,5 +1,5 @@
 """
-What a gate notes with a file that it has taken: some bytes in an extended attribute, which follow the file.
+The note of a gate with a file that it has taken: some bytes in an extended attribute, which follow the file.
 
 The gate says in them which bytes they are about, by their SHA-256. Where a file system has no attributes, or no room in
 them, there is no note.

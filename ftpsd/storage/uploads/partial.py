@@ -79,7 +79,7 @@ def random_partial(
     """Make and lock a partial that no owner finds again. Raises: QUOTA."""
     for _ in range(_ATTEMPTS):
         name = f"{owner_prefix(owner)}r{secrets.token_hex(16)}".encode()
-        with _making(name):
+        with _making(name, target):
             fd = _make(target, name, ledger, beyond)
         partial = Partial(target, name, fd, partial_name(owner, target.name), ledger, is_new=True, content=content)
         with partial:
@@ -97,16 +97,20 @@ def _open_or_make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> tu
             return os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, PARTIAL_MODE, dir_fd=target.fd), True
         except FileExistsError:
             return os.open(name, _OPEN, dir_fd=target.fd), False
-    with _making(name):
+    with _making(name, target):
         try:
             return os.open(name, _OPEN, dir_fd=target.fd), False
         except FileNotFoundError:
             return _make(target, name, ledger, beyond), True
 
 
-def _making(name: bytes) -> AbstractContextManager[object]:
-    """Return the lock under which *name* is made and reported: no upload may write in it, or remove it, in between."""
-    return MAKING.of(name)
+def _making(name: bytes, target: Place) -> AbstractContextManager[object]:
+    """
+    Return the lock under which *name* is made beside *target*, and reported.
+
+    No upload may write in it, or remove it, in between.
+    """
+    return MAKING.of(name, target.fd)
 
 
 def _make(target: Place, name: bytes, ledger: Ledger, beyond: int) -> int:
@@ -356,7 +360,7 @@ class Partial:
 def discard_partial(directory: Place, name: bytes, older_than: float = 0.0, *, ledger: Ledger = NO_LEDGER) -> bool:
     """Remove the partial *name* unless it is in use or changed within *older_than* seconds; return whether it went."""
     try:
-        with _making(name):
+        with _making(name, directory):
             fd = os.open(name, _OPEN, dir_fd=directory.fd)
     except OSError:  # gone, or not a file of ours
         return False

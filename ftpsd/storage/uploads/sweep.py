@@ -10,7 +10,7 @@ from ftpsd.storage.disk.descent import Descent
 from ftpsd.storage.disk.walk import Place
 from ftpsd.storage.quota.ledger import NO_LEDGER, Ledger
 from ftpsd.storage.uploads.partial import discard_partial
-from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, RANDOM_NAME
+from ftpsd.storage.uploads.unfinished import PARTIAL_NAME, RANDOM_NAME, owner_prefix
 from ftpsd.values.path import VirtualPath
 
 # Seconds. A partial of a dead process that is not resumed keeps no room for longer; an upload that has just made one
@@ -46,3 +46,15 @@ def sweep_partials(
             age = min(older_than_seconds, UNFINDABLE_FOR) if RANDOM_NAME.fullmatch(name) else older_than_seconds
             removed += discard_partial(directory, name.encode(), age, ledger=ledger)
     return removed
+
+
+def discard_partials_alone(place: Place, owner: str, ledger: Ledger) -> bool:
+    """Empty the directory *place* if all that is in it are idle partials of *owner*, which no listing shows."""
+    fd = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
+    with Place(fd, b".", place.path) as directory, os.scandir(fd) as found:
+        names = []
+        for entry in found:
+            if not (PARTIAL_NAME.fullmatch(entry.name) and entry.name.startswith(owner_prefix(owner))):
+                return False
+            names.append(entry.name.encode())
+        return all(discard_partial(directory, name, ledger=ledger) for name in names)

@@ -73,3 +73,18 @@ def gnupg_processes(marker: str) -> list[str]:
         if marker in words and "gpg" in words:
             found.append(words)
     return found
+
+
+def gpgs_of(process: subprocess.Popen[bytes] | None) -> list[int]:
+    """Return the processes of GnuPG that the daemon has."""
+    assert process is not None
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            name = (path.parent / "comm").read_text().strip()
+        except OSError:
+            continue
+        if fields[1] == str(process.pid) and name in ("gpg", "gpg-agent"):
+            found.append(int(path.parent.name))
+    return found

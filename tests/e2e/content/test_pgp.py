@@ -23,9 +23,10 @@ from pathlib import Path
 import pytest
 
 from ftpsd.demo.authority import Demonstration
+from ftpsd.storage.pgp.gpg_turns import MOST_OF_ONE
 from ftpsd.storage.pgp.key_home import VIEW
 from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, log_in
-from tests.e2e.content.openpgp import PAST, Partner, gnupg_processes
+from tests.e2e.content.openpgp import PAST, Partner, gnupg_processes, gpgs_of
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
@@ -64,7 +65,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -
             {"paths": ["/expired/**"], "encrypt_to": [old]},
             {"paths": ["/missing/**"], "encrypt_to": ["A" * 40]},
         ]
-        daemon = Daemon(tmp_path_factory.mktemp("pgp"), tls_files, {"pgp": rules}, users=4)
+        daemon = Daemon(tmp_path_factory.mktemp("pgp"), tls_files, {"pgp": rules}, users=5)
         stack.callback(daemon.kill)
         for given in (partner.secret("ours@example.com"), partner.public("theirs@example.com", "old@x.com")):
             file = daemon.folder / "given.pgp"
@@ -369,6 +370,33 @@ class TestProcesses:
         assert gnupg_processes(view) == []
         assert list(Path(tempfile.gettempdir()).glob(f"{view}*")) == []
 
+    def test_one_user_has_a_part_of_them(self, ground: Ground, account: Account, ftp: ftplib.FTP) -> None:
+        """Further uploads wait for their turn and get through; other users are served meanwhile."""
+        with ExitStack() as stack:
+            sessions = [
+                stack.enter_context(log_in(ground.daemon, EXPLICIT_1_2, account)) for _ in range(MOST_OF_ONE + 2)
+            ]
+            begins = [each.transfercmd(f"STOR /out/many-{number}") for number, each in enumerate(sessions)]
+            for begun in begins:
+                stack.callback(begun.close)
+                begun.sendall(MARKER)
+            eventually(lambda: len(gpgs_of(ground.daemon.process)) == MOST_OF_ONE, "as many as there may be")
+            somebody = Account("u004", Path(ground.daemon.users["u004"]["home"]))
+            (somebody.home / "out").mkdir()
+            with log_in(ground.daemon, EXPLICIT_1_2, somebody) as other:
+                assert put(other, "/out/f", MARKER).startswith("226")
+            assert len(gpgs_of(ground.daemon.process)) == MOST_OF_ONE
+            for begun in reversed(begins):
+                assert isinstance(begun, ssl.SSLSocket)
+                begun.unwrap()
+                begun.close()
+            for each in sessions:
+                assert each.getresp().startswith("226")
+        told = ground.daemon.order("explain", account.name, "upload", "/out/many-0").stdout
+        assert f"encrypts uploads to {ground.theirs}, and publishes this one as many-0.pgp" in told
+        names = {path.name for path in (account.home / "out").glob("many-*")}
+        assert names == {f"many-{number}.pgp" for number in range(MOST_OF_ONE + 2)}
+
     def test_the_death_of_the_daemon_ends_a_gpg_that_hangs(
         self, tmp_path: Path, tls_files: Demonstration, ground: Ground
     ) -> None:
@@ -410,19 +438,9 @@ def begun(daemon: Daemon, ftp: ftplib.FTP) -> tuple[socket.socket, list[int]]:
     """Begin an upload; return its connection, and the processes of GnuPG that the daemon has for it."""
     ftp.voidcmd("TYPE I")
     connection = ftp.transfercmd("STOR held")
-    assert daemon.process is not None
-    parent = str(daemon.process.pid)
 
-    def children() -> list[int]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text().rpartition(")")[2].split()
-                name = (path.parent / "comm").read_text().strip()
-            except OSError:
-                continue
-            if fields[1] == parent and name in ("gpg", "gpg-agent"):
-                found.append(int(path.parent.name))
+    def both() -> list[int]:
+        found = gpgs_of(daemon.process)
         return found if len(found) == 2 else []
 
-    return connection, eventually(children, "gpg and its agent")
+    return connection, eventually(both, "gpg and its agent")

@@ -15,6 +15,7 @@ from tests.e2e.content.clamav import EICAR, ClamAV
 from tests.e2e.content.storing import said
 from tests.e2e.daemon import Daemon
 from tests.e2e.encrypted import encrypt_homes, make_keys
+from tests.e2e.polling import eventually
 
 INCIDENT = re.compile(r"Incident ([0-9a-f]{10})")
 
@@ -43,6 +44,7 @@ def test_an_operator_decides(start_daemon: StartDaemon, clamd: ClamAV, processes
             "tls": {"require": "none"},
             "accept": [{"paths": ["/in/**"], "scan": [clamd.url]}],
             "quarantine": {"directory": str(held)},
+            "events": {"sinks": [{"name": "all", "file": str(tmp_path / "events.jsonl")}]},
         }
     )
     account = daemon.account()
@@ -67,6 +69,14 @@ def test_an_operator_decides(start_daemon: StartDaemon, clamd: ClamAV, processes
     event = daemon.wait_for_event("quarantine-released", incident=first)
     assert (event["owner"], event["account"], event["reason"]) == (account.name, "root", "a test file")
 
+    def given() -> list[tuple[str, str]]:
+        file = tmp_path / "events.jsonl"
+        lines = map(json.loads, file.read_text().splitlines() if file.exists() else ())
+        return [(each["type"], each["subject"]) for each in lines]
+
+    eventually(
+        lambda: given() == [("ftpsd.quarantine-released", "/in/file \u202e")], "in the sink, as what was not stored"
+    )
     again = daemon.order("quarantine", "release", second, "--reason", "another")
     assert (again.returncode, "has come there since" in again.stderr) == (1, True)
     assert target.read_bytes() == EICAR

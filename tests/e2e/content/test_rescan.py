@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -13,6 +19,8 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.content.clamav import ClamAV
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.encrypted import encrypt_homes, make_keys
+from tests.e2e.operator.test_top import read_until
+from tests.tools import ROOT
 
 MARK = b"nobody knew this yesterday"
 
@@ -53,6 +61,22 @@ def assert_held_for_others(daemon: Daemon, account: Account, incident: str) -> N
     assert daemon.order("hold", "remove", hold, "--reason", "over").returncode == 0
 
 
+def assert_a_bar(daemon: Daemon) -> None:
+    """On a terminal there is a bar for as long as files are looked at, and the result behind it."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
+    words = ["rescan", "--all", "--dry-run", "--socket", str(daemon.control_socket)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftpsd", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    ) as rescan:
+        os.close(theirs)  # so that its end ends the reading
+        seen = read_until(ours, "3 files: 0 judged by these signatures before, 1 clean, 2 found")
+        assert rescan.wait(60) == 0
+    assert " files " in seen.partition("3 files: ")[0], "the bar was there before"
+    os.close(ours)
+
+
 @pytest.mark.parametrize("is_encrypted", [False, True])
 def test_new_signatures_find_what_is_stored(start_daemon: StartDaemon, tmp_path: Path, is_encrypted: bool) -> None:
     """Judged files are passed by; what is found is quarantined, once; also by two processes, and in encrypted homes."""
@@ -87,6 +111,8 @@ def test_new_signatures_find_what_is_stored(start_daemon: StartDaemon, tmp_path:
         assert download(ftp, "in/b \u202e") == MARK
         assert not (tmp_path / "held").exists()
 
+        if not is_encrypted:
+            assert_a_bar(daemon)
         (account.home / "in" / "link").symlink_to("../out")
         assert counts(daemon, "--all") == as_counts(3, 0, 1, 2)
         event = daemon.wait_for_event("file-quarantined", path="/in/c")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.events import FileStored
-from ftpsd.control.state.session import BUSY_PAUSE
+from ftpsd.control.work import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Sink, Storage, StorageError, Terms
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail

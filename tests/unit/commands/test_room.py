@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftpsd.audit.topics.tree_events import QuotaExceeded
-from ftpsd.control.state.session import COUNT_LOOK, COUNT_PATIENCE
+from ftpsd.control.work import COUNT_LOOK, COUNT_PATIENCE
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.guarded import GuardedStorage
 from ftpsd.storage.jail import LocalJail

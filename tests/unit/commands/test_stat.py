@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsd.control.state.session import BUSY_PAUSE
+from ftpsd.control.work import BUSY_PAUSE
 from ftpsd.storage.base import Kind, Listing, StorageError
 from ftpsd.values.entry import Entry
 from ftpsd.values.path import VirtualPath

@@ -1,12 +1,9 @@
-"""Which workers a user's files are in the hands of: a slow network keeps nobody from the disk."""
+"""Which workers calls about a path are in the hands of: what hangs keeps nobody from the disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from ftpsd.config.users import Mount
 from ftpsd.storage.base import Storage, Traits
@@ -18,26 +15,43 @@ from tests.unit.commands.transfers import codes, content, download, upload
 from tests.workers import InlineWorkers, QueueingWorkers
 
 LARGE = content(200_000)
-MOUNT = VirtualPath.parse("/mount")
+MOUNT = VirtualPath.parse("/far/mount")
+OTHER = VirtualPath.parse("/other")
+NETWORK = frozenset({"network"})
 
 
 class Remote(MemoryStorage):
     """A tree behind a network."""
 
+    def __init__(self, waits_for: frozenset[str] = NETWORK) -> None:
+        super().__init__()
+        self._traits = Traits(waits_for)
+
     def traits(self, path: VirtualPath) -> Traits:
-        """Return that."""
-        return Traits(is_remote=True)
+        """Return what it waits for."""
+        return self._traits
+
+
+class InlineLanes:
+    """Workers for each set of things that calls wait for."""
+
+    def __init__(self) -> None:
+        self.all: dict[frozenset[str], InlineWorkers] = {}
+
+    def of(self, waits_for: frozenset[str]) -> InlineWorkers:
+        """Return those for *waits_for*."""
+        return self.all.setdefault(waits_for, InlineWorkers())
 
 
 class Counting:
-    """A server with a pool of each kind, and how many calls went to the two for this machine and the one for others."""
+    """A server with pools that count the calls to them."""
 
-    def __init__(self, storage: Storage, mounts: tuple[Mount, ...] = (), *, has_remote: bool = True) -> None:
-        self.files, self.transfer, self.remote = InlineWorkers(), InlineWorkers(), InlineWorkers()
+    def __init__(self, storage: Storage, mounts: tuple[Mount, ...] = (), *, has_lanes: bool = True) -> None:
+        self.files, self.transfer, self.lanes = InlineWorkers(), InlineWorkers(), InlineLanes()
         user = replace(user_record(), mounts=mounts)
         self.server: Server = clear_server(files=self.files, transfer=self.transfer, storage=storage, user=user)
-        if has_remote:
-            shared = replace(self.server.runtime.shared, remote=self.remote)
+        if has_lanes:
+            shared = replace(self.server.runtime.shared, lanes=self.lanes)
             self.server.runtime = replace(self.server.runtime, shared=shared)
 
     def client(self) -> ControlClient:
@@ -46,58 +60,102 @@ class Counting:
         client.say("TYPE I")
         return client
 
+    def called(self) -> tuple[bool, bool, set[frozenset[str]]]:
+        """Return whether files and transfer had calls since the last look, and which lanes had."""
+        pools = (self.files, self.transfer, *self.lanes.all.values())
+        found = (
+            self.files.calls > 0,
+            self.transfer.calls > 0,
+            {key for key, lane in self.lanes.all.items() if lane.calls},
+        )
+        for pool in pools:
+            pool.calls = 0
+        return found
 
-def all_work(client: ControlClient) -> None:
-    """Have a client do what takes workers."""
-    assert codes(upload(client, LARGE, "STOR a"))[-1] == "226"
-    assert download(client, "RETR a")[0] == LARGE
-    for line in ("MKD /dir", "SIZE a", "HASH a", "SITE CPFR a", "SITE CPTO b", "RNFR b", "RNTO c", "DELE c"):
-        assert client.say(line)[0] in "23", line
-    assert codes(download(client, "MLSD")[1])[-1] == "226"
+
+def mounted() -> Counting:
+    """A home on a disk, with two mounts that wait for different things."""
+    storage = MountedStorage(MemoryStorage(), {MOUNT: Remote(), OTHER: Remote(frozenset({"other"}))})
+    return Counting(storage, (Mount(MOUNT, Path("/nowhere")), Mount(OTHER, Path("/nowhere"))))
 
 
-@pytest.mark.parametrize("make", [lambda: (MemoryStorage(), ()), lambda: (Remote(), ())], ids=["local", "remote"])
-def test_all_work_goes_to_the_pool_of_the_tree(make: Callable[[], tuple[Storage, tuple[Mount, ...]]]) -> None:
-    """Calls and transfers, and none to the other."""
-    storage, mounts = make()
-    pools = Counting(storage, mounts)
-    all_work(pools.client())
-    is_remote = isinstance(storage, Remote)
-    assert (pools.remote.calls > 0, pools.files.calls > 0, pools.transfer.calls > 0) == (
-        is_remote, not is_remote, not is_remote,
+def all_work(client: ControlClient, where: str = "") -> None:
+    """Have a client do what takes workers, in the directory *where*."""
+    assert codes(upload(client, LARGE, f"STOR {where}/a"))[-1] == "226"
+    assert download(client, f"RETR {where}/a")[0] == LARGE
+    lines = (
+        "MKD {0}/dir", "CWD {0}/dir", "SIZE {0}/a", "MDTM {0}/a", "MFMT 20260101000000 {0}/a", "HASH {0}/a",
+        "MLST {0}/a",
+        "SITE CPFR {0}/a", "SITE CPTO {0}/b", "RNFR {0}/b", "RNTO {0}/c", "STAT {0}/c", "AVBL {0}/dir", "ALLO 1",
+        'COMB "{0}/a" "{0}/c"', "RMD {0}/dir", "DELE {0}/a", "SITE QUOTA {0}/dir",
     )  # fmt: skip
+    for line in lines:
+        assert client.say(line.format(where))[0] in "23", line
+    for verb in ("MLSD", "LIST", "NLST -a"):
+        assert codes(download(client, f"{verb} {where or '/'}")[1])[-1] == "226", verb
 
 
-def test_one_remote_mount_is_enough() -> None:
-    """A session has one pool, for one command can be about two trees."""
-    storage = MountedStorage(MemoryStorage(), {MOUNT: Remote()})
-    pools = Counting(storage, (Mount(MOUNT, Path("/nowhere")),))
-    all_work(pools.client())
-    assert (pools.remote.calls > 0, pools.files.calls, pools.transfer.calls) == (True, 0, 0)
+def test_all_work_goes_to_the_workers_of_the_tree() -> None:
+    """Calls and transfers, and none to the others."""
+    for storage, expected in ((MemoryStorage(), (True, True, set())), (Remote(), (False, False, {NETWORK}))):
+        pools = Counting(storage)
+        all_work(pools.client())
+        assert pools.called() == expected
 
 
-def test_without_such_a_pool_all_share_one() -> None:
-    """As long as the server has no remote trees."""
-    pools = Counting(Remote(), has_remote=False)
-    all_work(pools.client())
-    assert pools.files.calls > 0
-
-
-def test_what_is_left_open_is_closed_there() -> None:
-    """Also when the user has logged out meanwhile."""
-    storage = Remote()
-    storage.put("/a", b"1")
-    pools = Counting(storage)
+def test_the_path_decides() -> None:
+    """Each mount has its lane, and the home the workers of the disk, in one session."""
+    pools = mounted()
     client = pools.client()
-    client.say("REIN")
-    assert client.session.files is pools.remote
+    for where, expected in (
+        ("/far/mount", (False, False, {NETWORK})),
+        ("/far/mount/x/..", (False, False, {NETWORK})),
+        ("/other", (False, False, {frozenset({"other"})})),
+        ("/far", (True, True, {NETWORK})),  # its listing looks at the mount in it, and so does a CWD
+    ):
+        if where == "/far":
+            client.say("MKD /far")
+        pools.called()
+        if where == "/far":
+            assert codes(upload(client, LARGE, "STOR /home"))[-1] == "226"
+            assert codes(download(client, "MLSD /far")[1])[-1] == "226"
+        else:
+            all_work(client, where)
+        assert pools.called() == expected, where
 
 
-def test_a_full_pool_of_one_kind_keeps_no_other_waiting() -> None:
-    """Users of this machine's files go on."""
-    pools = Counting(MemoryStorage())
+def test_a_command_about_two_trees() -> None:
+    """It has workers for both: whichever hangs, those of each alone are free."""
+    pools = mounted()
+    client = pools.client()
+    upload(client, LARGE, "STOR /far/mount/a")
+    pools.called()
+    assert client.say("SITE CPFR /far/mount/a").startswith("350")
+    assert pools.called() == (False, False, {NETWORK})
+    assert client.say("SITE CPTO /other/b").startswith("250")
+    assert pools.called() == (False, False, {NETWORK | {"other"}})
+
+
+def test_without_lanes_all_share_one() -> None:
+    """As long as nothing in the server makes them."""
+    pools = Counting(Remote(), has_lanes=False)
+    all_work(pools.client())
+    assert pools.called()[0]
+
+
+def test_a_full_lane_keeps_no_other_waiting() -> None:
+    """Calls to this machine's disk go on, in the same session, too."""
+    pools = mounted()
     held = QueueingWorkers()
     held.is_full = True
-    shared = replace(pools.server.runtime.shared, remote=held)
+
+    class Full:
+        def of(self, waits_for: frozenset[str]) -> QueueingWorkers:
+            return held
+
+    shared = replace(pools.server.runtime.shared, lanes=Full())
     pools.server.runtime = replace(pools.server.runtime, shared=shared)
-    all_work(pools.client())
+    client = pools.client()
+    assert client.say("MKD /near").startswith("257")
+    assert client.say("SIZE /far/mount/a").startswith("450")
+    all_work(client, "/near")

@@ -16,7 +16,7 @@ from ftpsd.audit.events import (
 )
 from ftpsd.audit.topics.tree_events import StorageFailed
 from ftpsd.control.datatransfer import _judge
-from ftpsd.control.state.session import BUSY_PAUSE
+from ftpsd.control.work import BUSY_PAUSE
 from ftpsd.data.candidates import GRACE
 from ftpsd.storage.base import Kind, Listing, Source, StorageError
 from ftpsd.values.direction import Result

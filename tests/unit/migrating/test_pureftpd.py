@@ -82,7 +82,7 @@ def test_users(machine: Machine) -> None:
     assert "192.0.2.128/25" in {str(each) for each in joe.networks}
     assert 'hours: [{from: "09:00", to: "18:00", zone: Europe/Berlin}]' in made.people
     assert joe.rules is not None
-    denied = {Permission.DELETE, Permission.RMDIR, Permission.OVERWRITE, Permission.CHMOD}
+    denied = {Permission.DELETE, Permission.CHMOD}
     assert set(Permission) - joe.rules[0].allow == denied
     assert [str(each) for each in ann.networks] == ["10.0.0.0/8"]
     assert "swVShTUX9k" not in made.people

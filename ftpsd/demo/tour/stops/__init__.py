@@ -1,0 +1,1 @@
+"""The stops of the tour, a family a module."""
