@@ -1,5 +1,5 @@
 """
-What holds for all tests: no deadlines, compiled files that are kept, and the selection `-m quick`.
+Settings of all tests: no deadlines, compiled files that are kept, and the selection `-m quick`.
 
 Hypothesis asserts no times: a busy machine is not a bug.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.compiled import compile_share
 from tests.reactor import close_pairs
 from tests.tools import ROOT
 
@@ -43,10 +44,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Look for garbage among what is collected neither while it grows nor ever after: it stays to the end."""
     gc.disable()
     try:
+        compile_share(QUICK if session.config.option.markexpr == "quick" else [ROOT / "tests"], session.config)
         return (yield)
     finally:
         gc.freeze()

@@ -66,6 +66,19 @@ def of_findings(tree: ast.Module, node: ast.AST) -> Iterator[str]:
             yield from texts(tree, node, text)
 
 
+def of_orders(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of what a command says on standard error, and of the server's refusals of an order."""
+    match node:
+        case ast.Call(func=function, args=[text, *_], keywords=keywords):
+            is_error = _called(function) == "echo" and any(each.arg == "err" for each in keywords)
+            if is_error or _called(function) in REFUSALS:
+                yield from texts(tree, node, text)
+        case ast.FunctionDef(name="_why"):
+            for each in ast.walk(node):
+                if isinstance(each, ast.Return) and each.value is not None:
+                    yield from texts(tree, each, each.value)
+
+
 def of_events(tree: ast.Module, node: ast.AST) -> Iterator[str]:
     """Return the name of an event of the audit log."""
     match node:
@@ -92,6 +105,8 @@ def _codes(code: ast.expr) -> Iterator[int]:
             yield from _codes(other)
 
 
+REFUSALS = {"UsageError", "BadParameter", "ClickException", "fail", "tell_error", "Trouble", "Refused", "NoServer"}
+
 Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
 # The sections of the page, each with the kinds of messages in it.
 SECTIONS: dict[str, Kind] = {
@@ -99,9 +114,14 @@ SECTIONS: dict[str, Kind] = {
     "Replies to clients": of_replies,
     "Events of the audit log": of_events,
     "Findings of the doctor": of_findings,
+    "Orders to the running server": of_orders,
 }
 # The folders that a section is about, where it is not about all.
-FOLDERS = {"Events of the audit log": "audit/", "Findings of the doctor": "doctor/"}
+FOLDERS = {
+    "Events of the audit log": ("audit/",),
+    "Findings of the doctor": ("doctor/",),
+    "Orders to the running server": ("cli/asking.py", "cli/running/", "service/operating/"),
+}
 
 
 def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
@@ -174,7 +194,7 @@ def collected() -> dict[str, dict[str, list[str]]]:
         tree = _parsed(path)
         nodes = list(ast.walk(tree))
         for section, kind in SECTIONS.items():
-            if not str(path.relative_to(SOURCES)).startswith(FOLDERS.get(section, "")):
+            if not str(path.relative_to(SOURCES)).startswith(FOLDERS.get(section, ("",))):
                 continue
             for node in nodes:
                 for template in filter(_says_something, kind(tree, node)):

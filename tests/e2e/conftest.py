@@ -11,7 +11,7 @@ import pytest
 
 from ftpsd.demo.authority import Demonstration, create
 from tests.e2e.client import WAYS, Sessions, Way
-from tests.e2e.daemon import SERVE, Account, Daemon, Settings
+from tests.e2e.daemon import Account, Daemon, Settings
 from tests.e2e.ports import has_ipv6
 from tests.tools import missing
 
@@ -28,7 +28,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
 
 
 def _shared(folder: Path, tls_files: Demonstration, changes: Settings) -> Iterator[Daemon]:
-    daemon = Daemon(folder, tls_files, changes, users=SHARED_USERS, command=SERVE)
+    daemon = Daemon(folder, tls_files, changes, users=SHARED_USERS)
     with daemon.running():
         yield daemon
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,11 +40,30 @@ PASSWORD = "open-sesame-4711"
 USERS = 40
 SERVE = (sys.executable, "-m", "ftpsd", "serve", "--config")
 ATTEMPTS = 5
-# What of the environment is read when it is wanted: a forked process has loaded its code before.
+# Variables of the environment that are read when they are wanted: a forked process has loaded its code before.
 READ_LATE = frozenset({"JOURNAL_STREAM", "NOTIFY_SOCKET", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"})
 RELOADED = "ftpsd_config_last_reload_success_timestamp_seconds"
 
 Settings = Mapping[str, Any]
+
+
+# A text that JSON writes as it is.
+PLAIN = re.compile(r"[A-Za-z0-9_. /:-]+")
+
+
+def lines_with(text: str, *words: str) -> Iterator[str]:
+    """Yield the lines of *text*, all ended, that hold all *words*; looking for one in the whole is faster."""
+    if not words:
+        yield from text.splitlines()
+        return
+    first, *others = words
+    place = text.find(first)
+    while place >= 0:
+        start, end = text.rfind("\n", 0, place) + 1, text.index("\n", place)
+        line = text[start:end]
+        if all(word in line for word in others):
+            yield line
+        place = text.find(first, end)
 
 
 @cache
@@ -296,14 +316,18 @@ class Daemon:
         lines = self.get("/metrics")[1].splitlines()
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
-    def audit(self, word: str = "") -> list[dict[str, Any]]:
-        """Return the events logged so far, of those lines that hold *word*."""
-        return [json.loads(line) for line in self.audit_text().splitlines() if word in line]
+    def audit(self, *words: str) -> list[dict[str, Any]]:
+        """Return the events logged so far, of those lines that hold all *words*."""
+        return [json.loads(line) for line in lines_with(self.audit_text(), *words)]
 
-    def audit_text(self) -> str:
-        """Return the audit log as it is."""
+    def audit_text(self, start: int = 0) -> str:
+        """Return the audit log as it is, from its byte *start* on."""
         file = self.folder / "audit.jsonl"
-        text = file.read_text() if file.exists() else ""
+        if not file.exists():
+            return ""
+        with file.open("rb") as stream:
+            stream.seek(start)
+            text = stream.read().decode()
         return text[: text.rfind("\n") + 1]
 
     def wait_for_event(self, name: str, /, **fields: object) -> dict[str, Any]:
@@ -311,8 +335,11 @@ class Daemon:
 
         def find() -> dict[str, Any] | None:
             wanted = {"event": name, **fields}
-            # The log of a shared daemon is long: look for the word before reading the line.
-            return next((event for event in self.audit(f'"{name}"') if wanted.items() <= event.items()), None)
+            return next((event for event in self.audit(*words) if wanted.items() <= event.items()), None)
+
+        # The log of a shared daemon is long: look for the words before reading the line.
+        plain = [str(value) for value in fields.values() if isinstance(value, str) and PLAIN.fullmatch(value)]
+        words = [f'"{word}"' for word in (name, *plain)]
 
         found = eventually(find, f"an audit event {name} with {fields}")
         assert found is not None

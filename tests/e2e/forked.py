@@ -117,11 +117,13 @@ class Forked:
 class Command:
     """A command of `ftpsd` that has been started; *input* is what it reads."""
 
-    def __init__(self, *words: object, environ: Mapping[str, str] | None = None, input: str | None = None) -> None:
+    def __init__(
+        self, *words: object, environ: Mapping[str, str] | None = None, input: str | bytes | None = None
+    ) -> None:
         self._words = [str(word) for word in words]
         self._folder = Path(tempfile.mkdtemp(prefix="ftpsd-command-"))
         if input is not None:
-            (self._folder / "stdin").write_text(input)
+            (self._folder / "stdin").write_bytes(input.encode() if isinstance(input, str) else input)
         given = dict(os.environ if environ is None else environ)
         self._forked = nursery().fork(self._words, self._folder, here=ROOT, environ=given)
 
@@ -141,7 +143,7 @@ class Command:
 
 
 def ftpsd(
-    *words: object, environ: Mapping[str, str] | None = None, input: str | None = None, patience: float = 60.0
+    *words: object, environ: Mapping[str, str] | None = None, input: str | bytes | None = None, patience: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of `ftpsd`, for *patience* seconds at most; return how it ended, and what it said."""
     return Command(*words, environ=environ, input=input).wait(patience)

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import twisted.internet.default  # noqa: F401  # what a reactor is made of, without one
+
 import ftpsd.cli.program
 import ftpsd.commands
 import ftpsd.processes.supervisor

@@ -126,7 +126,8 @@ def test_slow_readers(crowd: tuple[MortalDaemon, Account], readers: list[Reader]
         assert fast.sendcmd("NOOP").startswith("200")
         most = max(most, threads(daemon))
     assert download(fast, "fast") == expected
-    assert daemon.metrics()[RUNNING] == READERS
+    # The fast one's may be counted for a moment behind its 226.
+    eventually(lambda: daemon.metrics()[RUNNING] == READERS, "the readers' downloads alone")
     assert most == with_readers <= MOST_THREADS
     assert {reader.abort() for reader in readers} == {426}
     eventually(lambda: daemon.metrics()[RUNNING] == 0, "all downloads have ended")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ftpsd.cli.installing.machine_steps import (
     steps_of_machine,
     text_step,
 )
+from ftpsd.cli.installing.server_name import is_name, own_name
 from ftpsd.cli.terminal import EXIT_PROBLEM, FILE, password_option
 from ftpsd.cli.user_commands import add_user
 
@@ -48,8 +48,8 @@ def install(
     """
     Say what this machine needs to serve under systemd, or make it (--apply).
 
-    Account, directories, units, configuration, certificate and first user. What exists is left as it is, so the command
-    can be run again. It starts nothing; the last line says how to go on.
+    Account, directories, units, configuration, certificate and first user. Existing ones stay, so the command can be
+    run again. It starts nothing; the last line says how to go on.
     """
     if (certificate is None) != (private_key is None):
         raise click.UsageError("--certificate and --private-key belong together.")
@@ -62,9 +62,10 @@ def install(
     if any(Path(sys.prefix).is_relative_to(place) for place in HIDDEN):
         raise click.UsageError(f"{sys.prefix} is hidden from the daemon by its unit; install ftpsd in /opt/ftpsd.")
     pair = None if certificate is None or private_key is None else (certificate, private_key)
+    _refuse_unfit(host, pair)
     missing = 0
     try:
-        for step in _steps(host or socket.getfqdn(), pair, name, from_stdin=password_stdin):
+        for step in _steps(host or own_name(), pair, name, from_stdin=password_stdin):
             missing += not step.there
             _do(step, is_applied=is_applied)
     except PermissionError as error:
@@ -76,6 +77,23 @@ def install(
         click.echo(f"next: {shlex.join(['ftpsd', 'install', '--apply', *sys.argv[2:]])}")
     else:
         click.echo(f"next: {NEXT}")
+
+
+def _refuse_unfit(host: str | None, pair: tuple[Path, Path] | None) -> None:
+    """
+    Look at what the certificate is to be made of before anything is done.
+
+    Raises: UsageError.
+    """
+    if host is not None and not is_name(host):
+        raise click.UsageError("--host: neither an address nor a name in ASCII, as in ftp.example.com or xn--….")
+    if pair is not None:
+        from ftpsd.tls.certificates import CertificateError, CertificatePair
+
+        try:
+            CertificatePair.load(*pair)
+        except CertificateError as error:
+            raise click.UsageError(f"--certificate, --private-key: {error}") from None
 
 
 def _steps(host: str, pair: tuple[Path, Path] | None, name: str | None, *, from_stdin: bool) -> Iterator[Step]:
@@ -97,7 +115,8 @@ def _certificate_steps(host: str, pair: tuple[Path, Path] | None) -> Iterator[St
     chain, key = ETC / "tls" / "fullchain.pem", ETC / "tls" / "privkey.pem"
     if chain.exists() or key.exists():
         # One of them alone is something that the operator is about to do; `ftpsd check` complains.
-        yield Step(f"certificate {chain}", str(chain if chain.exists() else key), lambda: None)
+        left = "" if pair is None else f"left as it is, {pair[0]} is not taken"
+        yield Step(f"certificate {chain}", str(chain if chain.exists() else key), lambda: None, left)
     elif pair is not None:
         yield text_step(chain, pair[0].read_bytes, f", from {pair[0]}")
         yield text_step(key, pair[1].read_bytes, f", from {pair[1]}")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,7 @@ def steps_of_machine(own: Path) -> Iterator[Step]:
     yield Step(f"account {ACCOUNT}", exists, lambda: _run("systemd-sysusers", "ftpsd.conf"))
     missing = [str(place) for place in DIRECTORIES if not place.is_dir()]
     what = f"directories {', '.join(missing or map(str, DIRECTORIES))}"
-    yield Step(what, "" if missing else what, lambda: _run("systemd-tmpfiles", "--create", "ftpsd.conf"))
+    yield Step(what, "" if missing else what, _make_directories)
 
 
 def text_step(path: Path, text: Callable[[], bytes], what: str = "") -> Step:
@@ -101,6 +102,14 @@ def _file_step(source: Path, kind: str) -> Step:
         target.chmod(0o644)
 
     return Step(str(target), "", make)
+
+
+def _make_directories() -> None:
+    _run("systemd-tmpfiles", "--create", "ftpsd.conf")
+    for place in DIRECTORIES:
+        if not place.is_dir():
+            # It ends with 0 where something else is in the way.
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(place))
 
 
 def _has_account() -> bool:

@@ -16,7 +16,7 @@ from tests.e2e.programs.files import digests, make_tree
 from tests.tools import require_tool
 
 SESSIONS = 32
-FILES = 300
+FILES, FEW = 300, 100
 LFTP = (
     "set cmd:fail-exit yes",
     "set net:timeout 60",
@@ -104,7 +104,7 @@ def test_lftp_makes_do_with_the_sessions_it_gets(start_daemon: StartDaemon, tmp_
     """The eleventh of ten is answered 421 "Too many sessions": lftp waits, and the mirror becomes complete."""
     daemon = start_daemon({"limits": {"sessions_per_user": 10}})
     account = daemon.account()
-    tree = make_tree(tmp_path / "tree", FILES)
+    tree = make_tree(tmp_path / "tree", FEW)
     lftp(daemon, account, tmp_path, f"mirror -R -P {SESSIONS} tree up")
     assert digests(account.home / "up") == digests(tree)
     assert refusals(daemon) == {"too-many-sessions"}

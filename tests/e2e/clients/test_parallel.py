@@ -22,12 +22,12 @@ from tests.e2e.client import tls_context
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.matrix.client import MODES, TLSMode, output
-from tests.e2e.matrix.clients.languages import JAR, SCRIPTS
+from tests.e2e.matrix.clients.languages import JAR, JVM, SCRIPTS
 from tests.e2e.programs.files import digests
 from tests.tools import missing, require_tool
 
 SECONDS = 300
-RCLONE_FILES, RCLONE_FOLDERS = 1000, 20
+RCLONE_FOLDERS = 20
 FILES = 100
 CONNECTIONS = 8
 REFUSALS = ("data-connection-refused", "login-refused")
@@ -104,13 +104,13 @@ def start(start_daemon: StartDaemon, tmp_path: Path) -> Start:
     return start
 
 
-@pytest.mark.parametrize(("mode", "transfers"), [("explicit", 4), ("implicit", 16)])
-def test_rclone(start: Start, mode: TLSMode, transfers: int) -> None:
+@pytest.mark.parametrize(("mode", "transfers", "files"), [("explicit", 4, 200), ("implicit", 16, 1000)])
+def test_rclone(start: Start, mode: TLSMode, transfers: int, files: int) -> None:
     """Copy, sync after changes, check by reading all of it again; one refusal fails it, for nothing is retried."""
     rclone = require_tool("rclone")
     parallel = start()
     account = parallel.account
-    parallel.make_files(RCLONE_FILES, RCLONE_FOLDERS)
+    parallel.make_files(files, RCLONE_FOLDERS)
     password, tls = output(rclone, "obscure", account.password), "tls" if mode == "implicit" else "explicit_tls"
     remote = f':ftp,host=127.0.0.1,port={parallel.port(mode)},user={account.name},pass="{password}",{tls}=true:tree'
     words = [rclone, "--config=", "--retries=1", "--low-level-retries=1", f"--transfers={transfers}"]
@@ -126,7 +126,7 @@ def test_rclone(start: Start, mode: TLSMode, transfers: int) -> None:
         file.write_bytes(b"changed")
     run("sync")
     run("check", "--download")
-    parallel.must_be_whole(account.home / "tree", RCLONE_FILES * 9 // 10)
+    parallel.must_be_whole(account.home / "tree", files * 9 // 10)
 
 
 @BOTH_MODES
@@ -196,17 +196,36 @@ async def _transfer(parallel: Parallel, mode: TLSMode, context: ssl.SSLContext, 
     await client.quit()
 
 
+@pytest.fixture(scope="module")
+def threads(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """The command that runs CommonsNetThreads.java, compiled once."""
+    compiler, java = require_tool("javac"), require_tool("java")
+    if not JAR.exists():
+        missing("commons-net is not installed")
+    folder = tmp_path_factory.mktemp("threads")
+    quick = [f"-J{word}" for word in JVM[1:]]
+    opened = [f"java.base/sun.security.{name}=ALL-UNNAMED" for name in ("ssl", "util")]
+    source = SCRIPTS / "CommonsNetThreads.java"
+    exported = [word for name in opened for word in ("--add-exports", name)]
+    subprocess.run([compiler, *quick, *exported, "-cp", JAR, "-d", folder, source], check=True, timeout=SECONDS)
+    return [
+        java,
+        *JVM[1:],
+        *(word for name in opened for word in ("--add-opens", name)),
+        "-cp",
+        f"{JAR}:{folder}",
+        "CommonsNetThreads",
+    ]
+
+
 @BOTH_MODES
 @pytest.mark.parametrize("resumes", [True, False], ids=["required", "offered"])
-def test_commons_net(start: Start, mode: TLSMode, resumes: bool) -> None:
+def test_commons_net(start: Start, threads: list[str | Path], mode: TLSMode, resumes: bool) -> None:
     """
     Eight threads with one SSLContext.
 
     `FTPSClient` never resumes and needs *offered*; a subclass with the dozen lines that its users add resumes.
     """
-    java = require_tool("java")
-    if not JAR.exists():
-        missing("commons-net is not installed")
     parallel = start() if resumes else start(data_session_reuse="offered")
     account = parallel.account
     parallel.make_files(FILES)
@@ -214,8 +233,6 @@ def test_commons_net(start: Start, mode: TLSMode, resumes: bool) -> None:
     environ = {"FTP_PORT": str(parallel.port(mode)), "FTP_MODE": mode, "FTP_CA": str(parallel.daemon.tls.authority)}
     environ |= {"FTP_USER": account.name, "FTP_PASSWORD": account.password, "PATH": os.environ["PATH"]}
     environ |= {"FTP_THREADS": str(CONNECTIONS), "FTP_RESUME": "yes" if resumes else "no"}
-    opened = ["--add-opens", "java.base/sun.security.ssl=ALL-UNNAMED", "--add-opens"]
-    opened += ["java.base/sun.security.util=ALL-UNNAMED", "-XX:TieredStopAtLevel=1", "-cp", str(JAR)]
-    parallel.run([java, *opened, SCRIPTS / "CommonsNetThreads.java"], environ)
+    parallel.run(threads, environ)
     parallel.must_be_whole(account.home, FILES)
     parallel.must_be_whole(parallel.work / "down", FILES)

@@ -13,7 +13,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from ftpsd.storage.pgp.key_home import VIEW
 from tests.e2e.client import EXPLICIT, EXPLICIT_1_2, log_in
 from tests.e2e.content.openpgp import PAST, Partner, gnupg_processes, gpgs_of
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.forked import ftpsd
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
 
@@ -304,7 +304,7 @@ class TestKeys:
     """`ftpsd keys`, check and the metric."""
 
     def test_list_import_and_remove(self, ground: Ground, tmp_path: Path) -> None:
-        """What is imported is listed, with what it can do; a key is removed with its secret part."""
+        """An imported key is listed, with what it can do; a key is removed with its secret part."""
         folder, settings = tmp_path / "etc", {"state": "state.db"}
         folder.mkdir()
         config = folder / "ftpsd.yaml"
@@ -355,8 +355,8 @@ class TestKeys:
 
 def order(arguments: list[str], config: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run `ftpsd` with *arguments*."""
-    command = [sys.executable, "-m", "ftpsd", *arguments, "--config", str(config)]
-    return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+    done = ftpsd(*arguments, "--config", config, input=given)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.encode(), done.stderr.encode())
 
 
 class TestProcesses:

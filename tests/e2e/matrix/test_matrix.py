@@ -35,7 +35,7 @@ def attempt(
     before = len(matrix.daemon.audit_text())
 
     def log() -> list[dict[str, Any]]:
-        events = map(json.loads, matrix.daemon.audit_text()[before:].splitlines())
+        events = map(json.loads, matrix.daemon.audit_text(before).splitlines())
         return [event for event in events if event.get("user") == account.name]
 
     place = Place(work, account.home, log)

@@ -85,7 +85,8 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
     before = [dict(each.done) for each in uploaders]
     told = backed_up(daemon, "--to", str(place))
     assert told["troubles"] == []
-    (line,) = daemon.audit("backup-made")
+    line = daemon.wait_for_event("backup-made")
+    assert len(daemon.audit("backup-made")) == 1
     assert (line["backup"], line["files"]) == (told["name"], told["files"])
     for each in uploaders:
         each.stop()
@@ -180,7 +181,7 @@ def test_only_what_has_changed_is_stored(still: Still) -> None:
 
 
 def test_nothing_is_replaced_silently(still: Still) -> None:
-    """What differs is named, and bars everything unless it may be replaced; what came since stays."""
+    """A file that differs is named, and bars everything unless it may be replaced; what came since stays."""
     told = backed_up(still.daemon)
     (still.home / "a").write_bytes(b"other")
     (still.home / "deep" / "er" / "b").unlink()
@@ -286,7 +287,7 @@ def test_keys_in_a_tree_stay_out_of_a_backup_without_keys(still: Still) -> None:
 
 
 def test_directories_above_come_back_with_their_modes(still: Still) -> None:
-    """What is above homes and files is made as it was: with 0700 of root the daemon's user could not get through."""
+    """Directories above homes and files are as they were: with 0700 of root the daemon's user could not get through."""
     above = still.home.parent
     above.chmod(0o751)
     backed_up(still.daemon)
@@ -301,7 +302,7 @@ def test_directories_above_come_back_with_their_modes(still: Still) -> None:
 
 
 def test_a_damaged_state_file_costs_no_home_its_backup(still: Still) -> None:
-    """What cannot be read is told, and the backup is made all the same."""
+    """A file that cannot be read is told, and the backup is made all the same."""
     (still.daemon.folder / "state.db").write_bytes(b"no database at all, " * 100)
     done = still.daemon.order("backup", "--json")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -96,6 +96,11 @@ class Ground:
         """Return the events of the audit log about uploads to *path*."""
         return [each for each in self.daemon.audit("file-stored") if each["path"] == path]
 
+    def told(self, name: str, count: int, **fields: object) -> list[dict[str, Any]]:
+        """Return the events *name* with these *fields*, once *count* are in the audit log, which is written behind."""
+        found = [each for each in self.daemon.audit(f'"{name}"') if fields.items() <= each.items()]
+        return found if len(found) >= count else []
+
     def restart_after(self, number: signal.Signals) -> None:
         """End the daemon, and start it again."""
         self.daemon.signal(number)
@@ -149,7 +154,7 @@ def test_a_pull_takes_each_version_once(ground: Ground) -> None:
 
 
 def test_a_pull_archives_and_a_push_archives(ground: Ground) -> None:
-    """What is safe here is moved there, and the other way round; the same name again is kept beside the old one."""
+    """A file safe here is moved there, and the other way round; the same name again is kept beside the old one."""
     for data in (b"one", b"other"):
         ground.proftpd.put("out/x.dat", data)
         assert ground.moved("fetch-away") == (1, len(data))
@@ -163,7 +168,8 @@ def test_a_pull_archives_and_a_push_archives(ground: Ground) -> None:
         assert (ground.ftpsd.home / "y").read_bytes() == data
     assert [*(ground.home / "away").iterdir()] == []
     assert sorted(each.read_bytes() for each in (ground.home / "sent" / "2026").iterdir()) == [b"1", b"22"]
-    assert [each["old"] for each in ground.daemon.audit("file-renamed")] == ["/away/y", "/away/y"]
+    renamed = eventually(lambda: ground.told("file-renamed", 2), "both in the log")
+    assert [each["old"] for each in renamed] == ["/away/y", "/away/y"]
 
 
 def test_a_push_sends_each_version_once(ground: Ground) -> None:
@@ -186,7 +192,7 @@ def test_a_push_sends_each_version_once(ground: Ground) -> None:
     assert [(each.name, each.read_bytes()) for each in there.iterdir()] == [("a", b"changed")]
     os.utime(box / "a", (1_700_000_000, 1_700_000_000))
     assert ground.moved("send") == (0, 0)
-    (pushed, _) = [each for each in ground.daemon.audit("file-pushed") if each["job"] == "send"]
+    (pushed, _) = eventually(lambda: ground.told("file-pushed", 2, job="send"), "both in the log")
     assert (pushed["target"], pushed["sha256"]) == ("/box/deep/a", hashlib.sha256(data).hexdigest())
 
 
@@ -298,7 +304,7 @@ def test_a_pull_goes_on_when_child_and_daemon_are_killed(ground: Ground) -> None
 
 
 def test_a_file_that_grows_is_never_there_by_half(ground: Ground) -> None:
-    """What a program appends while a file is pushed: the half of it gets no name there, all of it does."""
+    """A program appends while a file is pushed: the half of it gets no name there, all of it does."""
     (ground.home / "send").mkdir(exist_ok=True)
     file = ground.home / "send" / "growing"
     file.write_bytes(content(SLOW))

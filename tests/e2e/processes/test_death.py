@@ -46,7 +46,7 @@ def test_another_takes_its_place(own: Daemon) -> None:
     for ftp in one_in_each(own, account):
         assert download(ftp, "file") == content(100_000) + content(50_000)
         ftp.close()
-    assert own.metrics()[REPLACED] == 1
+    eventually(lambda: own.metrics()[REPLACED] == 1, "the replacement is counted")
 
 
 def test_no_counter_goes_backwards(own: Daemon) -> None:

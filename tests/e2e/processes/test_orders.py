@@ -44,8 +44,9 @@ def test_a_reload_reaches_both(own: Daemon) -> None:
     seen = json.loads(own.order("preflight", "new", "--json").stdout)
     assert {each["session"] for each in seen} >= {each["session"] for each in own.audit('"logged-in"')}
     assert len(seen) >= 2
+    own.wait_for_event("reloaded")
     assert len(own.audit('"reloaded"')) == 1
-    assert own.metrics()[SUCCESSFUL] == 1
+    eventually(lambda: own.metrics()[SUCCESSFUL] == 1, "the metric tells the success")
 
 
 def test_sessions_of_a_disabled_user_end_in_both(own: Daemon) -> None:
@@ -75,7 +76,8 @@ def test_another_number_of_processes_needs_a_restart(own: Daemon) -> None:
     """It is said, and changes nothing."""
     own.config_file.write_text(own.config_file.read_text().replace("processes: 2", "processes: 3"))
     own.reload()
-    assert "processes has changed; that takes effect with a restart" in own.stderr
+    told = "processes has changed; that takes effect with a restart"
+    eventually(lambda: told in own.stderr, "what is not taken over is told")
     assert own.metrics()["ftpsd_processes"] == 2
 
 

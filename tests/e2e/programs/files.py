@@ -14,7 +14,7 @@ LARGE = 1024 * MIB if os.environ.get("FTPSD_TESTS_LARGE") == "1" else 64 * MIB
 
 def make_file(path: Path, size: int) -> Path:
     """Write *size* bytes that repeat nowhere; return *path*."""
-    block = random.Random(size).randbytes(MIB)
+    block = random.Random(size).randbytes(min(size, MIB))
     with path.open("wb") as file:
         for number in range(0, size, MIB):
             file.write((number.to_bytes(8, "big") + block[8:])[: size - number])

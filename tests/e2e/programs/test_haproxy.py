@@ -111,6 +111,7 @@ def test_transfers_go_through_the_proxy(proxied: Daemon, account: Account, way: 
         assert download(ftp, "file") == content(SIZE)
         ftp.af = socket.AF_INET6  # makes ftplib ask with EPSV
         assert download(ftp, "file") == content(SIZE)
+    proxied.wait_for_event("logged-in", user=account.name)
     peers = {event["peer"] for event in proxied.audit(f'"{account.name}"') if event.get("user") == account.name}
     assert peers == {CLIENT}
 

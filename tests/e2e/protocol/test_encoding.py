@@ -171,5 +171,6 @@ def test_lftp(gbk: OldDaemon, tmp_path: Path, use_feat: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode() == f"{TAIL}/本地.txt\ncontent"
     assert os.listdir(os.fsencode(gbk.account.home / TAIL)) == ["本地.txt".encode()]
+    gbk.daemon.wait_for_event("session-closed")
     asked = [event for event in gbk.daemon.audit('"OPTS UTF8"') if event["event"] == "command"]
     assert bool(asked) == (use_feat == "yes")

@@ -131,6 +131,8 @@ def test_a_flood_makes_no_hash_for_a_banned_client(daemon: Daemon) -> None:
             connection.reply()
             connection.log_in(account)
     daemon.wait_for_event("banned", client=source)
+    # What was told before is in the log with it.
+    daemon.wait_for_event("logged-in", peer="127.0.5.2")
     refused = [event for event in daemon.audit('"login-refused"') if event["peer"] == source]
     hashed = sum(event["reason"] == "wrong password" for event in refused)
     assert FAILURES <= hashed <= FAILURES + 1, hashed
@@ -197,7 +199,7 @@ def shake_hands_badly(connection: ControlConnection, _: Account) -> None:
     connection.sock.sendall(b"no hello at all, but a few words\r\n" * 10)
 
 
-# What clients do, by the offence that it is; and weights with which each is enough for a ban.
+# Deeds of clients, by the offence that they are; and weights with which each is enough for a ban.
 DEEDS: dict[str, Callable[[ControlConnection, Account], None]] = {
     "wrong-password": lambda each, account: each.send(f"USER {account.name}", "PASS wrong"),
     "login-timeout": lambda each, _: None,

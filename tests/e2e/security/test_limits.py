@@ -21,8 +21,6 @@ SOON = {
         "idle_timeout": "4s",
         "stall_timeout": "1s",
         "data_connect_timeout": "1s",
-        "failed_logins": 1,
-        "sessions_per_user": 2,
     },
 }
 
@@ -75,13 +73,14 @@ def test_short_timeouts(hasty: Daemon) -> None:
     assert reasons == {"login-timeout", "idle"}
 
 
-def test_the_last_failed_login_ends_the_session(hasty: Daemon) -> None:
+def test_the_last_failed_login_ends_the_session(start_daemon: StartDaemon) -> None:
     """530 at the limit as before it, and the end of the connection: clients take 421 for "try again"."""
-    connection = control(hasty, EXPLICIT)
+    daemon = start_daemon({"limits": {"failed_logins": 1}})
+    connection = control(daemon, EXPLICIT)
     connection.ask("USER nobody")
     assert connection.ask("PASS x").startswith("530")
     assert wait_for_end(connection) == b""
-    assert hasty.wait_for_event("session-closed", reason="failed-logins")
+    assert daemon.wait_for_event("session-closed", reason="failed-logins")
 
 
 def test_strangers_leave_room_for_those_who_are_logged_in(start_daemon: StartDaemon) -> None:
@@ -98,19 +97,20 @@ def test_strangers_leave_room_for_those_who_are_logged_in(start_daemon: StartDae
         connection.close()
 
 
-def test_too_many_sessions_of_a_user(hasty: Daemon) -> None:
+def test_too_many_sessions_of_a_user(start_daemon: StartDaemon) -> None:
     """The third is answered 421, and possible again when one has gone."""
-    account = hasty.account()
-    first, second = control(hasty, EXPLICIT), control(hasty, EXPLICIT)
+    daemon = start_daemon({"limits": {"sessions_per_user": 2}})
+    account = daemon.account()
+    first, second = control(daemon, EXPLICIT), control(daemon, EXPLICIT)
     first.log_in(account)
     second.log_in(account)
-    third = control(hasty, EXPLICIT)
+    third = control(daemon, EXPLICIT)
     third.ask(f"USER {account.name}")
     assert third.ask(f"PASS {account.password}").startswith("421")
     first.close()
 
     def is_welcome() -> bool:
-        fourth = control(hasty, EXPLICIT)
+        fourth = control(daemon, EXPLICIT)
         fourth.ask(f"USER {account.name}")
         return fourth.ask(f"PASS {account.password}").startswith("230")
 

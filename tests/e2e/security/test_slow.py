@@ -150,7 +150,10 @@ def test_ports_that_nobody_connects_to(hasty: Daemon, honest: Account, account: 
     sessions = [control(hasty, CLEAR) for _ in range(5)]
     for connection in sessions:
         connection.log_in(account)
-        connection.passive()
+    # All at once: the idle timeout of the first runs while the last is answered.
+    for connection in sessions:
+        connection.send("EPSV")
+    assert [connection.reply()[:3] for connection in sessions] == ["229"] * 5
     assert hasty.metrics()[RESERVED] == 5
     for connection in sessions:
         assert connection.rest().startswith(b"421 ")

@@ -134,7 +134,8 @@ def test_health_and_metrics_answer_until_the_end(start_daemon: StartDaemon, proc
     assert own.get("/readyz") == (503, "not ready")
     assert own.get("/healthz")[0] == 200
     assert "not ready" in own.get("/")[1]
-    assert own.metrics()['ftpsd_transfers_in_progress{direction="upload"}'] == 1
+    name = 'ftpsd_transfers_in_progress{direction="upload"}'
+    eventually(lambda: own.metrics()[name] == 1, "the upload is counted")
     finish(connection)
     assert next_code(busy) == 226
     busy.close()

@@ -138,7 +138,7 @@ def test_temporary_names_and_the_command_line(start_daemon: StartDaemon, hooks: 
     assert [event["data"]["bytes"] for event in lines(file)] == [4, 4, 4, 8, 4, 4]
     given_up = daemon.wait_for_event("event-given-up", sink="hooks")
     assert (given_up["reason"], given_up["attempts"]) == ("it answered 500", 2)
-    assert daemon.metrics()['ftpsd_event_dead_letters{sink="hooks"}'] == 1
+    eventually(lambda: daemon.metrics()['ftpsd_event_dead_letters{sink="hooks"}'] == 1, "the dead letter is counted")
     (row,) = json.loads(commanded(daemon, "list", "--state", "dead", "--json").stdout)
     assert (row["id"], row["path"], row["sink"], row["reason"]) == (given_up["id"], "/bad", "hooks", "it answered 500")
     assert "/bad" in commanded(daemon, "list").stdout

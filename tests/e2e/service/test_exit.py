@@ -52,7 +52,7 @@ def test_a_signal_ends_it_well(start_daemon: StartDaemon, number: signal.Signals
 
 def test_it_ends_while_somebody_is_logged_in(start_daemon: StartDaemon) -> None:
     """An idle session is no reason to stay."""
-    daemon = start_daemon(command=SERVE)
+    daemon = start_daemon()
     connection = control(daemon, EXPLICIT)
     connection.log_in(daemon.account())
     daemon.signal(signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_it_ends_while_somebody_is_logged_in(start_daemon: StartDaemon) -> None:
 
 def test_its_ports_are_free_afterwards(start_daemon: StartDaemon) -> None:
     """A second daemon starts on the very same ports at once, though connections of the first linger in TIME_WAIT."""
-    daemon = start_daemon(command=SERVE)
+    daemon = start_daemon()
     control(daemon, EXPLICIT).close()
     daemon.stop()
     daemon.start()

@@ -130,7 +130,8 @@ def test_a_partner_verifies_what_was_transferred(start_daemon: StartDaemon, tmp_
     explained = daemon.order("explain", account.name, "delete", f"/receipts/{name}")
     assert explained.returncode == 1
     assert "receipts: they are the server's" in explained.stdout
-    assert daemon.metrics()['ftpsd_event_deliveries_total{result="taken",sink="receipts.signed"}'] >= 2
+    name = 'ftpsd_event_deliveries_total{result="taken",sink="receipts.signed"}'
+    eventually(lambda: daemon.metrics()[name] >= 2, "the receipts are counted")
 
 
 def test_none_is_missing_after_a_crash(start_daemon: StartDaemon, tmp_path: Path) -> None:

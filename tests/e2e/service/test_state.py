@@ -38,11 +38,11 @@ def test_a_server_without_its_file_serves_and_says_so(start_daemon: StartDaemon)
     assert "install -d" in event["reason"]
     assert "warning: state: " in daemon.stderr
     assert "missing/state.db cannot be used: the directory " in daemon.stderr
-    assert daemon.metrics()[BROKEN] == 1
+    eventually(lambda: daemon.metrics()[BROKEN] == 1, "the metric tells the failure")
     log_in(daemon, EXPLICIT, daemon.account()).quit()
     (daemon.folder / "missing").mkdir()
     daemon.wait_for_event("state-restored")
-    assert daemon.metrics()[BROKEN] == 0
+    eventually(lambda: daemon.metrics()[BROKEN] == 0, "the metric tells the mending")
 
 
 @pytest.mark.parametrize("processes", [1, 2])

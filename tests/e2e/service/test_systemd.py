@@ -166,7 +166,11 @@ def counts(daemon: Daemon, sample: str) -> bool:
 
 
 def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
-    """Explicit and implicit by their names, and passive ports on the same address; log and metrics know the ports."""
+    """
+    Explicit and implicit by their names, and passive ports on the same address; log and metrics know the ports.
+
+    At the end the sockets are still systemd's: a client that comes in between waits and is not refused.
+    """
     for way in (EXPLICIT, IMPLICIT):
         account = activated.account()
         (account.home / "file").write_bytes(content(100_000))
@@ -180,10 +184,6 @@ def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
         activated.wait_for_event("logged-in", user=account.name, listener=name)
         sample = f'ftpsd_connections_total{{listener="{name}",result="accepted"}}'
         eventually(partial(counts, activated, sample), "the listener is counted by its port")
-
-
-def test_sockets_it_was_passed_stay_open_for_the_next(activated: Daemon) -> None:
-    """At the end the sockets are still systemd's: a client that comes in between waits and is not refused."""
     activated.stop()
     with socket.create_connection(("127.0.0.1", activated.ports.explicit), 10):
         pass

@@ -142,7 +142,8 @@ def test_every_action(
     assert [line["action"] for line in told["history"] if line["result"] == "done"] == [
         *("copy", "program", "pgp", "rename", "webhook", "mail", "program", "move", "")
     ]
-    assert daemon.metrics()['ftpsd_workflow_steps_total{action="move",result="done",workflow="all"}'] == 1
+    name = 'ftpsd_workflow_steps_total{action="move",result="done",workflow="all"}'
+    eventually(lambda: daemon.metrics()[name] == 1, "the step is counted")
     # Names and texts of mails; a mailbox that is not there.
     upload(ftp, "letters/x", b"12345")
     eventually(lambda: len(post.letters) == 3, "two letters", 20)
@@ -197,7 +198,7 @@ def test_every_action(
 
 
 def test_in_an_encrypted_home(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """What a workflow copies and moves there is encrypted on the disk, and whole for its user."""
+    """Files that a workflow copies and moves there are encrypted on the disk, and whole for their user."""
     steps = [{"copy": "/copies/"}, {"move": "/done/{date}/"}]
     changes = {"events": {}, "workflows": [{"name": "w", "paths": ["/in/*"], "steps": steps}]}
     daemon = start_daemon({**changes, "encryption": make_keys(tmp_path / "keys")})

@@ -61,6 +61,14 @@ def daemon(keys: Path, tls_files: Demonstration) -> Iterator[Daemon]:
         yield daemon
 
 
+def must_be_told(daemon: Daemon, file: Path) -> None:
+    """See that *file*, which was altered, is counted, on the page and on standard error."""
+    name = 'ftpsd_damaged_files_total{reason="altered"}'
+    eventually(lambda: daemon.metrics()[name] >= 1, "the damage is counted")
+    assert "newest master keys" in daemon.get("/")[1]
+    eventually(lambda: f"{file} cannot be decrypted (altered" in daemon.stderr, "the damage is told")
+
+
 class TestShared:
     """The tests that do not change the keys."""
 
@@ -88,10 +96,7 @@ class TestShared:
         assert len(got) < len(data)
         event = daemon.wait_for_event("file-damaged", path=str(file))
         assert event["reason"] == "altered"
-        name = 'ftpsd_damaged_files_total{reason="altered"}'
-        assert daemon.metrics()[name] >= 1
-        assert "newest master keys" in daemon.get("/")[1]
-        assert f"{file} cannot be decrypted (altered" in daemon.stderr
+        must_be_told(daemon, file)
         assert daemon.wait_for_event("file-sent", user=account.name)["result"] == "failed"
         file.write_bytes(raw[:-1])
         assert (code(ftp, "HASH file"), code(ftp, "SIZE file")) == (451, 213)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ftpsd.cli.program import main
 from ftpsd.service.load import load
-from tests.tools import ROOT, reachable_folder
+from tests.e2e.forked import ftpsd
+from tests.tools import reachable_folder
 from tests.unit.service.site import Site
 
 NOBODY = 65534
@@ -368,8 +367,7 @@ def test_a_configuration_that_all_can_change(site: Site) -> None:
 
 def as_user(site: Site, name: str) -> tuple[int, str]:
     """Run `ftpsd check --as`, which forks, in a process of its own."""
-    command = [sys.executable, "-m", "ftpsd", "check", "--config", str(site.path), "--as", name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = ftpsd("check", "--config", site.path, "--as", name, patience=120)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr.replace(f"{site.folder}/", "")
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import ssl
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,18 @@ from ftpsd.demo.demonstration import MARK, Demo, DemoProblem, Wishes, demo, prep
 from ftpsd.demo.ours import NotOurs
 from ftpsd.demo.pasting import instructions, shown_fingerprint
 from ftpsd.tls.certificates import CertificatePair
+from tests.unit.auth.counting import counted_argon2
 
 PASSIVE = "3000-3050"
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Make hashes that cost nothing: what a hash costs is the subject of unit/auth."""
+    with counted_argon2():
+        yield
 
 
 def wishes(**more: Any) -> Wishes:

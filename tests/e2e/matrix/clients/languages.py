@@ -32,7 +32,8 @@ def _built(arguments: list[str | Path], folder: Path, environ: dict[str, str]) -
 
 
 def _build_java(build: Path) -> None:
-    _built(["javac", "-cp", JAR, "-d", build, SCRIPTS / "CommonsNet.java"], build, {"PATH": "/usr/bin:/bin"})
+    compiler = ["javac", *(f"-J{option}" for option in JVM[1:])]
+    _built([*compiler, "-cp", JAR, "-d", build, SCRIPTS / "CommonsNet.java"], build, {"PATH": "/usr/bin:/bin"})
 
 
 def _build_go(build: Path) -> None:
