@@ -6,6 +6,7 @@ import ftplib
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -91,7 +92,9 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
         each.stop()
     config = daemon.config_file.read_text()
     signer = shown_key(public_key_in((daemon.folder / "backup.key.pub").read_bytes()))
-    daemon.kill()
+    # Its ports stay its own: it is started again.
+    daemon.signal(signal.SIGKILL)
+    daemon.ended()
     kept = [name for name in os.listdir(daemon.folder) if name not in ("stderr", "stdout")]
     for name in kept:
         lost = daemon.folder / name
