@@ -44,7 +44,7 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
         turns = nameless_file() if bequest is None else bequest.turns
         if process_count(loaded.config) > 1:
             # Imported here, because it imports this module.
-            from ftpsd.processes.supervisor import supervise
+            from ftpsd.processes.supervising import supervise
 
             return supervise(loaded, config_path, reactor, turns, before)
         share_turns(turns)

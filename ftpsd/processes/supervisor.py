@@ -11,13 +11,11 @@ place falls empty too often, the server ends, and the service manager decides wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from ftpsd import __version__
@@ -41,12 +39,13 @@ from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
 from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
+from ftpsd.processes.shared.shared_ports import open_shared
 from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.daemon import BEFORE_PATIENCE, EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
-from ftpsd.service.listeners import OpenPorts, adopt, bound, open_admin_port, passed_as
+from ftpsd.service.listeners import OpenPorts, open_admin_port
 from ftpsd.service.load import Loaded
 from ftpsd.service.operating.ban_questions import questions_about_bans
 from ftpsd.service.operating.desk_opening import ControlSocket
@@ -60,7 +59,6 @@ from ftpsd.service.outside.log_set import LogSet
 from ftpsd.service.outside.outputs import chain_of, open_logs
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
-from ftpsd.service.signals import listen_for_stop
 from ftpsd.service.upgrading.generations import Generations
 from ftpsd.service.upgrading.handover import Handover
 from ftpsd.service.upgrading.predecessor import Predecessor
@@ -170,28 +168,8 @@ class Supervisor:
         """
         config, ports, before = self.handing.loaded.config, self.ports, self.handover.before
         bequest = None if before is None else before.bequest
-        sockets = self.handover.named_sockets()
-        nobody = Factory()
-        nobody.noisy = False
         with ports.all_or_none():
-            for listener in config.listeners:
-                # Headers of proxies are read by the process that accepts.
-                plain = listener.model_copy(update={"proxy_protocol": None})
-                with ExitStack() as made:
-                    there = [] if before is None else before.sockets_of(plain)
-                    if there:
-                        descriptors = there
-                    elif listener.socket is None:
-                        descriptors = [made.enter_context(bound(plain)).fileno()]
-                    else:
-                        descriptors = passed_as(listener.socket, sockets)
-                    # Adopted also where they are our own: a port that Twisted has made shuts down the socket itself at
-                    # its end, which all share, and accept() of a process that has not closed its own yet would fail.
-                    opened = [adopt(plain, each, nobody, self.bus, self.reactor) for each in descriptors]
-                for port in opened:
-                    # Ours to keep open, theirs to accept from.
-                    port.stopReading()  # type: ignore[attr-defined]
-                ports.control.append((listener.mode, opened))
+            open_shared(config, ports, self.handover, self.bus, self.reactor)
             given = (lambda *_: None) if bequest is None else bequest.listening_at
             ports.admin = open_admin_port(config, self._admin_site(), self.reactor, given)
             open_logs(self.logs, config)
@@ -306,8 +284,6 @@ class Supervisor:
         if (self.is_stopping or self._is_retired) and self.crew.is_empty:
             self._finish()
 
-    # --- events of processes
-
     def _child_ended(self, child: Child) -> None:
         self.table.clear(child.index)
         self.homes.clear(child.index)
@@ -368,8 +344,6 @@ class Supervisor:
         self.logs.stop()
         self.reactor.stop()
 
-    # --- upgrade
-
     @property
     def config(self) -> Config:
         """See `Upgradable`."""
@@ -420,29 +394,6 @@ class Supervisor:
 
     def status(self) -> dict[str, object]:
         """Return the contents of the status page, as of the last round of questions."""
-        own = {
-            "version": __version__,
-            "listeners": self.describe(),
-            "bans": self.penalties.count(),
-            "running for": self._clockwork.running_for,
-        }
+        own = {"version": __version__, "listeners": self.describe(), "bans": self.penalties.count()}
+        own["running for"] = self._clockwork.running_for
         return status_of(self.crew.ready(), own, self.table.sessions_of)
-
-
-def supervise(loaded: Loaded, path: Path, reactor: Any, turns: int, before: Predecessor | None = None) -> int:
-    """
-    Serve *loaded*, read from *path*, in several processes until a signal; return the exit code.
-
-    Raises: ListenProblem.
-    """
-    supervisor = Supervisor(loaded, path, reactor, turns, before)
-    supervisor.open()
-
-    def begin() -> None:
-        supervisor.drain = listen_for_stop(reactor, supervisor.stop, supervisor.cut)
-        supervisor.handing.listen_for_hangup()
-        supervisor.start()
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return supervisor.exit_code
