@@ -36,7 +36,7 @@ class Browser:
         self._received = b""
         self._session: str | None = None
         self.complaints: list[str] = []
-        """What the page has logged as an error, and what the policies of its server have kept from loading."""
+        """Errors that the page has logged, and loads that the policies of its server have refused."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):

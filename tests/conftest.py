@@ -1,5 +1,5 @@
 """
-What holds for all tests: no deadlines, compiled files that are kept, and the selection `-m quick`.
+Settings of all tests: no deadlines, compiled files that are kept, and the selection `-m quick`.
 
 Hypothesis asserts no times: a busy machine is not a bug.
 """

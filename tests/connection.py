@@ -1,7 +1,7 @@
 """
 A control connection, both ends of it: the server's is the product's own transport, over TCP on loopback.
 
-What one end has sent is waited for, so that nothing depends on how fast the kernel delivers. Only this connection has
+Sent bytes are waited for, so that nothing depends on how fast the kernel delivers. Only this connection has
 its turns here: when data connections move on is the test's to say.
 """
 

@@ -21,7 +21,7 @@ from ftpsd.values.trace import Trace
 from tests.memory import Directory, File, Link, MemoryListing, MemorySource, MemoryTree, entry_of, origin_of, trace_of
 
 _NAME_MAX = 255
-# What ext4 keeps: 1901 to 2446.
+# Kept by ext4: 1901 to 2446.
 FIRST_NS, LAST_NS = -(2**31) * 10**9, (2**34 - 2**31 - 1) * 10**9
 
 

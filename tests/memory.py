@@ -47,7 +47,7 @@ class Directory:
 
 
 class MemoryTree:
-    """What several storages share: the files, the clock, and the *room* left in bytes (None: endless)."""
+    """The part that several storages share: the files, the clock, and the *room* left in bytes (None: endless)."""
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns, room: int | None = None) -> None:
         self.root = Directory(modified_ns=now_ns())

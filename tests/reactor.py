@@ -82,7 +82,7 @@ class Reactor(Clock):
         deadline = monotonic() + PATIENCE
         while not condition():
             assert monotonic() < deadline, "it does not happen"
-            # What is due now, as a reactor does: a quantum whose time is over, on a busy machine also one that has
+            # Calls due now, as a reactor does: a quantum whose time is over, on a busy machine also one that has
             # hardly begun, goes on by callLater(0).
             self.advance(0)
             self.turn(0.01)

@@ -113,7 +113,7 @@ class MemoryRealm:
 
 class Server:
     """
-    What sessions need around them; *sections* are those of ftpsd.yaml.
+    The surroundings of sessions; *sections* are those of ftpsd.yaml.
 
     *files*, *transfer* and *login* are the worker pools, *table* the commands, *keeper* keeps events,
     *state* is the state file.

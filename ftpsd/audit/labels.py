@@ -25,7 +25,7 @@ WORD = re.compile(r"[A-Za-z][A-Za-z _+-]{0,47}")
 # Names the operator, a library or the RFC chose: "explicit:21", "TLSv1.3", "RETR", "2xx". No address has this form.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,47}(:[0-9]{1,5})?|[0-9]xx")
 # Verbs of the command table, "SITE CHMOD" for a sub-command, and the class of a reply.
-COMMAND = re.compile(r"[A-Z][A-Z0-9]{2,7}( [A-Z0-9-]{2,8})?|[0-9]xx")
+COMMAND = re.compile(r"[A-Z][A-Z0-9]{2,7}( [A-Z0-9-]{2,9})?|[0-9]xx")
 # The largest set that is meant, commands by class of reply, has under 500 members.
 CHILDREN_LIMIT = 512
 

@@ -58,7 +58,7 @@ def thin_out(repository: Repository, keep: int, keep_for: float | None, now: flo
 @dataclass(slots=True)
 class Verified:
     """
-    What was found of the *objects* that are needed; *damaged* ones were put aside, *files* are some that need those.
+    The findings about the *objects* that are needed; *damaged* ones were put aside, *files* are some that need those.
 
     *lists* are backups whose list is damaged.
     """

@@ -1,8 +1,8 @@
 """
 The child process: it publishes what comes on standard input, and answers each message by its number.
 
-It ends with its standard input, whatever it is at: the daemon has gone, or wants it to. What had no answer then comes
-again.
+It ends with its standard input, whatever it is at: the daemon has gone, or wants it to. An event without an
+answer then comes again.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    What a sink begins with: its *cursor*, its *rows* that wait and their *records*, *dropped* ones, and the number of
+    The beginning of a sink: its *cursor*, its *rows* that wait and their *records*, *dropped* ones, and the number of
     *dead* ones.
     """
 

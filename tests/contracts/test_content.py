@@ -151,7 +151,7 @@ class TestJail:
 
 @pytest.mark.parametrize("data", [b"", DATA])
 def test_the_trace_of_an_upload_is_that_of_the_file(content: Content, tmp_path: Path, data: bytes) -> None:
-    """What is written down before a file is published tells it from others behind that, and the same after a rename."""
+    """The trace made before a file is published tells it from others behind that, and the same after a rename."""
     (tmp_path / "home").mkdir()
     jail = LocalJail.open(tmp_path / "home", uploads=UploadPolicy(), owner="alice", content=content)
     sink = jail.open_sink(at("/file"))

@@ -61,7 +61,7 @@ def test_what_hangs_holds_up_nobody_else(world: Hanging) -> None:
 
 
 def test_there_are_so_many_and_no_more(world: Hanging) -> None:
-    """What would need a further lane shares the one with least to do."""
+    """Calls that would need a further lane share the one with least to do."""
     pools = {world.lanes.of(frozenset({str(number)})) for number in range(MOST_LANES)}
     assert len(pools) == MOST_LANES
     world.hang(frozenset({"0"}))

@@ -112,7 +112,7 @@ def test_a_server_for_three_has_no_quarter(counts: Counts, connections: int) -> 
 
 
 def test_a_session_that_has_gone_shares_no_more(rates: Rates) -> None:
-    """Who is alone again has the whole tenth of a second."""
+    """A session that is alone again has the whole tenth of a second."""
     one, other = (rates.pace("alice", Direction.DOWNLOAD, 1_000_000, None) for _ in range(2))
     assert one.allowance() == 50_000
     del other
@@ -121,7 +121,7 @@ def test_a_session_that_has_gone_shares_no_more(rates: Rates) -> None:
 
 
 def test_sessions_of_a_user_share_their_rate(rates: Rates) -> None:
-    """What one session moves makes the other pause."""
+    """Bytes of one session make the other pause."""
     one, other = (rates.pace("alice", Direction.DOWNLOAD, 1000, None) for _ in range(2))
     one.spend(1000)
     assert other.pause() > 0

@@ -170,7 +170,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(site: Site) -> None:
 
 
 def test_a_full_quarantine(tmp_path: Path) -> None:
-    """What does not fit stays where it is, and is told: nothing is deleted."""
+    """A find that does not fit stays where it is, and is told: nothing is deleted."""
     site = Site(tmp_path, room=0)
     try:
         put(site.storage, "/in/a", b"bad")

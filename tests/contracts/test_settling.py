@@ -162,7 +162,7 @@ def test_a_crash_behind_its_publication(site: Site) -> None:
 
 
 def test_a_bound(tmp_path: Path) -> None:
-    """What does not fit is 451, and can be resumed; one user has a quarter of the room, whatever waits in it."""
+    """One that does not fit is 451, and can be resumed; one user has a quarter of the room, whatever waits in it."""
     site = Site(tmp_path, room=40, accept="hidden")
     try:
         upload(site, "/in/a", b"data")
@@ -268,7 +268,7 @@ def test_a_backlog_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_another_place(site: Site, tmp_path: Path) -> None:
-    """What waits in one that was moved from is brought to the new one, as far as there is room."""
+    """An upload that waits in one that was moved from is brought to the new one, as far as there is room."""
     upload(site, "/in/a", b"data")
     upload(site, "/in/b", b"much data", tree=site.of("bob"))
     new = HiddenPlace(tmp_path / "new", 4 * 8)

@@ -40,7 +40,7 @@ PASSWORD = "open-sesame-4711"
 USERS = 40
 SERVE = (sys.executable, "-m", "ftpsd", "serve", "--config")
 ATTEMPTS = 5
-# What of the environment is read when it is wanted: a forked process has loaded its code before.
+# Variables of the environment that are read when they are wanted: a forked process has loaded its code before.
 READ_LATE = frozenset({"JOURNAL_STREAM", "NOTIFY_SOCKET", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"})
 RELOADED = "ftpsd_config_last_reload_success_timestamp_seconds"
 

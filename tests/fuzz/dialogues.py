@@ -14,7 +14,7 @@ from ftpsd.commands import TABLE
 from ftpsd.control.dispatch import FOREIGN_VERBS
 from tests.fuzz.mutations import PIECES, mutated
 
-# What begins another protocol, ends the session or waits a second for each failure, and what is answered at once.
+# Verbs that begin another protocol, end the session or wait a second for each failure, and those answered at once.
 APART = {"AUTH", "CCC", "QUIT", "PASS", "ACCT", "ABOR", "STAT", "HOST"}
 VERBS = sorted({command.verb for command in TABLE} - APART)
 INTERRUPTS = ("ABOR", "STAT", "STAT /", "STAT big")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-# What parsers trip over: ends of lines, NUL, Telnet, quotes, UTF-8 that is none, numbers at a border.
+# Stumbling blocks of parsers: ends of lines, NUL, Telnet, quotes, UTF-8 that is none, numbers at a border.
 PIECES = (
     *(b"\0", b"\r", b"\n", b"\r\n", b"\xff", b"\xff\xff", b"\xff\xf4", b"\xff\xfb", b"\x7f", b"\x85", b"\x1b[2J"),
     *(b"..", b"/", b"//", b"/../", b"~", b"%", b"%00", b"*", b"?", b"[", b"]", b"**", b'"', b'""', b"'", b"\\", b"$"),

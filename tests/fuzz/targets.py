@@ -1,5 +1,5 @@
 """
-What is fuzzed: for each module that reads what others wrote, examples, and a check of what must hold for any bytes.
+The targets: for each module that reads what others wrote, examples, and a check of what must hold for any bytes.
 
 A check calls the parser and lets the errors pass that the parser promises. Everything else it raises is a fault.
 """

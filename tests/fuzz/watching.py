@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
 
-# What the allocator keeps, the stacks of threads, and the caches that fill (TLS sessions, patterns, charsets).
+# Kept by the allocator, the stacks of threads, and the caches that fill (TLS sessions, patterns, charsets).
 GROWTH = 48 * 1024 * 1024
 # A scrape's own connection, and what is opened once.
 SPARE_DESCRIPTORS = 8

@@ -127,7 +127,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 
 def test_the_build_runs_the_command_of_the_readme() -> None:
-    """What the build runs is what a newcomer runs, not a second way that can work alone."""
+    """The build runs the command of a newcomer, not a second way that can work alone."""
     assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text()
 
 

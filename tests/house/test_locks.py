@@ -18,7 +18,7 @@ from tests.tools import ROOT
 FOLDER = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-# What each lock is made from: the daemon, what builds it, and an extra.
+# The sources of each lock: the daemon, what builds it, and an extra.
 MADE_OF = {
     "run.txt": None,
     "test.txt": "test",
@@ -104,7 +104,7 @@ def test_the_floors_are_those_declared() -> None:
 
 @pytest.mark.parametrize("name", ["run.txt", "test.txt"])
 def test_a_lock_is_closed(name: str) -> None:
-    """What a locked and installed package needs is locked too, in a version that it takes."""
+    """The needs of a locked and installed package are locked too, in versions that it takes."""
     versions = locked(name)
     asked = [each for package in versions for each in needed(package)]
     assert [str(each) for each in asked if version_of(each, versions) not in each.specifier] == []

@@ -11,7 +11,7 @@ NAMES = sorted({name for command in TABLE for name in (command.verb, *command.al
 # SITE PREFLIGHT needs an account of its own kind (operator/test_preflight.py).
 # SITE and OPTS do nothing without a sub-command.
 NEVER_DONE = {"SMNT", "MFCT", "CCC", "OPTS MODE", "SITE PREFLIGHT", "SITE", "OPTS"}
-# What no client can get wrong: whatever it adds is taken.
+# Verbs that no client can get wrong: whatever it adds is taken.
 NEVER_REFUSED = {"CLNT", "OPTS MLST"}
 
 

@@ -79,7 +79,7 @@ def test_the_program_runs_from_the_wheel(installed: Path) -> None:
 
 
 def test_the_package_comes_from_the_wheel(installed: Path) -> None:
-    """What these tests run is the installed copy."""
+    """These tests run the installed copy."""
     where = run(installed / "python", "-c", "import ftpsd; print(ftpsd.__file__)", where=installed)
     assert where.startswith(str(installed.parent))
 

@@ -143,7 +143,7 @@ def test_sigkill_with_two_processes(start_mortal: StartMortal, hooks: Hooks) -> 
 
 
 def compare(daemon: MortalDaemon, account: Account, hooks: Hooks, done: set[str]) -> None:
-    """What is published has one event, which is delivered; nothing else has any; all that is *done* is published."""
+    """A published file has one event, which is delivered; nothing else has any; all that is *done* is published."""
     events = settled(daemon)
     files = published(account.home)
     final = {name for name in files if not name.endswith(".tmp")}

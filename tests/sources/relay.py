@@ -16,7 +16,7 @@ Place = int | Path
 
 
 class Mode(Enum):
-    """What becomes of a connection."""
+    """The fate of a connection."""
 
     PASS = "all is passed on"
     HANG = "nothing is ever said"

@@ -55,7 +55,7 @@ def ask(place: Path, question: bytes) -> bytes:
         client.sendall(question)
         client.shutdown(socket.SHUT_WR)
         said = b""
-        # What was not read resets the connection.
+        # Bytes that were not read reset the connection.
         with suppress(ConnectionResetError):
             while part := client.recv(65536):
                 said += part
@@ -102,7 +102,7 @@ def test_users_of_the_machine(tmp_path: Path) -> None:
     ],
 )
 def test_account_management(tmp_path: Path, module: str, reason: Refusal) -> None:
-    """What the account modules say is told apart in the log."""
+    """Answers of the account modules are told apart in the log."""
     lines = f"auth required pam_permit.so\naccount required pam_debug.so acct={module}\n"
     ours = Helper(tmp_path / "h", lines, "--any-name")
     try:

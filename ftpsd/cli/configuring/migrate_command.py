@@ -31,9 +31,9 @@ def migrate(
     """
     Make ftpsd.yaml and users.yaml of another server's configuration.
 
-    FROM is the server, PATH its configuration file; the files that this names are read, too. What could not be carried
-    over or means something else is a comment in the result, and the summary on standard error counts it. No file is
-    ever replaced.
+    FROM is the server, PATH its configuration file; the files that this names are read, too. Settings that could not
+    be carried over or mean something else are comments in the result, and the summary on standard error counts them.
+    No file is ever replaced.
     """
     from ftpsd.migrating.all_servers import migrated
     from ftpsd.migrating.old_machine import MigrationError

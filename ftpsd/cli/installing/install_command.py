@@ -48,8 +48,8 @@ def install(
     """
     Say what this machine needs to serve under systemd, or make it (--apply).
 
-    Account, directories, units, configuration, certificate and first user. What exists is left as it is, so the command
-    can be run again. It starts nothing; the last line says how to go on.
+    Account, directories, units, configuration, certificate and first user. Existing ones stay, so the command can be
+    run again. It starts nothing; the last line says how to go on.
     """
     if (certificate is None) != (private_key is None):
         raise click.UsageError("--certificate and --private-key belong together.")

@@ -28,7 +28,7 @@ MOST_SHOWN: Final = 4096
 @dataclass(frozen=True, slots=True)
 class Errand:
     """
-    What a client is to do as *user*: a directory (its *path* ends in /) is listed, a file fetched, or *upload* stored.
+    The errand of a client as *user*: a directory (its *path* ends in /) is listed, a file fetched, or *upload* stored.
 
     *command* is sent before. *resumes* goes on where an earlier transfer has ended. *source* is the address it comes
     from, *certificate* are a client's certificate and key.

@@ -1,5 +1,5 @@
 """
-What the stops of the tour stand on: the running demonstration, its clients, its commands, its log and its metrics.
+The ground of the stops of the tour: the running demonstration, its clients, its commands, its log and its metrics.
 
 Whatever is shown was done: a line to type is the one that was run, a line of the log is the one that came of it.
 """
@@ -51,7 +51,7 @@ class Ground:
     order: Order
     password: str = field(repr=False)
     received: Path
-    """What the webhook of the tour has received, a JSON object a line."""
+    """The events that the webhook of the tour has received, a JSON object a line."""
     has_engine: bool = False
     children: list[Child] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)

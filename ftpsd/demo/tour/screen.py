@@ -1,4 +1,4 @@
-"""What the tour shows: headings, lines to type, replies, lines of the log; and the key that goes on."""
+"""The screen of the tour: headings, lines to type, replies, lines of the log; and the key that goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""FileZilla Server 1.x: users.xml. The XML may have no DTD, and so no entities of its own."""
+"""
+FileZilla Server 1.x: users.xml, and settings.xml beside it. The XML may have no DTD, and so no entities of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 from ftpsd.migrating import numbers
 from ftpsd.migrating.migration import Migration, Person, Rules, networks_of, permitted, without
 from ftpsd.migrating.old_machine import MigrationError, OldMachine
+from ftpsd.migrating.servers.filezilla_settings import name_of, settle
 from ftpsd.values.permission import ALL, Permission
 
 _READ: Final = frozenset({Permission.LIST, Permission.READ})
@@ -22,7 +25,27 @@ _RESTRICTING: Final = ("groups", "group")
 
 
 def migrate(machine: OldMachine, path: Path) -> Migration:
-    """Read users.xml at *path*. Raises: MigrationError."""
+    """Read users.xml at *path*, and settings.xml where that is beside it. Raises: MigrationError."""
+    top = _read(machine, path)
+    made = Migration("FileZilla Server")
+    settings = path.with_name("settings.xml")
+    if settings != path and settings.is_file():
+        settle(made, _read(machine, settings), settings.name)
+    else:
+        why = "is in settings.xml, which is not beside it: write listeners, certificate and passive ports"
+        made.leave(path.name, "the configuration of the server", why)
+    for element in top:
+        if name_of(element) == "user":
+            person = made.person(element.get("name", ""), path.name)
+            if person is not None:
+                _describe(person, element)
+        elif name_of(element) == "group":
+            made.leave(path.name, "group", "groups are not carried over; their users are disabled", "users")
+    return made
+
+
+def _read(machine: OldMachine, path: Path) -> ElementTree.Element:
+    """Return the XML in the file at *path*. Raises: MigrationError."""
     text = machine.text(path)
     # From text that is decoded already, no declared encoding can hide these words.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -31,29 +54,19 @@ def migrate(machine: OldMachine, path: Path) -> Migration:
         top = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError):
         raise MigrationError(f"{path}: is no XML.") from None
-    if _name(top) != "filezilla":
-        raise MigrationError(f"{path}: is no users.xml of FileZilla Server 1.x, which begins with <filezilla>.")
-    made = Migration("FileZilla Server")
-    why = "is in settings.xml, which is not read: write listeners, certificate and passive ports as that has them"
-    made.leave(path.name, "the configuration of the server", why)
-    for element in top:
-        if _name(element) == "user":
-            person = made.person(element.get("name", ""), path.name)
-            if person is not None:
-                _describe(person, element)
-        elif _name(element) == "group":
-            made.leave(path.name, "group", "groups are not carried over; their users are disabled", "users")
-    return made
+    if name_of(top) != "filezilla":
+        raise MigrationError(f"{path}: is no file of FileZilla Server 1.x, which begins with <filezilla>.")
+    return top
 
 
 def _describe(person: Person, user: ElementTree.Element) -> None:
-    found = {_name(each): each for each in user}
+    found = {name_of(each): each for each in user}
     person.set_hash(_hash(found.get("password")))
     if user.get("enabled", "true") != "true":
         person.shut_out("was disabled")
     mounts: list[dict[str, Any]] = []
     home, rules = "", Rules()
-    for each in (each for each in user if _name(each) == "mount_point"):
+    for each in (each for each in user if name_of(each) == "mount_point"):
         place, directory = each.get("tvfs_path", ""), each.get("native_path") or each.get("new_native_path") or ""
         allow = _allowed(person, each)
         if place == "/":
@@ -86,7 +99,7 @@ def _allowed(person: Person, mount: ElementTree.Element) -> frozenset[Permission
 
 def _hash(password: ElementTree.Element | None) -> str:
     """Return the hash in the spelling of passlib: FileZilla Server's own is PBKDF2 with SHA-256, in base64."""
-    found = {} if password is None else {_name(each): (each.text or "").strip() for each in password}
+    found = {} if password is None else {name_of(each): (each.text or "").strip() for each in password}
     salt, digest = _BASE64.fullmatch(found.get("salt", "")), _BASE64.fullmatch(found.get("hash", ""))
     rounds = numbers.number(found.get("iterations", ""))
     if salt is None or digest is None or not rounds:
@@ -121,10 +134,6 @@ def _limits(person: Person, found: dict[str, ElementTree.Element]) -> None:
         person.values["sessions"] = count
     if _text(found.get("methods")) not in ("", "password"):
         person.shut_out("methods other than a password")
-
-
-def _name(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
 
 
 def _text(element: ElementTree.Element | None) -> str:

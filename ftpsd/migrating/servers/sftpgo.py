@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ftpsd.migrating.migration import Migration, Person, Rules, is_pattern, networks_of, without
 from ftpsd.migrating.old_machine import MigrationError, OldMachine
+from ftpsd.migrating.servers.sftpgo_groups import merged
 from ftpsd.values.permission import ALL, Permission
 
 _PERMISSIONS: Final = {
@@ -47,17 +48,21 @@ def migrate(machine: OldMachine, path: Path) -> Migration:
     made = Migration("SFTPGo")
     why = "is not in a dump: write listeners, certificate and passive ports as sftpgo.json has them"
     made.leave(path.name, "the configuration of the server", why)
-    for name in ("folders", "groups", "admins", "api_keys", "shares", "event_rules", "event_actions", "ip_lists"):
+    for name in ("folders", "admins", "api_keys", "shares", "event_rules", "event_actions", "ip_lists"):
         if dump.get(name):
-            made.leave(
-                path.name, name, "ARE NOT CARRIED OVER" if name in ("groups", "ip_lists") else "have no place here"
-            )
+            made.leave(path.name, name, "ARE NOT CARRIED OVER" if name == "ip_lists" else "have no place here")
+    said = dump.get("groups")
+    groups = {
+        each["name"]: each
+        for each in (said if isinstance(said, list) else ())
+        if isinstance(each, dict) and isinstance(each.get("name"), str)
+    }
     for at, user in enumerate(users):
         if not isinstance(user, dict) or not isinstance(user.get("username"), str):
             raise MigrationError(f"{path}: users[{at}] has no username.")
         person = made.person(user["username"], f"users[{at}]")
         if person is not None:
-            _describe(person, user)
+            _describe(person, merged(user, groups, person))
     return made
 
 
@@ -70,8 +75,6 @@ def _describe(person: Person, user: dict[str, Any]) -> None:
         person.shut_out("status is not 1")
     if _part(user, "filesystem").get("provider", 0) != 0:
         person.shut_out("the files are not on a disk of this machine")
-    if user.get("groups"):
-        person.shut_out("is in groups, which are not carried over")
     if user.get("virtual_folders"):
         person.remarks.append("left behind: virtual_folders; see mounts")
     _rules(person, user.get("permissions"))

@@ -27,7 +27,7 @@ def judge(package: Path, folder: Path, *, wholly: bool) -> None:
         package = folder.with_suffix(".deb")
         _run("dpkg-deb", "-Zgzip", "-z1", "-b", folder, package)
     found = _run(lintian, "--allow-root", "--fail-on=none", package).splitlines()
-    # What is overridden of packages that were left out is not there.
+    # Overrides of packages that were left out are not there.
     needless = () if wholly else ("W: ftpsd: mismatched-override ",)
     assert [line for line in found if line.startswith(("E: ", "W: ")) and not line.startswith(needless)] == []
 

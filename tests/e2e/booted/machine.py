@@ -2,7 +2,7 @@
 A Debian that systemd has booted: systemd-nspawn over this machine's own root, or that of another release, whose changes
 go into memory.
 
-What the host has of its own is hidden: its enabled services, /opt, /usr/local, /srv, /home, /root. It has a network of
+Everything of the host's own is hidden: its enabled services, /opt, /usr/local, /srv, /home, /root. It has a network of
 its own, with loopback alone.
 """
 
@@ -88,7 +88,7 @@ def booted(folder: Path, files: Path, root: Path) -> Iterator[Machine]:
         require_tool(tool)
     if os.geteuid() != 0:
         missing("a booted machine needs root")
-    # What is not Debian's: folders at the host's root, such as that of this checkout, and the Python of the tests.
+    # Not Debian's: folders at the host's root, such as that of this checkout, and the Python of the tests.
     ours = {Path(each).resolve().parts[1] for each in (__file__, sys.prefix, sys.base_prefix)}
     hidden = ours - {"usr", "root", "home", "opt", "srv", "mnt", "tmp", "var"}
     with subprocess.Popen(

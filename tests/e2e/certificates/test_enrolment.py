@@ -154,7 +154,7 @@ def test_a_user_with_a_password_gives_it_behind_the_ticket(enrolling: Enrolling)
 
 
 def test_a_new_ticket_takes_the_place_of_the_last(enrolling: Enrolling) -> None:
-    """What the operator gives out last is what counts; with the user the pins go, too."""
+    """The ticket that the operator gives out last counts; with the user the pins go, too."""
     first, second = enrolling.ticket("late"), enrolling.ticket("late")
     mine = enrolling.own("late")
     assert enrolling.said(mine, "late", first) == ("331", "530")

@@ -96,7 +96,7 @@ def test_it_is_there_when_it_has_been_judged(daemon: Daemon, clamd: ClamAV, tmp_
         return [each["type"] for each in map(json.loads, lines) if each.get("subject") == "/in/clean"]
 
     eventually(lambda: types() == ["ftpsd.upload-published"] * 2, "both in the ledger, and no earlier event")
-    # What is built on a file that is there is judged at once.
+    # An upload that is built on a file is judged at once.
     assert said(ftp, "in/clean", EICAR, "APPE").startswith("550")
     assert download(ftp, "in/clean") == b"second"
     # A verdict is kept with it as with others, and a rescan passes it by.
@@ -167,7 +167,7 @@ def test_a_rule_for_the_way_there_holds_for_the_verdict(daemon: Daemon) -> None:
 
 
 def test_what_operators_do_meanwhile(daemon: Daemon, clamd: ClamAV, tmp_path: Path) -> None:
-    """What waits follows the directory of the quarantine, counts, loses its record or its key, and is not lost."""
+    """An upload follows the directory of the quarantine, counts, loses its record or its key, and is not lost."""
     account, gone = account_in(daemon), account_in(daemon, is_encrypted=True)
     users = daemon.users
     users[gone.name]["encryption"] = "main"

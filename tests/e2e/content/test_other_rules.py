@@ -70,7 +70,7 @@ def test_names(ftp: ftplib.FTP, account: Account, gated: Daemon) -> None:
 
 
 def test_types(ftp: ftplib.FTP, account: Account, quarantine: Path) -> None:
-    """What a name says and what the first bytes are go together, or the file is kept in the quarantine."""
+    """Name and first bytes go together, or the file is kept in the quarantine."""
     good = {"a.pdf": PDF, "a.csv": b"1;2\n", "a.PDF": PDF, "empty.pdf": b""}
     for name, data in good.items():
         assert said(ftp, f"typed/{name}", data).startswith("226"), name

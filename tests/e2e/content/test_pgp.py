@@ -304,7 +304,7 @@ class TestKeys:
     """`ftpsd keys`, check and the metric."""
 
     def test_list_import_and_remove(self, ground: Ground, tmp_path: Path) -> None:
-        """What is imported is listed, with what it can do; a key is removed with its secret part."""
+        """An imported key is listed, with what it can do; a key is removed with its secret part."""
         folder, settings = tmp_path / "etc", {"state": "state.db"}
         folder.mkdir()
         config = folder / "ftpsd.yaml"

@@ -103,7 +103,7 @@ def of(answer: Any, user: str) -> dict[str, str]:
 
 
 def test_first_dry_then_for_good(daemon: Daemon, home: Path, tmp_path: Path) -> None:
-    """What would go is told and stays; then it goes: deleted or archived, each an event. Links lead nowhere."""
+    """A file that would go is told and stays; then it goes: deleted or archived, each an event. Links lead nowhere."""
     outside = made(tmp_path, "outside/secret")
     files = {name: made(home, name) for name in ("inbox/a", "inbox/deep/er/b", "outbox/c", "late/d", "free/e")}
     partial = made(home, "inbox/.ftpsd-0123456789abcdef-" + "a" * 32)
@@ -230,7 +230,7 @@ def test_an_invented_time_saves_nothing_and_harms_nothing(daemon: Daemon, home: 
 
 
 def test_the_quota_is_released(daemon: Daemon, account: Account, home: Path) -> None:
-    """What has gone makes room at once."""
+    """A file that has gone makes room at once."""
     with log_in(daemon, EXPLICIT_1_2, account) as ftp:
         ftp.storbinary("STOR /inbox/big", io.BytesIO(bytes(900_000)))
         with pytest.raises(ftplib.error_perm, match="552"):

@@ -168,7 +168,7 @@ def proftpd(place: Place) -> Made:
     modules = place.programs.file("/usr/lib/proftpd")
     users = place.write("ftpd.passwd", place.passwd(hashed=SHA512), 0o600)
     text = place.shipped("usr/share/proftpd/templates/proftpd.conf")
-    # What it includes is not there before the package is configured.
+    # Files that it includes are not there before the package is configured.
     text = re.sub(r"(?m)^ *Include .*$", "", text)
     values = {
         "UseIPv6": "off",

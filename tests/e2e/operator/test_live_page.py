@@ -29,7 +29,7 @@ def begin_upload(daemon: Daemon, name: str) -> tuple[ControlConnection, socket.s
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_person_watches(start_daemon: StartDaemon, tmp_path: Path, processes: int) -> None:
-    """What happens is on the page within seconds, and no policy of the page's own server is broken."""
+    """Events are on the page within seconds, and no policy of the page's own server is broken."""
     daemon = start_daemon({"processes": processes, "tls": {"require": "control"}, "metrics": {"sessions": True}})
     connection, data = begin_upload(daemon, HOSTILE)
     sessions = Sessions(daemon, EXPLICIT)

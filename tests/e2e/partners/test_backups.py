@@ -6,6 +6,7 @@ import ftplib
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -91,7 +92,9 @@ def test_a_drill(start_daemon: StartDaemon, tmp_path: Path) -> None:
         each.stop()
     config = daemon.config_file.read_text()
     signer = shown_key(public_key_in((daemon.folder / "backup.key.pub").read_bytes()))
-    daemon.kill()
+    # Its ports stay its own: it is started again.
+    daemon.signal(signal.SIGKILL)
+    daemon.ended()
     kept = [name for name in os.listdir(daemon.folder) if name not in ("stderr", "stdout")]
     for name in kept:
         lost = daemon.folder / name
@@ -178,7 +181,7 @@ def test_only_what_has_changed_is_stored(still: Still) -> None:
 
 
 def test_nothing_is_replaced_silently(still: Still) -> None:
-    """What differs is named, and bars everything unless it may be replaced; what came since stays."""
+    """A file that differs is named, and bars everything unless it may be replaced; what came since stays."""
     told = backed_up(still.daemon)
     (still.home / "a").write_bytes(b"other")
     (still.home / "deep" / "er" / "b").unlink()
@@ -284,7 +287,7 @@ def test_keys_in_a_tree_stay_out_of_a_backup_without_keys(still: Still) -> None:
 
 
 def test_directories_above_come_back_with_their_modes(still: Still) -> None:
-    """What is above homes and files is made as it was: with 0700 of root the daemon's user could not get through."""
+    """Directories above homes and files are as they were: with 0700 of root the daemon's user could not get through."""
     above = still.home.parent
     above.chmod(0o751)
     backed_up(still.daemon)
@@ -299,7 +302,7 @@ def test_directories_above_come_back_with_their_modes(still: Still) -> None:
 
 
 def test_a_damaged_state_file_costs_no_home_its_backup(still: Still) -> None:
-    """What cannot be read is told, and the backup is made all the same."""
+    """A file that cannot be read is told, and the backup is made all the same."""
     (still.daemon.folder / "state.db").write_bytes(b"no database at all, " * 100)
     done = still.daemon.order("backup", "--json")
     assert done.returncode == 1, done.stdout + done.stderr

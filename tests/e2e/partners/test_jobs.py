@@ -154,7 +154,7 @@ def test_a_pull_takes_each_version_once(ground: Ground) -> None:
 
 
 def test_a_pull_archives_and_a_push_archives(ground: Ground) -> None:
-    """What is safe here is moved there, and the other way round; the same name again is kept beside the old one."""
+    """A file safe here is moved there, and the other way round; the same name again is kept beside the old one."""
     for data in (b"one", b"other"):
         ground.proftpd.put("out/x.dat", data)
         assert ground.moved("fetch-away") == (1, len(data))
@@ -304,7 +304,7 @@ def test_a_pull_goes_on_when_child_and_daemon_are_killed(ground: Ground) -> None
 
 
 def test_a_file_that_grows_is_never_there_by_half(ground: Ground) -> None:
-    """What a program appends while a file is pushed: the half of it gets no name there, all of it does."""
+    """A program appends while a file is pushed: the half of it gets no name there, all of it does."""
     (ground.home / "send").mkdir(exist_ok=True)
     file = ground.home / "send" / "growing"
     file.write_bytes(content(SLOW))

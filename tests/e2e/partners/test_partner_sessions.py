@@ -85,7 +85,7 @@ def test_all_that_a_job_does_with_every_server(servers: dict[str, Counterpart]) 
 
 
 def test_a_session_outlives_a_transfer_that_is_broken_off(servers: dict[str, Counterpart]) -> None:
-    """What fails here in the middle of a file, or a file that grows there, is of that file alone."""
+    """A failure here in the middle of a file, or a file that grows there, is of that file alone."""
 
     async def fails(_: bytes = b"") -> bytes:
         raise ValueError

@@ -199,7 +199,7 @@ def shake_hands_badly(connection: ControlConnection, _: Account) -> None:
     connection.sock.sendall(b"no hello at all, but a few words\r\n" * 10)
 
 
-# What clients do, by the offence that it is; and weights with which each is enough for a ban.
+# Deeds of clients, by the offence that they are; and weights with which each is enough for a ban.
 DEEDS: dict[str, Callable[[ControlConnection, Account], None]] = {
     "wrong-password": lambda each, account: each.send(f"USER {account.name}", "PASS wrong"),
     "login-timeout": lambda each, _: None,

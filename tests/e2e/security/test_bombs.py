@@ -106,7 +106,7 @@ def flooded(start_daemon: StartDaemon) -> Iterator[tuple[Daemon, Account, list[C
 
 def test_a_flood_of_logins_is_bounded(flooded: tuple[Daemon, Account, list[ControlConnection]]) -> None:
     """
-    Who finds the queue of the password hash full is told 421 at once; the others wait, and memory does not grow with
+    A client that finds the queue of the hashes full gets 421 at once; the others wait, and memory does not grow with
     them. Clients that log in for every file are let in past the queue: their password was verified a moment ago.
     """
     daemon, account, connections = flooded

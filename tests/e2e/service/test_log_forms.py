@@ -12,7 +12,7 @@ from tests.tools import ROOT, require_tool
 
 
 def test_text_chosen_events_and_transfers_over_rotation(tmp_path: Path, start_daemon: StartDaemon) -> None:
-    """What is shipped for logrotate moves both logs away, and nothing is lost or stands in the wrong one."""
+    """The file shipped for logrotate moves both logs away, and nothing is lost or stands in the wrong one."""
     audit = {"log": "audit.log", "format": "text", "events": ["-command", "-tls-established"], "xferlog": "xferlog"}
     daemon = start_daemon({"audit": audit})
     assert daemon.process is not None

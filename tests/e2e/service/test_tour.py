@@ -52,7 +52,7 @@ class Ground:
 
     @property
     def words(self) -> list[str]:
-        """What follows `ftpsd`."""
+        """The words behind `ftpsd`."""
         ports = f"{self.ports.passive[0]}-{self.ports.passive[-1]}"
         options = ["--port", "0", "--implicit-port", "0", "--metrics-port", "0", "--passive-ports", ports]
         return ["demo", "--tour", *options]

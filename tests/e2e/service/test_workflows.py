@@ -198,7 +198,7 @@ def test_every_action(
 
 
 def test_in_an_encrypted_home(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """What a workflow copies and moves there is encrypted on the disk, and whole for its user."""
+    """Files that a workflow copies and moves there are encrypted on the disk, and whole for their user."""
     steps = [{"copy": "/copies/"}, {"move": "/done/{date}/"}]
     changes = {"events": {}, "workflows": [{"name": "w", "paths": ["/in/*"], "steps": steps}]}
     daemon = start_daemon({**changes, "encryption": make_keys(tmp_path / "keys")})

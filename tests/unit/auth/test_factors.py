@@ -85,7 +85,7 @@ def desk(path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def warnings() -> Iterator[Lines]:
-    """What is logged meanwhile."""
+    """The lines logged meanwhile."""
     with capturedLogs() as events:
         yield Lines(events)
 

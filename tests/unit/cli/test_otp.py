@@ -125,7 +125,7 @@ def test_a_first_code_is_asked_for_on_a_terminal(users: Path, is_right: bool) ->
         seen = ""
         for _ in range(1 if is_right else 3):
             seen += _read_until(ours, "shows:")
-            # What is typed before the echo is off is thrown away with it.
+            # Keys typed before the echo is off are thrown away with it.
             eventually(lambda: not termios.tcgetattr(ours)[3] & termios.ECHO, "the echo is off")
             assert users.read_text() == before
             found = SECRET.search(seen)

@@ -62,7 +62,7 @@ def usage(*, signs: bool) -> x509.KeyUsage:
 
 
 def test_the_pair_is_judged_as_partners_will(tmp_path: Path) -> None:
-    """What openssl of partners would refuse is an error before it is served."""
+    """A certificate that openssl of partners would refuse is an error before it is served."""
     assert all("cannot be read" in line for line in complaints(tmp_path))
     server, mail = ([ExtendedKeyUsageOID.SERVER_AUTH], [ExtendedKeyUsageOID.EMAIL_PROTECTION])
     table: list[tuple[dict[str, Any], str | None]] = [

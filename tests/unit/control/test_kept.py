@@ -27,7 +27,7 @@ NOT_KEPT = "451 Stored, but the record of it could not be kept; the operator has
 
 @implementer(ILogObserver)
 class Observer:
-    """What is logged."""
+    """The lines logged."""
 
     def __init__(self) -> None:
         self.seen: list[LogEvent] = []
@@ -38,7 +38,7 @@ class Observer:
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[LogEvent]]:
-    """What is logged meanwhile."""
+    """The lines logged meanwhile."""
     observer = Observer()
     globalLogPublisher.addObserver(observer)
     yield observer.seen
@@ -261,7 +261,7 @@ def test_an_intent_that_cannot_be_kept(way: Way, logged: list[LogEvent]) -> None
 
 
 def test_a_file_that_cannot_be_published() -> None:
-    """What was intended is looked at: nobody else knows whether it was done."""
+    """The file of an intent is looked at: nobody else knows whether it was done."""
     keeper = HeldKeeper(holds_intents=True)
     client = sent(keeper, WAYS[1])
     ((occurrence, _),) = keeper.intended

@@ -76,7 +76,7 @@ def test_a_refused_connection_is_published() -> None:
 
 
 def test_a_refused_connection_runs_nothing() -> None:
-    """What the client has sent ahead dies with it."""
+    """Commands that the client has sent ahead die with it."""
     server = clear_server(limits={"connections": 1})
     server.connect()
     assert server.connect().say("USER alice") == ""
@@ -174,7 +174,7 @@ def test_an_empty_line_is_no_command() -> None:
 
 
 def test_one_command_runs_at_a_time() -> None:
-    """What is sent while a command runs waits for its reply."""
+    """A command that is sent while another runs waits for its reply."""
     files, client = slow()
     client.send("SIZE file", "NOOP", "SIZE file")
     assert client.replies() == ""
@@ -194,7 +194,7 @@ def test_every_command_is_published() -> None:
 
 
 def test_an_unknown_command_is_published_without_its_text() -> None:
-    """What a stranger sends is not repeated: it may be a password."""
+    """The bytes of a stranger are not repeated: they may be a password."""
     server = clear_server()
     server.connect().say("open sesame please")
     (done,) = server.published(CommandDone)
@@ -306,7 +306,7 @@ def test_an_endless_line_waits_its_turn() -> None:
 
 
 def test_nothing_behind_an_endless_line_is_run() -> None:
-    """What follows may be the middle of a file name."""
+    """The next bytes may be the middle of a file name."""
     client = clear_server().connect()
     client.send_bytes(b"A" * (MAX_LINE + 1) + b"\r\nNOOP\r\n")
     client.send("NOOP")

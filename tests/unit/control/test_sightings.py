@@ -1,4 +1,4 @@
-"""What is seen of clients in accounts for trying: bounded, of those accounts alone, and turned into advice."""
+"""Sightings of clients in accounts for trying: bounded, of those accounts alone, and turned into advice."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ Upload = tuple[str, str, int]
 
 
 def test_outcomes_by_table() -> None:
-    """What came when, with which keys, and what is told by noon."""
+    """Files that came, when and with which keys, and the outcome told by noon."""
     size = {"size": {"min": 10, "max": 1000}}
     done = {"companions": ["*.done"]}
     table: list[tuple[str, dict[str, Any], list[Upload], list[str]]] = [

@@ -264,7 +264,7 @@ def test_a_state_file_that_breaks() -> None:
 
 
 def test_a_ledger_that_is_lost() -> None:
-    """What was read of it comes again, with all that is recorded in the one of now; no number of the old one counts."""
+    """Events read of it come again, with all that is recorded in the one of now; no number of the old one counts."""
     ground = Ground(at_once=1)
     ground.receiver.holds = True
     for id in ("a", "b"):
@@ -282,7 +282,7 @@ def test_a_ledger_that_is_lost() -> None:
 
 
 def test_what_goes_from_the_ledger() -> None:
-    """What all sinks have taken, by its age; the oldest above the bound, whatever they are, and how many of them."""
+    """Events taken by all sinks, by age; the oldest above the bound, whatever they are, and how many of them."""
     ground = Ground(attempts=50)
     ground.receiver.refuses = lambda record: record.id == "e3"
     for number in range(10):

@@ -11,7 +11,7 @@ from ftpsd.durable.opening import state_opened
 
 
 def test_each_with_its_remedy(tmp_path: Path) -> None:
-    """What was given up and what waits, by the command that shows it; nothing of a state file that is not there."""
+    """Events given up and waiting, by the command that shows them; nothing of a state file that is not there."""
     sections = {
         "state": "state.db",
         "events": {"sinks": [{"name": "a", "file": "x"}]},

@@ -368,7 +368,7 @@ def test_failures_end_in_the_failure_steps_and_a_retry_goes_on(home: Home) -> No
 
 
 def test_holds_users_who_are_gone_and_roles(home: Home) -> None:
-    """What a hold keeps is not moved, and is copied; no user, no step; another role is passed by."""
+    """A file that a hold keeps is not moved, and is copied; no user, no step; another role is passed by."""
     hold = Hold("h1", "court", 0.0, "op", ("/in/**",))
     home.places = HeldPlaces(lambda: (hold,))
     home.places.use(lambda: {home.home: [View("alice", "", ())]})
@@ -420,7 +420,7 @@ def test_conditions() -> None:
 
 
 def test_old_runs_go_and_dead_letters_stay() -> None:
-    """What is over goes with its age; what was given up, or is under way, stays."""
+    """A run that is over goes with its age; one that was given up, or is under way, stays."""
     store = InlineStore()
     for number, phase in enumerate([Phase.DONE, Phase.FAILED, Phase.STEPS, Phase.SUPERSEDED]):
         run = Run("w", f"e{number}", number, 0.0, 10.0, "/a", phase=phase)

@@ -38,5 +38,9 @@ def test_any_file(tmp_path: Path) -> None:
                 if seed % 3 != (name == "conf"):
                     data = mutated(chance, data, everything)
                 machine.write(name, "").write_bytes(data)
+            # FileZilla Server's, which is read where it is beside the other.
+            machine.write("settings.xml", "").write_bytes(
+                mutated(Random(seed), test_filezilla.SETTINGS.encode(), everything)
+            )
             with suppress(MigrationError):
                 machine.migrate("pure-ftpd" if program == "pureftpd.passwd" else program, "conf", "passwd")

@@ -12,7 +12,7 @@ import pytest
 from ftpsd.auth.hashing.passwords import verify
 from ftpsd.migrating.old_machine import MigrationError
 from ftpsd.migrating.servers.sftpgo import respelt
-from ftpsd.values.permission import Permission
+from ftpsd.values.permission import ALL, Permission
 from tests.unit.migrating.other_machine import SHA512, Machine
 
 DUMP = json.dumps(
@@ -84,6 +84,61 @@ def test_sftpgo(machine: Machine) -> None:
     assert alice.expires.year == 2031
     assert [rule.allow for rule in people["ssh"].rules or ()] == [frozenset()]
     assert "secret-word" not in made.server + made.people
+
+
+def test_groups_of_sftpgo(machine: Machine) -> None:
+    """The primary group, then secondary ones; the user's own come first, and a group that is not there shuts out."""
+
+    def member(name: str, *groups: tuple[str, int], **more: object) -> dict[str, object]:
+        of = [{"name": group, "type": kind} for group, kind in groups]
+        return {"username": name, "status": 1, "password": SHA512, "home_dir": "/srv/old", "groups": of, **more}
+
+    groups = [
+        {
+            "name": "partners",
+            "user_settings": {
+                "home_dir": "/srv/%username%",
+                "permissions": {"/": ["list"], "/%username%": ["*"]},
+                "max_sessions": 3,
+                "upload_bandwidth": 50,
+                "filters": {"allowed_ip": ["192.0.2.0/24"]},
+            },
+        },
+        {
+            "name": "readers",
+            "user_settings": {
+                "home_dir": "/srv/never",
+                "permissions": {"/": ["*"], "/pub": ["list", "download"], "/in": ["*"]},
+                "max_sessions": 9,
+                "filters": {"allowed_ip": ["198.51.100.0/24"]},
+            },
+        },
+        {"name": "others", "user_settings": {"permissions": {"/pub": ["*"]}}},
+        {"name": "cloud", "user_settings": {"filesystem": {"provider": 1}}},
+        {"name": "strict", "user_settings": {"filters": {"denied_protocols": ["FTP"]}}},
+    ]
+    both = (("readers", 2), ("partners", 1), ("others", 3))
+    users = [
+        member("alice", *both, permissions={"/in": ["upload"]}, max_sessions=1),
+        member("bob", ("partners", 1)),
+        member("lost", ("absent", 1)),
+        member("torn", ("readers", 2), ("others", 2), permissions={"/": ["list"]}),
+        member("far", ("cloud", 1)),
+        member("shut", ("strict", 2)),
+    ]
+    machine.write("/dump.json", json.dumps({"users": users, "groups": groups}))
+    people = machine.migrate("sftpgo", "/dump.json").users.users
+    assert {name for name, user in people.items() if user.enabled} == {"alice", "bob"}
+    alice, bob = people["alice"], people["bob"]
+    assert (str(alice.home), alice.sessions, alice.upload_rate) == ("/srv/alice", 1, 51200)
+    assert {rule.pattern: sorted(map(str, rule.allow)) for rule in alice.rules or ()} == {
+        "/alice/**": sorted(map(str, ALL)),
+        "/in/**": ["upload"],
+        "/pub/**": ["list", "read"],
+        "/**": ["list"],
+    }
+    assert [str(each) for each in alice.networks] == ["192.0.2.0/24", "198.51.100.0/24"]
+    assert (str(bob.home), bob.sessions, [str(each) for each in bob.networks]) == ("/srv/bob", 3, ["192.0.2.0/24"])
 
 
 def test_hashes_of_sftpgo() -> None:

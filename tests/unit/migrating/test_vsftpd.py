@@ -60,7 +60,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_settings(machine: Machine) -> None:
-    """What both have is the same, and what is not has its comment."""
+    """A setting that both have is the same, and any other has its comment."""
     result = machine.migrate("vsftpd", "/etc/vsftpd.conf")
     made = result.config
     assert [(each.mode, each.address, each.port) for each in made.listeners] == [("explicit", "0.0.0.0", 2121)]

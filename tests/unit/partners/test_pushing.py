@@ -1,4 +1,4 @@
-"""What a push leaves alone at the far end, and what it does with a file that is no longer the one it was."""
+"""A push: the files it leaves alone at the far end, and its way with a file that is no longer the one it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other servers send as text: believed as far as it can be checked."""
+"""The text that other servers send: believed as far as it can be checked."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_hold_is_about_the_file_and_not_about_who_comes(tmp_path: Path) -> Non
 
 
 def test_a_hold_that_comes_during_an_upload(tmp_path: Path) -> None:
-    """What was there then stays, and the upload is given up."""
+    """The file that was there then stays, and the upload is given up."""
     ground = Ground(tmp_path)
     held = ground.evidence()
     sink = ground.alice.open_sink(p("/inbox/case/a"))

@@ -288,7 +288,7 @@ class TestHeld:
     @pytest.mark.parametrize("path", [*HELD, "/shared/file", "/real/deep/file", "/shared/none", "/shared/x/none", "/"])
     def test_a_link_stays_in_its_tree(self, storage: MountedStorage, path: str) -> None:
         """
-        What is in another tree, or leads to one, is as if it were not there.
+        A target in another tree, or that leads to one, is as if it were not there.
 
         The home's own directory behind a mount point would show what the mount hides.
         """

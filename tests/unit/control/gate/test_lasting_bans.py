@@ -162,7 +162,7 @@ def test_a_flood_of_bans_is_written_in_parts(tmp_path: Path) -> None:
 
 
 def test_nonsense_in_the_file_is_no_ban(tmp_path: Path) -> None:
-    """What another version has written is left out, and the others hold."""
+    """A ban that another version has written is left out, and the others hold."""
     with driven(tmp_path / "state.db") as state:
         gate = Gate()
         gate.fail(GUESSER, times=10)

@@ -1,4 +1,4 @@
-"""What tests of encryption at rest share."""
+"""Fixtures of the tests of encryption at rest."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_file_of_holes_beyond_4_gib(trees: Trees) -> None:
 
 
 class TestDamage:
-    """Whoever has the disk can destroy files, and cannot change what is read of them."""
+    """An attacker with the disk can destroy files, and cannot change what is read of them."""
 
     def test_every_byte_flipped(self, trees: Trees) -> None:
         """DAMAGED and an alarm, or, in the unused slot, the right bytes: never wrong ones."""
