@@ -196,6 +196,8 @@ class Supervisor:
         """Start every process."""
         self.workers.start()
         self._asking.start()
+        if self._feed is not None:
+            self._feed.start()
         every = self._clockwork.every
         every(REFRESH, self.names.refresh)
         store = Store(self.config.state, self.reactor.callFromThread)
@@ -216,8 +218,6 @@ class Supervisor:
 
     def _take_duties(self) -> None:
         """Begin with what is done once for the whole server."""
-        if self._feed is not None:
-            self._feed.start()
         reloads, counted = self.handing.reloads, self.metrics.renewed
         renewal = Renewal(self.handing, reloads, self.workers, counted, self.describe)
         self._of_duties.every(INTERVAL, renewal.look, now=False)
