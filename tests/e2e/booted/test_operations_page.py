@@ -43,6 +43,7 @@ ELSEWHERE = {
     "Is it all right? The doctor": "unit/service/doctor",
     "Live sessions": "e2e/operator/test_callers.py",
     "In the firewall": "e2e/security/test_fail2ban.py",
+    "Restart without an outage": "e2e/upgrades/test_upgrade.py",
     "Review of access": "unit/cli/test_access_review.py",
     "Backup": "e2e/partners/test_backups.py",
     "Man pages and completion": "unit/cli/test_manual.py",
@@ -217,12 +218,16 @@ def look(machine: Machine) -> None:
 
 
 def change_versions(machine: Machine, upgrade: str, back: str) -> None:
-    """The newer package, then the older again: the daemon runs each, and files, users and configuration stay."""
-    main_pid = "systemctl show -P MainPID ftpsd"
+    """
+    The newer package, then the older again: the daemon runs each, and files, users and configuration stay.
+
+    The unit is not restarted: its run is the same, its main process another.
+    """
+    main_pid, run = "systemctl show -P MainPID ftpsd", "systemctl show -P InvocationID ftpsd"
     for block, where, release in ((upgrade, "/root/2", "2"), (back, "/root/1", "1")):
-        before = machine.do(f"{main_pid}; sha256sum /etc/ftpsd/*.yaml").splitlines()
+        before = machine.do(f"{main_pid}; {run}; sha256sum /etc/ftpsd/*.yaml").splitlines()
         machine.do(block, where)
-        after = machine.do(f"{main_pid}; sha256sum /etc/ftpsd/*.yaml").splitlines()
+        after = machine.do(f"{main_pid}; {run}; sha256sum /etc/ftpsd/*.yaml").splitlines()
         assert before[0] != after[0]
         assert before[1:] == after[1:]
         assert machine.do("dpkg-query -W -f '${Version}' ftpsd").endswith(f"-{release}")
