@@ -62,6 +62,7 @@ from ftpsd.service.rescanning.rescan_questions import questions_about_rescans
 from ftpsd.service.upgrading.generations import Generations
 from ftpsd.service.upgrading.handover import Handover
 from ftpsd.service.upgrading.predecessor import Predecessor
+from ftpsd.service.upgrading.retirement import LOOK
 from ftpsd.service.upkeep import OVER_INTERVAL
 from ftpsd.workers import WorkerPool
 
@@ -89,8 +90,7 @@ class Supervisor:
         self.handover = Handover(self, before, reactor)
         self._is_retired = self.is_stopping = False
         self.reactor = reactor
-        self.path = path
-        self.exit_code = 0
+        self.path, self.exit_code = path, 0
         self.count = process_count(config)
         self.table: CountTable = CountTable.create(self.count, KEYS_PER_CONNECTION * config.limits.connections)
         with_quota = sum(user.quota is not None for user in loaded.known())
@@ -131,8 +131,7 @@ class Supervisor:
         self.ports = OpenPorts()
         self._clockwork = Clockwork(reactor)
         self._of_duties = Clockwork(reactor)
-        self._has_begun = False
-        self._has_finished = False
+        self._has_begun = self._has_finished = False
         self.drain: Callable[[], object] = self.stop
         """Stops the server as SIGTERM does, without being the first of two signals."""
         self._own = operated = SeveralProcesses(self)
@@ -321,8 +320,10 @@ class Supervisor:
 
     def _finish_behind(self) -> None:
         """End, behind the process from before an upgrade, whose way to the operator this one is."""
-        if not self.handover.generation or self.exit_code:
+        if self.handover.may_end or self.exit_code:
             self._finish()
+        elif self.handover.is_answering:
+            self.reactor.callLater(LOOK, self._finish_behind)
         elif self.is_stopping:
             self.reactor.callLater(BEFORE_PATIENCE, self._finish)
 

@@ -293,7 +293,7 @@ class Daemon(Service):
         self.reloader.retire()
         self.upkeep.give_up_duties()
         self.receivers.stop()
-        self._retirement = Retirement(self.parts, self.config, lambda: not self.handover.generation)
+        self._retirement = Retirement(self.parts, self.config, lambda: self.handover.may_end)
         Deferred.fromCoroutine(self._retirement.live_out()).addBoth(lambda _: self.drain())
         return self.parts.give_up_duties()
 

@@ -95,16 +95,16 @@ class Upkeep:
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
         every(STATE_INTERVAL, parts.ledger.look)
-        watchdog = systemd.watchdog_interval()
-        if watchdog is not None:
-            # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
-            every(watchdog / 2, systemd.notify_watchdog)
 
     def take_duties(self) -> None:
         """Begin with what one process does for the whole server."""
         parts, every = self._serving.parts, self._of_duties.every
         if Duty.TELL in parts.duties:
             every(OVER_INTERVAL, parts.penalties.end_over)
+            watchdog = systemd.watchdog_interval()
+            if watchdog is not None:
+                # Half the time systemd allows, as sd_watchdog_enabled(3) recommends.
+                every(watchdog / 2, systemd.notify_watchdog)
         if Duty.DELIVER in parts.duties:
             every(STATE_INTERVAL, self._settle)
             every(LOOKOUT_INTERVAL, self._look_out)

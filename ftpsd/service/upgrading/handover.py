@@ -69,12 +69,19 @@ class Handover:
     def __init__(self, server: Upgradable, before: Predecessor | None, reactor: Any) -> None:
         self.before = before
         self._server = server
+        self.is_answering = False
+        """Whether the order to upgrade has been done, and the answer to it is not out yet."""
         self.succession = Succession(self, reactor)
 
     @property
     def generation(self) -> int:
         """How many processes before this one still have sessions."""
         return 0 if self.before is None or not self.before.is_there else self.before.bequest.before
+
+    @property
+    def may_end(self) -> bool:
+        """Whether neither the process before nor an operator needs this one any more."""
+        return not self.generation and not self.is_answering
 
     def named_sockets(self) -> dict[str, list[int]]:
         """Return the sockets that systemd has opened for the service, by name."""
@@ -104,6 +111,7 @@ class Handover:
 
     def retire(self) -> Deferred[None]:
         """See `Succeeded`."""
+        self.is_answering = True
         self._server.control_socket.leave()
         return self._server.retire()
 
@@ -118,6 +126,7 @@ class Handover:
     def dismiss_operators(self) -> None:
         """See `Succeeded`."""
         self._server.control_socket.close()
+        self.is_answering = False
 
     def answers_to_successor(self) -> Answers:
         """See `Succeeded`: what it asks about the sessions that are left, and orders."""

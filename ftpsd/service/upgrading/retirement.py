@@ -28,11 +28,11 @@ log = Logger()
 
 
 class Retirement:
-    """The rest of the life of the process with *parts*; *is_last* returns whether no process before it is left."""
+    """The rest of the life of the process with *parts*; *may_end* returns whether nobody else needs it."""
 
-    def __init__(self, parts: Parts, config: Config, is_last: Callable[[], bool]) -> None:
+    def __init__(self, parts: Parts, config: Config, may_end: Callable[[], bool]) -> None:
         self._parts = parts
-        self._is_last = is_last
+        self._may_end = may_end
         now = parts.reactor.seconds()
         self._until = now + config.drain_timeout
         self._end = now + max(config.drain_timeout, config.handover_timeout)
@@ -45,7 +45,7 @@ class Retirement:
         """Return when the last session has ended, or may go on no longer; or when `hurry` was called."""
         parts, reactor = self._parts, self._parts.reactor
         while not self._is_hurried and reactor.seconds() < self._end:
-            if not parts.sessions and self._is_last():
+            if not parts.sessions and self._may_end():
                 return
             leave_ports(parts)
             if reactor.seconds() >= self._until or not parts.ports.offered:
