@@ -173,15 +173,24 @@ class PassivePorts:
         """
         Offer at most *most* ports from now on; return those whose listeners are of no more use here, to be closed.
 
-        A port with a reservation that is waited for stays until a later call.
+        Those that are offered are opened at once, before others can take them. A port with a reservation that is waited
+        for stays open until a later call. With the length of the range all of it is offered again.
         """
+        if most >= len(self.range):
+            self._offered = self.range
+            return set()
         now = self._clock.seconds()
         pending = (held for client in self._clients.values() for held in client.pending.values())
         awaited = {held.port for held in pending if held.expires > now}
         kept = set(self._offered) if len(self._offered) < len(self.range) else set[int]()
-        order = lambda port: (port not in kept, port not in self._listening, port not in awaited)  # noqa: E731
-        self._offered = sorted(self.range, key=order)[:most]
-        closed = self._listening.difference(self._offered, awaited)
+        offered: list[int] = []
+        for port in sorted(self.range, key=lambda each: (each not in kept, each not in self._listening)):
+            if len(offered) >= most:
+                break
+            if port in self._listening or self._open(port):
+                offered.append(port)
+        self._offered = offered
+        closed = self._listening.difference(offered, awaited)
         self._listening -= closed
         return closed
 

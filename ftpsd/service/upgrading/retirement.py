@@ -47,7 +47,7 @@ class Retirement:
         while not self._is_hurried and reactor.seconds() < self._end:
             if not parts.sessions and self._may_end():
                 return
-            leave_ports(parts)
+            leave_ports(parts, is_accepting=False)
             if reactor.seconds() >= self._until or not parts.ports.offered:
                 self.close_behind_commands()
             await deferLater(reactor, LOOK)
@@ -66,11 +66,16 @@ class Retirement:
                 pi.drain()
 
 
-def leave_ports(parts: Parts) -> None:
-    """Leave the passive ports to the successor, but for a few that the sessions of this process may want."""
+def leave_ports(parts: Parts, *, is_accepting: bool = True) -> None:
+    """
+    Leave the passive ports to the successor, but for a few that the sessions of this process may want.
+
+    A process that *is_accepting* clients still keeps them for those to come, too.
+    """
     count = len(parts.ports.range)
     most = max(1, count // PART_OF_PORTS) if count > 1 else 0
-    parts.passive_listeners.close_some(parts.ports.keep(min(most, len(parts.sessions))))
+    wanted = most if is_accepting else min(most, len(parts.sessions))
+    parts.passive_listeners.close_some(parts.ports.keep(wanted))
 
 
 def take_ports_back(parts: Parts) -> None:

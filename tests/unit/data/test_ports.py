@@ -102,6 +102,33 @@ def test_a_listener_is_opened_once() -> None:
     assert ports.opened == [5000]
 
 
+def test_a_process_with_a_successor_keeps_few_ports() -> None:
+    """They are opened at once; what a client waits for stays open until it has come, and all come back."""
+    ports = Ports(5000, 5007, closed=(5000, 5001))
+    held = ports.lend()
+    assert ports.allocator.keep(2) == set()
+    assert len(ports.opened) == 2
+    lent = [ports.lend(BOB), ports.lend(BOB)]
+    assert {each.port for each in lent} == set(ports.opened)
+    assert ports.claim(BOB).waits
+    assert ports.allocator.keep(0) == set()
+    for each in (held, *lent):
+        each.release()
+    assert ports.allocator.keep(0) | {each.port for each in lent} == set(ports.opened)
+    ports.allocator.keep(8)
+    assert ports.lend("198.51.100.3").port in range(5002, 5008)
+
+
+def test_a_port_that_another_leaves_is_tried_again() -> None:
+    """While a command waits: the process before an upgrade lets go of it soon."""
+    ports = Ports(closed=(5000, 5001))
+    claim = ports.claim()
+    assert claim.waits
+    ports.closed.clear()
+    ports.clock.advance(WAIT_FOR_PORT / 2)
+    assert claim.reservation is not None
+
+
 def test_a_connection_finds_its_reservation() -> None:
     """take() returns the reservation of that port and address."""
     ports = Ports()
