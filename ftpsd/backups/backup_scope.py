@@ -12,12 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftpsd.config.automation.partner_files import partner_secrets
 from ftpsd.config.checks.named_files import certificate_files, users_files
+from ftpsd.config.checks.secret_names import secrets_named
 from ftpsd.config.encrypting.encryption import files_of_keys
-from ftpsd.config.evidence.evidence_files import evidence_secrets
 from ftpsd.config.model import Config
-from ftpsd.config.sources.source_files import secret_files
 from ftpsd.config.users import UserRecord
 
 
@@ -32,10 +30,8 @@ def config_files(config: Config) -> list[Path]:
 
 def key_files(config: Config) -> list[Path]:
     """Return the files of keys and passwords, but for those of encrypted trees."""
-    own = [path for _, path in (*secret_files(config), *evidence_secrets(config), *partner_secrets(config))]
+    own = [path for _, path in secrets_named(config)]
     own += [files.private_key for files in certificate_files(config)]
-    sinks = config.events.sinks if config.events is not None else ()
-    own += [sink.secret_file for sink in sinks if sink.secret_file is not None]
     return _plain(config, own)
 
 

@@ -27,15 +27,6 @@ class PartnerFiles:
     authority: str | None = None
 
 
-def partner_secrets(config: Config) -> list[tuple[Key, Path]]:
-    """Return the files of passwords and keys that partners name, each with the key that names it."""
-    named: list[tuple[Key, Path | None]] = []
-    for number, partner in enumerate(config.partners):
-        named.append((("partners", number, "password_file"), partner.password_file))
-        named.append((("partners", number, "private_key"), partner.private_key))
-    return [(key, path) for key, path in named if path is not None]
-
-
 def read_partner_files(config: Config) -> tuple[Mapping[str, PartnerFiles], list[ConfigError]]:
     """Read the files that partners name; return them by the names of the partners, with all complaints."""
     found: dict[str, PartnerFiles] = {}

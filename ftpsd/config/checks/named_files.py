@@ -21,27 +21,27 @@ from ftpsd.config.automation.job_rules import look_at_jobs
 from ftpsd.config.automation.partner_files import (
     PartnerFiles,
     look_at_partners,
-    partner_secrets,
     read_partner_files,
 )
 from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
-from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files, steps_of
+from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
 from ftpsd.config.checks.home_layout import overlapping
 from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
+from ftpsd.config.checks.secret_names import secrets_named
 from ftpsd.config.checks.unit import Unit, installed_unit
 from ftpsd.config.client_certificates import sections
 from ftpsd.config.control_socket import unknown_groups
 from ftpsd.config.encrypting.encryption import files_of_keys, look_at_people
 from ftpsd.config.encrypting.master_keys import MasterKeys, fetch_master_keys
-from ftpsd.config.evidence.evidence_files import EvidenceFiles, evidence_secrets, read_evidence_files
+from ftpsd.config.evidence.evidence_files import EvidenceFiles, read_evidence_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors, Key
 from ftpsd.config.reading import in_order
-from ftpsd.config.receipts.receipt_files import SigningFiles, look_at_receipts, read_signing_files, signing_secrets
-from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files, secret_files
+from ftpsd.config.receipts.receipt_files import SigningFiles, look_at_receipts, read_signing_files
+from ftpsd.config.sources.source_files import SourceFiles, look_at_sources, read_source_files
 from ftpsd.config.users import Users, load_users
 from ftpsd.config.virtual_hosts import PairFiles, main_pairs, named_pairs, repeated_names
 
@@ -173,27 +173,13 @@ def _users(path: Path, *, is_alone: bool) -> tuple[Users | None, list[ConfigErro
 def _secrets(config: Config) -> list[Path]:
     """Return the files that no user may see."""
     own = [Path(config.file)] if config.file else []
-    own += (
-        path
-        for _, path in (
-            *users_files(config),
-            *secret_files(config),
-            *evidence_secrets(config),
-            *partner_secrets(config),
-            *signing_secrets(config),
-        )
-    )
+    own += (path for _, path in (*users_files(config), *secrets_named(config)))
     own += (files.private_key for files in certificate_files(config))
     if config.state is not None:
         own.append(config.state)
     own += files_of_keys(config)
     sinks = config.events.sinks if config.events is not None else ()
-    own += (path for sink in sinks for path in (sink.secret_file, sink.file) if path is not None)
-    brokers = (sink.broker for sink in sinks if sink.broker is not None)
-    own += (broker.password_file for broker in brokers if broker.password_file is not None)
-    steps = (step for workflow in config.workflows for _, _, step in steps_of(workflow))
-    own += (step.secret_file for step in steps if step.secret_file is not None)
-    own += [] if config.mail is None or config.mail.password_file is None else [config.mail.password_file]
+    own += (sink.file for sink in sinks if sink.file is not None)
     own.append(config.quarantine.directory)
     return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 
@@ -214,12 +200,7 @@ def _ownership(config: Config, trusted: frozenset[int]) -> Iterator[ConfigError]
         for name, file in (("authorities", section.authorities), ("crl", section.crl)):
             for weakness in weaknesses(file, trusted, seen=seen) if file is not None else ():
                 yield config.complaint((*key, name), weakness.message, weakness.severity)
-    for key, path in (
-        *secret_files(config),
-        *evidence_secrets(config),
-        *partner_secrets(config),
-        *signing_secrets(config),
-    ):
+    for key, path in secrets_named(config):
         for weakness in weaknesses(path, trusted, seen=seen, is_shared=True):
             yield config.complaint(key, weakness.message, weakness.severity)
     if config.file:

@@ -37,18 +37,6 @@ class EvidenceFiles:
     ship: tuple[ShipFiles, ...] = ()
 
 
-def evidence_secrets(config: Config) -> list[tuple[Key, Path]]:
-    """Return the files of keys, each with the key that names it."""
-    chain = config.audit.chain
-    found: list[tuple[Key, Path]] = [] if chain is None else [(("audit", "chain", "private_key"), chain.private_key)]
-    for number, target in enumerate(config.audit.ship):
-        if target.private_key is not None:
-            found.append((("audit", "ship", number, "private_key"), target.private_key))
-    if config.backup_key is not None:
-        found.append((("backup_key",), config.backup_key))
-    return found
-
-
 def read_evidence_files(config: Config) -> tuple[EvidenceFiles, list[ConfigError]]:
     """Read the files, and return them with the complaints about the sections and about them."""
     errors = [config.complaint(key, message) for key, message in _between_keys(config)]

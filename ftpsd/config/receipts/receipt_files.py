@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ftpsd.config.model import Config
-from ftpsd.config.parsing.document import ConfigError, Key, Severity
+from ftpsd.config.parsing.document import ConfigError, Severity
 from ftpsd.config.receipts.receipt_sections import DOWNLOADS, UPLOADS
 from ftpsd.config.sources.source_files import MAX_FILE, read_bounded
 from ftpsd.config.users import UserRecord, Users
@@ -39,12 +39,6 @@ class SigningFiles:
     def not_after(self) -> datetime:
         """When the signer's certificate expires."""
         return x509.load_pem_x509_certificates(self.certificates)[0].not_valid_after_utc
-
-
-def signing_secrets(config: Config) -> list[tuple[Key, Path]]:
-    """Return the file of the key, with the key that names it."""
-    section = config.receipts
-    return [] if section is None else [(("receipts", "private_key"), section.private_key)]
 
 
 def read_signing_files(config: Config) -> tuple[SigningFiles | None, list[ConfigError]]:

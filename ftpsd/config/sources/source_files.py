@@ -60,17 +60,6 @@ def section_of(config: Config, name: str) -> Remote | None:
     return sections.get(name)
 
 
-def secret_files(config: Config) -> list[tuple[Key, Path]]:
-    """Return the files of passwords, tokens and keys that the sources name, each with the key that names it."""
-    named: list[tuple[Key, Path | None]] = []
-    if config.ldap is not None:
-        named.append((("ldap", "bind_password_file"), config.ldap.bind_password_file))
-    if config.http is not None:
-        named.append((("http", "token_file"), config.http.token_file))
-        named.append((("http", "private_key"), config.http.private_key))
-    return [(key, path) for key, path in named if path is not None]
-
-
 def look_at_sources(config: Config, users: Sequence[tuple[Sequence[str], Users | None]]) -> Iterator[ConfigError]:
     """Yield all that is wrong with the sources; *users* are the order and the users file of each host."""
     asked = order_of(config)

@@ -21,11 +21,21 @@ from ftpsd.storage.sealing.trees import Contents, holder_of
 from ftpsd.values.path import VirtualPath
 
 
-def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequence[Judgement]) -> LocalJail:
-    """Return the tree of *record*; *judgements* are noted with what is published there. Raises: StorageError."""
+def tree_of(
+    serving: Serving,
+    record: Record,
+    content: Content,
+    judgements: Sequence[Judgement],
+    owner: UserRecord | None = None,
+) -> LocalJail:
+    """
+    Return the tree of *record*; *judgements* are noted with what is published there, *owner* is as for `tree_seen`.
+
+    Raises: StorageError.
+    """
     config, directory = serving.loaded.config, Path(record.tree)
     # The file to be replaced may be held.
-    holding = serving.parts.holdings.places.of(directory, _view(serving, record))
+    holding = serving.parts.holdings.places.of(directory, _view(serving, record, owner))
     return LocalJail.open(
         directory,
         uploads=replace(upload_policy(config), gate=Noting(judgements), holding=holding),
@@ -37,11 +47,17 @@ def tree_of(serving: Serving, record: Record, content: Content, judgements: Sequ
     )
 
 
-def tree_seen(serving: Serving, record: Record) -> tuple[UserRecord, UserRecord | Mount] | None:
-    """Return the owner of *record*, and which of the owner's trees it is of; None where that is none any more."""
+def tree_seen(
+    serving: Serving, record: Record, owner: UserRecord | None = None
+) -> tuple[UserRecord, UserRecord | Mount] | None:
+    """
+    Return the owner of *record*, and which of the owner's trees it is of; None where that is none any more.
+
+    *owner* is the one that a source has named, where the users files do not know the owner.
+    """
     for host in serving.runtime.hosts.all:
         users = host.accounts.known() if host.name == record.host else ()
-        for user in users:
+        for user in users if owner is None else (owner,):
             trees: tuple[UserRecord | Mount, ...] = (user, *user.mounts)
             for tree in trees if user.name == record.owner else ():
                 if str(tree.directory if isinstance(tree, Mount) else tree.home) == record.tree:
@@ -49,9 +65,9 @@ def tree_seen(serving: Serving, record: Record) -> tuple[UserRecord, UserRecord 
     return None
 
 
-def _view(serving: Serving, record: Record) -> View:
+def _view(serving: Serving, record: Record, owner: UserRecord | None) -> View:
     """Return how its owner sees the tree of *record*."""
-    seen = tree_seen(serving, record)
+    seen = tree_seen(serving, record, owner)
     if seen is not None:
         return shown_to(seen[0], record.host, seen[1])[1]
     # As it was, where no link was on the way.

@@ -25,6 +25,8 @@ from twisted.logger import Logger
 
 from ftpsd.audit.events import Event, Who
 from ftpsd.audit.topics.accept_events import UploadPublished, UploadRefused
+from ftpsd.auth.credentials import LoginDenied, SourceUnavailable
+from ftpsd.config.users import UserRecord
 from ftpsd.durable import facts
 from ftpsd.durable.state_trouble import StateTrouble
 from ftpsd.scanning.accept_gate import AcceptGate
@@ -187,9 +189,10 @@ class HiddenUploads:
     async def _settle_now(self, record: Record) -> None:
         parts, section = self._serving.parts, self._serving.loaded.config.scanning
         try:
-            site = await parts.upkeep.run(self._site, record)
-        except StorageError as error:
-            self._put_off(record, error.reason)
+            owner = await self._owner(record)
+            site = await parts.upkeep.run(self._site, record, owner)
+        except (StorageError, LoginDenied, SourceUnavailable) as error:
+            self._put_off(record, error.reason if isinstance(error, StorageError) else str(error))
             return
         settling = Settling(record, site, self.hidden, self.quarantine, section.hidden_for)
         steps = settling.run()
@@ -201,18 +204,39 @@ class HiddenUploads:
         if settling.settled is not None:
             await self._tell(settling.settled)
 
-    def _site(self, record: Record) -> Site:
+    async def _owner(self, record: Record) -> UserRecord | None:
+        """
+        Return the owner of *record*, where only a source knows of that user.
+
+        A source that does not answer is asked again for as long as an engine is that does not.
+
+        Raises:
+            SourceUnavailable, LoginDenied: it does not answer, or keeps the user out.
+        """
+        for host in self._serving.runtime.hosts.all:
+            if host.name == record.host and all(user.name != record.owner for user in host.accounts.known()):
+                try:
+                    return await host.accounts.find(record.owner)
+                except (LoginDenied, SourceUnavailable):
+                    if time() - record.time < self._serving.loaded.config.scanning.hidden_for:
+                        raise
+        return None
+
+    def _site(self, record: Record, owner: UserRecord | None) -> Site:
         """Return the tree of *record* as it is now. Blocks. Raises: StorageError."""
         content = content_of(self._serving, Path(record.tree))
 
         def opened(judgements: Sequence[Judgement]) -> Any:
-            return tree_of(self._serving, record, content, judgements)
+            return tree_of(self._serving, record, content, judgements, owner)
 
         ledger = self._serving.parts.accounts.ledger(Path(record.tree))
-        return Site(self._gate(record), content, opened, ledger)
+        return Site(self._gate(record, owner), content, opened, ledger)
 
-    def _gate(self, record: Record) -> AcceptGate | None:
-        gates, seen = gates_of(self._serving.loaded.config, self._serving.parts), tree_seen(self._serving, record)
+    def _gate(self, record: Record, owner: UserRecord | None) -> AcceptGate | None:
+        gates, seen = (
+            gates_of(self._serving.loaded.config, self._serving.parts),
+            tree_seen(self._serving, record, owner),
+        )
         return None if seen is None else gates.of_tree(record.host, *seen)
 
     async def _tell(self, settled: Settled) -> None:

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 from ftpsd.auth.codes import code_of, step_at
 from ftpsd.demo.authority import Demonstration
 from ftpsd.values.login.second_factor import spelt
+from tests.e2e.client import ReusedFTP_TLS
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.polling import eventually
 from tests.sources.making import ldap_section
@@ -46,7 +48,7 @@ def settings(folder: Path, slapd: Slapd, **more: Any) -> dict[str, Any]:
 def with_roles(daemon: Daemon, **of_sources: dict[str, Any]) -> None:
     """Give the users file the role that groups have, and entries *of_sources*."""
     users = yaml.safe_load(daemon.users_file.read_text())
-    users["roles"] = {"uploader": {"rules": [{"path": "/", "allow": "all"}]}}
+    users["roles"] = {"uploader": {"rules": [{"path": "/**", "allow": "all"}]}}
     users["users"].update(of_sources)
     daemon.users_file.write_text(json.dumps(users))
 
@@ -145,3 +147,22 @@ def test_a_reload_asks_the_directory(tmp_path: Path, slapd: Slapd, tls_files: De
     finally:
         client.close()
         daemon.kill()
+
+
+def test_hidden_uploads_of_a_user_of_the_directory(tmp_path: Path, slapd: Slapd, tls_files: Demonstration) -> None:
+    """They are published by the rules of the user, whom only the directory knows."""
+    rules = [{"paths": ["/**"], "program": ["/bin/true"], "accept": "hidden"}]
+    more = {"accept": rules, "quarantine": {"directory": str(tmp_path / "held")}}
+    daemon = Daemon(tmp_path, tls_files, settings(tmp_path, slapd, **more), users=1)
+    with_roles(daemon)
+    try:
+        daemon.start()
+        with ReusedFTP_TLS(context=ssl.create_default_context(cafile=str(daemon.tls.authority)), timeout=60) as ftp:
+            ftp.connect("localhost", daemon.ports.explicit)
+            ftp.login("alice", "alice's")
+            ftp.prot_p()
+            assert ftp.storbinary("STOR file", BytesIO(b"data")).startswith("226")
+            daemon.wait_for_event("upload-published", path="/file", user="alice")
+            assert (tmp_path / "remote" / "alice" / "file").read_bytes() == b"data"
+    finally:
+        daemon.stop()

@@ -6,6 +6,7 @@ from ftpsd.audit import events
 from ftpsd.audit.events import DAEMON, Event, Who
 from ftpsd.audit.topics.accept_events import (
     FileQuarantined,
+    HeldFileFound,
     QuarantinePurged,
     QuarantineReleased,
     Rescanned,
@@ -81,6 +82,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     LinkMade(WHO, PATH + ".link", PATH),
     DirectoryRemoved(WHO, PATH),
     UploadRefused(WHO, "STOR", PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
+    HeldFileFound(DAEMON, "0f", 1000),
     UploadPublished(WHO, PATH, "0f", 1000, 2.5, "ab" * 32),
     FileQuarantined(WHO, USER, PATH, "0f", "infected", "clamd:///x", "ClamAV", USER, 1000, "ab" * 32, True),
     Rescanned(DAEMON, 5, 1, 2, 1, 1, False, "carol", "stopped"),

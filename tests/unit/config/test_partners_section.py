@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ftpsd.config.automation.partner_files import look_at_partners, partner_secrets, read_partner_files
+from ftpsd.config.automation.partner_files import look_at_partners, read_partner_files
+from ftpsd.config.checks.secret_names import secrets_named
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.reading import read_config
 from ftpsd.demo.authority import create
@@ -59,4 +60,4 @@ def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
     files, _ = read_partner_files(config)
     assert files["acme"].password == "s3cret"
     assert "s3cret" not in repr(files)
-    assert [path.name for _, path in partner_secrets(config)] == ["good", "server-key.pem"]
+    assert [path.name for _, path in secrets_named(config)] == ["good", "server-key.pem"]
