@@ -33,7 +33,7 @@ from ftpsd import __version__
 from ftpsd.backups.list_signatures import shown_key
 from ftpsd.backups.manifest import Damaged, Header, Item, Manifest, ManifestWriter
 from ftpsd.backups.owner_names import OwnerNames
-from ftpsd.backups.repository import CHUNK, Repository
+from ftpsd.backups.repository import CHUNK, Repository, name_behind
 from ftpsd.backups.stored_backups import manifest_of
 from ftpsd.storage.disk.descent import Descent
 from ftpsd.storage.disk.names import RESERVED_PREFIX
@@ -113,10 +113,9 @@ class Backup:
     def make(self) -> Copied:
         """Make it. Raises: OSError, sqlite3.Error, PartnerError, Damaged."""
         now = time.time()
-        # The microseconds behind it: names are in the order of the backups.
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        name = self.copied.name = f"{moment}-{int(now % 1 * 1_000_000):06d}"
-        sequence = self.copied.sequence = self._build_on_the_last()
+        last, sequence = self._build_on_the_last()
+        name = self.copied.name = name_behind(last, now)
+        self.copied.sequence = sequence
         header = Header(name, now, socket.gethostname(), __version__, self._scope.has_keys, sequence)
         with tempfile.TemporaryFile() as file:
             writer = ManifestWriter(file, header, self._key)
@@ -128,15 +127,18 @@ class Backup:
             self._repository.publish(name, file)
         return self.copied
 
-    def _build_on_the_last(self) -> int:
-        """Take what the last backup knows of files; return the number of this one in its order."""
+    def _build_on_the_last(self) -> tuple[str, int]:
+        """Take what the last backup knows of files; return its name, "" for none, and the number of this one."""
         before, names = self._before, self._repository.names()
         last = self._last(names)
         if last is not None:
             self._known = {item.path: item for item in last.items}
         if before is not None and before.name not in names:
             self.copied.trouble(f"the backup {before.name}, number {before.sequence}, was made there and is gone")
-        return max(0 if before is None else before.sequence, 0 if last is None else last.header.sequence) + 1
+        made = [] if before is None else [(before.name, before.sequence)]
+        if last is not None:
+            made.append((last.header.name, last.header.sequence))
+        return max((each for each, _ in made), default=""), max((number for _, number in made), default=0) + 1
 
     def _last(self, names: list[str]) -> Manifest | None:
         """Return the last list that is whole and ours; others are none to stand on."""

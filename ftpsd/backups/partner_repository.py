@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 
 from ftpsd.backups.manifest import Damaged
 from ftpsd.backups.partner_lock import SURE, PartnerLock
-from ftpsd.backups.repository import CHUNK, DAMAGED, DIGEST, NAME, SUFFIX
+from ftpsd.backups.repository import CHUNK, DAMAGED, DIGEST, SUFFIX, is_name
 from ftpsd.partners.contact import Fault, PartnerError
 from ftpsd.partners.ftps_client import FTPSClient
 
@@ -59,7 +59,7 @@ class PartnerRepository:
     def names(self) -> list[str]:
         """See `Repository`."""
         found = (each.name.removesuffix(SUFFIX) for each in self._client.listing(f"{self._root}/backups"))
-        return sorted(name for name in found if NAME.fullmatch(name))
+        return sorted(name for name in found if is_name(name))
 
     def has(self, digest: str, size: int) -> bool:
         """See `Repository`."""

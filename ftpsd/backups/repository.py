@@ -8,13 +8,16 @@ Both come into being by a rename, when they are whole and on the disk. The direc
 
 from __future__ import annotations
 
+import calendar
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,9 +27,11 @@ from ftpsd.backups.manifest import Damaged
 
 CHUNK: Final = 1 << 20
 SUFFIX: Final = ".jsonl"
-NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d{6}")
+_NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d{6}")
 DAMAGED: Final = ".damaged"
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_MOMENT: Final = "%Y%m%dT%H%M%SZ"
+_MICRO: Final = 1_000_000
 
 
 class Busy(Exception):
@@ -69,6 +74,46 @@ class Repository(Protocol):
         """Give an object, where there is one, a name under which it is none any more: it is damaged."""
 
 
+def name_at(moment: float) -> str:
+    """Return the name of a backup that is made at the Unix time *moment*."""
+    return _name(int(moment), int(moment % 1 * _MICRO))
+
+
+def is_name(text: str) -> bool:
+    """Return whether a backup can be called *text*: others may put there what they like."""
+    if not _NAME.fullmatch(text):
+        return False
+    try:
+        moment_of(text)
+    except ValueError:
+        return False
+    return True
+
+
+def moment_of(name: str) -> float:
+    """Return the Unix time that *name*, which a repository has, stands for."""
+    whole, _, micro = name.partition("-")
+    return calendar.timegm(time.strptime(whole, _MOMENT)) + int(micro) / _MICRO
+
+
+def name_behind(last: str, moment: float) -> str:
+    """
+    Return the name of a backup that is made at *moment* behind that called *last* ("": none).
+
+    Names are in the order of the backups, also where the clock was ahead when the last one was made.
+    """
+    name = name_at(moment)
+    if name > last:
+        return name
+    whole, _, micro = last.partition("-")
+    more, rest = divmod(int(micro) + 1, _MICRO)
+    return _name(calendar.timegm(time.strptime(whole, _MOMENT)) + more, rest)
+
+
+def _name(seconds: int, micro: int) -> str:
+    return f"{time.strftime(_MOMENT, time.gmtime(seconds))}-{micro:06d}"
+
+
 class DirectoryRepository:
     """The repository in *directory*."""
 
@@ -85,7 +130,7 @@ class DirectoryRepository:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep others from making or removing backups meanwhile. Raises: Busy."""
-        with open(self.directory / "lock", "ab") as lock:
+        with open(self.directory / "lock", "ab", opener=_without_wait) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -99,12 +144,13 @@ class DirectoryRepository:
     def names(self) -> list[str]:
         """See `Repository`."""
         found = (path.name.removesuffix(SUFFIX) for path in (self.directory / "backups").glob(f"*{SUFFIX}"))
-        return sorted(name for name in found if NAME.fullmatch(name))
+        return sorted(name for name in found if is_name(name))
 
     def has(self, digest: str, size: int) -> bool:
         """See `Repository`."""
         try:
-            return self._object(digest).stat().st_size == size
+            found = self._object(digest).stat()
+            return stat.S_ISREG(found.st_mode) and found.st_size == size
         except OSError:
             return False
 
@@ -118,7 +164,7 @@ class DirectoryRepository:
         """See `Repository`."""
         total, size = hashlib.sha256(), 0
         try:
-            file = open(self._object(digest), "rb")  # noqa: SIM115
+            file = _plain(self._object(digest), f"the object {digest}")
         except FileNotFoundError:
             raise Damaged(f"the object {digest} is missing") from None
         with file:
@@ -137,7 +183,7 @@ class DirectoryRepository:
     def manifest(self, name: str, into: BinaryIO) -> None:
         """See `Repository`."""
         try:
-            with open(self.directory / "backups" / (name + SUFFIX), "rb") as file:
+            with _plain(self.directory / "backups" / (name + SUFFIX), f"the list of {name}") as file:
                 shutil.copyfileobj(file, into, CHUNK)
         except FileNotFoundError:
             raise Damaged(f"there is no backup {name}") from None
@@ -178,6 +224,19 @@ class DirectoryRepository:
                     os.unlink(made.name)
                 raise
         sync(place.parent)
+
+
+def _plain(path: Path, what: str) -> BinaryIO:
+    """Open a plain file. Raises: Damaged where it is none, such as a pipe, on which a reader would wait forever."""
+    file = open(path, "rb", opener=_without_wait)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Damaged(f"{what} is no plain file")
+    return file
+
+
+def _without_wait(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def _read(file: BinaryIO, digest: str) -> bytes:

@@ -4,16 +4,14 @@ The backups in a repository: their lists read, its oldest backups removed, its o
 
 from __future__ import annotations
 
-import calendar
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from ftpsd.backups.manifest import Damaged, Manifest, read_manifest
-from ftpsd.backups.repository import Repository
+from ftpsd.backups.repository import Repository, moment_of
 
 # Files that are named of those that cannot be brought back.
 MOST_NAMED: Final = 1000
@@ -39,8 +37,7 @@ def thin_out(repository: Repository, keep: int, keep_for: float | None, now: flo
     names = repository.names()
     going = []
     for name in names[:-keep]:
-        age = now - calendar.timegm(time.strptime(name.partition("Z-")[0], "%Y%m%dT%H%M%S"))
-        if keep_for is None or age > keep_for:
+        if keep_for is None or now - moment_of(name) > keep_for:
             going.append(name)
     if not going:
         return 0

@@ -1,0 +1,1 @@
+"""Backups: their names, and the directory that they are in."""
