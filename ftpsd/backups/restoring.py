@@ -144,15 +144,16 @@ class Restore:
                     raise
                 _own(item, fd)
             try:
+                if item.part == "state":
+                    # Of another time, they would be taken for the file's own: gone for good before that is there.
+                    for suffix in ("-wal", "-shm"):
+                        with suppress(FileNotFoundError):
+                            os.unlink(name + suffix, dir_fd=parent)
+                    os.fsync(parent)
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except OSError:
                 os.unlink(temporary, dir_fd=parent)
                 raise
-            if item.part == "state":
-                # Of another time, they would be taken for the file's own.
-                for suffix in ("-wal", "-shm"):
-                    with suppress(FileNotFoundError):
-                        os.unlink(name + suffix, dir_fd=parent)
             os.fsync(parent)
 
 

@@ -65,9 +65,11 @@ async def far_files(attempt: Attempt) -> Listing[RemoteFile]:
     found: Listing[RemoteFile] = Listing()
     descent: _Descent[str] = _Descent(moving.depth)
     descent.enter("", 0)
+    # Links to directories are directories in listings of most servers, and may lead upwards: each is entered once.
+    seen: set[str] = set()
 
     def sort_out(listed: list[RemoteFile], inside: str, depth: int) -> None:
-        for each in listed:
+        for each in sorted(listed, key=lambda each: each.name):  # of two ways to a directory the same one each time
             name = f"{inside}/{each.name}" if inside else each.name
             path = below(moving.source, name)
             if not each.is_directory:
@@ -75,8 +77,13 @@ async def far_files(attempt: Attempt) -> Listing[RemoteFile]:
                     found.files.append(replace(each, name=name))
                 else:
                     found.failed[moving.source] = PartnerError(Fault.REFUSED, _FULL)
-            elif path != moving.archive and (why := descent.enter(name, depth + 1)) is not None:
-                found.failed[path] = why
+            elif path == moving.archive or each.unique in seen:
+                continue
+            else:
+                if each.unique:
+                    seen.add(each.unique)
+                if (why := descent.enter(name, depth + 1)) is not None:
+                    found.failed[path] = why
 
     while descent.waiting:
         inside, depth = descent.waiting.popleft()

@@ -31,13 +31,14 @@ class Contact:
 class RemoteFile:
     """
     A plain file of a server, or a directory; *modified* as it writes that (RFC 3659: YYYYMMDDHHMMSS[.sss], UTC), ""
-    unknown.
+    unknown. *unique* is the same for all names of one directory, "" unknown.
     """
 
     name: str
     size: int
     modified: str
     is_directory: bool = False
+    unique: str = ""
 
     @property
     def mark(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ftpsd.partners.contact import Fault, PartnerError, RemoteFile
@@ -20,6 +20,8 @@ _EPSV: Final = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
 _PASV: Final = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
 # No file has more bytes than these; Python refuses to read a number of 5000 digits.
 _SIZE: Final = re.compile(r"[0-9]{1,19}")
+# Zeros stand for nothing on servers that do not know.
+_UNIQUE: Final = re.compile(r"(?=.*[1-9A-Za-fh-z])[!-~]{1,64}")
 _MODIFIED: Final = re.compile(r"\d{14}(?:\.\d{1,9})?")
 # -rw-r--r--   1 owner group  1234 Nov 30 12:01 name
 _UNIX: Final = re.compile(
@@ -88,7 +90,8 @@ def fact_line(line: str, name: str | None = None) -> RemoteFile | None:
     size = facts.get("size", "")
     kind = facts.get("type", "").lower()
     if kind == "dir":
-        return _entry(name or rest, 0, "", is_directory=True)
+        found, unique = _entry(name or rest, 0, "", is_directory=True), facts.get("unique", "")
+        return replace(found, unique=unique) if found is not None and _UNIQUE.fullmatch(unique) else found
     if kind != "file" or not _SIZE.fullmatch(size):
         return None
     modified = facts.get("modify", "")

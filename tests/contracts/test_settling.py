@@ -282,3 +282,14 @@ def test_another_place(site: Site, tmp_path: Path) -> None:
     site.hidden = bigger
     assert [settle(site).fate for _ in range(2)] == [Fate.PUBLISHED] * 2
     assert get(site.storage, "/in/b") == b"much data"
+
+
+def test_another_place_while_one_is_settled(site: Site, tmp_path: Path) -> None:
+    """What is to follow it under its name stays with it: uploads get there in their order."""
+    for path in ("/in/a", "/in/a", "/in/b"):
+        upload(site, path, b"data")
+    new = HiddenPlace(tmp_path / "new", 1 << 20)
+    first, *_ = site.hidden.records()
+    new.adopt(site.hidden, frozenset({first.incident}))
+    assert [record.path for record in site.hidden.records()] == ["/in/a", "/in/a"]
+    assert [record.path for record in new.records()] == ["/in/b"]

@@ -134,13 +134,16 @@ class HiddenPlace:
 
     def adopt(self, other: HiddenPlace, but: Container[str] = ()) -> tuple[set[str], int]:
         """
-        Take what waits in the *other* place, *but* these, which are being settled there.
+        Take what waits in the *other* place, *but* these, which are being settled there, and what follows them.
 
         Return the trees of what has come, and how many stay there for which there is no room.
         """
         left, trees = 0, set[str]()
-        for record in other.records():
-            if record.incident in but:
+        records = other.records()
+        # What is to follow one of these under its name would get there first.
+        staying = {(record.tree, record.inner) for record in records if record.incident in but}
+        for record in records:
+            if (record.tree, record.inner) in staying:
                 continue
             leaf = other.leaf_of(record.incident)
             try:

@@ -57,6 +57,8 @@ class Far:
         self.made: list[str] = []
         self.listed: list[str] = []
         self.closed: set[str] = set()
+        # Names in directories `y` of links to what is called like that, without the zeros behind it.
+        self.links: list[str] = []
         self.life = Life(0)
 
     def _put(self, path: str, data: bytes, moment: str = "20260101000000") -> None:
@@ -71,7 +73,11 @@ class Far:
         files = [RemoteFile(path.rpartition("/")[2], len(self.files[path][0]), self.files[path][1]) for path in found]
         below = {path[len(directory) + 1 :].partition("/") for path in self.files if path.startswith(directory + "/")}
         folders = sorted({name for name, separator, _ in below if separator})
-        return files + [RemoteFile(name, 0, "", is_directory=True) for name in folders if with_directories]
+        if directory.endswith("/y"):
+            folders += self.links
+        unique = {name: name.rstrip("0") if self.links else "" for name in folders}
+        made = [RemoteFile(name, 0, "", is_directory=True, unique=unique[name]) for name in folders]
+        return files + made if with_directories else files
 
     async def facts(self, path: str) -> RemoteFile | None:
         found = self.files.get(path)
@@ -234,6 +240,16 @@ def test_a_tree_is_pulled_and_pushed(tmp_path: Path) -> None:
         assert [event.event for event in world.told].count("file-pushed") == 4, after
         kept = {str(path.relative_to(world.home)) for path in world.home.rglob("*") if path.is_file()}
         assert kept == {name.lstrip("/") for name in left}, after
+
+
+def test_a_link_upwards_at_the_partner_is_not_entered_again(tmp_path: Path) -> None:
+    """Its listing says that the directory is one that was entered."""
+    world = World(tmp_path / "pull", "pull", "leave", recursive=True)
+    world.far.files = {f"/from/{name}": (b"1", "20260101000000") for name in ("a", "x/b", "x/y/c")}
+    world.far.links = ["x0"]
+    assert world.live(0)
+    assert world.far.listed == ["/from", "/from/x", "/from/x/y"]
+    assert [event.event for event in world.told].count("file-pulled") == 3
 
 
 def test_what_is_too_deep_or_closed_is_told_and_not_forgotten(tmp_path: Path) -> None:

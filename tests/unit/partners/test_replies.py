@@ -30,6 +30,8 @@ def test_listings_become_names_of_one_component() -> None:
         ("Type=FILE;Size=1;Modify=20261130120000.250; x", RemoteFile("x", 1, "20261130120000.250")),
         ("type=file;size=1;modify=soon; x", RemoteFile("x", 1, "")),
         ("type=dir;size=1; x", RemoteFile("x", 0, "", is_directory=True)),
+        ("type=dir;unique=fe01g2a; x", RemoteFile("x", 0, "", is_directory=True, unique="fe01g2a")),
+        ("type=dir;unique=0g0; x", RemoteFile("x", 0, "", is_directory=True)),
         ("type=dir; ..", None),
         ("type=cdir; x", None),
         ("type=pdir; x", None),
