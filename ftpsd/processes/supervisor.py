@@ -210,8 +210,8 @@ class Supervisor:
         if before is not None:
             before.connect()
             if trouble is not None:
-                before.refuse([f"state: {self.handing.loaded.config.state}: {trouble}"])
-                self._give_up(EXIT_BAD_CONFIGURATION)
+                refused = before.refuse([f"state: {self.handing.loaded.config.state}: {trouble}"])
+                refused.addCallback(lambda _: self._give_up(EXIT_BAD_CONFIGURATION))
                 return
         self.crew.fill()
 

@@ -222,8 +222,9 @@ class Daemon(Service):
         trouble = self.parts.state.trouble
         if trouble is not None and self.parts.state.is_configured:
             self.exit_code = EXIT_BAD_CONFIGURATION
-            before.refuse([f"state: {self.parts.state.path}: {trouble}"])
-            self.drain()
+            # This end is the end of the link, too.
+            refused = before.refuse([f"state: {self.parts.state.path}: {trouble}"])
+            refused.addCallback(lambda _: self.drain())
             return
         self.serve_beside()
         before.when_gone(self.serve_alone)
@@ -361,12 +362,13 @@ class Daemon(Service):
             # Work under way comes back from its workers and reports how it ended.
             while sessions and self.reactor.seconds() < deadline + CUT_PATIENCE:
                 await deferLater(self.reactor, DRAIN_LOOK)
-        while self.handover.generation and self.reactor.seconds() < deadline + BEFORE_PATIENCE:
+        while self.handover.is_way_to_another and self.reactor.seconds() < deadline + BEFORE_PATIENCE:
             await deferLater(self.reactor, DRAIN_LOOK)
         self.parts.passive_listeners.close()
         self.upkeep.stop()
         self.receivers.stop()
-        self.parts.bus.publish(Stopped(DAEMON, "signal" if self._retirement is None else "upgraded"))
+        if not self._waits:
+            self.parts.bus.publish(Stopped(DAEMON, "signal" if self._retirement is None else "upgraded"))
         log.info("ftpsd has stopped")
         self.control_socket.close()
         if self._feed is not None:

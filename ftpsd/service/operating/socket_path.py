@@ -62,8 +62,9 @@ class SocketPath:
             self._remove_stale()
             # Nobody can connect before it listens, and that is behind the change of its mode.
             mode = MODE_OPEN if for_all else MODE_CLOSED
-            self._port = ControlPort(os.fsencode(self.path), factory, BACKLOG, mode, reactor)
-            self._port.startListening()  # type: ignore[no-untyped-call]
+            port = ControlPort(os.fsencode(self.path), factory, BACKLOG, mode, reactor)
+            port.startListening()  # type: ignore[no-untyped-call]
+            self._port = port
             self._made = _identity(self.path)
         except CannotListenError as error:
             self.close()
@@ -76,7 +77,7 @@ class SocketPath:
             raise
 
     def adopt(self, listening: int, lock: int, factory: IProtocolFactory, reactor: Any, *, is_for_all: bool) -> None:
-        """Take the socket and the lock of the process before, which answers until `go_on`."""
+        """Take the socket and the lock of the process before, whose path it is until `go_on`: that one may serve on."""
         self._lock = lock
         port: ControlPort = ControlPort._fromListeningDescriptor(reactor, listening, factory)  # type: ignore[no-untyped-call]
         self._port = port
@@ -84,11 +85,11 @@ class SocketPath:
         port.startListening()  # type: ignore[no-untyped-call]
         port.stopReading()  # type: ignore[no-untyped-call]
         os.close(listening)
-        self._made = _identity(self.path)
 
     def go_on(self) -> None:
-        """Accept connections."""
+        """Accept connections; from now on the path is this server's."""
         if self._port is not None:
+            self._made = self._made or _identity(self.path)
             self._port.startReading()  # type: ignore[no-untyped-call]
 
     @property
@@ -105,9 +106,11 @@ class SocketPath:
         self._made = self._port = None
 
     def close(self) -> None:
-        """Close and remove it."""
+        """Close it, and remove it where it is this server's."""
+        if self._port is not None:
+            self._port.stopListening()  # type: ignore[no-untyped-call]
+            self._port = None
         if self._made is not None:
-            self._port.stopListening()  # type: ignore[union-attr]
             if _identity(self.path) == self._made:
                 try:
                     os.unlink(self.path)

@@ -79,6 +79,11 @@ class Handover:
         return 0 if self.before is None or not self.before.is_there else self.before.bequest.before
 
     @property
+    def is_way_to_another(self) -> bool:
+        """Whether the process before ends before this one: not while that one still is the server."""
+        return self.before is not None and self.before.has_handed_over and self.before.is_there
+
+    @property
     def may_end(self) -> bool:
         """Whether neither the process before nor an operator needs this one any more."""
         return not self.generation and not self.is_answering

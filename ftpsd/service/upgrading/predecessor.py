@@ -88,9 +88,9 @@ class Predecessor:
         asked = self._link.ask("serving", pid=os.getpid(), version=__version__)
         return asked.addErrback(_gone).addCallback(handed_over)
 
-    def refuse(self, reasons: list[str]) -> None:
-        """Tell it why this process will not serve."""
-        self._link.ask("refused", reasons=reasons).addErrback(lambda _: None)
+    def refuse(self, reasons: list[str]) -> Deferred[Any]:
+        """Tell it why this process will not serve; the Deferred fires when it knows, or does not listen."""
+        return self._link.ask("refused", reasons=reasons).addTimeout(ANSWER, self._reactor).addErrback(lambda _: None)
 
     def when_gone(self, function: Callable[[], object]) -> None:
         """Call *function* when it has ended."""

@@ -108,6 +108,25 @@ def test_a_successor_that_fails_changes_nothing(tmp_path: Path, tls_files: Demon
         log_in(daemon, EXPLICIT, account).quit()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_successor_that_fails_late_leaves_all_to_the_one_before(
+    tmp_path: Path, tls_files: Demonstration, processes: int
+) -> None:
+    """Its state file cannot be used: the operator reads why, orders still reach the server, and the log has no end."""
+    changes = {"processes": processes, "state": "state.db", "drain_timeout": "1s"}
+    daemon = daemon_with(tmp_path / "daemon", tls_files, changes)
+    with upgradable(daemon) as server:
+        good = daemon.config_file.read_text()
+        assert "state: state.db" in good
+        daemon.config_file.write_text(good.replace("state: state.db", "state: missing/state.db"))
+        for _ in range(2):
+            assert "missing does not exist" in server.refused()
+        daemon.config_file.write_text(good)
+        assert daemon.order("status").returncode == 0
+        assert not daemon.audit('"stopped"')
+        server.upgrade()
+
+
 def _killed_in_mid_start(daemon: Daemon, server: Upgraded) -> bool:
     """Kill a successor before it serves; return whether the operator is told so."""
     order = daemon.start_order("upgrade")

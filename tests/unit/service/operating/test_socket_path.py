@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -62,6 +63,24 @@ def test_its_mode_and_its_end(folder: Path) -> None:
     place.close()
     reactor.advance(1)
     assert path.read_text() == "another's"
+
+
+def test_the_path_of_the_server_before_is_its_own_until_that_hands_over(folder: Path) -> None:
+    """A successor that ends before it goes on leaves it; one that ends later removes it."""
+    path = folder / "s"
+    first, reactor = opened(path)
+    for goes_on in (False, True):
+        assert first.descriptors is not None
+        listening, lock = map(os.dup, first.descriptors)
+        second = SocketPath(path)
+        second.adopt(listening, lock, Factory(), reactor, is_for_all=False)
+        if goes_on:
+            first.leave()
+            first.close()
+            second.go_on()
+        second.close()
+        reactor.advance(1)
+        assert path.exists() is not goes_on
 
 
 def test_a_socket_of_a_dead_server_is_replaced(folder: Path) -> None:
