@@ -145,23 +145,27 @@ def socket_of(config: Path | None) -> Path:
     """
     Return the control socket of the configuration at *config*, or of the one where it is by default.
 
-    A configuration that has errors still has a server to be asked why it refuses that. One by default that this user
-    may not read is that of the service, whose socket is where it is by default.
+    A configuration that has errors still has a server to be asked why it refuses that. The usual one, where this user
+    may not read it, is that of the service, whose socket is where it is by default.
+
+    Raises:
+        ConfigErrors: the file that is named cannot be read; a server that nobody has named is not asked in its place.
     """
     from ftpsd.config.control_socket import DEFAULT_SOCKET
+    from ftpsd.config.default_path import DEFAULT_CONFIG
     from ftpsd.config.parsing.document import ConfigErrors
     from ftpsd.config.reading import load_config
 
     file = given_or_default(config)
     try:
         found = load_config(file).control_socket
-    except ConfigErrors:
+    except ConfigErrors as problem:
         try:
             text = file.read_text(errors="replace")
         except OSError:
-            if config is None:
+            if config is None and file == DEFAULT_CONFIG:
                 return DEFAULT_SOCKET
-            raise
+            raise problem from None
         match = _KEY.search(text)
         value = match["value"].strip().strip("\"'") if match else str(DEFAULT_SOCKET)
         found = None if value in ("", "~", "null") else file.absolute().parent / value

@@ -7,6 +7,7 @@ Passwords come from a prompt or from standard input, never from an argument, whi
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,20 @@ EXIT_WRONG: Final = 2
 LONGEST_LINE: Final = 4096
 
 FILE: Final = click.Path(path_type=Path)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range, for which click takes `nan`, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See `click.ParamType`."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail("this is no number.", param, ctx)
+        return float(seconds)
+
+
+WAIT: Final = Seconds(0, 86400, min_open=True)
 Function = Callable[..., Any]
 
 

@@ -12,7 +12,7 @@ import click
 
 from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_options
 from ftpsd.cli.running.session_table import print_sessions
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, EXIT_WRONG, counted, shown
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, EXIT_WRONG, WAIT, counted, shown
 
 # Seconds between two looks at a server that drains.
 LOOK = 0.5
@@ -95,7 +95,7 @@ def kick(name: str, host: str | None, config: Path | None, path: Path | None) ->
 
 @click.command()
 @click.option("--pid", type=int, envvar="MAINPID", help="Send SIGHUP to this process instead; else systemd's MAINPID.")
-@click.option("--timeout", type=float, default=50.0, show_default=True, help="Seconds to wait for the end of it.")
+@click.option("--timeout", type=WAIT, default=50.0, show_default=True, help="Seconds to wait for the end of it.")
 @socket_options
 def reload(pid: int | None, timeout: float, config: Path | None, path: Path | None) -> None:
     """
@@ -160,7 +160,7 @@ def drain(config: Path | None, path: Path | None) -> None:
 
 
 @click.command()
-@click.option("--timeout", type=float, default=200.0, show_default=True, help="Seconds to wait for the new process.")
+@click.option("--timeout", type=WAIT, default=200.0, show_default=True, help="Seconds to wait for the new process.")
 @socket_options
 def upgrade(timeout: float, config: Path | None, path: Path | None) -> None:
     """

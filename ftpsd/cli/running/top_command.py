@@ -16,7 +16,7 @@ import click
 
 from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_options
 from ftpsd.cli.running.top_view import TopView
-from ftpsd.cli.terminal import counted, shown
+from ftpsd.cli.terminal import Seconds, counted, shown
 
 # Bytes sent by keys that are more than a letter.
 KEYS: Final = {
@@ -35,9 +35,7 @@ _KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Za-z]|\x1b|.", re.DOTA
 
 
 @click.command()
-@click.option(
-    "--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True, help="Seconds between looks."
-)
+@click.option("--interval", type=Seconds(0.2, 3600), default=1.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look twice, print what is there, and end; so it is without a terminal.")
 @socket_options
 def top(interval: float, once: bool, config: Path | None, path: Path | None) -> None:

@@ -1,0 +1,40 @@
+"""Orders to a server that is not named as it should be, or with arguments that are no numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ftpsd.cli.program import main
+
+ORDERS: Final = (("who",), ("status",), ("drain",), ("reload",), ("upgrade",), ("kick", "x"), ("top",))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_no_order_goes_to_a_server_that_was_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that is named, and is not there, is told; the server at the usual place is not asked instead."""
+    missing = tmp_path / "none.yaml"
+    told = (2, f"{missing}: no such file\n")
+    for order in ORDERS:
+        result = run(*order, "--config", missing)
+        assert (result.exit_code, result.stderr) == told, order
+    assert run("who", "--config", tmp_path).stderr == f"{tmp_path}: a directory, not a file\n"
+    monkeypatch.setenv("FTPSD_CONFIG", str(missing))
+    for order in ORDERS:
+        result = run(*order)
+        assert (result.exit_code, result.stderr) == told, order
+
+
+def test_a_time_to_wait_is_a_number(tmp_path: Path) -> None:
+    """And above 0: `nan` is in every range, for Python."""
+    for order, option in (("upgrade", "--timeout"), ("reload", "--timeout"), ("top", "--interval")):
+        for value in ("nan", "inf", "-1", "0"):
+            result = run(order, option, value, "--socket", tmp_path / "none")
+            assert result.exit_code == 2, (order, value)
+            assert f"Invalid value for '{option}'" in result.stderr, (order, value)
