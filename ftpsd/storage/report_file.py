@@ -45,6 +45,8 @@ class ReportedTree(ForwardingStorage):
 
     def list(self, path: VirtualPath) -> Listing:
         """Open the directory *path*, with the report in the root."""
+        if path == REPORT:
+            raise StorageError(Kind.NOT_A_DIRECTORY, path)
         listing = super().list(path)
         return _WithReport(listing, self._entry()) if path == ROOT else listing
 

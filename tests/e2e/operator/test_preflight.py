@@ -121,6 +121,9 @@ def test_ftplib_needs_one_exception(daemon: Daemon) -> None:
     with explicit(daemon, "ftplib") as ftp:
         names = [name for name, _ in ftp.mlsd()]
         assert names[0] == "REPORT.txt"
+        line: list[str] = []
+        ftp.retrlines("LIST REPORT.txt", line.append)
+        assert [each.split()[-1] for each in line] == ["REPORT.txt"]
         ftp.voidcmd("TYPE I")
         assert ftp.size("REPORT.txt") == LENGTH
         got = bytearray()
@@ -135,7 +138,7 @@ def test_ftplib_needs_one_exception(daemon: Daemon) -> None:
             with pytest.raises(ftplib.error_perm):
                 ftp.sendcmd(command)
         said = ftp.sendcmd("SITE PREFLIGHT")
-    assert "data_session_reuse: offered (2 of 2 data connections did not resume TLS)" in said
+    assert "data_session_reuse: offered (3 of 3 data connections did not resume TLS)" in said
     assert "PORT named an address that is not the one the client comes from" in said
     assert "have the client encrypt data connections (PROT P)" in said
     needed = exceptions(daemon, "ftplib")
