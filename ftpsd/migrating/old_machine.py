@@ -42,7 +42,8 @@ class OldMachine:
         try:
             # A pipe or a device would never end.
             if not path.is_file():
-                raise MigrationError(f"{path}: there is no such file.")
+                why = "is no file, but a directory, a pipe or a device" if path.exists() else "there is no such file"
+                raise MigrationError(f"{path}: {why}.")
             with path.open("rb") as file:
                 data = file.read(MAX_FILE + 1)
         except (OSError, ValueError) as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from ftpsd.migrating.all_servers import SERVERS
-from ftpsd.migrating.old_machine import MigrationError
+from ftpsd.migrating.old_machine import MigrationError, OldMachine
 from tests.fuzz.mutations import mutated
 from tests.unit.migrating import test_filezilla, test_proftpd, test_pureftpd, test_tables, test_vsftpd
 from tests.unit.migrating.other_machine import SHA512, Machine
@@ -44,3 +47,11 @@ def test_any_file(tmp_path: Path) -> None:
             )
             with suppress(MigrationError):
                 machine.migrate("pure-ftpd" if program == "pureftpd.passwd" else program, "conf", "passwd")
+
+
+def test_what_is_there_and_no_file_is_told(tmp_path: Path) -> None:
+    """A directory, or a pipe, which would never end, is not called missing."""
+    os.mkfifo(tmp_path / "pipe")
+    for place, why in ((tmp_path, "is no file"), (tmp_path / "pipe", "is no file"), (tmp_path / "x", "no such file")):
+        with pytest.raises(MigrationError, match=why):
+            OldMachine().text(place)
