@@ -39,7 +39,7 @@ from ftpsd.service.share import Duty
 from ftpsd.storage.quota.register import QuotaAccounts
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.uploads.sweep import sweep_partials
+from ftpsd.storage.uploads.sweep import sweep_trees
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
@@ -315,8 +315,7 @@ class Upkeep:
         # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
         order = sorted(directories, reverse=True)
         return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(
-            lambda count: log.info("removed {count} abandoned partial uploads", count=count) if count else None,
-            lambda failure: log.failure("the sweep for abandoned uploads failed", failure),
+            _swept, lambda failure: log.failure("the sweep for abandoned uploads failed", failure)
         )
 
     def _sweep_receipts(self) -> Deferred[None] | None:
@@ -353,9 +352,13 @@ def _warn(complaints: list[str]) -> None:
         log.warn("{complaint}", complaint=complaint)
 
 
-def _sweep(directories: list[Path], keep: float, accounts: QuotaAccounts) -> int:
-    return sum(
-        sweep_partials(path, keep, is_stopped=lambda: accounts.is_stopped, ledger=accounts.ledger(path))
-        for path in directories
-        if path.is_dir()
-    )
+def _swept(found: tuple[int, list[str]]) -> None:
+    count, troubles = found
+    if count:
+        log.info("removed {count} abandoned partial uploads", count=count)
+    for trouble in troubles:
+        log.warn("abandoned partial uploads stay in {trouble}", trouble=trouble)
+
+
+def _sweep(directories: list[Path], keep: float, accounts: QuotaAccounts) -> tuple[int, list[str]]:
+    return sweep_trees(directories, keep, is_stopped=lambda: accounts.is_stopped, ledger_of=accounts.ledger)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ftpsd.storage.disk.descent import Descent
@@ -46,6 +46,30 @@ def sweep_partials(
             age = min(older_than_seconds, UNFINDABLE_FOR) if RANDOM_NAME.fullmatch(name) else older_than_seconds
             removed += discard_partial(directory, name.encode(), age, ledger=ledger)
     return removed
+
+
+def sweep_trees(
+    directories: Iterable[Path],
+    older_than_seconds: float,
+    *,
+    is_stopped: Callable[[], bool],
+    ledger_of: Callable[[Path], Ledger],
+) -> tuple[int, list[str]]:
+    """
+    Sweep one of *directories* after the other, see `sweep_partials`.
+
+    Return how many partials were removed, and which directories could not be opened, with the reason. One that is gone,
+    perhaps since a moment ago, holds up no other and is not among them.
+    """
+    removed, troubles = 0, []
+    for path in directories:
+        try:
+            removed += sweep_partials(path, older_than_seconds, is_stopped=is_stopped, ledger=ledger_of(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            troubles.append(f"{path}: {error.strerror}")
+    return removed, troubles
 
 
 def discard_partials_alone(place: Place, owner: str, ledger: Ledger) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from ftpsd.storage.uploads.sweep import UNFINDABLE_FOR, sweep_partials
+from ftpsd.storage.quota.ledger import NO_LEDGER
+from ftpsd.storage.uploads.sweep import UNFINDABLE_FOR, sweep_partials, sweep_trees
 from tests.contracts.storages import at, get, interrupt, put, write
 from tests.unit.storage.conftest import OpenJail
 from tests.unit.storage.wells import Well
@@ -34,6 +36,17 @@ def test_old_partials_go_everywhere(open_jail: OpenJail, home: Path) -> None:
         interrupt(jail, path, b"123")
     age(home, 2 * DAY)
     assert (sweep_partials(home, DAY), sorted(str(p.relative_to(home)) for p in home.rglob("*"))) == (3, ["d", "d/e"])
+
+
+def test_a_tree_that_cannot_be_opened_holds_up_no_other(open_jail: OpenJail, home: Path, tmp_path: Path) -> None:
+    """One that is missing is passed by, since a login tells; of others the reason is returned."""
+    interrupt(open_jail(), "/a", b"123")
+    age(home, 2 * DAY)
+    unusable, file = tmp_path / ("x" * 256), tmp_path / "file"
+    file.touch()
+    trees = [tmp_path / "missing", unusable, file, home]
+    swept = sweep_trees(trees, DAY, is_stopped=lambda: False, ledger_of=lambda _: NO_LEDGER)
+    assert swept == (1, [f"{unusable}: {os.strerror(errno.ENAMETOOLONG)}"])
 
 
 def test_young_partials_stay(open_jail: OpenJail, home: Path) -> None:
