@@ -84,6 +84,10 @@ class Predecessor:
 
         def handed_over(_: object) -> None:
             self.has_handed_over = True
+            # Users may have been disabled or removed since it has read the files. Those of another version are not for
+            # it: see `Handover.answers_to_successor`.
+            if self.bequest.version == __version__:
+                self.ask("reload", version=__version__)
 
         asked = self._link.ask("serving", pid=os.getpid(), version=__version__)
         return asked.addErrback(_gone).addCallback(handed_over)

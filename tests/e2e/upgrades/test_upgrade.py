@@ -80,7 +80,7 @@ def test_a_successor_that_fails_changes_nothing(tmp_path: Path, tls_files: Demon
     """The old process serves on, and the operator reads why; as soon as the reason is mended, the upgrade goes."""
     daemon = daemon_with(tmp_path / "daemon", tls_files)
     with upgradable(daemon) as server:
-        account = daemon.account()
+        account, other = daemon.account(), daemon.account()
         ftp = log_in(daemon, EXPLICIT, account)
         good = daemon.config_file.read_text()
 
@@ -102,7 +102,13 @@ def test_a_successor_that_fails_changes_nothing(tmp_path: Path, tls_files: Demon
             patch.setattr(daemon, "_environ", {})
             assert _killed_in_mid_start(daemon, server)
         serves_on()
+        disabled = log_in(daemon, EXPLICIT, other)
+        users = daemon.users
+        users[other.name]["enabled"] = False
+        daemon.write_users(users)
         server.upgrade()
+        # The process before has read the files, too.
+        assert next_code(disabled) == 421
         assert reply(ftp, "NOOP").startswith("200")
         ftp.quit()
         log_in(daemon, EXPLICIT, account).quit()
