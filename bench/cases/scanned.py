@@ -2,8 +2,8 @@
 Scanned uploads: an upload with its verdict, beside the slower of the upload alone and the scan alone, in one run.
 
 The gate hands the bytes on while they arrive, but clamd only collects them then, and begins its scan when it has the
-whole file. So one file takes the upload and the scan behind it, whatever feeds clamd; that is near to the slower of
-both where one is far the slower, and nearly the sum where they are alike.
+whole file. So one file takes the upload and the scan behind it, whatever feeds clamd: the limit is on what the gate
+adds to these two. What it takes beside the slower of both stands there too, for what does read along.
 
 Of several files at once some are scanned while others arrive, as far as there are processors for it. A program that
 reads while the bytes arrive (sha256sum stands for one that looks at them) shows what the gate itself costs.
@@ -51,8 +51,10 @@ def _run(running: RunningServer) -> Sample:
             alone_many, scanned_many = _stored(server, "plain", part, MANY), scan(path, part, MANY)
             both_many = _stored(server, "scanned", part, MANY)
     values = {
-        "clamd": both / max(alone, scanned),
-        "clamd, many": both_many / max(alone_many, scanned_many),
+        "clamd": both / (alone + scanned),
+        "clamd, many": both_many / (alone_many + scanned_many),
+        "clamd, slower": both / max(alone, scanned),
+        "clamd, many, slower": both_many / max(alone_many, scanned_many),
         "program": both_read / max(alone, read),
         "upload alone": alone,
         "clamd alone": scanned,
@@ -108,8 +110,10 @@ CASES = [
         "scan",
         "scanned upload",
         (
-            Metric("clamd", "x the slower of upload and clamd", "low", 2, limit=1.1),
-            Metric("clamd, many", "x the slower of 8 uploads and clamd", "low", 2, limit=1.1),
+            Metric("clamd", "x the upload, then clamd", "low", 2, limit=1.1),
+            Metric("clamd, many", "x 8 uploads, then clamd", "low", 2, limit=1.1),
+            Metric("clamd, slower", "x the slower of upload and clamd", "low", 2),
+            Metric("clamd, many, slower", "x the slower of 8 uploads and clamd", "low", 2),
             Metric("program", "x the slower of upload and program", "low", 2, limit=1.1),
             Metric("upload alone", "s, upload", "low", 2),
             Metric("clamd alone", "s, clamd", "low", 2),
