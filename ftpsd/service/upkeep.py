@@ -7,7 +7,6 @@ counts the homes with a quota.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -31,15 +30,14 @@ from ftpsd.service.hiding.quarantine_room import QuarantineRoom
 from ftpsd.service.hiding.quarantine_sweep import sweep_quarantine
 from ftpsd.service.inspecting.pgp_keys import days_left
 from ftpsd.service.outside import systemd
-from ftpsd.service.outside.home_room import free_bytes, limits_of
 from ftpsd.service.outside.own_names import MetricsNames
 from ftpsd.service.retaining.sweeping import Retaining
 from ftpsd.service.serving import Serving
 from ftpsd.service.share import Duty
-from ftpsd.storage.quota.register import QuotaAccounts
+from ftpsd.service.tending.home_room import limits_of
+from ftpsd.service.tending.homes_tended import HomesTended
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.storage.uploads.sweep import sweep_trees
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
@@ -75,7 +73,7 @@ class Upkeep:
         self._expected: float | None = None
         self._bans_seen = parts.penalties.generation
         self._key_days: dict[str, float] = {}
-        self._home_room: dict[str, float] = {}
+        self._homes = HomesTended(serving)
         self._holds = 0
         self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
@@ -91,7 +89,7 @@ class Upkeep:
         every(REFRESH, self._serving.refresh_addresses)
         every(REFRESH, self.names.refresh)
         every(HOURS_INTERVAL, self._keep_time)
-        every(SWEEP_INTERVAL, self._count)
+        every(SWEEP_INTERVAL, self._homes.count)
         every(STATE_INTERVAL, parts.state.look)
         every(STATE_INTERVAL, self._look_at_clocks)
         every(STATE_INTERVAL, parts.ledger.look)
@@ -113,12 +111,12 @@ class Upkeep:
             every(INTERVAL, Renewal(self._serving, self._reloads, parts.files, counted, self._describe).look)
         if Duty.SWEEP in parts.duties:
             every(KEEP, parts.lasting_bans.look)
-            every(SWEEP_INTERVAL, self._sweep)
+            every(SWEEP_INTERVAL, self._homes.sweep)
             parts.metrics.watch_pgp_keys(lambda: self._key_days)
             every(KEYS_INTERVAL, self._look_at_keys)
             parts.metrics.watch_limits(lambda: limits_of(self._serving.loaded.config))
-            parts.metrics.watch_room(lambda: self._home_room)
-            every(HOMES_INTERVAL, self._look_at_room)
+            parts.metrics.watch_room(lambda: self._homes.room)
+            every(HOMES_INTERVAL, self._homes.look_at_room)
             every(STATE_INTERVAL, self._look_at_holds)
             parts.metrics.watch_holds(lambda: self._holds)
             parts.metrics.watch_data_keys(lambda: self._data_keys)
@@ -243,14 +241,6 @@ class Upkeep:
         """End the sessions of users whose hours are over, or who have expired."""
         keep_time(self._serving.parts.sessions)
 
-    def _count(self) -> Deferred[None]:
-        """Count the homes with a quota, and from time to time again, for changes by other programs."""
-        runtime, parts = self._serving.runtime, self._serving.parts
-        homes = [user.home for user in runtime.hosts.known() if user.quota is not None]
-        return parts.upkeep.run(_count, homes, parts.accounts).addCallbacks(
-            _warn, lambda failure: log.failure("counting for quotas failed", failure)
-        )
-
     def _look_at_keys(self) -> Deferred[None]:
         """Find out for how long the OpenPGP keys can be used."""
 
@@ -271,16 +261,6 @@ class Upkeep:
 
         looking = self._serving.parts.upkeep.run(self._serving.parts.holdings.in_force.now)
         return looking.addCallbacks(counted, lambda _: None)
-
-    def _look_at_room(self) -> Deferred[None]:
-        """Find out how much room the file systems of homes have; a network one may take its time, and not ours."""
-
-        def looked(room: dict[str, float]) -> None:
-            self._home_room = room
-
-        homes = {user.home for user in self._serving.runtime.hosts.known()}
-        looking = self._serving.parts.upkeep.run(free_bytes, homes)
-        return looking.addCallbacks(looked, lambda failure: log.failure("homes cannot be looked at", failure))
 
     def _tend_data_keys(self) -> Deferred[None] | None:
         """Keep both directories of data keys alike."""
@@ -306,18 +286,6 @@ class Upkeep:
 
         return self._serving.parts.upkeep.run(_tend, files).addCallbacks(tended, failed)
 
-    def _sweep(self) -> Deferred[None]:
-        """Remove partial uploads older than `uploads.keep_partial`, one home or mount after the other."""
-        runtime, parts = self._serving.runtime, self._serving.parts
-        everybody = runtime.hosts.known()
-        directories = {user.home for user in everybody}
-        directories.update(mount.directory for user in everybody for mount in user.mounts)
-        # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
-        order = sorted(directories, reverse=True)
-        return parts.upkeep.run(_sweep, order, runtime.config.uploads.keep_partial, parts.accounts).addCallbacks(
-            _swept, lambda failure: log.failure("the sweep for abandoned uploads failed", failure)
-        )
-
     def _sweep_receipts(self) -> Deferred[None] | None:
         """Remove the receipts that are over."""
         parts = self._serving.parts
@@ -339,26 +307,3 @@ def _tend(files: KeyFiles) -> tuple[list[str], int, int]:
     files.finish_destroying()
     repaired, tombs, names = files.repair(), files.tombs(), set(files.names())
     return repaired, len(names - tombs), len(files.registered() - tombs - names)
-
-
-def _count(homes: list[Path], accounts: QuotaAccounts) -> list[str]:
-    """Count *homes* as far as that is due, and report those that cannot be counted."""
-    accounts.count_due(homes)
-    return accounts.uncounted(homes)
-
-
-def _warn(complaints: list[str]) -> None:
-    for complaint in complaints:
-        log.warn("{complaint}", complaint=complaint)
-
-
-def _swept(found: tuple[int, list[str]]) -> None:
-    count, troubles = found
-    if count:
-        log.info("removed {count} abandoned partial uploads", count=count)
-    for trouble in troubles:
-        log.warn("abandoned partial uploads stay in {trouble}", trouble=trouble)
-
-
-def _sweep(directories: list[Path], keep: float, accounts: QuotaAccounts) -> tuple[int, list[str]]:
-    return sweep_trees(directories, keep, is_stopped=lambda: accounts.is_stopped, ledger_of=accounts.ledger)

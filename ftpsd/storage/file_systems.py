@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -30,18 +31,33 @@ def waits_for(*directories: Path, mounts: Path = MOUNTS) -> frozenset[str]:
 
     Never waits. Where there is no table of mounts (*mounts*), nothing is known, and none is returned.
     """
+    return frozenset().union(*by_waiting(directories, mounts=mounts))
+
+
+def by_waiting(directories: Iterable[Path], *, mounts: Path = MOUNTS) -> dict[frozenset[str], list[Path]]:
+    """Return *directories*, in their order, by what `waits_for` tells of each. Never waits."""
+    kinds = _kinds(mounts)
+    found: dict[frozenset[str], list[Path]] = {}
+    for directory in directories:
+        point = _mount_point(os.path.abspath(os.fsencode(directory)), kinds) if kinds else b""
+        waited_for = frozenset((os.fsdecode(point),)) if _waits(kinds.get(point, "")) else NOTHING
+        found.setdefault(waited_for, []).append(directory)
+    return found
+
+
+def _kinds(mounts: Path) -> dict[bytes, str]:
+    """Return the kind of file system at each mount point, none where there is no table."""
     try:
         lines = mounts.read_bytes().splitlines()
     except OSError:
-        return NOTHING
+        return {}
     kinds: dict[bytes, str] = {}
     for line in lines:
         of_mount, _, of_file_system = line.partition(b" - ")
         point = of_mount.split(b" ")[4]
         # The last one that is mounted at a point covers those before it.
         kinds[_ESCAPED.sub(_unescaped, point)] = of_file_system.split(b" ")[0].decode("ascii", "replace")
-    found = (_mount_point(os.path.abspath(os.fsencode(directory)), kinds) for directory in directories)
-    return frozenset(os.fsdecode(point) for point in found if _waits(kinds.get(point, "")))
+    return kinds
 
 
 def _mount_point(directory: bytes, kinds: dict[bytes, str]) -> bytes:
