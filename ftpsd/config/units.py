@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from ftpsd.config.parsing.hiding import HIDDEN, could_be_secret
 
@@ -134,6 +135,17 @@ def parse_ports(value: object) -> PortRange:
     if ports.first < 1 or ports.last > 65535:
         raise ValueError(f"{describe(value)} leaves the TCP ports 1-65535")
     return ports
+
+
+def split_url(value: object) -> tuple[SplitResult, str, int | None] | None:
+    """Return the parts of a URL in printable ASCII, its host ("" for none) and its port; None for anything else."""
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        return None
+    try:
+        url = urlsplit(value)
+        return url, url.hostname or "", url.port
+    except ValueError:
+        return None
 
 
 def describe(value: object) -> str:

@@ -11,11 +11,10 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from ftpsd.config.units import describe
+from ftpsd.config.units import describe, split_url
 
 EngineKind = Literal["clamd", "icap"]
 
@@ -49,23 +48,18 @@ def check_engine(value: object) -> EngineAddress:
     """Accept clamd:// with the path of a socket, or an address and a port; icap:// with an address and a service."""
     if isinstance(value, EngineAddress):
         return value
-    if isinstance(value, str) and value.isascii() and value.isprintable():
-        try:
-            url = urlsplit(value)
-            host, port = url.hostname or "", url.port
-        except ValueError:
-            pass
-        else:
-            is_plain = bool(host) and port != 0 and not url.fragment and "@" not in url.netloc
-            if url.scheme == "clamd" and not url.netloc and re.fullmatch(r"/[^/].*", url.path):
-                if len(url.path) > _LONGEST_SOCKET:
-                    raise ValueError(f"{describe(value)} is longer than the name of a socket can be")
-                return EngineAddress("clamd", url.path)
-            if url.scheme == "clamd" and is_plain and url.path in ("", "/") and not url.query:
-                return EngineAddress("clamd", "", _literal(host, value), port or _PORTS["clamd"])
-            service = url.path + (f"?{url.query}" if url.query else "")
-            if url.scheme == "icap" and is_plain and _SERVICE.fullmatch(service):
-                return EngineAddress("icap", "", _literal(host, value), port or _PORTS["icap"], service)
+    if (parts := split_url(value)) is not None:
+        url, host, port = parts
+        is_plain = bool(host) and port != 0 and not url.fragment and "@" not in url.netloc
+        if url.scheme == "clamd" and not url.netloc and re.fullmatch(r"/[^/].*", url.path):
+            if len(url.path) > _LONGEST_SOCKET:
+                raise ValueError(f"{describe(value)} is longer than the name of a socket can be")
+            return EngineAddress("clamd", url.path)
+        if url.scheme == "clamd" and is_plain and url.path in ("", "/") and not url.query:
+            return EngineAddress("clamd", "", _literal(host, value), port or _PORTS["clamd"])
+        service = url.path + (f"?{url.query}" if url.query else "")
+        if url.scheme == "icap" and is_plain and _SERVICE.fullmatch(service):
+            return EngineAddress("icap", "", _literal(host, value), port or _PORTS["icap"], service)
     raise ValueError(
         f"{describe(value)} is no engine; write clamd:///run/clamav/clamd.ctl, clamd://127.0.0.1:3310 or "
         "icap://127.0.0.1:1344/avscan"

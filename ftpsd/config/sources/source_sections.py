@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictStr, WithJsonSchema
 
@@ -27,7 +26,7 @@ from ftpsd.config.fields import (
     check_filled,
 )
 from ftpsd.config.sources.ldap_filter import FilterError, parse_filter
-from ftpsd.config.units import describe
+from ftpsd.config.units import describe, split_url
 
 SourceName = Literal["file", "ldap", "pam", "http"]
 
@@ -75,19 +74,13 @@ def check_server(value: object) -> DirectoryServer:
     """Accept ldaps://HOST[:PORT], or ldap:// for StartTLS."""
     if isinstance(value, DirectoryServer):
         return value
-    if isinstance(value, str):
-        try:
-            url = urlsplit(value)
-            port = url.port
-        except ValueError:
-            pass
-        else:
-            host = url.hostname or ""
-            if url.username is not None:
-                raise ValueError("a URL holds no password here; see bind_dn and bind_password_file")
-            is_whole = url.path in ("", "/") and not url.query and not url.fragment
-            if is_whole and url.scheme in _LDAP_PORTS and _HOST.fullmatch(host) and port != 0:
-                return DirectoryServer(host, port or _LDAP_PORTS[url.scheme], url.scheme == "ldaps")
+    if (parts := split_url(value)) is not None:
+        url, host, port = parts
+        if url.username is not None:
+            raise ValueError("a URL holds no password here; see bind_dn and bind_password_file")
+        is_whole = url.path in ("", "/") and not url.query and not url.fragment
+        if is_whole and url.scheme in _LDAP_PORTS and _HOST.fullmatch(host) and port != 0:
+            return DirectoryServer(host, port or _LDAP_PORTS[url.scheme], url.scheme == "ldaps")
     raise ValueError(f"{describe(value)} is not a server; write ldaps://dc1.example.com, or ldap:// for StartTLS")
 
 
@@ -95,20 +88,14 @@ def check_endpoint(value: object) -> Endpoint:
     """Accept an https:// URL without a user, a password and a fragment."""
     if isinstance(value, Endpoint):
         return value
-    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
-        try:
-            url = urlsplit(value)
-            port = url.port
-        except ValueError:
-            pass
-        else:
-            host = url.hostname or ""
-            if url.scheme == "http":
-                raise ValueError("http:// would send passwords in clear; write https://")
-            if url.username is not None or url.password is not None:
-                raise ValueError("a URL holds no password here; name a file with a token in token_file")
-            if url.scheme == "https" and _HOST.fullmatch(host) and not url.fragment and port != 0:
-                return Endpoint(value, host, port or 443)
+    if (parts := split_url(value)) is not None:
+        url, host, port = parts
+        if url.scheme == "http":
+            raise ValueError("http:// would send passwords in clear; write https://")
+        if url.username is not None or url.password is not None:
+            raise ValueError("a URL holds no password here; name a file with a token in token_file")
+        if url.scheme == "https" and _HOST.fullmatch(host) and not url.fragment and port != 0 and " " not in str(value):
+            return Endpoint(str(value), host, port or 443)
     raise ValueError(f"{describe(value)} is not a URL; write one such as https://accounts.example.com/ftpsd")
 
 
