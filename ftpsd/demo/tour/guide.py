@@ -206,12 +206,17 @@ def _directory() -> Iterator[Path]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Let SIGTERM and a terminal that is gone end the tour as Ctrl-C does, and put back what was there."""
+    """
+    Let SIGTERM and a terminal that is gone end the tour as Ctrl-C does, and put back what was there.
+
+    A shell without job control has what it starts in the background ignore SIGINT, and all that comes of it.
+    """
 
     def end(number: int, _: FrameType | None) -> None:
         raise Ended(128 + number)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, end)
     try:

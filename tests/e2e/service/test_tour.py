@@ -96,8 +96,9 @@ class Terminal:
     def __init__(self, ground: Ground) -> None:
         self.shown = ""
         self._keys, terminal = pty.openpty()
-        # -c makes it the controlling terminal, from which Ctrl-C comes.
-        command = [require_tool("setsid"), "-c", "-w", sys.executable, "-m", "ftpsd", *ground.words]
+        # -c makes it the controlling terminal, from which Ctrl-C comes; it is ignored as in a script's background.
+        ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+        command = [require_tool("setsid"), "-c", "-w", *ignoring, sys.executable, "-m", "ftpsd", *ground.words]
         self.process = subprocess.Popen(
             command, env=ground.environ, cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal
         )
