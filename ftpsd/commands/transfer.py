@@ -192,12 +192,21 @@ def _sent_event(session: Session, path: VirtualPath, offset: int, source: Source
 
 def _stored_event(session: Session, sink: Sink) -> MakeEvent:
     def event(account: Account, seconds: float, result: Result, reason: str | None) -> Event:
-        sha256 = sink.sha256 if result is Result.COMPLETE else None
-        path = str(sink.path)
-        stored = FileStored(session.who, path, account.bytes, seconds, sink.offset, result, reason, sha256, account.tls)
-        if result is Result.COMPLETE:
-            fin = account.ended_by_fin or None
-            stored = replace(stored, hidden=sink.is_hidden or None, verdict=sink.verdict, without_close_notify=fin)
+        is_complete = result is Result.COMPLETE
+        stored = FileStored(
+            session.who,
+            str(sink.path),
+            account.bytes,
+            seconds,
+            sink.offset,
+            result,
+            reason,
+            sha256=sink.sha256 if is_complete else None,
+            tls=account.tls,
+            hidden=(is_complete and sink.is_hidden) or None,
+            without_close_notify=(is_complete and account.ended_by_fin) or None,
+            verdict=sink.verdict if is_complete else None,
+        )
         if (sent := sink.conversion) is None:
             return stored
         return replace(stored, sent_path=str(sent.sent_as), sent_sha256=sent.sha256, signed_by=sent.signer)

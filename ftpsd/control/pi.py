@@ -33,7 +33,7 @@ from ftpsd.control.state.limits import REJECTIONS
 from ftpsd.control.state.phase import After, Phase
 from ftpsd.control.state.session import Session
 from ftpsd.control.state.status import AtWork
-from ftpsd.control.table import Command, CommandTable, Interrupts, Needs
+from ftpsd.control.table import Command, CommandTable, Interrupts
 from ftpsd.control.transport import RecordsWithoutData
 from ftpsd.data.sockets import keep_alive
 from ftpsd.data.trouble import Cause
@@ -261,7 +261,7 @@ class ServerPI(Protocol):
     def _run(self, command: Command | None, line: CommandLine, *, is_aside: bool = False) -> None:
         if not is_aside:
             self.at_work = at_work(command, line)
-            self._is_transferring = command is not None and (command.is_long or bool(command.needs & Needs.DATA_PORT))
+            self._is_transferring = command is not None and (command.is_long or command.takes_data_port)
             # An ABOR that came in the same segment means this transfer already.
             self.session.is_abort_wanted = self._is_transferring and any(map(self._is_abort, self._backlog))
         answered = partial(self._answered, command=command, started=self._clock.seconds(), is_aside=is_aside)

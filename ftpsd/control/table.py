@@ -38,6 +38,10 @@ class Needs(Flag):
     """A data port agreed with PASV, EPSV, PORT or EPRT, and a protection level the policy allows."""
 
 
+# As plain numbers: in Python 3.11 an `&` of flags takes 3 us.
+TLS, LOGIN, DATA_PORT = Needs.TLS.value, Needs.LOGIN.value, Needs.DATA_PORT.value
+
+
 class Arity(Enum):
     """The need of a command for an argument."""
 
@@ -82,6 +86,11 @@ class Command:
     def arity(self) -> Arity:
         """Read from the syntax line: `<SP>` asks for an argument, `[<SP>` allows one."""
         return _arity(self.syntax.removeprefix(f"{self.under} <SP> "))
+
+    @property
+    def takes_data_port(self) -> bool:
+        """Whether it uses the agreed data port up, as every transfer does."""
+        return bool(self.needs.value & DATA_PORT)
 
     @property
     def summary(self) -> str:

@@ -41,6 +41,10 @@ class HeldPlaces:
         """Return the holding of the tree in *directory*, which a user has as *view*."""
         return HeldTree(self, directory, view)
 
+    def are_any(self) -> bool:
+        """Return whether there are any holds."""
+        return bool(self._holds())
+
     def on(self, path: str, tree: HeldTree | None = None) -> Hold | None:
         """Return a hold on the file at *path* of this machine, where it was reached in *tree*."""
         found = self._holds()
@@ -111,11 +115,12 @@ class HeldTree:
 
     def on(self, place: Place, /) -> str | None:
         """See `Holding.on`."""
-        return _name(self._places.on(_path(place), self))
+        # Of nearly all servers none: the path, which the kernel is asked for, was a tenth of a small upload's worker.
+        return _name(self._places.on(_path(place), self)) if self._places.are_any() else None
 
     def inside(self, place: Place, /) -> str | None:
         """See `Holding.inside`."""
-        return _name(self._places.inside(_path(place), self))
+        return _name(self._places.inside(_path(place), self)) if self._places.are_any() else None
 
 
 def _path(place: Place) -> str:
