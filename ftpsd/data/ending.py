@@ -66,14 +66,16 @@ class Lingering:
 
     def __init__(self, sock: DataSocket, clock: IReactorTime, over: Callable[[], None], *, is_refused: bool) -> None:
         self._socket = sock
+        self._clock = clock
         self._over = over
         self._is_refused = is_refused
         self._left = LINGER_BYTES
-        self._timer: IDelayedCall | None = clock.callLater(REFUSED if is_refused else LINGER, self._time_is_up)
+        self._is_stopped = False
+        self._timer: IDelayedCall | None = None
 
     def read(self) -> None:
         """Read and forget all that the client still sends, until its FIN."""
-        if self._timer is None:
+        if self._is_stopped:
             return
         try:
             while self._left > 0:
@@ -84,9 +86,11 @@ class Lingering:
             else:
                 if self._is_refused:
                     self._socket.unwatch()
+                    self._bound()
                     return
         except BlockingIOError:
             self._socket.watch(self.read, read=True)
+            self._bound()
             return
         except OSError:
             pass
@@ -94,13 +98,15 @@ class Lingering:
 
     def stop(self) -> None:
         """Do nothing more: the socket is closed."""
+        self._is_stopped = True
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
-    def _time_is_up(self) -> None:
-        self._timer = None
-        self._over()
+    def _bound(self) -> None:
+        """Begin the time that this may take, once: behind an upload the client's FIN is mostly here at once."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(REFUSED if self._is_refused else LINGER, self._over)
 
 
 class Tails:

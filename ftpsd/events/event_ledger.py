@@ -61,6 +61,8 @@ class Ledger:
         self._owner = own_name()
         self._settings: Events | None = None
         self._names: frozenset[str] = frozenset()
+        self.is_keeping = False
+        """Whether events are kept at all."""
         self._temporary: re.Pattern[str] | None = None
         self._intended: dict[str, tuple[Draft, Trace]] = {}
         # They have happened, and are to be recorded as soon as the file can be used.
@@ -70,14 +72,10 @@ class Ledger:
         """Follow *settings* from now on."""
         self._settings = settings
         self._names = frozenset() if settings is None else frozenset(settings.record)
+        self.is_keeping = bool(self._names)
         patterns = settings.temporary if settings is not None and STORED in settings.record else ()
         # Names on disks of Windows' clients come in any case.
         self._temporary = re.compile("|".join(map(translate, patterns)), re.IGNORECASE) if patterns else None
-
-    @property
-    def is_keeping(self) -> bool:
-        """Whether events are kept at all."""
-        return bool(self._names)
 
     def keeps(self, event: Event, /) -> bool:
         """Return whether *event* is recorded, or may free an upload that is held."""

@@ -91,7 +91,7 @@ class Growing:
         self._length = present
         self._seats = [_Seat(watcher) for watcher in watchers]
         self._deciding = [*watchers]
-        if present <= PIECE:
+        if 0 < present <= PIECE:
             try:
                 self._read(PIECE)
             except BaseException:
@@ -118,10 +118,11 @@ class Growing:
 
         No more bytes come. Raises: OSError, StorageError, NotYet.
         """
-        if not self._read(most):
-            raise NotYet(PAUSE)
         if self._behind():
-            return False
+            if not self._read(most):
+                raise NotYet(PAUSE)
+            if self._behind():
+                return False
         while self._deciding:
             if not self._deciding[0].finish():
                 return False
@@ -161,8 +162,6 @@ class Growing:
     def _read(self, most: int) -> bool:
         """Pass up to *most* bytes of the file to the watchers; False when one that is behind can take no more now."""
         behind = self._behind()
-        if not behind:
-            return True
         buffer = memoryview(bytearray(min(CHUNK, most, behind)))
         while behind and most > 0:
             start = self._length - behind
