@@ -85,7 +85,7 @@ class Handing:
         supervisor.logs.reopen()
         children = supervisor.ready_children()
         await DeferredList([child.ask("reopen-log") for child in children], consumeErrors=True)
-        loaded = await supervisor.workers.run(load, supervisor.path)
+        loaded = await supervisor.workers.run(load, supervisor.path, self.loaded.certificates.fingerprints)
         for key in changed_beyond_reload(self.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)
