@@ -13,7 +13,7 @@ from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, problem, warning
 from ftpsd.service.changing.addresses import look_up_ipv4, names_in
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.validity import out_of_date
+from ftpsd.tls.served.validity import out_of_date
 
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
 SOON = timedelta(days=14)

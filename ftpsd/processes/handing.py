@@ -17,7 +17,9 @@ from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.durable.byte_lock import LOCK_CONFIGURATION, ByteLock
 from ftpsd.processes.child import Child
 from ftpsd.processes.snapshot import Snapshot
+from ftpsd.service.changing.certificate_dates import CertificateDates
 from ftpsd.service.changing.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
+from ftpsd.service.changing.renewal import Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import systemd
@@ -54,6 +56,13 @@ class Handing:
     def retire(self) -> None:
         """Leave it to another process to tell `ftpsd reload` how a reload has ended."""
         self._outcomes = None
+
+    def renewal(self) -> Renewal:
+        """Return the keeper of the certificates."""
+        supervisor = self._supervisor
+        told = supervisor.metrics.renewed, supervisor.describe
+        dates = CertificateDates(supervisor.bus.publish, supervisor.reactor.seconds)
+        return Renewal(self, self.reloads, supervisor.workers, *told, dates)
 
     def use(self, loaded: Loaded) -> None:
         """Have every process take *loaded*, the present configuration but for the certificates."""

@@ -39,7 +39,7 @@ from ftpsd.service.tending.home_room import limits_of
 from ftpsd.service.tending.homes_tended import HomesTended
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
-from ftpsd.tls.validity import out_of_date, utc_now
+from ftpsd.tls.served.validity import out_of_date, utc_now
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0

@@ -2,8 +2,8 @@
 Certificate pairs: a certificate chain and its private key, checked together and replaced whole.
 
 A pair that was loaded can be used: chain and key parse, belong to each other, are strong enough for OpenSSL, and valid
-today unless the caller takes others (`ftpsd.tls.validity`). Every error is one sentence that names the file; nothing
-read from a key file ever reaches an error text.
+today unless the caller takes others (`ftpsd.tls.served.validity`). Every error is one sentence that names the file;
+nothing read from a key file ever reaches an error text.
 
 Pairs with keys of several kinds can stand beside each other for the same names: OpenSSL shows a client the one whose
 signatures it understands, ECDSA before RSA.

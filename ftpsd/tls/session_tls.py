@@ -39,8 +39,8 @@ from ftpsd.tls.clients.presented import presented
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
+from ftpsd.tls.served.validity import Shown
 from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
-from ftpsd.tls.validity import Shown
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.values.login.client_certificate import ClientCertificate
 from ftpsd.wire.clienthello import NOTHING, TLS_1_2, ClientHello

@@ -18,7 +18,7 @@ from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.client_policy import NO_CERTIFICATES, ClientPolicy
 from ftpsd.tls.name_table import NameTable, folded
-from ftpsd.tls.validity import Shown
+from ftpsd.tls.served.validity import Shown
 from ftpsd.values.login.login_method import PASSWORD, LoginMethod
 
 

@@ -15,10 +15,10 @@ from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key, shown_key
 from ftpsd.config.virtual_hosts import PairFiles, first_beside
 from ftpsd.tls.certificates import CertificateError, CertificatePair, OutOfDate
-from ftpsd.tls.chain import doubts_about_chain
 from ftpsd.tls.clients.authorities import Authorities
 from ftpsd.tls.name_table import covers, folded
-from ftpsd.tls.validity import Shown, out_of_date, utc_now
+from ftpsd.tls.served.chain import doubts_about_chain
+from ftpsd.tls.served.validity import Shown, out_of_date, utc_now
 
 MAIN: Key = ("tls",)
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.

@@ -1,8 +1,8 @@
 """
 The dates of the certificates that are served: how loud the server is about one that has expired, or is not valid yet.
 
-What clients are shown is decided in each handshake (`ftpsd.tls.validity`). Here it is told: at once in the log, in the
-audit log, and in `systemctl status`, and in the first two again every day, as long as it lasts.
+What clients are shown is decided in each handshake (`ftpsd.tls.served.validity`). Here it is told: at once in the log,
+in the audit log, and in `systemctl status`, and in the first two again every day, as long as it lasts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ftpsd.config.model import Config
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import systemd
 from ftpsd.tls.certificates import CertificatePair
-from ftpsd.tls.validity import out_of_date, utc_now
+from ftpsd.tls.served.validity import out_of_date, utc_now
 
 # Seconds until it is told again.
 AGAIN: Final = 24 * 3600.0

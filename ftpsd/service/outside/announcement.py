@@ -7,7 +7,7 @@ from __future__ import annotations
 from ftpsd.config.model import Metrics
 from ftpsd.service.building.pairs import Certificates
 from ftpsd.service.load import Loaded
-from ftpsd.tls.validity import out_of_date, utc_now
+from ftpsd.tls.served.validity import out_of_date, utc_now
 
 
 def announce(loaded: Loaded, listeners: str, metrics_port: int | None) -> str:

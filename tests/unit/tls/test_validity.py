@@ -14,9 +14,9 @@ from OpenSSL import SSL
 from twisted.internet.task import Clock
 
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.served.validity import Shown, Validity, out_of_date, validity_of
 from ftpsd.tls.session_tls import SessionTLS, TLSPolicy
 from ftpsd.tls.tickets import TicketContexts
-from ftpsd.tls.validity import Shown, Validity, out_of_date, validity_of
 from tests.hosts import authority as other_authority
 from tests.hosts import pair_for
 from tests.tlsclient import VERSIONS, client_context, connect_control, connect_data
