@@ -79,7 +79,7 @@ class Upkeep:
         self._holds = 0
         self._room = QuarantineRoom(serving)
         self._data_keys: dict[str, float] = {}
-        self.retaining = Retaining(serving)
+        self.retaining = Retaining(serving, self._look_at_holds)
         self.names = MetricsNames(lambda: serving.loaded.config, parts.upkeep)
 
     def start(self) -> None:

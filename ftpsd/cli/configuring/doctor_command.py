@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, ask_password, password_option, shown, with_config
 
 if TYPE_CHECKING:
+    from ftpsd.cli.configuring.outside_server import OutsideServer
     from ftpsd.config.units import PortRange
     from ftpsd.doctor.finding import Finding
     from ftpsd.doctor.probe import Login
@@ -27,7 +29,7 @@ PORT: Final = click.IntRange(1, 65535)
 
 @click.command()
 @with_config
-@click.option("--from-outside", "outside", metavar="HOST", help="The server of another machine; needs no --config.")
+@click.option("--from-outside", "outside", metavar="HOST", help="The server of another machine, or its URL.")
 @click.option("--host", metavar="NAME", help="What clients call the server; the certificate must be for it.")
 @click.option("--ca", "authority", type=FILE, metavar="FILE", help="Authorities clients trust; else the system's.")
 @click.option("--user", metavar="NAME", help="Log in as this user; from outside, try data connections and a test file.")
@@ -53,8 +55,9 @@ def doctor(
     """
     Look at the running server as a client would; say what to fix. Ends with 1 where there is a problem.
 
-    With --from-outside HOST it runs on another machine, without a configuration, and looks at any FTPS server. The
-    password of --user is asked for, read from a pipe, or taken from $FTPSD_PASSWORD.
+    With --from-outside HOST it runs on another machine, without a configuration, and looks at any FTPS server: a name,
+    an address, or a URL such as ftpes://ftp.example.com:2121. The password of --user is asked for, read from a pipe, or
+    taken from $FTPSD_PASSWORD.
     """
     if authority is not None and not authority.is_file():
         raise click.UsageError(f"--ca: {authority} is no file.")
@@ -62,22 +65,47 @@ def doctor(
         from ftpsd.doctor.outside.from_outside import Wishes, examine_from_outside
         from ftpsd.doctor.outside.patience import Patience
 
+        _refuse_without_effect("goes without --from-outside HOST", "config")
+        if user is None:
+            _refuse_without_effect("goes with --user NAME", "directory", "password_stdin")
+        server = _server(outside)
+        if server.port is not None:
+            _refuse_without_effect("stands in the URL already", "port")
+        if server.implicit_port is not None:
+            _refuse_without_effect("stands in the URL already", "implicit_port")
         ports = None if passive_ports is None else _ports(passive_ports)
         login = None if user is None else _login(user, password_stdin)
-        wishes = Wishes(outside, host or outside, port, implicit_port, authority, login, directory, ports)
+        explicit, implicit = server.port or port, server.implicit_port or implicit_port
+        wishes = Wishes(server.host, host or server.host, explicit, implicit, authority, login, directory, ports)
         _print(examine_from_outside(wishes, Patience()), as_json)
     from ftpsd.doctor.examination import examine
     from ftpsd.doctor.probe import Login
     from ftpsd.service.load import load
     from ftpsd.start import ask_sources
 
-    if passive_ports is not None or directory is not None:
-        raise click.UsageError("--passive-ports and --directory go with --from-outside HOST.")
+    _refuse_without_effect("goes with --from-outside HOST", "passive_ports", "directory", "port", "implicit_port")
     if (user is not None) != password_stdin:
         raise click.UsageError("--user NAME and --password-stdin belong together.")
     login = None if user is None else Login(user, ask_password(from_stdin=True))
     loaded = load(config)
     _print(examine(loaded, config, host, authority, login, ask_sources(loaded)), as_json)
+
+
+def _refuse_without_effect(reason: str, *names: str) -> None:
+    """Refuse each option of *names* that was given, for it would do nothing. Raises: UsageError."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} {reason}.")
+
+
+def _server(text: str) -> OutsideServer:
+    from ftpsd.cli.configuring.outside_server import outside_server
+
+    try:
+        return outside_server(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--from-outside") from None
 
 
 def _print(findings: Iterable[Finding], as_json: bool) -> NoReturn:

@@ -1,12 +1,14 @@
 """
 Child processes of the tour: forked, so that they have all code loaded, and in sessions of their own.
 
-Ctrl-C on the terminal reaches the tour alone, which then ends its children. Fork before the first thread.
+Ctrl-C on the terminal reaches the tour alone, which then ends its children. Where the tour is killed, the kernel ends
+them, on Linux. Fork before the first thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +21,9 @@ from typing import Final, Protocol
 
 PAUSE: Final = 0.02
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# prctl(2)
+_PR_SET_PDEATHSIG: Final = 1
+_libc = ctypes.CDLL(None)
 
 
 class Child(Protocol):
@@ -35,11 +40,12 @@ class Offshoot:
         self.code: int | None = None
         sys.stdout.flush()
         sys.stderr.flush()
+        tour = os.getpid()
         # The tour's handlers would have the child do what the tour does at its end.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._pid = os.fork()
         if self._pid == 0:
-            _be_child(work, said)
+            _be_child(work, said, tour)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def poll(self) -> int | None:
@@ -70,9 +76,15 @@ class Program:
     """Another program, *words*, in a session of its own."""
 
     def __init__(self, words: Sequence[str], said: Path) -> None:
+        tour = os.getpid()
         with open(said, "ab") as out:
             self._process = subprocess.Popen(
-                [*words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                [*words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=lambda: _end_with(tour),
             )
 
     def poll(self) -> int | None:
@@ -89,11 +101,20 @@ class Program:
             self._process.wait()
 
 
-def _be_child(work: Callable[[], int], said: Path) -> None:
+def _end_with(tour: int) -> None:
+    """Have the kernel end this process, a child of the process *tour*, with that one."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != tour:
+        os._exit(1)  # it has ended meanwhile
+
+
+def _be_child(work: Callable[[], int], said: Path, tour: int) -> None:
     """Do *work* in the process that was forked, and end it."""
     code = 1
     try:
         os.setsid()
+        _end_with(tour)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

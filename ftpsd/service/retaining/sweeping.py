@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ log = Logger()
 
 
 class Retaining:
-    """The retention of *serving*, and its holds."""
+    """The retention of *serving*, and its holds, which *count* counts anew when an order has changed them."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, count: Callable[[], Deferred[None]]) -> None:
         self._serving = serving
+        self._count = count
         self._is_at_work = False
         self.last = "no sweep yet"
         """The results of the last sweep, for the status page."""
@@ -105,21 +106,21 @@ class Retaining:
             raise Trouble("name paths, users or both; --path '/**' is all")
         hold = Hold(secrets.token_hex(4), reason, time.time(), by, wanted, names)
 
-        def kept(_: None) -> dict[str, Any]:
+        def kept(_: None) -> Deferred[dict[str, Any]]:
             told = HoldAdded(DAEMON, hold.name, reason, by, " ".join(wanted), " ".join(names))
             self._serving.parts.bus.publish(told)
-            return _told_hold(hold)
+            return self._count().addCallback(lambda _: _told_hold(hold))
 
         return self._serving.parts.state.run(put_hold, hold).addCallbacks(kept, _as_trouble)
 
     def release(self, name: str, reason: str, by: str) -> Deferred[dict[str, Any]]:
         """End the hold *name*."""
 
-        def taken(hold: Hold | None) -> dict[str, Any]:
+        def taken(hold: Hold | None) -> Deferred[dict[str, Any]]:
             if hold is None:
                 raise Trouble(f"there is no hold {name}; see `ftpsd hold list`")
             self._serving.parts.bus.publish(HoldRemoved(DAEMON, name, reason, by))
-            return _told_hold(hold)
+            return self._count().addCallback(lambda _: _told_hold(hold))
 
         return self._serving.parts.state.run(take_hold, name).addCallbacks(taken, _as_trouble)
 

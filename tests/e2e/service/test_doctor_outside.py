@@ -93,7 +93,12 @@ def test_options_that_do_not_fit() -> None:
         (("--from-outside", "x", "--passive-ports", "1-"), "--passive-ports"),
         (("--from-outside", "x", "--passive-ports", "1-60000"), "At most 1000 ports"),
         (("--from-outside", "x", "--user", "a\rb", "--password-stdin"), "control characters"),
-        (("--directory", "/in"), "go with --from-outside"),
+        (("--directory", "/in"), "--directory goes with --from-outside"),
+        (("--port", "21"), "--port goes with --from-outside"),
+        (("--from-outside", "x", "--directory", "/in"), "--directory goes with --user"),
+        (("--from-outside", "x", "--config", "y"), "--config goes without --from-outside"),
+        (("--from-outside", "ftps://x:991", "--implicit-port", "990"), "--implicit-port stands in the URL"),
+        (("--from-outside", "http://x/"), "http:// is not FTP"),
     ):
         done = ftpsd("doctor", *options, input="x\n")
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr

@@ -23,6 +23,7 @@ from ftpsd.demo.tour.guide import STOPS
 from tests.e2e.client import IPV4
 from tests.e2e.daemon import PASSWORD, Daemon
 from tests.e2e.forked import Command
+from tests.e2e.polling import eventually
 from tests.e2e.ports import claim_block
 from tests.tools import ROOT, require_tool
 
@@ -154,6 +155,15 @@ def test_ctrl_c_at_a_terminal(ground: Ground) -> None:
         shown.wait_for("The tour is over.")
         assert shown.end() == 0
     ground.see_nothing_left()
+
+
+def test_a_tour_that_is_killed_leaves_no_process(ground: Ground) -> None:
+    """What it has started ends with it; its directory stays, for there is nobody to remove it."""
+    with terminal(ground) as shown:
+        shown.wait_for("[Enter: go on   q: the end]")
+        assert used_by_processes(ground.folder) != []
+        shown.process.kill()
+        eventually(lambda: used_by_processes(ground.folder) == [], "the end of all processes of the tour")
 
 
 def test_without_curl_the_same_is_done(tls_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
