@@ -8,6 +8,7 @@ import operator
 import ssl
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -53,13 +54,23 @@ def trusted(folder: Path) -> Path:
     return path
 
 
-def issue(folder: Path, *names: str, kind: trustme.KeyType = trustme.KeyType.ECDSA) -> IssuedFiles:
-    """Write a certificate for *names* into *folder*, with a key that nobody else can read."""
+def issue(
+    folder: Path,
+    *names: str,
+    kind: trustme.KeyType = trustme.KeyType.ECDSA,
+    days: tuple[float, float] | None = None,
+) -> IssuedFiles:
+    """
+    Write a certificate for *names* into *folder*, with a key that nobody else can read.
+
+    It is valid from and to so many *days* from now, else for long.
+    """
     stem = names[0].replace("*", "any")
     if kind is not trustme.KeyType.ECDSA:
         stem += f"-{kind.name.lower()}"
     files = IssuedFiles(folder / f"{stem}.pem", folder / f"{stem}-key.pem")
-    issued = authority().issue_cert(*names, key_type=kind)
+    begin, end = (None, None) if days is None else (datetime.now(UTC) + timedelta(days=each) for each in days)
+    issued = authority().issue_cert(*names, key_type=kind, not_before=begin, not_after=end)
     for path, content in (
         (files.certificate, b"".join(blob.bytes() for blob in (*issued.cert_chain_pems, authority().cert_pem))),
         (files.private_key, issued.private_key_pem.bytes()),

@@ -27,6 +27,7 @@ PRIORITIES = {
     "passive-exhausted": WARNING,
     "storage-failed": ERROR,
     "reload-failed": ERROR,
+    "certificate-out-of-date": ERROR,
 }
 
 

@@ -73,6 +73,10 @@ class Watched:
         name = "ftpsd_tls_certificate_not_after_timestamp_seconds"
         self._readings.watch(name, "When the certificate expires.", "name", read)
 
+    def watch_certificates_in_date(self, read: Reading) -> None:
+        """Read whether each certificate is within its dates from *read*; names as for `watch_certificates`."""
+        self._readings.watch("ftpsd_tls_certificate_in_date", "1 from its first day to its last.", "name", read)
+
     def watch_pgp_keys(self, read: Reading) -> None:
         """Read for how many days each OpenPGP key of the configuration can still be used from *read*."""
         name = "ftpsd_pgp_key_days_to_expiry"

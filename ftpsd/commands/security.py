@@ -39,6 +39,10 @@ async def auth(session: Session, argument: str) -> Reply:
         raise ReplyError(503, "The connection is under TLS already.")
     if session.runtime.certificate is None:
         raise ReplyError(431, "This server has no certificate.")
+    if not session.runtime.hosts.can_show(session.runtime.tls.shown):
+        # RFC 2228, 3: a resource that the mechanism needs is not there.
+        session.lacks_certificate = True
+        raise ReplyError(431, "The server's certificate is not valid now, try again later.")
     if (refusal := session.runtime.shared.penalties.handshake_refusal(session.peer_host)) is not None:
         session.after_reply(After.CLOSE, refusal)
         raise ReplyError(REJECTIONS[refusal].code, REJECTIONS[refusal].text)

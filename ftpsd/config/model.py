@@ -307,6 +307,7 @@ class Config(Section):
     partners: tuple[Partner, ...] = ()
     jobs: tuple[Job, ...] = ()
     backup_key: FilePath | None = None
+    expired_certificate: Literal["refuse", "serve"] = "refuse"
     drain_timeout: DurationOrZero = 300.0
     handover_timeout: DurationOrZero = 86400.0
     banner: Banner = "FTPS server ready."

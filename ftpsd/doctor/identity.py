@@ -13,6 +13,7 @@ from ftpsd.config.model import Config
 from ftpsd.doctor.finding import Finding, ok, problem, warning
 from ftpsd.service.changing.addresses import look_up_ipv4, names_in
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.tls.served.validity import out_of_date
 
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
 SOON = timedelta(days=14)
@@ -22,9 +23,12 @@ SOMEWHERE = ("192.0.2.1", 9)
 
 def look_at_certificate(pair: CertificatePair, host: str | None, now: datetime | None = None) -> Iterator[Finding]:
     """Yield findings about names and dates; *host* is the clients' name for the server, where that was given."""
-    left = pair.not_after - (now or datetime.now(UTC))
-    if left < SOON:
-        renew = "renew it and send the daemon a SIGHUP"
+    moment = now or datetime.now(UTC)
+    left, trouble = pair.not_after - moment, out_of_date(pair, moment)
+    renew = "renew it and send the daemon a SIGHUP"
+    if trouble:
+        yield problem(f"the certificate {trouble}, so clients that verify it refuse the server", renew)
+    elif left < SOON:
         yield warning(f"the certificate is valid only until {pair.not_after:%Y-%m-%d}", renew)
     else:
         yield ok(f"the certificate is valid until {pair.not_after:%Y-%m-%d}, {left.days} days")

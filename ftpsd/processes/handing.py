@@ -17,7 +17,9 @@ from ftpsd.audit.events import DAEMON, Reloaded, ReloadFailed
 from ftpsd.durable.byte_lock import LOCK_CONFIGURATION, ByteLock
 from ftpsd.processes.child import Child
 from ftpsd.processes.snapshot import Snapshot
+from ftpsd.service.changing.certificate_dates import CertificateDates
 from ftpsd.service.changing.reload import changed_beyond_reload, status_after_reload, why_refused, write_outcome
+from ftpsd.service.changing.renewal import Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import systemd
@@ -55,6 +57,13 @@ class Handing:
         """Leave it to another process to tell `ftpsd reload` how a reload has ended."""
         self._outcomes = None
 
+    def renewal(self) -> Renewal:
+        """Return the keeper of the certificates."""
+        supervisor = self._supervisor
+        told = supervisor.metrics.renewed, supervisor.describe
+        dates = CertificateDates(supervisor.bus.publish, supervisor.reactor.seconds)
+        return Renewal(self, self.reloads, supervisor.workers, *told, dates)
+
     def use(self, loaded: Loaded) -> None:
         """Have every process take *loaded*, the present configuration but for the certificates."""
 
@@ -85,7 +94,7 @@ class Handing:
         supervisor.logs.reopen()
         children = supervisor.ready_children()
         await DeferredList([child.ask("reopen-log") for child in children], consumeErrors=True)
-        loaded = await supervisor.workers.run(load, supervisor.path)
+        loaded = await supervisor.workers.run(load, supervisor.path, self.loaded.certificates.fingerprints)
         for key in changed_beyond_reload(self.loaded.config, loaded.config):
             log.warn("reload: {key} has changed; that takes effect with a restart", key=key)
         warn(loaded.warnings)

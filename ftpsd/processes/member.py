@@ -162,7 +162,7 @@ class Member:
             self._daemon.parts.deliveries.stop()
             self.end()
 
-    def _read(self, path: Path) -> Loaded:
+    def _read(self, path: Path, standing: frozenset[str]) -> Loaded:
         """Read the configuration that lies ready, instead of the file."""
         version, loaded = self._snapshot.read()
         self.version = version

@@ -26,7 +26,9 @@ OF_THE_SUPERVISOR = frozenset(
         "process_start_time_seconds",
     }
 )
-THE_LEAST = frozenset({"ftpsd_tls_certificate_not_after_timestamp_seconds", "process_max_fds"})
+THE_LEAST = frozenset(
+    {"ftpsd_tls_certificate_not_after_timestamp_seconds", "ftpsd_tls_certificate_in_date", "process_max_fds"}
+)
 THE_SAME = frozenset({"ftpsd_build_info"})
 COUNTING = frozenset({"counter", "histogram"})
 

@@ -42,7 +42,7 @@ from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penaltie
 from ftpsd.processes.shared.shared_ports import open_shared
 from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
-from ftpsd.service.changing.renewal import INTERVAL, Renewal
+from ftpsd.service.changing.renewal import INTERVAL
 from ftpsd.service.clockwork import Clockwork
 from ftpsd.service.daemon import BEFORE_PATIENCE, EXIT_BAD_CONFIGURATION, announce_serving, close_unused_sockets
 from ftpsd.service.listeners import OpenPorts, open_admin_port
@@ -217,9 +217,7 @@ class Supervisor:
 
     def _take_duties(self) -> None:
         """Begin with what is done once for the whole server."""
-        reloads, counted = self.handing.reloads, self.metrics.renewed
-        renewal = Renewal(self.handing, reloads, self.workers, counted, self.describe)
-        self._of_duties.every(INTERVAL, renewal.look, now=False)
+        self._of_duties.every(INTERVAL, self.handing.renewal().look, now=False)
         self.bus.publish(Started(DAEMON))
         if self.handover.before is not None:
             self.ports.go_on_with_admin()

@@ -28,6 +28,7 @@ from ftpsd.scanning.verdict import Verdict
 from ftpsd.scanning.waiting.hidden_place import HiddenPlace
 from ftpsd.service.building.client_policies import client_policies
 from ftpsd.service.building.job_means import job_means
+from ftpsd.service.building.pairs import shown_by
 from ftpsd.service.building.trees_of_users import TreesOfUsers
 from ftpsd.service.building.upload_policy import upload_policy
 from ftpsd.service.building.vaults import make_vault
@@ -86,6 +87,7 @@ def build_runtime(loaded: Loaded, parts: Parts) -> Runtime:
             maximum=config.tls.maximum_version,
             choose=hosts.certificate_for if hosts.has_names else None,
             tickets=parts.tickets,
+            shown=shown_by(config),
         ),
         public_address=PublicAddresses(config.passive, parts.upkeep, parts.resolved),
     )

@@ -23,7 +23,7 @@ from ftpsd.admin.endpoint import admin_site
 from ftpsd.admin.live_feed import LiveFeed, Sources
 from ftpsd.audit.events import DAEMON, Started, Stopped
 from ftpsd.config.model import Config, Listener
-from ftpsd.service.changing.reload import Reloader
+from ftpsd.service.changing.reload import Read, Reloader
 from ftpsd.service.listeners import (
     ListenProblem,
     OpenPorts,
@@ -85,7 +85,7 @@ class Daemon(Service):
         path: Path,
         reactor: Any,
         share: Share | None = None,
-        read: Callable[[Path], Loaded] = load,
+        read: Read = load,
         before: Predecessor | None = None,
         *,
         waits: bool = False,

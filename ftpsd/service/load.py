@@ -56,22 +56,23 @@ class Loaded:
         return self.certificates.main
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, standing: frozenset[str] = frozenset()) -> Loaded:
     """
     Read ftpsd.yaml, the users and the certificates, and look at every file they name. Blocks.
 
     A home or mount that is missing or closed to the daemon, because of a mistyped path or a file server that is down,
-    keeps out only the user it belongs to, and so does a hash that is not whole: that is a warning here.
+    keeps out only the user it belongs to, and so does a hash that is not whole: that is a warning here. *standing* are
+    the fingerprints of certificates that are served now, which may have expired meanwhile.
 
     Raises:
         ConfigErrors: all that is wrong, each with its place.
     """
     with uncollected():
-        return _load(path)
+        return _load(path, standing)
 
 
-def _load(path: Path) -> Loaded:
-    inspection = inspect(path)
+def _load(path: Path, standing: frozenset[str]) -> Loaded:
+    inspection = inspect(path, standing=standing)
     config, findings, certificates = inspection.config, inspection.findings, inspection.certificates
     found = [
         replace(complaint, severity="warning") if complaint in inspection.of_one_user else complaint

@@ -20,6 +20,7 @@ from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
 from ftpsd.events.receipts.receipt_giving import age_all
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
+from ftpsd.service.changing.certificate_dates import CertificateDates, troubles_of
 from ftpsd.service.changing.renewal import INTERVAL, Renewal
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.clockwork import Clockwork
@@ -38,6 +39,7 @@ from ftpsd.service.tending.home_room import limits_of
 from ftpsd.service.tending.homes_tended import HomesTended
 from ftpsd.storage.sealing.key_files import KeyFiles
 from ftpsd.storage.sealing.master import key_sets
+from ftpsd.tls.served.validity import out_of_date, utc_now
 
 LAG_INTERVAL = 1.0
 SWEEP_INTERVAL = 3600.0
@@ -84,6 +86,7 @@ class Upkeep:
         """Begin with what every process does."""
         parts, every = self._serving.parts, self._clockwork.every
         parts.metrics.watch_certificates(self._certificates)
+        parts.metrics.watch_certificates_in_date(self._in_date)
         every(LAG_INTERVAL, self._measure_lag)
         every(LOOK, self._follow_bans)
         every(REFRESH, self._serving.refresh_addresses)
@@ -108,7 +111,9 @@ class Upkeep:
             every(LOOKOUT_INTERVAL, self._look_out)
         if Duty.RENEW in parts.duties:
             counted = parts.metrics.renewed
-            every(INTERVAL, Renewal(self._serving, self._reloads, parts.files, counted, self._describe).look)
+            dates = CertificateDates(parts.bus.publish, parts.reactor.seconds)
+            renewal = Renewal(self._serving, self._reloads, parts.files, counted, self._describe, dates)
+            every(INTERVAL, renewal.look)
         if Duty.SWEEP in parts.duties:
             every(KEEP, parts.lasting_bans.look)
             every(SWEEP_INTERVAL, self._homes.sweep)
@@ -179,6 +184,7 @@ class Upkeep:
             **self._state_file(),
             "second factor clocks": parts.factors.clocks.trouble or "fine",
             "certificate valid until": "none" if certificate is None else certificate.not_after.strftime("%Y-%m-%d"),
+            **self._out_of_date(),
         }
 
     def _state_file(self) -> dict[str, str]:
@@ -212,6 +218,15 @@ class Upkeep:
         found = {name: pair.not_after.timestamp() for name, pair in self._serving.runtime.hosts.certificates.items()}
         signing = self._serving.loaded.signing_files
         return found if signing is None else {**found, "receipts": signing.not_after.timestamp()}
+
+    def _in_date(self) -> dict[str, float]:
+        now, found = utc_now(), self._serving.runtime.hosts.certificates.items()
+        return {name: float(not out_of_date(pair, now)) for name, pair in found}
+
+    def _out_of_date(self) -> dict[str, str]:
+        loaded = self._serving.loaded
+        told = troubles_of(loaded.certificates.pairs.values(), loaded.config)
+        return {"certificates out of date": told} if told else {}
 
     def _look_out(self) -> Deferred[None] | None:
         """Tell of files that have come or not, once the sinks are there that are to get it."""

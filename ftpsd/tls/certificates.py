@@ -1,8 +1,9 @@
 """
 Certificate pairs: a certificate chain and its private key, checked together and replaced whole.
 
-A pair that was loaded can be used: chain and key parse, belong to each other, are valid today and strong enough for
-OpenSSL. Every error is one sentence that names the file; nothing read from a key file ever reaches an error text.
+A pair that was loaded can be used: chain and key parse, belong to each other, are strong enough for OpenSSL, and valid
+today unless the caller takes others (`ftpsd.tls.served.validity`). Every error is one sentence that names the file;
+nothing read from a key file ever reaches an error text.
 
 Pairs with keys of several kinds can stand beside each other for the same names: OpenSSL shows a client the one whose
 signatures it understands, ECDSA before RSA.
@@ -48,6 +49,14 @@ class CertificateError(Exception):
     """A certificate or key that cannot be used; the text is a sentence for the operator and holds no key material."""
 
 
+class OutOfDate(CertificateError):
+    """A pair that can be used but for its dates: the certificate has expired, or is not valid yet."""
+
+    def __init__(self, text: str, pair: CertificatePair) -> None:
+        super().__init__(text)
+        self.pair = pair
+
+
 @dataclass(frozen=True, slots=True)
 class CertificatePair:
     """
@@ -58,6 +67,7 @@ class CertificatePair:
 
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey = field(repr=False)
+    not_before: datetime
     not_after: datetime
     names: tuple[str, ...]
     fingerprint: str
@@ -71,26 +81,28 @@ class CertificatePair:
         Read both files and check them together; *now* is the time the certificate must be valid at.
 
         Raises:
-            CertificateError: the pair cannot be used.
+            CertificateError: the pair cannot be used; `OutOfDate` where only its dates are in the way.
         """
         chain = read_chain(certificate)
         key = _read_key(private_key)
         _check_match(chain, key, certificate, private_key)
-        _check_dates(chain[0], certificate, now or datetime.now(UTC))
         loaded = _Loaded.convert(chain, key)
         try:
             loaded.copy_to(SSL.Context(SSL.TLS_SERVER_METHOD))
         except SSL.Error as error:
             reason = _reason(error)
             raise CertificateError(f"{certificate} and {private_key}: OpenSSL refuses the pair ({reason}).") from None
-        return cls(
+        pair = cls(
             chain=chain,
             key=key,
+            not_before=chain[0].not_valid_before_utc,
             not_after=chain[0].not_valid_after_utc,
             names=names_of(chain[0]),
             fingerprint="sha256:" + chain[0].fingerprint(SHA256()).hex(),
             _loaded=loaded,
         )
+        _check_dates(pair, certificate, now or datetime.now(UTC))
+        return pair
 
     @property
     def kind(self) -> str:
@@ -260,12 +272,12 @@ def _certified_bytes(certificate: x509.Certificate) -> bytes:
     return _public_bytes(key) if isinstance(key, PublicKey) else b""
 
 
-def _check_dates(first: x509.Certificate, path: Path, now: datetime) -> None:
-    begin, end = first.not_valid_before_utc, first.not_valid_after_utc
+def _check_dates(pair: CertificatePair, path: Path, now: datetime) -> None:
+    begin, end = pair.not_before, pair.not_after
     if now >= end:
-        raise CertificateError(f"{path}: the certificate expired on {end:%Y-%m-%d %H:%M} UTC.")
+        raise OutOfDate(f"{path}: the certificate expired on {end:%Y-%m-%d %H:%M} UTC.", pair)
     if now < begin:
-        raise CertificateError(f"{path}: the certificate is not valid before {begin:%Y-%m-%d %H:%M} UTC.")
+        raise OutOfDate(f"{path}: the certificate is not valid before {begin:%Y-%m-%d %H:%M} UTC.", pair)
 
 
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:

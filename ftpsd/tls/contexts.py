@@ -46,9 +46,13 @@ ProtocolChoice = Callable[[SSL.Connection, list[bytes]], Any]
 
 
 def make_context(
-    pair: CertificatePair, minimum_version: str, session_id: bytes, choose_protocol: ProtocolChoice
+    pair: CertificatePair | None, minimum_version: str, session_id: bytes, choose_protocol: ProtocolChoice
 ) -> SSL.Context:
-    """Make a context whose sessions no other context can resume; *session_id* is 16 random bytes of its own."""
+    """
+    Make a context whose sessions no other context can resume; *session_id* is 16 random bytes of its own.
+
+    Without a *pair* it refuses every full handshake, with the alert handshake_failure.
+    """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(VERSIONS[minimum_version])
     context.set_cipher_list(SUITES_1_2)
@@ -63,7 +67,8 @@ def make_context(
     context.set_session_id(session_id)
     context.set_timeout(SESSION_TIMEOUT)
     context.set_alpn_select_callback(choose_protocol)
-    pair.install(context)
+    if pair is not None:
+        pair.install(context)
     return context
 
 

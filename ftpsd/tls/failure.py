@@ -29,6 +29,9 @@ SENT: Final = {
 }
 # OpenSSL's errors for a first record that is none.
 CLEAR: Final = frozenset({"wrong version number", "http request", "https proxy request", "packet length too long"})
+# OpenSSL's errors for a server without a certificate, in TLS 1.2 and 1.3; and our reason where that is for its dates.
+WITHOUT_CERTIFICATE: Final = frozenset({"no-shared-cipher", "no-suitable-signature-algorithm"})
+OUT_OF_DATE: Final = "certificate-out-of-date"
 
 
 @dataclass(frozen=True, slots=True)

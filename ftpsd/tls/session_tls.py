@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import ref
 
@@ -39,6 +39,7 @@ from ftpsd.tls.clients.presented import presented
 from ftpsd.tls.contexts import is_ftp, make_context, select_protocol
 from ftpsd.tls.live import secret_of
 from ftpsd.tls.resumption import Evidence, Role, ServerConnection, describe, drop_session, is_resumed, new_evidence
+from ftpsd.tls.served.validity import Shown
 from ftpsd.tls.tickets import KEY_NAME, TicketContext, TicketContexts
 from ftpsd.values.handshake import TLSFacts
 from ftpsd.values.login.client_certificate import ClientCertificate
@@ -65,13 +66,15 @@ class TLSPolicy:
 
     *minimum* is "1.2" or "1.3", *maximum* one of these or "auto", see `SessionTLS.choose_version`. *choose* finds the
     certificate for the name a client asks for; without it, and for an unknown name, the host's own is sent.
-    *tickets* are the contexts that sessions share; without them each has its own.
+    *tickets* are the contexts that sessions share; without them each has its own. *shown* leaves out certificates that
+    are out of their dates.
     """
 
     minimum: str = "1.2"
     maximum: str = "1.3"
     choose: Choice | None = None
     tickets: TicketContexts | None = None
+    shown: Shown = field(default_factory=Shown)
 
 
 class SessionTLS:
@@ -96,6 +99,8 @@ class SessionTLS:
         """The certificate of the session: after the control connection's handshake, the one that was sent."""
         self.server_name: str | None = None
         """The name the client asked for on the control connection."""
+        self.is_without_certificate = False
+        """Whether the one that the client asks for is out of its dates and not shown, so that the handshake fails."""
         self.secret: bytes | None = None
         """The `secret_of` the control connection in TLS 1.2, from the end of its handshake."""
         self._is_choosy = policy.minimum == "1.2" and policy.maximum != "1.3"
@@ -192,6 +197,10 @@ class SessionTLS:
             self.server_name = hello.server_name
             self._is_asked = self._asks(hello.server_name)
             self.pair = self._policy.choose(hello.server_name) or self.pair
+        shown = self._policy.shown.of(self.pair)
+        if shown is None:
+            return  # a context of its own refuses the client
+        self.pair = shown
         if hello.ticket is not None:
             self._shared = tickets.for_all(self.pair, self._policy.minimum, asks=self._is_asked)
         else:
@@ -313,12 +322,17 @@ class SessionTLS:
     def _own_context(self) -> SSL.Context:
         """Return the context of this session alone. Costs about 0.09 ms when it is asked for first."""
         if self._own is None:
-            self._own = self._make_context(self.pair)
-            if self._policy.choose is not None:
+            # A certificate that expires under a session stays that of its data connections.
+            shown = self._policy.shown.of(self.pair) if self._control is None else self.pair
+            self.is_without_certificate = shown is None
+            self.pair = shown or self.pair
+            self._own = self._make_context(shown)
+            # Without a certificate OpenSSL speaks TLS 1.3 only where a name could bring one.
+            if self._policy.choose is not None or shown is None:
                 self._own.set_tlsext_servername_callback(note_asked_name)
         return self._own
 
-    def _make_context(self, pair: CertificatePair) -> SSL.Context:
+    def _make_context(self, pair: CertificatePair | None) -> SSL.Context:
         context = make_context(pair, self._policy.minimum, self._session_id, select_protocol)
         if self._is_capped:
             context.set_max_proto_version(SSL.TLS1_2_VERSION)
@@ -333,9 +347,11 @@ class SessionTLS:
         self._is_asked = self._asks(name)
         control.ask_for_certificate(is_wanted=self._is_asked)
         # OpenSSL asks again when the client has to send its hello a second time (RFC 8446, 4.1.4).
-        if pair is not None and pair is not self.pair:
-            self.pair = pair
-            self._chosen = self._make_context(pair)
+        shown = None if pair is None else self._policy.shown.of(pair)
+        if pair is not None and (shown is None or shown is not self.pair or self.is_without_certificate):
+            self.pair = shown or pair
+            self.is_without_certificate = shown is None
+            self._chosen = self._make_context(shown)
             control.set_context(self._chosen)
 
 

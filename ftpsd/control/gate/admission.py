@@ -40,7 +40,7 @@ def events_of_end(session: Session, lost: float, unlogged: int, *, has_input: bo
     *unlogged* commands before the login were only counted; with *has_input* its client has sent something.
     """
     why = session.close_reason or "connection-lost"
-    is_own_end = why in ("connection-lost", "quit")
+    is_own_end = why in ("connection-lost", "quit") and not session.lacks_certificate
     if is_own_end and has_input and session.who.user is None and not session.failed_logins:
         yield LeftWithoutLogin(session.who)
     seconds = lost - session.started

@@ -14,6 +14,7 @@ from typing import Final
 from ftpsd.audit.events import Event, LeftWithoutLogin, LoginRefused, SessionClosed, TLSFailed
 from ftpsd.auth.credentials import Refusal
 from ftpsd.config.banning import Weights
+from ftpsd.tls.failure import OUT_OF_DATE
 
 
 class Offence(StrEnum):
@@ -76,8 +77,8 @@ ENDS: Final[dict[str, Offence]] = {
     "too-many-commands": Offence.TOO_MANY_COMMANDS,
     "records-without-data": Offence.BROKEN_PROTOCOL,
 }
-# The reason of a handshake that did not fail, because the client never began it.
-NO_HELLO: Final = "no-hello"
+# The reasons of handshakes that are no fault of the client's: it never began it, or we have no certificate for it.
+BLAMELESS: Final = frozenset({"no-hello", OUT_OF_DATE})
 
 
 def offence_of(event: Event) -> Offence | None:
@@ -88,7 +89,7 @@ def offence_of(event: Event) -> Offence | None:
         case LoginRefused():
             return REFUSED_LOGINS.get(event.reason)
         case TLSFailed():
-            is_one = event.channel == "control" and event.reason != NO_HELLO
+            is_one = event.channel == "control" and event.reason not in BLAMELESS
             return Offence.HANDSHAKE_FAILED if is_one else None
         case SessionClosed():
             return ENDS.get(event.reason)

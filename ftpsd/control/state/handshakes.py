@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ftpsd.audit.events import DataConnectionRefused, TLSEstablished, TLSFailed
 from ftpsd.data.candidates import Refusal
-from ftpsd.tls.failure import failure_of
+from ftpsd.tls.failure import OUT_OF_DATE, WITHOUT_CERTIFICATE, failure_of
 from ftpsd.tls.session_tls import SessionTLS
 from ftpsd.values.login.client_certificate import ClientCertificate
 
@@ -31,6 +31,7 @@ TLS_TOO_EARLY = "TLS begins with AUTH TLS here, or at once on the port of implic
 SILENT = "the client sent nothing"
 WAITS = "the client sent nothing; one that knows no implicit TLS waits for a greeting in clear here"
 CLEAR = "the client speaks FTP in clear where TLS begins with the connection"
+NO_CERTIFICATE = "the certificate for the client is out of its dates, and expired_certificate is refuse"
 EARLY = "the client begins TLS with the connection where it begins with AUTH TLS"
 
 
@@ -66,6 +67,9 @@ class Handshake:
         if session.close_reason == TOO_LATE:
             return TLSFailed(session.who, "control", TOO_LATE)
         failure = failure_of(reason.value)
+        if self.tls.is_without_certificate and failure.reason in WITHOUT_CERTIFICATE:
+            session.lacks_certificate = True
+            return TLSFailed(session.who, "control", OUT_OF_DATE, "sent: handshake failure", NO_CERTIFICATE)
         if failure.reason == "clear-text" and self._is_implicit:
             return TLSFailed(session.who, "control", "clear-ftp", failure.alert, f"{CLEAR} ({failure.detail})")
         return TLSFailed(session.who, "control", failure.reason, failure.alert, failure.detail)

@@ -18,6 +18,7 @@ from ftpsd.config.users import UserRecord
 from ftpsd.tls.certificates import CertificatePair
 from ftpsd.tls.clients.client_policy import NO_CERTIFICATES, ClientPolicy
 from ftpsd.tls.name_table import NameTable, folded
+from ftpsd.tls.served.validity import Shown
 from ftpsd.values.login.login_method import PASSWORD, LoginMethod
 
 
@@ -107,6 +108,11 @@ class Hosts:
                     shown.add(pair.fingerprint)
                     found[name if pair is first else f"{name}/{pair.kind}"] = pair
         return found
+
+    def can_show(self, shown: Shown) -> bool:
+        """Return whether *shown* has a certificate now, for some name that a client may ask for."""
+        pairs = (self.default.certificate, *(named.certificate for _, named in self.names.items()))
+        return any(pair is not None and shown.of(pair) is not None for pair in pairs)
 
     def find(self, name: str) -> Named | None:
         """Return the entry of the *name* in a TLS hello."""

@@ -80,6 +80,7 @@ class Session:
 
         self.host = self._first_host = runtime.hosts.default
         self.tls: SessionTLS | None = None
+        self.lacks_certificate = False  # whether the client got no TLS for a certificate that is out of its dates
         self.has_buffer_size = False
 
         self.avatar: Avatar | None = None

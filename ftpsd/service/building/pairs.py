@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from ftpsd.config.checks.named_files import certificate_files
@@ -14,10 +14,11 @@ from ftpsd.config.client_certificates import sections
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, Key, shown_key
 from ftpsd.config.virtual_hosts import PairFiles, first_beside
-from ftpsd.tls.certificates import CertificateError, CertificatePair
-from ftpsd.tls.chain import doubts_about_chain
+from ftpsd.tls.certificates import CertificateError, CertificatePair, OutOfDate
 from ftpsd.tls.clients.authorities import Authorities
 from ftpsd.tls.name_table import covers, folded
+from ftpsd.tls.served.chain import doubts_about_chain
+from ftpsd.tls.served.validity import Shown, out_of_date, utc_now
 
 MAIN: Key = ("tls",)
 # Let's Encrypt renews 30 days ahead: with less than two weeks left, something is not renewing.
@@ -38,13 +39,30 @@ class Certificates:
     complaints: tuple[ConfigError, ...] = ()
 
     @property
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of all server certificates."""
+        return frozenset(each.fingerprint for pair in self.pairs.values() for each in pair.all)
+
+    @property
     def main(self) -> CertificatePair | None:
         """The pair for clients that ask for no other name; None for a server without TLS."""
         return self.pairs.get(MAIN)
 
 
-def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Certificates:
-    """Load every pair, and all authorities, of *config* but those whose files have *errors* already. Blocks."""
+def shown_by(config: Config) -> Shown:
+    """Return the choice of what clients of a server with *config* are shown."""
+    return Shown(serves_expired=config.expired_certificate == "serve")
+
+
+def load_certificates(
+    config: Config, errors: Iterable[ConfigError] = (), standing: frozenset[str] = frozenset()
+) -> Certificates:
+    """
+    Load every pair, and all authorities, of *config* but those whose files have *errors* already. Blocks.
+
+    A certificate out of its dates is an error, unless it is to be served, or its fingerprint is among the *standing*:
+    the server has it already, and neither a reload nor other certificates have to wait for a new one.
+    """
     known = {error.key for error in errors}
     pairs: dict[Key, CertificatePair] = {}
     complaints: list[ConfigError] = []
@@ -55,7 +73,7 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
         if known.isdisjoint(shown_key((*files.key, name)) for name in ("certificate", "private_key")):
             try:
                 # A pair that two sections name is loaded once, so that sessions may move between them.
-                pairs[files.key] = loaded[paths] = loaded.get(paths) or CertificatePair.load(*paths)
+                pairs[files.key] = loaded[paths] = loaded.get(paths) or _load(config, *paths, standing)
             except CertificateError as problem:
                 complaints.append(config.complaint((*files.key, "certificate"), str(problem)))
             else:
@@ -68,6 +86,15 @@ def load_certificates(config: Config, errors: Iterable[ConfigError] = ()) -> Cer
                 complaints += _strange_names(config, ("virtual_hosts", number), host.names, main)
     authorities, doubts = _authorities(config, known)
     return Certificates(pairs, authorities, (*complaints, *doubts))
+
+
+def _load(config: Config, certificate: Path, private_key: Path, standing: frozenset[str]) -> CertificatePair:
+    try:
+        return CertificatePair.load(certificate, private_key)
+    except OutOfDate as problem:
+        if config.expired_certificate == "serve" or problem.pair.fingerprint in standing:
+            return problem.pair
+        raise CertificateError(f"{str(problem)[:-1]}; renew it, or see expired_certificate.") from None
 
 
 def authority_files(config: Config) -> dict[Key, tuple[Path, Path | None]]:
@@ -138,7 +165,11 @@ def _misfits(
 def _warnings(config: Config, files: PairFiles, pair: CertificatePair) -> list[ConfigError]:
     found = _strange_names(config, files.key, files.names, pair)
     sentences = list(doubts_about_chain(pair.chain))
-    if pair.not_after - datetime.now(UTC) < SOON:
+    trouble = out_of_date(pair, utc_now())
+    if trouble:
+        served = "served nevertheless" if config.expired_certificate == "serve" else "clients are refused"
+        sentences.append(f"{trouble}, and {served} (expired_certificate: {config.expired_certificate}); renew it")
+    elif pair.not_after - utc_now() < SOON:
         sentences.append(f"valid only until {pair.not_after:%Y-%m-%d}; renew it")
     found += (config.complaint((*files.key, "certificate"), sentence, "warning") for sentence in sentences)
     return found

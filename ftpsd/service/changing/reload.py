@@ -34,6 +34,9 @@ NEEDS_RESTART = ("audit", "workers", "processes", "state", "control_socket", "co
 
 INTERNAL_ERROR = "internal error"
 
+# Reads a file; beside it, the fingerprints of the certificates that are served.
+Read = Callable[[Path, frozenset[str]], Loaded]
+
 log = Logger()
 
 
@@ -44,9 +47,7 @@ class Reloader:
     A process with Duty.TELL reports the end to systemd and `ftpsd reload`; *describe* names the listeners.
     """
 
-    def __init__(
-        self, path: Path, serving: Serving, describe: Callable[[], str], read: Callable[[Path], Loaded] = load
-    ) -> None:
+    def __init__(self, path: Path, serving: Serving, describe: Callable[[], str], read: Read = load) -> None:
         self._path = path
         self._serving = serving
         self._describe = describe
@@ -73,7 +74,7 @@ class Reloader:
         parts = self._serving.parts
         parts.logs.reopen()
         return (
-            parts.files.run(self._read, self._path)
+            parts.files.run(self._read, self._path, self._serving.loaded.certificates.fingerprints)
             .addCallbacks(self._loaded, self._failed)
             .addErrback(why_refused)
             .addCallback(self._report, began)

@@ -23,6 +23,7 @@ from ftpsd.config.checks.named_files import certificate_files
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import shown_key
 from ftpsd.service.building.pairs import Certificates, authority_files, load_certificates
+from ftpsd.service.changing.certificate_dates import CertificateDates
 from ftpsd.service.changing.turnstile import Turnstile
 from ftpsd.service.load import Loaded
 from ftpsd.service.outside import systemd
@@ -50,7 +51,7 @@ class Renewal:
     """
     The keeper of the certificates of *served*, which stay as new as their files; *workers* read those; *counted* is
     called with what became of new ones, "taken" or "refused". `systemctl status` tells of refused ones behind the
-    listeners that *describe* names.
+    listeners that *describe* names. *dates* tells of those that have expired.
 
     While one of the *reloads* runs, the configuration is about to change, and nothing is looked at or taken.
     """
@@ -62,12 +63,14 @@ class Renewal:
         workers: Workers,
         counted: Callable[[str], object] = lambda _result: None,
         describe: Callable[[], str] = lambda: "",
+        dates: CertificateDates | None = None,
     ) -> None:
         self._served = served
         self._reloads = reloads
         self._workers = workers
         self._counted = counted
         self._describe = describe
+        self._dates = dates
         self._last: Look = ()  # what the files looked like the last time
         self._done: Look = ()  # what they looked like when they were last read
 
@@ -76,6 +79,8 @@ class Renewal:
         if self._reloads.is_taken:
             return succeed(None)
         loaded = self._served.loaded
+        if self._dates is not None:
+            self._dates.look(loaded)
 
         def read(certificates: Certificates | None) -> None:
             if certificates is None:
@@ -85,15 +90,15 @@ class Renewal:
             else:  # a reload came in between, with other files perhaps
                 self._done = ()
 
-        return self._workers.run(self._read, loaded.config).addCallback(read).addErrback(_failed)
+        return self._workers.run(self._read, loaded).addCallback(read).addErrback(_failed)
 
-    def _read(self, config: Config) -> Certificates | None:
+    def _read(self, loaded: Loaded) -> Certificates | None:
         """Read the certificates if that is due. Blocks."""
-        before, self._last = self._last, _look(config)
+        before, self._last = self._last, _look(loaded.config)
         if self._last != before or self._last == self._done:
             return None
         self._done = self._last
-        return load_certificates(config)
+        return load_certificates(loaded.config, standing=loaded.certificates.fingerprints)
 
     def _compare(self, loaded: Loaded, certificates: Certificates) -> None:
         new = {key: pair.chain for key, pair in certificates.pairs.items()}

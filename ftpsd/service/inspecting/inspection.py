@@ -52,11 +52,11 @@ class Inspection:
     of_one_user: frozenset[ConfigError]
 
 
-def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
+def inspect(path: Path, trusted: frozenset[int] | None = None, *, standing: frozenset[str] = frozenset()) -> Inspection:
     """
     Read ftpsd.yaml at *path* and look at everything it names, as the user of this process. Blocks, but not on DNS.
 
-    *trusted* are the numbers of the users who may own its files.
+    *trusted* are the numbers of the users who may own its files, *standing* as for `load_certificates`.
 
     Raises:
         ConfigErrors: ftpsd.yaml cannot be used.
@@ -64,7 +64,7 @@ def inspect(path: Path, trusted: frozenset[int] | None = None) -> Inspection:
     config = load_config(path)
     findings = examine(config, trusted)
     errors = [complaint for complaint in findings.complaints if complaint.severity == "error"]
-    certificates = load_certificates(config, errors)
+    certificates = load_certificates(config, errors, standing)
     tried = [complaint for users in findings.everybody for complaint in try_trees(users)]
     tried += [complaint for users in findings.everybody for complaint in unverifiable(users)]
     tried += state_trouble(config, findings.everybody)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ftpsd.config.model import Metrics
 from ftpsd.service.building.pairs import Certificates
 from ftpsd.service.load import Loaded
+from ftpsd.tls.served.validity import out_of_date, utc_now
 
 
 def announce(loaded: Loaded, listeners: str, metrics_port: int | None) -> str:
@@ -29,6 +30,8 @@ def _certificates(certificates: Certificates) -> str:
         return "no certificate"
     others = {pair.fingerprint: pair for pair in certificates.pairs.values() if pair.fingerprint != main.fingerprint}
     told = f"certificate {', '.join(main.names) or 'without a name'} until {main.not_after:%Y-%m-%d}"
+    trouble = out_of_date(main, utc_now())
+    told += f" (it {trouble})" if trouble else ""
     if others:
         first = min(pair.not_after for pair in others.values())
         told += f", {_counted(len(others), 'other')} until {first:%Y-%m-%d} or later"

@@ -67,6 +67,13 @@ def notify_status(status: str) -> bool:
     return notify(_status(status))
 
 
+def add_to_status(text: str) -> None:
+    """Put *text* behind the status in `systemctl status`, that of now and those to come; "": nothing any more."""
+    _added[:] = [text] if text else []
+    if _last:
+        notify(_status(_last[0]))
+
+
 def notify_watchdog() -> bool:
     """Report that the reactor still turns; due well within `watchdog_interval`."""
     return notify("WATCHDOG=1")
@@ -159,8 +166,14 @@ def _lines(*assignments: str) -> str:
 
 
 def _status(text: str) -> str:
+    _last[:] = [text]
+    text = "; ".join((text, *_added))
     # A line end inside the text would begin an assignment of its own.
     return "STATUS=" + "".join(letter if letter.isprintable() else " " for letter in text)
 
+
+# The last status, and what is to stand behind it.
+_last: list[str] = []
+_added: list[str] = []
 
 _SOCKETS = take_named_sockets(os.environ)

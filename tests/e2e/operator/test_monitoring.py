@@ -94,6 +94,7 @@ def test_alerts_come_and_go(tmp_path: Path) -> None:
         'up{job="ftpsd"}': "1x60",
         "ftpsd_config_last_reload_successful": "1x60",
         'ftpsd_tls_certificate_not_after_timestamp_seconds{name="default"}': f"{80 * day}x60",
+        'ftpsd_tls_certificate_in_date{name="default"}': "1x60",
         'ftpsd_storage_faults_total{kind="io"}': "0x60",
         'ftpsd_sessions{state="idle"}': "10x60",
         'ftpsd_limit{limit="connections"}': "100x60",
@@ -103,12 +104,21 @@ def test_alerts_come_and_go(tmp_path: Path) -> None:
         'up{job="ftpsd"}': "1x20 0x40",
         "ftpsd_config_last_reload_successful": "1x20 0x40",
         'ftpsd_tls_certificate_not_after_timestamp_seconds{name="default"}': f"{3 * day}x60",
+        'ftpsd_tls_certificate_in_date{name="default"}': "1x50 0x10",
         'ftpsd_storage_faults_total{kind="io"}': "0x55 5x5",
         'ftpsd_sessions{state="idle"}': "95x60",
         'ftpsd_limit{limit="connections"}': "100x60",
         'ftpsd_homes_free_bytes{filesystem="254:1"}': "1000000000x60",
     }
-    fire = {"ServerDown", "ReloadRefused", "CertificateExpires", "StorageFails", "ConnectionsNearLimit", "HomesFull"}
+    fire = {
+        "CertificateOutOfDate",
+        "ServerDown",
+        "ReloadRefused",
+        "CertificateExpires",
+        "StorageFails",
+        "ConnectionsNearLimit",
+        "HomesFull",
+    }
     tests = []
     for series, firing in ((well, set()), (ill, fire)):
         alerts = []

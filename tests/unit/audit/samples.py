@@ -13,6 +13,7 @@ from ftpsd.audit.topics.accept_events import (
     UploadPublished,
     UploadRefused,
 )
+from ftpsd.audit.topics.certificate_events import CertificateOutOfDate, CertificatesInDate
 from ftpsd.audit.topics.encryption_events import DataKeysDestroyed, FileDamaged, Rekeyed
 from ftpsd.audit.topics.enrolment_events import CertificateEnrolled
 from ftpsd.audit.topics.operator_events import Ordered
@@ -49,6 +50,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     CertificateEnrolled(WHO, USER, "sha256:00", USER),
     StateFailed(DAEMON, f"{PATH}: broken; mend it"),
     StateRestored(DAEMON),
+    CertificateOutOfDate(DAEMON, "sha256:00", USER, "refused", PATH),
+    CertificatesInDate(DAEMON),
     FileDamaged(DAEMON, "altered", PATH, USER),
     DataKeysDestroyed(DAEMON, USER, PATH, 1, USER),
     Rekeyed(DAEMON, 10, 0, USER),

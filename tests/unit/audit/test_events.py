@@ -11,6 +11,7 @@ from ftpsd.audit import events
 from ftpsd.audit.events import Event
 from ftpsd.audit.topics import (
     accept_events,
+    certificate_events,
     encryption_events,
     enrolment_events,
     operator_events,
@@ -34,6 +35,7 @@ KINDS: list[type[Event]] = [
         *vars(events).values(),
         operator_events.Ordered,
         *vars(state_events).values(),
+        *vars(certificate_events).values(),
         enrolment_events.CertificateEnrolled,
         *vars(encryption_events).values(),
         *vars(accept_events).values(),

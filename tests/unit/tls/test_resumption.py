@@ -72,7 +72,8 @@ def test_one_session_resumes_many_times(
 ) -> None:
     """The control connection's ticket serves for every transfer (lftp, curl and FileZilla bring the same one)."""
     tls, context = new_session(), client_context(authority, version, tickets=tickets)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     for _ in range(4):
         with connect_data(tls, context, session) as (server, _client):
             assert is_resumed(server)
@@ -82,7 +83,8 @@ def test_one_session_resumes_many_times(
 def test_data_session_resumes(new_session: NewSession, authority: Path, version: ssl.TLSVersion, tickets: bool) -> None:
     """The newest session, from the data connection before, resumes too (PHP, Go)."""
     tls, context = new_session(), client_context(authority, version, tickets=tickets)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     for _ in range(4):
         with connect_data(tls, context, session) as (server, client):
             assert is_resumed(server)
@@ -106,7 +108,8 @@ def test_session_of_an_unresumed_data_connection_is_worth_nothing(
 def test_every_resumption_brings_a_new_ticket(new_session: NewSession, authority: Path) -> None:
     """In TLS 1.3 each resumed connection issues a fresh ticket, for clients that use one only once (JSSE)."""
     tls, context = new_session(), client_context(authority, TLS_1_3)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     assert session is not None
     with connect_data(tls, context, session) as (_server, client):
         assert client.tls.session is not None
@@ -120,7 +123,8 @@ def test_session_outlives_default_timeout(new_session: NewSession, authority: Pa
     Java drops a ticket of TLS 1.2 that would last longer.
     """
     tls, context = new_session(), client_context(authority, version)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     assert session is not None
     assert session.ticket_lifetime_hint == 7 * 24 * 3600
 
@@ -141,7 +145,8 @@ def test_pyopenssl_client_resumes(new_session: NewSession) -> None:
 def test_unfinished_handshake_is_not_resumed(new_session: NewSession, authority: Path) -> None:
     """Before its handshake is complete a connection has resumed nothing."""
     tls, context = new_session(), client_context(authority, TLS_1_3)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     server = tls.control_connection(None)
     server.bio_write(Client(context, session).take(b""))
     with pytest.raises(SSL.WantReadError):
@@ -152,7 +157,8 @@ def test_unfinished_handshake_is_not_resumed(new_session: NewSession, authority:
 def test_openssl_speaks_too_early(pair: CertificatePair, authority: Path) -> None:
     """OpenSSL calls a session resumed when it has read the ticket: the client has proven nothing by then."""
     tls, context = SessionTLS(pair, evidence=AskedEvidence()), client_context(authority, TLS_1_3)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     hello = Client(context, session).take(b"")
     server = tls.data_connection(None, client_hello(hello))
     server.bio_write(hello)
@@ -165,7 +171,8 @@ def test_openssl_speaks_too_early(pair: CertificatePair, authority: Path) -> Non
 def test_refused_handshake_is_not_resumed(new_session: NewSession, authority: Path) -> None:
     """A client whose session is right and whose protocol is not has resumed nothing."""
     tls, context = new_session(), client_context(authority, TLS_1_2)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     context.set_alpn_protocols(["http/1.1"])
     hello = Client(context, session).take(b"")
     server = tls.data_connection(None, client_hello(hello))
@@ -203,7 +210,8 @@ def test_foreign_connection_is_not_resumed() -> None:
 def test_describe(new_session: NewSession, authority: Path, version: ssl.TLSVersion, name: str) -> None:
     """The facts name the version, the suite and the resumption."""
     tls, context = new_session(), client_context(authority, version)
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     with connect_data(tls, context, session) as (server, client):
         facts = describe(server)
         cipher = client.tls.cipher()

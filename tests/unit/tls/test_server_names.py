@@ -106,7 +106,10 @@ def test_another_session_of_the_same_name_is_not_resumed(
 ) -> None:
     """The certificate is shared, tickets are not."""
     context = trusting(authority, version)
-    session = connect_control(tls, context, name=NAME).client.tls.session
+    control = connect_control(
+        tls, context, name=NAME
+    )  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     second = SessionTLS(pair, TLSPolicy(choose=NAMES.get))
     connect_control(second, context, name=NAME)
     with connect_data(second, context, session, name=NAME) as (server, client):

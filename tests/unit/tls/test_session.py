@@ -159,7 +159,8 @@ def test_alpn_on_resumption(pair: CertificatePair, authority: Path) -> None:
     """A session negotiated for ftp resumes on a data connection that answers ftp-data (FileZilla)."""
     tls = SessionTLS(pair)
     context = client_context(authority, TLS_1_3, offers=("ftp", "ftp-data"))
-    session = connect_control(tls, context).client.tls.session
+    control = connect_control(tls, context)  # held: one that goes without close_notify takes its TLS session along
+    session = control.client.tls.session
     with connect_data(tls, context, session) as (_server, client):
         assert client.tls.session_reused
         assert client.tls.selected_alpn_protocol() == "ftp-data"

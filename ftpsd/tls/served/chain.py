@@ -10,6 +10,7 @@ case.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,14 +19,25 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 _FOR_SERVERS = frozenset({ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 
 
-def doubts_about_chain(chain: Sequence[x509.Certificate]) -> Iterator[str]:
-    """Yield a sentence for each fault for which clients will or may refuse *chain*, the server's certificate first."""
+def doubts_about_chain(chain: Sequence[x509.Certificate], now: datetime | None = None) -> Iterator[str]:
+    """
+    Yield a sentence for each fault for which clients will or may refuse *chain*, the server's certificate first.
+
+    The dates of the first are not looked at here.
+    """
     server, *left = chain
     if _extension(server, x509.SubjectAlternativeName) is None:
         yield "the certificate names no host (subjectAltName), so clients refuse it; have it issued for a name"
     purposes = _extension(server, x509.ExtendedKeyUsage)
     if isinstance(purposes, x509.ExtendedKeyUsage) and _FOR_SERVERS.isdisjoint(purposes):
         yield "the certificate is not for servers (extendedKeyUsage), so clients refuse it; have it issued for a server"
+    moment = now or datetime.now(UTC)
+    for each in left:
+        if each.not_valid_after_utc <= moment:
+            yield (
+                f"the certificate of {_name(each.subject)} behind it expired on {each.not_valid_after_utc:%Y-%m-%d}: "
+                "clients that know no other way to an authority of theirs refuse the server; put today's chain there"
+            )
     last = server
     while issuer := next((each for each in left if _signs(each, last)), None):
         left.remove(issuer)

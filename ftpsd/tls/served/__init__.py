@@ -1,0 +1,1 @@
+"""The certificates of the server, as clients judge them."""
