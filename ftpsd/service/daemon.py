@@ -272,6 +272,11 @@ class Daemon(Service):
         return self.parts.turns
 
     @property
+    def penalty_tables(self) -> tuple[int, int] | None:
+        """See `Upgradable`."""
+        return self.parts.penalty_tables
+
+    @property
     def is_ending(self) -> bool:
         """See `Upgradable`."""
         return not self._is_serving
