@@ -268,7 +268,7 @@ class Supervisor:
             self._take_duties()
             return
         before.when_gone(self._before_has_gone)
-        before.follow(self.bus)
+        before.follow(self.bus, self.metrics)
 
         def taken(_: object) -> None:
             for child in self.crew.ready():
