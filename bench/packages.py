@@ -7,9 +7,12 @@ which refuse to be installed together (all FTP servers do) can be compared.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Seconds that one call of apt may take.
@@ -52,12 +55,13 @@ class Programs:
         path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
         if found := shutil.which(name, path=path):
             return Path(found)
-        if unpacked := self._unpacked(name):
-            return unpacked
-        if self._may_fetch and name in PACKAGES and shutil.which("apt-get") and shutil.which("dpkg"):
-            self._fetch(PACKAGES[name])
+        with self._alone():
             if unpacked := self._unpacked(name):
                 return unpacked
+            if self._may_fetch and name in PACKAGES and shutil.which("apt-get") and shutil.which("dpkg"):
+                self._fetch(PACKAGES[name])
+                if unpacked := self._unpacked(name):
+                    return unpacked
         raise Missing("not installed" if self._may_fetch else "not installed, not in the cache")
 
     def file(self, path: str) -> Path:
@@ -70,6 +74,14 @@ class Programs:
         """The folders of unpacked libraries, for LD_LIBRARY_PATH."""
         folders = [*self.root.glob("usr/lib/*-linux-gnu*"), *self.root.glob("lib/*-linux-gnu*")]
         return os.pathsep.join(str(folder) for folder in folders)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for others who fill the same cache: what they are just unpacking is there in part."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with open(self._cache / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _unpacked(self, name: str) -> Path | None:
         for folder in ("usr/sbin", "usr/bin", "usr/lib/python3/dist-packages"):

@@ -79,6 +79,21 @@ def of_orders(tree: ast.Module, node: ast.AST) -> Iterator[str]:
                     yield from texts(tree, each, each.value)
 
 
+def of_files(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of what is wrong, or doubtful, in the files of the configuration, without the place."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="error" | "complaint"), args=[_, text, *_]):
+            yield from texts(tree, node, text)
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="ValueError" | "CertificateError"), args=[text, *_])):
+            yield from texts(tree, node, text)
+        case ast.Yield(value=ast.Tuple(elts=[_, text, ast.Constant(value="error" | "warning")])):
+            yield from texts(tree, node, text)
+        case ast.FunctionDef(name="_sentence" | "_choices" | "_unknown_key"):
+            for each in ast.walk(node):
+                if isinstance(each, ast.Return) and each.value is not None:
+                    yield from texts(tree, each, each.value)
+
+
 def of_events(tree: ast.Module, node: ast.AST) -> Iterator[str]:
     """Return the name of an event of the audit log."""
     match node:
@@ -115,13 +130,20 @@ SECTIONS: dict[str, Kind] = {
     "Events of the audit log": of_events,
     "Findings of the doctor": of_findings,
     "Orders to the running server": of_orders,
+    "Other commands": of_orders,
+    "The files of the configuration": of_files,
 }
+_OF_ORDERS = ("cli/asking.py", "cli/running/", "service/operating/")
 # The folders that a section is about, where it is not about all.
 FOLDERS = {
     "Events of the audit log": ("audit/",),
     "Findings of the doctor": ("doctor/",),
-    "Orders to the running server": ("cli/asking.py", "cli/running/", "service/operating/"),
+    "Orders to the running server": _OF_ORDERS,
+    "Other commands": ("cli/",),
+    "The files of the configuration": ("config/", "service/building/", "service/inspecting/", "tls/"),
 }
+# Those of a section above them.
+ELSEWHERE = {"Other commands": _OF_ORDERS}
 
 
 def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
@@ -194,7 +216,8 @@ def collected() -> dict[str, dict[str, list[str]]]:
         tree = _parsed(path)
         nodes = list(ast.walk(tree))
         for section, kind in SECTIONS.items():
-            if not str(path.relative_to(SOURCES)).startswith(FOLDERS.get(section, ("",))):
+            name = str(path.relative_to(SOURCES))
+            if not name.startswith(FOLDERS.get(section, ("",))) or name.startswith(ELSEWHERE.get(section, "\0")):
                 continue
             for node in nodes:
                 for template in filter(_says_something, kind(tree, node)):

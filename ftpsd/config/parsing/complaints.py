@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -41,7 +41,8 @@ def complaints(document: Document, error: ValidationError, model: type[BaseModel
             if document.is_bare(key):
                 split.add(key[:-1])
         elif kind == "missing":
-            found.append(document.error(key, f"missing; add {shown(str(key[-1]))}: to {shown_key(key[:-1]) or name}"))
+            where = f"{shown_key(key[:-1]) or name}{_words_for(key, model)}"
+            found.append(document.error(key, f"missing; add {shown(str(key[-1]))}: to {where}"))
         else:
             value = detail.get("input")
             if holds_secrets(key) and not isinstance(value, (dict, list, type(None))):
@@ -137,6 +138,14 @@ def _unknown_key(key: Key, model: type[BaseModel], name: str) -> str:
     if guess:
         return f"not a key of {where}; did you mean {guess}?"
     return f"not a key of {where}; its keys are {', '.join(known)}"
+
+
+def _words_for(key: Key, model: type[BaseModel]) -> str:
+    """Return which words the *key* may have, where it has words."""
+    section = _model_at(model, key[:-1])
+    field = None if section is None else section.model_fields.get(str(key[-1]))
+    is_word = field is not None and get_origin(field.annotation) is Literal
+    return f", which is {' or '.join(map(str, get_args(field.annotation)))}" if field is not None and is_word else ""
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

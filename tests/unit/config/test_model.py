@@ -109,7 +109,10 @@ def test_everything_wrong_is_told_at_once() -> None:
         ("- a", "ftpsd.yaml:1:1: must be a section with keys of its own, not a list"),
         ("limits: 5", "ftpsd.yaml:1:9: limits: must be a section with keys of its own, not 5"),
         ("listeners: []", "ftpsd.yaml:1:12: listeners: must not be empty; name at least one"),
-        ("listeners: [{port: 1}]", "ftpsd.yaml:1:13: listeners[0].mode: missing; add mode: to listeners[0]"),
+        (
+            "listeners: [{port: 1}]",
+            "ftpsd.yaml:1:13: listeners[0].mode: missing; add mode: to listeners[0], which is explicit or implicit",
+        ),
         ("listeners: [{mode: explicit}]", "ftpsd.yaml:1:13: listeners[0]: a listener needs a port, or the socket"),
         (
             "listeners: [{mode: explicit, socket: a, port: 5}]",
