@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from ftpsd.audit.bus import Sink
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.config.sources.source_files import order_of
+from ftpsd.control.gate.penalty_tables import penalty_files
 from ftpsd.doctor.others.sources_asked import ask_each
 from ftpsd.durable.byte_lock import nameless_file
 from ftpsd.processes.seat import Place, process_count
@@ -48,7 +49,9 @@ def serve(config_path: Path, watch: Sink | None = None) -> int:
 
             return supervise(loaded, config_path, reactor, turns, before)
         share_turns(turns)
-        daemon = Daemon(loaded, config_path, reactor, Share.alone(loaded.config, reactor, turns), before=before)
+        tables = (bequest and bequest.penalty_tables) or penalty_files()
+        share = Share.alone(loaded.config, reactor, turns, tables)
+        daemon = Daemon(loaded, config_path, reactor, share, before=before)
         if watch is not None:
             daemon.parts.bus.subscribe(watch)
         daemon.open()

@@ -35,6 +35,11 @@ class Watched:
             read,
         )
 
+    def watch_sessions_before(self, read: Callable[[], int]) -> None:
+        """Read how many sessions processes from before an upgrade still have from *read*."""
+        name = "ftpsd_sessions_before_upgrade"
+        self._readings.watch(name, "Sessions of processes from before an upgrade.", None, lambda: {"": read()})
+
     def watch_passive_ports(self, read: Reading) -> None:
         """Read the passive ports by state ("free", "reserved", "connected") from *read*."""
         self._readings.watch("ftpsd_passive_ports", "Ports of the passive range.", "state", read)

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from ftpsd import __version__
 from ftpsd.auth.hashing.passwords import VerifiedCache
 from ftpsd.config.model import Listener
+from ftpsd.control.gate.penalty_tables import shared_penalties
 from ftpsd.durable.byte_lock import LOCK_AUDIT, LOCK_CONFIGURATION, ByteLock
 from ftpsd.durable.store import Store
 from ftpsd.processes.fair import FairPort
@@ -27,7 +28,6 @@ from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.counts import SharedCounts, SharedRates
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable, SharedAccounts
-from ftpsd.processes.shared.penalty_tables import shared_penalties
 from ftpsd.processes.snapshot import Snapshot
 from ftpsd.processes.sums import taken, to_text
 from ftpsd.service.daemon import EXIT_BAD_CONFIGURATION, Daemon

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -95,8 +96,14 @@ class SeveralProcesses:
 
     def drain(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
-        self._supervisor.drain()
-        return self.progress()
+        # The numbers first: processes without sessions end at once.
+        supervisor = self._supervisor
+
+        def begin(told: dict[str, Any]) -> dict[str, Any]:
+            supervisor.reactor.callLater(0, supervisor.reactor.callLater, 0, supervisor.drain)
+            return {**told, "is_stopping": True}
+
+        return self.progress().addCallback(begin)
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
@@ -115,6 +122,8 @@ class SeveralProcesses:
         answers = _Answers()
 
         def failed(failure: Failure, child: Child) -> None:
+            if self._supervisor.is_ending and failure.check(ConnectionDone, ConnectionLost):
+                return  # its sessions have ended, and it has
             why = failure.getErrorMessage() or type(failure.value).__name__
             log.warn("{name} does not answer the operator: {why}", name=child.name, why=why)
             answers.missing.append(child.name)

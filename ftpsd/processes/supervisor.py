@@ -27,6 +27,7 @@ from ftpsd.audit.metrics import Metrics
 from ftpsd.auth.hashing.passwords import MOST_VERIFIED
 from ftpsd.config.model import Config
 from ftpsd.control.gate.lasting_bans import recalled
+from ftpsd.control.gate.penalty_tables import penalty_files, shared_penalties
 from ftpsd.durable.byte_lock import LOCK_AUDIT, ByteLock
 from ftpsd.durable.store import Store
 from ftpsd.processes.child import ANSWER, Child
@@ -38,7 +39,6 @@ from ftpsd.processes.seat import process_count
 from ftpsd.processes.shared.count_table import CountTable
 from ftpsd.processes.shared.deadline_table import DeadlineTable
 from ftpsd.processes.shared.homes import HomeTable
-from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
 from ftpsd.processes.shared.shared_ports import open_shared
 from ftpsd.processes.sums import Sums
 from ftpsd.service.changing.addresses import REFRESH
@@ -96,8 +96,9 @@ class Supervisor:
         with_quota = sum(user.quota is not None for user in loaded.known())
         self.homes = HomeTable.create(2 * with_quota + SPARE_HOMES, self.table.fd, self.count)
         self.deadlines = DeadlineTable.create(MOST_VERIFIED, reactor)
-        self.records, self.arrivals = penalty_files()
-        self.penalties = shared_penalties(self.records, self.arrivals, reactor)
+        left = None if before is None else before.bequest.penalty_tables
+        self.penalty_tables: tuple[int, int] | None = left or penalty_files()
+        self.penalties = shared_penalties(*self.penalty_tables, reactor)
         self.penalties.use(config)
         self.handing = Handing(self, loaded)
         self.workers = WorkerPool("files", 1, 1, reactor.callFromThread)
@@ -242,10 +243,11 @@ class Supervisor:
         return f"{self.ports.describe()}, in {self.count} processes"
 
     def _start_child(self, child: Child) -> None:
-        before, turns = self.handover.before, self.turns
+        before, turns, penalties = self.handover.before, self.turns, self.penalty_tables
         assert turns is not None
+        assert penalties is not None
         ports = [[port.fileno() for port in ports] for _, ports in self.ports.control]  # type: ignore[attr-defined]
-        tables = self.table.fd, self.homes.fd, self.deadlines.fd, self.records, self.arrivals
+        tables = self.table.fd, self.homes.fd, self.deadlines.fd, *penalties
         is_beside = before is not None and before.is_there
         rest = self.handing.snapshot.fd, turns
         child.start(self.reactor, self.path, self.count, ports, *tables, *rest, is_beside=is_beside)
@@ -266,7 +268,7 @@ class Supervisor:
             self._take_duties()
             return
         before.when_gone(self._before_has_gone)
-        before.follow(self.bus)
+        before.follow(self.bus, self.metrics)
 
         def taken(_: object) -> None:
             for child in self.crew.ready():

@@ -228,7 +228,7 @@ class Daemon(Service):
             return
         self.serve_beside()
         before.when_gone(self.serve_alone)
-        before.follow(self.parts.bus)
+        before.follow(self.parts.bus, self.parts.metrics)
         made = before.make_room().addCallback(lambda _: self.ports.go_on())
         made.addCallback(lambda _: before.take_over())
         made.addCallbacks(lambda _: self.take_duties(), lambda _: self.drain())
@@ -240,7 +240,7 @@ class Daemon(Service):
     def serve_alone(self) -> None:
         """Go on where no process from before the upgrade is left."""
         self.parts.passive_listeners.may_be_held = False
-        self.parts.accounts.count_soon()
+        self.upkeep.count_again()
 
     def take_duties(self) -> None:
         """Begin with what is done once for the whole server."""
@@ -270,6 +270,11 @@ class Daemon(Service):
     def turns(self) -> int | None:
         """See `Upgradable`."""
         return self.parts.turns
+
+    @property
+    def penalty_tables(self) -> tuple[int, int] | None:
+        """See `Upgradable`."""
+        return self.parts.penalty_tables
 
     @property
     def is_ending(self) -> bool:

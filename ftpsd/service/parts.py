@@ -124,6 +124,7 @@ class Parts:
         self.metrics = Metrics(self.registry, __version__)
         self.state = share.state
         self.turns = share.turns
+        self.penalty_tables = share.penalty_tables
         self.holdings = Holdings(share.state.path)
         self.ledger = Ledger(self.state, self.files, reactor)
         self.bus = AuditBus(failed=self.metrics.audit_write_failed, keeper=self.ledger)

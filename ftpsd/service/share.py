@@ -17,6 +17,7 @@ from ftpsd.config.model import Config
 from ftpsd.config.units import PortRange
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.penalty_tables import shared_penalties
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import Counts, Rates, SessionCounts, UserRates
 from ftpsd.durable.byte_lock import LOCK_AUDIT, LOCK_TURNS, ByteLock
@@ -42,7 +43,8 @@ class Share:
     and *duties*, and its own way to the *state* file.
 
     *audit_turn* is held to write a line of the audit log. *turns* is the file with the locks for that and for changes
-    of names, which all processes have that serve the same trees, those before and behind an upgrade, too.
+    of names, which all processes have that serve the same trees, those before and behind an upgrade, too. They have the
+    files of *penalty_tables*, too.
     """
 
     processes: int
@@ -56,11 +58,18 @@ class Share:
     penalties: GrowingPenalties
     state: Store
     turns: int | None = None
+    penalty_tables: tuple[int, int] | None = None
 
     @classmethod
-    def alone(cls, config: Config, reactor: Any, turns: int | None = None) -> Share:
-        """Return the share of a process that is the whole server."""
-        records, arrivals = RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext())
+    def alone(
+        cls, config: Config, reactor: Any, turns: int | None = None, tables: tuple[int, int] | None = None
+    ) -> Share:
+        """Return the share of a process that is the whole server; its penalties are in the *tables*, or its own."""
+        if tables is None:
+            records, arrivals = RecordTable(own_table(), nullcontext()), Arrivals(own_arrivals(), nullcontext())
+            penalties = GrowingPenalties(records, arrivals, reactor)
+        else:
+            penalties = shared_penalties(*tables, reactor)
         return cls(
             processes=1,
             ports=config.passive.ports,
@@ -70,9 +79,10 @@ class Share:
             verified=VerifiedCache(reactor),
             audit_turn=nullcontext() if turns is None else ByteLock(turns, LOCK_AUDIT),
             duties=frozenset(Duty),
-            penalties=GrowingPenalties(records, arrivals, reactor),
+            penalties=penalties,
             state=Store(config.state, reactor.callFromThread),
             turns=turns,
+            penalty_tables=tables,
         )
 
 

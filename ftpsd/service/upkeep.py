@@ -135,6 +135,11 @@ class Upkeep:
             every(ROOM_INTERVAL, self._room.look)
             self._room.watch()
 
+    def count_again(self) -> None:
+        """Count all homes with a quota: a process from before an upgrade has changed them, and has ended."""
+        self._serving.parts.accounts.count_soon()
+        self._homes.count()
+
     def give_up_duties(self) -> None:
         """End what one process does for the whole server."""
         if self._of_duties.is_at_work and Duty.SWEEP in self._serving.parts.duties:

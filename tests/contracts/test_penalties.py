@@ -12,9 +12,9 @@ from ftpsd.audit.events import ConnectionRejected, Event, LoginRefused, Who
 from ftpsd.control.gate.arrivals import Arrivals, own_arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
 from ftpsd.control.gate.penalties import BANNED, NO_PENALTIES, Penalties
+from ftpsd.control.gate.penalty_tables import penalty_files, shared_penalties
 from ftpsd.control.gate.record_table import RecordTable, own_table
 from ftpsd.control.state.limits import REJECTIONS
-from ftpsd.processes.shared.penalty_tables import penalty_files, shared_penalties
 
 
 def of_one_process() -> Penalties:

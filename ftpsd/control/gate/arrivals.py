@@ -12,6 +12,7 @@ import mmap
 import secrets
 import struct
 from contextlib import AbstractContextManager
+from typing import Final
 
 from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 from ftpsd.config.banning import ArrivalRate
@@ -25,6 +26,9 @@ _DOUBLE = 8
 
 class Arrivals:
     """The debts in *memory* of `size_of` some clients; *lock* is held for microseconds."""
+
+    FORM: Final = f"1:{_HEADER.format}:{DIGEST}:{SLOTS_IN_BUCKET}"
+    """As for records (record_table.py)."""
 
     def __init__(self, memory: mmap.mmap, lock: AbstractContextManager[object]) -> None:
         self._lock = lock

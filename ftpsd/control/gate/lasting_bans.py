@@ -55,9 +55,11 @@ class LastingBans:
         self._file = store.generation
 
     def load(self) -> Deferred[None]:
-        """Take over what the file has; never fails."""
+        """Take over what the file has, unless the table comes from a process that has done so; never fails."""
 
         def found(known: list[facts.Fact]) -> None:
+            if self._penalties.table.is_recalled:
+                return  # and knows of bans that were lifted since
             now = self._clock.seconds()
             for fact in known:
                 record = _record(fact, now)

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Final
 
 from ftpsd.auth.slots import DIGEST, SLOTS_IN_BUCKET, Slots
 
@@ -81,6 +82,9 @@ class Record:
 
 class RecordTable:
     """The table in *memory* of `size_of` some places; *lock* is held for microseconds."""
+
+    FORM: Final = f"1:{_HEADER.format}:{_RECORD.format}:{DIGEST}:{SLOTS_IN_BUCKET}"
+    """The form of the memory; the number in front counts what the rest does not tell."""
 
     def __init__(self, memory: mmap.mmap, lock: AbstractContextManager[object]) -> None:
         self.lock = lock

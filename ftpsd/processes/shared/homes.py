@@ -184,9 +184,12 @@ class SharedAccount:
         return self._now() - counted_at >= max(wait * NANO, took / RECOUNT_SHARE)
 
     def count_soon(self) -> None:
-        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+        """Have it be counted as soon as that can be: others have changed the directory."""
         with self._table.lock:
-            self._words[self._place + WAS_REFUSED] = 1
+            if self._words[self._place + COUNTED_AT]:
+                self._words[self._place + COUNTED_AT] = LONG_AGO
+            # A walk that has begun is thrown away.
+            self._words[self._place + CHANGES] += 1
 
     def count(
         self,

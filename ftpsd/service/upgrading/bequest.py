@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from ftpsd.control.gate.penalty_tables import FORM
+
 VARIABLE: Final = "FTPSD_BEQUEST"
 # Processes before the present one that may still have sessions: each holds memory and some passive ports.
 MOST_BEFORE: Final = 3
@@ -31,6 +33,7 @@ class Bequest:
     metrics. *named* are those of them that systemd has opened, by name. *control* listens for orders at the path
     *control_path*, and *control_lock* is the lock beside it. *turns* is the file whose bytes are the locks of all
     processes that serve the same trees. *before* counts the processes that still have sessions, the giver among them.
+    *penalties* are the tables of what clients have done, in the form *penalties_form*.
     """
 
     link: int
@@ -42,6 +45,8 @@ class Bequest:
     control_path: str = ""
     before: int = 1
     version: str = ""
+    penalties: tuple[int, ...] = ()
+    penalties_form: str = ""
 
     @classmethod
     def received(cls, environ: MutableMapping[str, str] = os.environ) -> Bequest | None:
@@ -53,6 +58,7 @@ class Bequest:
         known: dict[str, Any] = {each.name: told[each.name] for each in fields(cls) if each.name in told}
         known["sockets"] = tuple(known.get("sockets", ()))
         known["named"] = tuple((name, number) for name, number in known.get("named", ()))
+        known["penalties"] = tuple(known.get("penalties", ()))
         taken = cls(**known)
         for descriptor in taken.descriptors:
             os.set_inheritable(descriptor, False)
@@ -68,7 +74,15 @@ class Bequest:
     def descriptors(self) -> tuple[int, ...]:
         """All of them."""
         of_control = [each for each in (self.control, self.control_lock) if each is not None]
-        return (self.link, self.turns, *self.sockets, *(number for _, number in self.named), *of_control)
+        named = (number for _, number in self.named)
+        return (self.link, self.turns, *self.sockets, *named, *of_control, *self.penalties)
+
+    @property
+    def penalty_tables(self) -> tuple[int, int] | None:
+        """The tables of what clients have done, for both processes; None where this version has others."""
+        if len(self.penalties) != 2 or self.penalties_form != FORM:
+            return None
+        return self.penalties[0], self.penalties[1]
 
     def listening_at(self, address: str, port: int) -> int | None:
         """Return the socket that listens there; it stays the caller's to close."""
@@ -116,6 +130,7 @@ class Estate:
     sockets: Sequence[int]
     named: Sequence[tuple[str, int]]
     control: tuple[int, int, Path] | None
+    penalties: tuple[int, int] | None = None
 
     def left(self, link: int, before: int, version: str, passed: Passed) -> Bequest:
         """Return it for a process to which *link* goes, too, with the numbers in *passed*."""
@@ -130,6 +145,8 @@ class Estate:
             control_path="" if control is None else str(control[2]),
             before=before,
             version=version,
+            penalties=tuple(map(passed.add, self.penalties or ())),
+            penalties_form=FORM,
         )
 
 

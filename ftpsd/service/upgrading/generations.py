@@ -45,13 +45,7 @@ class Generations:
 
     def progress(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
-
-        def both(own: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-            if before is None:
-                return own
-            return {**own, **{name: own[name] + before[name] for name in ("sessions", "transfers")}}
-
-        return self._joined(self._own.progress(), "progress", both)
+        return self._joined(self._own.progress(), "progress", _added)
 
     def kick(self, session: str | None, user: str | None, host: str) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
@@ -70,8 +64,8 @@ class Generations:
         return self._own.reload()
 
     def drain(self) -> Deferred[dict[str, Any]]:
-        """See `Operated`."""
-        return self._own.drain()
+        """See `Operated`; the process before is told by this one (`Handover.order`)."""
+        return self._joined(self._own.drain(), "progress", _added)
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""
@@ -94,6 +88,12 @@ class Generations:
             return both(told, before)
 
         return own.addCallback(lambda told: asked.addCallback(lambda before: joined(told, before)))
+
+
+def _added(own: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    if before is None:
+        return own
+    return {**own, **{name: own[name] + before[name] for name in ("sessions", "transfers")}}
 
 
 def _told(progress: dict[str, Any]) -> str:

@@ -38,6 +38,10 @@ class Upgradable(Protocol):
         """The file of locks of `service/share.py`."""
 
     @property
+    def penalty_tables(self) -> tuple[int, int] | None:
+        """The files of what clients have done (control/gate/penalty_tables.py)."""
+
+    @property
     def is_ending(self) -> bool:
         """Whether it accepts nobody, or not yet."""
 
@@ -112,7 +116,8 @@ class Handover:
         assert server.turns is not None, "a server that was started by `ftpsd serve` has them"
         used = {listener.socket for listener in server.config.listeners}
         named = [(name, each) for name, found in self.named_sockets().items() for each in found if name in used]
-        return Estate(server.turns, server.ports.descriptors(), named, server.control_socket.left())
+        control, tables = server.control_socket.left(), server.penalty_tables
+        return Estate(server.turns, server.ports.descriptors(), named, control, tables)
 
     def retire(self) -> Deferred[None]:
         """See `Succeeded`."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ftpsd import __version__
 from ftpsd.audit.bus import AuditBus
 from ftpsd.audit.events import Event, Reloaded, ReloadFailed
+from ftpsd.audit.metrics import Metrics
 from ftpsd.config.model import Listener
 from ftpsd.service.listeners import ANY_IPV4, ANY_IPV6
 from ftpsd.service.orders import OneConnection, Orders
@@ -28,6 +30,8 @@ from ftpsd.service.upgrading.birth import Watched
 
 # Seconds for the answer to a question; the other process serves clients, too.
 ANSWER: Final = 5.0
+# Seconds between two looks at how many sessions it still has, for the metric.
+LOOK: Final = 5.0
 
 log = Logger()
 
@@ -43,6 +47,8 @@ class Predecessor:
         self.has_handed_over = False
         self._link = Orders({}, self._has_gone)
         self._gone: list[Callable[[], object]] = []
+        self._sessions = 0
+        self._looking: LoopingCall | None = None
 
     def sockets_of(self, listener: Listener) -> list[int]:
         """Return the sockets of *listener* that are open already; they stay open."""
@@ -57,8 +63,9 @@ class Predecessor:
         for descriptor in self.bequest.sockets:
             os.close(descriptor)
 
-    def follow(self, bus: AuditBus) -> None:
-        """Have it follow what happens to the configuration here."""
+    def follow(self, bus: AuditBus, metrics: Metrics) -> None:
+        """Have it follow what happens to the configuration here, and *metrics* tell of its sessions."""
+        metrics.watch_sessions_before(lambda: self._sessions)
 
         def tell(event: Event, _: float) -> None:
             if isinstance(event, Reloaded):
@@ -84,6 +91,9 @@ class Predecessor:
 
         def handed_over(_: object) -> None:
             self.has_handed_over = True
+            self._looking = LoopingCall(self._look)
+            self._looking.clock = self._reactor
+            self._looking.start(LOOK)
             # Users may have been disabled or removed since it has read the files. Those of another version are not for
             # it: see `Handover.answers_to_successor`.
             if self.bequest.version == __version__:
@@ -115,8 +125,20 @@ class Predecessor:
 
         return self._link.ask(question, **arguments).addTimeout(ANSWER, self._reactor).addErrback(failed)
 
+    def _look(self) -> Deferred[None]:
+        """Note how many sessions it still has, and those before it."""
+
+        def noted(told: Mapping[str, int] | None) -> None:
+            if told is not None:
+                self._sessions = told["sessions"]
+
+        return self.ask("progress").addCallback(noted)
+
     def _has_gone(self) -> None:
         self.is_there = False
+        self._sessions = 0
+        if self._looking is not None and self._looking.running:
+            self._looking.stop()
         log.info("the process before this one has ended")
         gone, self._gone = self._gone, []
         for function in gone:

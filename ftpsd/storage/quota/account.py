@@ -66,7 +66,7 @@ class Account(Protocol):
         """Whether it is time to count."""
 
     def count_soon(self) -> None:
-        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+        """Have it be counted as soon as that can be: others have changed the directory."""
 
     def count(
         self,
@@ -138,6 +138,7 @@ class QuotaAccount:
         self._missed: str | None = None  # paths that the walk under way could not look at
         self._took = 0.0
         self._was_refused = False
+        self._is_stale = False  # others have changed the directory since the last count began
         self._is_counting = False
         # Changes under way, by the number of counts that had ended when they began.
         self._epoch = 0
@@ -171,15 +172,15 @@ class QuotaAccount:
         """Return whether it is time to count."""
         if self._is_counting or self._misses.is_too_soon(self._clock()):
             return False
-        if self._counted_at is None:
+        if self._counted_at is None or self._is_stale:
             return True
         wait = RECOUNT_AFTER_REFUSAL if self._was_refused else RECOUNT_AFTER
         return self._clock() - self._counted_at >= max(wait, self._took / RECOUNT_SHARE)
 
     def count_soon(self) -> None:
-        """Have the next count come as soon as behind a refusal: others have changed the directory."""
+        """Have it be counted as soon as that can be: others have changed the directory."""
         with self._lock:
-            self._was_refused = True
+            self._is_stale = True
 
     def count(
         self,
@@ -198,14 +199,19 @@ class QuotaAccount:
             if self._is_counting:
                 return False
             self._is_counting = True
+            was_stale, self._is_stale = self._is_stale, False
         began = self._clock()
         try:
             for start in range(1, STARTS + 1):
                 if self._count_all(is_stopped, elsewhere, patience, may_be_spoilt=start == STARTS):
+                    was_stale = False
                     self._counted_at = self._clock()
                     self._took = self._counted_at - began
                     self._misses.forget()
                     self._was_refused = False
+                    if self._is_stale and start < STARTS:
+                        was_stale, self._is_stale = True, False
+                        continue  # it was made so while this walk was under way
                     return True
                 if self._has_missed(began) or is_stopped():
                     break
@@ -214,6 +220,7 @@ class QuotaAccount:
             with self._lock:
                 self._count = None
                 self._is_counting = False
+                self._is_stale = self._is_stale or was_stale
 
     def free_bytes(self, quota: Quota) -> int | None:
         """Return how many bytes may still come."""

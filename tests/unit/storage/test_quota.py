@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -313,6 +313,25 @@ class TestAgain:
         now = RECOUNT_AFTER_REFUSAL
         due += [account.is_due, account.count(), account.is_due]
         assert due == [False, True, True, False]
+
+    def test_it_is_due_at_once_when_others_had_the_directory(self, home: Path) -> None:
+        """A process from before an upgrade has ended: also what came under a walk is counted, by the same call."""
+        account = QuotaAccount(home, lambda: 0.0)
+        assert account.count()
+        (home / "a").write_bytes(b"12345")
+        account.count_soon()
+        assert account.is_due
+        walks = 0
+
+        def changed_under_it() -> Iterator[os.stat_result]:
+            nonlocal walks
+            walks += 1
+            if walks == 1:
+                account.count_soon()
+            return iter(())
+
+        assert account.count(elsewhere=changed_under_it)
+        assert (walks, account.is_due, account.used) == (2, False, fresh(home))
 
     def test_what_others_did_is_found(self, home: Path, account: QuotaAccount) -> None:
         """A file that another program has taken away makes room at the next count."""

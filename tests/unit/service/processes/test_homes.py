@@ -114,6 +114,19 @@ class Walk:
         return False
 
 
+def test_a_count_is_due_at_once_when_others_had_the_directory(tmp_path: Path) -> None:
+    """A process from before an upgrade has ended; what was counted holds until then."""
+    one, other = accounts(tmp_path)
+    one.count_soon()
+    assert not one.is_counted
+    assert one.count()
+    (tmp_path / "file").write_bytes(b"12345")
+    one.count_soon()
+    assert (one.is_counted, one.is_due, other.is_due, one.used) == (True, True, True, Usage())
+    assert other.count()
+    assert (one.used, one.is_due, other.is_due) == (Usage(5, 1), False, False)
+
+
 def test_a_count_that_a_change_overlaps_is_thrown_away(tmp_path: Path) -> None:
     """Another process stores a file while it walks: the next walk finds it, and nothing is counted twice."""
     one, other = accounts(tmp_path, Clock().seconds)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import TimeoutError
+from twisted.internet.error import ConnectionDone, TimeoutError
 
 from ftpsd.processes.operated import SeveralProcesses
 
 
 class FakeChild:
-    """A process with ready *answers*; without them it hangs."""
+    """A process with ready *answers*; without them it hangs, or whatever *failure* says."""
 
-    def __init__(self, index: int, answers: dict[str, Any] | None) -> None:
+    def __init__(self, index: int, answers: dict[str, Any] | None, failure: type[Exception] = TimeoutError) -> None:
+        self._failure = failure
         self.index = index
         self.name = f"process {index + 1}"
         self.asked: list[tuple[str, dict[str, object]]] = []
@@ -21,13 +22,13 @@ class FakeChild:
 
     def ask(self, question: str, seconds: float, **arguments: object) -> Deferred[Any]:
         self.asked.append((question, arguments))
-        return fail(TimeoutError()) if self._answers is None else succeed(self._answers[question])
+        return fail(self._failure()) if self._answers is None else succeed(self._answers[question])
 
 
 class FakeSupervisor:
     """A supervisor of *children* that does nothing."""
 
-    is_stopping = False
+    is_stopping = is_ending = False
 
     def __init__(self, *children: FakeChild) -> None:
         self.children = children
@@ -86,3 +87,12 @@ def test_a_process_that_hangs_is_named() -> None:
     told = answer(of(child(0, 1), FakeChild(1, None)).who())
     assert ([each["session"] for each in told["sessions"]], told["missing"]) == (["0-1"], ["process 2"])
     assert answer(of().who()) == {"sessions": [], "total": 0, "missing": []}
+
+
+def test_a_process_that_has_ended_is_named_while_the_server_serves() -> None:
+    """Sessions are lost with it then; where all end, so do those of each."""
+    supervisor = FakeSupervisor(child(0, 1), FakeChild(1, None, ConnectionDone))
+    several = SeveralProcesses(cast(Any, supervisor))
+    assert answer(several.progress())["missing"] == ["process 2"]
+    supervisor.is_ending = True
+    assert answer(several.progress()) == {"sessions": 1, "transfers": 1, "is_stopping": False, "missing": []}

@@ -1,20 +1,26 @@
 """
 Penalties that hold for all processes of a server (control/gate/bans.py): their tables in memory that all share.
 
-Failures of a client add up whichever process serves it, and a ban outlives the process that has pronounced it.
+Failures of a client add up whichever process serves it, those before and behind an upgrade, too, and a ban outlives the
+process that has pronounced it.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from ftpsd.control.gate.arrivals import Arrivals
 from ftpsd.control.gate.bans import GrowingPenalties
+from ftpsd.control.gate.offences import REASONS
 from ftpsd.control.gate.record_table import RecordTable
 from ftpsd.durable.byte_lock import ByteLock, nameless_file
+
+# The form of both tables, and what their numbers mean: an upgrade leaves them to a version with the same.
+FORM: Final = f"{RecordTable.FORM};{Arrivals.FORM};{','.join(REASONS)}"
 
 
 def penalty_files() -> tuple[int, int]:
