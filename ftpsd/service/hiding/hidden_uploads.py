@@ -2,7 +2,7 @@
 The hidden uploads of a server: settled one after the other for each name, some at a time, in one of its processes.
 
 It looks every second for what has come, in the directory that all processes share, also after a crash. An engine that
-is down is asked again after a while, a little later each time.
+is down is asked again after a while, a little later each time. A file system that hangs holds up its own uploads alone.
 
 Where `quarantine.directory` has been changed, by a reload or while the server was stopped, what waits in the one before
 is brought to the new one: the state file knows the places in which uploads may wait. Sessions of before the reload may
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from time import monotonic, time
@@ -39,8 +40,9 @@ from ftpsd.service.build import gates_of
 from ftpsd.service.building.held_trees import content_of, tree_of, tree_seen
 from ftpsd.service.serving import Serving
 from ftpsd.storage.base import StorageError
+from ftpsd.storage.file_systems import NOTHING, by_waiting
 from ftpsd.storage.quota.ledger import NO_LEDGER
-from ftpsd.workers import PoolBusy
+from ftpsd.workers import PoolBusy, Workers
 
 # Seconds between two looks for what has come.
 LOOK = 1.0
@@ -69,6 +71,8 @@ class HiddenUploads:
         self._serving = serving
         self._waits: dict[str, _Wait] = {}
         self._under_way: set[str] = set()
+        # Those of them in trees that wait for more than a disk, by what these wait for.
+        self._elsewhere: dict[frozenset[str], set[str]] = {}
         self._hidden: HiddenPlace | None = None
         # The directories of quarantines in which uploads may wait: those that are noted, once that has been read.
         self._noted: set[str] | None = None
@@ -111,14 +115,29 @@ class HiddenUploads:
         for record in records:
             due.setdefault((record.tree, record.inner), []).append(record)
         # The first for each name: later ones would be replaced by it.
-        first = [each[0] for each in due.values() if self._is_due(each[0])]
-        for begin in range(0, len(first), AT_ONCE):
+        first = [each[0] for each in due.values() if self._is_due(each[0]) and each[0].incident not in self._under_way]
+        places = await upkeep.run(by_waiting, {Path(record.tree) for record in first})
+        for waited_for in places.keys() - {NOTHING}:
+            self._settle_elsewhere(waited_for, [each for each in first if Path(each.tree) in places[waited_for]])
+        here = frozenset(places.get(NOTHING, ()))
+        near = [record for record in first if Path(record.tree) in here]
+        for begin in range(0, len(near), AT_ONCE):
             if self._serving.parts.accounts.is_stopped:
                 return
-            settling = [Deferred.fromCoroutine(self._settle(record)) for record in first[begin : begin + AT_ONCE]]
-            for is_fine, failure in await DeferredList(settling, consumeErrors=True):
-                if not is_fine:
-                    log.failure("a hidden upload could not be settled", failure)
+            await DeferredList([self._settled(record, upkeep) for record in near[begin : begin + AT_ONCE]])
+
+    def _settle_elsewhere(self, waited_for: frozenset[str], records: Sequence[Record]) -> None:
+        """Settle as many of *records* as may be under way in trees that wait; nobody waits for these."""
+        workers = self._serving.parts.lanes.of(waited_for)
+        there = self._elsewhere.setdefault(waited_for, set())
+        for record in records[: AT_ONCE - len(there)]:
+            there.add(record.incident)
+            self._settled(record, workers).addBoth(partial(_left, there, record.incident))
+
+    def _settled(self, record: Record, workers: Workers) -> Deferred[None]:
+        """Settle *record*; never fails."""
+        settling = Deferred.fromCoroutine(self._settle(record, workers))
+        return settling.addErrback(lambda failure: log.failure("a hidden upload could not be settled", failure))
 
     async def _bring_together(self) -> None:
         """Note the place of now, and bring what waits in the places of before to it."""
@@ -179,18 +198,18 @@ class HiddenUploads:
         wait = self._waits.get(record.incident)
         return wait is None or monotonic() >= wait.until
 
-    async def _settle(self, record: Record) -> None:
+    async def _settle(self, record: Record, workers: Workers) -> None:
         self._under_way.add(record.incident)
         try:
-            await self._settle_now(record)
+            await self._settle_now(record, workers)
         finally:
             self._under_way.discard(record.incident)
 
-    async def _settle_now(self, record: Record) -> None:
+    async def _settle_now(self, record: Record, workers: Workers) -> None:
         parts, section = self._serving.parts, self._serving.loaded.config.scanning
         try:
             owner = await self._owner(record)
-            site = await parts.upkeep.run(self._site, record, owner)
+            site = await workers.run(self._site, record, owner)
         except (StorageError, LoginDenied, SourceUnavailable) as error:
             self._put_off(record, error.reason if isinstance(error, StorageError) else str(error))
             return
@@ -200,7 +219,7 @@ class HiddenUploads:
         while wait is not None:
             if wait:
                 await deferLater(parts.reactor, wait, lambda: None)
-            wait = await parts.upkeep.run(step, steps)
+            wait = await workers.run(step, steps)
         if settling.settled is not None:
             await self._tell(settling.settled)
 
@@ -257,6 +276,10 @@ class HiddenUploads:
         self._waits[record.incident] = _Wait(monotonic() + pause, pause)
         if before is None:
             log.warn("hidden upload {incident} waits: {why}", incident=record.incident, why=why)
+
+
+def _left(under_way: set[str], incident: str, _: object) -> None:
+    under_way.discard(incident)
 
 
 def _places(connection: Connection) -> set[str]:

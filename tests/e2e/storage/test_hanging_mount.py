@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import EXPLICIT, Sessions, code, content, control, download, listing, next_code, reply, upload
+from tests.e2e.daemon import Daemon
+from tests.e2e.polling import eventually
 from tests.e2e.storage.conftest import StartWith
 from tests.tools import missing, require_tool
 
@@ -99,3 +101,49 @@ def test_it_holds_up_nobody_elsewhere(start_with: StartWith, slow: tuple[Bound, 
     finally:
         bound.go_on()
         sessions.close()
+
+
+# Has no verdict on what one user stores, until there is a file.
+LOOK = """#!/bin/sh
+cat > /dev/null
+[ "$FTPSD_USER" != u000 ] || [ -e "$1" ] || exit 2
+"""
+
+
+def test_hidden_uploads_elsewhere_get_their_verdicts(start_with: StartWith, slow: tuple[Bound, Path]) -> None:
+    """One that waits for what hangs is settled when that goes on; those on disks do not wait for it."""
+    bound, directory = slow
+    look, allowed = directory.parent / "look", directory.parent / "allowed"
+    look.write_text(LOOK)
+    look.chmod(0o755)
+    rule = {"paths": ["/**"], "program": [str(look), str(allowed)], "accept": "hidden"}
+    changes = {"accept": [rule], "quarantine": {"directory": str(directory.parent / "held")}}
+    daemon = start_with({"home": str(directory)}, {}, changes=changes)
+    hanging, fine = daemon.account(), daemon.account()
+    sessions = Sessions(daemon, EXPLICIT)
+    try:
+        stuck, friend = sessions.log_in(hanging), sessions.log_in(fine)
+        assert upload(stuck, "waits", SMALL).startswith("226")
+        eventually(lambda: look_has_ended(daemon), "a look at it, without a verdict")
+        bound.hang()
+        allowed.touch()
+        eventually(lambda: is_held_up(daemon), "another look, which waits for the file system", seconds=60)
+        assert upload(friend, "near", SMALL).startswith("226")
+        daemon.wait_for_event("upload-published", path="/near")
+    finally:
+        bound.go_on()
+        sessions.close()
+    daemon.wait_for_event("upload-published", path="/waits")
+
+
+def look_has_ended(daemon: Daemon) -> bool:
+    """Return whether an engine has been asked, which has had no verdict."""
+    found = daemon.metrics()
+    return any(name.startswith("ftpsd_scan_verdicts_total") and number > 0 for name, number in found.items())
+
+
+def is_held_up(daemon: Daemon) -> bool:
+    """Return whether a thread of *daemon* waits for the answer of a file system's program."""
+    assert daemon.process is not None
+    threads = Path(f"/proc/{daemon.process.pid}/task").iterdir()
+    return any("request_wait_answer" in (thread / "wchan").read_text() for thread in threads)
