@@ -118,6 +118,8 @@ class SessionTLS:
         self._is_capped = policy.maximum == "1.2"
         # Weak: the context knows when its last connection is gone without the garbage collector.
         self._control: ref[ServerConnection] | None = None
+        self.version: str | None = None
+        """The version of the control connection, from the end of its handshake: the metrics ask all sessions for it."""
         # Until the login, where its TLS session is in a cache that others share.
         self._stranger: ServerConnection | None = None
 
@@ -219,6 +221,7 @@ class SessionTLS:
     def was_established(self) -> None:
         """Note that the control connection's handshake is complete."""
         control = self._control() if self._control is not None else None
+        self.version = control.get_protocol_version_name() if control is not None else None
         self.secret = secret_of(control) if control is not None else None
         if control is not None and self.secret is not None and self._shared is not None and self._shared.has_cache:
             self._stranger = control

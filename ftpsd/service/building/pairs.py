@@ -94,7 +94,7 @@ def _load(config: Config, certificate: Path, private_key: Path, standing: frozen
     except OutOfDate as problem:
         if config.expired_certificate == "serve" or problem.pair.fingerprint in standing:
             return problem.pair
-        raise CertificateError(f"{str(problem)[:-1]}; renew it, or see expired_certificate.") from None
+        raise CertificateError(f"{str(problem)[:-1]}; renew it, or set expired_certificate: serve.") from None
 
 
 def authority_files(config: Config) -> dict[Key, tuple[Path, Path | None]]:

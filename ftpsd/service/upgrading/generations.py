@@ -64,8 +64,9 @@ class Generations:
         return self._own.reload()
 
     def drain(self) -> Deferred[dict[str, Any]]:
-        """See `Operated`; the process before is told by this one (`Handover.order`)."""
-        return self._joined(self._own.drain(), "progress", _added)
+        """See `Operated`; the process before, whose numbers come first, is told by this one (`Handover.order`)."""
+        asked = self._before.ask("progress")
+        return asked.addCallback(lambda before: self._own.drain().addCallback(_added, before))
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
         """See `Operated`."""

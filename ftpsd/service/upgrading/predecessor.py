@@ -119,6 +119,8 @@ class Predecessor:
             return succeed(None)
 
         def failed(failure: Failure) -> None:
+            if failure.check(ConnectionDone, ConnectionLost):
+                self.is_there = False  # which the link tells a moment later
             if self.is_there:
                 why = failure.getErrorMessage() or type(failure.value).__name__
                 log.warn("the process before this one does not answer `{question}`: {why}", question=question, why=why)

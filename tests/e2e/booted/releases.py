@@ -63,6 +63,11 @@ def tree() -> Path:
         return OWN
     if re.fullmatch(r"[a-z]+", release) is None:
         missing(f"{VARIABLE}={release}: no name of a Debian")
+    return fetched(release)
+
+
+def fetched(release: str) -> Path:
+    """Return the root of that Debian, which is fetched the first time."""
     kept = KEPT / release
     if not kept.exists():
         begun = KEPT / f"{release}.part"

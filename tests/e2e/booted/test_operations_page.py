@@ -37,6 +37,7 @@ FOLLOWED = {
 }
 ELSEWHERE = {
     "Before a change": "unit/cli/test_plan.py",
+    "In a container": "e2e/booted/test_container.py",
     "From another server": "e2e/operator/test_migrated.py",
     "Try a partner's client": "e2e/operator/test_preflight.py",
     "From outside": "e2e/service/test_doctor_outside.py",

@@ -38,7 +38,12 @@ def test_failures_bans_and_the_end_are_those_of_both(tmp_path: Path, tls_files: 
 
     A drain counts the sessions of both, and names no process that has ended with them.
     """
-    changes = {"processes": processes, "penalties": {"exempt": [], "failures": FAILURES}}
+    # A login that takes too long is a failure, too.
+    changes = {
+        "processes": processes,
+        "penalties": {"exempt": [], "failures": FAILURES},
+        "limits": {"login_timeout": "10m", "idle_timeout": "10m"},
+    }
     daemon = daemon_with(tmp_path / "daemon", tls_files, changes)
     daemon.start()
     server = Upgraded(daemon)

@@ -35,6 +35,8 @@ PROMISED = {
     "tls_handshakes_total": {"channel", "result", "version", "resumed"},
     "tls_handshake_duration_seconds": {"channel"},
     "tls_certificate_not_after_timestamp_seconds": {"name"},
+    "tls_certificate_in_date": {"name"},
+    "sessions_before_upgrade": set(),
     "passive_ports": {"state"},
     "passive_exhausted_total": set(),
     "data_connections_total": {"mode", "result"},
@@ -86,6 +88,8 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_passive_ports(lambda: {"free": 50, "reserved": 1})
     metrics.watch_worker_queues(lambda: {"login": 0, "files": 3})
     metrics.watch_certificates(lambda: {"default": 2e9})
+    metrics.watch_certificates_in_date(lambda: {"default": 1.0})
+    metrics.watch_sessions_before(lambda: 0)
     metrics.watch_bans(lambda: 3)
     metrics.watch_state(lambda: {"usable": 1, "broken": 0})
     metrics.observe_lag(0.002)

@@ -55,7 +55,7 @@ def test_what_is_loaded(site: DatedSite) -> None:
     for days, said in (((-9, -1), "expired on "), ((1, 9), "is not valid before ")):
         site.put(*days)
         assert said in site.complaints()
-        assert "renew it, or see expired_certificate" in site.complaints()
+        assert "renew it, or set expired_certificate: serve" in site.complaints()
         site.write(SERVE)
         served = load(site.path)
         assert said in warnings(served)

@@ -48,6 +48,9 @@ def test_a_certificate() -> None:
     assert wrong.level == Level.PROBLEM
     soon, _ = look_at_certificate(pair, None, pair.not_after - timedelta(days=3))
     assert soon.level == Level.WARNING
+    for moment, word in ((pair.not_after, "expired on"), (pair.not_before - timedelta(days=1), "is not valid before")):
+        out, _ = look_at_certificate(pair, None, moment)
+        assert (out.level, word in out.text) == (Level.PROBLEM, True)
 
 
 @pytest.mark.parametrize(
