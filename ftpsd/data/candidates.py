@@ -318,6 +318,7 @@ class Candidates:
     def _stop(self) -> None:
         """Expect no connection and no command any more."""
         self._give_back()
+        self.reservation = None  # a ring, as its port is for these candidates
         self._stop_grace()
         for timer in (*self._timers, *self._commands.values()):
             if timer.active():

@@ -326,8 +326,10 @@ class DataConnection:
         self._stop_timer()
         if self._break is not None and self._break.active():
             self._break.cancel()
-        if self._lingering is not None:
-            self._lingering.stop()
+        # Each knows the other: a ring would hold all of the transfer, and 17 KiB of OpenSSL's, until it is collected.
+        lingering, self._lingering = self._lingering, None
+        if lingering is not None:
+            lingering.stop()
         if self.is_secure and self.tls is not None:
             if is_resumed(self.tls):
                 keep_session(self.tls)
