@@ -11,6 +11,10 @@ from OpenSSL import SSL
 from ftpsd.wire.clienthello import MOST_PEEKED, NOTHING, ClientHello, read_hello
 
 
+# For the reactor thread alone: a new buffer of that size for each hello goes through the system's memory.
+_seen = memoryview(bytearray(MOST_PEEKED))
+
+
 class HelloLook:
     """
     The look at the first message on *sock*, which does not block.
@@ -32,7 +36,7 @@ class HelloLook:
             SSL.Error: the hello is longer, or in more records, than any client's, in the shape of OpenSSL's own errors.
         """
         try:
-            data = self._socket.recv(MOST_PEEKED, socket.MSG_PEEK)
+            data = bytes(_seen[: self._socket.recv_into(_seen, MOST_PEEKED, socket.MSG_PEEK)])
         except BlockingIOError:
             return None
         except OSError:

@@ -24,6 +24,10 @@ LOOKED_AHEAD = 4096
 APPLICATION_DATA = 23
 
 
+# For the reactor thread alone: a new buffer of that size for each record goes through the system's memory.
+_seen = memoryview(bytearray(SEALED))
+
+
 def refuse_crumbs(sock: socket.socket, tls: SSL.Connection) -> None:
     """
     Look at the records of the handshake of *tls* that have come on *sock*, before OpenSSL reads them; does not block.
@@ -83,7 +87,7 @@ class RecordLook:
         if self.is_inside:
             return True
         try:
-            record = self._socket.recv(SEALED, socket.MSG_PEEK)
+            record = bytes(_seen[: self._socket.recv_into(_seen, SEALED, socket.MSG_PEEK)])
         except BlockingIOError:
             return False
         except OSError:
