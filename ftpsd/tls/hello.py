@@ -10,7 +10,6 @@ from OpenSSL import SSL
 
 from ftpsd.wire.clienthello import MOST_PEEKED, NOTHING, ClientHello, read_hello
 
-
 # For the reactor thread alone: a new buffer of that size for each hello goes through the system's memory.
 _seen = memoryview(bytearray(MOST_PEEKED))
 
