@@ -17,7 +17,7 @@ from urllib.request import urlopen
 from bench.cases.base import Case, Metric
 from bench.client import HOST, Session
 from bench.ground import USER
-from bench.measure import BenchError, Sample, pss_kib
+from bench.measure import BenchError, Sample, pss_kib, tree
 from bench.running import RunningServer
 
 # Clients that log in at the same time.
@@ -88,7 +88,7 @@ def _run_many(running: RunningServer) -> Sample:
             for _ in pool.map(lambda session: session.command("NOOP", 200), sessions):
                 pass
             answered = len(sessions) / (time.monotonic() - started)
-            scrape = _scrape(running)
+            scrape, work = _scrape(running)
         finally:
             for session in sessions:
                 session.close()
@@ -103,21 +103,29 @@ def _run_many(running: RunningServer) -> Sample:
         "all": after / 1024,
         "NOOPs/s": answered,
         "scrape": scrape * 1000,
+        "scrape CPU": work * 1000,
     }
     return Sample(values, tuple(notes))
 
 
-def _scrape(running: RunningServer) -> float:
-    """Return the seconds that one of several scrapes of the metrics takes, in the median."""
-    seconds = []
+def _scrape(running: RunningServer) -> tuple[float, float]:
+    """Return the seconds that a scrape of the metrics takes, and those that the server works; medians of several."""
+    seconds, worked = [], []
     for _ in range(SCRAPES):
+        before = _worked(running)
         started = time.monotonic()
         with urlopen(f"http://{HOST}:{running.ports.other}/metrics", timeout=60) as answer:
             answer.read()
         seconds.append(time.monotonic() - started)
+        worked.append(_worked(running) - before)
         # An exposition is answered again until a tenth of the time is spent on it.
         time.sleep(20 * seconds[-1])
-    return median(seconds)
+    return median(seconds), median(worked)
+
+
+def _worked(running: RunningServer) -> float:
+    """Return the processor seconds of the server's main threads, finer than the ticks of /proc/PID/stat."""
+    return sum(int(Path(f"/proc/{each}/schedstat").read_text().split()[0]) for each in tree(running.root)) / 1e9
 
 
 def _logged_in(running: RunningServer) -> Session:
@@ -159,6 +167,7 @@ CASES = [
             Metric("all", "MiB in all", "low", 0),
             Metric("NOOPs/s", "NOOPs/s through all", "high", 0),
             Metric("scrape", "ms for a scrape with all", "low", 1, limit=50),
+            Metric("scrape CPU", "ms of CPU for it", "low", 1),
         ),
         _run_many,
         fresh=True,

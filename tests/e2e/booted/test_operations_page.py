@@ -96,7 +96,7 @@ def test_the_page_is_followed(packages: Path, tmp_path: Path) -> None:
 
 def install(machine: Machine, blocks: list[str]) -> None:
     """The package, the first user and a certificate; a second run of `ftpsd install` makes nothing."""
-    (block,) = blocks
+    block, upload = blocks
     told = machine.do(block, "/root/1")
     assert "Active: active (running)" in told
     assert 'Status: "serving explicit on port 21, implicit on port 990"' in told
@@ -107,6 +107,7 @@ def install(machine: Machine, blocks: list[str]) -> None:
     assert machine.do("find /etc/ftpsd /usr/local -type f -exec sha256sum {} +") == before
     modes = machine.do("stat -c '%a %U %G %n' /etc/ftpsd/*.yaml /etc/ftpsd/tls/* /srv/ftpsd/alice")
     assert {line.rpartition(" ")[0] for line in modes.splitlines()} == {"640 root ftpsd", "700 ftpsd ftpsd"}
+    assert " hostname" in machine.do(upload.replace("-u alice ", "-u alice:secret-of-alice "))
 
 
 def transfer(machine: Machine) -> None:
