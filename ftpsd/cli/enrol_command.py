@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftpsd.cli.terminal import given_or_default, host_option, print_table, users_file, with_config
+from ftpsd.cli.terminal import (
+    given_or_default,
+    host_option,
+    print_table,
+    refuse_without_effect,
+    users_file,
+    with_config,
+)
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -44,6 +51,10 @@ def enrol_user(
 
     if lists and forget is not None:
         raise click.UsageError("Name one of --list and --forget.")
+    if lists or forget is not None:
+        refuse_without_effect("is for a new ticket, and none is made", "valid")
+    if forget is not None:
+        refuse_without_effect("goes without --forget", "as_json")
     loaded = load_config(given_or_default(config))
     people = load_users(users_file(config, None, host))
     record = people.users.get(name) or people.from_sources.get(name)

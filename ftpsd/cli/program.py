@@ -47,13 +47,16 @@ from ftpsd.cli.running.top_command import top
 from ftpsd.cli.terminal import (
     EXIT_DENIED,
     EXIT_FINE,
+    EXIT_PROBLEM,
     EXIT_WRONG,
     FILE,
     ask_password,
     complain,
     counted,
+    give_up_output,
     hashed,
     host_option,
+    is_of_printing,
     named_account,
     password_option,
     print_table,
@@ -72,6 +75,17 @@ if TYPE_CHECKING:
 
 class Commands(click.Group):
     """The group of commands, which turns faults of the operator's files into lines and exit code 2."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the program. A full disk under standard output is told; click tells of a closed pipe alone."""
+        try:
+            return super().main(*arguments, **settings)
+        except OSError as trouble:
+            if not is_of_printing(trouble):
+                raise
+            give_up_output()
+            click.echo(f"not all was printed, for standard output cannot be written: {trouble.strerror}", err=True)
+            sys.exit(EXIT_PROBLEM)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""

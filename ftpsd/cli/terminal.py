@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from ftpsd.config.default_path import CONFIG_VARIABLE, DEFAULT_CONFIG, default_config
 
@@ -27,7 +29,18 @@ EXIT_WRONG: Final = 2
 # Bytes. Longer than any password that ftpsd verifies, and a bound for what a pipe may send us.
 LONGEST_LINE: Final = 4096
 
-FILE: Final = click.Path(path_type=Path)
+
+class FileName(click.Path):
+    """The name of a file or directory. An empty one, which pathlib takes for the current directory, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType`."""
+        if value == "":
+            self.fail("the name is empty; name a file or directory.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE: Final = FileName(path_type=Path)
 
 
 class Seconds(click.FloatRange):
@@ -207,6 +220,31 @@ def counted(number: int, noun: str) -> str:
     """Write a number with its noun."""
     # As a number, not text, which would come from elsewhere.
     return f"{number:d} {noun}" if number == 1 else f"{number:d} {noun}s"
+
+
+def refuse_without_effect(reason: str, *names: str) -> None:
+    """Refuse each option or argument of *names* that was given, for it would do nothing. Raises: UsageError."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            given = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(context)
+            raise click.UsageError(f"{given.strip('[]')} {reason}.")
+
+
+def is_of_printing(trouble: OSError) -> bool:
+    """Return whether *trouble* arose where click or rich writes to a stream; files that they open have a name."""
+    place = trouble.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return trouble.filename is None and module.partition(".")[0] in ("click", "rich")
+
+
+def give_up_output() -> None:
+    """Throw away what standard output has not taken: the interpreter would try it again as it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def complain(lines: Iterable[object]) -> NoReturn:

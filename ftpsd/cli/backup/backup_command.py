@@ -16,7 +16,7 @@ import click
 
 from ftpsd.cli.backup.backup_places import fail, job_called, place_of, repository_in, repository_of, signing_key_of
 from ftpsd.cli.encrypting.encrypted import Records, account
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, refuse_without_effect, shown, with_config
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -51,6 +51,10 @@ def backup(job: str | None, directory: Path | None, verify: bool, as_json: bool,
     With --verify every file of every backup is read there, and compared with its SHA-256: what is damaged is put aside
     (NAME.damaged), so that the next backup stores it anew. Ends with 1 where there was such a file.
     """
+    if verify:
+        refuse_without_effect("goes without --verify", "lines")
+    if lines and as_json:
+        raise click.UsageError("Say --json or --lines, one of the two.")
     import sqlite3
 
     from ftpsd.audit.events import DAEMON

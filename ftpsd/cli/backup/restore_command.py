@@ -15,7 +15,7 @@ import click
 from ftpsd.cli.backup.backup_places import fail, job_called, place_of, repository_in, repository_of
 from ftpsd.cli.backup.trusting import show_later_one, trusted_signers, warn_of_unsigned
 from ftpsd.cli.encrypting.encrypted import Records, account
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, shown, with_config
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, refuse_without_effect, shown, with_config
 from ftpsd.values.text import moment
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def restore(
     from ftpsd.backups.restoring import Restore, Untrusted
     from ftpsd.partners.contact import PartnerError
 
+    if lists:
+        refuse_without_effect("goes without --list", "name", "dry_run", "overwrite", "only", "unsigned")
     is_changing = False
     try:
         with _repository(directory, job, config) as (repository, place):

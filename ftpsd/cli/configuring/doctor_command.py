@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
-from click.core import ParameterSource
 
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, ask_password, password_option, shown, with_config
+from ftpsd.cli.terminal import (
+    EXIT_FINE,
+    EXIT_PROBLEM,
+    FILE,
+    ask_password,
+    password_option,
+    refuse_without_effect,
+    shown,
+    with_config,
+)
 
 if TYPE_CHECKING:
     from ftpsd.cli.configuring.outside_server import OutsideServer
@@ -65,14 +73,14 @@ def doctor(
         from ftpsd.doctor.outside.from_outside import Wishes, examine_from_outside
         from ftpsd.doctor.outside.patience import Patience
 
-        _refuse_without_effect("goes without --from-outside HOST", "config")
+        refuse_without_effect("goes without --from-outside HOST", "config")
         if user is None:
-            _refuse_without_effect("goes with --user NAME", "directory", "password_stdin")
+            refuse_without_effect("goes with --user NAME", "directory", "password_stdin")
         server = _server(outside)
         if server.port is not None:
-            _refuse_without_effect("stands in the URL already", "port")
+            refuse_without_effect("stands in the URL already", "port")
         if server.implicit_port is not None:
-            _refuse_without_effect("stands in the URL already", "implicit_port")
+            refuse_without_effect("stands in the URL already", "implicit_port")
         ports = None if passive_ports is None else _ports(passive_ports)
         login = None if user is None else _login(user, password_stdin)
         explicit, implicit = server.port or port, server.implicit_port or implicit_port
@@ -83,20 +91,12 @@ def doctor(
     from ftpsd.service.load import load
     from ftpsd.start import ask_sources
 
-    _refuse_without_effect("goes with --from-outside HOST", "passive_ports", "directory", "port", "implicit_port")
+    refuse_without_effect("goes with --from-outside HOST", "passive_ports", "directory", "port", "implicit_port")
     if (user is not None) != password_stdin:
         raise click.UsageError("--user NAME and --password-stdin belong together.")
     login = None if user is None else Login(user, ask_password(from_stdin=True))
     loaded = load(config)
     _print(examine(loaded, config, host, authority, login, ask_sources(loaded)), as_json)
-
-
-def _refuse_without_effect(reason: str, *names: str) -> None:
-    """Refuse each option of *names* that was given, for it would do nothing. Raises: UsageError."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} {reason}.")
 
 
 def _server(text: str) -> OutsideServer:

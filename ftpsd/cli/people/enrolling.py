@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from ftpsd.cli.terminal import RELOAD, given_or_default, users_file
+from ftpsd.cli.terminal import RELOAD, given_or_default, refuse_without_effect, users_file
 from ftpsd.cli.user_commands import users_options
 
 # Wrong codes before the command gives up: a device with another clock, or another secret.
@@ -54,6 +54,8 @@ def otp(
         raise click.UsageError("--recovery and --remove are two different things; choose one.")
     if confirm and no_confirm:
         raise click.UsageError("--confirm and --no-confirm are two different things; choose one.")
+    if only_recovery or is_removed:
+        refuse_without_effect("is for a new device, and none is set up", "issuer", "confirm", "no_confirm")
     path = users_file(config, users, host)
     with locked(path) as file:
         file.require(name)

@@ -52,7 +52,7 @@ def key(file: Path, public: Path | None) -> None:
         complain([f"{error.filename} is there already, and no key is written over; name another file"])
     except OSError as error:
         complain([f"{error.filename or file} cannot be written: {error.strerror}"])
-    click.echo(f"{file}\n{beside}\n{name_of(made.public_key())}")
+    click.echo(f"{shown(str(file))}\n{shown(str(beside))}\n{name_of(made.public_key())}")
 
 
 @audit.command("events")
@@ -80,6 +80,8 @@ def verify(files: Sequence[Path], keys: Sequence[Path], as_json: bool, config: P
     from ftpsd.audit.evidence.verify import verify as verified
 
     log = None
+    if files and keys and config is not None:
+        raise click.UsageError("--config goes without FILE and --key together: both the files and the key are named.")
     if not files or not keys:
         log, own = _configured(config, is_needed=not files)
         keys = keys or own
@@ -130,6 +132,8 @@ def search(
     from ftpsd.audit.evidence.search import Search, Wanted
 
     found = Search(Wanted(user, path, event, session, _moment("--since", since), _moment("--until", until)))
+    if files and config is not None:
+        raise click.UsageError("--config goes without FILE: the files to be searched are named.")
     log, _ = (None, ()) if files else _configured(config, is_needed=True)
     count = 0
     is_all = event is not None or session is not None
