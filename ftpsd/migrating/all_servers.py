@@ -19,6 +19,8 @@ SERVERS: Final[dict[str, _Reader]] = {
     "sftpgo": lambda machine, path, *_: sftpgo.migrate(machine, path),
     "vsftpd": vsftpd.migrate,
 }
+# Their users are in their own files alone, not in /etc/passwd.
+WITHOUT_ACCOUNTS: Final = frozenset({"filezilla", "pyftpdlib", "sftpgo"})
 
 
 def migrated(program: str, path: Path, root: Path, passwd: Path | None, shadow: Path | None) -> Migration:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ftpsd.cli.terminal import EXIT_WRONG, FILE, counted
+from ftpsd.cli.terminal import EXIT_WRONG, FILE, counted, refuse_without_effect
 
 if TYPE_CHECKING:
     from ftpsd.migrating.migration import Migration
@@ -35,10 +35,12 @@ def migrate(
     be carried over or mean something else are comments in the result, and the summary on standard error counts them.
     No file is ever replaced.
     """
-    from ftpsd.migrating.all_servers import migrated
+    from ftpsd.migrating.all_servers import WITHOUT_ACCOUNTS, migrated
     from ftpsd.migrating.old_machine import MigrationError
     from ftpsd.migrating.pages import server_page, users_page
 
+    if program in WITHOUT_ACCOUNTS:
+        refuse_without_effect(f"goes without {program}, whose users are in its own files", "passwd", "shadow")
     try:
         made = migrated(program, path, root, passwd, shadow)
     except MigrationError as error:

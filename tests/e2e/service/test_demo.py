@@ -53,12 +53,12 @@ class Demonstration:
         assert done.returncode == code, done.stderr
 
 
-@pytest.fixture
-def demonstration(tmp_path: Path) -> Iterator[Demonstration]:
-    """A demonstration, which ends well at Ctrl-C."""
-    running = Demonstration(tmp_path)
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
+    """A demonstration for all of these, which ends well at Ctrl-C."""
+    running = Demonstration(tmp_path_factory.mktemp("demo"))
     try:
-        eventually(lambda: "ftpsd serves" in (tmp_path / "err").read_text(), "it serves", 60)
+        eventually(lambda: "ftpsd serves" in (running.folder / "err").read_text(), "it serves", 60)
         yield running
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(60) == 0

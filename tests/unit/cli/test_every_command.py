@@ -35,6 +35,10 @@ IGNORED: Final[tuple[tuple[Words, str], ...]] = (
     (("backup", "--to", "d", "--verify", "--lines"), "--lines goes without --verify."),
     (("backup", "--to", "d", "--json", "--lines"), "Say --json or --lines, one of the two."),
     (("doctor", "--directory", "d"), "--directory goes with --from-outside HOST."),
+    (
+        ("migrate", "sftpgo", "d.json", "--passwd", "p"),
+        "--passwd goes without sftpgo, whose users are in its own files.",
+    ),
     (("restore", "--from", "d", "--list", "x"), "BACKUP goes without --list."),
     (("restore", "--from", "d", "--list", "--dry-run"), "--dry-run goes without --list."),
     (("restore", "--from", "d", "--list", "--overwrite"), "--overwrite goes without --list."),
