@@ -5,7 +5,6 @@ The answers of a server of one process, and of each of several to its supervisor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -113,8 +112,8 @@ class LastReload:
 
 def sessions_of(parts: Parts) -> dict[str, Any]:
     """Return the sessions of this process, the oldest first."""
-    seen = present(parts.sessions)
-    return {"sessions": [asdict(each) for each in seen[:MOST_SESSIONS]], "total": len(seen), "missing": []}
+    seen = present(parts.sessions, MOST_SESSIONS)
+    return {"sessions": [each.as_json() for each in seen], "total": len(there(parts.sessions)), "missing": []}
 
 
 def sightings_of(parts: Parts) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def sightings_of(parts: Parts) -> dict[str, Any]:
 def busiest_of(parts: Parts) -> dict[str, Any]:
     """Return the sessions of this process that do something, for people who watch it."""
     seen = busiest(parts.sessions, MOST_WATCHED)
-    return {"sessions": [asdict(each) for each in seen], "total": len(there(parts.sessions)), "missing": []}
+    return {"sessions": [each.as_json() for each in seen], "total": len(there(parts.sessions)), "missing": []}
 
 
 def shown_sessions(
