@@ -177,6 +177,9 @@ class RecordTable:
         """
         Return the slots with a ban, and when it ends or has ended, as far as that is not noted (`over`); needs no lock.
         """
+        ends = self._ends.tobytes()
+        if ends == bytes(len(ends)):  # as mostly, every few seconds and for every scrape: 0.1 ms in place of 3
+            return []
         return [(slot, end) for slot, end in enumerate(self._ends.tolist()) if end]
 
     def moments(self) -> bytes:
