@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.tools import ROOT
 
@@ -94,6 +95,29 @@ def of_files(tree: ast.Module, node: ast.AST) -> Iterator[str]:
                     yield from texts(tree, each, each.value)
 
 
+def of_sentences(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of sentences that are returned, raised or yielded with a key: what is wrong with a file."""
+    match node:
+        case ast.Yield(value=ast.Tuple(elts=[_, text])) | ast.Return(value=ast.JoinedStr() | ast.Constant() as text):
+            found = texts(tree, node, text)
+        case ast.Return(value=ast.IfExp() as text) | ast.Raise(exc=ast.Call(args=[text])):
+            found = texts(tree, node, text)
+        case ast.Raise(exc=ast.Call(args=[one, other, *_])):
+            found = (text for each in (one, other) for text in texts(tree, node, each))
+        case ast.Call(func=function, args=arguments) if _called(function) in ("_complain", "_complain_at", "Hint"):
+            found = (text for each in arguments for text in texts(tree, node, each))
+        case _:
+            return
+    yield from (text for text in found if len(text.split()) >= 3)
+
+
+def of_passed_on(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of errors that commands, and the start, pass on as their own words."""
+    match node:
+        case ast.Raise(exc=ast.Call(func=function, args=[text, *_])) if _called(function) in PASSED_ON:
+            yield from texts(tree, node, text)
+
+
 def of_events(tree: ast.Module, node: ast.AST) -> Iterator[str]:
     """Return the name of an event of the audit log."""
     match node:
@@ -122,28 +146,43 @@ def _codes(code: ast.expr) -> Iterator[int]:
 
 REFUSALS = {"UsageError", "BadParameter", "ClickException", "fail", "tell_error", "Trouble", "Refused", "NoServer"}
 
+# Their words are shown as they are.
+PASSED_ON = {
+    *("Busy", "Damaged", "DemoProblem", "Failed", "KeyTrouble", "ListenProblem", "MigrationError", "NotOurs"),
+    *("StateTrouble", "Trouble", "Untrusted"),
+}
+
 Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
-# The sections of the page, each with the kinds of messages in it.
-SECTIONS: dict[str, Kind] = {
-    "The log of the daemon": of_log,
-    "Replies to clients": of_replies,
-    "Events of the audit log": of_events,
-    "Findings of the doctor": of_findings,
-    "Orders to the running server": of_orders,
-    "Other commands": of_orders,
-    "The files of the configuration": of_files,
-}
+
+
+class Part(NamedTuple):
+    """The messages of one *kind* in one *section* of the page: those of the files *within*, without those in *but*."""
+
+    section: str
+    kind: Kind
+    within: tuple[str, ...] = ("",)
+    but: tuple[str, ...] = ()
+
+
 _OF_ORDERS = ("cli/asking.py", "cli/running/", "service/operating/")
-# The folders that a section is about, where it is not about all.
-FOLDERS = {
-    "Events of the audit log": ("audit/",),
-    "Findings of the doctor": ("doctor/",),
-    "Orders to the running server": _OF_ORDERS,
-    "Other commands": ("cli/",),
-    "The files of the configuration": ("config/", "service/building/", "service/inspecting/", "tls/"),
-}
-# Those of a section above them.
-ELSEWHERE = {"Other commands": _OF_ORDERS}
+_OF_FILES = ("config/", "service/building/", "service/inspecting/", "tls/certificates", "tls/clients/", "tls/served/")
+# Sentences that are no complaints: facts of `ftpsd access` and `ftpsd explain`, remedies of other sentences.
+_FACTS = (
+    *("service/inspecting/everybody.py", "service/inspecting/rules_told.py", "config/parsing/complaints.py"),
+    "config/parsing/hiding.py",
+)
+PARTS = (
+    Part("The log of the daemon", of_log),
+    Part("Replies to clients", of_replies),
+    Part("Events of the audit log", of_events, ("audit/",)),
+    Part("Findings of the doctor", of_findings, ("doctor/",)),
+    Part("Orders to the running server", of_orders, _OF_ORDERS),
+    Part("Other commands", of_orders, ("cli/",), _OF_ORDERS),
+    Part("Other commands", of_passed_on, but=(*_OF_ORDERS, "config/")),
+    Part("The files of the configuration", of_files, _OF_FILES),
+    Part("The files of the configuration", of_sentences, _OF_FILES, _FACTS),
+)
+SECTIONS = tuple(dict.fromkeys(part.section for part in PARTS))
 
 
 def texts(tree: ast.Module, call: ast.AST, value: ast.expr) -> Iterator[str]:
@@ -215,14 +254,13 @@ def collected() -> dict[str, dict[str, list[str]]]:
     for path in sorted(SOURCES.rglob("*.py")):
         tree = _parsed(path)
         nodes = list(ast.walk(tree))
-        for section, kind in SECTIONS.items():
-            name = str(path.relative_to(SOURCES))
-            if not name.startswith(FOLDERS.get(section, ("",))) or name.startswith(ELSEWHERE.get(section, "\0")):
+        name = str(path.relative_to(SOURCES))
+        for part in PARTS:
+            if not name.startswith(part.within) or name.startswith(part.but):
                 continue
             for node in nodes:
-                for template in filter(_says_something, kind(tree, node)):
-                    place = f"{path.relative_to(SOURCES)}:{_line(node)}"
-                    found[section].setdefault(flat(template), []).append(place)
+                for template in filter(_says_something, part.kind(tree, node)):
+                    found[part.section].setdefault(flat(template), []).append(f"{name}:{_line(node)}")
     return found
 
 
