@@ -118,6 +118,14 @@ def of_passed_on(tree: ast.Module, node: ast.AST) -> Iterator[str]:
             yield from texts(tree, node, text)
 
 
+def of_causes(tree: ast.Module, node: ast.AST) -> Iterator[str]:
+    """Return the templates of errors whose words stand in a line of a log, an event or a finding."""
+    match node:
+        case ast.Raise(exc=ast.Call(func=function, args=arguments)) if _called(function) in CAUSES:
+            for each in arguments:
+                yield from texts(tree, node, each)
+
+
 def of_events(tree: ast.Module, node: ast.AST) -> Iterator[str]:
     """Return the name of an event of the audit log."""
     match node:
@@ -151,6 +159,11 @@ PASSED_ON = {
     *("Busy", "Damaged", "DemoProblem", "Failed", "KeyTrouble", "ListenProblem", "MigrationError", "NotOurs"),
     *("StateTrouble", "Trouble", "Untrusted"),
 }
+# Their words are filled into other messages.
+CAUSES = {
+    *("DamagedError", "EngineDown", "EngineFailed", "GivenUp", "IcapError", "KeyFileError", "NoAnswer", "NoGnuPG"),
+    *("Nonsense", "NotSent", "NotTaken", "PartnerError", "Silence", "SourceUnavailable"),
+}
 
 Kind = Callable[[ast.Module, ast.AST], Iterator[str]]
 
@@ -181,6 +194,7 @@ PARTS = (
     Part("Other commands", of_passed_on, but=(*_OF_ORDERS, "config/")),
     Part("The files of the configuration", of_files, _OF_FILES),
     Part("The files of the configuration", of_sentences, _OF_FILES, _FACTS),
+    Part("Causes in other messages", of_causes),
 )
 SECTIONS = tuple(dict.fromkeys(part.section for part in PARTS))
 
