@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ftpsd.storage.base import Kind, Storage
 from ftpsd.values.entry import EntryType
+from tests.contracts.each import OfEachHouse
 from tests.contracts.storages import House, at, entries, get, interrupt, kind_of, names, put
 
 
-@pytest.fixture
-def tree(storage: Storage) -> Storage:
+def planted(house: House) -> Storage:
     """Return a storage with /a, /d/b and /d/e."""
+    storage = house.open("user")
     put(storage, "/a", b"first")
     storage.make_directory(at("/d"))
     put(storage, "/d/b", b"second")
     storage.make_directory(at("/d/e"))
     return storage
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> OfEachHouse[Storage]:
+    """Return a storage with /a, /d/b and /d/e."""
+    return OfEachHouse(tmp_path, planted)
 
 
 @pytest.mark.parametrize("link", ["/link", "/d/link", "/d/e/link", "/two words", "/中"])

@@ -7,21 +7,29 @@ version. Nothing that is published may begin as the old version and end as the n
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ftpsd.storage.base import Kind, Storage, StorageError, Terms, UnfinishedUpload
-from tests.contracts.storages import House, at, get, interrupt, kind_of, names, put, write
+from tests.contracts.each import OfEachHouse
+from tests.contracts.storages import HOUSES, IN_PLACE, House, at, get, interrupt, kind_of, names, put, write
 
 OLD, NEW = b"old!", b"0123456789"
 
 
-@pytest.fixture
-def storage(atomic: House) -> Storage:
+def broken_off(house: House) -> Storage:
     """Return a tree in which the overwrite of a file broke off after six bytes."""
-    storage = atomic.open("user")
+    storage = house.open("user")
     put(storage, "/a", OLD)
     interrupt(storage, "/a", NEW[:6])
     return storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> OfEachHouse[Storage]:
+    """Return a tree in which the overwrite of a file broke off after six bytes."""
+    return OfEachHouse(tmp_path, broken_off, frozenset(HOUSES) - IN_PLACE)
 
 
 def refusal(storage: Storage, *, offset: int = 0, append: bool = False) -> UnfinishedUpload:
