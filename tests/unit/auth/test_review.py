@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from ftpsd.auth.explain import explain
 from ftpsd.auth.review import Review, Right
 from ftpsd.config.people.provenance import Provenance
@@ -139,6 +141,7 @@ def does(user: UserRecord, permission: Permission, path: VirtualPath) -> bool | 
     return True
 
 
+@pytest.mark.slow
 def test_rows_say_what_explain_says_and_the_storage_does() -> None:
     """For a thousand random policies, every user, random paths and every permission."""
     random_ = random.Random(4217)

@@ -146,6 +146,7 @@ def test_a_user_is_added_to_a_group(path: Path) -> None:
     assert path.read_text() == before
 
 
+@pytest.mark.slow
 def test_the_program_does_it(path: Path) -> None:
     """The real one, several at once: no change is lost."""
     running = [

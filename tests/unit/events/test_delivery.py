@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 from twisted.internet.task import Clock
 
 from ftpsd.audit.topics.automation.ledger_events import EventGivenUp, SinkFailing, SinkRestored
@@ -247,6 +248,7 @@ def test_nothing_is_read_anew_before_the_command_line_changes_something() -> Non
         deliveries.stop()
 
 
+@pytest.mark.slow
 def test_so_many_wait_and_no_more() -> None:
     """Then nothing new is fetched, and the memory that a sink takes has a bound."""
     ground = Ground(attempts=1000)

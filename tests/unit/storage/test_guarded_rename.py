@@ -74,6 +74,7 @@ def rights(rules: Rules, path: VirtualPath, node: File | Directory) -> frozenset
 steps_among_names = st.lists(st.tuples(st.integers(0, 10), st.sampled_from(PATHS)), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(rules=rule_sets, steps=steps_among_names)
 def test_no_sequence_of_renames_gives_a_right(rules: list[Rule], steps: list[tuple[int, VirtualPath]]) -> None:

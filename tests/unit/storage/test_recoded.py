@@ -108,6 +108,7 @@ def accepted() -> list[str]:
     return sorted(filter(is_accepted, OF_PYTHON))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_in_every_charset_a_name_has_one_spelling(accepted: list[str], data: st.DataObject) -> None:
     """Two names never mean the same bytes, and no bytes are without a name, whatever the codec and the text."""
