@@ -9,8 +9,10 @@ which is a few seconds' worth.
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -33,6 +35,7 @@ THE_SAME = frozenset({"ftpsd_build_info"})
 COUNTING = frozenset({"counter", "histogram"})
 
 Labels = tuple[tuple[str, str], ...]
+Number = float | Fraction
 
 
 @dataclass(slots=True)
@@ -42,9 +45,9 @@ class Family:
     name: str
     explanation: str
     kind: str
-    samples: dict[tuple[str, Labels], float] = field(default_factory=dict)
+    samples: dict[tuple[str, Labels], Number] = field(default_factory=dict)
 
-    def add(self, other: Family, combine: Callable[[float, float], float]) -> None:
+    def add(self, other: Family, combine: Callable[[Number, Number], Number]) -> None:
         """Take the samples of *other* in; *combine* makes one number of two."""
         for key, value in other.samples.items():
             self.samples[key] = combine(self.samples[key], value) if key in self.samples else value
@@ -57,7 +60,9 @@ def taken(registry: Collector) -> Families:
     """Return the present samples of *registry*."""
     families: Families = {}
     for metric in registry.collect():
-        samples = {(sample.name, tuple(sample.labels.items())): sample.value for sample in metric.samples}
+        samples: dict[tuple[str, Labels], Number] = {
+            (sample.name, tuple(sample.labels.items())): sample.value for sample in metric.samples
+        }
         families[metric.name] = Family(metric.name, metric.documentation, metric.type, samples)
     return families
 
@@ -75,7 +80,9 @@ def from_text(text: str) -> Families:
     """Return the families that `to_text` wrote."""
     families: Families = {}
     for name, explanation, kind, rows in json.loads(text):
-        samples = {(sample, tuple((key, label) for key, label in labels)): value for sample, labels, value in rows}
+        samples: dict[tuple[str, Labels], Number] = {
+            (sample, tuple((key, label) for key, label in labels)): value for sample, labels, value in rows
+        }
         families[name] = Family(name, explanation, kind, samples)
     return families
 
@@ -97,7 +104,7 @@ class Sums(Collector):
         for family in self._latest.pop(process, {}).values():
             if family.kind in COUNTING:
                 mine = self._gone.setdefault(family.name, Family(family.name, family.explanation, family.kind))
-                mine.add(family, _plus)
+                mine.add(family, _exactly)
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing in advance: the processes are not there yet."""
@@ -112,19 +119,29 @@ class Sums(Collector):
                 if name in OF_THE_SUPERVISOR and families is not own:
                     continue
                 total = sums.setdefault(name, Family(name, family.explanation, family.kind))
-                total.add(family, _rule(name))
+                total.add(family, _rule(family))
         for family in sums.values():
             metric = Metric(family.name, family.explanation, family.kind)
             for (sample, labels), value in family.samples.items():
-                metric.add_sample(sample, dict(labels), value)
+                metric.add_sample(sample, dict(labels), float(value))
             yield metric
 
 
-def _rule(name: str) -> Callable[[float, float], float]:
-    if name in THE_LEAST:
+def _rule(family: Family) -> Callable[[Number, Number], Number]:
+    if family.name in THE_LEAST:
         return min
-    return max if name in THE_SAME else _plus
+    if family.name in THE_SAME:
+        return max
+    return _exactly if family.kind in COUNTING else operator.add
 
 
-def _plus(one: float, other: float) -> float:
-    return one + other
+def _exactly(one: Number, other: Number) -> Number:
+    """
+    Return the sum without rounding it.
+
+    A sum of floats depends on their order, which changes when a process dies, by its last bit. Prometheus takes a
+    counter that is smaller by one bit for one that began anew, and adds all of it once more.
+    """
+    if isinstance(one, float) and isinstance(other, float) and one.is_integer() and other.is_integer():
+        return one + other
+    return Fraction(one) + Fraction(other)

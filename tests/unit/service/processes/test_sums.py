@@ -91,6 +91,20 @@ def test_a_dead_process_takes_its_gauges_along_and_leaves_its_counters() -> None
     assert values['ftpsd_seconds_count{command="RETR"}'] == 2
 
 
+def test_sums_of_fractions_do_not_depend_on_their_order() -> None:
+    """A counter that is smaller by its last bit would have begun anew for Prometheus."""
+    one, two, three = Process(), Process(), Process()
+    sums = Sums(CollectorRegistry())
+    for index, (process, seconds) in enumerate(((one, 0.3), (two, 0.1), (three, 0.2))):
+        process.seconds.labels("RETR").observe(seconds)
+        sums.keep(index, process.families())
+    name = 'ftpsd_seconds_sum{command="RETR"}'
+    before = shown(sums)[name]
+    for index in (2, 0, 1):
+        sums.ended(index)
+        assert shown(sums)[name] == before
+
+
 @given(st.lists(st.tuples(st.sampled_from(["count", "tell", "die"]), st.integers(0, 1)), max_size=40))
 def test_a_counter_never_goes_backwards(steps: list[tuple[str, int]]) -> None:
     """The sum that is shown only grows, and holds all that was told, however processes count, tell and die."""
