@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -153,5 +151,6 @@ class PortsMachine(RuleBasedStateMachine):
         assert self.clock.getDelayedCalls() == []
 
 
-TestPorts: Any = PortsMachine.TestCase
-TestPorts.settings = settings(max_examples=60, stateful_step_count=40)
+def test_ports() -> None:
+    """No sequence of operations tells them from the model."""
+    run_state_machine_as_test(PortsMachine, settings=settings(max_examples=60, stateful_step_count=40))
