@@ -65,6 +65,7 @@ from ftpsd.cli.terminal import (
 )
 from ftpsd.cli.trail.audit_command import audit
 from ftpsd.cli.user_commands import user
+from ftpsd.values.uncollected import loading
 
 if TYPE_CHECKING:
     from ftpsd.config.checks.named_files import Findings
@@ -128,7 +129,8 @@ for command in (user, access, audit, completion, install, doctor, manual, migrat
 @with_config
 def serve(config: Path) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C."""
-    from ftpsd import start
+    with loading():
+        from ftpsd import start
 
     sys.exit(start.serve(config))
 

@@ -12,13 +12,13 @@ from ftpsd.config.encrypting.master_keys import MasterKeys
 from ftpsd.config.evidence.evidence_files import EvidenceFiles
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError, ConfigErrors
-from ftpsd.config.parsing.uncollected import uncollected
 from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.config.sources.source_files import SourceFiles
 from ftpsd.config.users import UserRecord, Users
 from ftpsd.service.building.pairs import Certificates
 from ftpsd.service.inspecting.inspection import inspect
 from ftpsd.tls.certificates import CertificatePair
+from ftpsd.values.uncollected import uncollected
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,16 @@ import ftpsd.commands
 import ftpsd.processes.supervisor
 import ftpsd.service.build
 import ftpsd.start
+from ftpsd.config.model import Config
+from ftpsd.config.users import UsersFile
 from tests.e2e.offspring import adopt_processes
 
 
 def main() -> None:
     """Serve requests until the test run has ended, and take along what still runs."""
     children: set[int] = set()
+    for file in (Config, UsersFile):
+        file.model_rebuild()  # its validator, which would be built by each that is forked
     gc.freeze()  # what is loaded is shared by all that is forked, and never garbage
     for line in sys.stdin:
         request = json.loads(line)

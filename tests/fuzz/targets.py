@@ -350,5 +350,5 @@ NO_PARSERS = {
     "values/quota.py": "numbers",
     "values/trace.py": "numbers of a file",
     "config/parsing/key_texts.py": "a file of ours",
-    "config/parsing/uncollected.py": "the garbage collector",
+    "values/uncollected.py": "the garbage collector",
 }

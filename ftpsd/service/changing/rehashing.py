@@ -24,7 +24,7 @@ from ftpsd.auth.hashing.new_hashes import Rehash, is_same_password, renewed
 from ftpsd.config.editing.edit import EditBusy, EditRefused, locked
 from ftpsd.config.editing.own_file import is_ours
 from ftpsd.config.parsing.document import ConfigErrors
-from ftpsd.config.parsing.uncollected import uncollected
+from ftpsd.values.uncollected import uncollected
 from ftpsd.workers import Workers
 
 # Passwords that wait for their hash, each with its user; beyond that a login leaves its hash as it is.

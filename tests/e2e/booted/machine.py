@@ -32,6 +32,7 @@ mount -t overlay overlay -o lowerdir="$4",upperdir=upper,workdir=work tree
 mount -t tmpfs tmpfs /run
 rm -rf tree/etc/rc?.d tree/etc/init.d tree/etc/systemd/system tree/var/log/journal tree/usr/sbin/policy-rc.d
 mkdir -p tree/etc/systemd/system
+rm -f tree/var/lib/man-db/auto-update
 : >tree/etc/machine-id
 sed -i '/^ftpsd:/d' tree/etc/passwd tree/etc/group tree/etc/shadow tree/etc/gshadow
 # apt reads no lists of what the network has.
