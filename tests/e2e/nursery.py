@@ -7,8 +7,8 @@ forked process is `ftpsd` itself: the reactor, the pools and everything else tha
     <- {"start": {"words": [...], "folder": ..., "here": ..., "environ": {...}, "faults": true, ...}}   -> pid
     <- {"poll": pid}                                                       -> exit code, null while it runs
 
-*words* follow `ftpsd`; *folder* has its standard streams (stdin where there is such a file); it runs in *here*. The
-successors of one that is "upgraded" are forked, too.
+*words* follow `ftpsd`, or are `twistd` and what follows that; *folder* has its standard streams (stdin where there is
+such a file); it runs in *here*. The successors of one that is "upgraded" are forked, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import twisted.internet.default  # noqa: F401  # what a reactor is made of, without one
+from twisted.scripts import twistd
 
 import ftpsd.cli.program
 import ftpsd.commands
@@ -85,7 +86,11 @@ def run(words: list[str], folder: Path, wanted: dict[str, Any]) -> int:
 
         Faults(folder).install()
     try:
-        ftpsd.cli.program.main(words, prog_name="ftpsd")
+        if words[0] == "twistd":
+            sys.argv = words
+            twistd.run()
+        else:
+            ftpsd.cli.program.main(words, prog_name="ftpsd")
     except SystemExit as end:
         return int(end.code or 0)
     return 0

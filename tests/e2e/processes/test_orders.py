@@ -17,7 +17,7 @@ from tests.e2e.polling import eventually
 from tests.e2e.processes.conftest import TWO
 from tests.e2e.processes.pair import both_serve, one_in_each, pids
 from tests.e2e.service.test_systemd import address, manager, wait_for
-from tests.tools import require_tool
+from tests.e2e.service.test_twistd import ForkedTwistd
 
 __all__ = ["manager"]
 
@@ -210,8 +210,7 @@ def test_a_port_in_use_is_told_once(tmp_path: Path, tls_files: Demonstration) ->
 
 def test_twistd_refuses(tmp_path: Path, tls_files: Demonstration) -> None:
     """With the place of the key, and what to do instead."""
-    command = [require_tool("twistd"), "--nodaemon", "--pidfile=", "ftpsd", "--config"]
-    daemon = Daemon(tmp_path / "daemon", tls_files, TWO, users=1, command=command)
+    daemon = ForkedTwistd(tmp_path / "daemon", tls_files, TWO, users=1)
     try:
         daemon.spawn()
         assert daemon.ended() == 2
