@@ -61,7 +61,7 @@ Function = Callable[..., Any]
 _HELP: Final = f"The configuration file; else ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG}."
 
 
-RELOAD: Final = "the running server takes it over with a reload: systemctl reload ftpsd"
+RELOAD: Final = "a running server takes it over with a reload: systemctl reload ftpsd"
 
 
 def given_or_default(config: Path | None) -> Path:
