@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ftpsd.config.accept.accept_rules import AcceptRule
 from ftpsd.config.model import Config
 from ftpsd.config.users import Mount, UserRecord
-from ftpsd.scanning.accept_gate import matches
+from ftpsd.scanning.rule_paths import matches
 from ftpsd.storage.mounts import MountPoints, inside
 from ftpsd.storage.rules import Rules
 from ftpsd.values.path import VirtualPath

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ftpsd.config.model import Config, Listener, ProxyProtocol
 from ftpsd.doctor.finding import Finding, ok, problem, warning
+from ftpsd.doctor.untrusted import remedy
 from ftpsd.service.listeners import ANY_IPV4, ANY_IPV6, listener_name
 from ftpsd.tls.certificates import CertificatePair
 
@@ -220,10 +221,8 @@ def _look_at_chain(door: Door, authority: Path | None) -> Finding:
             ftp.auth()
     except ssl.SSLCertVerificationError as error:
         text = f"the certificate chain is not accepted by {trusting} ({error.verify_message})"
-        complete = "put the intermediate certificates behind the server's own in tls.certificate"
-        if authority is None:
-            return warning(text, f"{complete}; where the authority is your own, name it with --ca FILE")
-        return problem(text, complete)
+        advice = remedy(error.verify_code, is_named=authority is not None)
+        return warning(text, advice) if authority is None else problem(text, advice)
     finally:
         ftp.close()
     return ok(f"the certificate chain is accepted by {trusting}")

@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,19 +27,18 @@ from ftpsd.scanning.engines.icap import Icap
 from ftpsd.scanning.engines.program_check import Program
 from ftpsd.scanning.judgements import judged, to_note
 from ftpsd.scanning.quarantine import Custodian, Full, Origin, Quarantine, Record, replaced_by
+from ftpsd.scanning.rule_paths import matches, matches_parts, may_match_below, pattern_parts
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said
 from ftpsd.scanning.waiting.hidden_place import HiddenPlace, OwnShareFull
 from ftpsd.storage.base import Kind, StorageError
 from ftpsd.storage.disk.source import READ_FILE
 from ftpsd.storage.disk.walk import Place
-from ftpsd.storage.rules import component_matches
 from ftpsd.storage.uploads.gating import Arrival, Refusal
 from ftpsd.storage.uploads.growing import Watcher
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.rule import TREE
 
-Parts = tuple[str, ...]
 # The function that turns a tree's own path into the path its user sees.
 Shown = Callable[[VirtualPath], VirtualPath]
 # The paths that a place in a tree has for the same user by way of other trees.
@@ -178,20 +178,23 @@ class AcceptGate:
     def before_retime(self, place: Place, before_ns: int, after_ns: int, /) -> None:
         """See `Gate.before_retime`: clients set the time behind an upload, and reach the file that it is to replace."""
         if any(rule.accept == "hidden" for rule in self._holding(place.path, place.real)):
-            try:
+            with _looking():
                 self._parts.hidden.retime(Path(self._origin.tree), str(place.real), before_ns, after_ns)
-            except OSError as error:
-                raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
 
     def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
         """See `Gate.carry`: clients set time and mode behind an upload, which they were told is there."""
         if not any(rule.accept == "hidden" for rule in self._holding(place.path, place.real)):
             return False
         origin = self._origin
-        try:
+        with _looking():
             return self._parts.hidden.carry(origin.owner, Path(origin.tree), str(place.real), modified_ns, mode)
-        except OSError as error:
-            raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
+
+    def require_settled(self, place: Place, /) -> None:
+        """See `Gate.require_settled`, also where the rule that hid the upload is another one now."""
+        with _looking():
+            is_waiting = bool(self._parts.hidden.waiting_at(Path(self._origin.tree), str(place.real)))
+        if is_waiting:
+            raise StorageError(Kind.BUSY, why="an upload to it waits for its verdict, and would be lost under this one")
 
     def _require_type(self, rule: AcceptRule, old: Place, new: Place) -> None:
         """Raises: Refusal for a file that would get an extension which is none for its content."""
@@ -251,32 +254,13 @@ class AcceptGate:
         return (self._shown(real), *self._names(real))
 
 
-def matches(rule: AcceptRule, parts: Parts) -> bool:
-    """Return whether a pattern of *rule* matches the path of *parts*."""
-    return any(matches_parts(pattern_parts(pattern), parts) for pattern in rule.paths)
-
-
-def pattern_parts(pattern: str) -> Parts:
-    """Return the components of *pattern*."""
-    inner = pattern.strip("/")
-    return tuple(inner.split("/")) if inner else ()
-
-
-def matches_parts(pattern: Parts, parts: Parts) -> bool:
-    """Return whether *pattern* matches the path of *parts*; see `values/rule.py`."""
-    if pattern[-1:] == (TREE,):
-        pattern, parts = pattern[:-1], parts[: len(pattern) - 1]
-    return len(pattern) == len(parts) and all(map(component_matches, pattern, parts))
-
-
-def may_match_below(pattern: Parts, parts: Parts) -> bool:
-    """Return whether *pattern* matches *parts* or any path that begins with them."""
-    for expected, name in zip(pattern, parts, strict=False):
-        if expected == TREE:
-            return True
-        if not component_matches(expected, name):
-            return False
-    return len(pattern) >= len(parts)
+@contextmanager
+def _looking() -> Iterator[None]:
+    """Look at the hidden uploads. Raises: StorageError where that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(Kind.IO, why="the hidden uploads cannot be looked at") from error
 
 
 def require_name(rule: AcceptRule, name: str) -> None:

@@ -61,8 +61,9 @@ def load(path: Path, standing: frozenset[str] = frozenset()) -> Loaded:
     Read ftpsd.yaml, the users and the certificates, and look at every file they name. Blocks.
 
     A home or mount that is missing or closed to the daemon, because of a mistyped path or a file server that is down,
-    keeps out only the user it belongs to, and so does a hash that is not whole: that is a warning here. *standing* are
-    the fingerprints of certificates that are served now, which may have expired meanwhile.
+    keeps out only the user it belongs to, and so does a hash that is not whole: that is a warning here. So is, at a
+    start, a certificate out of its dates beside one within them. *standing* are the fingerprints of certificates that
+    are served now, which may have expired meanwhile.
 
     Raises:
         ConfigErrors: all that is wrong, each with its place.
@@ -74,8 +75,9 @@ def load(path: Path, standing: frozenset[str] = frozenset()) -> Loaded:
 def _load(path: Path, standing: frozenset[str]) -> Loaded:
     inspection = inspect(path, standing=standing)
     config, findings, certificates = inspection.config, inspection.findings, inspection.certificates
+    of_few = inspection.of_one_user | certificates.of_one_name
     found = [
-        replace(complaint, severity="warning") if complaint in inspection.of_one_user else complaint
+        replace(complaint, severity="warning") if complaint in of_few else complaint
         for complaint in inspection.complaints
     ]
     errors = [complaint for complaint in found if complaint.severity == "error"]

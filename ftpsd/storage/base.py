@@ -287,8 +287,7 @@ class Storage(Protocol):
         Open an upload to *path* on *terms*.
 
         Raises: UNFINISHED for an upload that would go on from a published file of which this owner has an unfinished
-        new
-        version; COUNTING: ask again in a moment, nothing has been done.
+        new version; COUNTING: ask again in a moment, nothing has been done.
         """
 
     def make_directory(self, path: VirtualPath) -> None:

@@ -104,6 +104,28 @@ def test_only_whole_uploads_of_clients_are_hidden(site: Site) -> None:
         upload(site, "/in/a", b"bad", Terms(append=True, may_hide=True))
 
 
+def test_nothing_is_built_on_what_is_about_to_be_replaced(site: Site) -> None:
+    """The file that is there is not what its client was told is stored, and the one that waits would find another."""
+    upload(site, "/in/a", b"old", Terms())
+    upload(site, "/in/a", b"newer")
+    appending, resuming = Terms(append=True, may_hide=True), Terms(offset=3, may_hide=True)
+    for terms in (appending, resuming):
+        with pytest.raises(StorageError) as error:
+            upload(site, "/in/a", b"more", terms)
+        assert error.value.kind is Kind.BUSY
+    sink = site.storage.open_sink(at("/in/b"), appending)
+    sink.write(memoryview(b"more"))
+    upload(site, "/in/b", b"came in meanwhile")
+    with pytest.raises(StorageError) as error:
+        sink.commit()
+    assert error.value.kind is Kind.BUSY
+    while hidden(site):
+        assert settle(site).fate is Fate.PUBLISHED
+    upload(site, "/in/a", b"more", appending)
+    assert (get(site.storage, "/in/a"), get(site.storage, "/in/b")) == (b"newermore", b"came in meanwhile")
+    assert verdicts(site) == []
+
+
 def test_without_a_verdict_it_waits(site: Site) -> None:
     """For so long; then it goes into the quarantine, as does one for which no rules are left."""
     upload(site, "/in/a", b"data")

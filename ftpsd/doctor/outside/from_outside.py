@@ -26,13 +26,10 @@ from ftpsd.doctor.outside.patience import Patience
 from ftpsd.doctor.outside.tls_seen import look_at_shown, look_at_versions
 from ftpsd.doctor.outside.visit import Place, Untrusted, Visit
 from ftpsd.doctor.probe import Login
+from ftpsd.doctor.untrusted import remedy
 from ftpsd.partners.contact import Fault, PartnerError
 
 LISTENING = "look at the listeners of ftpsd.yaml and at the firewall"
-CHAIN = (
-    "put the intermediate certificates behind the server's own in tls.certificate; where the authority is your own, "
-    "name it with --ca FILE"
-)
 # Nobody's: whether a name is taken in clear is seen without one of a user.
 STRANGER = "ftpsd-doctor"
 
@@ -96,13 +93,14 @@ def _arrive(place: Place, patience: Patience, arrived: list[Arrival]) -> Iterato
         try:
             yield from _begin(visit)
         except Untrusted as error:
-            why: str | None = str(error)
+            untrusted: Untrusted | None = error
         else:
-            why = None
+            untrusted = None
             yield ok(f"{place.kind}: the certificate chain is accepted by {place.trusting}")
             yield from _met(visit, True, arrived)
-    if why is not None:
-        yield problem(f"{place.kind}: the certificate chain is not accepted by {place.trusting} ({why})", CHAIN)
+    if untrusted is not None:
+        text = f"{place.kind}: the certificate chain is not accepted by {place.trusting} ({untrusted})"
+        yield problem(text, remedy(untrusted.code, is_named=place.authority is not None))
         with Visit(place, patience, is_checked=False) as visit:
             visit.connect()
             for _ in _begin(visit):

@@ -291,7 +291,7 @@ class Visit:
             return made
         except ssl.SSLCertVerificationError as error:
             secured.close()
-            raise Untrusted(error.verify_message) from None
+            raise Untrusted(error.verify_message, error.verify_code) from None
         except ValueError:
             secured.close()
             raise PartnerError(Fault.UNTRUSTED, f"{self.place.name} is no name that TLS can ask for") from None
@@ -322,10 +322,11 @@ class Received:
 
 
 class Untrusted(PartnerError):
-    """A certificate that no authority of ours vouches for."""
+    """A certificate that no authority of ours vouches for; *code* is that of OpenSSL's verification."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, code: int) -> None:
         super().__init__(Fault.UNTRUSTED, reason)
+        self.code = code
 
 
 def _context(place: Place, *, is_checked: bool) -> ssl.SSLContext:

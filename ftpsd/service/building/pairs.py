@@ -31,12 +31,14 @@ class Certificates:
     The pairs, and the authorities of clients, by the section that names them, and complaints.
 
     Without errors none that is required is missing. An entry of `also` is found by its own key, and beside the pair of
-    its section.
+    its section. *of_one_name* are the complaints about dates where others are within theirs: clients of some names are
+    refused, and nobody else is.
     """
 
     pairs: Mapping[Key, CertificatePair] = field(default_factory=dict)
     authorities: Mapping[Key, Authorities] = field(default_factory=dict)
     complaints: tuple[ConfigError, ...] = ()
+    of_one_name: frozenset[ConfigError] = frozenset()
 
     @property
     def fingerprints(self) -> frozenset[str]:
@@ -61,11 +63,13 @@ def load_certificates(
     Load every pair, and all authorities, of *config* but those whose files have *errors* already. Blocks.
 
     A certificate out of its dates is an error, unless it is to be served, or its fingerprint is among the *standing*:
-    the server has it already, and neither a reload nor other certificates have to wait for a new one.
+    the server has it already, and neither a reload nor other certificates have to wait for a new one. Without any, at a
+    start, the server begins for the names of the others.
     """
     known = {error.key for error in errors}
     pairs: dict[Key, CertificatePair] = {}
     complaints: list[ConfigError] = []
+    dates: list[ConfigError] = []
     loaded: dict[tuple[Path, Path], CertificatePair] = {}
     named = certificate_files(config)
     for files in named:
@@ -74,6 +78,9 @@ def load_certificates(
             try:
                 # A pair that two sections name is loaded once, so that sessions may move between them.
                 pairs[files.key] = loaded[paths] = loaded.get(paths) or _load(config, *paths, standing)
+            except OutOfDate as problem:
+                pairs[files.key] = problem.pair
+                dates.append(config.complaint((*files.key, "certificate"), str(problem)))
             except CertificateError as problem:
                 complaints.append(config.complaint((*files.key, "certificate"), str(problem)))
             else:
@@ -85,7 +92,10 @@ def load_certificates(
             if host.certificate is None:
                 complaints += _strange_names(config, ("virtual_hosts", number), host.names, main)
     authorities, doubts = _authorities(config, known)
-    return Certificates(pairs, authorities, (*complaints, *doubts))
+    # A server that has certificates keeps them, and a reload is refused.
+    is_start = not standing
+    serves = is_start and any(not out_of_date(each, utc_now()) for pair in pairs.values() for each in pair.all)
+    return Certificates(pairs, authorities, (*complaints, *dates, *doubts), frozenset(dates) if serves else frozenset())
 
 
 def _load(config: Config, certificate: Path, private_key: Path, standing: frozenset[str]) -> CertificatePair:
@@ -94,7 +104,8 @@ def _load(config: Config, certificate: Path, private_key: Path, standing: frozen
     except OutOfDate as problem:
         if config.expired_certificate == "serve" or problem.pair.fingerprint in standing:
             return problem.pair
-        raise CertificateError(f"{str(problem)[:-1]}; renew it, or set expired_certificate: serve.") from None
+        told = f"{str(problem)[:-1]}; renew it, or set expired_certificate: serve."
+        raise OutOfDate(told, problem.pair) from None
 
 
 def authority_files(config: Config) -> dict[Key, tuple[Path, Path | None]]:

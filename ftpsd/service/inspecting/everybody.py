@@ -23,6 +23,7 @@ from ftpsd.control.state.hosts import account_of
 from ftpsd.service.inspecting.last_use import Account, LastUse
 from ftpsd.service.inspecting.pinned import pinned_accounts
 from ftpsd.values.login.hours import Hours, are_now
+from ftpsd.values.login.login_method import LoginMethod
 from ftpsd.values.login.second_factor import SecondFactor
 from ftpsd.values.path import VirtualPath
 from ftpsd.values.permission import ALL, Permission
@@ -42,7 +43,7 @@ class People:
     """The users of all hosts, "" for the default one; each file is read once, also where hosts share it."""
 
     hosts: dict[str, Users]
-    authentication: dict[str, str]
+    authentication: dict[str, LoginMethod]
     needing: frozenset[str] = frozenset()
     """The hosts on which everybody needs a second factor."""
     pinned: frozenset[str] | None = frozenset()

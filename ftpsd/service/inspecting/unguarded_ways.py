@@ -19,8 +19,8 @@ from ftpsd.auth.explain import STORING
 from ftpsd.config.model import Config
 from ftpsd.config.parsing.document import ConfigError
 from ftpsd.config.users import Mount, UserRecord, Users
-from ftpsd.scanning.accept_gate import pattern_parts
 from ftpsd.scanning.gates import view_of
+from ftpsd.scanning.rule_paths import pattern_parts
 from ftpsd.storage.rules import Rules
 from ftpsd.values.rule import TREE
 

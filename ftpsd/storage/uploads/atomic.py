@@ -68,6 +68,8 @@ def open_atomic(
     # First: a refused name makes no partial.
     # An upload that is built on a file is judged with it, and at once.
     is_whole = not (terms.append or terms.over_same or (terms.offset and published is not None))
+    if not is_whole:
+        policy.gate.require_settled(place)
     hides = terms.may_hide and is_whole and not terms.is_sealed
     hiding = policy.gate.hide(place.path, place.real) if hides else None
     if hiding is not None:
@@ -262,6 +264,8 @@ class AtomicSink:
                 require_free(hold)
             if is_bound and not _is_same(now, self._begun.published):
                 raise StorageError(Kind.BUSY)
+            if is_bound:
+                self._policy.gate.require_settled(target)
             if not terms.may_create and now is None:
                 raise StorageError(Kind.NOT_FOUND)
             if now is None and (is_bound or hold is not None):

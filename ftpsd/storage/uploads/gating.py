@@ -76,6 +76,11 @@ class Gate(Protocol):
     def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
         """Have the owner's upload that is to come to *place* get this time or mode then; False where none is to."""
 
+    def require_settled(self, place: Place, /) -> None:
+        """
+        Let the file at *place* be what a further upload is built on. Raises: StorageError where a newer one is to come.
+        """
+
 
 class Open:
     """A gate that is open."""
@@ -105,6 +110,9 @@ class Open:
     def carry(self, place: Place, /, *, modified_ns: int | None = None, mode: int | None = None) -> bool:
         """None is."""
         return False
+
+    def require_settled(self, place: Place, /) -> None:
+        """None is to come."""
 
 
 OPEN = Open()

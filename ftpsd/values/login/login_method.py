@@ -10,6 +10,17 @@ LoginMethod = Literal["password", "certificate", "certificate-and-password"]
 PASSWORD: Final = "password"
 CERTIFICATE: Final = "certificate"
 CERTIFICATE_AND_PASSWORD: Final = "certificate-and-password"
+# The proofs of a login, by its method.
+_PROOFS: Final = {
+    PASSWORD: {"password"},
+    CERTIFICATE: {"certificate"},
+    CERTIFICATE_AND_PASSWORD: {"password", "certificate"},
+}
+
+
+def proves_less(new: LoginMethod, old: LoginMethod) -> bool:
+    """Return whether a proof that a login by *old* needs is not asked for by *new*."""
+    return not _PROOFS[old] <= _PROOFS[new]
 
 
 @dataclass(frozen=True, slots=True)

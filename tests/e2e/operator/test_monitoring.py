@@ -28,6 +28,11 @@ OF_PARTS = {
     "ftpsd_job_runs_total",
     "ftpsd_connection_rejects_total",
     "ftpsd_login_refusals_total",
+    "ftpsd_audit_ship_lag_seconds",
+    "ftpsd_audit_ship_failures_total",
+    "ftpsd_processes",
+    "ftpsd_processes_replaced_total",
+    "ftpsd_sessions_before_upgrade",
 }
 
 

@@ -12,12 +12,13 @@ import pytest
 
 from tests.e2e.client import Way
 from tests.e2e.daemon import Account, Daemon
-from tests.e2e.programs.files import LARGE, digest, digests, make_file, make_tree
+from tests.e2e.programs.files import LARGE, MIB, digest, digests, make_file, make_tree
 from tests.tools import require_tool
 
 SIZE = 3_000_000
 # Explicit TLS has them all. The other modes begin the control connection differently, and a file is a file in each.
-FILES, FEW = 1000, 200
+# A thousand files in one run are clients/test_parallel.py's, of a client with more sessions.
+FILES, FEW = (1000, 200) if LARGE > 64 * MIB else (300, 100)
 
 Lftp = Callable[..., str]
 

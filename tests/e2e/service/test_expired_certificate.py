@@ -23,7 +23,7 @@ KEY = "expired_certificate"
 
 def context(version: ssl.TLSVersion) -> ssl.SSLContext:
     """Return that of a client that looks at no certificate."""
-    found = ssl.create_default_context()
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     found.check_hostname = False
     found.verify_mode = ssl.CERT_NONE
     found.minimum_version = found.maximum_version = version
@@ -124,3 +124,16 @@ def test_served_refused_and_renewed(tmp_path: Path, start_daemon: StartDaemon, p
         upload(new, "file", b"new")
     assert daemon.metrics()[IN_DATE] == 1
     live.close()
+
+
+def test_a_name_that_has_expired_keeps_nobody_else_out(tmp_path: Path, start_daemon: StartDaemon) -> None:
+    """The server starts, tells of it, and refuses those alone who ask for that name."""
+    other = issue(tmp_path, HOST, days=(-9, -1))
+    daemon = start_daemon({"tls": {"server_names": [{"names": [HOST], **other.section()}]}})
+    assert daemon.wait_for_event("certificate-out-of-date")["names"] == HOST
+    with explicit(daemon) as ftp:
+        upload(ftp, "file", b"data")
+    with pytest.raises(ssl.SSLError, match=r"(?i)handshake[_ ]failure"):
+        implicit(daemon, ssl.TLSVersion.TLSv1_3, HOST)
+    assert f"the certificate for {HOST} expired on" in daemon.stderr
+    assert daemon.order("check", "--config", str(daemon.config_file)).returncode == 2

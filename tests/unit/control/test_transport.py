@@ -73,7 +73,7 @@ class Ends:
 
     def shake_hands(self) -> Any:
         """Do the client's part of the handshake."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.suppress_ragged_eofs = False  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ class Hello:
     """A client over memory that has made its hello."""
 
     def __init__(self, least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2, *, padding: int = 0) -> None:
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = least

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsd.config.parsing.document import ConfigErrors
-from ftpsd.scanning.accept_gate import matches_parts, may_match_below, pattern_parts
+from ftpsd.scanning.rule_paths import matches_parts, may_match_below, pattern_parts
 from tests.unit.config.samples import config
 
 SCAN = "scan: ['clamd:///s']"

@@ -13,8 +13,10 @@ from ftpsd.audit.events import Event
 from ftpsd.audit.topics.certificate_events import CertificateOutOfDate, CertificatesInDate
 from ftpsd.config.parsing.document import ConfigErrors
 from ftpsd.service.changing.certificate_dates import AGAIN, CertificateDates
+from ftpsd.service.inspecting.inspection import inspect
 from ftpsd.service.load import Loaded, load
 from ftpsd.service.outside import systemd
+from ftpsd.tls.served.validity import utc_now
 from tests.hosts import IssuedFiles, issue
 from tests.unit.service.site import Site
 
@@ -63,6 +65,36 @@ def test_what_is_loaded(site: DatedSite) -> None:
         site.write()
         assert "clients are refused" in warnings(load(site.path, served.certificates.fingerprints))
         assert site.complaints()
+
+
+def test_one_of_several(site: DatedSite) -> None:
+    """A start goes on for the names of the others, `ftpsd check` says no, a reload does not take it for a good one."""
+    other = site.folder / "other"
+    other.mkdir()
+
+    def name(*days: int) -> None:
+        """Put a certificate there for the name alone."""
+        issue(other, NAME, days=(days[0], days[1]))
+
+    site.put(-9, 9)
+    name(-9, 9)
+    names = f"  server_names: [{{names: [{NAME}], certificate: other/{NAME}.pem, private_key: other/{NAME}-key.pem}}]"
+    key = "  private_key: tls/server-key.pem\n"
+    site.replace(key, f"{key}{names}\n")
+    before = load(site.path).certificates.fingerprints
+    name(-9, -1)
+    served = load(site.path)
+    assert "expired on" in warnings(served)
+    assert served.certificates.pairs["tls", "server_names", 0].not_after < utc_now()
+    assert [each.severity for each in inspect(site.path).complaints if "server_names" in each.key] == ["error"]
+    assert "clients are refused" in warnings(load(site.path, served.certificates.fingerprints))
+    with pytest.raises(ConfigErrors, match="expired on"):
+        load(site.path, before)
+    # Whichever of them it is.
+    site.put(-9, -1)
+    assert site.complaints().count("expired on") == 2
+    name(-9, 9)
+    assert "expired on" in warnings(load(site.path))
 
 
 def test_an_expired_intermediate_is_told(site: DatedSite) -> None:

@@ -1,7 +1,7 @@
 """
 Attacks: somebody with a shell changes the tree in a loop while the server works in it.
 
-Each attack runs for about two seconds. Nothing outside is read, changed or removed,
+Each attack runs for about a second, some thousand rounds. Nothing outside is read, changed or removed,
 whatever the operations answer.
 """
 
@@ -25,7 +25,7 @@ from tests.unit.storage.conftest import FAST, SECRET, OpenJail
 
 pytestmark = pytest.mark.slow
 
-DURATION = 2.0
+DURATION = 1.0
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): there is always something under the name
 _AT_FDCWD = -100
 
