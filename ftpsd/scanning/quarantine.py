@@ -25,7 +25,6 @@ from typing import Any
 
 from ftpsd.storage.disk.syscalls import copy_range, write_all
 from ftpsd.storage.disk.walk import Place
-from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.values.path import VirtualPath
 
 INCIDENT = re.compile(r"[0-9a-f]{10}")
@@ -118,6 +117,14 @@ class Quarantine:
         """
         with suppress(FileExistsError):
             os.mkdir(self.directory, 0o700)
+        return self.bring(record, place, fd, self.begin(record, place, fd))
+
+    def begin(self, record: Record, place: Place, fd: int) -> int | None:
+        """
+        Do of `take` what is quick: move the file, or else return a descriptor for a copy, for which there is room now.
+
+        Raises: OSError, Full.
+        """
         with self._locked() as directory:
             count, size = self._contents(directory)
             stored = os.fstat(fd).st_size
@@ -129,22 +136,48 @@ class Quarantine:
                 for left in (record.incident + _RECORD, held + ".new"):
                     with suppress(FileNotFoundError):
                         os.unlink(left, dir_fd=directory)
-            self._write(directory, record)
             try:
-                os.fchmod(fd, 0o600)
+                self._move(directory, record, place, fd)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                return _reserved(directory, held, stored)
+        return None
+
+    def bring(self, record: Record, place: Place, fd: int, copy: int | None) -> os.stat_result:
+        """
+        Do the rest of `take`: copy the file to the descriptor *copy*, unless that is None; return its status here.
+
+        The lock is not held for the copy, which may take minutes. Raises: OSError.
+        """
+        held = record.incident + HELD
+        if copy is None:
+            return os.stat(self.directory / held, follow_symlinks=False)
+        try:
+            os.fchmod(fd, 0o600)
+            copy_range(fd, copy, 0, os.fstat(fd).st_size)
+            os.fsync(copy)
+            with self._locked() as directory:
+                if not _is_at(directory, held + ".new", copy):  # another process took the same one
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+                self._write(directory, record)
                 try:
-                    os.rename(place.name, held, src_dir_fd=place.fd, dst_dir_fd=directory)
-                except OSError as error:
-                    if error.errno != errno.EXDEV:
-                        raise
-                    self._copy(directory, held, fd)
+                    os.rename(held + ".new", held, src_dir_fd=directory, dst_dir_fd=directory)
+                    os.fsync(directory)
                     os.unlink(place.name, dir_fd=place.fd)
-                os.fsync(directory)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(record.incident + _RECORD, dir_fd=directory)
-                raise
-            return os.stat(held, dir_fd=directory, follow_symlinks=False)
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(record.incident + _RECORD, dir_fd=directory)
+                    raise
+            return os.fstat(copy)
+        except BaseException:
+            with suppress(OSError), self._locked() as directory:
+                for name in (held + ".new", held):
+                    if _is_at(directory, name, copy):
+                        os.unlink(name, dir_fd=directory)
+            raise
+        finally:
+            os.close(copy)
 
     def incidents(self) -> set[str]:
         """Return the incidents of all files that are there."""
@@ -304,19 +337,37 @@ class Quarantine:
             except (ValueError, KeyError, TypeError):
                 return None
 
-    @staticmethod
-    def _copy(directory: int, held: str, source: int) -> None:
-        target = os.open(held + ".new", _NEW, 0o600, dir_fd=directory)
+    def _move(self, directory: int, record: Record, place: Place, fd: int) -> None:
+        """Move the file with its record into the open *directory*. Raises: OSError."""
+        self._write(directory, record)
         try:
-            copy_range(source, target, 0, os.fstat(source).st_size)
-            os.fsync(target)
-            os.rename(held + ".new", held, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fchmod(fd, 0o600)
+            os.rename(place.name, record.incident + HELD, src_dir_fd=place.fd, dst_dir_fd=directory)
+            os.fsync(directory)
         except BaseException:
             with suppress(OSError):
-                os.unlink(held + ".new", dir_fd=directory)
+                os.unlink(record.incident + _RECORD, dir_fd=directory)
             raise
-        finally:
-            os.close(target)
+
+
+def _is_at(directory: int, name: str, fd: int) -> bool:
+    """Return whether *name* in the open *directory* is the file open as *fd*."""
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _reserved(directory: int, held: str, size: int) -> int:
+    """Return a descriptor of the file that is to be *held*, in which there is nothing yet, but which counts *size*."""
+    fd = os.open(held + ".new", _NEW, 0o600, dir_fd=directory)
+    try:
+        os.ftruncate(fd, size)
+    except BaseException:
+        os.close(fd)
+        os.unlink(held + ".new", dir_fd=directory)
+        raise
+    return fd
 
 
 def _has(directory: int, name: str) -> bool:
@@ -331,44 +382,6 @@ def _has(directory: int, name: str) -> bool:
 def _is_told(each: Field[Any], data: dict[str, Any]) -> bool:
     """Return whether a field is in a record; those that came later need not be."""
     return each.name in data or each.default is MISSING
-
-
-class Custodian:
-    """The custody of one upload of *origin* to *path*, which was to lie at *real*, in *quarantine*."""
-
-    def __init__(self, quarantine: Quarantine, origin: Origin, path: VirtualPath, real: VirtualPath) -> None:
-        self._quarantine = quarantine
-        self._origin = origin
-        self._path = path
-        self._real = real
-
-    def take(self, refusal: Refusal, place: Place, fd: int, replaced: os.stat_result | None, /) -> bool:
-        """See `Custody.take`."""
-        record = Record(
-            refusal.incident,
-            time.time(),
-            self._origin.owner,
-            self._origin.host,
-            self._origin.tree,
-            str(self._path),
-            str(self._real),
-            refusal.bytes,
-            refusal.sha256,
-            refusal.verdict,
-            refusal.engine,
-            refusal.signatures,
-            refusal.found,
-            "" if replaced is None else replaced_by(replaced.st_mtime_ns),
-        )
-        try:
-            self._quarantine.take(record, place, fd)
-        except Full:
-            refusal.not_kept = "the quarantine is full"
-        except OSError as error:
-            refusal.not_kept = errno.errorcode.get(error.errno or 0, "unknown errno")
-        else:
-            refusal.is_kept = True
-        return refusal.is_kept
 
 
 def replaced_by(modified_ns: int) -> str:
