@@ -55,18 +55,33 @@ class Nursery:
             stdin.flush()
             return cast("int | None", json.loads(stdout.readline()))
 
-    def start(self, daemon: Path, config: Path, environ: Mapping[str, str], *, has_faults: bool = False) -> Forked:
-        """Fork a daemon with *config* in the folder *daemon*."""
+    def start(
+        self,
+        daemon: Path,
+        config: Path,
+        environ: Mapping[str, str],
+        *,
+        has_faults: bool = False,
+        is_upgraded: bool = False,
+    ) -> Forked:
+        """Fork a daemon with *config* in the folder *daemon*; one that *is_upgraded* forks its successors."""
         (daemon / "stderr").write_bytes(b"")  # not what the one before has said
         words = ["serve", "--config", str(config)]
-        return self.fork(words, daemon, here=daemon, environ=environ, has_faults=has_faults)
+        return self.fork(words, daemon, here=daemon, environ=environ, has_faults=has_faults, is_upgraded=is_upgraded)
 
     def fork(
-        self, words: Sequence[str], folder: Path, *, here: Path, environ: Mapping[str, str], has_faults: bool = False
+        self,
+        words: Sequence[str],
+        folder: Path,
+        *,
+        here: Path,
+        environ: Mapping[str, str],
+        has_faults: bool = False,
+        is_upgraded: bool = False,
     ) -> Forked:
         """Fork `ftpsd` with *words*, whose streams are in *folder*, to run in *here*."""
         wanted = {"words": list(words), "folder": str(folder), "here": str(here), "environ": dict(environ)}
-        pid = self.ask({"start": {**wanted, "faults": has_faults}})
+        pid = self.ask({"start": {**wanted, "faults": has_faults, "upgraded": is_upgraded}})
         assert pid is not None
         return Forked(self, pid)
 

@@ -4,10 +4,11 @@ The nursery: a process that has loaded all of ftpsd's code, and forks a daemon o
 To load it takes half a second of processor time, nine tenths of a start, and there are hundreds of starts. The
 forked process is `ftpsd` itself: the reactor, the pools and everything else that a process has are made after the fork.
 
-    <- {"start": {"words": [...], "folder": ..., "here": ..., "environ": {...}, "faults": true}}   -> pid
+    <- {"start": {"words": [...], "folder": ..., "here": ..., "environ": {...}, "faults": true, ...}}   -> pid
     <- {"poll": pid}                                                       -> exit code, null while it runs
 
-*words* follow `ftpsd`; *folder* has its standard streams (stdin where there is such a file); it runs in *here*.
+*words* follow `ftpsd`, or are `twistd` and what follows that; *folder* has its standard streams (stdin where there is
+such a file); it runs in *here*. The successors of one that is "upgraded" are forked, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import twisted.internet.default  # noqa: F401  # what a reactor is made of, without one
+from twisted.scripts import twistd
 
 import ftpsd.cli.program
 import ftpsd.commands
@@ -76,14 +78,19 @@ def run(words: list[str], folder: Path, wanted: dict[str, Any]) -> int:
         os.close(opened)
     # Not the buffer of the nursery's requests.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.orig_argv = [sys.executable, "-m", "ftpsd", *words]
     if words[:2] == ["serve", "--config"]:
-        adopt_processes(Path(words[2]))
+        adopt_processes(Path(words[2]), is_upgraded=wanted["upgraded"])
     if wanted["faults"]:
         from tests.reliability.faults import Faults
 
         Faults(folder).install()
     try:
-        ftpsd.cli.program.main(words, prog_name="ftpsd")
+        if words[0] == "twistd":
+            sys.argv = words
+            twistd.run()
+        else:
+            ftpsd.cli.program.main(words, prog_name="ftpsd")
     except SystemExit as end:
         return int(end.code or 0)
     return 0

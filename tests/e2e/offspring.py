@@ -1,10 +1,13 @@
 """
-The processes of a forked supervisor: forked from loaded code, as it is itself (nursery.py), instead of loaded anew.
+The processes of a forked server: forked from loaded code, as it is itself (nursery.py), instead of loaded anew.
 
-A supervisor starts its processes while its reactor and its threads run, and so cannot fork them from itself. A helper
-is forked from it before that. For each process the supervisor sends the helper the command and the descriptors; the
-helper forks a process that forks another and ends at once. The kernel gives the orphan to the supervisor, which has
-asked for such (PR_SET_CHILD_SUBREAPER): it is its child, with its signals and its exit code, as if it had started it.
+A server starts its successor, and a supervisor its processes, while its reactor and its threads run, and so cannot fork
+them from itself. A helper is forked from it before that. For each process the server sends the helper the command and
+the descriptors; the helper forks a process that forks another and ends at once. The kernel gives the orphan to the
+server, which has asked for such (PR_SET_CHILD_SUBREAPER): it is its child, with its signals and its exit code, as if it
+had started it.
+
+A successor forks once more before it has a reactor (service/upgrading/birth.py), and is given its helper then.
 
     -> {"words": [...], "environ": {...}, "numbers": [...]} with descriptors, which get these numbers     <- pid
 """
@@ -21,22 +24,29 @@ import runpy
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import process
 
 PR_SET_CHILD_SUBREAPER = 36
-MODULE = "ftpsd.processes"
+MEMBER, SUCCESSOR = ["ftpsd.processes"], ["ftpsd", "serve", "--config"]
 # As Daemon.write_config writes it.
 SEVERAL = re.compile(r"^processes: (?!1$)", re.MULTILINE)
 MOST = 1 << 20
 MOST_DESCRIPTORS = 250
 
 
-def adopt_processes(config: Path) -> None:
-    """Let this process, which is about to serve with *config*, fork its processes where there are several."""
-    if not sys.platform.startswith("linux") or not config.is_file() or SEVERAL.search(config.read_text()) is None:
+def adopt_processes(config: Path, *, is_upgraded: bool = False) -> None:
+    """
+    Let this process, which is about to serve with *config*, fork its processes where there are several.
+
+    One that *is_upgraded* forks its successors, too.
+    """
+    if not sys.platform.startswith("linux") or not config.is_file():
+        return
+    if not is_upgraded and SEVERAL.search(config.read_text()) is None:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if not os.fork():
@@ -54,13 +64,32 @@ def adopt_processes(config: Path) -> None:
         self: Any, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, kwargs: Any
     ) -> bool:
         words = [os.fsdecode(word) for word in args]
-        if MODULE not in words:
+        module = _module_of(words)
+        if module[:1] != MEMBER and not (is_upgraded and module[:3] == SUCCESSOR):
             return bool(spawn(self, path, uid, gid, executable, args, environment, kwargs))
-        self.pid = _asked(ours, words[words.index(MODULE) :], environment, kwargs["fdmap"])
+        self.pid = _asked(ours, words, environment, kwargs["fdmap"])
         self.status = -1
         return True
 
     kind._trySpawnInsteadOfFork = start
+
+
+def _module_of(words: Sequence[str]) -> list[str]:
+    """Return the module that a command of Python's runs, and its arguments."""
+    return list(words[words.index("-m") + 1 :]) if "-m" in words else []
+
+
+def _adopt_when_born(config: Path) -> None:
+    """Adopt the processes of a successor as soon as it has been forked."""
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            adopt_processes(config, is_upgraded=True)
+
+    os.register_at_fork(after_in_child=begin)
 
 
 def _asked(helper: socket.socket, words: Sequence[str], environ: Mapping[Any, Any], numbers: Mapping[int, int]) -> int:
@@ -76,8 +105,13 @@ def _asked(helper: socket.socket, words: Sequence[str], environ: Mapping[Any, An
 
 
 def _help(link: socket.socket) -> None:
-    """Start processes until the supervisor has ended."""
+    """Start processes until the server has ended."""
     gc.freeze()
+    # A successor has inherited sockets and links, whose other ends have to see when it closes them.
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != link.fileno():
+            with suppress(OSError):
+                os.close(descriptor)
     while True:
         data, descriptors, _, _ = socket.recv_fds(link, MOST, MOST_DESCRIPTORS)
         if not data:
@@ -92,7 +126,7 @@ def _help(link: socket.socket) -> None:
         os.close(ours)
         for descriptor in descriptors:
             os.close(descriptor)
-        # When it has ended, its child is the supervisor's.
+        # When it has ended, its child is the server's.
         os.waitpid(between, 0)
         link.send(pid)
 
@@ -127,9 +161,13 @@ def _run(request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request["environ"])
-    sys.argv = request["words"]
+    words = request["words"]
+    module = _module_of(words)
+    sys.orig_argv, sys.argv = words, module
+    if module[:3] == SUCCESSOR:
+        _adopt_when_born(Path(module[3]))
     try:
-        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+        runpy.run_module(module[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -13,7 +13,8 @@ def judge(package: Path, folder: Path, *, wholly: bool) -> None:
     """
     Fail the test where lintian has an error or a warning about *package*; *folder* is a new one.
 
-    Without *wholly* the locked packages of others are left out: they are most of its files, and of its time.
+    Without *wholly* the locked packages of others are left out, and compiled files but those of one folder: they are
+    most of its files, and of its time.
     """
     lintian = require_tool("lintian")
     if not wholly:
@@ -21,6 +22,8 @@ def judge(package: Path, folder: Path, *, wholly: bool) -> None:
         for each in folder.glob("opt/ftpsd/lib/python3*/site-packages/*"):
             if not each.name.startswith("ftpsd"):
                 shutil.rmtree(each) if each.is_dir() else each.unlink()
+        for each in folder.glob("opt/ftpsd/lib/python3*/site-packages/ftpsd/*/**/__pycache__"):
+            shutil.rmtree(each)
         sums = folder / "DEBIAN" / "md5sums"
         kept = [line for line in sums.read_text().splitlines() if (folder / line.split(maxsplit=1)[1]).exists()]
         sums.write_text("".join(f"{line}\n" for line in kept))

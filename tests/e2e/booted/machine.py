@@ -35,7 +35,8 @@ mkdir -p tree/etc/systemd/system
 rm -f tree/var/lib/man-db/auto-update
 : >tree/etc/machine-id
 sed -i '/^ftpsd:/d' tree/etc/passwd tree/etc/group tree/etc/shadow tree/etc/gshadow
-for place in root home opt srv mnt tmp usr/local var/tmp var/backups $3; do
+# apt reads no lists of what the network has.
+for place in root home opt srv mnt tmp usr/local var/tmp var/backups var/lib/apt/lists $3; do
     mkdir -p "tree/$place"
     mount -t tmpfs -o mode=0755 tmpfs "tree/$place"
 done
@@ -52,7 +53,8 @@ ENVIRONMENT = {
 }
 # Seconds; an upgrade drains, and the machine may have other work.
 PATIENCE = 400.0
-LOOK = 0.05
+# Each look starts programs.
+LOOK = 0.2
 
 
 class Machine:

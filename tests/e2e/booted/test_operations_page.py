@@ -87,10 +87,10 @@ def test_the_page_is_followed(packages: Path, tmp_path: Path) -> None:
         renew(machine, blocks["Certificates"][0])
         hand_over(machine, blocks["Hand files to local programs"])
         ask_pam(machine, blocks["Users of the machine (PAM)"][0])
-        look(machine)
         upgrade, back, remove = blocks["Upgrade, roll back, uninstall"]
         change_versions(machine, upgrade, back)
         stop(machine)
+        look(machine)
         uninstall(machine, remove, blocks["From a checkout"])
 
 
@@ -203,22 +203,6 @@ def ask_pam(machine: Machine, block: str) -> None:
     assert machine.do("systemctl is-active ftpsd-pam.service") == "active\n"
 
 
-def look(machine: Machine) -> None:
-    """A member of the viewers' group may look, and nobody gives orders without a right."""
-    machine.do(
-        "groupadd watchers; useradd -G watchers viewer\n"
-        "mkdir -p /etc/systemd/system/ftpsd.service.d\n"
-        "printf '[Service]\\nPrivateUsers=no\\n' >/etc/systemd/system/ftpsd.service.d/groups.conf\n"
-        "echo 'control_groups: {viewer: watchers}' >>/etc/ftpsd/ftpsd.yaml\n"
-        "systemctl daemon-reload; systemctl restart ftpsd"
-    )
-    as_viewer = "setpriv --reuid viewer --regid viewer --init-groups ftpsd"
-    socket = "--socket /run/ftpsd/control.sock"
-    assert machine.do(f"{as_viewer} who --json {socket}").strip() == "[]"
-    assert machine.try_to(f"{as_viewer} kick alice {socket}").returncode != 0
-    assert machine.try_to(f"setpriv --reuid stranger --regid stranger --init-groups ftpsd who {socket}").returncode != 0
-
-
 def change_versions(machine: Machine, upgrade: str, back: str) -> None:
     """
     The newer package, then the older again: the daemon runs each, and files, users and configuration stay.
@@ -237,10 +221,29 @@ def change_versions(machine: Machine, upgrade: str, back: str) -> None:
 
 
 def stop(machine: Machine) -> None:
-    """`ftpsd drain` ends the server and its sockets, and `systemctl start` opens them again."""
+    """`ftpsd drain` ends the server and its sockets."""
     machine.do("ftpsd drain")
     machine.wait_for("! ss -Hltn 'sport = :21 or sport = :990' | grep -q .")
-    machine.do(f"systemctl start ftpsd; {CURL} {EXPLICIT}/")
+
+
+def look(machine: Machine) -> None:
+    """
+    `systemctl start` opens the sockets again. A member of the viewers' group may look, and nobody gives orders without
+    a right.
+    """
+    machine.do(
+        "groupadd watchers; useradd -G watchers viewer\n"
+        "mkdir -p /etc/systemd/system/ftpsd.service.d\n"
+        "printf '[Service]\\nPrivateUsers=no\\n' >/etc/systemd/system/ftpsd.service.d/groups.conf\n"
+        "echo 'control_groups: {viewer: watchers}' >>/etc/ftpsd/ftpsd.yaml\n"
+        "systemctl daemon-reload; systemctl start ftpsd"
+    )
+    as_viewer = "setpriv --reuid viewer --regid viewer --init-groups ftpsd"
+    socket = "--socket /run/ftpsd/control.sock"
+    assert machine.do(f"{as_viewer} who --json {socket}").strip() == "[]"
+    assert machine.try_to(f"{as_viewer} kick alice {socket}").returncode != 0
+    assert machine.try_to(f"setpriv --reuid stranger --regid stranger --init-groups ftpsd who {socket}").returncode != 0
+    machine.do(f"{CURL} {EXPLICIT}/")
 
 
 def uninstall(machine: Machine, block: str, checkout: list[str]) -> None:

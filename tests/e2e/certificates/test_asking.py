@@ -140,6 +140,7 @@ def test_a_new_revocation_list_is_taken_over_and_ends_live_sessions(asking: Aski
         assert reply(client, "USER alice").startswith("232 ")
     pki.revoke(lost)
     pki.write_list()
+    wait_for_list(daemon, 1)
     eventually(lambda: refused(asking, lost), "the list is taken over", PATIENCE)
     daemon.wait_for_event("login-refused", reason="client certificate revoked", certificate=lost.fingerprint)
     for client in sessions[:3]:
@@ -149,9 +150,11 @@ def test_a_new_revocation_list_is_taken_over_and_ends_live_sessions(asking: Aski
     for client in sessions:
         client.close()
     pki.write_list(until=timedelta(seconds=-1))
+    wait_for_list(daemon, 2)
     eventually(lambda: refused(asking, kept), "the list that is out of date is taken over", PATIENCE)
     daemon.wait_for_event("login-refused", reason="revocation list missing or out of date")
     pki.write_list()
+    wait_for_list(daemon, 3)
     eventually(lambda: not refused(asking, kept), "the next list is taken over", PATIENCE)
 
 
@@ -164,6 +167,11 @@ def test_a_damaged_list_changes_nothing_and_is_told(asking: Asking) -> None:
     )
     assert not refused(asking, asking.alice)
     asking.ours.write_list()
+
+
+def wait_for_list(daemon: Daemon, number: int) -> None:
+    """Wait until the daemon says that it has read so many new lists: sessions that ask it take processor time."""
+    eventually(lambda: daemon.stderr.count("new authorities or revocation lists of ") >= number, "a list", PATIENCE)
 
 
 def refused(asking: Asking, identity: Identity) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.conftest import StartDaemon
-from tests.e2e.daemon import SERVE, Daemon
+from tests.e2e.daemon import Daemon
 
 TWO = {"processes": 2}
 
@@ -17,7 +17,7 @@ TWO = {"processes": 2}
 def two(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
     """Two processes that tests share, none of which may harm them."""
     changes = {**TWO, "limits": {"connections_per_address": 500, "sessions_per_user": 50}}
-    daemon = Daemon(tmp_path_factory.mktemp("two"), tls_files, changes, users=200, command=SERVE)
+    daemon = Daemon(tmp_path_factory.mktemp("two"), tls_files, changes, users=200)
     try:
         daemon.start()
         yield daemon

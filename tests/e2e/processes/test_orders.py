@@ -6,13 +6,8 @@ import json
 import os
 import signal
 import socket
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, IPV4, begin, content, finish, log_in, next_code, read_all
@@ -21,8 +16,8 @@ from tests.e2e.daemon import Account, Daemon, password_hash
 from tests.e2e.polling import eventually
 from tests.e2e.processes.conftest import TWO
 from tests.e2e.processes.pair import both_serve, one_in_each, pids
-from tests.e2e.service.test_systemd import ACTIVATE, address, manager, wait_for
-from tests.tools import require_tool
+from tests.e2e.service.test_systemd import address, manager, wait_for
+from tests.e2e.service.test_twistd import ForkedTwistd
 
 __all__ = ["manager"]
 
@@ -197,36 +192,6 @@ def test_systemd_is_told_by_the_supervisor(start_daemon: StartDaemon, manager: s
     assert daemon.ended() == 0
 
 
-@pytest.fixture
-def activated(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
-    """Two processes on sockets that systemd has opened."""
-    listeners = [{"mode": "explicit", "socket": "explicit"}]
-    daemon = Daemon(tmp_path / "activated", tls_files, {**TWO, "listeners": listeners}, users=4)
-    with ExitStack() as stack:
-        stack.callback(daemon.kill)
-        explicit = stack.enter_context(socket.create_server(("127.0.0.1", daemon.ports.explicit)))
-        os.set_inheritable(explicit.fileno(), True)
-        before = [sys.executable, ACTIVATE, "explicit", str(explicit.fileno())]
-        daemon.spawn(pass_fds=[explicit.fileno()], before=before)
-        eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
-        assert daemon.exit_code is None, daemon.stderr
-        yield daemon
-
-
-def test_sockets_of_systemd_are_shared(activated: Daemon) -> None:
-    """Both serve on them; after the end they are still systemd's."""
-    account = activated.account()
-    (account.home / "file").write_bytes(content(1000))
-    for ftp in one_in_each(activated, account):
-        connection, _ = begin(ftp, "RETR file")
-        assert read_all(connection) == content(1000)
-        assert next_code(ftp) == 226
-        ftp.close()
-    activated.stop()
-    with socket.create_connection(("127.0.0.1", activated.ports.explicit), 10):
-        pass
-
-
 # --- mistakes
 
 
@@ -245,8 +210,7 @@ def test_a_port_in_use_is_told_once(tmp_path: Path, tls_files: Demonstration) ->
 
 def test_twistd_refuses(tmp_path: Path, tls_files: Demonstration) -> None:
     """With the place of the key, and what to do instead."""
-    command = [require_tool("twistd"), "--nodaemon", "--pidfile=", "ftpsd", "--config"]
-    daemon = Daemon(tmp_path / "daemon", tls_files, TWO, users=1, command=command)
+    daemon = ForkedTwistd(tmp_path / "daemon", tls_files, TWO, users=1)
     try:
         daemon.spawn()
         assert daemon.ended() == 2

@@ -23,6 +23,7 @@ from tests.tools import require_tool
 
 MAIN, ALSO, OTHER = "localhost", "also.example.test", "other.example.test"
 KINDS = {"ECDSA": trustme.KeyType.ECDSA, "RSA": trustme.KeyType.RSA}
+TAKEN = "a new certificate for localhost"
 # The options of a client that understands one kind only, in either version.
 ONLY = {
     ("RSA", "-tls1_2"): ("-cipher", "ECDHE+aRSA"),
@@ -154,6 +155,7 @@ def test_either_is_renewed(twice: Twice) -> None:
     """Without a signal, each alone, and both by a reload."""
     for kind in ("RSA", "ECDSA"):
         before = {each: twice.certificate(MAIN, each) for each in KINDS}
+        told = twice.daemon.stderr.count(TAKEN)
         twice.issue(MAIN, kind)
         new = twice.certificate(MAIN, kind)
         assert new != before[kind]
@@ -161,6 +163,7 @@ def test_either_is_renewed(twice: Twice) -> None:
         def is_shown(kind: str = kind, new: bytes = new) -> bool:
             return twice.shown(MAIN, "-tls1_2", *ONLY[kind, "-tls1_2"]) == new
 
+        eventually(lambda told=told: twice.daemon.stderr.count(TAKEN) > told, "it is taken")  # type: ignore[misc]
         eventually(is_shown, "the new one is shown")
         (other,) = set(KINDS) - {kind}
         assert twice.shown(MAIN, "-tls1_2", *ONLY[other, "-tls1_2"]) == before[other]

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.hosts import IssuedFiles, authority, issue
 from tests.tools import ROOT
 
 NAME, HOST = "localhost", "other.example.test"
+SAID = "a new certificate for localhost, valid until"
 REFUSED = "the new certificates are not taken, the old ones stay: "
 # Far beyond two looks of the daemon, for a machine that is busy.
 PATIENCE = 60.0
@@ -45,6 +47,14 @@ def by_link(new: Path, name: Path) -> None:
 def in_place(new: Path, name: Path) -> None:
     """Write the bytes of *new* into *name*, as `cp` does."""
     name.write_bytes(new.read_bytes())
+
+
+@cache
+def trusting() -> ssl.SSLContext:
+    """Return what clients trust: without the authorities of the machine, whose reading takes longer than a session."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority().configure_trust(context)
+    return context
 
 
 class Renewing:
@@ -76,8 +86,7 @@ class Renewing:
 
     def certificate(self) -> bytes:
         """Return the certificate that a new session is shown."""
-        context = ssl.create_default_context()
-        authority().configure_trust(context)
+        context = trusting()
         plain = socket.create_connection((IPV4, self.daemon.ports.implicit), TIMEOUT)
         with context.wrap_socket(plain, server_hostname=NAME) as secure:
             found = secure.getpeercert(binary_form=True)
@@ -90,10 +99,8 @@ class Renewing:
 
     def log_in(self) -> ReusedFTP_TLS:
         """Return a session."""
-        context = ssl.create_default_context()
-        authority().configure_trust(context)
         account = self.daemon.account()
-        ftp = ReusedFTP_TLS(context=context, timeout=TIMEOUT)
+        ftp = ReusedFTP_TLS(context=trusting(), timeout=TIMEOUT)
         ftp.connect(IPV4, self.daemon.ports.explicit)
         ftp.host = NAME
         ftp.login(account.name, account.password)
@@ -102,44 +109,60 @@ class Renewing:
 
 
 @pytest.fixture
-def renewing(request: pytest.FixtureRequest, tmp_path: Path, start_daemon: StartDaemon) -> Renewing:
-    """The daemon, of as many processes as the test says."""
-    folder = tmp_path / "certificates"
+def renewing(tmp_path: Path, start_daemon: StartDaemon) -> Renewing:
+    """The daemon, of one process."""
+    return made_in(tmp_path / "certificates", start_daemon, 1)
+
+
+def made_in(folder: Path, start_daemon: StartDaemon, processes: int) -> Renewing:
+    """Return a daemon of so many processes, whose certificates are in *folder*."""
     folder.mkdir()
-    return Renewing(folder, start_daemon, {"processes": getattr(request, "param", 1)})
+    return Renewing(folder, start_daemon, {"processes": processes})
 
 
-@pytest.mark.parametrize(
-    ("renewing", "replace"), [(1, by_rename), (1, by_link), (1, in_place), (2, by_rename)], indirect=["renewing"]
-)
-def test_a_renewed_certificate_is_shown(renewing: Renewing, replace: Callable[[Path, Path], None]) -> None:
-    """To new sessions; one that runs goes on and resumes the TLS session that it has."""
-    daemon = renewing.daemon
-    old = renewing.log_in()
-    upload(old, "file", b"before")
-    assert renewing.certificate() == renewing.shown
-    renewing.wait_for(renewing.renew(replace))
-    upload(old, "file", b"after")
-    assert download(old, "file") == b"after"
-    old.close()
-    with renewing.log_in() as new:
-        upload(new, "file", b"new")
-    eventually(lambda: "a new certificate for localhost, valid until" in daemon.stderr, "the log says so")
-    assert daemon.audit('"reloaded"') == []
+def test_a_renewed_certificate_is_shown(tmp_path: Path, start_daemon: StartDaemon) -> None:
+    """
+    To new sessions, however it is put in place; one that runs goes on and resumes the TLS session that it has.
+
+    Several daemons at once: each waits for its next look at the files.
+    """
+    ways = {"renamed": (1, by_rename), "linked": (1, by_link), "written": (1, in_place), "of-two": (2, by_rename)}
+    several = []
+    for name, (processes, replace) in ways.items():
+        renewing = made_in(tmp_path / name, start_daemon, processes)
+        old = renewing.log_in()
+        upload(old, "file", b"before")
+        assert renewing.certificate() == renewing.shown, name
+        several.append((renewing, old, renewing.renew(replace)))
+    for renewing, old, certificate in several:
+        daemon = renewing.daemon
+        renewing.wait_for(certificate)
+        upload(old, "file", b"after")
+        assert download(old, "file") == b"after"
+        old.close()
+        with renewing.log_in() as new:
+            upload(new, "file", b"new")
+        eventually(lambda daemon=daemon: SAID in daemon.stderr, "the log says so")  # type: ignore[misc]
+        assert daemon.audit('"reloaded"') == []
 
 
-@pytest.mark.parametrize("renewing", [1, 2], indirect=True)
-def test_a_bad_pair_is_kept_out(renewing: Renewing) -> None:
+def test_a_bad_pair_is_kept_out(tmp_path: Path, start_daemon: StartDaemon) -> None:
     """One warning that names the file; the old pair serves on, and a good one is taken later."""
-    daemon = renewing.daemon
-    new, _ = renewing.issue()
-    by_rename(new.certificate, renewing.files.certificate)
-    eventually(lambda: REFUSED in daemon.stderr, "it is refused", PATIENCE)
-    assert renewing.certificate() == renewing.shown
-    renewing.wait_for(renewing.renew(by_rename))
-    said = [line for line in daemon.stderr.splitlines() if REFUSED in line]
-    assert len(said) == 1
-    assert str(renewing.files.private_key) in said[0]
+    several = [made_in(tmp_path / f"of-{processes}", start_daemon, processes) for processes in (1, 2)]
+    for renewing in several:
+        new, _ = renewing.issue()
+        by_rename(new.certificate, renewing.files.certificate)
+    good = []
+    for renewing in several:
+        daemon = renewing.daemon
+        eventually(lambda daemon=daemon: REFUSED in daemon.stderr, "it is refused", PATIENCE)  # type: ignore[misc]
+        assert renewing.certificate() == renewing.shown
+        good.append(renewing.renew(by_rename))
+    for renewing, certificate in zip(several, good, strict=True):
+        renewing.wait_for(certificate)
+        said = [line for line in renewing.daemon.stderr.splitlines() if REFUSED in line]
+        assert len(said) == 1
+        assert str(renewing.files.private_key) in said[0]
 
 
 def test_a_file_that_is_gone_for_a_while(renewing: Renewing) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from tests.e2e.client import EXPLICIT, IMPLICIT, begin, content, log_in, next_co
 from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Daemon
 from tests.e2e.polling import eventually
+from tests.e2e.processes.pair import one_in_each
 
 ACTIVATE = str(Path(__file__).with_name("activate.py"))
 
@@ -133,14 +134,21 @@ def test_audit_lines_of_the_journal_have_priorities(tmp_path: Path, tls_files: D
 
 
 @contextmanager
-def with_sockets(daemon: Daemon, names: Mapping[str, int]) -> Iterator[Daemon]:
-    """Run *daemon* with listening sockets of these *names*, on these ports, that stay open as systemd's do."""
+def with_sockets(daemon: Daemon, names: Mapping[str, int], closed: Container[str] = ()) -> Iterator[Daemon]:
+    """
+    Run *daemon* with listening sockets of these *names*, on these ports, that stay open as systemd's do.
+
+    Those *closed* were closed by a server before, which had no use for them.
+    """
     with ExitStack() as stack:
         stack.callback(daemon.kill)
         descriptors = []
-        for port in names.values():
-            descriptors.append(stack.enter_context(socket.create_server(("127.0.0.1", port))).fileno())
+        for name, port in names.items():
+            opened = stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            descriptors.append(opened.fileno())
             os.set_inheritable(descriptors[-1], True)
+            if name in closed:
+                opened.shutdown(socket.SHUT_RDWR)
         before = [sys.executable, ACTIVATE, ":".join(names), ",".join(map(str, descriptors))]
         daemon.spawn(pass_fds=descriptors, before=before)
         eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
@@ -152,11 +160,17 @@ def with_sockets(daemon: Daemon, names: Mapping[str, int]) -> Iterator[Daemon]:
 
 @pytest.fixture(params=[1, 2], ids=["alone", "two-processes"])
 def activated(request: pytest.FixtureRequest, tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
-    """A daemon whose listeners were opened for it; systemd passes them in no order that means anything."""
+    """
+    A daemon whose listeners were opened for it; systemd passes them in no order that means anything.
+
+    No listener uses `other`, and a server before has not used `implicit`.
+    """
     listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
     changes = {"listeners": listeners, "processes": request.param}
-    daemon = Daemon(tmp_path / "activated", tls_files, changes, users=4)
-    with with_sockets(daemon, {"implicit": daemon.ports.implicit, "explicit": daemon.ports.explicit}):
+    daemon = Daemon(tmp_path / "activated", tls_files, changes, users=5)
+    ports = daemon.ports
+    names = {"implicit": ports.implicit, "other": ports.spare, "explicit": ports.explicit}
+    with with_sockets(daemon, names, closed=["implicit"]):
         yield daemon
 
 
@@ -169,8 +183,15 @@ def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
     """
     Explicit and implicit by their names, and passive ports on the same address; log and metrics know the ports.
 
+    The socket that was closed before is opened again. That which no listener uses is closed: its clients are refused
+    instead of waiting for a greeting, and the log says so. Of two processes each serves.
+
     At the end the sockets are still systemd's: a client that comes in between waits and is not refused.
     """
+    unused = activated.ports.spare
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", unused), 20)
+    assert f"warn the socket other (port {unused}) that systemd has opened" in activated.stderr
     for way in (EXPLICIT, IMPLICIT):
         account = activated.account()
         (account.home / "file").write_bytes(content(100_000))
@@ -184,38 +205,14 @@ def test_it_serves_on_the_sockets_it_was_passed(activated: Daemon) -> None:
         activated.wait_for_event("logged-in", user=account.name, listener=name)
         sample = f'ftpsd_connections_total{{listener="{name}",result="accepted"}}'
         eventually(partial(counts, activated, sample), "the listener is counted by its port")
+    if activated.settings()["processes"] == 2:
+        account = activated.account()
+        (account.home / "file").write_bytes(content(1000))
+        for ftp in one_in_each(activated, account):
+            connection, _ = begin(ftp, "RETR file")
+            assert read_all(connection) == content(1000)
+            assert next_code(ftp) == 226
+            ftp.close()
     activated.stop()
     with socket.create_connection(("127.0.0.1", activated.ports.explicit), 10):
         pass
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_socket_that_nobody_uses_is_closed(tmp_path: Path, tls_files: Demonstration, processes: int) -> None:
-    """Its clients are refused instead of waiting for a greeting, and the log says so; a later server may use it."""
-    explicit = {"mode": "explicit", "socket": "explicit"}
-    changes = {"listeners": [explicit], "processes": processes}
-    daemon = Daemon(tmp_path / "own", tls_files, changes, users=1)
-    with with_sockets(daemon, {"implicit": daemon.ports.implicit, "explicit": daemon.ports.explicit}):
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", daemon.ports.implicit), 20)
-        assert f"warn the socket implicit (port {daemon.ports.implicit}) that systemd has opened" in daemon.stderr
-        log_in(daemon, EXPLICIT, daemon.account()).close()
-
-
-def test_a_socket_that_was_closed_is_opened_again(tmp_path: Path, tls_files: Demonstration) -> None:
-    """The next server, with another configuration, gets the same sockets and uses this one."""
-    listeners = [{"mode": "explicit", "socket": "explicit"}, {"mode": "implicit", "socket": "implicit"}]
-    daemon = Daemon(tmp_path / "own", tls_files, {"listeners": listeners}, users=1)
-    with socket.create_server(("127.0.0.1", daemon.ports.implicit)) as implicit:
-        implicit.shutdown(socket.SHUT_RDWR)
-        with socket.create_server(("127.0.0.1", daemon.ports.explicit)) as explicit:
-            descriptors = [explicit.fileno(), implicit.fileno()]
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, True)
-            before = [sys.executable, ACTIVATE, "explicit:implicit", ",".join(map(str, descriptors))]
-            try:
-                daemon.spawn(pass_fds=descriptors, before=before)
-                eventually(lambda: daemon.is_ready or daemon.exit_code is not None, "ready or dead", 60)
-                log_in(daemon, IMPLICIT, daemon.account()).close()
-            finally:
-                daemon.kill()

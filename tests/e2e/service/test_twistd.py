@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, IMPLICIT, content, download, log_in, upload
 from tests.e2e.daemon import Daemon
+from tests.e2e.forked import Command, nursery
 from tests.e2e.polling import eventually
 from tests.tools import require_tool
 
@@ -26,10 +28,24 @@ def own(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
     daemon.kill()
 
 
-def in_background(own: Daemon, pidfile: Path) -> subprocess.CompletedProcess[str]:
-    """Start it as twistd does without -n; return how the program ended."""
-    command = [require_tool("twistd"), f"--pidfile={pidfile}", "ftpsd", "--config", str(own.config_file)]
-    return subprocess.run(command, cwd=own.folder, capture_output=True, text=True, timeout=60)
+class ForkedTwistd(Daemon):
+    """A daemon that twistd starts, forked from code that is loaded."""
+
+    def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
+        """See `Daemon`."""
+        assert not pass_fds
+        assert not before
+        words = ["twistd", "--nodaemon", "--pidfile=", "ftpsd", "--config", str(self.config_file)]
+        forked = nursery().fork(words, self.folder, here=self.folder, environ=self.environ)
+        self.process = cast("subprocess.Popen[bytes]", forked)
+
+
+@pytest.fixture
+def forked(tmp_path: Path, tls_files: Demonstration) -> Iterator[Daemon]:
+    """Such a daemon."""
+    daemon = ForkedTwistd(tmp_path / "own", tls_files, users=4)
+    yield daemon
+    daemon.kill()
 
 
 def test_it_serves_and_reloads(own: Daemon) -> None:
@@ -46,32 +62,32 @@ def test_it_serves_and_reloads(own: Daemon) -> None:
     own.wait_for_event("stopped")
 
 
-def test_it_takes_orders(own: Daemon) -> None:
+def test_it_takes_orders(forked: Daemon) -> None:
     """By its control socket: who is there, a reload, and the end as if by SIGTERM."""
-    own.start()
-    ftp = log_in(own, EXPLICIT, own.account())
-    assert '"user": "u000"' in own.order("who", "--json").stdout
-    assert own.order("reload").returncode == 0
-    assert own.order("drain").stdout.endswith("the server has ended\n")
-    assert own.ended() == 0
-    own.wait_for_event("ordered", order="drain")
+    forked.start()
+    ftp = log_in(forked, EXPLICIT, forked.account())
+    assert '"user": "u000"' in forked.order("who", "--json").stdout
+    assert forked.order("reload").returncode == 0
+    assert forked.order("drain").stdout.endswith("the server has ended\n")
+    assert forked.ended() == 0
+    forked.wait_for_event("ordered", order="drain")
     ftp.close()
-    assert "Traceback" not in own.stderr
+    assert "Traceback" not in forked.stderr
 
 
-def test_a_mistake_ends_it(own: Daemon) -> None:
+def test_a_mistake_ends_it(forked: Daemon) -> None:
     """Exit code 2 and the place of the mistake on standard error."""
-    own.config_file.write_text("bannr: x\n")
-    own.spawn()
-    assert own.ended() == 2
-    assert f"{own.config_file}:1:" in own.stderr
+    forked.config_file.write_text("bannr: x\n")
+    forked.spawn()
+    assert forked.ended() == 2
+    assert f"{forked.config_file}:1:" in forked.stderr
 
 
 def test_the_background_has_no_standard_output(own: Daemon) -> None:
     """An audit log that would be thrown away there ends it before it goes: exit code 2, and what to write."""
     own.config_file.write_text(own.config_file.read_text().replace("audit.jsonl", "stdout"))
     pidfile = own.folder / "twistd.pid"
-    done = in_background(own, pidfile)
+    done = Command("twistd", f"--pidfile={pidfile}", "ftpsd", "--config", own.config_file).wait()
     assert done.returncode == 2
     assert "audit.log: in the background standard output is /dev/null" in done.stderr
     assert not pidfile.exists()
@@ -80,7 +96,8 @@ def test_the_background_has_no_standard_output(own: Daemon) -> None:
 def test_the_background_writes_a_file(own: Daemon) -> None:
     """As configured; SIGTERM ends it there too."""
     pidfile = own.folder / "twistd.pid"
-    done = in_background(own, pidfile)
+    command = [require_tool("twistd"), f"--pidfile={pidfile}", "ftpsd", "--config", str(own.config_file)]
+    done = subprocess.run(command, cwd=own.folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     eventually(lambda: own.is_ready and len(own.audit('"started"')) == 1, "it serves, and says so")
     os.kill(int(pidfile.read_text()), signal.SIGTERM)
@@ -89,7 +106,7 @@ def test_the_background_writes_a_file(own: Daemon) -> None:
 
 def test_it_asks_for_a_configuration() -> None:
     """Without --config there is a sentence, and no traceback."""
-    done = subprocess.run([require_tool("twistd"), "-n", "ftpsd"], capture_output=True, text=True, timeout=60)
+    done = Command("twistd", "-n", "ftpsd").wait()
     assert done.returncode != 0
     assert "--config" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from tests.e2e.client import EXPLICIT, Way, content, download, log_in, upload
 from tests.e2e.daemon import Account, Daemon
+from tests.e2e.forked import nursery
 from tests.e2e.polling import eventually
+
+
+class ForkedDaemon(Daemon):
+    """A daemon whose successors are forked, as it is, from code that is loaded."""
+
+    def spawn(self, *, pass_fds: Sequence[int] = (), before: Sequence[str] = ()) -> None:
+        """See `Daemon`."""
+        assert not pass_fds
+        assert not before
+        forked = nursery().start(self.folder, self.config_file, self.environ, is_upgraded=True)
+        self.process = cast("subprocess.Popen[bytes]", forked)
 
 
 def is_there(pid: int) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ftplib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, begin, code, connect, content, download, log_in, next_code, reply, upload
-from tests.e2e.daemon import SERVE, Daemon
+from tests.e2e.daemon import Daemon
 from tests.e2e.haproxy import ProxiedDaemon
 from tests.e2e.polling import eventually
 from tests.e2e.security.test_proxy import CLIENT, FORGER, HEADER, all_that_comes, arrive
 from tests.e2e.storage.ground import told, used
-from tests.e2e.upgrades.generations import Upgraded, upgradable
+from tests.e2e.upgrades.generations import ForkedDaemon, Upgraded, upgradable
 from tests.e2e.upgrades.test_upgrade import daemon_with
 
 BEFORE = "ftpsd_sessions_before_upgrade"
@@ -29,6 +30,13 @@ def fail(daemon: Daemon, times: int) -> None:
         assert code(ftp, "USER u003") == 331
         assert code(ftp, "PASS wrong") in (421, 530)
     ftp.close()
+
+
+def _leave_when_told(ftp: ftplib.FTP) -> int:
+    """Wait for the next reply, close the session, and return the code."""
+    said = next_code(ftp)
+    ftp.close()
+    return said
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -63,11 +71,13 @@ def test_failures_bans_and_the_end_are_those_of_both(tmp_path: Path, tls_files: 
         ftp = log_in(daemon, EXPLICIT, daemon.account())
         if processes > 1:
             server.upgrade()
-        done = daemon.order("drain")
+        with ThreadPoolExecutor(1) as beside:
+            told = beside.submit(_leave_when_told, ftp)
+            done = daemon.order("drain")
+            assert told.result() == 421
         assert done.returncode == 0, done.stderr
         assert "draining: 1 session," in done.stdout
         assert "does not answer" not in done.stdout + done.stderr + daemon.stderr
-        ftp.close()
         for pid in server.pids:
             server.gone(pid)
         assert "Traceback" not in daemon.stderr, daemon.stderr
@@ -123,12 +133,10 @@ def test_a_quota_is_exact_again_behind_the_old_process(tmp_path: Path, tls_files
 def test_clients_of_a_proxy_cross_an_upgrade(tmp_path: Path, tls_files: Demonstration) -> None:
     """Listeners and passive ports that expect PROXY headers do so in both, and both know whose connection it is."""
 
-    class Proxied(ProxiedDaemon):
-        def __init__(self) -> None:
-            super().__init__(tmp_path / "proxied", tls_files, {"tls": {"require": "none"}, "drain_timeout": "5m"})
-            self._command, self._is_forked = SERVE, False
+    class Proxied(ForkedDaemon, ProxiedDaemon):
+        pass
 
-    daemon = Proxied()
+    daemon = Proxied(tmp_path / "proxied", tls_files, {"tls": {"require": "none"}, "drain_timeout": "5m"})
     with upgradable(daemon) as server:
         account = daemon.account()
         old = arrive(daemon, HEADER)

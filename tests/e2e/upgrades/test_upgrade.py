@@ -15,14 +15,16 @@ from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import EXPLICIT, begin, content, finish, log_in, next_code, reply, upload
 from tests.e2e.daemon import SERVE, Daemon, Settings
 from tests.e2e.polling import eventually
-from tests.e2e.upgrades.generations import Busy, Upgraded, is_there, upgradable
+from tests.e2e.upgrades.generations import Busy, ForkedDaemon, Upgraded, is_there, upgradable
 
 RECORDED = {"record": ["file-stored"], "sinks": [{"name": "all", "file": "events.jsonl"}]}
 
 
-def daemon_with(folder: Path, tls: Demonstration, changes: Settings | None = None) -> Daemon:
+def daemon_with(
+    folder: Path, tls: Demonstration, changes: Settings | None = None, kind: type[Daemon] = ForkedDaemon
+) -> Daemon:
     """Return one whose sessions have as long as a slow machine needs."""
-    return Daemon(folder, tls, {"drain_timeout": "5m", **(changes or {})}, users=4, command=SERVE)
+    return kind(folder, tls, {"drain_timeout": "5m", **(changes or {})}, users=4, command=SERVE)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -34,7 +36,8 @@ def test_no_client_sees_it(tmp_path: Path, tls_files: Demonstration, processes: 
     time, and can end it.
     """
     changes = {"processes": processes, "events": RECORDED}
-    daemon = daemon_with(tmp_path / "daemon", tls_files, changes)
+    # The one of one process is the installed program, and so is each that follows it.
+    daemon = daemon_with(tmp_path / "daemon", tls_files, changes, Daemon if processes == 1 else ForkedDaemon)
     with upgradable(daemon) as server:
         account, other = daemon.account(), daemon.account()
         ftp = log_in(daemon, EXPLICIT, other)
@@ -135,19 +138,20 @@ def test_a_successor_that_fails_late_leaves_all_to_the_one_before(
 
 def _killed_in_mid_start(daemon: Daemon, server: Upgraded) -> bool:
     """Kill a successor before it serves; return whether the operator is told so."""
+    users = daemon.users_file.read_text()
+    daemon.users_file.unlink()
+    # It comes no further than to read the file.
+    os.mkfifo(daemon.users_file)
+    before = _children(server.now)
     order = daemon.start_order("upgrade")
-    born = lambda: [pid for pid in _successors(server.now) if pid not in server.pids]  # noqa: E731
+    # It is watched by another child of the server's.
+    born = lambda: [pid for child in _children(server.now) if child not in before for pid in _children(child)]  # noqa: E731
     os.kill(eventually(born, "a successor")[0], signal.SIGKILL)
     told = order.communicate(timeout=260)[1]
+    daemon.users_file.unlink()
+    daemon.users_file.write_text(users)
+    daemon.users_file.chmod(0o600)
     return order.returncode == 2 and "was killed by signal 9 before it served" in told
-
-
-def _successors(pid: int) -> list[int]:
-    """Return the grandchildren of process *pid*: those that are watched by a child of its."""
-    found = []
-    for child in _children(pid):
-        found += _children(child)
-    return found
 
 
 def _children(pid: int) -> list[int]:
