@@ -164,19 +164,18 @@ class Quarantine:
             os.fsync(target)
             with self._locked() as directory:
                 os.rename(held + _COPY, held, src_dir_fd=directory, dst_dir_fd=directory)
-                os.unlink(place.name, dir_fd=place.fd)
                 os.fsync(directory)
-                return os.stat(held, dir_fd=directory, follow_symlinks=False)
-        except BaseException:
-            os.close(target)  # and its lock
-            target = -1
+                status = os.fstat(target)
+                os.unlink(place.name, dir_fd=place.fd)
+            return status
+        except BaseException:  # it is where it was
             with suppress(OSError), self._locked() as directory:
-                if not _has(directory, held):
-                    _remove_left(directory, incident)
+                for left in (held, held + _COPY, incident + _RECORD):
+                    with suppress(FileNotFoundError):
+                        os.unlink(left, dir_fd=directory)
             raise
         finally:
-            if target >= 0:
-                os.close(target)
+            os.close(target)
 
     def incidents(self) -> set[str]:
         """Return the incidents of all files that are there."""

@@ -143,19 +143,29 @@ def test_a_copy_holds_up_nobody(quarantine: Quarantine, tmp_path: Path, monkeypa
 def test_a_copy_that_fails(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is where it was, and nothing of it here, so that it may come again."""
 
+    rename, unlink = os.rename, os.unlink
+
     def elsewhere(source: object, target: object, **how: int) -> None:
-        raise OSError(errno.EXDEV, "another file system")
+        if source == b"partial":
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target, **how)  # type: ignore[arg-type]
 
     def full(*what: int) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", elsewhere)
-        patch.setattr(module, "copy_range", full)
-        with pytest.raises(OSError, match="no room"):
-            take(quarantine, tmp_path, record("0" * 10))
-    assert (tmp_path / "partial").read_bytes() == b"bad"
-    assert os.listdir(quarantine.directory) == []
+    def stays(name: object, **how: int) -> None:
+        if name == b"partial":
+            raise OSError(errno.ENOSPC, "no room")
+        unlink(name, **how)  # type: ignore[arg-type]
+
+    for place, name, fails in ((module, "copy_range", full), (os, "unlink", stays)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", elsewhere)
+            patch.setattr(place, name, fails)
+            with pytest.raises(OSError, match="no room"):
+                take(quarantine, tmp_path, record("0" * 10))
+        assert (tmp_path / "partial").read_bytes() == b"bad"
+        assert os.listdir(quarantine.directory) == []
     take(quarantine, tmp_path, record("0" * 10))
     assert quarantine.find("0" * 10) is not None
 
