@@ -22,7 +22,7 @@ from pathlib import Path
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.content_types import HEAD, TypeCheck, begins_anyhow, extension_of, types_of
-from ftpsd.scanning.custody import Custodian
+from ftpsd.scanning.custodian import Custodian
 from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.engines.icap import Icap
 from ftpsd.scanning.engines.program_check import Program

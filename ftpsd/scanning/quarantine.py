@@ -3,10 +3,11 @@ The quarantine: refused files in a directory of their own, each with a record of
 
     <incident>.json     the record; there before the file, so that no file is there without one
     <incident>.held     the file as it lay in its tree, with mode 0600; in an encrypted tree that is encrypted
+    <incident>.held.new that file, as long as it is being copied, with a lock of its own
 
 A file is moved where both are on one file system, and copied otherwise. The directory has a bound: a file beyond it is
 not kept, and its incident says so. Nothing leaves it but by an operator, or by age. Several processes may use it: what
-is looked at and changed is so under a lock. Every call blocks.
+is looked at and changed is so under a lock, which is not held while a file is copied. Every call blocks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ Sizes = tuple[int, int]
 MOST_FILES = 10_000
 # Seconds. The maker of a record moves its file at once, or copies it.
 _LEFT_FOR = 86400.0
-_RECORD, HELD = ".json", ".held"
+_RECORD, HELD, _COPY = ".json", ".held", ".new"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -115,69 +117,65 @@ class Quarantine:
 
         Raises: OSError, Full, and it is where it was.
         """
+        return self.begin(record, place, fd)()
+
+    def begin(self, record: Record, place: Place, fd: int) -> Callable[[], os.stat_result]:
+        """
+        Begin to `take` a file; return what ends it, which has to be called.
+
+        A file of another file system has its room from now on, and is copied at the end: that holds up nobody.
+        """
         with suppress(FileExistsError):
             os.mkdir(self.directory, 0o700)
-        return self.bring(record, place, fd, self.begin(record, place, fd))
-
-    def begin(self, record: Record, place: Place, fd: int) -> int | None:
-        """
-        Do of `take` what is quick: move the file, or else return a descriptor for a copy, for which there is room now.
-
-        Raises: OSError, Full.
-        """
+        held = record.incident + HELD
         with self._locked() as directory:
             count, size = self._contents(directory)
             stored = os.fstat(fd).st_size
             if count >= MOST_FILES or size + stored > self.most:
                 raise Full
-            held = record.incident + HELD
             if not _has(directory, held):
                 # A death in the middle of this, of which a hidden upload comes again with its number.
-                for left in (record.incident + _RECORD, held + ".new"):
+                _remove_left(directory, record.incident)
+            self._write(directory, record)
+            try:
+                os.fchmod(fd, 0o600)
+                try:
+                    os.rename(place.name, held, src_dir_fd=place.fd, dst_dir_fd=directory)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    target = os.open(held + _COPY, _NEW, 0o600, dir_fd=directory)
+                    fcntl.flock(target, fcntl.LOCK_EX)
+                    os.truncate(target, stored)
+                    return partial(self._copied, record.incident, place, fd, target)
+                os.fsync(directory)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(record.incident + _RECORD, dir_fd=directory)
+                raise
+            status = os.stat(held, dir_fd=directory, follow_symlinks=False)
+        return lambda: status
+
+    def _copied(self, incident: str, place: Place, source: int, target: int) -> os.stat_result:
+        """Copy the file at *place*, open as *source*, into *target*, and have it be the one of *incident*."""
+        held = incident + HELD
+        try:
+            copy_range(source, target, 0, os.fstat(target).st_size)
+            os.fsync(target)
+            with self._locked() as directory:
+                os.rename(held + _COPY, held, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
+                status = os.fstat(target)
+                os.unlink(place.name, dir_fd=place.fd)
+            return status
+        except BaseException:  # it is where it was
+            with suppress(OSError), self._locked() as directory:
+                for left in (held, held + _COPY, incident + _RECORD):
                     with suppress(FileNotFoundError):
                         os.unlink(left, dir_fd=directory)
-            try:
-                self._move(directory, record, place, fd)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                return _reserved(directory, held, stored)
-        return None
-
-    def bring(self, record: Record, place: Place, fd: int, copy: int | None) -> os.stat_result:
-        """
-        Do the rest of `take`: copy the file to the descriptor *copy*, unless that is None; return its status here.
-
-        The lock is not held for the copy, which may take minutes. Raises: OSError.
-        """
-        held = record.incident + HELD
-        if copy is None:
-            return os.stat(self.directory / held, follow_symlinks=False)
-        try:
-            os.fchmod(fd, 0o600)
-            copy_range(fd, copy, 0, os.fstat(fd).st_size)
-            os.fsync(copy)
-            with self._locked() as directory:
-                if not _is_at(directory, held + ".new", copy):  # another process took the same one
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-                self._write(directory, record)
-                try:
-                    os.rename(held + ".new", held, src_dir_fd=directory, dst_dir_fd=directory)
-                    os.fsync(directory)
-                    os.unlink(place.name, dir_fd=place.fd)
-                except BaseException:
-                    with suppress(OSError):
-                        os.unlink(record.incident + _RECORD, dir_fd=directory)
-                    raise
-            return os.fstat(copy)
-        except BaseException:
-            with suppress(OSError), self._locked() as directory:
-                for name in (held + ".new", held):
-                    if _is_at(directory, name, copy):
-                        os.unlink(name, dir_fd=directory)
             raise
         finally:
-            os.close(copy)
+            os.close(target)
 
     def incidents(self) -> set[str]:
         """Return the incidents of all files that are there."""
@@ -337,38 +335,6 @@ class Quarantine:
             except (ValueError, KeyError, TypeError):
                 return None
 
-    def _move(self, directory: int, record: Record, place: Place, fd: int) -> None:
-        """Move the file with its record into the open *directory*. Raises: OSError."""
-        self._write(directory, record)
-        try:
-            os.fchmod(fd, 0o600)
-            os.rename(place.name, record.incident + HELD, src_dir_fd=place.fd, dst_dir_fd=directory)
-            os.fsync(directory)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(record.incident + _RECORD, dir_fd=directory)
-            raise
-
-
-def _is_at(directory: int, name: str, fd: int) -> bool:
-    """Return whether *name* in the open *directory* is the file open as *fd*."""
-    try:
-        return os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(fd))
-    except FileNotFoundError:
-        return False
-
-
-def _reserved(directory: int, held: str, size: int) -> int:
-    """Return a descriptor of the file that is to be *held*, in which there is nothing yet, but which counts *size*."""
-    fd = os.open(held + ".new", _NEW, 0o600, dir_fd=directory)
-    try:
-        os.ftruncate(fd, size)
-    except BaseException:
-        os.close(fd)
-        os.unlink(held + ".new", dir_fd=directory)
-        raise
-    return fd
-
 
 def _has(directory: int, name: str) -> bool:
     """Return whether *name* is in the open *directory*."""
@@ -377,6 +343,19 @@ def _has(directory: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _remove_left(directory: int, incident: str) -> None:
+    """Remove what was begun of *incident*. Raises: BlockingIOError while it is being copied."""
+    with suppress(FileNotFoundError):
+        copy = os.open(incident + HELD + _COPY, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(incident + HELD + _COPY, dir_fd=directory)
+        finally:
+            os.close(copy)
+    with suppress(FileNotFoundError):
+        os.unlink(incident + _RECORD, dir_fd=directory)
 
 
 def _is_told(each: Field[Any], data: dict[str, Any]) -> bool:

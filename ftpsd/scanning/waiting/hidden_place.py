@@ -57,9 +57,8 @@ class HiddenPlace:
             with suppress(FileExistsError):
                 os.mkdir(leaf.directory, 0o700)
                 os.fsync(top)
-            copy = leaf.begin(record, place, fd)
-        # Without the lock: others have their turn while a large file comes from another file system.
-        return leaf.bring(record, place, fd, copy)
+            end = leaf.begin(record, place, fd)
+        return end()
 
     def leaf_of(self, incident: str) -> Quarantine:
         """Return the directory of *incident*, as a quarantine of its own."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from ftpsd.scanning import quarantine as module
 from ftpsd.scanning.quarantine import Full, Quarantine, Record
-from ftpsd.scanning.waiting.hidden_place import HiddenPlace
+from ftpsd.storage.disk.syscalls import copy_range
 from ftpsd.storage.disk.walk import Place
 from ftpsd.values.path import ROOT
 
@@ -29,7 +30,7 @@ def quarantine(tmp_path: Path) -> Quarantine:
     return Quarantine(tmp_path / "held", 100)
 
 
-def take(quarantine: Quarantine | HiddenPlace, folder: Path, what: Record, data: bytes = b"bad") -> None:
+def take(quarantine: Quarantine, folder: Path, what: Record, data: bytes = b"bad") -> None:
     """Have *quarantine* take a file in *folder*."""
     (folder / "partial").write_bytes(data)
     directory, fd = os.open(folder, os.O_RDONLY), os.open(folder / "partial", os.O_RDWR)
@@ -82,9 +83,8 @@ def test_what_a_crash_leaves_goes_later(quarantine: Quarantine, tmp_path: Path) 
     assert sorted(path.name for path in quarantine.directory.iterdir()) == ["0" * 10 + ".held", "0" * 10 + ".json"]
 
 
-@pytest.fixture
-def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the file come from another file system."""
+def test_another_file_system(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it is copied, whole, and gone from its tree."""
     rename = os.rename
 
     def elsewhere(source: object, target: object, **how: int) -> None:
@@ -93,75 +93,81 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         rename(source, target, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "rename", elsewhere)
-
-
-@pytest.mark.usefixtures("_elsewhere")
-def test_another_file_system(quarantine: Quarantine, tmp_path: Path) -> None:
-    """There it is copied, whole, and gone from its tree."""
     take(quarantine, tmp_path, record("0" * 10), b"whole")
     held = quarantine.directory / ("0" * 10 + ".held")
     assert (held.read_bytes(), held.stat().st_mode & 0o777) == (b"whole", 0o600)
     assert not (tmp_path / "partial").exists()
 
 
-@pytest.mark.usefixtures("_elsewhere")
-def test_a_long_copy_holds_up_nobody(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When its bytes go to the disk the locks are free: that of the quarantine, and those of the hidden uploads."""
-    fsync, free = os.fsync, dict[Path, bool]()
-    hidden = HiddenPlace(tmp_path / "other", 100)
+def test_a_copy_holds_up_nobody(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its room is taken, its file is not there yet, and it is taken once; others come and go meanwhile."""
+    rename, copy = os.rename, copy_range
+    copying, may_end = Event(), Event()
 
-    def looked(fd: int) -> None:
-        new = Path(os.readlink(f"/proc/self/fd/{fd}"))
-        if new.name.endswith(".held.new"):
-            free.update({place: is_free(place) for place in (new.parent, new.parent.parent)})
-        fsync(fd)
+    def elsewhere(source: object, target: object, **how: int) -> None:
+        if os.fspath(str(target)).startswith("0" * 10) and source == b"partial":
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(os, "fsync", looked)
-    take(quarantine, tmp_path, record("0" * 10), b"whole")
-    take(hidden, tmp_path, record("1" * 10), b"whole")
-    assert free[quarantine.directory]
-    assert len(free) == 4
-    assert all(free.values())
-    assert [each.incident for each in hidden.records()] == ["1" * 10]
+    def slow(*what: int) -> object:
+        copying.set()
+        assert may_end.wait(60)
+        return copy(*what)
 
-
-@pytest.mark.usefixtures("_elsewhere")
-def test_room_for_a_copy(quarantine: Quarantine, tmp_path: Path) -> None:
-    """A file counts from the beginning of its copy; one that another process has begun anew is left to that one."""
-    quarantine.directory.mkdir()
-    (tmp_path / "partial").write_bytes(bytes(60))
-    directory, fd = os.open(tmp_path, os.O_RDONLY), os.open(tmp_path / "partial", os.O_RDWR)
-    place, what = Place(directory, b"partial", ROOT), record("0" * 10)
-    try:
-        copy = quarantine.begin(what, place, fd)
-        assert copy is not None
-        assert quarantine.size() == (1, 60)
-        assert quarantine.records() == []
-        with pytest.raises(Full):
-            quarantine.begin(record("1" * 10), place, fd)
-        (quarantine.directory / ("0" * 10 + ".held.new")).unlink()
-        other = quarantine.begin(what, place, fd)
-        with pytest.raises(FileExistsError):
-            quarantine.bring(what, place, fd, copy)
-        assert (tmp_path / "partial").exists()
-        assert quarantine.bring(what, place, fd, other).st_size == 60
-    finally:
-        os.close(directory)
-        os.close(fd)
-    assert not (tmp_path / "partial").exists()
-    assert [each.incident for each in quarantine.records()] == ["0" * 10]
+    monkeypatch.setattr(os, "rename", elsewhere)
+    monkeypatch.setattr(module, "copy_range", slow)
+    first, other = tmp_path / "first", tmp_path / "other"
+    for folder in (first, other):
+        folder.mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            taken = threads.submit(take, quarantine, first, record("0" * 10), bytes(60))
+            assert copying.wait(60)
+            assert quarantine.size() == (1, 60)
+            assert (quarantine.incidents(), quarantine.find("0" * 10)) == (set(), None)
+            with pytest.raises(Full):
+                take(quarantine, other, record("1" * 10), bytes(41))
+            with pytest.raises(BlockingIOError):
+                take(quarantine, other, record("0" * 10), bytes(1))
+            take(quarantine, other, record("1" * 10), bytes(40))
+            assert quarantine.remove("1" * 10)
+            assert quarantine.sweep(0) == []
+        finally:
+            may_end.set()
+        taken.result(60)
+    assert (quarantine.incidents(), quarantine.size()) == ({"0" * 10}, (1, 60))
+    assert quarantine.find("0" * 10) is not None
+    assert os.listdir(first) == []
 
 
-def is_free(place: Path) -> bool:
-    """Return whether the lock of the directory *place* is free."""
-    directory = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(directory)
-    return True
+def test_a_copy_that_fails(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is where it was, and nothing of it here, so that it may come again."""
+
+    rename, unlink = os.rename, os.unlink
+
+    def elsewhere(source: object, target: object, **how: int) -> None:
+        if source == b"partial":
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target, **how)  # type: ignore[arg-type]
+
+    def full(*what: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    def stays(name: object, **how: int) -> None:
+        if name == b"partial":
+            raise OSError(errno.ENOSPC, "no room")
+        unlink(name, **how)  # type: ignore[arg-type]
+
+    for place, name, fails in ((module, "copy_range", full), (os, "unlink", stays)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", elsewhere)
+            patch.setattr(place, name, fails)
+            with pytest.raises(OSError, match="no room"):
+                take(quarantine, tmp_path, record("0" * 10))
+        assert (tmp_path / "partial").read_bytes() == b"bad"
+        assert os.listdir(quarantine.directory) == []
+    take(quarantine, tmp_path, record("0" * 10))
+    assert quarantine.find("0" * 10) is not None
 
 
 def test_a_record_that_is_none(quarantine: Quarantine, tmp_path: Path) -> None:

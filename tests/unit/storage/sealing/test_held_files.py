@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ftpsd.scanning.custody import Custodian
+from ftpsd.scanning.custodian import Custodian
 from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.release import publish_held
 from ftpsd.storage.base import Kind

@@ -1,6 +1,4 @@
-"""
-Custody: what becomes of an upload that the gate refuses.
-"""
+"""The custody of refused uploads: into the quarantine, or the refusal says why it could not be kept."""
 
 from __future__ import annotations
 
