@@ -22,9 +22,9 @@ from tests.unit.storage.accounts import POLICIES, fresh, opened
 
 pytestmark = pytest.mark.slow
 
-# A step draws at most seven numbers; a draw of each by itself takes longer than what is done with it.
+# A step draws at most eight numbers; a draw of each by itself takes longer than what is done with it.
 MOST_STEPS = 30
-NUMBERS = 7 * MOST_STEPS
+NUMBERS = 8 * MOST_STEPS
 
 
 class Life:
