@@ -21,7 +21,7 @@ from ftpsd.cli.terminal import (
     EXIT_PROBLEM,
     FILE,
     counted,
-    is_terminal,
+    is_drawn_on,
     refuse_without_effect,
     shown,
     with_config,
@@ -202,7 +202,7 @@ def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
 def _teller(lines: bool, is_quiet: bool) -> object:
     """Return what tells how far a backup is: the daemon, a terminal, or in a line now and then."""
     last = time.monotonic()
-    if not lines and not is_quiet and is_terminal(sys.stderr):
+    if not lines and not is_quiet and is_drawn_on(sys.stderr):
         from rich.console import Console
 
         status = Console(stderr=True).status("")

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftpsd.cli.program import main
+from ftpsd.cli.terminal import is_drawn_on, is_terminal
 from tests.tools import require_tool
 from tests.unit.service.site import Site
 
@@ -55,6 +56,16 @@ def test_a_closed_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with suppress(SystemExit):
         main(["commands"])
     monkeypatch.undo()
+
+
+def test_a_dumb_terminal_is_not_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would show nothing until the end: commands print lines there, as into a pipe."""
+    ours, theirs = os.openpty()
+    with open(ours, "rb"), open(theirs, "w") as stream:
+        for kind, is_drawn in (("xterm", True), ("dumb", False), ("unknown", False)):
+            monkeypatch.setenv("TERM", kind)
+            assert (is_terminal(stream), is_drawn_on(stream)) == (True, is_drawn), kind
+    assert not is_drawn_on(None)
 
 
 def test_a_file_of_keys_is_read_up_to_a_bound(tmp_path: Path) -> None:
