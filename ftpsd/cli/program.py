@@ -57,9 +57,11 @@ from ftpsd.cli.terminal import (
     hashed,
     host_option,
     is_of_printing,
+    is_terminal,
     named_account,
     password_option,
     print_table,
+    shown,
     users_file,
     with_config,
 )
@@ -222,10 +224,10 @@ def explain(config: Path, host: str | None, user: str, action: str, path: str) -
         raise click.UsageError(f"PATH: {error}") from None
     result = explained(users[user], Permission(action), place)
     verdict = f"allowed: {user} may" if result.is_allowed else f"denied: {user} may not"
-    click.echo(f"{verdict} {action} {place}\n{result.reason}")
+    click.echo(f"{shown(f'{verdict} {action} {place}')}\n{shown(result.reason)}")
     everybody = list(users.values())
     for sentence in rules_told(load_config(config), users[user], everybody, Permission(action), place):
-        click.echo(sentence)
+        click.echo(shown(sentence))
     sys.exit(EXIT_FINE if result.is_allowed else EXIT_DENIED)
 
 
@@ -300,7 +302,7 @@ def demo(
 
         if directory is not None or listen:
             raise click.UsageError("--tour is for this machine alone, in a directory of its own that is removed.")
-        is_watched = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+        is_watched = is_terminal(sys.stdin) and is_terminal(sys.stdout)
         sys.exit(tour(wishes, main, waits=is_watched and not yes))
     if yes:
         raise click.UsageError("--yes goes with --tour.")

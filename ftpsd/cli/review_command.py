@@ -79,6 +79,8 @@ def access(
 
 def print_json(found: Iterable[dict[str, Any]]) -> None:
     """Print a list, one object a line, without holding it."""
+    if sys.stdout is None:  # it is closed
+        return
     before = "["
     # Not click.echo, which flushes each row: of 10,000 users there are many.
     for row in found:
@@ -89,6 +91,8 @@ def print_json(found: Iterable[dict[str, Any]]) -> None:
 
 def print_csv(found: Iterable[dict[str, Any]]) -> None:
     """Print CSV (RFC 4180) whose cells no spreadsheet takes for formulas."""
+    if sys.stdout is None:
+        return
     for line in _csv_lines(found):
         sys.stdout.write(line)
     sys.stdout.flush()

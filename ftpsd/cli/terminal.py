@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 import click
 from click.core import ParameterSource
@@ -131,7 +131,7 @@ def ask_password(from_stdin: bool) -> str:
     """
     if sys.stdin is None:
         raise click.UsageError("There is no standard input to read a password from.")
-    if not from_stdin and sys.stdin.isatty():
+    if not from_stdin and is_terminal(sys.stdin):
         return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))
     line = sys.stdin.buffer.readline(LONGEST_LINE)
     try:
@@ -150,6 +150,11 @@ def hashed(password: str) -> str:
         return hash_password(password)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether *stream* is a terminal, which a closed one, None, is not."""
+    return stream is not None and stream.isatty()
 
 
 def shown(text: str) -> str:
@@ -176,7 +181,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     escaped.
     """
     rows = [[shown(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         for row in [header, *rows]:
             click.echo("\t".join(row))
         return

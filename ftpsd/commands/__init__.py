@@ -1,5 +1,5 @@
 """
-Floor 5, the verbs: one module per family, one function per command.
+The verbs: one module per family, one function per command.
 
 The families are joined here into the one table that the server-PI, HELP, FEAT and the documentation read.
 """

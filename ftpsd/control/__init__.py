@@ -1,1 +1,1 @@
-"""Floor 4, the server-PI: it reads commands, guards them, runs them in order and replies; it knows no verb."""
+"""The server-PI: it reads commands, guards them, runs them in order and replies; it knows no verb."""

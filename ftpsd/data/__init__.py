@@ -1,1 +1,1 @@
-"""Floor 3, the server-DTP: ports, data connections and the quanta that move bytes over them."""
+"""The server-DTP: ports, data connections and the quanta that move bytes over them."""

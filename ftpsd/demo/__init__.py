@@ -1,1 +1,1 @@
-"""Floor 12, `ftpsd demo`: everything for a first look, made in one folder."""
+"""`ftpsd demo`: everything for a first look, made in one folder."""

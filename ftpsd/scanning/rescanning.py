@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,8 @@ from ftpsd.storage.quota.ledger import Ledger
 from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.storage.uploads.growing import Growing
 from ftpsd.storage.uploads.note import keep_note, stored_note
-from ftpsd.values.path import VirtualPath
+from ftpsd.values.path import MAX_PATH, PathError, VirtualPath
+from ftpsd.values.text import without_control
 
 # Troubles, and files in which something was found, that are told one by one.
 MOST_TOLD = 100
@@ -191,8 +192,14 @@ class Rescan:
             for found in descent:
                 if is_reserved(name_of(found.entry)) or not _is_file(found):
                     continue
-                path = VirtualPath(tuple(decode_name(os.fsencode(each)) for each in descent.place_of(found)))
-                asked = [(gate, gate.engines_for(path)) for gate in tree.gates]
+                names = descent.place_of(found)
+                try:
+                    path = _path_of(names)
+                    asked = [(gate, gate.engines_for(path)) for gate in tree.gates]
+                except PathError as error:  # beyond what any client can name
+                    if tells:
+                        self._failed(tree, VirtualPath(()), f"{'/'.join(names)[:MAX_PATH]}: {error}")
+                    continue
                 engines = list(dict.fromkeys(engine for _, each in asked for engine in each))
                 if engines:
                     yield path, found, next(gate for gate, each in asked if each), engines
@@ -304,6 +311,16 @@ class Rescan:
         self.new_finds.append(find)
         if len(self.progress.finds) < MOST_TOLD:
             self.progress.finds.append(find)
+
+
+def _path_of(names: Iterable[str]) -> VirtualPath:
+    """
+    Return the path of the file under *names* on the disk. Raises: PathError.
+
+    Other programs give files names with control characters, which no client can: these are "?" in the path, by which
+    rules hold, so that such a file is looked at, too, and its name keeps nobody's from that.
+    """
+    return VirtualPath(tuple(without_control(decode_name(os.fsencode(each))) for each in names))
 
 
 def _take(

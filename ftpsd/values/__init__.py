@@ -1,1 +1,1 @@
-"""Floor 0, values that every floor may hold: paths, entries, permissions, quotas. No I/O, no encodings of a wire."""
+"""Values that every floor may hold: paths, entries, permissions, quotas. No I/O, no encodings of a wire."""

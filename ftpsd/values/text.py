@@ -39,6 +39,11 @@ def has_control(text: str) -> bool:
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
+def without_control(text: str) -> str:
+    """Return *text* with "?" for each control character."""
+    return _CONTROL.sub("?", text) if has_control(text) else text
+
+
 def one_line(text: str) -> str:
     """Return *text* with "?" for each character that cannot stand inside a line."""
     return text if text.isprintable() else _UNSENDABLE.sub("?", text)

@@ -111,6 +111,32 @@ def test_what_older_signatures_have_judged_is_read_once(site: Site) -> None:
     assert site.counts(site.rescan(is_all=True)) == (4, 0, 4, 0, 0)
 
 
+def test_names_that_no_client_has(site: Site) -> None:
+    """A file with one is looked at and quarantined, and keeps no other from that; one that lies too deep is told."""
+    site.signatures = b"two"
+    odd = site.root / "in" / "a\nb\x1b[31m\x9b"
+    odd.write_bytes(b"bad")
+    assert site.counts() == (4, 0, 4, 0, 0)
+    site.words = {b"bad": b"Bad FOUND"}
+    rescan = site.rescan(is_all=True)
+    assert site.counts(rescan) == (4, 0, 3, 1, 0)
+    assert [find.path for find in rescan.progress.finds] == ["/in/a?b?[31m?"]
+    assert not odd.exists()
+    deep = site.root / "in"
+    fd = os.open(deep, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=fd)
+        fd, above = os.open("d" * 250, os.O_RDONLY, dir_fd=fd), fd
+        os.close(above)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    rescan = site.rescan(is_all=True)
+    for _ in rescan.run():
+        pass
+    assert (rescan.progress.clean, rescan.progress.failed, rescan.progress.is_complete) == (3, 1, False)
+    assert rescan.progress.troubles[0].endswith("Path is too long.")
+
+
 def test_an_interrupted_run_is_gone_on_with(site: Site) -> None:
     """The next one reads what the first has not."""
     site.signatures = b"two"

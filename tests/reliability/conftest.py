@@ -23,6 +23,9 @@ Mount = Callable[..., Path]
 # Nothing here is about how many may come in.
 LIMITS = {"connections_per_address": 500, "sessions_per_user": 100}
 
+# Of the daemon that the tests of a file share.
+USERS = 150
+
 
 @pytest.fixture(scope="session")
 def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
@@ -30,27 +33,20 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
     return create(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture
-def start_mortal(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartMortal]:
-    """Starts a daemon of the test's own; one that has not died by the end must stop well."""
-    with ExitStack() as stack:
+def starting(stack: ExitStack, folders: Path, tls_files: Demonstration) -> StartMortal:
+    """Return what starts daemons in *folders*; one that has not died must stop well when *stack* is closed."""
 
-        def start(
-            changes: Settings | None = None,
-            *,
-            users: int = 2,
-            has_faults: bool = True,
-        ) -> MortalDaemon:
-            folder = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}"
-            settings: dict[str, Any] = {"limits": LIMITS, **(changes or {})}
-            daemon = MortalDaemon(folder, tls_files, settings, users=users)
-            daemon.has_faults = has_faults
-            stack.callback(daemon.kill)
-            daemon.start()
-            stack.callback(_stop, daemon)
-            return daemon
+    def start(changes: Settings | None = None, *, users: int = 2, has_faults: bool = True) -> MortalDaemon:
+        folder = folders / f"daemon-{len(list(folders.iterdir()))}"
+        settings: dict[str, Any] = {"limits": LIMITS, **(changes or {})}
+        daemon = MortalDaemon(folder, tls_files, settings, users=users)
+        daemon.has_faults = has_faults
+        stack.callback(daemon.kill)
+        daemon.start()
+        stack.callback(_stop, daemon)
+        return daemon
 
-        yield start
+    return start
 
 
 def _stop(daemon: MortalDaemon) -> None:
@@ -61,9 +57,27 @@ def _stop(daemon: MortalDaemon) -> None:
 
 
 @pytest.fixture
-def mortal(start_mortal: StartMortal) -> MortalDaemon:
-    """A daemon as it is by default."""
-    return start_mortal()
+def start_mortal(tmp_path: Path, tls_files: Demonstration) -> Iterator[StartMortal]:
+    """Starts a daemon of the test's own; one that has not died by the end must stop well."""
+    with ExitStack() as stack:
+        yield starting(stack, tmp_path, tls_files)
+
+
+@pytest.fixture(scope="module")
+def shared_mortal(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[MortalDaemon]:
+    """A daemon as it is by default, for the tests of a file."""
+    with ExitStack() as stack:
+        yield starting(stack, tmp_path_factory.mktemp("mortal"), tls_files)(users=USERS)
+
+
+@pytest.fixture
+def mortal(shared_mortal: MortalDaemon) -> Iterator[MortalDaemon]:
+    """The daemon of this file's tests, alive; a test may kill it, and has users of its own."""
+    if shared_mortal.exit_code is not None:
+        shared_mortal.restart()
+    yield shared_mortal
+    shared_mortal.forget_plan()
+    assert "Traceback" not in shared_mortal.stderr, shared_mortal.stderr
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 Faults inside the daemon: its storage's system calls, each of which can be made to fail or to be the process's last.
 
     {"calls": ["rename", "fsync"], "at": 3, "do": "kill"}          SIGKILL before the third of these calls
+    {"calls": ["rename", "fsync"], "at": 3, "do": "hold"}          the third of them is never made, and never ends
     {"calls": ["write"], "at": 1, "do": "EIO", "times": 1}         the first write raises OSError(EIO), once
 
 A plan is a file, `PLAN` in the daemon's folder, which the test replaces whenever it likes; counting begins anew with
@@ -23,10 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ftpsd.storage.disk import syscalls
+from ftpsd.storage.disk import syscalls, turns
 
 PLAN, DONE = "faults.json", "faults.done"
 HALF = "HALF"
+HOLD = "hold"
 WORKERS = ("ftpsd-files", "ftpsd-transfer")
 OF_WORKFLOWS = "ftpsd-workflow"
 
@@ -78,12 +80,16 @@ class Faults:
         fcntl.flock = self._wrapped("flock", fcntl.flock)
         if syscalls._renameat2 is not None:
             syscalls._renameat2 = self._wrapped("renameat2", syscalls._renameat2)
+        # A call that is held keeps its turn, which other names share.
+        turns._number = Places().number_of
 
     def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             name_of_thread = threading.current_thread().name
             if name_of_thread.startswith((*WORKERS, OF_WORKFLOWS)) and not (name == "write" and is_pipe(arguments[0])):
                 fault = self._due(name, name_of_thread)
+                if fault == HOLD:
+                    threading.Event().wait()
                 if fault == HALF:
                     fd, data = arguments
                     return real(fd, data[: max(1, len(data) // 2)])
@@ -126,6 +132,20 @@ class Faults:
             self._version = version
             self._plan = json.loads(Path(self._plan_file).read_text())
             self._seen = 0
+
+
+class Places:
+    """Numbers for names in directories, each its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[tuple[int, int, bytes], int] = {}
+
+    def number_of(self, name: bytes, directory: int) -> int:
+        """Return the number of *name* in the open *directory*."""
+        status = _os_fstat(directory)
+        with self._lock:
+            return self._numbers.setdefault((status.st_dev, status.st_ino, name), len(self._numbers))
 
 
 def is_pipe(fd: int) -> bool:

@@ -37,9 +37,10 @@ def ftp(sessions: Sessions, account: Account) -> ftplib.FTP:
     return session
 
 
-def told(daemon: MortalDaemon) -> list[str]:
-    """Return to whom the storage has failed, as the operator is told."""
-    return [event["user"] for event in daemon.audit() if event["event"] == "storage-failed"]
+def told(daemon: MortalDaemon, *accounts: Account) -> list[str]:
+    """Return to whom of *accounts* the storage has failed, as the operator is told."""
+    names = {account.name for account in accounts}
+    return [event["user"] for event in daemon.audit('"storage-failed"') if event["user"] in names]
 
 
 def is_swept(home: Path, *names: str) -> bool:
@@ -77,7 +78,8 @@ def test_each_call_fails_in_turn(
 ) -> None:
     """The reply says what happened, the session lives on, no file is a mixture, nothing is left or leaks."""
     operation = OPERATIONS[name]
-    other = sessions.log_in(mortal.account())
+    neighbour = mortal.account()
+    other = sessions.log_in(neighbour)
     failures, opened = 0, mortal.opened(home)
     for at in range(1, MOST):
         emptied(home, operation.before)
@@ -104,7 +106,7 @@ def test_each_call_fails_in_turn(
     assert failures >= 1
     eventually(lambda: mortal.opened(home) == opened, "every file and directory is closed again")
     wanted = [account.name] * (failures if fault in TOLD else 0)
-    eventually(lambda: told(mortal) == wanted, "every failure is in the audit log")
+    eventually(lambda: told(mortal, account, neighbour) == wanted, "every failure is in the audit log")
 
 
 @pytest.mark.parametrize("fault", REPLIES)
@@ -202,11 +204,11 @@ def test_a_file_that_the_kernel_cannot_send(start_mortal: StartMortal) -> None:
     ftp.close()
 
 
-def test_a_directory_that_cannot_be_made(mortal: MortalDaemon, ftp: ftplib.FTP, home: Path) -> None:
+def test_a_directory_that_cannot_be_made(mortal: MortalDaemon, ftp: ftplib.FTP, account: Account, home: Path) -> None:
     """MKD on a broken disk is 451 and told to the operator; there is no directory."""
     mortal.plan("EIO", calls=["mkdir"])
     assert reply(ftp, "MKD directory").startswith("451")
-    assert mortal.wait_for_event("storage-failed")["path"] == "/directory"
+    assert mortal.wait_for_event("storage-failed", user=account.name)["path"] == "/directory"
     assert leftovers(home) == []
 
 

@@ -12,9 +12,10 @@ import random
 import signal
 import sqlite3
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from tests.e2e.polling import eventually
 from tests.e2e.processes.pair import both_serve, pids
 from tests.events.receiver import Hooks
 from tests.reliability.conftest import Mount, StartMortal
+from tests.reliability.deaths import DEAD, LIVES, MANY_WORKERS, Course, die
 from tests.reliability.mortal import MortalDaemon
-from tests.reliability.test_kill_points import DEAD, MOST, published
+from tests.reliability.test_kill_points import published
 
 KILLS = int(os.environ.get("FTPSD_KILLS", "10"))
 CLIENTS = 4
@@ -178,39 +180,42 @@ def _copied(ftp: ftplib.FTP, name: str) -> str:
     return ftp.sendcmd(f"SITE CPTO {name}")
 
 
-@pytest.mark.parametrize("do", [_stored, _renamed, _copied])
-def test_killed_before_each_call(start_mortal: StartMortal, do: Doing) -> None:
+def test_killed_before_each_call(start_mortal: StartMortal) -> None:
     """Also between the rename that publishes and the ledger: a file that is there has one event, and no other has."""
-    daemon = start_mortal({"events": {"sinks": []}})
+    daemon = start_mortal({"events": {"sinks": []}, "workers": MANY_WORKERS})
     account = daemon.account()
     (account.home / "source").write_bytes(content(5000))
-    deaths = found_out = 0
+    acts: dict[str, Doing] = {"stored": _stored, "renamed": _renamed, "copied": _copied}
+    courses = {kind: Course(kind) for kind in acts}
     answered: set[str] = set()
-    for at in range(1, MOST):
-        name = f"n{at}"
-        ftp = log_in(daemon, EXPLICIT, account)
-        ftp.sendcmd("TYPE I")
-        daemon.plan("kill", at)
-        with suppress(*DEAD):
-            if do(ftp, name).startswith("2"):
-                answered.add(name)
-        faults = daemon.faults
-        daemon.forget_plan()
-        ftp.close()
-        if not faults:
-            break
-        daemon.wait_until_dead()
-        deaths += 1
-        daemon.restart()
+    found_out: Counter[str] = Counter()
+    for life in range(1, LIVES + 1):
+        turns = []
+        for kind, course in courses.items():
+            for at in course.calls(life):
+                ftp = log_in(daemon, EXPLICIT, account)
+                ftp.sendcmd("TYPE I")
+                turns.append((kind, at, ftp))
+        fates = die(daemon, [(at, partial(acts[kind], ftp, f"{kind}-{at}")) for kind, at, ftp in turns])
+        for _, _, ftp in turns:
+            ftp.close()
+        if daemon.exit_code is not None:
+            daemon.restart()
         events = settled(daemon)
         files = {f"/{name}" for name in published(account.home) if name != "source" and "." not in name}
-        assert set(events) == files, faults
+        assert set(events) == files, (turns, fates)
         assert all(len(ids) == 1 for ids in events.values())
-        found_out += f"/{name}" in events and name not in answered
+        for (kind, at, _), fate in zip(turns, fates, strict=True):
+            assert fate.call or fate.is_done, (kind, at, fate)
+            courses[kind].note(at, fate)
+            if fate.is_done:
+                answered.add(f"{kind}-{at}")
+            found_out[kind] += f"/{kind}-{at}" in events and not fate.is_done
     assert answered <= {path[1:] for path in settled(daemon)}
-    print(f"{deaths} deaths, {found_out} events found out by a look at the disk")
-    assert deaths >= 8, "the calls of this operation are not seen any more"
-    assert found_out >= 2, "no death came between the rename and the ledger"
+    for course in courses.values():
+        course.check(8)
+        print(f"{found_out[course.name]} events found out by a look at the disk")
+        assert found_out[course.name] >= 2, "no death came between the rename and the ledger"
 
 
 def test_a_ledger_without_room(start_mortal: StartMortal, mount: Mount, tmp_path: Path) -> None:

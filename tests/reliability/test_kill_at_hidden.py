@@ -33,9 +33,10 @@ from tests.e2e.content.clamav import EICAR, ClamAV
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually
 from tests.reliability.conftest import StartMortal
+from tests.reliability.deaths import DEAD
 from tests.reliability.faults import CHANGING, Faults
 from tests.reliability.mortal import written_plan
-from tests.reliability.test_kill_points import DEAD, MOST, published
+from tests.reliability.test_kill_points import MOST, published
 
 CLEAN = b"clean " * 5000
 FOUND = CLEAN + EICAR

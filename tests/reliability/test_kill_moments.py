@@ -13,9 +13,9 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, log_in, upload
 from tests.e2e.daemon import Account
 from tests.reliability.conftest import StartMortal
+from tests.reliability.deaths import DEAD
 from tests.reliability.mortal import MortalDaemon, leftovers
 from tests.reliability.scale import scaled
-from tests.reliability.test_kill_points import DEAD
 
 DEATHS = scaled(15, 1000)
 ACTORS = 4

@@ -1,31 +1,28 @@
 """
-SIGKILL before every single system call of an operation, one daemon after the other, until the operation gets through.
+SIGKILL before every single system call of an operation, until the operation gets through.
 
-After each death the disk is looked at, the daemon is started again, and the client comes back.
+After each death the disks are looked at, the daemon is started again, and the clients come back.
 """
 
 from __future__ import annotations
 
 import ftplib
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-
-import pytest
 
 from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, code, content, log_in, reply, upload
 from tests.e2e.daemon import Account
-from tests.e2e.encrypted import EncryptedPath, encrypt_homes, make_keys
+from tests.e2e.encrypted import EncryptedPath, make_keys
 from tests.reliability.conftest import StartMortal
-from tests.reliability.faults import CHANGING
+from tests.reliability.deaths import AT_ONCE, LIVES, MANY_WORKERS, Course, Fate, die
 from tests.reliability.mortal import MortalDaemon, leftovers
 
 # More calls than any operation makes.
 MOST = 200
-DEAD = (OSError, EOFError, ssl.SSLError, ftplib.Error)
 
 SMALL, LARGE = content(20_000), content(300_000)
 OLD, LINE = b"old " * 5000, b"one more line\n"
@@ -78,22 +75,14 @@ def emptied(home: Path, files: Files) -> None:
         (seen / name).write_bytes(data)
 
 
-def attempt(
-    daemon: MortalDaemon, account: Account, operation: Operation, at: int, calls: Sequence[str] = CHANGING
-) -> bool:
-    """Do *operation* with a death before the *at*-th of its *calls*; tell whether it was answered well."""
+def ready(daemon: MortalDaemon, account: Account, operation: Operation) -> ftplib.FTP:
+    """Return a session that has only to do *operation*, in a home as it is before."""
+    emptied(account.home, operation.before)
     ftp = log_in(daemon, EXPLICIT, account)
     ftp.sendcmd("TYPE I")
     for command in operation.prepare:
         ftp.sendcmd(command)
-    daemon.plan("kill", at, calls)
-    try:
-        return operation.do(ftp).startswith("2")
-    except DEAD:
-        return False
-    finally:
-        daemon.forget_plan()  # the end of the session is no part of the operation
-        ftp.close()
+    return ftp
 
 
 def go_on(daemon: MortalDaemon, account: Account, wanted: Files) -> int:
@@ -112,82 +101,109 @@ def go_on(daemon: MortalDaemon, account: Account, wanted: Files) -> int:
     return spared
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_killed_before_each_call(start_mortal: StartMortal, name: str) -> None:
-    """Old or new and whole; new when it was answered; what came in can be gone on with; the sweep leaves nothing."""
-    daemon = start_mortal()
-    _die_before_each_call(daemon, daemon.account(), name)
+class Case(Course):
+    """An operation in homes of its own, one for each death in one life."""
+
+    def __init__(self, daemon: MortalDaemon, name: str, *, why: str = "") -> None:
+        super().__init__(name + why)
+        self.operation = OPERATIONS[name]
+        self.accounts = [daemon.account() for _ in range(AT_ONCE)]
+        self.spared = 0
 
 
-@pytest.mark.parametrize("name", ["large", "append"])
-def test_killed_before_each_call_in_an_encrypted_home(start_mortal: StartMortal, tmp_path: Path, name: str) -> None:
-    """The same; every file that is there can be decrypted."""
+Judge = Callable[[Case, Account, Fate], None]
+
+
+def die_before_each_call(daemon: MortalDaemon, cases: Sequence[Case], judge: Judge, again: Judge) -> None:
+    """Let *judge* see each home behind each death, and *again* when the daemon runs again, until all got through."""
+    for life in range(1, LIVES + 1):
+        turns = [
+            (case, account, at, ready(daemon, account, case.operation))
+            for case in cases
+            for at, account in zip(case.calls(life), case.accounts, strict=False)
+        ]
+        fates = die(daemon, [(at, partial(case.operation.do, ftp)) for case, _, at, ftp in turns])
+        for (case, account, at, ftp), fate in zip(turns, fates, strict=True):
+            ftp.close()
+            judge(case, account, fate)
+            case.note(at, fate)
+        if daemon.exit_code is not None:
+            daemon.restart()
+        for (case, account, _, _), fate in zip(turns, fates, strict=True):
+            again(case, account, fate)
+    for case in cases:
+        case.check()
+        print(f"{case.spared} bytes not sent again")
+        assert bool(case.spared) == bool(case.operation.resumes)
+
+
+def test_killed_before_each_call(start_mortal: StartMortal, tmp_path: Path) -> None:
+    """
+    Old or new and whole; new when it was answered; what came in can be gone on with; the sweep leaves nothing.
+
+    The same in encrypted homes, where every file that is there can be decrypted.
+    """
     keys = tmp_path / "keys"
-    daemon = start_mortal({"encryption": make_keys(keys)})
-    encrypt_homes(daemon)
+    daemon = start_mortal({"encryption": make_keys(keys), "workers": MANY_WORKERS}, users=AT_ONCE * 10)
+    plain = [Case(daemon, name) for name in OPERATIONS]
+    sealed = [Case(daemon, name, why=", encrypted") for name in ("large", "append")]
+    users = daemon.users
+    for each in sealed:
+        for account in each.accounts:
+            users[account.name]["encryption"] = "main"
+            (EncryptedPath.of(account.home, keys) / "file").write_bytes(b"")  # the home has its data key
+    daemon.write_users(users)
     daemon.reload()
-    account = daemon.account()
-    EncryptedPath.of(account.home, keys)
-    _die_before_each_call(daemon, account, name)
+    seen: dict[str, Files] = {}
 
+    def judge(case: Case, account: Account, fate: Fate) -> None:
+        operation = case.operation
+        seen[account.name] = now = published(account.home)
+        wanted = (operation.after,) if fate.is_done else (operation.before, operation.after)
+        assert now in wanted, (case.name, fate)
+        assert fate.is_done or fate.call, (case.name, fate)
 
-def _die_before_each_call(daemon: MortalDaemon, account: Account, name: str) -> None:
-    operation = OPERATIONS[name]
-    deaths = spared = 0
-    for at in range(1, MOST):
-        emptied(account.home, operation.before)
-        answered = attempt(daemon, account, operation, at)
-        if not daemon.faults:
-            assert answered
-            break
-        daemon.wait_until_dead()
-        deaths += 1
-        now = published(account.home)
-        assert now == operation.after if answered else now in (operation.before, operation.after), daemon.faults
-        daemon.restart()
-        assert published(account.home) == now
-        if operation.resumes:
-            spared += go_on(daemon, account, operation.resumes)
+    def again(case: Case, account: Account, fate: Fate) -> None:
+        operation, now = case.operation, seen[account.name]
+        assert published(account.home) == now, (case.name, fate)
+        if fate.call and operation.resumes:
+            case.spared += go_on(daemon, account, operation.resumes)
             now = operation.after
         sweep_partials(account.home, 0)
-        assert (published(account.home), leftovers(account.home, *now)) == (now, [])
-    print(f"{name}: {deaths} deaths, {spared} bytes not sent again")
-    assert published(account.home) == operation.after
-    assert deaths >= 2, "the calls of this operation are not seen any more"
-    assert bool(spared) == bool(operation.resumes)
+        assert (published(account.home), leftovers(account.home, *now)) == (now, []), (case.name, fate)
+
+    die_before_each_call(daemon, [*plain, *sealed], judge, again)
 
 
 def test_killed_before_each_call_in_direct_mode(start_mortal: StartMortal) -> None:
     """A new file written in place holds what came in, in order, and all of it when it was answered."""
-    daemon = start_mortal({"uploads": {"mode": "direct"}})
-    account = daemon.account()
-    for at in range(1, MOST):
-        emptied(account.home, {})
-        answered = attempt(daemon, account, OPERATIONS["large"], at)
-        if not daemon.faults:
-            break
-        daemon.wait_until_dead()
-        assert LARGE.startswith(published(account.home).get("file", b""))
-        assert not answered or published(account.home) == {"file": LARGE}
-        daemon.restart()
-        go_on(daemon, account, {"file": LARGE})
-        assert published(account.home) == {"file": LARGE}
-        assert leftovers(account.home, "file") == []
-    print(f"direct: {at - 1} deaths")
-    assert at > 2
+    daemon = start_mortal({"uploads": {"mode": "direct"}, "workers": MANY_WORKERS}, users=AT_ONCE)
+
+    def judge(_: Case, account: Account, fate: Fate) -> None:
+        assert LARGE.startswith(published(account.home).get("file", b"")), fate
+        assert not fate.is_done or published(account.home) == {"file": LARGE}, fate
+
+    def again(case: Case, account: Account, fate: Fate) -> None:
+        case.spared += go_on(daemon, account, {"file": LARGE})
+        assert published(account.home) == {"file": LARGE}, fate
+        assert leftovers(account.home, "file") == [], fate
+
+    die_before_each_call(daemon, [Case(daemon, "large")], judge, again)
 
 
 def test_the_daemon_sweeps_what_a_dead_one_has_left(start_mortal: StartMortal) -> None:
     """With keep_partial: 0 the next start removes the partial, and with the default it offers it for another day."""
     daemon = start_mortal()
     account = daemon.account()
-    attempt(daemon, account, OPERATIONS["large"], 1, ["fsync"])
-    daemon.wait_until_dead()
-    (partial,) = leftovers(account.home)
+    operation = OPERATIONS["large"]
+    ftp = ready(daemon, account, operation)
+    die(daemon, [(1, partial(operation.do, ftp))], ["fsync"])
+    ftp.close()
+    (left,) = leftovers(account.home)
     daemon.restart()
     ftp = log_in(daemon, EXPLICIT, account)
     ftp.sendcmd("TYPE I")
-    assert (reply(ftp, "SIZE file"), (account.home / partial).read_bytes()) == (f"213 {len(LARGE)}", LARGE)
+    assert (reply(ftp, "SIZE file"), (account.home / left).read_bytes()) == (f"213 {len(LARGE)}", LARGE)
     ftp.close()
     daemon.sigkill()
     daemon.restart({"uploads": {"keep_partial": 0}})

@@ -49,7 +49,7 @@ def ends(daemon: MortalDaemon, account: Account) -> list[str]:
     """Return how the uploads of *account* have ended."""
     return [
         event["result"]
-        for event in daemon.audit()
+        for event in daemon.audit('"file-stored"', f'"{account.name}"')
         if (event["event"], event.get("user")) == ("file-stored", account.name)
     ]
 

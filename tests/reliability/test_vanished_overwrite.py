@@ -10,6 +10,7 @@ from __future__ import annotations
 import ftplib
 import io
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,11 @@ from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.e2e.client import EXPLICIT, begin, content, log_in, reply, upload
 from tests.e2e.daemon import Account
 from tests.e2e.polling import eventually
-from tests.reliability import test_kill_points as kill_points
 from tests.reliability.conftest import StartMortal
+from tests.reliability.deaths import AT_ONCE, LIVES, MANY_WORKERS, Course, die
 from tests.reliability.mortal import MortalDaemon, leftovers
 from tests.reliability.test_broken_disk import attempt
-from tests.reliability.test_kill_points import LARGE, MOST, OLD, OPERATIONS, Operation, emptied, published
+from tests.reliability.test_kill_points import LARGE, OLD, OPERATIONS, Operation, emptied, published, ready
 from tests.reliability.test_vanished import ARRIVED, DATA, by_curl, run_lftp, vanish
 from tests.tools import require_tool
 
@@ -183,79 +184,100 @@ def test_a_failed_fsync_is_no_reason_to_mix(mortal: MortalDaemon, account: Accou
     ftp.close()
 
 
-@pytest.mark.parametrize("verb", ["STOR", "APPE"])
-def test_killed_while_it_is_begun(start_mortal: StartMortal, verb: str) -> None:
+def test_killed_while_it_is_begun(start_mortal: StartMortal) -> None:
     """From the first byte on that a client has sent, whichever call is the last: no new end with an old beginning."""
-    daemon = start_mortal()
-    account = daemon.account()
+    daemon = start_mortal({"workers": MANY_WORKERS}, users=2 * AT_ONCE)
+    verbs = {verb: [daemon.account() for _ in range(AT_ONCE)] for verb in ("STOR", "APPE")}
+    courses = {verb: Course(verb) for verb in verbs}
+    resumed: Counter[str] = Counter()
+    for life in range(1, LIVES + 1):
+        turns = []
+        for verb, accounts in verbs.items():
+            for at, account in zip(courses[verb].calls(life), accounts, strict=False):
+                sent: list[bytes] = []
+                operation = Operation({"file": OLD}, {}, partial(_stor, sent=sent))
+                turns.append((verb, at, account, sent, partial(operation.do, ready(daemon, account, operation))))
+        fates = die(daemon, [(at, act) for _, at, _, _, act in turns])
+        for (verb, at, *_), fate in zip(turns, fates, strict=True):
+            assert fate.call or fate.is_done, (verb, at, fate)
+            courses[verb].note(at, fate)
+        if daemon.exit_code is not None:
+            daemon.restart()
+        for (verb, _, account, sent, act), fate in zip(turns, fates, strict=True):
+            act.args[0].close()
+            if fate.call:
+                resumed[verb] += _goes_on(daemon, account, verb, has_sent=bool(sent))
+    for course in courses.values():
+        course.check()
+    print(f"{resumed} went on")
+
+
+def _goes_on(daemon: MortalDaemon, account: Account, verb: str, *, has_sent: bool) -> bool:
+    """Go on with *verb* behind a death, and then upload it anew; tell whether it could be gone on with."""
     home = account.home
-    deaths = resumed = 0
-    for at in range(1, MOST):
-        emptied(home, {"file": OLD})
-        sent: list[bytes] = []
-        operation = Operation({}, {}, partial(_stor, sent=sent))
-        kill_points.attempt(daemon, account, operation, at)
-        is_dead = bool(daemon.faults)
-        if not is_dead:
-            break
-        deaths += 1
-        daemon.wait_until_dead()
-        daemon.restart()
-        before = published(home)
-        ftp = log_in(daemon, EXPLICIT, account)
-        ftp.sendcmd("TYPE I")
-        length = ftp.size("file") or 0
-        try:
-            upload(ftp, "file", LARGE[length:], verb, rest=length if verb == "STOR" else None)
-        except ftplib.Error:
-            assert published(home) == before
-        else:
-            resumed += 1
-            assert published(home) == {"file": LARGE} or not sent
-        assert upload(ftp, "file", LARGE).startswith("226")
-        assert (published(home), leftovers(home, "file")) == ({"file": LARGE}, [])
-        ftp.close()
-    print(f"{verb}: {deaths} deaths, {resumed} went on")
-    assert deaths >= 2
+    before = published(home)
+    ftp = log_in(daemon, EXPLICIT, account)
+    ftp.sendcmd("TYPE I")
+    length = ftp.size("file") or 0
+    try:
+        upload(ftp, "file", LARGE[length:], verb, rest=length if verb == "STOR" else None)
+    except ftplib.Error:
+        is_resumed = False
+        assert published(home) == before
+    else:
+        is_resumed = True
+        assert published(home) == {"file": LARGE} or not has_sent
+    assert upload(ftp, "file", LARGE).startswith("226")
+    assert (published(home), leftovers(home, "file")) == ({"file": LARGE}, [])
+    ftp.close()
+    return is_resumed
 
 
 def _stor(ftp: ftplib.FTP, sent: list[bytes]) -> str:
     return ftp.storbinary("STOR file", io.BytesIO(LARGE), callback=lambda block: sent.append(bytes(block)))
 
 
-@pytest.mark.parametrize("command", ["DELE file", "RNTO other"])
-def test_killed_while_it_is_forgotten(start_mortal: StartMortal, command: str) -> None:
+def test_killed_while_it_is_forgotten(start_mortal: StartMortal) -> None:
     """An upload to replace a file that is deleted or renamed never comes to light as an upload to the free name."""
-    daemon = start_mortal()
-    account = daemon.account()
-    home = account.home
-    operation = Operation({}, {}, lambda ftp: ftp.sendcmd(command), ("RNFR file",) if command == "RNTO other" else ())
-    deaths = 0
-    for at in range(1, MOST):
-        emptied(home, {"file": SHORTER})
-        vanish(daemon, account, data=DATA[:100_000])
-        answered = kill_points.attempt(daemon, account, operation, at)
-        is_dead = bool(daemon.faults)
-        deaths += is_dead
-        if is_dead:
-            daemon.wait_until_dead()
+    daemon = start_mortal({"workers": MANY_WORKERS}, users=2 * AT_ONCE)
+    commands = {command: [daemon.account() for _ in range(AT_ONCE)] for command in ("DELE file", "RNTO other")}
+    courses = {command: Course(command) for command in commands}
+    for life in range(1, LIVES + 1):
+        turns = []
+        for command, accounts in commands.items():
+            for at, account in zip(courses[command].calls(life), accounts, strict=False):
+                emptied(account.home, {"file": SHORTER})
+                vanish(daemon, account, data=DATA[:100_000])
+                ftp = log_in(daemon, EXPLICIT, account)
+                if command == "RNTO other":
+                    ftp.sendcmd("RNFR file")
+                turns.append((command, at, account, ftp))
+        fates = die(daemon, [(at, partial(ftp.sendcmd, command)) for command, at, _, ftp in turns])
+        if daemon.exit_code is not None:
             daemon.restart()
-        ftp = log_in(daemon, EXPLICIT, account)
-        ftp.sendcmd("TYPE I")
-        if "file" in published(home):
-            assert ftp.size("file") == len(SHORTER)
-        else:
-            assert reply(ftp, "SIZE file").startswith("550")
-            ftp.sendcmd("EPSV")
-            ftp.sendcmd("REST 1000")
-            assert reply(ftp, "STOR file").startswith("554")
-            assert upload(ftp, "file", b"another", verb="APPE").startswith("226")
-            assert published(home)["file"] == b"another"
-        ftp.close()
-        sweep_partials(home, 0)
-        assert leftovers(home, *published(home)) == []
-        if not is_dead:
-            assert answered
-            break
-    print(f"{command}: {deaths} deaths")
-    assert deaths >= 2
+        for (command, at, account, ftp), fate in zip(turns, fates, strict=True):
+            ftp.close()
+            assert fate.call or fate.is_done, (command, at, fate)
+            courses[command].note(at, fate)
+            _is_forgotten(daemon, account)
+    for course in courses.values():
+        course.check()
+
+
+def _is_forgotten(daemon: MortalDaemon, account: Account) -> None:
+    """See that only what is there can be gone on with."""
+    home = account.home
+    ftp = log_in(daemon, EXPLICIT, account)
+    ftp.sendcmd("TYPE I")
+    if "file" in published(home):
+        assert ftp.size("file") == len(SHORTER)
+    else:
+        assert reply(ftp, "SIZE file").startswith("550")
+        ftp.sendcmd("EPSV")
+        ftp.sendcmd("REST 1000")
+        assert reply(ftp, "STOR file").startswith("554")
+        assert upload(ftp, "file", b"another", verb="APPE").startswith("226")
+        assert published(home)["file"] == b"another"
+    ftp.close()
+    sweep_partials(home, 0)
+    assert leftovers(home, *published(home)) == []

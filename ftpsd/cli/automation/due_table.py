@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ftpsd.cli.terminal import print_table, shown
+from ftpsd.cli.terminal import is_terminal, print_table, shown
 
 if TYPE_CHECKING:
     from ftpsd.events.awaited.due_today import Due
@@ -31,7 +31,7 @@ def print_due(found: Sequence[Due]) -> None:
         click.echo("nothing is due", err=True)
         return
     rows = [_row(due) for due in found]
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         print_table(HEADER, rows)
         return
     from rich.console import Console

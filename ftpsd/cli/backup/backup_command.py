@@ -16,7 +16,16 @@ import click
 
 from ftpsd.cli.backup.backup_places import fail, job_called, place_of, repository_in, repository_of, signing_key_of
 from ftpsd.cli.encrypting.encrypted import Records, account
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, FILE, counted, refuse_without_effect, shown, with_config
+from ftpsd.cli.terminal import (
+    EXIT_FINE,
+    EXIT_PROBLEM,
+    FILE,
+    counted,
+    is_terminal,
+    refuse_without_effect,
+    shown,
+    with_config,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -182,7 +191,7 @@ def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
 def _teller(lines: bool, is_quiet: bool) -> object:
     """Return what tells how far a backup is: the daemon, a terminal, or in a line now and then."""
     last = time.monotonic()
-    if not lines and not is_quiet and sys.stderr.isatty():
+    if not lines and not is_quiet and is_terminal(sys.stderr):
         from rich.console import Console
 
         status = Console(stderr=True).status("")

@@ -16,6 +16,7 @@ from ftpsd.cli.terminal import (
     EXIT_PROBLEM,
     FILE,
     ask_password,
+    is_terminal,
     password_option,
     refuse_without_effect,
     shown,
@@ -127,7 +128,7 @@ def _login(user: str, password_stdin: bool) -> Login:
 
     password = None if password_stdin else os.environ.get(PASSWORD_VARIABLE)
     if password is None:
-        is_asked = not password_stdin and sys.stdin is not None and sys.stdin.isatty()
+        is_asked = not password_stdin and is_terminal(sys.stdin)
         password = str(click.prompt("Password", hide_input=True)) if is_asked else ask_password(from_stdin=True)
     for text in (user, password):
         if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in text):

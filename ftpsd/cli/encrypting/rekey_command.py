@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, with_config
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, shown, with_config
 
 if TYPE_CHECKING:
     from ftpsd.service.load import Loaded
@@ -107,7 +107,7 @@ def _tell(progress: Progress, sealed: int, renewed: int, left_plain: list[str], 
         click.echo(json.dumps(answer, indent=2))
         return
     for trouble in (*progress.troubles, *left_plain):
-        click.echo(trouble, err=True)
+        click.echo(shown(trouble), err=True)
     click.echo(
         f"{counted(progress.looked, 'file')}: {progress.done} rekeyed, {progress.current} had the newest key, "
         f"{progress.failed} failed"

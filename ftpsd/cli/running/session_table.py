@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from ftpsd.cli.terminal import shown
+from ftpsd.cli.terminal import is_terminal, shown
 
 Session = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
 def print_sessions(sessions: Sequence[Session]) -> None:
     """Print *sessions*, as the control socket has them."""
     rows = [cells(session) for session in sessions]
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         for row in [HEADER, *rows]:
             click.echo("\t".join(row))
         return

@@ -16,7 +16,7 @@ import click
 
 from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_options
 from ftpsd.cli.running.top_view import TopView
-from ftpsd.cli.terminal import Seconds, counted, shown
+from ftpsd.cli.terminal import Seconds, counted, is_terminal, shown
 
 # Bytes sent by keys that are more than a letter.
 KEYS: Final = {
@@ -57,7 +57,7 @@ def top(interval: float, once: bool, config: Path | None, path: Path | None) -> 
     view = TopView(kick)
     try:
         view.take(server.ask("who", PATIENCE), 0.0)
-        if once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if once or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
             time.sleep(interval)
             view.take(server.ask("who", PATIENCE), interval)
             _print(view)
@@ -71,7 +71,7 @@ def _print(view: TopView) -> None:
     from rich.console import Console
 
     click.echo(view.head())
-    wide = None if sys.stdout.isatty() else 200
+    wide = None if is_terminal(sys.stdout) else 200
     Console(width=wide, highlight=False).print(view.table(len(view.rows()) + 1))
 
 

@@ -271,7 +271,9 @@ def _moment(option: str, text: str | None) -> str | None:
 
 
 def _print(event: dict[str, Any], as_json: bool) -> None:
-    # Not click.echo, which flushes each line.
+    # Not click.echo, which flushes each line, and knows that a closed standard output is None.
+    if sys.stdout is None:
+        return
     if as_json:
         sys.stdout.write(json.dumps(event, separators=(",", ":")) + "\n")
         return

@@ -1,1 +1,1 @@
-"""Floor 13, `ftpsd demo --tour`: each feature, shown with real clients at a running demonstration."""
+"""`ftpsd demo --tour`: each feature, shown with real clients at a running demonstration."""

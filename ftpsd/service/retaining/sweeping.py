@@ -97,6 +97,7 @@ class Retaining:
         self, reason: str, by: str, paths: str | None = None, users: str | None = None
     ) -> Deferred[dict[str, Any]]:
         """Begin a hold on *paths* of *users*, lines of text."""
+        _require_reason(reason)
         wanted = tuple(paths.split("\n")) if paths else ()
         for path in wanted:
             if fault := fault_of(path):
@@ -104,6 +105,7 @@ class Retaining:
         names = tuple(users.split("\n")) if users else ()
         if not wanted and not names:
             raise Trouble("name paths, users or both; --path '/**' is all")
+        self._require_known(names)
         hold = Hold(secrets.token_hex(4), reason, time.time(), by, wanted, names)
 
         def kept(_: None) -> Deferred[dict[str, Any]]:
@@ -115,6 +117,7 @@ class Retaining:
 
     def release(self, name: str, reason: str, by: str) -> Deferred[dict[str, Any]]:
         """End the hold *name*."""
+        _require_reason(reason)
 
         def taken(hold: Hold | None) -> Deferred[dict[str, Any]]:
             if hold is None:
@@ -123,6 +126,16 @@ class Retaining:
             return self._count().addCallback(lambda _: _told_hold(hold))
 
         return self._serving.parts.state.run(take_hold, name).addCallbacks(taken, _as_trouble)
+
+    def _require_known(self, names: Sequence[str]) -> None:
+        """Raises: Trouble for a user whom nobody knows: a hold on a name that is misspelt would hold nothing."""
+        loaded = self._serving.loaded
+        further = (source for host in loaded.config.virtual_hosts for source in host.accounts)
+        accounts = {*loaded.config.accounts, *further}
+        known = {user.name for user in loaded.known()}
+        for name in names:
+            if name not in known and accounts == {"file"}:
+                raise Trouble(f"there is no user {name}, so it would hold nothing; `ftpsd user list` has all")
 
     # --- the sweep
 
@@ -287,6 +300,11 @@ def _told_file(over: Overdue) -> dict[str, Any]:
         "rule": f"retention[{over.rule.number}]",
         "action": "delete" if over.rule.archive is None else "archive",
     }
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Trouble("say why, with --reason")
 
 
 def _told_hold(hold: Hold) -> dict[str, Any]:

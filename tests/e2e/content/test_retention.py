@@ -159,6 +159,12 @@ def test_a_hold_outlasts_it(daemon: Daemon, home: Path) -> None:
         daemon.wait_for_event("hold-removed", hold=hold["hold"], reason="over")
     asked(daemon, "retention")
     assert [file.exists() for file in files] == [False, False, False]
+    for wrong, why in (
+        (("--user", "misspelt", "--reason", "case"), "there is no user misspelt"),
+        (("--path", "/**", "--reason", " "), "say why"),
+    ):
+        done = daemon.order("hold", "add", *wrong, "--config", str(daemon.config_file))
+        assert (done.returncode, why in done.stderr) == (1, True), done.stderr
     done = daemon.order("hold", "remove", "nonsense", "--reason", "x", "--config", str(daemon.config_file))
     assert (done.returncode, "there is no hold" in done.stderr) == (1, True)
 
@@ -167,13 +173,14 @@ def test_no_client_destroys_what_is_held(daemon: Daemon, account: Account, home:
     """By every verb that could: 550 that says why, the hold in the audit log, and the file as it was."""
     file, part = made(home, "free/case/a", b"evidence"), made(home, "free/part", b"part")
     holds = counted(daemon)
-    hold = ordered(daemon, "hold", "add", "--path", "/free/case/**", "--user", home.name, "--reason", "case 3")
+    hold = ordered(daemon, "hold", "add", "--path", "/free/case/**", "--user", home.name, "--reason", "case\n3")
     assert counted(daemon) == holds + 1, "counted when the order has ended"
     # Metrics that were asked for a moment ago are answered once more as they were.
     eventually(lambda: daemon.metrics()["ftpsd_legal_holds"] == holds + 1, "the metric")
     before = file.stat()
     told = daemon.order("explain", home.name, "delete", "/free/case/a").stdout
     assert f"the legal hold {hold['hold']} keeps it" in told
+    assert "(case\\n3)" in told, "no reason begins a line, or moves a cursor"
     with log_in(daemon, EXPLICIT_1_2, account) as ftp:
 
         def stored(command: str) -> None:

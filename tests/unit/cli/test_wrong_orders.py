@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftpsd.cli.program import main
+from tests.unit.service.site import Site
 
 ORDERS: Final = (("who",), ("status",), ("drain",), ("reload",), ("upgrade",), ("kick", "x"), ("top",))
 
@@ -29,6 +31,27 @@ def test_no_order_goes_to_a_server_that_was_not_named(tmp_path: Path, monkeypatc
     for order in ORDERS:
         result = run(*order)
         assert (result.exit_code, result.stderr) == told, order
+
+
+def test_a_closed_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has None for it, which is no terminal and takes nothing: no command ends in a traceback."""
+    site = Site(tmp_path)
+    Path(site.folder / "audit.log").write_text('{"time":"2027-01-31T08:00:00.000000Z","event":"logged-in"}\n')
+    config = ("--config", str(site.path))
+    monkeypatch.setattr("sys.stdout", None)
+    for order in (
+        ("access",),
+        ("access", "--json"),
+        ("access", "--csv"),
+        ("user", "list"),
+        ("audit", "search"),
+        ("audit", "search", "--json"),
+    ):
+        with suppress(SystemExit):
+            main([*order, *config])
+    with suppress(SystemExit):
+        main(["commands"])
+    monkeypatch.undo()
 
 
 def test_a_time_to_wait_is_a_number(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def seal_plain_files(
             except StorageError as error:
                 if error.kind not in (Kind.NOT_FOUND, Kind.NOT_REGULAR):
                     yield f"{folder}/{name}: {error.reason}"
-            except (PathError, UnicodeError):
-                yield f"{folder!r}: a name there is not UTF-8"
+            except (PathError, UnicodeError) as error:
+                yield f"{place}: no client has files of such a name, so it stays plain; rename it ({error})"
 
 
 def _is_plain(jail: LocalJail, path: VirtualPath) -> bool:

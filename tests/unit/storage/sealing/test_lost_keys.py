@@ -106,6 +106,15 @@ def test_a_plain_file_with_a_name_elsewhere(ground: Ground) -> None:
     assert (outside / "left").read_bytes() == DATA
 
 
+def test_a_name_that_no_client_has_is_told(ground: Ground) -> None:
+    """With the name: the file stays plain, and somebody has to find it."""
+    tree = ground.tree("alice")
+    (tree / "a\nb").write_bytes(DATA)
+    (told,) = seal_plain_files(str(tree), "main", ground.vault(), POLICY, Links())
+    assert told is not None
+    assert told.startswith(f"{tree}/a\nb: ")
+
+
 def test_a_sealed_file_with_two_names_is_rekeyed_once(ground: Ground) -> None:
     """In one tree, or in two; and is unreadable under both when its key is destroyed."""
     put(ground.jail("alice", ground.vault(OLD)), "/a", DATA)
