@@ -22,11 +22,12 @@ from pathlib import Path
 from ftpsd.config.accept.accept_rules import AcceptRule, Scanning
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.content_types import HEAD, TypeCheck, begins_anyhow, extension_of, types_of
+from ftpsd.scanning.custodian import Custodian
 from ftpsd.scanning.engines.clamd import Clamd
 from ftpsd.scanning.engines.icap import Icap
 from ftpsd.scanning.engines.program_check import Program
 from ftpsd.scanning.judgements import judged, to_note
-from ftpsd.scanning.quarantine import Custodian, Full, Origin, Quarantine, Record, replaced_by
+from ftpsd.scanning.quarantine import Full, Origin, Quarantine, Record, replaced_by
 from ftpsd.scanning.rule_paths import matches, matches_parts, may_match_below, pattern_parts
 from ftpsd.scanning.scan import FOUND, Scan, Tell
 from ftpsd.scanning.verdict import Engine, Verdict, said

@@ -3,10 +3,11 @@ The quarantine: refused files in a directory of their own, each with a record of
 
     <incident>.json     the record; there before the file, so that no file is there without one
     <incident>.held     the file as it lay in its tree, with mode 0600; in an encrypted tree that is encrypted
+    <incident>.held.new that file, as long as it is being copied, with a lock of its own
 
 A file is moved where both are on one file system, and copied otherwise. The directory has a bound: a file beyond it is
 not kept, and its incident says so. Nothing leaves it but by an operator, or by age. Several processes may use it: what
-is looked at and changed is so under a lock. Every call blocks.
+is looked at and changed is so under a lock, which is not held while a file is copied. Every call blocks.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ftpsd.storage.disk.syscalls import copy_range, write_all
 from ftpsd.storage.disk.walk import Place
-from ftpsd.storage.uploads.gating import Refusal
 from ftpsd.values.path import VirtualPath
 
 INCIDENT = re.compile(r"[0-9a-f]{10}")
@@ -35,7 +36,7 @@ Sizes = tuple[int, int]
 MOST_FILES = 10_000
 # Seconds. The maker of a record moves its file at once, or copies it.
 _LEFT_FOR = 86400.0
-_RECORD, HELD = ".json", ".held"
+_RECORD, HELD, _COPY = ".json", ".held", ".new"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -116,19 +117,25 @@ class Quarantine:
 
         Raises: OSError, Full, and it is where it was.
         """
+        return self.begin(record, place, fd)()
+
+    def begin(self, record: Record, place: Place, fd: int) -> Callable[[], os.stat_result]:
+        """
+        Begin to `take` a file; return what ends it, which has to be called.
+
+        A file of another file system has its room from now on, and is copied at the end: that holds up nobody.
+        """
         with suppress(FileExistsError):
             os.mkdir(self.directory, 0o700)
+        held = record.incident + HELD
         with self._locked() as directory:
             count, size = self._contents(directory)
             stored = os.fstat(fd).st_size
             if count >= MOST_FILES or size + stored > self.most:
                 raise Full
-            held = record.incident + HELD
             if not _has(directory, held):
                 # A death in the middle of this, of which a hidden upload comes again with its number.
-                for left in (record.incident + _RECORD, held + ".new"):
-                    with suppress(FileNotFoundError):
-                        os.unlink(left, dir_fd=directory)
+                _remove_left(directory, record.incident)
             self._write(directory, record)
             try:
                 os.fchmod(fd, 0o600)
@@ -137,14 +144,38 @@ class Quarantine:
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise
-                    self._copy(directory, held, fd)
-                    os.unlink(place.name, dir_fd=place.fd)
+                    target = os.open(held + _COPY, _NEW, 0o600, dir_fd=directory)
+                    fcntl.flock(target, fcntl.LOCK_EX)
+                    os.truncate(target, stored)
+                    return partial(self._copied, record.incident, place, fd, target)
                 os.fsync(directory)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(record.incident + _RECORD, dir_fd=directory)
                 raise
-            return os.stat(held, dir_fd=directory, follow_symlinks=False)
+            status = os.stat(held, dir_fd=directory, follow_symlinks=False)
+        return lambda: status
+
+    def _copied(self, incident: str, place: Place, source: int, target: int) -> os.stat_result:
+        """Copy the file at *place*, open as *source*, into *target*, and have it be the one of *incident*."""
+        held = incident + HELD
+        try:
+            copy_range(source, target, 0, os.fstat(target).st_size)
+            os.fsync(target)
+            with self._locked() as directory:
+                os.rename(held + _COPY, held, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
+                status = os.fstat(target)
+                os.unlink(place.name, dir_fd=place.fd)
+            return status
+        except BaseException:  # it is where it was
+            with suppress(OSError), self._locked() as directory:
+                for left in (held, held + _COPY, incident + _RECORD):
+                    with suppress(FileNotFoundError):
+                        os.unlink(left, dir_fd=directory)
+            raise
+        finally:
+            os.close(target)
 
     def incidents(self) -> set[str]:
         """Return the incidents of all files that are there."""
@@ -304,20 +335,6 @@ class Quarantine:
             except (ValueError, KeyError, TypeError):
                 return None
 
-    @staticmethod
-    def _copy(directory: int, held: str, source: int) -> None:
-        target = os.open(held + ".new", _NEW, 0o600, dir_fd=directory)
-        try:
-            copy_range(source, target, 0, os.fstat(source).st_size)
-            os.fsync(target)
-            os.rename(held + ".new", held, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(held + ".new", dir_fd=directory)
-            raise
-        finally:
-            os.close(target)
-
 
 def _has(directory: int, name: str) -> bool:
     """Return whether *name* is in the open *directory*."""
@@ -328,47 +345,22 @@ def _has(directory: int, name: str) -> bool:
     return True
 
 
+def _remove_left(directory: int, incident: str) -> None:
+    """Remove what was begun of *incident*. Raises: BlockingIOError while it is being copied."""
+    with suppress(FileNotFoundError):
+        copy = os.open(incident + HELD + _COPY, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(incident + HELD + _COPY, dir_fd=directory)
+        finally:
+            os.close(copy)
+    with suppress(FileNotFoundError):
+        os.unlink(incident + _RECORD, dir_fd=directory)
+
+
 def _is_told(each: Field[Any], data: dict[str, Any]) -> bool:
     """Return whether a field is in a record; those that came later need not be."""
     return each.name in data or each.default is MISSING
-
-
-class Custodian:
-    """The custody of one upload of *origin* to *path*, which was to lie at *real*, in *quarantine*."""
-
-    def __init__(self, quarantine: Quarantine, origin: Origin, path: VirtualPath, real: VirtualPath) -> None:
-        self._quarantine = quarantine
-        self._origin = origin
-        self._path = path
-        self._real = real
-
-    def take(self, refusal: Refusal, place: Place, fd: int, replaced: os.stat_result | None, /) -> bool:
-        """See `Custody.take`."""
-        record = Record(
-            refusal.incident,
-            time.time(),
-            self._origin.owner,
-            self._origin.host,
-            self._origin.tree,
-            str(self._path),
-            str(self._real),
-            refusal.bytes,
-            refusal.sha256,
-            refusal.verdict,
-            refusal.engine,
-            refusal.signatures,
-            refusal.found,
-            "" if replaced is None else replaced_by(replaced.st_mtime_ns),
-        )
-        try:
-            self._quarantine.take(record, place, fd)
-        except Full:
-            refusal.not_kept = "the quarantine is full"
-        except OSError as error:
-            refusal.not_kept = errno.errorcode.get(error.errno or 0, "unknown errno")
-        else:
-            refusal.is_kept = True
-        return refusal.is_kept
 
 
 def replaced_by(modified_ns: int) -> str:

@@ -23,8 +23,8 @@ from pathlib import Path
 from ftpsd.config.accept.accept_rules import Unavailable
 from ftpsd.config.accept.engines import EngineAddress
 from ftpsd.scanning.accept_gate import AcceptGate, engine_at, incident_number
+from ftpsd.scanning.custodian import Custodian
 from ftpsd.scanning.judgements import RELEASED, Judgement, judged, of_note, to_note
-from ftpsd.scanning.quarantine import Custodian
 from ftpsd.scanning.scan import FOUND, Scan
 from ftpsd.scanning.verdict import Verdict, Word
 from ftpsd.storage.base import Kind, StorageError

@@ -57,7 +57,8 @@ class HiddenPlace:
             with suppress(FileExistsError):
                 os.mkdir(leaf.directory, 0o700)
                 os.fsync(top)
-            return leaf.take(record, place, fd)
+            end = leaf.begin(record, place, fd)
+        return end()
 
     def leaf_of(self, incident: str) -> Quarantine:
         """Return the directory of *incident*, as a quarantine of its own."""

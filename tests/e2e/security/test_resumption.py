@@ -49,6 +49,10 @@ class Client:
             connection.log_in(account)
         return connection
 
+    def like(self) -> Client:
+        """Return a client of the same kind with a cache of its own."""
+        return Client(self.daemon, self._way)
+
     def session(self, connection: ControlConnection) -> ssl.SSLSession:
         """Return the TLS session of a control connection."""
         assert isinstance(connection.sock, ssl.SSLSocket)
@@ -144,9 +148,14 @@ def test_another_live_session_of_the_user_is_served(client: Client, alice: Accou
     assert event["resumed_session"] != event["session"]
 
 
-def test_another_users_live_session_is_refused(client: Client, daemon: Daemon, alice: Account) -> None:
+def test_another_users_live_session_is_refused(clients: Clients) -> None:
     """From the same address: NAT, or another account of the machine."""
-    victim, mallory = client.connect(alice), client.connect(daemon.account())
+    all_at_once(is_another_users_refused, clients)
+
+
+def is_another_users_refused(client: Client, alice: Account) -> None:
+    """Resume the session of another user, and then the own one."""
+    victim, mallory = client.connect(alice), client.connect(client.daemon.account())
     assert retrieve(victim, client.context, client.session(mallory))[0] == REFUSED
     assert retrieve(victim, client.context, client.session(victim))[0] == SERVED
 
@@ -158,10 +167,11 @@ def test_the_same_users_session_after_its_logout_is_refused(clients: Clients) ->
 
 def is_refused_after_logouts(client: Client, alice: Account) -> None:
     """End three sessions in three ways."""
-    victim = client.connect(alice)
+    victims, sessions = [], []
     for end in ("REIN", "QUIT", ""):
+        victims.append(client.connect(alice))
         other = client.connect(alice)
-        session = client.session(other)
+        sessions.append(client.session(other))
         if end:
             assert other.ask(end)[0] == "2"
         if end != "REIN":
@@ -171,21 +181,31 @@ def is_refused_after_logouts(client: Client, alice: Account) -> None:
         else:
             # Nobody is waited for who has gone or is somebody else by now.
             other.log_in(client.daemon.account())
-        assert retrieve(victim, client.context, session)[0] == REFUSED
+    all_at_once(partial(is_not_served, client), list(zip(victims, sessions, strict=True)))
 
 
-@pytest.mark.parametrize("tickets", [True, False], ids=["tickets", "session ids"])
-def test_what_was_resumed_before_its_end_stays_good(clients: Clients, tickets: bool) -> None:
+def is_not_served(client: Client, control: ControlConnection, session: ssl.SSLSession) -> None:
+    """Resume *session* for a data connection of *control*."""
+    assert retrieve(control, client.context, session)[0] == REFUSED
+
+
+def test_what_was_resumed_before_its_end_stays_good(clients: Clients) -> None:
     """
     curl -Z closes an idle control connection, and the others go on to resume its TLS session.
 
-    It counts for those that have done so before, until they log out, and for nobody else.
+    It counts for those that have done so before, until they log out, and for nobody else. Each client once with tickets
+    and once with session ids.
     """
     of_1_2 = [
         (client, account) for client, account in clients if client.context.maximum_version is ssl.TLSVersion.TLSv1_2
     ]
     assert len(of_1_2) == 2
-    all_at_once(stays_good, [(client, account, tickets) for client, account in of_1_2])
+    with_ids = [(client.like(), victim(client.daemon)) for client, _ in of_1_2]
+    try:
+        all_at_once(stays_good, [*((*each, True) for each in of_1_2), *((*each, False) for each in with_ids)])
+    finally:
+        for client, _ in with_ids:
+            client.close()
 
 
 def stays_good(client: Client, alice: Account, tickets: bool) -> None:
@@ -237,20 +257,30 @@ def test_what_ends_badly_takes_no_session_away(client: Client, alice: Account, t
     assert retrieve(control, client.context, session)[0] == SERVED
 
 
-def test_the_same_users_session_from_another_address_is_refused(client: Client, alice: Account) -> None:
+def test_the_same_users_session_from_another_address_is_refused(clients: Clients) -> None:
     """A ticket that was stolen from a client elsewhere."""
+    all_at_once(is_refused_elsewhere, clients)
+
+
+def is_refused_elsewhere(client: Client, alice: Account) -> None:
+    """Resume a session that has come from another address."""
     victim, elsewhere = client.connect(alice), client.connect(alice, ELSEWHERE)
     assert retrieve(victim, client.context, client.session(elsewhere))[0] == REFUSED
 
 
-def test_a_session_that_has_not_logged_in_is_refused(client: Client, daemon: Daemon, alice: Account) -> None:
+def test_a_session_that_has_not_logged_in_is_refused(clients: Clients) -> None:
     """It is waited for, and was somebody else's."""
+    all_at_once(is_refused_before_its_login, clients)
+
+
+def is_refused_before_its_login(client: Client, alice: Account) -> None:
+    """Resume a session whose user logs in behind that, and is another one."""
     victim, nobody = client.connect(alice), client.connect()
     session = client.session(nobody)
     where = victim.passive()
     victim.send("RETR secret")
     with client.context.wrap_socket(socket.create_connection(where), server_hostname=IPV4, session=session) as data:
-        nobody.log_in(daemon.account())
+        nobody.log_in(client.daemon.account())
         try:
             assert data.recv(100) == b""
         except ssl.SSLError:
@@ -307,7 +337,7 @@ def test_a_resumed_control_connection_has_its_own_user(client: Client, daemon: D
     second.close()
 
 
-def test_a_session_of_another_host_is_refused(start_daemon: StartDaemon, tmp_path: Path, way: Way) -> None:
+def test_a_session_of_another_host_is_refused(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Two hosts with a user of the same name, behind one certificate."""
     hosted = HostedDaemon(tmp_path, start_daemon)
     daemon = hosted.daemon
@@ -316,8 +346,11 @@ def test_a_session_of_another_host_is_refused(start_daemon: StartDaemon, tmp_pat
     home.mkdir()
     daemon.write_users({**daemon.users, "carol": {"password": password_hash(), "home": str(home)}})
     daemon.reload()
-    carol = Account("carol", home)
-    client = Client(daemon, way)
+    all_at_once(is_refused_at_another_host, [(Client(daemon, way), Account("carol", home)) for way in SECURE_WAYS])
+
+
+def is_refused_at_another_host(client: Client, carol: Account) -> None:
+    """Resume the session of the user of that name at another host, and then the own one."""
     here, there = client.connect(carol, name=MAIN), client.connect(carol)
     assert retrieve(here, client.context, client.session(there))[0] == REFUSED
     assert retrieve(here, client.context, client.session(here))[0] == SERVED

@@ -6,12 +6,15 @@ import errno
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from ftpsd.scanning import quarantine as module
 from ftpsd.scanning.quarantine import Full, Quarantine, Record
+from ftpsd.storage.disk.syscalls import copy_range
 from ftpsd.storage.disk.walk import Place
 from ftpsd.values.path import ROOT
 
@@ -94,6 +97,77 @@ def test_another_file_system(quarantine: Quarantine, tmp_path: Path, monkeypatch
     held = quarantine.directory / ("0" * 10 + ".held")
     assert (held.read_bytes(), held.stat().st_mode & 0o777) == (b"whole", 0o600)
     assert not (tmp_path / "partial").exists()
+
+
+def test_a_copy_holds_up_nobody(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its room is taken, its file is not there yet, and it is taken once; others come and go meanwhile."""
+    rename, copy = os.rename, copy_range
+    copying, may_end = Event(), Event()
+
+    def elsewhere(source: object, target: object, **how: int) -> None:
+        if os.fspath(str(target)).startswith("0" * 10) and source == b"partial":
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target, **how)  # type: ignore[arg-type]
+
+    def slow(*what: int) -> object:
+        copying.set()
+        assert may_end.wait(60)
+        return copy(*what)
+
+    monkeypatch.setattr(os, "rename", elsewhere)
+    monkeypatch.setattr(module, "copy_range", slow)
+    first, other = tmp_path / "first", tmp_path / "other"
+    for folder in (first, other):
+        folder.mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            taken = threads.submit(take, quarantine, first, record("0" * 10), bytes(60))
+            assert copying.wait(60)
+            assert quarantine.size() == (1, 60)
+            assert (quarantine.incidents(), quarantine.find("0" * 10)) == (set(), None)
+            with pytest.raises(Full):
+                take(quarantine, other, record("1" * 10), bytes(41))
+            with pytest.raises(BlockingIOError):
+                take(quarantine, other, record("0" * 10), bytes(1))
+            take(quarantine, other, record("1" * 10), bytes(40))
+            assert quarantine.remove("1" * 10)
+            assert quarantine.sweep(0) == []
+        finally:
+            may_end.set()
+        taken.result(60)
+    assert (quarantine.incidents(), quarantine.size()) == ({"0" * 10}, (1, 60))
+    assert quarantine.find("0" * 10) is not None
+    assert os.listdir(first) == []
+
+
+def test_a_copy_that_fails(quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is where it was, and nothing of it here, so that it may come again."""
+
+    rename, unlink = os.rename, os.unlink
+
+    def elsewhere(source: object, target: object, **how: int) -> None:
+        if source == b"partial":
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target, **how)  # type: ignore[arg-type]
+
+    def full(*what: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    def stays(name: object, **how: int) -> None:
+        if name == b"partial":
+            raise OSError(errno.ENOSPC, "no room")
+        unlink(name, **how)  # type: ignore[arg-type]
+
+    for place, name, fails in ((module, "copy_range", full), (os, "unlink", stays)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", elsewhere)
+            patch.setattr(place, name, fails)
+            with pytest.raises(OSError, match="no room"):
+                take(quarantine, tmp_path, record("0" * 10))
+        assert (tmp_path / "partial").read_bytes() == b"bad"
+        assert os.listdir(quarantine.directory) == []
+    take(quarantine, tmp_path, record("0" * 10))
+    assert quarantine.find("0" * 10) is not None
 
 
 def test_a_record_that_is_none(quarantine: Quarantine, tmp_path: Path) -> None:

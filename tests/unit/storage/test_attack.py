@@ -1,8 +1,8 @@
 """
 Attacks: somebody with a shell changes the tree in a loop while the server works in it.
 
-Each attack runs for about a second, some thousand rounds. Nothing outside is read, changed or removed,
-whatever the operations answer.
+One comes before each system call of each operation in turn; the others run beside the server, and come when they come.
+Nothing outside is read, changed or removed, whatever the operations answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count, product
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,14 @@ from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.storage.uploads.sweep import sweep_partials
 from tests.contracts.storages import at, entries, get, put
+from tests.reliability.faults import CHANGING, READING
 from tests.unit.storage.conftest import FAST, SECRET, OpenJail
 
 pytestmark = pytest.mark.slow
 
-DURATION = 1.0
+# For what no step before a system call shows: what comes while one is made.
+DURATION = 0.25
+MOST = 30.0
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): there is always something under the name
 _AT_FDCWD = -100
 
@@ -34,9 +39,12 @@ CALM = {Kind.NOT_FOUND, Kind.NOT_A_DIRECTORY, Kind.TOO_MANY_LINKS, Kind.EXISTS, 
 CALM |= {Kind.NO_LINKS}
 
 
+_LIBC = ctypes.CDLL(None)
+
+
 def exchange(first: Path, second: Path) -> None:
     """Swap two names in one step."""
-    done = ctypes.CDLL(None).renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _EXCHANGE)
+    done = _LIBC.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _EXCHANGE)
     if done:
         pytest.skip("no RENAME_EXCHANGE here")
 
@@ -58,11 +66,17 @@ def attacker(step: Callable[[], None]) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
+def is_on(start: float, seconds: float, *, shows: bool) -> bool:
+    """Tell whether an attack since *start* goes on: for so many *seconds*, and longer until it *shows*."""
+    passed = time.monotonic() - start
+    return passed < seconds or (not shows and passed < MOST)
+
+
 def work(storage: Storage, operations: list[Callable[[Storage], object]]) -> tuple[int, int]:
-    """Repeat *operations* for the duration of an attack; return how many went well and how many did not."""
+    """Repeat *operations* for the duration of an attack, until it shows; return how many went well and how many not."""
     good = bad = 0
-    end = time.monotonic() + DURATION
-    while time.monotonic() < end:
+    start = time.monotonic()
+    while is_on(start, DURATION, shows=good > 0 < bad):
         for operation in operations:
             try:
                 operation(storage)
@@ -113,6 +127,76 @@ OPERATIONS: list[Callable[[Storage], object]] = [
     lambda storage: entries(storage, "/d"),
     lambda storage: entries(storage, "/"),
 ]
+
+
+class Moments:
+    """The system calls of this process; *step* is done before one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: Callable[[], None]) -> None:
+        self._step = step
+        self._left = 0
+        for name in (*CHANGING, *READING, "readlink", "listdir", "lstat", "chmod"):
+            if hasattr(os, name):
+                monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def strikes(self, at: int, act: Callable[[], object]) -> bool:
+        """Do *act*, and the step before its call *at*; tell whether it made as many."""
+        self._left = at
+        try:
+            act()
+        except StorageError as error:
+            if error.kind not in CALM:
+                raise
+        finally:
+            is_done, self._left = self._left <= 0, 0
+        return is_done
+
+    def _counted(self, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            self._left -= 1
+            if self._left == 0:
+                self._step()
+            return real(*arguments, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("swapped", ["directory", "file"])
+@pytest.mark.parametrize("atomic", [True, False])
+def test_swapped_before_each_call(
+    open_jail: OpenJail, bait: Path, outside: Path, atomic: bool, swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory, or a file, turns into a link out or back at any moment between two calls, and never leads out."""
+    names = (bait / "d", bait.parent / "link")
+    if swapped == "file":
+        names = (bait / "d/secret", bait.parent / "link-to-file")
+        names[1].symlink_to(outside / "secret")
+    before = (outside / "secret").stat()
+    moments = Moments(monkeypatch, lambda: exchange(*names))
+    struck = 0
+    for symlinks in ("inside", "none"):
+        jail = open_jail(policy=UploadPolicy(atomic=atomic, durable=False), symlinks=symlinks)
+        for operation, is_out_before in product(OPERATIONS, (False, True)):
+            for at_call in count(1):
+                for undo in (*OPERATIONS[12:14], OPERATIONS[5]):
+                    moments.strikes(0, partial(undo, jail))
+                put(jail, "/d/new", b"x")
+                if is_out_before:
+                    exchange(*names)
+                is_struck = moments.strikes(at_call, partial(operation, jail))
+                if is_struck != is_out_before:
+                    exchange(*names)
+                struck += is_struck
+                assert os.listdir(outside) == ["secret"]
+                if not is_struck:
+                    break
+    after = (outside / "secret").stat()
+    assert ((outside / "secret").read_bytes(), after.st_mode, after.st_mtime_ns) == (
+        SECRET,
+        before.st_mode,
+        before.st_mtime_ns,
+    )
+    assert struck > 2 * 2 * 4 * len(OPERATIONS), "the calls are not seen any more"
 
 
 @pytest.mark.parametrize("symlinks", ["inside", "none"])
@@ -193,9 +277,9 @@ def test_target_swapped_with_a_fifo(open_jail: OpenJail, home: Path) -> None:
     os.mkfifo(home / "fifo")
     jail = open_jail(policy=UploadPolicy(atomic=False, durable=False))
     good = bad = 0
-    end = time.monotonic() + DURATION / 2
+    start = time.monotonic()
     with attacker(lambda: exchange(home / "d/secret", home / "fifo")):
-        while time.monotonic() < end:
+        while is_on(start, DURATION / 2, shows=good > 0 < bad):
             try:
                 read(jail)
                 good += 1

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from ftpsd.scanning.quarantine import Custodian, Origin, Quarantine
+from ftpsd.scanning.custodian import Custodian
+from ftpsd.scanning.quarantine import Origin, Quarantine
 from ftpsd.scanning.release import publish_held
 from ftpsd.storage.base import Kind
 from ftpsd.storage.jail import LocalJail
