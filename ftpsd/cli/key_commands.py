@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ def import_from(config: Path, file: Path, as_json: bool) -> None:
 
     home = _home(config)
     try:
-        text = sys.stdin.buffer.read(LONGEST_IMPORT) if str(file) == "-" else file.read_bytes()[:LONGEST_IMPORT]
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+            text = source.read(LONGEST_IMPORT)
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
     with _told():

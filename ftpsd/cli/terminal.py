@@ -157,6 +157,11 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def is_drawn_on(stream: TextIO | None) -> bool:
+    """Return whether *stream* is a terminal that can be drawn on: on a dumb one, rich shows nothing that moves."""
+    return is_terminal(stream) and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
 def shown(text: str) -> str:
     """
     Return *text* with an escape for each character that cannot be printed.

@@ -21,7 +21,7 @@ from ftpsd.cli.terminal import (
     EXIT_PROBLEM,
     FILE,
     counted,
-    is_terminal,
+    is_drawn_on,
     refuse_without_effect,
     shown,
     with_config,
@@ -83,6 +83,8 @@ def backup(job: str | None, directory: Path | None, verify: bool, as_json: bool,
     loaded = load(config)
     found = job_called(loaded, job).backup if directory is None else BackupJob(directory=directory.absolute())
     assert found is not None
+    if found.directory is not None and not verify:
+        _require_out_of_homes(loaded, found.directory)
     records = None if verify else Records.of(loaded)
     try:
         if records is None:
@@ -108,6 +110,15 @@ def backup(job: str | None, directory: Path | None, verify: bool, as_json: bool,
         if copied.removed:
             click.echo(f"{counted(copied.removed, 'older backup')} removed")
     sys.exit(EXIT_PROBLEM if copied.troubles else EXIT_FINE)
+
+
+def _require_out_of_homes(loaded: Loaded, directory: Path) -> None:
+    """End where a user would see the backup, which has the users files and everybody's files."""
+    from ftpsd.config.checks.home_layout import OBJECTS, overlapping
+
+    for complaint in overlapping([loaded.users, *loaded.hosts], [directory / OBJECTS]):
+        if complaint.severity == "error":
+            fail(complaint.message)
 
 
 def _changing(loaded: Loaded, found: BackupJob) -> AbstractContextManager[Repository]:
@@ -191,7 +202,7 @@ def scope_of(loaded: Loaded, found: BackupJob) -> Scope:
 def _teller(lines: bool, is_quiet: bool) -> object:
     """Return what tells how far a backup is: the daemon, a terminal, or in a line now and then."""
     last = time.monotonic()
-    if not lines and not is_quiet and is_terminal(sys.stderr):
+    if not lines and not is_quiet and is_drawn_on(sys.stderr):
         from rich.console import Console
 
         status = Console(stderr=True).status("")

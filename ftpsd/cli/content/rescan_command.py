@@ -12,7 +12,7 @@ import click
 
 from ftpsd.cli.asking import Server, socket_options
 from ftpsd.cli.running.live_commands import ask
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, is_terminal, print_table, shown
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, is_drawn_on, print_table, shown
 
 # Seconds between two looks at the server.
 LOOK = 0.3
@@ -60,7 +60,7 @@ def rescan(
 
 def _follow(server: Server, answer: dict[str, Any]) -> dict[str, Any]:
     """Show the progress until the end: a bar on a terminal, a line from time to time elsewhere."""
-    if is_terminal(sys.stderr):
+    if is_drawn_on(sys.stderr):
         return _with_bar(server, answer)
     told = time.monotonic()
     while answer["running"]:

@@ -12,7 +12,7 @@ import click
 
 from ftpsd.cli.asking import Server, socket_options
 from ftpsd.cli.running.live_commands import ask
-from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, is_terminal, print_table, shown
+from ftpsd.cli.terminal import EXIT_FINE, EXIT_PROBLEM, counted, is_drawn_on, print_table, shown
 from ftpsd.values.text import moment
 
 HEADER: Final = ("job", "kind", "at", "next (UTC)", "last run (UTC)", "result", "files", "bytes")
@@ -83,7 +83,7 @@ def run(job: str, no_wait: bool, as_json: bool, config: Path | None, path: Path 
 
 def _waited(server: Server, job: str, number: str, *, is_quiet: bool) -> dict[str, Any]:
     """Wait for the end of a run, and show how far it is."""
-    if is_quiet or not is_terminal(sys.stderr):
+    if is_quiet or not is_drawn_on(sys.stderr):
         told = time.monotonic()
         while True:
             found = _found(server, job, number)

@@ -16,7 +16,7 @@ import click
 
 from ftpsd.cli.asking import PATIENCE, NoServer, Refused, Server, fail, socket_options
 from ftpsd.cli.running.top_view import TopView
-from ftpsd.cli.terminal import Seconds, counted, is_terminal, shown
+from ftpsd.cli.terminal import Seconds, counted, is_drawn_on, is_terminal, shown
 
 # Bytes sent by keys that are more than a letter.
 KEYS: Final = {
@@ -57,7 +57,7 @@ def top(interval: float, once: bool, config: Path | None, path: Path | None) -> 
     view = TopView(kick)
     try:
         view.take(server.ask("who", PATIENCE), 0.0)
-        if once or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        if once or not (is_terminal(sys.stdin) and is_drawn_on(sys.stdout)):
             time.sleep(interval)
             view.take(server.ask("who", PATIENCE), interval)
             _print(view)

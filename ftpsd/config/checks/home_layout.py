@@ -16,6 +16,8 @@ from ftpsd.config.parsing.document import ConfigError, Key
 from ftpsd.config.users import UserRecord, Users
 
 ROOT: Final = "/"
+# What a directory of backups has in it: nobody's home is such a directory, or around one.
+OBJECTS: Final = "objects"
 
 Home = tuple[Users, UserRecord]
 

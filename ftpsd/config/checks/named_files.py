@@ -26,7 +26,7 @@ from ftpsd.config.automation.partner_files import (
 from ftpsd.config.automation.sink_files import SinkFiles, look_at_events, read_sink_files
 from ftpsd.config.automation.workflow_files import look_at_workflows, read_workflow_files
 from ftpsd.config.checks.doubts import doubts_about, doubts_about_users
-from ftpsd.config.checks.home_layout import overlapping
+from ftpsd.config.checks.home_layout import OBJECTS, overlapping
 from ftpsd.config.checks.owner import trusted_owners
 from ftpsd.config.checks.ownership import weaknesses
 from ftpsd.config.checks.port_clashes import clashes
@@ -181,6 +181,9 @@ def _secrets(config: Config) -> list[Path]:
     sinks = config.events.sinks if config.events is not None else ()
     own += (sink.file for sink in sinks if sink.file is not None)
     own.append(config.quarantine.directory)
+    own += (job.backup.directory / OBJECTS for job in config.jobs if job.backup and job.backup.directory is not None)
+    if config.control_socket is not None:
+        own.append(config.control_socket)
     return [*own, *(log for log in (config.audit.log, config.audit.xferlog) if isinstance(log, Path))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ CURL = (
     "curl -sS --cacert /etc/ftpsd/tls/fullchain.pem --resolve ftp.example.com:21:127.0.0.1"
     " --resolve ftp.example.com:990:127.0.0.1 -u alice:secret-of-alice"
 )
+CONFIG = "/etc/ftpsd/ftpsd.yaml"
 EXPLICIT, IMPLICIT = "--ssl-reqd ftp://ftp.example.com", "ftps://ftp.example.com"
 # The checkout's files that an installation out of it reads.
 CHECKOUT = ("etc", "systemd", "requirements", "docs")
@@ -75,23 +77,26 @@ def test_every_block_is_followed_somewhere() -> None:
 def test_the_page_is_followed(packages: Path, tmp_path: Path) -> None:
     """From the installation to the removal, in one machine; lintian finds nothing in the package."""
     (package,) = (packages / "1").glob("*.deb")
-    judge(package, tmp_path / "judged", wholly=tree() != OWN)
     (tmp_path / "machine").mkdir()
-    with booted(tmp_path / "machine", packages, tree()) as machine:
+    with ThreadPoolExecutor(1) as beside, booted(tmp_path / "machine", packages, tree()) as machine:
+        judged = beside.submit(judge, package, tmp_path / "judged", wholly=tree() != OWN)
         blocks = shell_blocks()
         machine.do("for folder in . 1 2 checkout; do echo secret-of-alice >$folder/password-file; done")
         install(machine, blocks["Install"])
         transfer(machine)
-        add_users(machine, blocks["The units and their ports"])
+        masked, added = blocks["The units and their ports"]
+        add_user(machine, added)
         reload(machine)
         renew(machine, blocks["Certificates"][0])
         hand_over(machine, blocks["Hand files to local programs"])
         ask_pam(machine, blocks["Users of the machine (PAM)"][0])
         upgrade, back, remove = blocks["Upgrade, roll back, uninstall"]
         change_versions(machine, upgrade, back)
+        close_port(machine, masked)
         stop(machine)
         look(machine)
         uninstall(machine, remove, blocks["From a checkout"])
+        judged.result()
 
 
 def install(machine: Machine, blocks: list[str]) -> None:
@@ -125,31 +130,22 @@ def transfer(machine: Machine) -> None:
     assert machine.do("curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:9121/readyz") == "200"
 
 
-def add_users(machine: Machine, blocks: list[str]) -> None:
-    """Without port 990, and a second user."""
-    masked, added = blocks
-    config = "/etc/ftpsd/ftpsd.yaml"
-    machine.do(f"cp -a {config} /root/kept.yaml; sed -i '/mode: implicit/d' {config}")
-    machine.do(masked)
-    assert machine.try_to("ss -Hltn 'sport = :990' | grep -q .").returncode == 1
-    machine.do(f"systemctl unmask ftpsd-implicit.socket; cp -a /root/kept.yaml {config}; systemctl stop ftpsd")
-    machine.do("systemctl start ftpsd")
-    machine.do(f"{CURL} {IMPLICIT}/")
-    machine.do(added)
+def add_user(machine: Machine, block: str) -> None:
+    """A second user logs in."""
+    machine.do(block)
     machine.do(CURL.replace("alice:", "bob:") + f" {EXPLICIT}/")
 
 
 def reload(machine: Machine) -> None:
     """A configuration that is wrong fails `systemctl reload`, with its reason in the status and in the log."""
-    config = "/etc/ftpsd/ftpsd.yaml"
     machine.do("systemctl reload ftpsd")
-    machine.do(f"echo 'drain_timeout: soon' >>{config}")
+    machine.do(f"echo 'drain_timeout: soon' >>{CONFIG}")
     assert machine.try_to("systemctl reload ftpsd").returncode != 0
     assert "the last reload was refused" in machine.do("systemctl show -P StatusText ftpsd")
     assert "drain_timeout" in machine.do("journalctl -u ftpsd -o cat")
     assert "ftpsd_config_last_reload_successful 0.0" in machine.do("curl -sS http://127.0.0.1:9121/metrics")
     machine.do(f"{CURL} {EXPLICIT}/")
-    machine.do(f"sed -i '/^drain_timeout: soon$/d' {config}; systemctl reload ftpsd")
+    machine.do(f"sed -i '/^drain_timeout: soon$/d' {CONFIG}; systemctl reload ftpsd")
     assert "refused" not in machine.do("systemctl show -P StatusText ftpsd")
 
 
@@ -220,6 +216,14 @@ def change_versions(machine: Machine, upgrade: str, back: str) -> None:
         assert "0.txt" in machine.do(f"{CURL} --list-only {IMPLICIT}/")
 
 
+def close_port(machine: Machine, block: str) -> None:
+    """Without port 990."""
+    machine.do(f"cp -a {CONFIG} /root/kept.yaml; sed -i '/mode: implicit/d' {CONFIG}")
+    machine.do(block)
+    assert machine.try_to("ss -Hltn 'sport = :990' | grep -q .").returncode == 1
+    machine.do(f"{CURL} {EXPLICIT}/")
+
+
 def stop(machine: Machine) -> None:
     """`ftpsd drain` ends the server and its sockets."""
     machine.do("ftpsd drain")
@@ -228,9 +232,11 @@ def stop(machine: Machine) -> None:
 
 def look(machine: Machine) -> None:
     """
-    `systemctl start` opens the sockets again. A member of the viewers' group may look, and nobody gives orders without
-    a right.
+    `systemctl start` opens the sockets again, and port 990 with them, as it is wanted again.
+
+    A member of the viewers' group may look, and nobody gives orders without a right.
     """
+    machine.do(f"systemctl unmask ftpsd-implicit.socket; cp -a /root/kept.yaml {CONFIG}")
     machine.do(
         "groupadd watchers; useradd -G watchers viewer\n"
         "mkdir -p /etc/systemd/system/ftpsd.service.d\n"
@@ -243,7 +249,7 @@ def look(machine: Machine) -> None:
     assert machine.do(f"{as_viewer} who --json {socket}").strip() == "[]"
     assert machine.try_to(f"{as_viewer} kick alice {socket}").returncode != 0
     assert machine.try_to(f"setpriv --reuid stranger --regid stranger --init-groups ftpsd who {socket}").returncode != 0
-    machine.do(f"{CURL} {EXPLICIT}/")
+    machine.do(f"{CURL} {EXPLICIT}/; {CURL} {IMPLICIT}/")
 
 
 def uninstall(machine: Machine, block: str, checkout: list[str]) -> None:

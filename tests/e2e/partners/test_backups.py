@@ -178,6 +178,10 @@ def test_only_what_has_changed_is_stored(still: Still) -> None:
     assert len(listed) == 2
     assert len([*(still.place / "objects").glob("??/*")]) == objects
     assert still.place.stat().st_mode & 0o077 == 0
+    for within in (still.home, still.home / "deep" / "backups"):
+        done = still.daemon.order("backup", "--to", str(within), "--config", str(still.daemon.config_file))
+        assert (done.returncode, "which belongs to the server" in done.stderr) == (2, True), done.stderr
+    assert not (still.home / "objects").exists()
 
 
 def test_nothing_is_replaced_silently(still: Still) -> None:

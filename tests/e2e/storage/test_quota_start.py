@@ -7,10 +7,12 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ftpsd.demo.authority import Demonstration
 from tests.e2e.client import (
     CLEAR,
     EXPLICIT,
@@ -27,9 +29,9 @@ from tests.e2e.client import (
     reply,
     upload,
 )
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import Account, Daemon
 from tests.e2e.polling import eventually
-from tests.e2e.storage.conftest import StartWith
+from tests.e2e.storage.conftest import StartWith, prepared
 from tests.e2e.storage.ground import store, told, used
 
 BYTES = 100_000
@@ -37,42 +39,49 @@ QUOTA = {"quota": {"bytes": BYTES, "files": 10}}
 SLOW = (sys.executable, str(Path(__file__).with_name("slow_count.py")))
 
 
+@pytest.fixture(scope="module")
+def slow_daemon(tmp_path_factory: pytest.TempPathFactory, tls_files: Demonstration) -> Iterator[Daemon]:
+    """A daemon that comes to no end of the first count of a home until a test lets it."""
+    daemon = prepared(tmp_path_factory.mktemp("slow") / "daemon", tls_files, [QUOTA] * 4, SLOW)
+    for home in (daemon.folder / "homes").iterdir():
+        (home / "old").write_bytes(content(BYTES - 10))
+    with daemon.running():
+        yield daemon
+
+
 class TestWhileItIsCounted:
     """Until the home has been counted, nothing is allowed or refused on half a count."""
 
     @pytest.fixture
-    def counting(self, start_with: StartWith) -> Daemon:
-        """A daemon that does not come to an end of its first count until the test lets it."""
-        daemon = start_with(QUOTA, command=SLOW)
-        home = daemon.folder / "homes" / "u000"
-        (home / "old").write_bytes(content(BYTES - 10))
-        return daemon
+    def account(self, slow_daemon: Daemon) -> Iterator[Account]:
+        """A user of it, whose home has not been counted; the next one's can be, whatever becomes of this test."""
+        account = slow_daemon.account()
+        yield account
+        self.go(account)
 
     @pytest.fixture
-    def sessions(self, counting: Daemon) -> Sessions:
+    def sessions(self, slow_daemon: Daemon) -> Sessions:
         """Sessions of that daemon."""
-        return Sessions(counting, CLEAR)
+        return Sessions(slow_daemon, CLEAR)
 
-    def go(self, daemon: Daemon) -> None:
-        """Let the count come to its end."""
-        (daemon.folder / "go").touch()
+    def go(self, account: Account) -> None:
+        """Let the count of the home come to its end."""
+        account.home.with_suffix(".go").touch()
 
-    def test_what_needs_no_room_is_done(self, counting: Daemon, sessions: Sessions) -> None:
+    def test_what_needs_no_room_is_done(self, account: Account, sessions: Sessions) -> None:
         """Login, listing, download, rename and delete wait for nothing, and the count takes them in."""
-        account = counting.account()
         ftp = sessions.log_in(account)
         (account.home / "file").write_bytes(b"data")
         assert sorted(listing(ftp, "NLST")) == ["file", "old"]
         assert download(ftp, "file") == b"data"
         assert [code(ftp, line) for line in ("RNFR file", "RNTO new", "DELE old")] == [350, 250, 250]
-        self.go(counting)
+        self.go(account)
         assert told(ftp) == used(account.home) == (4, 1, 0)
         sessions.close()
 
     @pytest.mark.parametrize("size", [10, 11])
-    def test_an_upload_waits_for_the_count(self, counting: Daemon, sessions: Sessions, size: int) -> None:
+    def test_an_upload_waits_for_the_count(self, account: Account, sessions: Sessions, size: int) -> None:
         """It begins when it is known how much there is, and is then allowed or refused rightly."""
-        account = counting.account()
         ftp, other = sessions.log_in(account), sessions.log_in(account)
         assert ftp.sock is not None
         where = ftplib.parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
@@ -80,7 +89,7 @@ class TestWhileItIsCounted:
         ftp.putcmd("STOR new")
         assert code(other, "NOOP") == 200
         assert select.select([ftp.sock], [], [], 0)[0] == []
-        self.go(counting)
+        self.go(account)
         assert next_code(ftp) == 150
         connection.sendall(b"x" * size)
         finish(connection)
@@ -88,13 +97,12 @@ class TestWhileItIsCounted:
         assert told(ftp) == used(account.home) == ((BYTES, 2, 0) if size == 10 else (BYTES - 10, 1, 0))
         sessions.close()
 
-    def test_an_upload_that_waits_too_long(self, counting: Daemon, sessions: Sessions) -> None:
+    def test_an_upload_that_waits_too_long(self, account: Account, sessions: Sessions) -> None:
         """After ten seconds the client is told to come again; nothing was stored, and the session goes on."""
-        account = counting.account()
         ftp = sessions.log_in(account)
         assert reply(ftp, "MKD new") == "450 What is stored is still being counted, try again in a moment."
         assert sorted(path.name for path in account.home.iterdir()) == ["old"]
-        self.go(counting)
+        self.go(account)
         assert code(ftp, "MKD new") == 257
         sessions.close()
 

@@ -145,6 +145,8 @@ def test_a_home_that_is_the_whole_machine(site: Site, home: str) -> None:
         ("linked", "ftpsd.yaml"),
         ("log", "log/audit.log"),
         ("kept", "kept/state.db"),
+        ("backups", "backups/objects"),
+        ("around", "around/control.sock"),
     ],
 )
 def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: str) -> None:
@@ -154,6 +156,10 @@ def test_a_home_that_holds_the_servers_secrets(site: Site, home: str, secret: st
     site.replace("/audit.log", "/log/audit.log")
     (site.folder / "kept").mkdir()
     site.replace("/state.db", "/kept/state.db")
+    for name in ("backups", "around"):
+        (site.folder / name).mkdir()
+    site.replace("control_socket: null", "control_socket: around/control.sock")
+    site.path.write_text(site.path.read_text() + "jobs: [{name: b, at: 0 1 * * *, backup: {directory: backups}}]\n")
     site.write_users(user(home=str(site.folder / home)))
     line, _ = checked(site, 2)
     assert "users.alice.home: " in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -10,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftpsd.cli.program import main
+from ftpsd.cli.terminal import is_drawn_on, is_terminal
+from tests.tools import require_tool
 from tests.unit.service.site import Site
 
 ORDERS: Final = (("who",), ("status",), ("drain",), ("reload",), ("upgrade",), ("kick", "x"), ("top",))
@@ -52,6 +56,33 @@ def test_a_closed_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with suppress(SystemExit):
         main(["commands"])
     monkeypatch.undo()
+
+
+def test_a_dumb_terminal_is_not_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would show nothing until the end: commands print lines there, as into a pipe."""
+    ours, theirs = os.openpty()
+    with open(ours, "rb"), open(theirs, "w") as stream:
+        for kind, is_drawn in (("xterm", True), ("dumb", False), ("unknown", False)):
+            monkeypatch.setenv("TERM", kind)
+            assert (is_terminal(stream), is_drawn_on(stream)) == (True, is_drawn), kind
+    assert not is_drawn_on(None)
+
+
+def test_a_file_of_keys_is_read_up_to_a_bound(tmp_path: Path) -> None:
+    """A device or a disk image named by mistake does not fill the memory of the machine."""
+    require_tool("gpg")
+    site = Site(tmp_path)
+    image = tmp_path / "image"
+    image.touch()
+    os.truncate(image, 512 << 20)
+    tracemalloc.start()
+    try:
+        result = run("keys", "import", image, "--config", site.path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (result.exit_code, "no key is in it" in result.stderr) == (2, True), result.stderr
+    assert peak < 128 << 20
 
 
 def test_a_time_to_wait_is_a_number(tmp_path: Path) -> None:
