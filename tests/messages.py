@@ -68,12 +68,14 @@ def of_findings(tree: ast.Module, node: ast.AST) -> Iterator[str]:
 
 
 def of_orders(tree: ast.Module, node: ast.AST) -> Iterator[str]:
-    """Return the templates of what a command says on standard error, and of the server's refusals of an order."""
+    """Return what a command says on standard error or asks for on standard output, and the server's refusals."""
     match node:
         case ast.Call(func=function, args=[text, *_], keywords=keywords):
-            is_error = _called(function) == "echo" and any(each.arg == "err" for each in keywords)
-            if is_error or _called(function) in REFUSALS:
-                yield from texts(tree, node, text)
+            is_said = _called(function) == "echo"
+            is_error = is_said and any(each.arg == "err" for each in keywords)
+            for each in texts(tree, node, text):
+                if is_error or _called(function) in REFUSALS or (is_said and ASKS.search(each)):
+                    yield each
         case ast.FunctionDef(name="_why"):
             for each in ast.walk(node):
                 if isinstance(each, ast.Return) and each.value is not None:
@@ -152,6 +154,8 @@ def _codes(code: ast.expr) -> Iterator[int]:
             yield from _codes(other)
 
 
+# What is said on standard output and asks for an action.
+ASKS = re.compile(r"run this again|; see |; look at|; a reload|^destroy |\bkeep them|reload: systemctl")
 REFUSALS = {"UsageError", "BadParameter", "ClickException", "fail", "tell_error", "Trouble", "Refused", "NoServer"}
 
 # Their words are shown as they are.
