@@ -334,7 +334,7 @@ class Deliveries:
     def _receipts_made(self) -> Receiver:
         assert self._receipts is not None, "planned where they are signed alone"
         call = self._reactor.callFromThread
-        return receipt_giving.Receipts(self._receipts[0], self._homes, self._reactor.seconds, call)
+        return receipt_giving.Receipts(self._receipts[0], self._homes, self._reactor, call)
 
     def _homes(self) -> Homes:
         """Return the homes of users as they are configured now."""

@@ -17,7 +17,6 @@ from ftpsd import __version__
 from ftpsd.control.gate.eviction import LOOK, evict, keep_time
 from ftpsd.control.gate.lasting_bans import LOOK as KEEP
 from ftpsd.events.awaited.lookout import INTERVAL as LOOKOUT_INTERVAL
-from ftpsd.events.receipts.receipt_giving import age_all
 from ftpsd.service.building.vaults import note_begun
 from ftpsd.service.changing.addresses import REFRESH
 from ftpsd.service.changing.certificate_dates import CertificateDates, troubles_of
@@ -128,7 +127,7 @@ class Upkeep:
             every(SWEEP_INTERVAL, self.retaining.sweep)
             every(KEYS_INTERVAL, self._tend_data_keys)
             every(SWEEP_INTERVAL, lambda: sweep_quarantine(self._serving))
-            every(SWEEP_INTERVAL, self._sweep_receipts)
+            every(SWEEP_INTERVAL, self._homes.age_receipts)
             hidden = HiddenUploads(self._serving)
             every(HIDDEN_INTERVAL, hidden.bring_together)
             every(HIDDEN_INTERVAL, hidden.look)
@@ -305,17 +304,6 @@ class Upkeep:
             log.error(text, why=failure.getErrorMessage())
 
         return self._serving.parts.upkeep.run(_tend, files).addCallbacks(tended, failed)
-
-    def _sweep_receipts(self) -> Deferred[None] | None:
-        """Remove the receipts that are over."""
-        parts = self._serving.parts
-        if parts.trees is None or not parts.trees.getting_receipts():
-            return None
-        aging = age_all(parts.trees, parts.upkeep, parts.reactor.seconds())
-        return aging.addCallbacks(
-            lambda count: log.info("removed {count} old receipts", count=count) if count else None,
-            lambda failure: log.failure("the sweep of receipts failed", failure),
-        )
 
 
 def _tend(files: KeyFiles) -> tuple[list[str], int, int]:

@@ -4,17 +4,22 @@ Giving receipts: a sink of the ledger, with a cursor, attempts and dead letters 
 A receipt is made of an event, so there is none of what was not published; and its event is on the disk before 226, so
 none is missing after a crash: the delivery is made again, and finds the receipt that it has made. Users who are gone
 get none, and the fetching of a receipt gives none.
+
+Homes on file systems that may hang have workers of their own. One that does not answer is given up for now, and none of
+its receipts is begun until it does: those of others go on.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ftpsd.auth.credentials import LoginDenied
@@ -25,14 +30,17 @@ from ftpsd.events.receipts.signed_receipt import TRANSFERS, Signer, content_of, 
 from ftpsd.events.record_tables import Record
 from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.storage.base import Storage, StorageError
+from ftpsd.storage.file_systems import NOTHING, by_waiting
 from ftpsd.values.path import PathError, VirtualPath
-from ftpsd.workers import PoolBusy, WorkerPool, Workers
+from ftpsd.workers import PoolBusy, WorkerLanes, WorkerPool
 
 # The name of the sink; that of no configured one has a dot.
 NAME: Final = "receipts.signed"
 THREADS: Final = 2
 # Receipts of one user until the oldest are looked for.
 BETWEEN_LOOKS: Final = 100
+# Seconds for a home on a file system that waits for a network or another program.
+PATIENCE: Final = 20.0
 
 log = Logger()
 
@@ -66,16 +74,24 @@ def is_transfer(record: Record) -> bool:
 
 
 class Receipts:
-    """The sink; *homes* has those of now, *call* is the reactor's `callFromThread`."""
+    """The sink; *homes* has those of now, *waiting* says what directories wait for, *call* is `callFromThread`."""
 
     most = 1
 
     def __init__(
-        self, files: SigningFiles, homes: Callable[[], Homes], seconds: Callable[[], float], call: Any
+        self,
+        files: SigningFiles,
+        homes: Callable[[], Homes],
+        clock: IReactorTime,
+        call: Any,
+        waiting: Callable[[Iterable[Path]], dict[frozenset[str], list[Path]]] = by_waiting,
     ) -> None:
         self._signer = Signer(files)
         self._homes = homes
-        self._seconds = seconds
+        self._clock = clock
+        self._waiting = waiting
+        self._lanes = WorkerLanes(THREADS, THREADS * 4, call)
+        self._hanging: set[frozenset[str]] = set()
         self._pool = WorkerPool("receipts", THREADS, THREADS * 4, call)
         self._pool.start()
         self._given: dict[tuple[str, str], int] = {}
@@ -87,6 +103,7 @@ class Receipts:
     def stop(self) -> None:
         """Let what is under way end."""
         self._pool.stop(0.0)
+        self._lanes.stop(0.0)
 
     async def _give(self, record: Record) -> None:
         data = json.loads(record.data)
@@ -101,11 +118,40 @@ class Receipts:
         if user is None or not is_wanted(user, record.event, data.get("path")):
             return
         try:
-            await self._pool.run(self._put, homes, host, user, record, data)
+            (waits_for,) = await self._pool.run(self._waiting, [user.home])
+            if waits_for == NOTHING:
+                await self._pool.run(self._put, homes, host, user, record, data)
+            else:
+                await self._put_there(waits_for, homes, host, user, record, data)
         except StorageError as error:
             raise NotTaken(f"the home of {user.name}: {error.reason}") from None
         except PoolBusy:
             raise NotTaken("too many receipts wait") from None
+
+    def _put_there(
+        self, waits_for: frozenset[str], homes: Homes, host: str, user: UserRecord, record: Record, data: dict[str, Any]
+    ) -> Deferred[None]:
+        """Do it by workers of its own where the home *waits_for* something; fails where that does not answer."""
+        silent = f"the home of {user.name}: the file system does not answer"
+        if waits_for in self._hanging:
+            raise NotTaken(silent)
+        answered: Deferred[None] = Deferred()
+
+        def give_up() -> None:
+            self._hanging.add(waits_for)
+            answered.errback(NotTaken(silent))
+
+        def over(result: Any) -> None:
+            self._hanging.discard(waits_for)
+            if timer.active():
+                timer.cancel()
+                answered.callback(result)
+            # Else it is tried again, and finds the receipt; or fails again.
+
+        work = self._lanes.of(waits_for).run(self._put, homes, host, user, record, data)
+        timer = self._clock.callLater(PATIENCE, give_up)
+        work.addBoth(over)
+        return answered
 
     def _put(self, homes: Homes, host: str, user: UserRecord, record: Record, data: dict[str, Any]) -> None:
         """Sign the receipt and put it into the home. Blocks."""
@@ -116,7 +162,7 @@ class Receipts:
         try:
             receipt_shelf.put(storage, terms.directory, name_of(record.id, record.seconds), content)
             if self._is_time(host, user):
-                receipt_shelf.age(storage, terms, self._seconds())
+                receipt_shelf.age(storage, terms, self._clock.seconds())
         finally:
             storage.close()
 
@@ -139,23 +185,19 @@ def is_wanted(user: UserRecord, event: str, path: object) -> bool:
     return parts[:1] != terms.directory.parts
 
 
-def age_all(homes: Homes, pool: Workers, now: float) -> Deferred[int]:
-    """Remove the receipts of all known users that are over; return how many."""
-
-    def work() -> int:
-        gone = 0
-        for host, user in homes.getting_receipts():
-            assert user.receipts is not None
-            try:
-                storage = homes.open_own_part(host, user)
-            except StorageError:
-                continue  # a home that is missing is told of elsewhere
-            try:
-                gone += receipt_shelf.age(storage, user.receipts, now)
-            except StorageError as error:
-                log.warn("receipts of {user} cannot be looked at: {why}", user=user.name, why=error.reason)
-            finally:
-                storage.close()
-        return gone
-
-    return pool.run(work)
+def age_receipts(homes: Homes, people: Sequence[tuple[str, UserRecord]], now: float) -> int:
+    """Remove the receipts of *people* that are over; return how many. Blocks."""
+    gone = 0
+    for host, user in people:
+        assert user.receipts is not None
+        try:
+            storage = homes.open_own_part(host, user)
+        except StorageError:
+            continue  # a home that is missing is told of elsewhere
+        try:
+            gone += receipt_shelf.age(storage, user.receipts, now)
+        except StorageError as error:
+            log.warn("receipts of {user} cannot be looked at: {why}", user=user.name, why=error.reason)
+        finally:
+            storage.close()
+    return gone

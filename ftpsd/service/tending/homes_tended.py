@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from ftpsd.events.receipts.receipt_giving import age_receipts
 from ftpsd.service.serving import Serving
 from ftpsd.service.tending.home_room import free_bytes
 from ftpsd.service.tending.home_work import HomeWork
@@ -63,6 +64,23 @@ class HomesTended:
         # Backwards, so that a home inside of another is swept by itself, and its account learns of it.
         order = sorted(directories, reverse=True)
         return self._work.on("the sweep for abandoned uploads", order, swept, _swept)
+
+    def age_receipts(self) -> Deferred[None]:
+        """Remove the receipts that are over."""
+        parts = self._serving.parts
+        trees, now = parts.trees, parts.reactor.seconds()
+        people = [] if trees is None else trees.getting_receipts()
+
+        def aged(group: list[Path]) -> int:
+            theirs = set(group)
+            return 0 if trees is None else age_receipts(trees, [each for each in people if each[1].home in theirs], now)
+
+        return self._work.on("the sweep of receipts", {user.home for _, user in people}, aged, _aged)
+
+
+def _aged(_: frozenset[str], count: int | None) -> None:
+    if count:
+        log.info("removed {count} old receipts", count=count)
 
 
 def _warn(_: frozenset[str], complaints: list[str] | None) -> None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from ftpsd.config.people.user_records import ReceiptTerms, UserRecord
 from ftpsd.config.receipts.receipt_files import SigningFiles
 from ftpsd.events.receipts import receipt_shelf
-from ftpsd.events.receipts.receipt_giving import Receipts, is_wanted
+from ftpsd.events.receipts.receipt_giving import PATIENCE, THREADS, Receipts, is_wanted
 from ftpsd.events.receipts.signed_receipt import Signer, content_of, moment_of, name_of
 from ftpsd.events.record_tables import Record
 from ftpsd.events.sinks.receiver import NotTaken
 from ftpsd.storage.base import Kind, Storage, StorageError
 from ftpsd.storage.disk.names import RESERVED_PREFIX
+from ftpsd.storage.file_systems import NOTHING
 from ftpsd.storage.jail import LocalJail
 from ftpsd.storage.uploads.policy import UploadPolicy
 from ftpsd.values.path import VirtualPath
@@ -152,7 +158,7 @@ def test_who_gets_a_receipt_and_of_what(signing: tuple[SigningFiles, Path], tmp_
     """One for each transfer, once; none for users without, who are gone, and for the fetching of a receipt."""
     user = UserRecord("acme", None, tmp_path, receipts=TERMS)
     homes = Homes(tmp_path, user)
-    receipts = Receipts(signing[0], lambda: homes, lambda: 1000.0, lambda function, *args: function(*args))
+    receipts = Receipts(signing[0], lambda: homes, Clock(), lambda function, *args: function(*args))
     outcomes: list[object] = []
 
     def send(each: Record) -> None:
@@ -183,3 +189,78 @@ def test_who_gets_a_receipt_and_of_what(signing: tuple[SigningFiles, Path], tmp_
     only = replace(user, receipts=replace(TERMS, of=frozenset({"downloads"})))
     assert not is_wanted(only, "file-stored", "/a")
     assert is_wanted(only, "file-sent", "/a")
+
+
+class TwoHomes(Homes):
+    """Two users: the home of `acme` hangs while *answers* is not set."""
+
+    def __init__(self, hanging: Path, home: Path) -> None:
+        super().__init__(hanging, UserRecord("acme", None, hanging, receipts=TERMS))
+        self.other = UserRecord("bob", None, home, receipts=TERMS)
+        self.answers = Event()
+
+    def find(self, host: str, name: str) -> Deferred[UserRecord | None]:
+        """Return the user."""
+        return succeed(self.user if name == "acme" else self.other)
+
+    def open_own_part(self, host: str, user: UserRecord) -> Storage:
+        """Open the home, when it answers."""
+        if user.name == "acme":
+            self.answers.wait()
+        return LocalJail.open(user.home, uploads=UploadPolicy(), owner="server")
+
+
+def test_a_home_that_hangs_holds_up_no_receipts_of_others(signing: tuple[SigningFiles, Path], tmp_path: Path) -> None:
+    """Its own are given up, and not begun again until it answers; then they are given, each once."""
+    hanging, home = tmp_path / "hanging", tmp_path / "home"
+    for directory in (hanging, home):
+        directory.mkdir()
+    homes, clock = TwoHomes(hanging, home), Clock()
+
+    def waiting(directories: Iterable[Path]) -> dict[frozenset[str], list[Path]]:
+        return {frozenset({"nfs"}) if each == hanging else NOTHING: [each] for each in directories}
+
+    calls = SimpleQueue[Callable[[], object]]()
+    receipts = Receipts(
+        signing[0], lambda: homes, clock, lambda function, *args: calls.put(partial(function, *args)), waiting
+    )
+    given: list[object] = []
+    failed: list[Failure] = []
+
+    def comes(is_true: Callable[[], bool], what: str) -> None:
+        def look() -> bool:
+            while not calls.empty():
+                calls.get()()
+            return is_true()
+
+        eventually(look, what, 10)
+
+    def send(each: Record) -> None:
+        receipts.send([each]).addCallbacks(given.append, failed.append)
+
+    try:
+        for number in range(2 * THREADS):
+            send(record(number))
+        comes(lambda: len(clock.getDelayedCalls()) == 2 * THREADS, "the receipts that wait")
+        send(record(50, user="bob"))
+        comes(lambda: len(given) == 1, "the receipt of the other")
+        clock.advance(PATIENCE)
+        assert len(failed) == 2 * THREADS
+        send(record(51))
+        comes(lambda: len(failed) == 2 * THREADS + 1, "the refusal at once")
+        assert all(failure.check(NotTaken) for failure in failed)
+        assert not clock.getDelayedCalls()
+        homes.answers.set()
+        comes(lambda: len([*(hanging / "receipts").glob("*.eml")]) == 2 * THREADS, "those that waited")
+
+        def is_taken() -> bool:
+            before, ended = len(given), len(given) + len(failed)
+            send(record(51))
+            comes(lambda: len(given) + len(failed) > ended, "an outcome")
+            return len(given) > before
+
+        comes(is_taken, "a further one")
+    finally:
+        homes.answers.set()
+        receipts.stop()
+    assert len([*(home / "receipts").glob("*.eml")]) == 1
