@@ -27,11 +27,11 @@ def _block(size: int) -> bytes:
     return random.Random(size).randbytes(min(size, MIB))
 
 
-def make_tree(folder: Path, files: int) -> Path:
-    """Make a tree of *files* small files in nested folders, with names that are not all plain; return *folder*."""
+def make_tree(folder: Path, files: int, folders: int = 20) -> Path:
+    """Make a tree of *files* small files in *folders* with two in each, by names not all plain; return *folder*."""
     folder.mkdir()
     for number in range(files):
-        place = folder / f"folder {number % 20}" / ("übung" if number % 3 else "plain")
+        place = folder / f"folder {number % folders}" / ("übung" if number % 3 else "plain")
         place.mkdir(parents=True, exist_ok=True)
         (place / f"file {number:04}.dat").write_bytes(random.Random(number).randbytes(number * 7 % 5000))
     return folder

@@ -16,8 +16,9 @@ from tests.e2e.programs.files import LARGE, MIB, digest, digests, make_file, mak
 from tests.tools import require_tool
 
 SIZE = 3_000_000
-# Forty folders of small files for four sessions; clients/test_parallel.py and test_many_sessions.py have more of both.
+# Small files in 24 folders for four sessions; clients/test_many_sessions.py has more of all three.
 FILES = 1000 if LARGE > 64 * MIB else 100
+FOLDERS = 20 if LARGE > 64 * MIB else 8
 
 Lftp = Callable[..., str]
 
@@ -125,7 +126,7 @@ def test_listings_are_understood(lftp: Lftp, home: Path) -> None:
 
 def test_a_tree_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path) -> None:
     """mirror -R and mirror, several sessions at once: every checksum is the same, by MLSD and by LIST."""
-    tree = make_tree(tmp_path / "tree", FILES)
+    tree = make_tree(tmp_path / "tree", FILES, FOLDERS)
     assert len(digests(tree)) == FILES
     lftp("set ftp:use-mlsd yes", "mirror -R --parallel=4 tree up")
     assert digests(home / "up") == digests(tree)
