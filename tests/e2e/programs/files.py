@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from functools import lru_cache
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -14,11 +15,16 @@ LARGE = 1024 * MIB if os.environ.get("FTPSD_TESTS_LARGE") == "1" else 64 * MIB
 
 def make_file(path: Path, size: int) -> Path:
     """Write *size* bytes that repeat nowhere; return *path*."""
-    block = random.Random(size).randbytes(min(size, MIB))
+    block = _block(size)
     with path.open("wb") as file:
         for number in range(0, size, MIB):
             file.write((number.to_bytes(8, "big") + block[8:])[: size - number])
     return path
+
+
+@lru_cache(maxsize=8)
+def _block(size: int) -> bytes:
+    return random.Random(size).randbytes(min(size, MIB))
 
 
 def make_tree(folder: Path, files: int) -> Path:
