@@ -31,7 +31,7 @@ import yaml
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from ftpsd.demo.authority import Demonstration
-from tests.e2e.forked import ftpsd, nursery
+from tests.e2e.forked import Command, ftpsd, nursery
 from tests.e2e.polling import eventually
 from tests.e2e.ports import PortBlock, claim_block
 from tests.tools import ROOT
@@ -267,6 +267,10 @@ class Daemon:
     def order(self, *arguments: str, patience: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command of `ftpsd` with this configuration; return how it ended."""
         return ftpsd(*arguments, environ=self._environ_of_orders, patience=patience)
+
+    def begin_order(self, *arguments: str) -> Command:
+        """Start such a command, and wait for nothing."""
+        return Command(*arguments, environ=self._environ_of_orders)
 
     @property
     def _environ_of_orders(self) -> dict[str, str]:

@@ -146,6 +146,10 @@ class Command:
         """Return the exit code, None while it runs."""
         return self._forked.poll()
 
+    def kill(self) -> None:
+        """Kill it."""
+        self._forked.kill()
+
     def wait(self, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Wait for its end; return how it ended, and what it said."""
         try:

@@ -23,13 +23,19 @@ from tests.e2e.conftest import StartDaemon
 from tests.e2e.daemon import Account, Daemon
 from tests.e2e.matrix.client import MODES, TLSMode, output
 from tests.e2e.matrix.clients.languages import JAR, JVM, SCRIPTS
-from tests.e2e.programs.files import digests
+from tests.e2e.programs.files import LARGE, MIB, digests
 from tests.tools import missing, require_tool
 
 SECONDS = 300
 RCLONE_FOLDERS = 20
-FILES = 100
+# 25 for each of 16 transfers, and a thousand with FTPSD_TESTS_LARGE=1.
+RCLONE_FILES = 1000 if LARGE > 64 * MIB else 400
+CURL_FILES = 100
 CONNECTIONS = 8
+# Eight for each connection: each opens 16 data connections, up and down.
+FILES = 8 * CONNECTIONS
+LFTP_SESSIONS = 16
+LFTP_FILES = 10 * LFTP_SESSIONS
 REFUSALS = ("data-connection-refused", "login-refused")
 
 BOTH_MODES = pytest.mark.parametrize("mode", MODES)
@@ -104,7 +110,7 @@ def start(start_daemon: StartDaemon, tmp_path: Path) -> Start:
     return start
 
 
-@pytest.mark.parametrize(("mode", "transfers", "files"), [("explicit", 4, 200), ("implicit", 16, 1000)])
+@pytest.mark.parametrize(("mode", "transfers", "files"), [("explicit", 4, 200), ("implicit", 16, RCLONE_FILES)])
 def test_rclone(start: Start, mode: TLSMode, transfers: int, files: int) -> None:
     """Copy, sync after changes, check by reading all of it again; one refusal fails it, for nothing is retried."""
     rclone = require_tool("rclone")
@@ -135,17 +141,17 @@ def test_curl(start: Start, mode: TLSMode) -> None:
     curl = require_tool("curl")
     parallel = start()
     account = parallel.account
-    parallel.make_files(FILES)
+    parallel.make_files(CURL_FILES)
     authority = str(parallel.daemon.tls.authority)
     words = [curl, "-Z", "-sS", "--ssl-reqd", "--cacert", authority, "-u", f"{account.name}:{account.password}"]
     for file in sorted(parallel.up.iterdir()):
         words += ["-T", str(file), parallel.url(mode)]
     parallel.run(words)
-    parallel.must_be_whole(account.home, FILES)
+    parallel.must_be_whole(account.home, CURL_FILES)
     (parallel.work / "down").mkdir()
-    globbed = parallel.url(mode) + f"file[0000-{FILES - 1:04}]"
+    globbed = parallel.url(mode) + f"file[0000-{CURL_FILES - 1:04}]"
     parallel.run([*words[: words.index("-T")], "--output-dir", "down", "-o", "file#1", globbed])
-    parallel.must_be_whole(parallel.work / "down", FILES)
+    parallel.must_be_whole(parallel.work / "down", CURL_FILES)
 
 
 @BOTH_MODES
@@ -154,14 +160,14 @@ def test_lftp(start: Start, mode: TLSMode) -> None:
     lftp = require_tool("lftp")
     parallel = start()
     account = parallel.account
-    parallel.make_files(FILES * 4, 4)
+    parallel.make_files(LFTP_FILES, 4)
     settings = ["set cmd:fail-exit yes", "set net:max-retries 1", f"set ssl:ca-file {parallel.daemon.tls.authority}"]
     settings += ["set ftp:ssl-force yes", "set ftp:ssl-protect-data yes"]
     opened = f"open -u {account.name},{account.password} {parallel.url(mode)}"
-    for job in ("mirror -R -P 16 up tree", "mirror -P 16 tree down"):
+    for job in (f"mirror -R -P {LFTP_SESSIONS} up tree", f"mirror -P {LFTP_SESSIONS} tree down"):
         parallel.run([lftp, "--norc", "-c", ";".join([*settings, opened, job])])
-    parallel.must_be_whole(account.home / "tree", FILES * 4)
-    parallel.must_be_whole(parallel.work / "down", FILES * 4)
+    parallel.must_be_whole(account.home / "tree", LFTP_FILES)
+    parallel.must_be_whole(parallel.work / "down", LFTP_FILES)
 
 
 @BOTH_MODES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.daemon import Account
+from tests.e2e.daemon import Account, lines_with
 from tests.e2e.matrix.client import Client, Job, Outcome, TLSMode, run
 from tests.e2e.matrix.conftest import OFFERED, REQUIRED, MatrixDaemon, Workshop
 from tests.e2e.matrix.registry import runs
@@ -35,8 +35,8 @@ def attempt(
     before = len(matrix.daemon.audit_text())
 
     def log() -> list[dict[str, Any]]:
-        events = map(json.loads, matrix.daemon.audit_text(before).splitlines())
-        return [event for event in events if event.get("user") == account.name]
+        lines = lines_with(matrix.daemon.audit_text(before), account.name)
+        return [event for event in map(json.loads, lines) if event.get("user") == account.name]
 
     place = Place(work, account.home, log)
     step.prepare(place)

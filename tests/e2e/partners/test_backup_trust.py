@@ -218,15 +218,15 @@ def test_two_runs_at_one_partner(tmp_path: Path, tls_files: Demonstration) -> No
         for number in range(40):
             (home / f"f{number}").write_bytes(os.urandom(1000))
         locks = there.home / "safe" / "locks"
-        killed = daemon.start_order("backup")
+        killed = daemon.begin_order("backup")
         eventually(lambda: [*locks.glob("*.json")] or killed.poll() is not None, "its lock", 180)
         killed.kill()
         killed.wait(60)
-        runs = [daemon.start_order("backup") for _ in range(2)]
+        runs = [daemon.begin_order("backup") for _ in range(2)]
         # Both may be refused where they begin at the same moment again and again.
-        ends = [(run.communicate(timeout=180), run.returncode) for run in runs]
-        for (out, said), code in ends:
-            assert code == 0 or (code == 2 and "another backup is being made there" in out + said), (code, said)
+        for end in [run.wait(180) for run in runs]:
+            is_refused = end.returncode == 2 and "another backup is being made there" in end.stdout + end.stderr
+            assert end.returncode == 0 or is_refused, (end.returncode, end.stderr)
         last = daemon.order("backup", patience=180)
         assert last.returncode == 0, last.stderr
         assert (

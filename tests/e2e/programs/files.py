@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from functools import lru_cache
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -14,18 +15,23 @@ LARGE = 1024 * MIB if os.environ.get("FTPSD_TESTS_LARGE") == "1" else 64 * MIB
 
 def make_file(path: Path, size: int) -> Path:
     """Write *size* bytes that repeat nowhere; return *path*."""
-    block = random.Random(size).randbytes(min(size, MIB))
+    block = _block(size)
     with path.open("wb") as file:
         for number in range(0, size, MIB):
             file.write((number.to_bytes(8, "big") + block[8:])[: size - number])
     return path
 
 
-def make_tree(folder: Path, files: int) -> Path:
-    """Make a tree of *files* small files in nested folders, with names that are not all plain; return *folder*."""
+@lru_cache(maxsize=8)
+def _block(size: int) -> bytes:
+    return random.Random(size).randbytes(min(size, MIB))
+
+
+def make_tree(folder: Path, files: int, folders: int = 20) -> Path:
+    """Make a tree of *files* small files in *folders* with two in each, by names not all plain; return *folder*."""
     folder.mkdir()
     for number in range(files):
-        place = folder / f"folder {number % 20}" / ("übung" if number % 3 else "plain")
+        place = folder / f"folder {number % folders}" / ("übung" if number % 3 else "plain")
         place.mkdir(parents=True, exist_ok=True)
         (place / f"file {number:04}.dat").write_bytes(random.Random(number).randbytes(number * 7 % 5000))
     return folder

@@ -16,9 +16,9 @@ from tests.e2e.programs.files import LARGE, MIB, digest, digests, make_file, mak
 from tests.tools import require_tool
 
 SIZE = 3_000_000
-# Explicit TLS has them all. The other modes begin the control connection differently, and a file is a file in each.
-# A thousand files in one run are clients/test_parallel.py's, of a client with more sessions.
-FILES, FEW = (1000, 200) if LARGE > 64 * MIB else (300, 100)
+# Small files in 24 folders for four sessions; clients/test_many_sessions.py has more of all three.
+FILES = 1000 if LARGE > 64 * MIB else 100
+FOLDERS = 20 if LARGE > 64 * MIB else 8
 
 Lftp = Callable[..., str]
 
@@ -124,11 +124,10 @@ def test_listings_are_understood(lftp: Lftp, home: Path) -> None:
     assert "two words" in lftp("ls")
 
 
-def test_a_tree_goes_up_and_down(lftp: Lftp, way: Way, home: Path, tmp_path: Path) -> None:
+def test_a_tree_goes_up_and_down(lftp: Lftp, home: Path, tmp_path: Path) -> None:
     """mirror -R and mirror, several sessions at once: every checksum is the same, by MLSD and by LIST."""
-    files = FILES if way.mode == "explicit" else FEW
-    tree = make_tree(tmp_path / "tree", files)
-    assert len(digests(tree)) == files
+    tree = make_tree(tmp_path / "tree", FILES, FOLDERS)
+    assert len(digests(tree)) == FILES
     lftp("set ftp:use-mlsd yes", "mirror -R --parallel=4 tree up")
     assert digests(home / "up") == digests(tree)
     for use_mlsd in ("yes", "no"):

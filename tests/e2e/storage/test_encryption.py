@@ -322,7 +322,8 @@ def test_keys_from_a_program_and_a_credential(tmp_path: Path, tls_files: Demonst
     program.write_text(f"#!/bin/sh\nenv >{shlex.quote(str(tmp_path / 'seen'))}\necho {MASTER}\n")
     program.chmod(0o755)
     section["keys"]["main"] = [{"program": [str(program), "ftpsd"], "timeout": "5s"}]
-    daemon = Daemon(tmp_path / "daemon", tls_files, {"encryption": section}, users=2, environ={"SECRET": "value"})
+    daemon = Daemon(tmp_path / "daemon", tls_files, {"encryption": section}, users=2)
+    daemon._environ["SECRET"] = "value"
     encrypt_homes(daemon)
     try:
         daemon.start()

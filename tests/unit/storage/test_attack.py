@@ -196,6 +196,7 @@ def test_swapped_before_each_call(
         before.st_mode,
         before.st_mtime_ns,
     )
+    print(f"{struck} swaps")
     assert struck > 2 * 2 * 4 * len(OPERATIONS), "the calls are not seen any more"
 
 

@@ -20,9 +20,9 @@ JVM = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 COMPILE_SECONDS = 240
 
 
-def script(*words: str | Path) -> Callable[[Job], Sequence[Command]]:
+def script(*words: str | Path, is_resident: bool = False) -> Callable[[Job], Sequence[Command]]:
     """Return what runs a script for a job."""
-    return lambda job: [Command(words)]
+    return lambda job: [Command(words, is_resident=is_resident)]
 
 
 def _built(arguments: list[str | Path], folder: Path, environ: dict[str, str]) -> None:
@@ -65,7 +65,7 @@ RUBY = Client(
     source="Debian: ruby",
     how='`Net::FTP.new(nil, ssl: {ca_file: "ca.pem"})`, then `connect` and `login`.',
     version=lambda build: output("ruby", "-rnet/ftp", "-e", "print Net::FTP::VERSION"),
-    commands=script("ruby", SCRIPTS / "net_ftp.rb"),
+    commands=script("ruby", SCRIPTS / "net_ftp.rb", is_resident=True),
     needs=("ruby",),
     # Not tried: it waits for a greeting in clear until its time is over.
     cannot={"implicit": Inability("net-ftp 0.1.3 knows AUTH TLS alone: it has no option `implicit_ftps`")},
@@ -77,15 +77,11 @@ PERL = Client(
     "resume; without it they are refused with 522. Then `Net::FTP->new(HOST, SSL_ca_file => 'ca.pem')`, `starttls`, "
     "`login`, `prot('P')`, `binary`; `SSL => 1` for implicit TLS.",
     version=lambda build: output("perl", "-MNet::FTP", "-e", "print $Net::FTP::VERSION"),
-    commands=script("perl", SCRIPTS / "net_ftp.pl"),
+    commands=script("perl", SCRIPTS / "net_ftp.pl", is_resident=True),
     needs=("perl",),
     files=(Path("/usr/share/perl5/IO/Socket/SSL.pm"),),
     cannot={"MLSD": Inability("Net::FTP has no call for it")},
 )
-
-
-def _node(job: Job) -> list[Command]:
-    return [Command(["env", f"FTP_NODE_MODULES={NODE_MODULES}", "node", SCRIPTS / "basic_ftp.mjs"])]
 
 
 NODE = Client(
@@ -99,7 +95,7 @@ NODE = Client(
     version=lambda build: output(
         "node", "-p", f'require("{NODE_MODULES}/basic-ftp/package.json").version + ", Node " + process.versions.node'
     ),
-    commands=_node,
+    commands=script("node", SCRIPTS / "basic_ftp.mjs", NODE_MODULES, is_resident=True),
     needs=("node",),
     files=(NODE_MODULES / "basic-ftp",),
     cannot={
