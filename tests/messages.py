@@ -73,9 +73,9 @@ def of_orders(tree: ast.Module, node: ast.AST) -> Iterator[str]:
         case ast.Call(func=function, args=[text, *_], keywords=keywords):
             is_said = _called(function) == "echo"
             is_error = is_said and any(each.arg == "err" for each in keywords)
-            for each in texts(tree, node, text):
-                if is_error or _called(function) in REFUSALS or (is_said and ASKS.search(each)):
-                    yield each
+            for said in texts(tree, node, text):
+                if is_error or _called(function) in REFUSALS or (is_said and ASKS.search(said)):
+                    yield said
         case ast.FunctionDef(name="_why"):
             for each in ast.walk(node):
                 if isinstance(each, ast.Return) and each.value is not None:
