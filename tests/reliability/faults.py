@@ -67,7 +67,8 @@ class Faults:
     def __init__(self, folder: Path) -> None:
         self._plan_file = str(folder / PLAN)
         self._done_file = str(folder / DONE)
-        self._lock = threading.Lock()
+        # Collecting garbage while it is held closes directories, which is a call, too.
+        self._lock = threading.RLock()
         self._version: tuple[int, int] | None = None
         self._plan: dict[str, Any] = {}
         self._seen = 0
