@@ -4,6 +4,7 @@ The files of data keys: one for each, in a directory of their own and, where the
     <id>.key         the data key, wrapped by a master key, and the directory whose files it opens
     <id>.destroyed   a tombstone: that data key was destroyed on purpose
     register         the id of every data key there ever was, a line each, so that one which is lost is missed
+    .new-<id>.key    a data key on its way, there before its id is registered; nothing is sealed with it yet
 
 The directories are the only places that have these keys. A key is on the disk, in both, before the first file is sealed
 with it. Everything here blocks.
@@ -26,6 +27,8 @@ from ftpsd.storage.disk.syscalls import sync_directory
 
 FILE_MODE: Final = 0o600
 _KEY: Final = re.compile(r"([0-9a-f]{32})\.key")
+_NEW: Final = ".new-"
+_NEW_KEY: Final = re.compile(r"\.new-([0-9a-f]{32})\.key")
 _TOMB: Final = re.compile(r"([0-9a-f]{32})\.destroyed")
 REGISTER: Final = "register"
 _LOCK: Final = ".lock"
@@ -95,12 +98,12 @@ class KeyFiles:
         return self._found(_TOMB)
 
     def registered(self) -> set[str]:
-        """Return the ids of all keys that there ever were."""
+        """Return the ids of all keys that there ever were, but those that a death left on their way."""
         found: set[str] = set()
         for directory in self.directories:
             with suppress(FileNotFoundError):
                 found |= set((directory / REGISTER).read_text("ascii", "replace").split())
-        return found
+        return found - (self._found(_NEW_KEY) - self._found(_KEY))
 
     def read(self, number: str) -> KeyRecord | None:
         """Return the key with the id *number*, None where it is lost. Raises: KeyFileError, OSError."""
@@ -130,10 +133,14 @@ class KeyFiles:
 
     def add(self, record: KeyRecord) -> None:
         """Keep *record*; when this returns, it is on the disk, in every directory. Raises: OSError."""
+        name = f"{record.id}.key"
+        for directory in self.directories:
+            self._begin(directory, name, json.dumps(asdict(record)))
+            sync_directory(directory)
         for directory in self.directories:
             self._register(directory, record.id)
         for directory in reversed(self.directories):
-            self._write(directory, f"{record.id}.key", json.dumps(asdict(record)))
+            self._end(directory, name)
 
     def repair(self) -> list[str]:
         """Bring what one of the directories has lost back from the other; return the ids of those keys."""
@@ -190,7 +197,11 @@ class KeyFiles:
             os.close(fd)
 
     def _write(self, directory: Path, name: str, text: str) -> None:
-        new = directory / f".new-{name}"
+        self._begin(directory, name, text)
+        self._end(directory, name)
+
+    def _begin(self, directory: Path, name: str, text: str) -> None:
+        new = directory / (_NEW + name)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         try:
             self._give(fd, directory)
@@ -198,7 +209,10 @@ class KeyFiles:
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(new, directory / name)
+
+    @staticmethod
+    def _end(directory: Path, name: str) -> None:
+        os.rename(directory / (_NEW + name), directory / name)
         sync_directory(directory)
 
     @staticmethod

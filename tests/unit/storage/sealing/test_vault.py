@@ -140,6 +140,31 @@ class TestDataKeys:
         assert ground.reasons() == ["missing-key"] * 2
         assert list(ground.keys.glob("*.key")) == []
 
+    def test_a_death_before_the_first_key_is_there(self, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At any call: the server starts, tells of no loss, and makes the key when it is wanted."""
+        is_over = False
+        for at_call in range(1, 60):
+            for path in (*ground.keys.iterdir(), *ground.copy.iterdir(), *ground.tree("alice").iterdir()):
+                path.unlink()
+            count = itertools.count(1)
+            with monkeypatch.context() as patch:
+                for call in ("open", "write", "fsync", "rename"):
+                    patch.setattr(os, call, dying(getattr(os, call), count, at_call))
+                try:
+                    ground.vault(has_copy=True).current(str(ground.tree("alice")), "main")
+                    is_over = True
+                except Died:
+                    pass
+            assert ground.vault(has_copy=True).troubles() == []
+            ground.vault(has_copy=True).files.repair()
+            assert ground.vault(has_copy=True).troubles() == []
+            put(ground.jail("alice", ground.vault(has_copy=True)), "/a", DATA)
+            assert get(ground.jail("alice", ground.vault(has_copy=True)), "/a") == DATA
+            if is_over:
+                break
+        assert is_over
+        assert at_call > 15
+
     def test_a_changed_key_file_opens_nothing(self, ground: Ground) -> None:
         """Every field is bound to the key: none can be given to another directory."""
         put(ground.jail("alice", ground.vault()), "/a", DATA)
